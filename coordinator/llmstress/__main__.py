@@ -1,0 +1,5 @@
+"""`python -m llmstress`."""
+
+from llmstress.coordinator.cli import main
+
+main()

@@ -1,0 +1,171 @@
+"""The command line: arguments -> options -> run -> report -> exit code."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from llmstress.coordinator.errors import ExitCode, LlmstressError, UsageError
+from llmstress.coordinator.flags import Duration, Header, JsonObject, MaxErrorsType, SectionedGroup, section
+
+DEFAULT_PROMPT = "Write a short story about a lighthouse keeper who finds a message in a bottle."
+
+
+@click.group(cls=SectionedGroup, invoke_without_command=True, context_settings={"max_content_width": 110})
+@section("Target")
+@click.option("--url", help="Host, .../v1 or full endpoint. Without it a built-in mock LLM is started and loaded.")
+@click.option("--model", help="Model to ask for; may be left out if the target lists just one.")
+@click.option("--api-key-env", metavar="NAME", help="Environment variable that holds the API key to send.")
+@click.option(
+    "--header",
+    "headers",
+    multiple=True,
+    type=Header(),
+    metavar="'K: V'",
+    help="Header to add; 'K: env:NAME' takes the value from the environment. Repeatable.",
+)
+@click.option("--no-probe", "probe", flag_value=False, default=True, help="Don't ask the target for its models first.")
+@section("Load")
+@click.option("--procs", type=int, metavar="P", help="Worker processes.  [default: the cores this process may use]")
+@click.option("--streams", type=int, default=100, show_default=True, metavar="S", help="Open streams per process.")
+@click.option("--duration", "duration_s", type=Duration(), help="Length of the steady window.  [default: 60s]")
+@click.option("--requests", type=int, metavar="N", help="End after N requests in all; the window is the whole run.")
+@click.option(
+    "--ramp-up",
+    "ramp_up_s",
+    type=Duration(),
+    default="0s",
+    show_default=True,
+    help="Time over which the streams start.",
+)
+@click.option(
+    "--warmup",
+    "warmup_s",
+    type=Duration(),
+    default="0s",
+    show_default=True,
+    help="Time between ramp and window that isn't measured.",
+)
+@click.option(
+    "--grace",
+    "grace_s",
+    type=Duration(),
+    default="30s",
+    show_default=True,
+    help="At the end, how long open requests may take to finish.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Start of the random numbers.")
+@section("Request")
+@click.option("--prompt", default=DEFAULT_PROMPT, metavar="TEXT", help="User message.")
+@click.option("--system", metavar="TEXT", help="System message.")
+@click.option("--max-tokens", type=int, default=128, show_default=True, metavar="N", help="Limit of output tokens.")
+@click.option("--no-stream", "stream", flag_value=False, default=True, help="Ask for one JSON answer, not a stream.")
+@click.option("--no-usage", "usage", flag_value=False, default=True, help="Don't ask for token counts in the stream.")
+@click.option(
+    "--extra-body",
+    type=JsonObject(),
+    default="{}",
+    metavar="JSON",
+    help="Merged into the request body; a null removes a key.",
+)
+@section("Limits")
+@click.option(
+    "--timeout-connect",
+    "timeout_connect_s",
+    type=Duration(),
+    default="10s",
+    show_default=True,
+    help="For a connection; 0 switches this and the next ones off.",
+)
+@click.option(
+    "--timeout-first-token",
+    "timeout_first_token_s",
+    type=Duration(),
+    default="0",
+    show_default=True,
+    help="From the start of a request to its first token.",
+)
+@click.option(
+    "--timeout-idle", "timeout_idle_s", type=Duration(), default="120s", show_default=True, help="Without any event."
+)
+@click.option(
+    "--timeout-total", "timeout_total_s", type=Duration(), default="0", show_default=True, help="For a whole request."
+)
+@click.option(
+    "--error-pause",
+    "error_pause_s",
+    type=Duration(),
+    default="1s",
+    show_default=True,
+    help="Rest of a stream after a failure, ±50 %; outside every latency.",
+)
+@click.option(
+    "--max-errors",
+    type=MaxErrorsType(),
+    metavar="N|P%",
+    help="End the run at N failed requests, or at P % of (at least 100) finished ones.",
+)
+@section("Output")
+@click.option("--headless", is_flag=True, help="JSON summary on stdout even if that is a terminal.")
+@click.option("--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write the JSON summary to FILE too.")
+@click.option("--histograms", is_flag=True, help="Put the histograms into the summary on stdout too.")
+@click.option(
+    "--interval", "interval_s", type=Duration(), default="250ms", show_default=True, help="How often workers report."
+)
+@click.version_option(package_name="llmstress", prog_name="llmstress")
+@click.pass_context
+def cli(context: click.Context, /, **arguments: Any) -> int:
+    """Load an LLM API with thousands of streams, and say truthfully what it does.
+
+    \b
+    llmstress                                             show everything working, against a built-in mock
+    llmstress --url http://localhost:8000 --model m       100 streams per core, 60 s
+    llmstress --url ... --procs 16 --streams 4000         16 × 4000 = 64,000 streams
+    """
+    if context.invoked_subcommand is not None:
+        return ExitCode.OK
+    from llmstress.coordinator.command import run_command  # the engine's imports take longer than --help may
+
+    return run_command(arguments)
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, default=8000, show_default=True, help="Port; 0 takes a free one.")
+@click.option("--ttft", type=Duration(), default="200ms", show_default=True, help="From request to first token.")
+@click.option("--gap", type=Duration(), default="20ms", show_default=True, help="From token to token.")
+@click.option("--tokens", type=int, default=64, show_default=True, metavar="N", help="Tokens of an answer.")
+@click.option("--jitter", default="20%", show_default=True, metavar="P%", help="By how much each delay may differ.")
+@click.option("--procs", type=int, default=1, show_default=True, metavar="N", help="Processes.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Start of the random numbers.")
+@click.option("--model", default="mock-7b", show_default=True, help="Name of the model.")
+def mock(**arguments: Any) -> int:
+    """Run the built-in mock LLM: known delays, and the truth about what it sent when it ends."""
+    from llmstress.coordinator.command import mock_command
+
+    return mock_command(arguments)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point: run the command, print one sentence for a known error, exit with its code."""
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command line `argv`; gives the exit code."""
+    try:
+        return int(cli.main(list(argv), prog_name="llmstress", standalone_mode=False) or 0)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.Abort:
+        return ExitCode.SIGINT
+    except click.ClickException as error:
+        return _report(UsageError(error.format_message()))
+    except LlmstressError as error:
+        return _report(error)
+
+
+def _report(error: LlmstressError) -> int:
+    print(f"llmstress: {' '.join(str(error).split())}", file=sys.stderr)
+    return error.exit_code

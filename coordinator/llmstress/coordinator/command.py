@@ -1,0 +1,111 @@
+"""What the commands do once their arguments are parsed."""
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from llmstress.coordinator import run as runs
+from llmstress.coordinator.console import Console
+from llmstress.coordinator.errors import ExitCode, UsageError
+from llmstress.coordinator.options import Options, available_cores
+from llmstress.coordinator.summary import Summary, histograms_of, write_atomically
+from llmstress.coordinator.supervisor import Mock
+
+DEMO_MODEL = "mock-7b"
+
+
+def run_command(arguments: dict[str, Any]) -> int:
+    """Run what `arguments` (the fields of `Options`) say, report it, and give the exit code.
+
+    Raises:
+        LlmstressError: it could not be run.
+    """
+    asked_at = time.monotonic()
+    cores = available_cores()
+    if arguments["procs"] is None:
+        arguments["procs"] = cores if arguments["url"] else max(1, cores - cores // 2)
+    options = Options(**arguments)
+    output = None if options.output is None else _writable(Path(options.output))
+    console = Console(sys.stderr)
+    result = asyncio.run(_run(options, console, asked_at))
+    console.table(result.summary)
+    full = msgspec.structs.replace(result.summary, histograms=histograms_of(result.aggregate))
+    if output is not None:
+        write_atomically(output, _encode(full))
+    if options.headless or not sys.stdout.isatty():
+        _print(full if options.histograms else result.summary)
+    return result.exit_code
+
+
+def mock_command(arguments: dict[str, Any]) -> int:
+    """Run the mock server until a signal; its truth goes to stdout as JSON.
+
+    Raises:
+        UsageError: it can't be run so.
+    """
+    from llmstress.engine.mock.options import MockOptions
+    from llmstress.engine.mock.server import serve
+
+    jitter = arguments.pop("jitter").strip()
+    try:
+        options = MockOptions(
+            ttft_ms=arguments.pop("ttft") * 1000,
+            gap_ms=arguments.pop("gap") * 1000,
+            jitter=float(jitter.removesuffix("%")) / (100 if jitter.endswith("%") else 1),
+            **arguments,
+        )
+        truth = serve(options, lambda url: Console(sys.stderr).say(f"mock LLM at {url}   Ctrl-C ends it"))
+    except (ValueError, OSError) as error:
+        raise UsageError(f"mock: {error}") from error
+    _write(msgspec.json.format(msgspec.json.encode(truth.summary()), indent=2))
+    return ExitCode.OK
+
+
+async def _run(options: Options, console: Console, asked_at: float) -> runs.Result:
+    if options.url is not None:
+        return await runs.execute(options, options.url, console, asked_at)
+    procs = max(1, available_cores() // 2)
+    mock = await Mock.start(procs, options.seed)
+    console.say(f"no --url: loading a mock LLM of our own, {procs} process{'es' if procs > 1 else ''} at {mock.url}")
+    try:
+        result = await runs.execute(
+            msgspec.structs.replace(options, model=options.model or DEMO_MODEL), mock.url, console, asked_at
+        )
+    finally:
+        truth = await mock.stop()
+    if truth:
+        console.say(f"\nthe mock says it sent: {truth.decode()}")
+    return result
+
+
+def _writable(path: Path) -> Path:
+    """`path`, if a file can be written there.
+
+    Raises:
+        UsageError: it can't.
+    """
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UsageError(f"--output {path}: no file can be written there")
+    return path
+
+
+def _encode(summary: Summary) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
+
+
+def _print(summary: Summary) -> None:
+    _write(_encode(summary))
+
+
+def _write(text: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(text)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # the reader has seen enough; keep Python from complaining again when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

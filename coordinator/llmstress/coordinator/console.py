@@ -1,0 +1,106 @@
+"""What a run without a screen tells on stderr: a banner, a line a second, warnings, a short table at the end."""
+
+from importlib.metadata import version
+from typing import TextIO
+
+from llmstress.coordinator.options import Options, Target, redact_url
+from llmstress.coordinator.summary import Latency, Summary
+from llmstress.engine.telemetry.snapshot import Snapshot
+from llmstress.tui.figures import count, duration, latency, rate, share
+
+
+def program_version() -> str:
+    """The version of the installed package."""
+    return version("llmstress")
+
+
+class Console:
+    """Writes to one text stream, line by line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def say(self, line: str = "") -> None:
+        """One line."""
+        print(line, file=self._stream, flush=True)
+
+    def warn(self, text: str) -> None:
+        """A line that begins with the program's name."""
+        self.say(f"llmstress: {text}")
+
+    def banner(self, options: Options, target: Target, model: str) -> None:
+        """What is about to happen."""
+        self.say(f"llmstress {program_version()}   {redact_url(target.url)}   model {model}")
+        if target.note:
+            self.say(f"  {target.note}")
+        self.say(
+            f"  {_count_of(options.procs, 'process', 'es')} × {options.streams} = {_streams(options.total_streams)}"
+        )
+        self.say(f"  {' → '.join(phases(options))}")
+
+    def progress(self, picture: Snapshot) -> None:
+        """One line for the second that has gone by; its figures look back a few seconds."""
+        parts = [
+            f"{duration(round(picture.elapsed_s)):>6} {picture.phase.name.lower():<6}",
+            f"open {count(picture.open)}/{count(picture.target)}",
+            f"{rate(picture.tokens_per_s)} tok/s",
+            f"{rate(picture.requests_per_s)} req/s",
+            f"TTFT p50 {latency(picture.ttft_p50)} p99 {latency(picture.ttft_p99)}",
+            f"ITL p50 {latency(picture.itl_p50)} p99 {latency(picture.itl_p99)}",
+            f"failed {share(picture.failed, picture.finished)}",
+        ]
+        self.say("  ".join(parts))
+
+    def table(self, summary: Summary) -> None:
+        """The short table at the end of a run."""
+        requests, tokens = summary.requests, summary.tokens
+        ends = [f"{count(requests.ok)} ok"]
+        others = ("failed", "filtered", "cancelled", "lost")
+        ends += [f"{count(n)} {name}" for name in others if (n := getattr(requests, name))]
+        self.say()
+        self.say(f"verdict   {summary.verdict.status}")
+        for reason in summary.verdict.reasons:
+            self.say(f"          - {reason}")
+        for note in summary.verdict.notes:
+            self.say(f"          · {note}")
+        per_s = f"   {rate(requests.per_s)}/s" if requests.per_s is not None else ""
+        self.say(f"requests  {count(requests.started)} started: {', '.join(ends)}{per_s}")
+        per_s = f"   {rate(tokens.output_per_s)}/s" if tokens.output_per_s is not None else ""
+        source = f" (by {tokens.source})" if tokens.source else ""
+        self.say(f"tokens    {count(tokens.output)} output{source}, {count(tokens.input)} input{per_s}")
+        for outcome, error in summary.errors.items():
+            text = f": {error.samples[0].text}" if error.samples else ""
+            self.say(f"{outcome:<20}{count(error.count):>10}{' '.join(text.split())[:90]}")
+        self._latencies(summary.latency_ms)
+
+    def _latencies(self, latencies: dict[str, Latency]) -> None:
+        names = ("p50", "p90", "p95", "p99", "p99_9", "max")
+        self.say()
+        titles = "".join(f"{name.replace('_', '.'):>11}" for name in names)
+        self.say(f"{'':<10}{titles}{'samples':>12}")
+        for metric in ("ttft", "itl", "tpot", "e2e"):
+            found = latencies[metric]
+            cells = []
+            for name in names:
+                value = getattr(found, name)
+                thin = "~" if name in found.low_sample and value is not None else ""
+                cells.append(f"{thin + latency(None if value is None else value * 1000):>11}")
+            self.say(f"{metric:<10}{''.join(cells)}{count(found.count):>12}")
+
+
+def phases(options: Options) -> list[str]:
+    """The phases of a run with their lengths, as the banner shows them."""
+    drain = f"drain (at most {duration(options.grace_s)})"
+    if options.whole_run:
+        limit = "" if options.steady_s is None else f", at most {duration(options.steady_s)}"
+        return [f"{count(options.requests or 0)} requests{limit}", drain]
+    shown = [("ramp-up", options.ramp_up_s), ("warm-up", options.warmup_s), ("steady", options.steady_s or 0.0)]
+    return [f"{name} {duration(seconds)}" for name, seconds in shown if seconds] + [drain]
+
+
+def _streams(n: int) -> str:
+    return "1 stream" if n == 1 else f"{n:,} streams"
+
+
+def _count_of(n: int, noun: str, plural: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}{plural}"

@@ -1,0 +1,105 @@
+"""Click's view of our option types, and a help page in sections."""
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from llmstress.coordinator.options import MaxErrors, parse_duration, parse_header, parse_max_errors
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class Duration(click.ParamType[float]):
+    """Seconds from `500ms`, `2s`, `1m30s`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse, or fail with a sentence that names the flag."""
+        return value if isinstance(value, float) else _parsed(self, parse_duration, value, param, ctx)
+
+
+class MaxErrorsType(click.ParamType[MaxErrors]):
+    """`250` or `5%`."""
+
+    name = "n|p%"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> MaxErrors:
+        """Parse, or fail with a sentence that names the flag."""
+        return value if isinstance(value, MaxErrors) else _parsed(self, parse_max_errors, value, param, ctx)
+
+
+class Header(click.ParamType[tuple[str, str]]):
+    """`Name: value` or `Name: env:VARIABLE`."""
+
+    name = "header"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Parse, or fail with a sentence that names the flag."""
+        if isinstance(value, tuple):
+            return value
+        return _parsed(self, lambda text: parse_header(text, os.environ), value, param, ctx)
+
+
+class JsonObject(click.ParamType[dict[str, Any]]):
+    """A JSON object."""
+
+    name = "json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        """Parse, or fail with a sentence that names the flag."""
+        if isinstance(value, dict):
+            return value
+        try:
+            return msgspec.json.decode(value, type=dict[str, Any])
+        except (ValueError, RecursionError) as error:
+            self.fail(f"{value!r} is no JSON object: {error}", param, ctx)
+
+
+_Parsed = TypeVar("_Parsed")
+
+
+def _parsed(
+    kind: click.ParamType[_Parsed],
+    parse: Callable[[str], _Parsed],
+    text: str,
+    param: click.Parameter | None,
+    ctx: click.Context | None,
+) -> _Parsed:
+    try:
+        return parse(text)
+    except ValueError as error:
+        kind.fail(str(error), param, ctx)
+
+
+def section(title: str) -> Callable[[_Command], _Command]:
+    """Marks where a section of the help page begins: the options below it, up to the next mark."""
+
+    def mark(command: _Command) -> _Command:
+        parameters = command.__dict__.setdefault("__click_params__", [])
+        # decorators run from the bottom up: the parameters so far that have no section yet are those below the mark
+        for parameter in parameters:
+            if not hasattr(parameter, "section"):
+                parameter.section = title
+        return command
+
+    return mark
+
+
+class SectionedGroup(click.Group):
+    """A group whose help page shows its options in the sections that `section` marked."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options section by section, those without one last, then the commands."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(getattr(parameter, "section", "Other"), []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+        self.format_commands(ctx, formatter)

@@ -1,0 +1,65 @@
+"""The coordinator's ZeroMQ socket: one ROUTER on a private ipc path, one DEALER per worker at the other end."""
+
+from pathlib import Path
+from typing import Self
+
+import msgspec
+import zmq
+import zmq.asyncio
+
+from llmstress.engine.control import FromWorker, ToWorker
+from llmstress.engine.link import MAX_MESSAGE
+
+_LINGER_MS = 1000
+
+
+class Hub:
+    """Speaks with workers by their number."""
+
+    def __init__(self, directory: Path) -> None:
+        """`directory` must be private to this user; its path short (ipc paths are limited to 107 bytes)."""
+        self.endpoint = f"ipc://{directory / 'hub'}"
+        self.refused = 0
+        """Messages that were none of ours."""
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(FromWorker).decode
+
+    async def __aenter__(self) -> Self:
+        self._context = zmq.asyncio.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.linger = _LINGER_MS
+        self._socket.maxmsgsize = MAX_MESSAGE
+        self._socket.router_mandatory = True
+        self._socket.bind(self.endpoint)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._socket.close()
+        self._context.term()
+
+    async def receive(self) -> FromWorker:
+        """The next message of a worker."""
+        while True:
+            frames = await self._socket.recv_multipart()
+            try:
+                message: FromWorker | None = self._decode(frames[-1])
+            except (msgspec.DecodeError, RecursionError):
+                message = None
+            if message is not None and frames[0] == identity_of(message.worker):
+                return message
+            self.refused += 1
+
+    async def send(self, worker: int, message: ToWorker) -> bool:
+        """Send to one worker; False if it isn't connected (any more)."""
+        try:
+            await self._socket.send_multipart([identity_of(worker), self._encode(message)])
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            return False
+        return True
+
+
+def identity_of(worker: int) -> bytes:
+    """The ZeroMQ identity of a worker."""
+    return b"worker-%d" % worker

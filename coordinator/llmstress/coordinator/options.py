@@ -1,0 +1,224 @@
+"""One frozen, typed, validated description of a run, and the texts it is parsed from."""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+import msgspec
+
+from llmstress.coordinator.errors import UsageError
+
+DEFAULT_DURATION_S = 60.0
+DEMO_DURATION_S = 10.0
+"""Length of a run against the built-in mock when nothing else is asked for."""
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+_KEY_OWNERS = {"OPENAI_API_KEY": "api.openai.com"}
+"""Key variable -> the only host that it is sent to without being named."""
+
+_SECRET_PARAMETER = re.compile(r"(?i)\b([\w.-]*(?:key|token|secret|password|signature|sig)[\w.-]*=)[^&#\s]+")
+
+
+class MaxErrors(msgspec.Struct, frozen=True):
+    """When failures end the run: at `count` of them, or from `share` of the finished requests on."""
+
+    count: int | None
+    share: float | None
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a user can say about a run. Seconds where the name ends in `_s`."""
+
+    url: str | None = None
+    """Target as given; None: the built-in mock."""
+    model: str | None = None
+    procs: int
+    streams: int = 100
+    """Per process."""
+    duration_s: float | None = None
+    requests: int | None = None
+    ramp_up_s: float = 0.0
+    warmup_s: float = 0.0
+    grace_s: float = 30.0
+    prompt: str
+    system: str | None = None
+    max_tokens: int = 128
+    stream: bool = True
+    extra_body: dict[str, Any] = {}
+    usage: bool = True
+    api_key_env: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    timeout_connect_s: float = 10.0
+    timeout_first_token_s: float = 0.0
+    timeout_idle_s: float = 120.0
+    timeout_total_s: float = 0.0
+    error_pause_s: float = 1.0
+    max_errors: MaxErrors | None = None
+    probe: bool = True
+    seed: int = 0
+    interval_s: float = 0.25
+    headless: bool = False
+    output: str | None = None
+    histograms: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself.
+
+        Raises:
+            UsageError: one sentence that names the flag to change.
+        """
+        for flag, value in (("--procs", self.procs), ("--streams", self.streams), ("--max-tokens", self.max_tokens)):
+            if value < 1:
+                raise UsageError(f"{flag} must be at least 1, not {value}")
+        if self.requests is not None and self.requests < 1:
+            raise UsageError(f"--requests must be at least 1, not {self.requests}")
+        if self.duration_s == 0:
+            raise UsageError("--duration must be longer than 0")
+        if self.requests is not None and self.warmup_s:
+            raise UsageError("--warmup has no meaning with --requests, whose window is the whole run: drop one of them")
+        if not 0.05 <= self.interval_s <= 10:
+            raise UsageError("--interval must lie between 50ms and 10s")
+        if self.procs > 1024:
+            raise UsageError(f"--procs must be at most 1024, not {self.procs}")
+
+    @property
+    def total_streams(self) -> int:
+        """Streams of all processes together."""
+        return self.procs * self.streams
+
+    @property
+    def steady_s(self) -> float | None:
+        """Length of the steady window; None: as long as the requests last."""
+        if self.duration_s is not None or self.requests is not None:
+            return self.duration_s
+        return DEMO_DURATION_S if self.url is None else DEFAULT_DURATION_S
+
+    @property
+    def whole_run(self) -> bool:
+        """The window is the whole run, because it is counted in requests."""
+        return self.requests is not None
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where requests go."""
+
+    url: str
+    """The endpoint, without user information."""
+    models_url: str
+    userinfo: str
+    """`user:password` of the URL as given; empty without."""
+    note: str
+    """What was made of the URL, if the user may not expect it."""
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `500ms`, `2s`, `1m30s`, `1h`; a bare `0` is none.
+
+    Raises:
+        ValueError: it is none of these, a bare number for instance.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if text.strip() == "0":
+        return 0.0
+    if match is None or not text.strip():
+        raise ValueError(f"{text!r} is no duration; write it like 500ms, 2s or 1m30s")
+    hours, minutes, seconds, milliseconds = (float(group or 0) for group in match.groups())
+    return hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
+
+
+def parse_max_errors(text: str) -> MaxErrors:
+    """`250` or `5%`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)\s?%", text.strip())
+    if match is None or float(match[1] or match[2]) <= 0 or float(match[2] or 0) > 100:
+        raise ValueError(f"{text!r} is neither a number of errors like 250 nor a share like 5%")
+    return MaxErrors(int(match[1]), None) if match[1] else MaxErrors(None, float(match[2]) / 100)
+
+
+def parse_header(text: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Name and value of `Name: value`; a value `env:NAME` is read from the environment.
+
+    Raises:
+        ValueError: no colon, a line break, or no such variable.
+    """
+    name, colon, value = text.partition(":")
+    name, value = name.strip(), value.strip()
+    if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+        raise ValueError(f"write it like 'Name: value', not {text.split(':')[0]!r}")
+    if value.startswith("env:"):
+        variable = value[4:]
+        if variable not in environ:
+            raise ValueError(f"the environment has no variable {variable}")
+        value = environ[variable]
+    if not value.isprintable() or not value.isascii():
+        raise ValueError(f"the value of {name} has characters that no header can carry")
+    return name, value
+
+
+def parse_target(url: str, path: str) -> Target:
+    """Where requests to `url` go, for an API whose endpoint ends in `path`.
+
+    Raises:
+        UsageError: it is no http or https URL.
+    """
+    split = urlsplit(url if "//" in url else f"//{url}")
+    try:
+        port = split.port
+    except ValueError:
+        port = -1
+    if split.scheme not in ("http", "https") or not split.hostname or port == -1 or not url.isascii() or " " in url:
+        hint = f"; did you mean http://{url}?" if "//" not in url and split.hostname else ""
+        raise UsageError(f"--url needs a URL like http://localhost:8000, not {redact_url(url)!r}{hint}")
+    given = split.path.rstrip("/")
+    note = ""
+    if given.endswith(path):
+        base = given.removesuffix(path)
+    elif not given:
+        base = "/v1"
+    else:
+        base = given
+        if not given.endswith("/v1"):
+            note = f"{path} was appended to the path {given}"
+    userinfo, _, host = split.netloc.rpartition("@")
+
+    def build(end: str) -> str:
+        return urlunsplit(SplitResult(split.scheme, host, base + end, split.query, ""))
+
+    return Target(build(path), build("/models"), userinfo, note)
+
+
+def find_key(options: Options, host: str, environ: Mapping[str, str]) -> str | None:
+    """The API key to send to `host`: of the variable that was named, else a provider's own to the provider's host.
+
+    Raises:
+        UsageError: the variable that was named isn't set.
+    """
+    if options.api_key_env is not None:
+        key = environ.get(options.api_key_env)
+        if not key:
+            raise UsageError(f"--api-key-env {options.api_key_env}: the environment has no such variable")
+        return key
+    return next((environ[name] for name, owner in _KEY_OWNERS.items() if host == owner and environ.get(name)), None)
+
+
+def redact_url(url: str) -> str:
+    """`url` without user information and without the values of parameters that look like keys."""
+    return _SECRET_PARAMETER.sub(r"\1***", re.sub(r"(//)[^/@]*@", r"\1***@", url))
+
+
+def describe(options: Options) -> dict[str, Any]:
+    """The options as the summary shows them: without secrets."""
+    shown: dict[str, Any] = msgspec.to_builtins(options)
+    shown["url"] = redact_url(options.url) if options.url is not None else None
+    shown["headers"] = [f"{name}: ***" for name, _ in options.headers]
+    return shown
+
+
+def available_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))

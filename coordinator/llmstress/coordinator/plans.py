@@ -1,0 +1,81 @@
+"""Options -> one plan per worker: exact shares, and the request that all of them send."""
+
+import base64
+from urllib.parse import urlsplit
+
+from llmstress.coordinator.options import Options, Target, find_key
+from llmstress.engine import schedule
+from llmstress.engine.api import APIS
+from llmstress.engine.control import Plan, Timeouts
+
+_SHORTEST_SECRET = 6
+"""Header values shorter than this are no secrets, and blanking them out would garble error samples."""
+
+
+def build_headers(options: Options, target: Target, environ: dict[str, str]) -> list[tuple[str, str]]:
+    """The headers that the options ask for; those given by `--header` win.
+
+    Raises:
+        UsageError: the variable named by `--api-key-env` isn't set.
+    """
+    headers = list(options.headers)
+    given = {name.lower() for name, _ in headers}
+    key = find_key(options, urlsplit(target.url).hostname or "", environ)
+    if "authorization" not in given:
+        if key is not None:
+            headers.append(("Authorization", f"Bearer {key}"))
+        elif target.userinfo:
+            encoded = base64.b64encode(target.userinfo.encode()).decode()
+            headers.append(("Authorization", f"Basic {encoded}"))
+    return headers
+
+
+def make_plans(options: Options, api: str, target: Target, model: str, headers: list[tuple[str, str]]) -> list[Plan]:
+    """One plan per worker; their shares sum to the whole."""
+    body = APIS[api].build_body(
+        model=model,
+        prompt=options.prompt,
+        system=options.system,
+        max_tokens=options.max_tokens,
+        stream=options.stream,
+        usage=options.usage,
+        extra=options.extra_body,
+    )
+    timeouts = Timeouts(
+        connect_s=options.timeout_connect_s,
+        first_token_s=options.timeout_first_token_s,
+        idle_s=options.timeout_idle_s,
+        total_s=options.timeout_total_s,
+    )
+    return [
+        Plan(
+            api=api,
+            url=target.url,
+            headers=headers,
+            body=body,
+            stream=options.stream,
+            streams=options.streams,
+            first_stream=worker * options.streams,
+            total_streams=options.total_streams,
+            requests=None if options.requests is None else schedule.share(options.requests, options.procs, worker),
+            ramp_s=options.ramp_up_s,
+            warmup_s=options.warmup_s,
+            steady_s=options.steady_s,
+            whole_run=options.whole_run,
+            grace_s=options.grace_s,
+            interval_s=options.interval_s,
+            error_pause_s=options.error_pause_s,
+            timeouts=timeouts,
+            seed=options.seed,
+            secrets=secrets_in(headers, target),
+        )
+        for worker in range(options.procs)
+    ]
+
+
+def secrets_in(headers: list[tuple[str, str]], target: Target) -> list[str]:
+    """What must not be printed: header values, the credentials in them, and those of the URL."""
+    values = [value for _, value in headers]
+    values += [value.split(" ", 1)[1] for value in values if value.lower().startswith(("bearer ", "basic "))]
+    values += [target.userinfo, target.userinfo.partition(":")[2]]
+    return sorted({value for value in values if len(value) >= _SHORTEST_SECRET}, key=len, reverse=True)

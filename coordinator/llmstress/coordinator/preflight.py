@@ -1,0 +1,91 @@
+"""Can this machine and this target do the run? Said before anything starts; nothing in here is ever counted."""
+
+import resource
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from llmstress.coordinator.errors import CouldNotStart
+from llmstress.coordinator.options import Options, Target, redact_url
+
+PROBE_LIMIT_S = 3.0
+
+_SPARE_DESCRIPTORS = 64
+"""Descriptors a worker needs besides its streams: its line to the coordinator, loop, timer, DNS."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the target said when asked for its models."""
+
+    models: tuple[str, ...] = ()
+    """Empty: it didn't say."""
+
+
+def raise_descriptor_limit(streams: int) -> None:
+    """Raise the soft limit of open files to the hard one (children inherit it) and see that it suffices.
+
+    Raises:
+        CouldNotStart: a worker with `streams` streams would run out of descriptors.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    room = hard - _SPARE_DESCRIPTORS
+    if hard != resource.RLIM_INFINITY and streams > room:
+        raise CouldNotStart(
+            f"{streams:,} streams per process need {streams + _SPARE_DESCRIPTORS:,} open files, but the limit is "
+            f"{hard:,}: use --streams {room} with more --procs, or raise the limit (ulimit -Hn)"
+        )
+
+
+async def ask_for_models(target: Target, headers: list[tuple[str, str]]) -> Answer:
+    """One `GET .../models`: is the target there, does it accept the key?
+
+    Raises:
+        CouldNotStart: it can't be reached, or refuses the key (401, 403). Any other answer is no conclusion.
+    """
+    timeout = aiohttp.ClientTimeout(total=PROBE_LIMIT_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(target.models_url, headers=dict(headers), allow_redirects=False) as response,
+        ):
+            text = (await response.content.read(1 << 20)).decode("utf-8", "replace")
+            if response.status in (401, 403):
+                raise CouldNotStart(
+                    f"the target refuses the request for its models with {response.status}: {text[:200].strip()!r} "
+                    "(is the key right? --api-key-env names its variable; --no-probe skips this question)"
+                )
+            return Answer(_models_in(text) if response.status == 200 else ())
+    except aiohttp.ClientConnectorError as error:
+        raise CouldNotStart(f"{redact_url(target.url)} can't be reached: {error}") from error
+    except (aiohttp.ClientError, TimeoutError):
+        return Answer()
+
+
+def choose_model(options: Options, answer: Answer) -> tuple[str, str]:
+    """The model to ask for, and a warning about it (empty if there is none).
+
+    Raises:
+        CouldNotStart: none was named, and the target doesn't have exactly one.
+    """
+    if options.model is None:
+        if len(answer.models) == 1:
+            return answer.models[0], f"no --model given: using the only one listed, {answer.models[0]}"
+        known = f"; the target lists {', '.join(answer.models[:5])}" if answer.models else ""
+        raise CouldNotStart(f"name the model with --model{known}")
+    if answer.models and options.model not in answer.models:
+        listed = ", ".join(answer.models[:5])
+        return options.model, f"the target does not list the model {options.model!r}; it lists {listed}"
+    return options.model, ""
+
+
+def _models_in(text: str) -> tuple[str, ...]:
+    try:
+        value: Any = msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        return ()
+    entries = value.get("data") if isinstance(value, dict) else None
+    if not isinstance(entries, list):
+        return ()
+    return tuple(entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str))

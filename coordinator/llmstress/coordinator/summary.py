@@ -1,0 +1,397 @@
+"""The JSON summary, schema `llmstress.summary/1`: additive keys keep the number.
+
+Counts cover the whole run; rates and latencies the steady window. Latencies are milliseconds.
+"""
+
+import base64
+import os
+import platform
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from llmstress.coordinator.verdict import Verdict, judge
+from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
+from llmstress.engine.telemetry.histogram import HIGHEST_US, PERCENTILES, Histogram
+from llmstress.engine.telemetry.messages import NOT_FAILED, Counters, ErrorSample, Phase
+
+SCHEMA = "llmstress.summary/1"
+
+LATENCIES = ("queue", "connect", "ttfb", "ttft", "ttfa", "itl", "tpot", "stall", "e2e")
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """One distribution in milliseconds. A percentile is null where n < 1 / (1 - p)."""
+
+    count: int
+    mean: float | None
+    min: float | None
+    p50: float | None
+    p90: float | None
+    p95: float | None
+    p99: float | None
+    p99_9: float | None
+    max: float | None
+    low_sample: list[str]
+    """Percentiles for which the sample is thin."""
+
+
+class PhaseLengths(msgspec.Struct, frozen=True):
+    """Seconds."""
+
+    ramp: float
+    warmup: float
+    steady: float
+    drain: float
+
+
+class Host(msgspec.Struct, frozen=True):
+    """Where it ran."""
+
+    cpus: int
+    python: str
+    platform: str
+
+
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What was run."""
+
+    version: str
+    api: str
+    url: str
+    model: str
+    procs: int
+    streams: int
+    total_streams: int
+    phases_s: PhaseLengths
+    started_at: str
+    seed: int
+    options: dict[str, Any]
+    host: Host
+
+
+class Requests(msgspec.Struct, frozen=True, kw_only=True):
+    """`started` is the sum of the ends; `per_s` are ok requests that ended in the steady window."""
+
+    started: int
+    ok: int
+    failed: int
+    filtered: int
+    cancelled: int
+    lost: int
+    per_s: float | None
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+    """`output` is of ok requests; `events` are token-bearing ones; `source` is usage, events or mixed."""
+
+    output: int
+    output_failed: int
+    output_cancelled: int
+    input: int
+    cached_input: int
+    reasoning: int
+    output_per_s: float | None
+    input_per_s: float | None
+    events: int
+    events_per_s: float | None
+    events_shared_a_read: int
+    per_event: float | None
+    source: str | None
+
+
+class Streams(msgspec.Struct, frozen=True):
+    """Requests in flight: how many were meant to be, how many there were at most."""
+
+    target: int
+    peak: int
+
+
+class TpsUser(msgspec.Struct, frozen=True):
+    """Tokens/s that one user sees: 1000 / tpot. p10 is what one user in ten falls below."""
+
+    p50: float | None
+    p10: float | None
+    p1: float | None
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """An example of a failure; status 0: none came."""
+
+    status: int
+    text: str
+    request_id: str
+
+
+class ErrorClass(msgspec.Struct, frozen=True):
+    """How often a class of failure occurred, with up to three distinct samples."""
+
+    count: int
+    samples: list[Sample]
+
+
+class LoopLag(msgspec.Struct, frozen=True):
+    """How late the event loops were (ms): the error that a stamp can have."""
+
+    p50: float | None
+    p99: float | None
+    max: float | None
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    """One process; `cpu_share` is of a core, in the steady window."""
+
+    pid: int
+    state: str
+    reason: str
+    cpu_share: float | None
+    rss_mb: float
+    streams: int
+    loop_lag_ms: LoopLag
+
+
+class Client(msgspec.Struct, frozen=True, kw_only=True):
+    """What the load generator itself used. `startup_s` is the time from the command to T0."""
+
+    startup_s: float
+    cpu_s: float
+    cpu_us_per_event: float | None
+    rss_peak_mb: float
+    loop_lag_ms: LoopLag
+    workers: list[Worker]
+
+
+class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One step; `t` is its begin in seconds after T0, `requests` are those that ended, latencies ms."""
+
+    t: float
+    phase: str
+    open: int
+    requests: int
+    events: int
+    ttft_p50: float | None
+    ttft_p99: float | None
+    failed: int
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything a run has to say."""
+
+    schema: str
+    complete: bool
+    ended_by: str
+    verdict: Verdict
+    run: RunInfo
+    requests: Requests
+    tokens: Tokens
+    finish: dict[str, int]
+    streams: Streams
+    latency_ms: dict[str, Latency]
+    latency_failed_ms: dict[str, Latency]
+    tps_user: TpsUser
+    errors: dict[str, ErrorClass]
+    client: Client
+    timeline_step_s: float
+    timeline: list[TimelineRow]
+    histograms: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    """Metric -> base64 of HdrHistogram's V2 encoding, in µs, of the steady window."""
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a summary needs besides the aggregate."""
+
+    run: RunInfo
+    ended_by: str
+    startup_s: float
+    coordinator_cpu_s: float
+
+
+def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
+    """The summary, without histograms."""
+    counters, ended = aggregate.counters(), aggregate.ended()
+    steady = aggregate.phases[Phase.STEADY]
+    window = facts.run.phases_s.steady
+    failed = sum(n for outcome, n in ended.items() if outcome not in NOT_FAILED)
+    finish: dict[str, int] = {}
+    for part in aggregate.phases.values():
+        for reason, n in part.finish.items():
+            finish[reason] = finish.get(reason, 0) + n
+    return Summary(
+        schema=SCHEMA,
+        complete=not any(worker.state == "lost" or worker.gaps for worker in aggregate.workers),
+        ended_by=facts.ended_by,
+        verdict=judge(aggregate, window),
+        run=facts.run,
+        requests=Requests(
+            started=counters.started,
+            ok=ended.get("ok", 0),
+            failed=failed,
+            filtered=ended.get("filtered", 0),
+            cancelled=ended.get("cancelled", 0),
+            lost=ended.get("lost", 0),
+            per_s=_per_second(steady.ended.get("ok", 0), window),
+        ),
+        tokens=_tokens(counters, steady.counters, window, ended.get("ok", 0)),
+        finish=finish,
+        streams=Streams(target=facts.run.total_streams, peak=aggregate.peak),
+        latency_ms={name: describe(steady.latency.get(name)) for name in LATENCIES},
+        latency_failed_ms={
+            name: describe(steady.latency_failed[name]) for name in LATENCIES if name in steady.latency_failed
+        },
+        tps_user=_tps_user(steady.latency.get("tpot")),
+        errors={
+            outcome: ErrorClass(n, [_sample(each) for each in aggregate.samples.get(outcome, [])])
+            for outcome, n in sorted(ended.items())
+            if n and outcome not in ("ok", "cancelled")
+        },
+        client=_client(aggregate, facts, window),
+        timeline_step_s=aggregate.row_ns / 1e9,
+        timeline=_timeline(aggregate),
+    )
+
+
+def histograms_of(aggregate: Aggregate) -> dict[str, str]:
+    """Metric -> base64 of HdrHistogram's V2 encoding of the steady window's samples, in µs."""
+    steady = aggregate.phases[Phase.STEADY]
+    return {name: encode_v2(steady.latency[name]) for name in LATENCIES if name in steady.latency}
+
+
+def encode_v2(histogram: Histogram) -> str:
+    """Base64 of HdrHistogram's V2 compressed encoding, by the `hdrhistogram` package (read with its `decode`)."""
+    from hdrh.histogram import HdrHistogram  # only where a histogram is written: its import takes 30 ms
+
+    hdr = HdrHistogram(1, HIGHEST_US, 3)
+    for index, n in histogram.counts.items():
+        hdr.counts[index] = n
+    hdr.total_count = histogram.count
+    hdr.min_value = histogram.min
+    hdr.max_value = histogram.max
+    encoded = hdr.encode()
+    # the package gives base64 already; ASCII in a JSON string
+    return encoded.decode() if isinstance(encoded, bytes) else base64.b64encode(encoded).decode()
+
+
+def describe(histogram: Histogram | None) -> Latency:
+    """A histogram in µs as its summary in ms."""
+    found = histogram if histogram is not None else Histogram()
+    values = dict(zip(PERCENTILES, found.percentiles(PERCENTILES.values()), strict=True))
+    return Latency(
+        count=found.count,
+        mean=_ms(found.mean),
+        min=_ms(found.min if found.count else None),
+        max=_ms(found.max if found.count else None),
+        low_sample=found.low_sample(),
+        **{name: _ms(value) for name, value in values.items()},
+    )
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that a reader sees all of it or what was there before."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        file.write(data)
+    umask = os.umask(0)
+    os.umask(umask)
+    Path(file.name).chmod(0o666 & ~umask)
+    Path(file.name).replace(path)
+
+
+def host() -> Host:
+    """This machine."""
+    return Host(len(os.sched_getaffinity(0)), platform.python_version(), platform.platform())
+
+
+def _ms(us: float | None) -> float | None:
+    return None if us is None else round(us / 1000, 3)
+
+
+def _per_second(n: float, seconds: float) -> float | None:
+    return round(n / seconds, 3) if seconds > 0 else None
+
+
+def _tokens(whole: Counters, steady: Counters, window: float, ok: int) -> Tokens:
+    per_event = whole.output_streamed / whole.events_ok if whole.events_ok else None
+    if per_event is None:
+        output_per_s = _per_second(steady.output, window)  # nothing was streamed: whole answers are what there is
+    else:
+        output_per_s = _per_second(steady.events * per_event, window)
+    source = None if not ok else "usage" if whole.usage_seen == ok else "mixed" if whole.usage_seen else "events"
+    return Tokens(
+        output=whole.output,
+        output_failed=whole.output_failed,
+        output_cancelled=whole.output_cancelled,
+        input=whole.input,
+        cached_input=whole.cached_input,
+        reasoning=whole.reasoning,
+        output_per_s=output_per_s,
+        input_per_s=_per_second(steady.input, window),
+        events=whole.events,
+        events_per_s=_per_second(steady.events, window),
+        events_shared_a_read=whole.events_shared,
+        per_event=None if per_event is None else round(per_event, 4),
+        source=source,
+    )
+
+
+def _tps_user(tpot: Histogram | None) -> TpsUser:
+    slow = tpot.percentiles((5_000, 9_000, 9_900)) if tpot is not None else [None] * 3
+    return TpsUser(*(round(1e6 / us, 3) if us else None for us in slow))
+
+
+def _sample(sample: ErrorSample) -> Sample:
+    return Sample(sample.status, sample.text, sample.request_id)
+
+
+def _lag(histogram: Histogram) -> LoopLag:
+    p50, p99 = histogram.percentiles((5_000, 9_900))
+    return LoopLag(_ms(p50), _ms(p99), _ms(histogram.max if histogram.count else None))
+
+
+def _client(aggregate: Aggregate, facts: Facts, window: float) -> Client:
+    steady = aggregate.phases[Phase.STEADY]
+    workers = aggregate.workers
+    lag = Histogram()
+    for worker in workers:
+        lag.merge(worker.loop_lag)
+    events = steady.counters.events
+    return Client(
+        startup_s=round(facts.startup_s, 3),
+        cpu_s=round(sum(w.startup_cpu_s + w.cpu_ns / 1e9 for w in workers) + facts.coordinator_cpu_s, 3),
+        cpu_us_per_event=round(steady.counters.cpu_ns / 1000 / events, 3) if events else None,
+        rss_peak_mb=round(sum(worker.rss_peak for worker in workers) / 1e6, 1),
+        loop_lag_ms=_lag(lag),
+        workers=[_worker(worker, window) for worker in workers],
+    )
+
+
+def _worker(worker: WorkerState, window: float) -> Worker:
+    return Worker(
+        pid=worker.pid,
+        state=worker.state,
+        reason=worker.reason,
+        cpu_share=round(worker.steady_cpu_ns / 1e9 / window, 3) if window > 0 else None,
+        rss_mb=round(worker.rss_peak / 1e6, 1),
+        streams=worker.streams,
+        loop_lag_ms=_lag(worker.loop_lag),
+    )
+
+
+def _timeline(aggregate: Aggregate) -> list[TimelineRow]:
+    step = aggregate.row_ns / 1e9
+    rows: list[TimelineRow] = []
+    for index, row in enumerate(aggregate.rows):
+        p50, p99 = row.ttft.percentiles((5_000, 9_900))
+        rows.append(
+            TimelineRow(
+                t=round(index * step, 3),
+                phase=Phase(row.phase).name.lower(),
+                open=row.open,
+                requests=row.requests,
+                events=row.events,
+                ttft_p50=_ms(p50),
+                ttft_p99=_ms(p99),
+                failed=row.failed,
+            )
+        )
+    return rows

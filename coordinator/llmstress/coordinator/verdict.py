@@ -1,0 +1,107 @@
+"""Can the numbers be trusted? Says so, why not, and what to do about it."""
+
+import msgspec
+
+from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.messages import NOT_FAILED, Phase
+
+MAX_CPU_SHARE = 0.9
+MIN_LAG_LIMIT_US = 2_000
+LAG_SHARE_OF_ITL = 0.05
+MAX_CANCELLED_SHARE = 0.01
+MAX_TOKENS_PER_EVENT = 1.2
+MAX_SHARED_READS = 0.2
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """`status` is valid, degraded or invalid; `notes` are things to know that take nothing from it."""
+
+    status: str
+    reasons: list[str]
+    notes: list[str]
+
+
+def judge(aggregate: Aggregate, steady_s: float) -> Verdict:
+    """The verdict on a run whose steady window was `steady_s` long."""
+    invalid = [
+        f"worker {worker.worker} was lost: {worker.reason}" for worker in aggregate.workers if worker.state == "lost"
+    ]
+    degraded = [
+        *_busy_workers(aggregate, steady_s),
+        *_late_workers(aggregate),
+        *_cut_off(aggregate),
+        *_missing(aggregate),
+    ]
+    status = "invalid" if invalid else "degraded" if degraded else "valid"
+    return Verdict(status, invalid + degraded, _notes(aggregate))
+
+
+def _busy_workers(aggregate: Aggregate, steady_s: float) -> list[str]:
+    return [
+        f"worker {worker.worker} used {share:.0%} of its core, so its stamps may be late: add --procs"
+        for worker in aggregate.workers
+        if steady_s > 0 and (share := worker.steady_cpu_ns / 1e9 / steady_s) > MAX_CPU_SHARE
+    ]
+
+
+def _late_workers(aggregate: Aggregate) -> list[str]:
+    itl = aggregate.phases[Phase.STEADY].latency.get("itl")
+    itl_p50 = (itl.percentile("p50") if itl is not None else None) or 0
+    limit = max(MIN_LAG_LIMIT_US, LAG_SHARE_OF_ITL * itl_p50)
+    return [
+        f"worker {worker.worker}'s event loop was up to {lag / 1000:.1f} ms late (p99; limit {limit / 1000:.1f} ms), "
+        "and so may be the latencies: fewer --streams per process, more --procs, or a less busy machine"
+        for worker in aggregate.workers
+        if (lag := worker.loop_lag.percentile("p99") or 0) > limit
+    ]
+
+
+def _cut_off(aggregate: Aggregate) -> list[str]:
+    started = aggregate.counters().started
+    cancelled = aggregate.ended().get("cancelled", 0)
+    if not started or cancelled / started <= MAX_CANCELLED_SHARE:
+        return []
+    return [
+        f"{cancelled:,} of {started:,} requests were cut off at the end, so e2e and tpot lean to the short ones: "
+        "a longer --grace or --duration"
+    ]
+
+
+def _missing(aggregate: Aggregate) -> list[str]:
+    return [
+        f"{worker.gaps} deltas of worker {worker.worker} never arrived: counts are too low"
+        for worker in aggregate.workers
+        if worker.gaps
+    ]
+
+
+def _notes(aggregate: Aggregate) -> list[str]:
+    counters, ended = aggregate.counters(), aggregate.ended()
+    notes: list[str] = []
+    if counters.events_ok and (per_event := counters.output_streamed / counters.events_ok) > MAX_TOKENS_PER_EVENT:
+        notes.append(f"an event carries {per_event:.2f} tokens: itl is the gap between events, tpot the time per token")
+    if counters.events and (shared := counters.events_shared / counters.events) > MAX_SHARED_READS:
+        notes.append(
+            f"{shared:.0%} of the events shared a read with another one: something between the model and here buffers, "
+            "so single gaps in itl mean little"
+        )
+    if counters.stream_ignored:
+        notes.append(
+            f"{counters.stream_ignored:,} requests asked for a stream and got a single JSON body: no ttft for them"
+        )
+    ok = ended.get("ok", 0)
+    if ok > counters.usage_seen:
+        notes.append(
+            f"{ok - counters.usage_seen:,} of {ok:,} answers came without usage: their tokens are counted in events"
+        )
+    if counters.events_unknown:
+        notes.append(f"{counters.events_unknown:,} events were JSON of an unknown shape and were ignored")
+    if counters.stale_retries:
+        notes.append(
+            f"{counters.stale_retries:,} requests were sent again on a fresh connection: the kept one had died idle"
+        )
+    finished = sum(n for outcome, n in ended.items() if outcome != "cancelled")
+    failed = sum(n for outcome, n in ended.items() if outcome not in NOT_FAILED)
+    if failed and finished:
+        notes.append(f"{failed:,} of {finished:,} finished requests failed ({failed / finished:.1%}): see errors")
+    return notes

@@ -1,0 +1,1 @@
+"""One load-generating process, the telemetry everyone speaks, and the built-in mock server. Imports nothing."""

@@ -1,0 +1,65 @@
+"""What an API module says about one event of a stream, or about a whole answer."""
+
+from typing import Any
+
+import msgspec
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Token counts as the server reports them. `output` contains `reasoning`, `input` contains `cached_input`."""
+
+    input: int = 0
+    output: int = 0
+    cached_input: int = 0
+    reasoning: int = 0
+
+
+class TokenOf(msgspec.Struct, frozen=True):
+    """One non-empty generated payload: of which choice, and whether a user sees it (reasoning they don't)."""
+
+    choice: int
+    visible: bool
+    reasoning: bool
+
+
+class Event(msgspec.Struct, frozen=True):
+    """The meaning of an event; all defaults mean: legal, and nothing to count.
+
+    The common meanings are the singletons below, so that the hot path can compare by identity.
+    """
+
+    tokens: tuple[TokenOf, ...] = ()
+    finish: str = ""
+    """Finish reason in the API's own words."""
+    filtered: bool = False
+    """The finish is the provider's moderation."""
+    usage: Usage | None = None
+    """Cumulative: the last one of a request counts."""
+    done: bool = False
+    """The protocol's last word."""
+    error: str = ""
+    """An error in the API's own words."""
+    malformed: str = ""
+    """Why this isn't even the API's syntax."""
+    unknown: bool = False
+    """Valid syntax of a shape that the module doesn't know."""
+
+
+TOKEN = Event(tokens=(TokenOf(choice=0, visible=True, reasoning=False),))
+"""Visible output of choice 0 and nothing else."""
+REASONING = Event(tokens=(TokenOf(choice=0, visible=False, reasoning=True),))
+"""Reasoning of choice 0 and nothing else."""
+NOTHING = Event()
+DONE = Event(done=True)
+UNKNOWN = Event(unknown=True)
+
+
+def error_text(error: Any) -> str:
+    """The words of an `error` value, whatever its shape: message and code of an object, else its JSON."""
+    if isinstance(error, str):
+        return error
+    if isinstance(error, dict):
+        words = [str(error[key]) for key in ("code", "type", "message") if error.get(key)]
+        if words:
+            return ": ".join(words)
+    return msgspec.json.encode(error).decode()

@@ -1,0 +1,114 @@
+"""The words between coordinator and workers: one DEALER per worker, one ROUTER, msgpack-encoded tagged structs.
+
+worker -> coordinator: Hello, Ready, Delta..., Final       coordinator -> worker: Setup, Go, Stop, Ack
+"""
+
+import enum
+
+import msgspec
+
+from llmstress.engine.telemetry.messages import Delta
+
+
+class Timeouts(msgspec.Struct, array_like=True, frozen=True):
+    """Limits of one request in seconds; 0 switches one off."""
+
+    connect_s: float
+    first_token_s: float
+    idle_s: float
+    total_s: float
+
+
+class Plan(msgspec.Struct, array_like=True, frozen=True):
+    """What one worker has to do: its exact shares of the load, and everything needed to speak to the target."""
+
+    api: str
+    url: str
+    """Full URL of the endpoint, without user information."""
+    headers: list[tuple[str, str]]
+    """Sent with every request, in this order; may hold secrets."""
+    body: bytes
+    """JSON body, the same for every request."""
+    stream: bool
+    streams: int
+    """This worker's number of streams."""
+    first_stream: int
+    """Index of this worker's first stream among all streams: the ramp runs over all of them."""
+    total_streams: int
+    requests: int | None
+    """This worker's share of the requests to start; None: no limit."""
+    ramp_s: float
+    warmup_s: float
+    steady_s: float | None
+    """Length of the steady window; None: until the requests are used up."""
+    whole_run: bool
+    """The window is the whole run: everything before the drain is steady."""
+    grace_s: float
+    interval_s: float
+    error_pause_s: float
+    timeouts: Timeouts
+    seed: int
+    secrets: list[str]
+    """Strings that must not appear in error samples."""
+
+
+class Hello(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """First word of a worker, as soon as it can talk."""
+
+    worker: int
+    pid: int
+    version: int
+
+
+class Setup(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """Answer to Hello: the worker's plan."""
+
+    plan: Plan
+
+
+class Ready(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """The worker could start this moment."""
+
+    worker: int
+    startup_s: float
+    """CPU seconds the process has used so far."""
+    rss: int
+
+
+class Go(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """The run starts at `t0` (ns of this machine's monotonic clock, the same in every process)."""
+
+    t0: int
+
+
+class How(enum.StrEnum):
+    """Ways to stop."""
+
+    DRAIN = "drain"
+    ABORT = "abort"
+
+
+class Stop(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """Start nothing new; `DRAIN` lets what is open finish within the grace period, `ABORT` cuts it off now."""
+
+    how: How
+
+
+class Final(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """The worker's last word: everything it measured has been sent. It leaves when it has read Ack."""
+
+    worker: int
+    deltas: int
+    steady_ns: int
+    """Length of the steady window as this worker cut it."""
+    drain_ns: int
+    exhausted: bool
+    """Its share of the requests was used up."""
+
+
+class Ack(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """The coordinator has merged everything up to and with Final."""
+
+
+FromWorker = Hello | Ready | Delta | Final
+ToWorker = Setup | Go | Stop | Ack

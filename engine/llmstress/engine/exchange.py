@@ -1,0 +1,190 @@
+"""One request and its answer: the stamps, what the events mean for them, and how it ended. No I/O, no clock.
+
+Stamps are monotonic nanoseconds of the read that completed them, 0 while the moment hasn't come.
+"""
+
+from array import array
+
+from llmstress.engine.api.event import TOKEN, Event, Usage
+from llmstress.engine.outcome import FILTERED, OK, End
+from llmstress.engine.recorder import Recorder
+from llmstress.engine.telemetry.histogram import HIGHEST_US
+
+
+class Exchange:
+    """State of one request in flight. The stream's fast path writes `last_token` and appends gaps by itself."""
+
+    __slots__ = (
+        "_filtered",
+        "_finish",
+        "_others",
+        "_reasoning_streamed",
+        "_recorder",
+        "_usage",
+        "add_gap",
+        "choices",
+        "done_at",
+        "due",
+        "end_at",
+        "events",
+        "first_answer",
+        "first_token",
+        "gaps",
+        "head_at",
+        "kind",
+        "last_event",
+        "last_token",
+        "log_gap",
+        "opened",
+        "sent",
+        "start",
+    )
+
+    def __init__(self, recorder: Recorder, due: int, start: int) -> None:
+        self.due = due
+        self.start = start
+        self.opened = False
+        """A connection was opened for this request."""
+        self.sent = 0
+        self.head_at = 0
+        self.first_token = 0
+        self.first_answer = 0
+        self.last_token = 0
+        """Of choice 0."""
+        self.last_event = 0
+        """The last sign of progress that the idle limit accepts."""
+        self.done_at = 0
+        self.end_at = 0
+        self.choices = 0
+        """How many choices have borne a token."""
+        self.gaps = array("I")
+        """Gaps in µs: 4 bytes per token event of an answer in flight. They have been recorded already; the log is
+        there to take them back should the request fail, for the largest one, and for their number."""
+        self.kind: Event = TOKEN
+        """What the last token event was: the fast path takes only more of the same."""
+        self.add_gap = recorder.gaps.append
+        self.log_gap = self.gaps.append
+        self._recorder = recorder
+        self._others: dict[int, int] = {}  # choice -> stamp of its last token, but for choice 0
+        self._finish = ""
+        self._filtered = False
+        self._usage: Usage | None = None
+        self._reasoning_streamed = False
+
+    @property
+    def finished(self) -> bool:
+        """The finish signal has been seen."""
+        return bool(self._finish)
+
+    @property
+    def single_choice(self) -> bool:
+        """All tokens so far were choice 0's."""
+        return not self._others
+
+    @property
+    def token_events(self) -> int:
+        """How many token-bearing events have come."""
+        return self._recorder.count_gaps(self.gaps) + self.choices
+
+    def apply(self, event: Event, now: int) -> End | None:
+        """An event of the stream has come at `now`; gives the end if it is one."""
+        if self.done_at:
+            # after its last word a server may repeat itself or add its usage; nothing of that can end a request
+            self._usage = event.usage or self._usage
+            return None
+        self.last_event = now
+        if event.malformed:
+            return End("malformed", event.malformed)
+        if event.error:
+            return End("stream_error", event.error)
+        if event.unknown:
+            self._recorder.counters.events_unknown += 1
+        for token in event.tokens:
+            self._token(token.choice, visible=token.visible, now=now)
+            self._reasoning_streamed |= token.reasoning
+            self.kind = event
+        self._usage = event.usage or self._usage
+        if event.finish and not self._finish:
+            self._finish = event.finish
+            self._filtered = event.filtered
+            self.end_at = now
+        if event.done:
+            self.done_at = self.end_at = now
+        return None
+
+    def apply_answer(self, event: Event, now: int) -> End:
+        """A whole answer that was not streamed has come at `now`; gives the end."""
+        if event.malformed:
+            return End("malformed", event.malformed)
+        if event.error:
+            return End("stream_error", event.error)
+        self._usage = event.usage
+        self._finish = event.finish
+        self.end_at = now
+        if not event.finish:
+            return End("truncated", "the answer has no finish reason")
+        if event.filtered:
+            return FILTERED
+        return OK if event.tokens else End("empty", f"finished ({event.finish}) without a token")
+
+    def end_of_stream(self) -> End:
+        """The stream is over, by its body's end or the connection's; gives the end."""
+        if not self._finish:
+            return End("truncated", "the stream ended before a finish signal")
+        if self._filtered:
+            return FILTERED
+        return OK if self.first_token else End("empty", f"finished ({self._finish}) without a token")
+
+    def record_end(self, end: End, now: int) -> None:
+        """Count this request as ended so at `now`: its class, its samples, its tokens."""
+        recorder = self._recorder
+        recorder.ended(self, end, now)
+        part = recorder.part(recorder.phase_of(now))
+        counters = part.counters
+        events, usage = self.token_events, self._usage
+        if end.outcome == "cancelled":
+            counters.output_cancelled += events
+            return
+        if end.outcome != "ok":
+            counters.output_failed += events
+            return
+        output = usage.output if usage is not None and usage.output else events
+        part.finish[self._finish] = part.finish.get(self._finish, 0) + 1
+        counters.output += output
+        counters.events_ok += events
+        if events:
+            counters.output_streamed += output
+        if usage is not None:
+            counters.usage_seen += 1
+            counters.input += usage.input
+            counters.cached_input += usage.cached_input
+            counters.reasoning += usage.reasoning
+
+    @property
+    def decoded(self) -> int:
+        """Tokens generated between first and last token event, both included: reasoning that stayed hidden was
+        generated before."""
+        if self._usage is None or not self._usage.output:
+            return self.token_events
+        return self._usage.output - (0 if self._reasoning_streamed else self._usage.reasoning)
+
+    def _token(self, choice: int, *, visible: bool, now: int) -> None:
+        if not self.first_token:
+            self.first_token = now
+            self._recorder.first_token((now - self.start) // 1000)
+        if visible and not self.first_answer:
+            self.first_answer = now
+            self._recorder.first_answer((now - self.start) // 1000)
+        if choice:
+            last = self._others.get(choice, 0)
+            self._others[choice] = now
+        else:
+            last = self.last_token
+            self.last_token = now
+        if last:
+            gap = min((now - last) // 1000, HIGHEST_US)
+            self.add_gap(gap)
+            self.log_gap(gap)
+        else:
+            self.choices += 1
+            self._recorder.first_of_choice()

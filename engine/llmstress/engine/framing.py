@@ -1,0 +1,211 @@
+"""HTTP/1.1 responses, sans I/O: bytes of one response in, pieces of its body out (RFC 9112).
+
+Rules of this file: it knows neither sockets nor clocks nor what the body means; it keeps no body byte; it is
+lenient where servers in the wild are (bare LF, chunk extensions, odd header case) and strict where leniency would
+mis-frame what follows (chunk sizes, conflicting lengths); its work is linear in the bytes fed, however they are cut.
+"""
+
+import enum
+import re
+
+import msgspec
+
+MAX_HEAD = 64 * 1024
+MAX_CHUNK_LINE = 4 * 1024
+
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: |$)")
+_CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?\r?", re.DOTALL)
+
+
+class Malformed(ValueError):
+    """The bytes are not what the protocol allows, or exceed a limit; the text says what."""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """Status and headers of a final response; names in lower case, repeated ones joined by a comma."""
+
+    status: int
+    headers: dict[str, str]
+    minor_version: int
+
+
+class _State(enum.Enum):
+    HEAD = enum.auto()
+    FIXED = enum.auto()
+    UNTIL_CLOSE = enum.auto()
+    CHUNK_SIZE = enum.auto()
+    CHUNK_DATA = enum.auto()
+    CHUNK_END = enum.auto()
+    TRAILERS = enum.auto()
+    COMPLETE = enum.auto()
+
+
+class ResponseReader:
+    """Reads one response. `feed` until `complete`, then make another one for the next response."""
+
+    __slots__ = (
+        "_held",
+        "_left",
+        "_scanned",
+        "_state",
+        "_trailer_bytes",
+        "_untouched",
+        "head",
+        "keep_alive",
+        "surplus",
+    )
+
+    def __init__(self) -> None:
+        self.head: Head | None = None
+        self.keep_alive = False
+        """Whether the server lets the connection serve another request once this body is complete."""
+        self.surplus = False
+        """Whether bytes came after the end of this response."""
+        self._state = _State.HEAD
+        self._held = bytearray()  # an unfinished head or line
+        self._scanned = 0  # how much of _held is known to hold no end
+        self._left = 0  # bytes of body or chunk still to come
+        self._trailer_bytes = 0
+        self._untouched = True
+
+    @property
+    def complete(self) -> bool:
+        """The body has been read to its end."""
+        return self._state is _State.COMPLETE
+
+    @property
+    def untouched(self) -> bool:
+        """No byte has been fed."""
+        return self._untouched
+
+    @property
+    def between_chunks(self) -> bool:
+        """The next byte begins a chunk-size line."""
+        return self._state is _State.CHUNK_SIZE and not self._held
+
+    def eof(self) -> bool:
+        """The peer has closed: says whether that is a proper end of this response."""
+        if self._state is _State.UNTIL_CLOSE:
+            self._state = _State.COMPLETE
+        return self.complete
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take in what was read; give the pieces of body it held, in order.
+
+        Raises:
+            Malformed: not HTTP/1.x, bad framing, or a head or line over its limit.
+        """
+        self._untouched = False
+        pieces: list[bytes] = []
+        position = 0
+        while position < len(data):
+            state = self._state
+            if state is _State.CHUNK_DATA or state is _State.FIXED:
+                piece = data[position : position + self._left]
+                pieces.append(piece)
+                position += len(piece)
+                self._left -= len(piece)
+                if not self._left:
+                    self._state = _State.CHUNK_END if state is _State.CHUNK_DATA else _State.COMPLETE
+            elif state is _State.UNTIL_CLOSE:
+                pieces.append(data[position:])
+                break
+            elif state is _State.COMPLETE:
+                self.surplus = True
+                break
+            elif state is _State.HEAD:
+                position = self._feed_head(data, position)
+            else:
+                position = self._feed_line(data, position)
+        return pieces
+
+    def _feed_head(self, data: bytes, position: int) -> int:
+        held = self._held
+        before = len(held)
+        held += data[position:] if position else data
+        if not b"HTTP/1.".startswith(held[:7]):
+            raise Malformed(f"not an HTTP/1.x answer: {bytes(held[:40])!r}")
+        end = _END_OF_HEAD.search(held, max(0, self._scanned - 3))
+        if end is None or end.end() > MAX_HEAD:
+            if len(held) > MAX_HEAD:
+                raise Malformed(f"response head over {MAX_HEAD} bytes")
+            self._scanned = len(held)
+            return len(data)
+        self._parse_head(bytes(held[: end.start()]))
+        position += end.end() - before
+        held.clear()
+        self._scanned = 0
+        return position
+
+    def _parse_head(self, head: bytes) -> None:
+        lines = head.split(b"\n")
+        match = _STATUS_LINE.match(lines[0].rstrip(b"\r"))
+        if match is None:
+            raise Malformed(f"bad status line: {lines[0][:80]!r}")
+        minor, status = int(match[1]), int(match[2])
+        if status < 200 and status != 101:
+            return  # interim: the final head follows
+        headers: dict[str, str] = {}
+        for line in lines[1:]:
+            name, colon, value = line.partition(b":")
+            if not colon:
+                raise Malformed(f"header line without a colon: {line[:80]!r}")
+            key = name.strip().lower().decode("latin-1")
+            text = value.strip().decode("latin-1")
+            headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        self.head = Head(status, headers, minor)
+        self._choose_body(status, headers, minor)
+
+    def _choose_body(self, status: int, headers: dict[str, str], minor: int) -> None:
+        options = [option.strip() for option in headers.get("connection", "").lower().split(",")]
+        persistent = "close" not in options if minor else "keep-alive" in options
+        coding = headers.get("transfer-encoding", "").lower()
+        length = headers.get("content-length")
+        if status in (101, 204, 304):
+            self._state, self.keep_alive = _State.COMPLETE, persistent and status != 101
+        elif coding:
+            chunked = coding.rsplit(",", 1)[-1].strip() == "chunked"
+            self._state = _State.CHUNK_SIZE if chunked else _State.UNTIL_CLOSE
+            # both lengths at once is how requests are smuggled: RFC 9112 wants such a connection closed
+            self.keep_alive = persistent and chunked and length is None
+        elif length is not None:
+            values = {value.strip() for value in length.split(",")}
+            value = values.pop()
+            if values or not (value.isascii() and value.isdigit()) or len(value) > 18:
+                raise Malformed(f"bad content-length: {length[:80]!r}")
+            self._left = int(value)
+            self._state = _State.FIXED if self._left else _State.COMPLETE
+            self.keep_alive = persistent
+        else:
+            self._state = _State.UNTIL_CLOSE
+
+    def _feed_line(self, data: bytes, position: int) -> int:
+        end = data.find(b"\n", position)
+        held = self._held
+        if end < 0:
+            held += data[position:]
+            if len(held) > MAX_CHUNK_LINE:
+                raise Malformed(f"chunk line over {MAX_CHUNK_LINE} bytes")
+            return len(data)
+        line = data[position:end]
+        if held:
+            line = bytes(held) + line
+            held.clear()
+        if self._state is _State.CHUNK_SIZE:
+            match = _CHUNK_SIZE.fullmatch(line)
+            if match is None or len(line) > MAX_CHUNK_LINE:
+                raise Malformed(f"bad chunk size: {line[:40]!r}")
+            self._left = int(match[1], 16)
+            self._state = _State.CHUNK_DATA if self._left else _State.TRAILERS
+        elif self._state is _State.CHUNK_END:
+            if line not in (b"", b"\r"):
+                raise Malformed(f"chunk longer than its size: {line[:40]!r}")
+            self._state = _State.CHUNK_SIZE
+        elif line in (b"", b"\r"):
+            self._state = _State.COMPLETE
+        else:
+            self._trailer_bytes += len(line)
+            if self._trailer_bytes > MAX_HEAD:
+                raise Malformed(f"trailers over {MAX_HEAD} bytes")
+        return end + 1

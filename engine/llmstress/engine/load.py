@@ -1,0 +1,151 @@
+"""The closed model: a fixed number of streams, each running request after request over a connection of its own."""
+
+import asyncio
+import random
+import time
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from llmstress.engine import schedule
+from llmstress.engine.api import APIS
+from llmstress.engine.control import Plan
+from llmstress.engine.recorder import NEVER, Recorder
+from llmstress.engine.request import build_request
+from llmstress.engine.stream import Stream
+from llmstress.engine.transport import ConnectError, Dialer
+
+MAX_DIALS = 64
+"""Connections being opened at once by one process: well under the backlog of 100 to 2,048 of common servers."""
+
+
+class ClosedLoad:
+    """Runs the streams of one process from the ramp to the end."""
+
+    def __init__(self, plan: Plan, recorder: Recorder, dialer: Dialer, clock: Callable[[], int] = time.monotonic_ns):
+        self.api = APIS[plan.api]
+        self.clock = clock
+        self.recorder = recorder
+        self.request = build_request(plan)
+        self.streamed = plan.stream
+        self.timeouts = plan.timeouts
+        self.exhausted = asyncio.Event()
+        """Nothing is in flight and nothing will start any more."""
+        self._plan = plan
+        self._dialer = dialer
+        self._pause_ns = int(plan.error_pause_s * 1e9)
+        self._random = random.Random(plan.seed + plan.first_stream)
+        self.requests_left = NEVER if plan.requests is None else plan.requests
+        self._stop_at = NEVER
+        self._streams = [Stream(self) for _ in range(plan.streams)]
+        self._to_dial: deque[tuple[Stream, int | None]] = deque()
+        self._dials: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+
+    def live_logs(self) -> Iterable["array[int]"]:
+        """The gap logs of the requests in flight."""
+        return [stream.exchange.gaps for stream in self._streams if stream.exchange is not None]
+
+    async def start(self, t0: int, stop_at: int) -> None:
+        """Let the streams begin along the ramp from stamp `t0` on; none begins a request at or after `stop_at`."""
+        plan = self._plan
+        self._stop_at = stop_at
+        if not self.requests_left:
+            self.exhausted.set()
+        ramp_ns = int(plan.ramp_s * 1e9)
+        for index, stream in enumerate(self._streams):
+            due = t0 + schedule.ramp_start(plan.first_stream + index, plan.total_streams, ramp_ns)
+            while (wait := due - self.clock()) > 0:  # uvloop's timers fire up to 1 ms early
+                await asyncio.sleep(wait / 1e9)
+            self._begin(stream, due)
+            if index % MAX_DIALS == 0:
+                await asyncio.sleep(0)  # let dials and reads go on while thousands of streams begin
+
+    def stop(self, now: int) -> None:
+        """Start nothing from `now` on."""
+        self._stop_at = min(self._stop_at, now)
+        self._note_if_exhausted()
+
+    def cut(self) -> None:
+        """Cancel what is in flight and close every connection."""
+        self.stop(self.clock())
+        for task in self._dials:
+            task.cancel()
+        for stream in self._streams:
+            stream.cut(self.clock())
+        self._note_if_exhausted()
+
+    def check(self) -> None:
+        """Apply the time limits to every stream: 0.2 ms for 16,000 of them."""
+        now = self.clock()
+        for stream in self._streams:
+            stream.check(now)
+
+    # --- what streams ask for
+
+    def free(self, stream: Stream, *, failed: bool, now: int) -> None:
+        """The stream has ended a request at stamp `now`: it begins the next one, after a pause if it failed."""
+        if not failed or not self._pause_ns:
+            # not from within: a stream whose requests end at once must not recurse
+            self._loop.call_soon(self._begin, stream, now) if failed else self._begin(stream, now)
+            return
+        self._begin_at(stream, now + schedule.after_failure(self._pause_ns, self._random.random()))
+        self._note_if_exhausted()
+
+    def redial(self, stream: Stream) -> None:
+        """The stream needs a new connection to send the same request again."""
+        self._dial(stream, None)
+
+    def clean(self, text: str) -> str:
+        """`text` without secrets."""
+        for secret in self._plan.secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    # --- beginning
+
+    def _begin_at(self, stream: Stream, due: int) -> None:
+        wait = due - self.clock()
+        if wait > 0:
+            self._loop.call_later(wait / 1e9, self._begin_at, stream, due)
+        else:
+            self._begin(stream, due)
+
+    def _begin(self, stream: Stream, due: int) -> None:
+        if not self.requests_left or due >= self._stop_at:
+            self._note_if_exhausted()
+        elif stream.link is None:
+            self._dial(stream, due)
+        else:
+            self.requests_left -= 1
+            stream.begin(due)
+
+    def _dial(self, stream: Stream, due: int | None) -> None:
+        self._to_dial.append((stream, due))
+        if len(self._dials) < MAX_DIALS:
+            task = self._loop.create_task(self._dial_waiting())
+            self._dials.add(task)
+            task.add_done_callback(self._dials.discard)
+
+    async def _dial_waiting(self) -> None:
+        while self._to_dial:
+            stream, due = self._to_dial.popleft()
+            if due is not None:
+                if not self.requests_left or self.clock() >= self._stop_at:
+                    self._note_if_exhausted()
+                    continue
+                self.requests_left -= 1
+                stream.begin(due)
+            elif stream.exchange is None:
+                continue
+            try:
+                link = await self._dialer.open()
+            except ConnectError as error:
+                stream.not_connected(error.end)
+            else:
+                stream.connected(link)
+
+    def _note_if_exhausted(self) -> None:
+        over = not self.requests_left or self.clock() >= self._stop_at
+        if over and not self.recorder.open:
+            self.exhausted.set()

@@ -1,0 +1,292 @@
+"""What one process measures: counters and histograms by phase, cut into deltas.
+
+The hot path only appends: an inter-token gap is one list append (42 ns), and `fold` turns whole lists into histogram
+bins every few milliseconds (110 ns a value, in batches short enough not to be seen as loop lag). A sample belongs
+to the phase of the stamp that completes it, so lists are folded exactly when a stamp crosses a phase edge.
+"""
+
+import time
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from llmstress.engine.outcome import End
+from llmstress.engine.telemetry.histogram import Histogram
+from llmstress.engine.telemetry.messages import Counters, Delta, ErrorSample, Metric, Part, Phase
+
+NEVER = 1 << 63
+"""A time that doesn't come (ns)."""
+
+MAX_SAMPLES_PER_CLASS = 3
+
+_EDGE = 0xFFFF_FFF0
+"""In a gap log everything from here up is no gap but the mark of a phase edge; its low bits name the new phase."""
+
+
+class Ended(Protocol):
+    """What a request leaves behind; stamps are monotonic nanoseconds, 0 where the moment never came."""
+
+    due: int
+    start: int
+    opened: bool
+    sent: int
+    head_at: int
+    first_token: int
+    first_answer: int
+    last_token: int
+    end_at: int
+    gaps: "array[int]"
+    choices: int
+
+    @property
+    def decoded(self) -> int:
+        """Tokens generated between the first and the last token event."""
+
+
+class Recorder:
+    """Counters and histograms of this process since the last cut."""
+
+    def __init__(self, worker: int, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self.edge = NEVER
+        """The stamp from which on samples belong to the next phase; the hot path compares every read with it."""
+        self.gaps: list[int] = []
+        """Inter-token gaps in µs since the last fold; the same list for ever, so that its append can be kept."""
+        self.phase = int(Phase.RAMP)
+        self.open = 0
+        self.steady_ns = 0
+        self.drain_ns = 0
+        self._worker = worker
+        self._clock = clock
+        self._t0 = 0
+        self._edges: list[int] = []
+        self._collected: dict[Metric, list[int]] = {"itl": self.gaps, "ttft": [], "ttfa": [], "loop_lag": []}
+        self._firsts = 0
+        self._parts: dict[int, Part] = {}
+        self._open_max = 0
+        self._samples: list[ErrorSample] = []
+        self._sampled: dict[str, list[str]] = {}
+        self._seq = 0
+        self._merged = 0
+        self._cut_at = 0
+        self._cpu_ns = 0
+        self._live_logs: Callable[[], Iterable[array[int]]] = tuple
+
+    def begin(
+        self, t0: int, edges: tuple[int, int, int | None], live_logs: Callable[[], Iterable["array[int]"]]
+    ) -> None:
+        """The run starts at stamp `t0`; `edges` as `schedule.phase_edges` gives them; `live_logs` are the gap logs
+        of the requests in flight, which are marked when a phase begins."""
+        self._t0 = t0
+        self._live_logs = live_logs
+        warmup, steady, drain = edges
+        self._edges = [t0 + warmup, t0 + steady, NEVER if drain is None else t0 + drain]
+        self._cpu_ns = time.process_time_ns()
+        self._cut_at = t0
+        self._enter_due_phase(t0)
+
+    # --- phases
+
+    def phase_of(self, stamp: int) -> int:
+        """The `Phase` in which a stamp lies, as a plain int: making it a member would cost 5 times as much."""
+        return bisect_right(self._edges, stamp)
+
+    def cross(self, stamp: int) -> None:
+        """A stamp has reached `edge`: fold what was collected into the old phase, then enter the stamp's own."""
+        self.fold()
+        self._enter_due_phase(stamp)
+        for log in self._live_logs():
+            if log:
+                log.append(_EDGE + self.phase)
+
+    def tick(self) -> None:
+        """Fold, and enter a phase that is due even if nothing was read since."""
+        now = self._clock()
+        if now >= self.edge:
+            self.cross(now)
+        else:
+            self.fold()
+
+    def drain_from(self, stamp: int) -> None:
+        """The drain begins at `stamp`, or has begun before."""
+        if stamp < self._edges[2]:
+            self._edges = [min(edge, stamp) for edge in self._edges]
+        if stamp >= self.edge or self.phase < Phase.DRAIN:
+            self.cross(stamp)
+
+    def finish(self, stamp: int) -> None:
+        """The run has ended at `stamp`; notes how long window and drain were."""
+        self.fold()
+        _, steady, drain = self._edges
+        self.steady_ns = max(0, min(drain, stamp) - steady)
+        self.drain_ns = max(0, stamp - drain)
+
+    def _enter_due_phase(self, stamp: int) -> None:
+        self._count_cpu()
+        self.phase = self.phase_of(stamp)
+        self.edge = self._edges[self.phase] if self.phase < Phase.DRAIN else NEVER
+
+    def _count_cpu(self) -> None:
+        now = time.process_time_ns()
+        self.part(self.phase).counters.cpu_ns += now - self._cpu_ns
+        self._cpu_ns = now
+
+    # --- recording
+
+    def part(self, phase: int) -> Part:
+        """Where the samples and counts of a phase go."""
+        part = self._parts.get(phase)
+        if part is None:
+            part = self._parts[phase] = Part()
+        return part
+
+    @property
+    def counters(self) -> Counters:
+        """The counters of the phase that lasts."""
+        return self.part(self.phase).counters
+
+    def started(self) -> None:
+        """A request has started."""
+        self.counters.started += 1
+        self.open += 1
+        if self.open > self._open_max:
+            self._open_max = self.open
+
+    def first_token(self, us: int) -> None:
+        """The first token of a request came `us` after its start."""
+        self._collected["ttft"].append(us)
+
+    def first_answer(self, us: int) -> None:
+        """The first token that a user sees came `us` after the start of the request."""
+        self._collected["ttfa"].append(us)
+
+    def loop_lag(self, us: int) -> None:
+        """The event loop served a timer `us` late: the error that a stamp can have."""
+        self._collected["loop_lag"].append(us)
+
+    def first_of_choice(self) -> None:
+        """The first token event of a choice has come: an event that ends no gap."""
+        self._firsts += 1
+
+    @staticmethod
+    def count_gaps(log: "array[int]") -> int:
+        """How many gaps a log holds, marks of phase edges left out."""
+        return len(log) if not log or max(log) < _EDGE else sum(gap < _EDGE for gap in log)
+
+    def ended(self, request: Ended, end: End, now: int) -> None:
+        """A request has ended at stamp `now`: count its class and record the samples that its end completes."""
+        self.open -= 1
+        part = self.part(self.phase_of(now))
+        part.ended[end.outcome] = part.ended.get(end.outcome, 0) + 1
+        failed = end.failed
+        if failed:
+            self._retract(request)
+        self._record("queue", request.start, request.start - request.due, failed)
+        if request.opened and request.sent:
+            self._record("connect", request.sent, request.sent - request.start, failed)
+        if request.head_at:
+            self._record("ttfb", request.head_at, request.head_at - request.sent, failed)
+        if end.outcome != "ok":
+            return
+        at = request.end_at
+        self._record("e2e", at, at - request.start, failed)
+        gaps = self.count_gaps(request.gaps)
+        if gaps:
+            largest = max(request.gaps)
+            if largest >= _EDGE:
+                largest = max(gap for gap in request.gaps if gap < _EDGE)
+            self._record("stall", at, largest * 1000, failed)
+        decoded = request.decoded
+        if gaps and decoded > 1 and request.choices == 1:
+            self._record("tpot", at, (request.last_token - request.first_token) // (decoded - 1), failed)
+
+    def sample(self, sample: ErrorSample) -> None:
+        """Keep an example of a failure: the first three distinct ones of a class."""
+        kept = self._sampled.setdefault(sample.error, [])
+        if len(kept) < MAX_SAMPLES_PER_CLASS and sample.text not in kept:
+            kept.append(sample.text)
+            self._samples.append(sample)
+
+    def _record(self, metric: Metric, stamp: int, nanoseconds: int, failed: bool) -> None:
+        part = self.part(self.phase_of(stamp))
+        _histogram(part.latency_failed if failed else part.latency, metric).record(nanoseconds // 1000)
+
+    def _retract(self, request: Ended) -> None:
+        """Move the samples that were shown live to the failed set, each in the phase that it was recorded in."""
+        self.fold()
+        if not request.first_token:
+            return
+        phase = self.phase_of(request.first_token)
+        self._move("ttft", phase, [(request.first_token - request.start) // 1000])
+        if request.first_answer:
+            stamp = request.first_answer
+            self._move("ttfa", self.phase_of(stamp), [(stamp - request.start) // 1000])
+        gaps: list[int] = []
+        for value in request.gaps:
+            if value >= _EDGE:
+                self._move("itl", phase, gaps)
+                phase, gaps = value - _EDGE, []
+            else:
+                gaps.append(value)
+        self._move("itl", phase, gaps)
+
+    def _move(self, metric: Metric, phase: int, us: list[int]) -> None:
+        if us:
+            part = self.part(phase)
+            _histogram(part.retracted, metric).record_many(us)
+            _histogram(part.latency_failed, metric).record_many(us)
+
+    def fold(self) -> None:
+        """Turn what the hot path collected into histograms of the phase that lasts."""
+        part = self.part(self.phase)
+        part.counters.events += len(self.gaps) + self._firsts
+        self._firsts = 0
+        for metric, values in self._collected.items():
+            if values:
+                _histogram(part.latency, metric).record_many(values)
+                values.clear()
+
+    # --- cutting
+
+    def cut(self, now: int, rss: int) -> Delta:
+        """Everything since the last delta that `sent` was called for."""
+        self.fold()
+        self._count_cpu()
+        return Delta(
+            worker=self._worker,
+            seq=self._seq,
+            t_from=self._cut_at - self._t0,
+            t_to=now - self._t0,
+            phase=Phase(self.phase),
+            open=self.open,
+            open_max=self._open_max,
+            merged=self._merged,
+            rss=rss,
+            parts=self._parts,
+            samples=self._samples,
+        )
+
+    def sent(self, delta: Delta) -> None:
+        """The last cut is on its way: start the next delta empty."""
+        self._seq += 1
+        self._merged = 0
+        self._cut_at = delta.t_to + self._t0
+        self._parts = {}
+        self._samples = []
+        self._open_max = self.open
+
+    def not_sent(self) -> None:
+        """The last cut could not be sent: the next one will contain it."""
+        self._merged += 1
+
+    @property
+    def deltas(self) -> int:
+        """How many deltas have been sent."""
+        return self._seq
+
+
+def _histogram(histograms: dict[str, Histogram], metric: Metric) -> Histogram:
+    histogram = histograms.get(metric)
+    if histogram is None:
+        histogram = histograms[metric] = Histogram()
+    return histogram

@@ -1,0 +1,29 @@
+"""The bytes of a request: built once, because nothing in them varies."""
+
+from urllib.parse import urlsplit
+
+from llmstress.engine.control import Plan
+
+
+def build_request(plan: Plan) -> bytes:
+    """Head and body of the plan's request.
+
+    `Accept-Encoding: identity`: a compressed stream is delivered in bursts unless the server flushes every event.
+    """
+    url = urlsplit(plan.url)
+    target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    headers = {
+        "Host": url.netloc.rpartition("@")[2],
+        "Accept": "text/event-stream" if plan.stream else "application/json",
+        "Accept-Encoding": "identity",
+        "User-Agent": "llmstress",
+        "Content-Type": "application/json",
+    }
+    names = {name.lower(): name for name in headers}
+    for name, value in plan.headers:
+        headers.pop(names.get(name.lower(), ""), None)
+        names[name.lower()] = name
+        headers[name] = value
+    headers["Content-Length"] = str(len(plan.body))
+    lines = [f"POST {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + plan.body

@@ -1,0 +1,118 @@
+"""Server-sent events, sans I/O: bytes of a body in, events out (WHATWG HTML, section 9.2.6).
+
+Rules of this file: an event comes out in the very call that brings the first byte of its blank line's end, because
+that call's time is its stamp (so a bare CR ends a line at once and swallows a LF that follows it later); work is
+linear in the bytes fed; what the standard ignores is ignored. Deviations are for servers that bend the rules: the
+unfinished last event is handed out by `end` for the caller to judge, and `id` and `retry` are not kept.
+"""
+
+from typing import NamedTuple
+
+from llmstress.engine.framing import Malformed
+
+MAX_EVENT = 16 * 1024 * 1024
+"""Bytes of one event, all its lines together."""
+
+
+class ServerEvent(NamedTuple):
+    """Name (empty: `message`) and data of one event, undecoded."""
+
+    name: bytes
+    data: bytes
+
+
+class Decoder:
+    """Decodes one body."""
+
+    __slots__ = ("_data", "_first", "_held", "_held_size", "_name", "_size", "_swallow_lf", "comments")
+
+    def __init__(self) -> None:
+        self.comments = 0
+        """Comment lines seen: the pings of gateways and frameworks."""
+        self._held: list[bytes] = []  # pieces of an unfinished line
+        self._held_size = 0
+        self._data: list[bytes] = []
+        self._name = b""
+        self._size = 0
+        self._swallow_lf = False
+        self._first = True
+
+    @property
+    def between_events(self) -> bool:
+        """Nothing is half-read: the next byte begins an event."""
+        return not (self._held or self._data or self._name or self._swallow_lf or self._first)
+
+    def feed(self, piece: bytes) -> list[ServerEvent]:
+        """Take in a piece of the body; give the events it completed.
+
+        Raises:
+            Malformed: an event over `MAX_EVENT` bytes.
+        """
+        if self._swallow_lf and piece:
+            self._swallow_lf = False
+            if piece[:1] == b"\n":
+                piece = piece[1:]
+        if b"\r" in piece:
+            self._swallow_lf = piece.endswith(b"\r")
+            piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        newline = piece.find(b"\n")
+        if newline < 0:
+            if piece:
+                self._hold(piece)
+            return []
+        if self._held:
+            self._held.append(piece)
+            piece = b"".join(self._held)
+            self._held.clear()
+            self._held_size = 0
+        lines = piece.split(b"\n")
+        rest = lines.pop()
+        if self._first:
+            self._first = False
+            lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
+        events: list[ServerEvent] = []
+        for line in lines:
+            if line:
+                self._take(line)
+            elif (event := self._dispatch()) is not None:
+                events.append(event)
+        if rest:
+            self._hold(rest)
+        return events
+
+    def end(self) -> ServerEvent | None:
+        """The body has ended: the event that its blank line is missing from, if there is one."""
+        if self._held:
+            self._take(b"".join(self._held))
+            self._held.clear()
+        return self._dispatch()
+
+    def _hold(self, piece: bytes) -> None:
+        self._held.append(piece)
+        self._held_size += len(piece)
+        if self._held_size + self._size > MAX_EVENT:
+            raise Malformed(f"event over {MAX_EVENT} bytes")
+
+    def _take(self, line: bytes) -> None:
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            self._data.append(value)
+            self._size += len(value)
+            if self._size > MAX_EVENT:
+                raise Malformed(f"event over {MAX_EVENT} bytes")
+        elif field == b"event":
+            self._name = value
+        elif not field:
+            self.comments += 1
+
+    def _dispatch(self) -> ServerEvent | None:
+        data, name = self._data, self._name
+        self._name = b""
+        if not data:
+            return None
+        self._data = []
+        self._size = 0
+        joined = data[0] if len(data) == 1 else b"\n".join(data)
+        # "If the data buffer is an empty string": a lone empty `data:` line appends "" and LF, so it does dispatch
+        return ServerEvent(name, joined)

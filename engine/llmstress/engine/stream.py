@@ -1,0 +1,390 @@
+"""One stream: an asyncio protocol that sends a request, reads its answer and is then free for the next one.
+
+The protocol object *is* the stream: in the closed model a stream keeps its connection, so there is no pool, and no
+task, future or queue per request. This is the hot path. Its rules:
+1. One stamp per read, taken before anything else; all events of a read share it.
+2. Nothing of a read is kept; a token event costs one typed JSON decode, a few comparisons, two appends.
+3. The fast path takes a read that is exactly one chunk holding exactly one token event of the same kind as the last.
+   Everything else goes the long way, through the sans-I/O parsers, and would mean the same there.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from llmstress.engine.api import Api
+from llmstress.engine.control import Timeouts
+from llmstress.engine.exchange import Exchange
+from llmstress.engine.framing import Malformed, ResponseReader
+from llmstress.engine.outcome import CANCELLED, End, class_of_status
+from llmstress.engine.recorder import Recorder
+from llmstress.engine.sse import Decoder, ServerEvent
+from llmstress.engine.telemetry.histogram import HIGHEST_US
+from llmstress.engine.telemetry.messages import ErrorSample
+
+MAX_JSON_ANSWER = 16 * 1024 * 1024
+MAX_ERROR_BODY = 64 * 1024
+"""An error body is read to its end, so that the connection lives, but not beyond this."""
+
+AFTER_DONE_NS = 500_000_000
+"""How long after its last word a body may stay open; then the request is over and the connection is closed."""
+
+_FAST_READ = 4096
+"""Reads below this many bytes may take the fast path."""
+
+
+def _one_event_prefixes() -> list[bytes]:
+    """For every length of a read: what it begins with if it is one chunk holding one `data:` line.
+
+    Comparing with this proves the chunk size right and finds the payload, without parsing the number.
+    """
+    prefixes = [b"\0"] * _FAST_READ
+    for size in range(_FAST_READ):
+        head = b"%x\r\n" % size
+        if len(head) + size + 2 < _FAST_READ:
+            prefixes[len(head) + size + 2] = head + b"data: "
+    return prefixes
+
+
+_PREFIXES = _one_event_prefixes()
+
+
+class Link(Protocol):
+    """A connection as the connector made it, with the way back to the connector's bookkeeping."""
+
+    transport: asyncio.Transport
+
+    def close(self) -> None:
+        """Close the connection; the stream hears nothing more of it."""
+
+    def lost(self, error: Exception | None) -> None:
+        """The connection is gone by itself."""
+
+
+class Load(Protocol):
+    """What a stream needs from those who make it run."""
+
+    api: Api
+    clock: Callable[[], int]
+    recorder: Recorder
+    request: bytes
+    streamed: bool
+    """A stream was asked for."""
+    timeouts: Timeouts
+
+    def redial(self, stream: "Stream") -> None:
+        """The stream needs a new connection to send the same request again."""
+
+    def free(self, stream: "Stream", *, failed: bool, now: int) -> None:
+        """The stream has ended a request at stamp `now`."""
+
+    def clean(self, text: str) -> str:
+        """`text` without secrets."""
+
+
+class Stream(asyncio.Protocol):
+    """The requests of one stream, one after the other."""
+
+    __slots__ = (
+        "_answer",
+        "_answer_size",
+        "_classify",
+        "_clock",
+        "_decoder",
+        "_fast",
+        "_load",
+        "_reader",
+        "_recorder",
+        "_retried",
+        "_reused",
+        "exchange",
+        "link",
+    )
+
+    def __init__(self, load: Load) -> None:
+        self.link: Link | None = None
+        self.exchange: Exchange | None = None
+        """The request in flight."""
+        self._load = load
+        self._clock = load.clock
+        self._recorder = load.recorder
+        self._classify = load.api.classify
+        self._fast: Exchange | None = None
+        self._reader: ResponseReader | None = None
+        self._decoder: Decoder | None = None
+        self._answer: list[bytes] = []
+        self._answer_size = 0
+        self._reused = False
+        self._retried = False
+
+    # --- sending
+
+    def begin(self, due: int) -> None:
+        """Start the request that was due at `due`; a stream without a link then waits for `connected`."""
+        start = self._clock()
+        if start >= self._recorder.edge:
+            self._recorder.cross(start)
+        self.exchange = Exchange(self._recorder, due, start)
+        self._recorder.started()
+        self._retried = False
+        self._reused = self.link is not None
+        if self._reused:
+            self._send()
+        else:
+            self.exchange.opened = True
+
+    def connected(self, link: Link) -> None:
+        """A connection stands: send the request on it."""
+        if self.exchange is None:
+            link.close()
+            return
+        self._recorder.counters.connections += 1
+        self.link = link
+        link.transport.set_protocol(self)
+        self._send()
+
+    def not_connected(self, end: End) -> None:
+        """No connection could be made: the request ends so."""
+        if self.exchange is not None:
+            self._end(end, self._clock())
+
+    def _send(self) -> None:
+        assert self.link is not None
+        assert self.exchange is not None
+        self._reader = ResponseReader()
+        self._decoder = None
+        self._answer = []
+        self._answer_size = 0
+        self.exchange.sent = self.exchange.last_event = self._clock()
+        self.link.transport.write(self._load.request)
+
+    # --- reading
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have arrived: the one place where they are stamped."""
+        now = self._clock()
+        if now >= self._recorder.edge:
+            self._recorder.cross(now)
+        size = len(data)
+        exchange = self._fast
+        if exchange is not None and size < _FAST_READ:
+            prefix = _PREFIXES[size]
+            start = len(prefix)
+            if (
+                data.startswith(prefix)
+                and data.endswith(b"\n\n\r\n")
+                and data.find(b"\n", start, -4) < 0
+                and data.find(b"\r", start, -4) < 0
+                and self._classify(data[start:-4]) is exchange.kind
+            ):
+                gap = (now - exchange.last_token) // 1000
+                exchange.last_token = now
+                exchange.add_gap(gap)
+                try:
+                    exchange.log_gap(gap)
+                except OverflowError:  # over 71 minutes
+                    exchange.log_gap(HIGHEST_US)
+                return
+        self._read(data, now)
+
+    def _read(self, data: bytes, now: int) -> None:
+        """The long way: frame, decode, classify."""
+        reader, exchange = self._reader, self.exchange
+        if reader is None or exchange is None:
+            # bytes that nobody asked for: whatever they are, the next answer on this connection can't be trusted
+            self._drop_link()
+            return
+        if not exchange.first_token:
+            exchange.last_event = now
+        tokens_before = exchange.token_events
+        try:
+            end = self._feed(reader, exchange, data, now)
+        except Malformed as error:
+            end = End("malformed", str(error))
+        tokens = exchange.token_events - tokens_before
+        if tokens > 1:
+            self._recorder.counters.events_shared += tokens
+        if end is None and reader.complete:
+            end = self._end_of_body(reader, exchange, now)
+        if end is not None:
+            self._end(end, now)
+            return
+        decoder = self._decoder
+        self._fast = (
+            exchange
+            if exchange.last_token
+            and exchange.single_choice
+            and not exchange.finished
+            and decoder is not None
+            and reader.between_chunks
+            and decoder.between_events
+            else None
+        )
+
+    def _feed(self, reader: ResponseReader, exchange: Exchange, data: bytes, now: int) -> End | None:
+        pieces = reader.feed(data)
+        head = reader.head
+        if head is None:
+            return None
+        if not exchange.head_at:
+            exchange.head_at = now
+            coding = head.headers.get("content-encoding", "identity").strip().lower()
+            if coding != "identity":
+                raise Malformed(f"the body is encoded in {coding!r}, which was not asked for")
+        for piece in pieces:
+            if self._decoder is None and not self._answer and self._streams(reader, piece):
+                self._decoder = Decoder()
+            if self._decoder is None:
+                end = self._keep(reader, piece)
+            else:
+                end = self._take_all(self._decoder.feed(piece), exchange, now)
+            if end is not None:
+                return end
+        return None
+
+    def _streams(self, reader: ResponseReader, first_piece: bytes) -> bool:
+        """Whether a body that begins with `first_piece` is a stream of events."""
+        assert reader.head is not None
+        if not self._load.streamed or not _succeeded(reader.head.status):
+            return False
+        # a bare JSON body is no event stream, whatever its header says: no field of an event begins with a brace
+        kind = reader.head.headers.get("content-type", "")
+        return not kind.startswith("application/json") and not first_piece.lstrip().startswith(b"{")
+
+    def _keep(self, reader: ResponseReader, piece: bytes) -> End | None:
+        assert reader.head is not None
+        self._answer.append(piece)
+        self._answer_size += len(piece)
+        if _succeeded(reader.head.status):
+            if self._answer_size > MAX_JSON_ANSWER:
+                raise Malformed(f"an answer over {MAX_JSON_ANSWER} bytes")
+        elif self._answer_size > MAX_ERROR_BODY:
+            return self._end_by_status(reader.head.status)
+        return None
+
+    def _take_all(self, events: list[ServerEvent], exchange: Exchange, now: int) -> End | None:
+        for name, data in events:
+            meaning = self._classify(data, name)
+            if meaning.malformed and b"\n" in data:
+                # Events with one newline between them instead of two: the standard joins them to something that
+                # isn't JSON, although each line is.
+                lines = [self._classify(line) for line in data.split(b"\n")]
+                meanings = [meaning] if any(line.malformed for line in lines) else lines
+            else:
+                meanings = [meaning]
+            for each in meanings:
+                end = exchange.apply(each, now)
+                if end is not None:
+                    return end
+        return None
+
+    # --- ending
+
+    def _end_of_body(self, reader: ResponseReader, exchange: Exchange, now: int) -> End:
+        assert reader.head is not None
+        if not _succeeded(reader.head.status):
+            return self._end_by_status(reader.head.status)
+        if self._decoder is not None:
+            pending = self._decoder.end()
+            if pending is not None and not self._classify(pending.data, pending.name).malformed:
+                # its blank line is missing: the standard drops it, but it is whole
+                end = self._take_all([pending], exchange, now)
+                if end is not None:
+                    return end
+            return exchange.end_of_stream()
+        if not self._answer:
+            return End("truncated", "the body is empty")
+        if self._load.streamed:
+            self._recorder.counters.stream_ignored += 1
+        return exchange.apply_answer(self._load.api.read_answer(b"".join(self._answer)), now)
+
+    def _end_by_status(self, status: int) -> End:
+        body = b"".join(self._answer)
+        return End(class_of_status(status, body), body[:200].decode("utf-8", "replace"))
+
+    def _end(self, end: End, now: int) -> None:
+        """The one way out of a request; the stream is free afterwards, and may have begun the next one."""
+        reader, exchange = self._reader, self.exchange
+        assert exchange is not None
+        self._reader = self._decoder = self._fast = self.exchange = None
+        self._answer = []
+        exchange.record_end(end, now)
+        head = reader.head if reader is not None else None
+        if end.failed:
+            self._recorder.sample(
+                ErrorSample(
+                    error=end.outcome,
+                    status=head.status if head else 0,
+                    text=self._load.clean(end.text)[:200],
+                    request_id=head.headers.get("x-request-id", head.headers.get("request-id", "")) if head else "",
+                )
+            )
+        if reader is None or not reader.complete or not reader.keep_alive or reader.surplus:
+            self._drop_link()
+        self._load.free(self, failed=end.failed, now=now)
+
+    def cut(self, now: int) -> None:
+        """The run is over: what is still in flight is cancelled, and the connection closed."""
+        if self.exchange is not None:
+            self._end(CANCELLED, now)
+        self._drop_link()
+
+    def check(self, now: int) -> None:
+        """Apply the time limits; called every now and then, so that no stream needs timers of its own."""
+        exchange, limits = self.exchange, self._load.timeouts
+        if exchange is None or not exchange.sent:
+            return
+        if exchange.done_at:
+            if now - exchange.done_at > AFTER_DONE_NS:
+                self._end(exchange.end_of_stream(), now)
+        elif 0 < limits.total_s < (now - exchange.start) / 1e9:
+            self._time_out("timeout_total", f"not finished {limits.total_s:g} s after its start", now)
+        elif not exchange.first_token and 0 < limits.first_token_s < (now - exchange.start) / 1e9:
+            self._time_out("timeout_first_token", f"no token {limits.first_token_s:g} s after its start", now)
+        elif 0 < limits.idle_s < (now - max(exchange.last_event, exchange.last_token)) / 1e9:
+            self._time_out("timeout_idle", f"nothing came for {limits.idle_s:g} s", now)
+
+    def _time_out(self, outcome: str, text: str, now: int) -> None:
+        head = self._reader.head if self._reader is not None else None
+        if head is not None and not _succeeded(head.status):
+            self._end(self._end_by_status(head.status), now)  # the status came first
+        else:
+            self._end(End(outcome, text), now)
+
+    # --- the connection
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The peer has closed or reset the connection, or it broke."""
+        now = self._clock()
+        link, self.link = self.link, None
+        if link is not None:
+            link.lost(exc)
+        reader, exchange = self._reader, self.exchange
+        if reader is None or exchange is None:
+            return
+        if reader.head is None:
+            if self._reused and not self._retried and reader.untouched:
+                self._recorder.counters.stale_retries += 1
+                self._retried = True
+                self._reader = None
+                self._load.redial(self)
+                return
+            how = "reset" if exc is not None else "closed"
+            self._end(End("reset", f"the connection was {how} before the answer's head was complete"), now)
+        elif reader.eof():
+            self._end(self._end_of_body(reader, exchange, now), now)
+        elif not _succeeded(reader.head.status):
+            self._end(self._end_by_status(reader.head.status), now)
+        elif self._decoder is None:
+            self._end(End("truncated", "the connection was closed within the answer"), now)
+        else:
+            self._end(exchange.end_of_stream(), now)
+
+    def _drop_link(self) -> None:
+        link, self.link = self.link, None
+        if link is not None:
+            link.close()
+
+
+def _succeeded(status: int) -> bool:
+    return 200 <= status < 300 and status != 204

@@ -1,0 +1,1 @@
+"""What workers, coordinator and screens speak: histograms, messages, the aggregate and its snapshots."""

@@ -1,0 +1,154 @@
+"""Sparse histograms in HdrHistogram's layout: 1 µs to 1 h, three significant digits.
+
+The layout is the one of HdrHistogram with lowest=1, highest=3_600_000_000 and 3 digits: below 2,048 µs every
+microsecond has a bin of its own, above it each power of two is cut into 1,024 bins, so that no bin is wider than
+0.1 % of its values. Only the bins that were touched are kept, which makes a histogram of a quarter of a second
+a few kilobytes on the wire, and merging an addition.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+HIGHEST_US = 3_600_000_000
+"""Values above an hour are clamped to it and counted in `Histogram.overflow`."""
+
+PERCENTILES: Mapping[str, int] = {"p50": 5_000, "p90": 9_000, "p95": 9_500, "p99": 9_900, "p99_9": 9_990}
+"""Name of a percentile -> its p in parts per 10,000 (integers: ceil(p·n) must not depend on float rounding)."""
+
+THIN_BELOW: Mapping[str, int] = {"p50": 11, "p90": 64, "p95": 130, "p99": 662, "p99_9": 6_636}
+"""Samples under which a percentile is thin: two-sided 99 % order-statistic rule of MLPerf's early stopping."""
+
+
+def bin_of(us: int) -> int:
+    """Index of the bin that holds `us` (microseconds, 0 <= us <= HIGHEST_US)."""
+    shift = us.bit_length() - 11
+    return us if shift <= 0 else (shift << 10) + (us >> shift)
+
+
+def bin_range(index: int) -> tuple[int, int]:
+    """The lowest and the highest microsecond value that fall into bin `index`."""
+    if index < 2048:
+        return index, index
+    shift = (index >> 10) - 1
+    low = (index - (shift << 10)) << shift
+    return low, low + (1 << shift) - 1
+
+
+class Histogram(msgspec.Struct, array_like=True):
+    """Counts per touched bin, with exact count, sum, minimum and maximum (all in microseconds).
+
+    After `subtract` the extremes are those of the remaining bins' edges: within 0.1 % instead of exact.
+    """
+
+    counts: dict[int, int] = msgspec.field(default_factory=dict)
+    count: int = 0
+    sum: int = 0
+    min: int = HIGHEST_US
+    max: int = 0
+    overflow: int = 0
+
+    def record(self, us: int) -> None:
+        """Count one value; negative ones count as 0, those above `HIGHEST_US` are clamped."""
+        if us > HIGHEST_US or us < 0:
+            self.overflow += us > HIGHEST_US
+            us = min(max(us, 0), HIGHEST_US)
+        index = bin_of(us)
+        self.counts[index] = self.counts.get(index, 0) + 1
+        self.count += 1
+        self.sum += us
+        self.min = min(self.min, us)
+        self.max = max(self.max, us)
+
+    def record_many(self, values: Iterable[int]) -> None:
+        """Count many values (microseconds) at once: ~110 ns each in batches, against ~400 ns one by one."""
+        us = values if isinstance(values, list) else list(values)
+        if not us:
+            return
+        low, high = min(us), max(us)
+        if high > HIGHEST_US or low < 0:
+            self.overflow += sum(v > HIGHEST_US for v in us)
+            us = [min(max(v, 0), HIGHEST_US) for v in us]
+            low, high = min(us), max(us)
+        # bin_of(), written out: a call per value would double the cost of this line
+        bins = Counter([v if v < 2048 else ((b := v.bit_length() - 11) << 10) + (v >> b) for v in us])
+        counts = self.counts
+        if counts:
+            for index, n in bins.items():
+                counts[index] = counts.get(index, 0) + n
+        else:
+            counts.update(bins)
+        self.count += len(us)
+        self.sum += sum(us)
+        self.min = min(self.min, low)
+        self.max = max(self.max, high)
+
+    def merge(self, other: "Histogram") -> None:
+        """Add the samples of `other`."""
+        counts = self.counts
+        for index, n in other.counts.items():
+            counts[index] = counts.get(index, 0) + n
+        self.count += other.count
+        self.sum += other.sum
+        self.min = min(self.min, other.min)
+        self.max = max(self.max, other.max)
+        self.overflow += other.overflow
+
+    def subtract(self, other: "Histogram") -> None:
+        """Take back samples that were recorded here before.
+
+        Raises:
+            ValueError: `other` holds a sample that this histogram doesn't.
+        """
+        counts = self.counts
+        if any(counts.get(index, 0) < n for index, n in other.counts.items()):
+            raise ValueError("samples taken back that were never recorded")
+        for index, n in other.counts.items():
+            counts[index] -= n
+            if not counts[index]:
+                del counts[index]
+        self.count -= other.count
+        self.sum -= other.sum
+        self.overflow -= other.overflow
+        self.min = max(self.min, bin_range(min(counts))[0]) if counts else HIGHEST_US
+        self.max = min(self.max, bin_range(max(counts))[1]) if counts else 0
+
+    def copy(self) -> "Histogram":
+        """An independent histogram with the same samples."""
+        return Histogram(dict(self.counts), self.count, self.sum, self.min, self.max, self.overflow)
+
+    def percentiles(self, parts_per_10k: Iterable[int]) -> list[int | None]:
+        """For each p (in parts per 10,000) the smallest value, in µs, with at least ceil(p·n) samples at or below.
+
+        A value stands for its bin, whose highest value is given, never more than the exact maximum.
+        None where the sample cannot have that percentile: n < 1 / (1 - p).
+        """
+        n = self.count
+        ordered = sorted(self.counts.items())
+        result: list[int | None] = []
+        for parts in parts_per_10k:
+            if n * (10_000 - parts) < 10_000:
+                result.append(None)
+                continue
+            rank = -(-parts * n // 10_000)
+            seen = 0
+            for index, k in ordered:
+                seen += k
+                if seen >= rank:
+                    result.append(max(self.min, min(bin_range(index)[1], self.max)))
+                    break
+        return result
+
+    def percentile(self, name: str) -> int | None:
+        """One of `PERCENTILES` by its name, in µs; None where n < 1 / (1 - p)."""
+        return self.percentiles((PERCENTILES[name],))[0]
+
+    def low_sample(self) -> list[str]:
+        """Names of the percentiles for which the sample is thin."""
+        return [name for name, least in THIN_BELOW.items() if self.count < least]
+
+    @property
+    def mean(self) -> float | None:
+        """Exact mean in µs; None without samples."""
+        return self.sum / self.count if self.count else None

@@ -1,0 +1,143 @@
+"""The messages that carry measurements from a worker to whoever aggregates them.
+
+Everything in here merges by addition: a message that could not be sent is added to the next one and nothing is
+lost. Times are nanoseconds of `time.monotonic_ns()` relative to T0, the start of the run; values inside
+histograms are microseconds.
+"""
+
+import enum
+from typing import Literal
+
+import msgspec
+
+from llmstress.engine.telemetry.histogram import Histogram
+
+PROTOCOL_VERSION = 1
+"""Raised with every change to a message that an older peer would misread."""
+
+
+class Phase(enum.IntEnum):
+    """Where in the run a sample belongs: decided by the stamp that completes it."""
+
+    RAMP = 0
+    WARMUP = 1
+    STEADY = 2
+    DRAIN = 3
+
+
+Metric = Literal["queue", "connect", "ttfb", "ttft", "ttfa", "itl", "tpot", "stall", "e2e", "loop_lag"]
+"""Names of the histograms, as the summary prints them; `loop_lag` is the client's own health."""
+
+
+NOT_FAILED = frozenset({"ok", "filtered", "cancelled", "lost"})
+"""Classes of a request's end that don't count as failed."""
+
+
+class Counters(msgspec.Struct, array_like=True):
+    """Plain sums."""
+
+    started: int = 0
+    events: int = 0
+    """Token-bearing events."""
+    events_ok: int = 0
+    """Token-bearing events of the requests that ended ok in a stream."""
+    events_shared: int = 0
+    """Token-bearing events that shared their read with another one: their gaps are 0 or too large."""
+    events_unknown: int = 0
+    """Valid JSON of a shape the API module doesn't know."""
+    output: int = 0
+    """Output tokens of ok requests, as the server's usage says, else their token-bearing events."""
+    output_streamed: int = 0
+    """The part of `output` that came as a stream."""
+    output_failed: int = 0
+    output_cancelled: int = 0
+    input: int = 0
+    cached_input: int = 0
+    reasoning: int = 0
+    usage_seen: int = 0
+    """Ok requests whose tokens came from the server's usage; the other ok ones were counted in events."""
+    connections: int = 0
+    stale_retries: int = 0
+    """Requests sent again because a kept connection had died before a byte of the answer was read."""
+    stream_ignored: int = 0
+    """Requests that asked for a stream and were answered with one JSON body."""
+    cpu_ns: int = 0
+    """CPU time of the worker process."""
+
+    def add(self, other: "Counters") -> None:
+        """Add every field of `other`."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+def _add_counts(mine: dict[str, int], theirs: dict[str, int]) -> None:
+    for key, n in theirs.items():
+        mine[key] = mine.get(key, 0) + n
+
+
+def _merge_histograms(mine: dict[str, Histogram], theirs: dict[str, Histogram]) -> None:
+    for name, histogram in theirs.items():
+        if name in mine:
+            mine[name].merge(histogram)
+        else:
+            mine[name] = histogram.copy()
+
+
+class Part(msgspec.Struct, array_like=True):
+    """What happened in one phase. `latency` holds the samples of requests that did not fail, in-flight included."""
+
+    counters: Counters = msgspec.field(default_factory=Counters)
+    ended: dict[str, int] = msgspec.field(default_factory=dict)
+    """Class of a request's end -> how many."""
+    finish: dict[str, int] = msgspec.field(default_factory=dict)
+    """Finish reason, in the API's own words -> how many."""
+    latency: dict[str, Histogram] = msgspec.field(default_factory=dict)
+    latency_failed: dict[str, Histogram] = msgspec.field(default_factory=dict)
+    retracted: dict[str, Histogram] = msgspec.field(default_factory=dict)
+    """Samples reported earlier in `latency` whose request has failed since; they are in `latency_failed` now."""
+
+    def add(self, other: "Part") -> None:
+        """Add everything of `other`."""
+        self.counters.add(other.counters)
+        _add_counts(self.ended, other.ended)
+        _add_counts(self.finish, other.finish)
+        _merge_histograms(self.latency, other.latency)
+        _merge_histograms(self.latency_failed, other.latency_failed)
+        _merge_histograms(self.retracted, other.retracted)
+
+    def settle(self) -> None:
+        """Take the retracted samples out of `latency`; only for a sum that holds all they were recorded in."""
+        for name, histogram in self.retracted.items():
+            self.latency[name].subtract(histogram)
+        self.retracted.clear()
+
+
+class ErrorSample(msgspec.Struct, array_like=True, frozen=True):
+    """One example of a failed request: its class, the final status (0: none came), a text, the server's id for it."""
+
+    error: str
+    status: int
+    text: str
+    request_id: str
+
+
+class Delta(msgspec.Struct, array_like=True, tag=True):
+    """What one worker measured between two cuts."""
+
+    worker: int
+    seq: int
+    """Counts this worker's deltas from 0: a gap means one was lost."""
+    t_from: int
+    t_to: int
+    phase: Phase
+    open: int
+    """Requests in flight at the cut."""
+    open_max: int
+    """Most requests in flight at any moment since the last cut."""
+    merged: int
+    """How many earlier cuts could not be sent and are contained in this one."""
+    rss: int
+    """Resident memory of the worker, bytes."""
+    parts: dict[int, Part]
+    """Phase -> what happened in it."""
+    samples: list[ErrorSample]

@@ -1,0 +1,163 @@
+"""The main of one load-generating process: `python -m llmstress.engine.worker ENDPOINT NUMBER PARENT_PID`.
+
+Everything secret arrives over the socket, never in argv. From set-up to the last acknowledgement it reads top down.
+"""
+
+import asyncio
+import gc
+import itertools
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+
+import uvloop
+
+from llmstress.engine import schedule
+from llmstress.engine.control import Ack, Final, Go, Hello, How, Plan, Ready, Setup, Stop
+from llmstress.engine.link import Link
+from llmstress.engine.load import ClosedLoad
+from llmstress.engine.orphan import die_with_parent
+from llmstress.engine.probe import LagProbe, resident_bytes
+from llmstress.engine.recorder import NEVER, Recorder
+from llmstress.engine.telemetry.messages import PROTOCOL_VERSION
+from llmstress.engine.transport import Dialer
+
+FOLD_S = 0.01
+"""Gaps are turned into histogram bins this often: 700 of them at 70,000 events/s, 0.08 ms of work."""
+
+CHECK_S = 0.1
+"""How often the time limits are looked at."""
+
+ACK_S = 5.0
+"""How long to wait for the coordinator's last word."""
+
+
+def main() -> None:
+    """Entry point of the process."""
+    endpoint, number, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    die_with_parent(parent)
+    uvloop.run(work(endpoint, number))
+
+
+async def work(endpoint: str, number: int) -> None:
+    """Connect to the coordinator, get ready, run the plan, report, leave."""
+    link = Link(endpoint, b"worker-%d" % number)
+    await link.send(Hello(number, os.getpid(), PROTOCOL_VERSION))
+    plan = (await link.expect(Setup)).plan
+    recorder = Recorder(number)
+    async with Dialer(plan.url, plan.timeouts) as dialer:
+        load = ClosedLoad(plan, recorder, dialer)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        await link.send(Ready(number, time.process_time(), resident_bytes()))
+        t0 = (await link.expect(Go)).t0
+        await run(plan, recorder, load, link, t0)
+    await link.send(
+        Final(number, recorder.deltas, recorder.steady_ns, recorder.drain_ns, exhausted=load.requests_left == 0)
+    )
+    async with asyncio.timeout(ACK_S):
+        while not isinstance(await link.receive(), Ack):
+            pass
+    link.close()
+
+
+async def run(plan: Plan, recorder: Recorder, load: ClosedLoad, link: Link, t0: int) -> None:
+    """From T0 to the last delta: ramp, warm-up and steady window by the clock, then the drain."""
+    await _sleep_until(t0)
+    warmup, steady, drain = schedule.phase_edges(
+        ramp_ns=int(plan.ramp_s * 1e9),
+        warmup_ns=int(plan.warmup_s * 1e9),
+        steady_ns=None if plan.steady_s is None else int(plan.steady_s * 1e9),
+        whole_run=plan.whole_run,
+    )
+    recorder.begin(t0, (warmup, steady, drain), load.live_logs)
+    stop_at = NEVER if drain is None else t0 + drain
+    orders = _Orders()
+    probe = LagProbe(recorder.loop_lag)
+    tasks = [
+        asyncio.create_task(coroutine)
+        for coroutine in (
+            _obey(link, orders),
+            _every(FOLD_S, recorder.tick),
+            _every(CHECK_S, load.check),
+            _send_deltas(recorder, link, t0, int(plan.interval_s * 1e9)),
+            _start(load, t0, stop_at),
+        )
+    ]
+    try:
+        await _wait((load.exhausted, orders.stop), stop_at)
+        if not load.exhausted.is_set():
+            load.stop(time.monotonic_ns())
+            recorder.drain_from(min(stop_at, time.monotonic_ns()))
+            grace_ends = time.monotonic_ns() + int(plan.grace_s * 1e9)
+            await _wait((load.exhausted, orders.abort), grace_ends)
+        load.cut()
+        recorder.finish(time.monotonic_ns())
+    finally:
+        probe.close()
+        for task in tasks:
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
+    while not link.try_send(delta := recorder.cut(time.monotonic_ns(), resident_bytes())):
+        recorder.not_sent()
+        await asyncio.sleep(FOLD_S)
+    recorder.sent(delta)
+
+
+class _Orders:
+    """What the coordinator has said since Go."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.abort = asyncio.Event()
+
+
+async def _obey(link: Link, orders: _Orders) -> None:
+    while True:
+        order = await link.expect(Stop)
+        orders.stop.set()
+        if order.how is How.ABORT:
+            orders.abort.set()
+
+
+async def _start(load: ClosedLoad, t0: int, stop_at: int) -> None:
+    await load.start(t0, stop_at)
+    gc.freeze()  # streams and connections live as long as the run: the collector need not walk them
+
+
+async def _send_deltas(recorder: Recorder, link: Link, t0: int, interval_ns: int) -> None:
+    for number in itertools.count(1):
+        await _sleep_until(t0 + number * interval_ns)
+        delta = recorder.cut(time.monotonic_ns(), resident_bytes())
+        if link.try_send(delta):
+            recorder.sent(delta)
+        else:
+            recorder.not_sent()
+
+
+async def _every(seconds: float, work: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        work()
+
+
+async def _sleep_until(stamp: int) -> None:
+    while (wait := stamp - time.monotonic_ns()) > 0:  # uvloop's timers fire up to 1 ms early
+        await asyncio.sleep(wait / 1e9)
+
+
+async def _wait(events: Iterable[asyncio.Event], until: int) -> None:
+    """Wait until one of the events is set, or until a stamp."""
+    waiters = [asyncio.create_task(event.wait()) for event in events]
+    timeout = None if until == NEVER else max(0.0, (until - time.monotonic_ns()) / 1e9)
+    await asyncio.wait(waiters, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    for waiter in waiters:
+        waiter.cancel()
+
+
+if __name__ == "__main__":
+    main()
