@@ -82,6 +82,11 @@ class Exchange:
         return not self._others
 
     @property
+    def event_count(self) -> int:
+        """A number that grows by one with each token-bearing event; cheaper than `token_events`."""
+        return len(self.gaps) + self.choices
+
+    @property
     def token_events(self) -> int:
         """How many token-bearing events have come."""
         return self._recorder.count_gaps(self.gaps) + self.choices

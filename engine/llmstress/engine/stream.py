@@ -46,6 +46,14 @@ def _one_event_prefixes() -> list[bytes]:
     return prefixes
 
 
+_END_OF_EVENT = b"\n\n\r\n"
+"""Of an event that ends with its chunk."""
+
+_END_OF_EVENT = b"\n\n\r\n"
+"""Of an event that ends with its chunk."""
+
+_LF, _CR = b"\n\r"  # as integers: looking for a byte takes 20 ns, looking for bytes 200
+
 _PREFIXES = _one_event_prefixes()
 
 
@@ -165,17 +173,17 @@ class Stream(asyncio.Protocol):
         now = self._clock()
         if now >= self._recorder.edge:
             self._recorder.cross(now)
-        size = len(data)
         exchange = self._fast
-        if exchange is not None and size < _FAST_READ:
-            prefix = _PREFIXES[size]
-            start = len(prefix)
+        if exchange is not None:
+            size = len(data)
+            prefix = _PREFIXES[size] if size < _FAST_READ else b"\0"
+            payload = data[len(prefix) : -4]
             if (
                 data.startswith(prefix)
-                and data.endswith(b"\n\n\r\n")
-                and data.find(b"\n", start, -4) < 0
-                and data.find(b"\r", start, -4) < 0
-                and self._classify(data[start:-4]) is exchange.kind
+                and data.endswith(_END_OF_EVENT)
+                and _LF not in payload
+                and _CR not in payload
+                and self._classify(payload) is exchange.kind
             ):
                 gap = (now - exchange.last_token) // 1000
                 exchange.last_token = now
@@ -194,16 +202,18 @@ class Stream(asyncio.Protocol):
             # bytes that nobody asked for: whatever they are, the next answer on this connection can't be trusted
             self._drop_link()
             return
-        if not exchange.first_token:
+        events_before = exchange.event_count
+        if self._fast is not None:
+            data = self._take_run(exchange, data, now)
+        elif not exchange.first_token:
             exchange.last_event = now
-        tokens_before = exchange.token_events
         try:
-            end = self._feed(reader, exchange, data, now)
+            end = self._feed(reader, exchange, data, now) if data else None
         except Malformed as error:
             end = End("malformed", str(error))
-        tokens = exchange.token_events - tokens_before
-        if tokens > 1:
-            self._recorder.counters.events_shared += tokens
+        events = exchange.event_count - events_before
+        if events > 1:
+            self._recorder.counters.events_shared += events
         if end is None and reader.complete:
             end = self._end_of_body(reader, exchange, now)
         if end is not None:
@@ -220,6 +230,33 @@ class Stream(asyncio.Protocol):
             and decoder.between_events
             else None
         )
+
+    def _take_run(self, exchange: Exchange, data: bytes, now: int) -> bytes:
+        """The fast path's test for each chunk of a read that holds several; gives what is left from the first that
+        fails it.
+
+        A client that falls behind finds several events in each read. If all of them took the long way, at five times
+        the work, it would fall further behind and never recover.
+        """
+        chunks = data.split(_END_OF_EVENT)
+        taken = 0
+        for chunk in chunks[:-1]:
+            size = len(chunk) + len(_END_OF_EVENT)
+            prefix = _PREFIXES[size] if size < _FAST_READ else b"\0"
+            payload = chunk[len(prefix) :]
+            if (
+                not chunk.startswith(prefix)
+                or _LF in payload
+                or _CR in payload
+                or self._classify(payload) is not exchange.kind
+            ):
+                break
+            gap = min((now - exchange.last_token) // 1000, HIGHEST_US)
+            exchange.last_token = now
+            exchange.add_gap(gap)
+            exchange.log_gap(gap)
+            taken += 1
+        return _END_OF_EVENT.join(chunks[taken:]) if taken else data
 
     def _feed(self, reader: ResponseReader, exchange: Exchange, data: bytes, now: int) -> End | None:
         pieces = reader.feed(data)

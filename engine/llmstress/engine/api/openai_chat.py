@@ -36,52 +36,47 @@ def build_body(
     return msgspec.json.encode({key: value for key, value in body.items() if value is not None})
 
 
-class _Delta(msgspec.Struct, gc=False):
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    refusal: str | None = None
-    tool_calls: msgspec.Raw | None = None
-    function_call: msgspec.Raw | None = None
-    audio: msgspec.Raw | None = None
+# `Any` where only truth counts, or where dialects differ: a field of an odd type must not make an event unreadable.
+
+
+class _Payload(msgspec.Struct, gc=False):
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    refusal: Any = None
+    tool_calls: Any = None
+    function_call: Any = None
+    audio: Any = None
 
 
 class _Choice(msgspec.Struct, gc=False):
-    delta: _Delta | None = None
+    delta: _Payload | None = None
+    message: _Payload | None = None
     finish_reason: str | None = None
-    index: int = 0
+    index: int | None = 0
+    error: Any = None
 
 
-class _InputDetails(msgspec.Struct, gc=False):
+class _Chunk(msgspec.Struct, gc=False):
+    choices: tuple[_Choice, ...] | None = None
+    usage: Any = None
+    error: Any = None
+
+
+class _InputDetails(msgspec.Struct):
     cached_tokens: int | None = None
 
 
-class _OutputDetails(msgspec.Struct, gc=False):
+class _OutputDetails(msgspec.Struct):
     reasoning_tokens: int | None = None
 
 
-class _Usage(msgspec.Struct, gc=False):
+class _Usage(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     prompt_tokens_details: _InputDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
     reasoning_tokens: int | None = None  # SGLang puts it here
-
-    def plain(self) -> Usage:
-        return Usage(
-            input=self.prompt_tokens or 0,
-            output=self.completion_tokens or 0,
-            cached_input=(self.prompt_tokens_details and self.prompt_tokens_details.cached_tokens) or 0,
-            reasoning=(self.completion_tokens_details and self.completion_tokens_details.reasoning_tokens)
-            or self.reasoning_tokens
-            or 0,
-        )
-
-
-class _Chunk(msgspec.Struct, gc=False):
-    choices: tuple[_Choice, ...] = ()
-    usage: _Usage | None = None
-    error: msgspec.Raw | None = None
 
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
@@ -93,97 +88,91 @@ def classify(data: bytes, name: bytes = b"") -> Event:
     try:
         chunk = _decode_chunk(data)
     except (ValueError, RecursionError):
-        return _classify_rare(data, name)
-    if len(chunk.choices) == 1:
+        return _classify_odd(data)
+    if chunk.error is None and chunk.usage is None and chunk.choices is not None and len(chunk.choices) == 1:
         choice = chunk.choices[0]
         delta = choice.delta
         if (
             delta is not None
             and delta.content
             and choice.finish_reason is None
-            and chunk.usage is None
             and not choice.index
-            and chunk.error is None
             and delta.reasoning_content is None
             and delta.reasoning is None
+            and choice.error is None
         ):
             return TOKEN
-    return _classify_rare(data, name)
+    if name == b"error" and not chunk.error:
+        return Event(error=error_text(_decode_any(data)))
+    return _meaning(chunk, data)
 
 
 def read_answer(body: bytes) -> Event:
     """What the body of an answer that is not streamed means. Never raises."""
-    event = _classify_rare(body, b"")
-    if event.unknown:
-        return Event(malformed="the answer is JSON, but no chat completion")
-    return event
+    event = classify(body)
+    return Event(malformed="the answer is JSON, but no chat completion") if event.unknown else event
 
 
-def _classify_rare(data: bytes, name: bytes) -> Event:
-    """The long way, for a handful of events per request, and for every shape the typed decoder refuses."""
+def _classify_odd(data: bytes) -> Event:
+    """What isn't JSON, or isn't JSON of this API's shape."""
     if data.startswith(b"[DONE]"):
         return DONE
+    if not data.strip():
+        return NOTHING
     try:
         value = _decode_any(data)
     except (ValueError, RecursionError) as error:
         return Event(malformed=f"not JSON ({error}): {data[:120]!r}")
-    if not isinstance(value, dict):
-        return UNKNOWN
-    if value.get("error"):
+    if isinstance(value, dict) and value.get("error"):
         return Event(error=error_text(value["error"]))
-    if value.get("object") == "error" or name == b"error":
-        return Event(error=error_text(value))
-    choices = value.get("choices")
-    if not isinstance(choices, list):
-        if choices is not None or not isinstance(value.get("usage"), dict):
-            return UNKNOWN
-        choices = []
+    return UNKNOWN
+
+
+def _meaning(chunk: _Chunk, data: bytes) -> Event:
+    if chunk.error:
+        return Event(error=error_text(chunk.error))
+    usage = _usage_in(chunk.usage)
+    if chunk.choices is None:
+        if usage is not None:
+            return Event(usage=usage)
+        value = _decode_any(data)
+        return Event(error=error_text(value)) if value.get("object") == "error" else UNKNOWN
     tokens: list[TokenOf] = []
     finish = ""
-    for choice in choices:
-        if not isinstance(choice, dict):
-            return UNKNOWN
-        if choice.get("error"):
-            return Event(error=error_text(choice["error"]))
-        payload = choice.get("delta") or choice.get("message")
-        if isinstance(payload, dict):
-            index = choice.get("index")
-            token = _token_in(payload, index if isinstance(index, int) else 0)
-            if token is not None:
-                tokens.append(token)
-        reason = choice.get("finish_reason")
-        if isinstance(reason, str) and reason:
-            finish = reason
-    if finish == "error":
-        return Event(error="finish_reason is error")
-    usage = _usage_in(value.get("usage"))
-    if not finish and usage is None:
-        if not tokens:
-            return NOTHING
-        if tokens == list(TOKEN.tokens):
-            return TOKEN
-        if tokens == list(REASONING.tokens):
-            return REASONING
-    return Event(tuple(tokens), finish, finish == "content_filter", usage)
+    for choice in chunk.choices:
+        if choice.error or choice.finish_reason == "error":
+            return Event(error=error_text(choice.error or "finish_reason is error"))
+        payload = choice.delta or choice.message
+        if payload is not None and (token := _token_in(payload, choice.index or 0)) is not None:
+            tokens.append(token)
+        finish = choice.finish_reason or finish
+    if finish or usage is not None:
+        return Event(tuple(tokens), finish, finish == "content_filter", usage)
+    if not tokens:
+        return NOTHING
+    return REASONING if tokens == list(REASONING.tokens) else Event(tuple(tokens))
 
 
-def _token_in(payload: dict[str, Any], choice: int) -> TokenOf | None:
+def _token_in(payload: _Payload, choice: int) -> TokenOf | None:
     """The token that a `delta` or a `message` bears, if any: a non-empty payload; whitespace counts."""
     visible = bool(
-        payload.get("content") or payload.get("refusal") or _tool_call_in(payload) or _audio_in(payload.get("audio"))
+        payload.content
+        or payload.refusal
+        or _has_call(payload.tool_calls, payload.function_call)
+        or _has_audio(payload)
     )
-    reasoning = bool(payload.get("reasoning_content") or payload.get("reasoning"))
+    reasoning = bool(payload.reasoning_content or payload.reasoning)
     return TokenOf(choice, visible, reasoning) if visible or reasoning else None
 
 
-def _tool_call_in(payload: dict[str, Any]) -> bool:
-    calls = payload.get("tool_calls")
+def _has_call(calls: Any, old_style: Any) -> bool:
     functions = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
-    functions.append(payload.get("function_call"))
+    functions.append(old_style)
     return any(isinstance(f, dict) and (f.get("name") or f.get("arguments")) for f in functions)
 
 
-def _audio_in(audio: Any) -> bool:
+def _has_audio(payload: _Payload) -> bool:
+    audio = payload.audio
     return isinstance(audio, dict) and bool(audio.get("data") or audio.get("transcript"))
 
 
@@ -191,6 +180,13 @@ def _usage_in(value: Any) -> Usage | None:
     if not isinstance(value, dict):
         return None
     try:
-        return msgspec.convert(value, _Usage).plain()
+        usage = msgspec.convert(value, _Usage)
     except msgspec.ValidationError:
         return None
+    details_in, details_out = usage.prompt_tokens_details, usage.completion_tokens_details
+    return Usage(
+        input=usage.prompt_tokens or 0,
+        output=usage.completion_tokens or 0,
+        cached_input=(details_in and details_in.cached_tokens) or 0,
+        reasoning=(details_out and details_out.reasoning_tokens) or usage.reasoning_tokens or 0,
+    )
