@@ -1,0 +1,175 @@
+"""Runs the mock: sockets, processes, signals."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import resource
+import signal
+import socket
+import traceback
+from collections.abc import Callable
+
+import msgspec
+import uvloop
+
+from llmstress.engine.mock.connection import Connection
+from llmstress.engine.mock.options import MockOptions
+from llmstress.engine.mock.pacer import Pacer
+from llmstress.engine.mock.truth import Recorder, Truth
+from llmstress.engine.orphan import die_with_parent
+
+_BACKLOG = 65_535
+_READY = b"+"
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def serve(options: MockOptions, on_listening: Callable[[str], None]) -> Truth:
+    """Serve until SIGINT or SIGTERM and return the truth about it.
+
+    `on_listening` gets the base URL once every process accepts connections. Meant for a process of its own:
+    it sets signal handlers, the garbage collector's thresholds and the limit of open files, and has to be
+    called in the main thread.
+
+    Raises:
+        OSError: the address can't be bound.
+        RuntimeError: one of several processes died.
+    """
+    sockets = _listen(options)
+    host, port = sockets[0].getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    _raise_file_limit()
+    if len(sockets) == 1:
+        return _serve_here(options, 0, sockets[0], lambda: on_listening(url))
+    return _serve_in_children(options, sockets, lambda: on_listening(url))
+
+
+def _listen(options: MockOptions) -> list[socket.socket]:
+    """One listening socket per process; the kernel spreads the connections over them."""
+    family, kind, _, _, address = socket.getaddrinfo(
+        options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    sockets: list[socket.socket] = []
+    for _ in range(options.procs):
+        sock = socket.socket(family, kind)
+        sockets.append(sock)
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # accepted sockets inherit it
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if options.procs > 1:
+            # a single process goes without, so that a second mock on its port is refused
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(address)
+        # port 0: the others join the one that the first was given
+        address = sock.getsockname()
+        sock.listen(_BACKLOG)
+    return sockets
+
+
+def _raise_file_limit() -> None:
+    """The usual soft limit of 1,024 open files would be the limit of streams."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _serve_here(options: MockOptions, index: int, sock: socket.socket, on_ready: Callable[[], None]) -> Truth:
+    # finished streams leave no reference cycles worth hunting for, and a full collection makes tokens late
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1_000)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(options, index, sock, on_ready))
+
+
+async def _serve(options: MockOptions, index: int, sock: socket.socket, on_ready: Callable[[], None]) -> Truth:
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in _STOP_SIGNALS:
+        loop.add_signal_handler(number, stopped.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+    record = Recorder()
+    pacer = Pacer(options, index, record)
+    connections: set[Connection] = set()
+    pacer.attach(loop)
+    server = await loop.create_server(lambda: Connection(options, pacer, connections), sock=sock, backlog=_BACKLOG)
+    on_ready()
+    await stopped.wait()
+    record.stamp_cpu()
+    # before the connections are cut: these aborts aren't the clients'
+    truth = record.truth()
+    server.close()
+    for connection in list(connections):
+        connection.abort()
+    # the loop closes aborted transports in its next turn
+    await asyncio.sleep(0)
+    pacer.close(loop)
+    return truth
+
+
+def _serve_in_children(options: MockOptions, sockets: list[socket.socket], on_ready: Callable[[], None]) -> Truth:
+    # blocked from before the forks until each process can handle them: none is lost, none kills unheard
+    waited_for = {*_STOP_SIGNALS, signal.SIGCHLD}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, waited_for)
+    children: dict[int, int] = {}
+    try:
+        for index in range(len(sockets)):
+            pid, pipe = _fork(options, index, sockets)
+            children[pid] = pipe
+        for sock in sockets:
+            # a copy kept here would collect connections that nobody accepts if its process died
+            sock.close()
+        if all(os.read(pipe, 1) == _READY for pipe in children.values()):
+            on_ready()
+            signal.sigwait(waited_for)
+        return _collect(children)
+    finally:
+        for pid, pipe in children.items():
+            os.close(pipe)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _collect(children: dict[int, int]) -> Truth:
+    """Stop the processes (pid -> reading end of its pipe) and add up what they knew."""
+    for pid in children:
+        os.kill(pid, signal.SIGTERM)
+    truths: list[Truth] = []
+    for pipe in children.values():
+        with open(pipe, "rb", closefd=False) as stream:
+            data = stream.read()
+        if not data:
+            raise RuntimeError("a process of the mock server died")
+        truths.append(msgspec.msgpack.decode(data, type=Truth))
+    return Truth.merged(truths)
+
+
+def _fork(options: MockOptions, index: int, sockets: list[socket.socket]) -> tuple[int, int]:
+    """Start process `index`; its pid and the reading end of the pipe that carries its truth."""
+    parent = os.getpid()
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(writing)
+        return pid, reading
+    try:
+        die_with_parent(parent)
+        os.close(reading)
+        for other in sockets[:index] + sockets[index + 1 :]:
+            other.close()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        with open(writing, "wb") as pipe:
+
+            def ready() -> None:
+                pipe.write(_READY)
+                pipe.flush()
+
+            truth = _serve_here(options, index, sockets[index], ready)
+            pipe.write(msgspec.msgpack.encode(truth))
+    except BaseException:
+        # only the parent may return from here; the traceback is all it will know
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
