@@ -72,9 +72,9 @@ class Exchange:
         self._reasoning_streamed = False
 
     @property
-    def finished(self) -> bool:
-        """The finish signal has been seen."""
-        return bool(self._finish)
+    def over(self) -> bool:
+        """The finish signal or the protocol's last word has been seen."""
+        return bool(self._finish) or self.done_at > 0
 
     @property
     def single_choice(self) -> bool:

@@ -20,6 +20,11 @@ _SIZE_LINE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?\r?", re.DOTAL
 class Malformed(ValueError):
     """The bytes are not what the protocol allows, or exceed a limit; the text says what."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.pieces: list[bytes] = []
+        """Body that was read before the fault: what it holds came first."""
+
 
 class Head(msgspec.Struct, frozen=True):
     """Status and headers of a final response; names in lower case, repeated ones joined by a comma."""
@@ -90,6 +95,14 @@ class ResponseReader:
         """
         self._untouched = False
         pieces: list[bytes] = []
+        try:
+            self._feed(data, pieces)
+        except Malformed as error:
+            error.pieces = pieces
+            raise
+        return pieces
+
+    def _feed(self, data: bytes, pieces: list[bytes]) -> None:
         position = 0
         while position < len(data):
             state = self._state
@@ -110,7 +123,6 @@ class ResponseReader:
                 position = self._feed_head(data, position)
             else:
                 position = self._feed_line(data, position)
-        return pieces
 
     def _feed_head(self, data: bytes, position: int) -> int:
         held = self._held

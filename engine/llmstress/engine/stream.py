@@ -224,7 +224,7 @@ class Stream(asyncio.Protocol):
             exchange
             if exchange.last_token
             and exchange.single_choice
-            and not exchange.finished
+            and not exchange.over
             and decoder is not None
             and reader.between_chunks
             and decoder.between_events
@@ -259,10 +259,14 @@ class Stream(asyncio.Protocol):
         return _END_OF_EVENT.join(chunks[taken:]) if taken else data
 
     def _feed(self, reader: ResponseReader, exchange: Exchange, data: bytes, now: int) -> End | None:
-        pieces = reader.feed(data)
+        fault: Malformed | None = None
+        try:
+            pieces = reader.feed(data)
+        except Malformed as error:
+            fault, pieces = error, error.pieces
         head = reader.head
         if head is None:
-            return None
+            return None if fault is None else End("malformed", str(fault))
         if not exchange.head_at:
             exchange.head_at = now
             coding = head.headers.get("content-encoding", "identity").strip().lower()
@@ -277,7 +281,7 @@ class Stream(asyncio.Protocol):
                 end = self._take_all(self._decoder.feed(piece), exchange, now)
             if end is not None:
                 return end
-        return None
+        return None if fault is None else End("malformed", str(fault))
 
     def _streams(self, reader: ResponseReader, first_piece: bytes) -> bool:
         """Whether a body that begins with `first_piece` is a stream of events."""

@@ -1,0 +1,273 @@
+"""The worked cases that define the metrics, one by one, read by read through the real stream."""
+
+import pytest
+from support import DONE, END, FINISH, HEAD, REASONING, ROLE, TOKEN, Bench, chunk, delta, usage, values
+
+from llmstress.engine.telemetry.messages import Part
+
+
+def measure(bench: Bench) -> Part:
+    part = bench.steady()
+    assert sum(part.ended.values()) == part.counters.started == 1
+    return part
+
+
+def latencies(part: Part) -> dict[str, list[int]]:
+    return {name: values(part.latency, name) for name in part.latency}
+
+
+def test_plain() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD)
+    bench.read(100, ROLE)
+    for ms in (200, 220, 240, 270, 300):
+        bench.read(ms, TOKEN)
+    bench.read(302, FINISH)
+    bench.read(303, usage(5))
+    bench.read(304, DONE, END)
+    part = measure(bench)
+    assert part.ended == {"ok": 1}
+    assert part.finish == {"stop": 1}
+    assert latencies(part) == {
+        "queue": [0],
+        "connect": [1],
+        "ttfb": [89],
+        "ttft": [200],
+        "ttfa": [200],
+        "itl": [20, 20, 30, 30],
+        "tpot": [25],
+        "stall": [30],
+        "e2e": [304],
+    }
+    assert (part.counters.output, part.counters.input, part.counters.events) == (5, 3, 5)
+
+
+def test_several_tokens_an_event() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD)
+    for ms in (200, 260, 320):
+        bench.read(ms, TOKEN)
+    bench.read(321, FINISH)
+    bench.read(322, usage(7), END)
+    part = measure(bench)
+    assert latencies(part)["ttft"] == [200]
+    assert latencies(part)["itl"] == [60, 60]
+    assert latencies(part)["tpot"] == [20]
+    assert latencies(part)["e2e"] == [321]
+    assert part.counters.output_streamed / part.counters.events_ok == pytest.approx(2.33, abs=0.01)
+
+
+def test_hidden_reasoning_is_throughput_but_no_decoding_speed() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD)
+    for ms in range(5000, 5201, 20):
+        bench.read(ms, TOKEN)
+    bench.read(5201, FINISH, usage(511, reasoning=500), DONE, END)
+    part = measure(bench)
+    assert latencies(part)["ttft"] == [5000]
+    assert latencies(part)["itl"] == [20] * 10
+    assert latencies(part)["tpot"] == [20]
+    assert (part.counters.output, part.counters.reasoning) == (511, 500)
+
+
+def test_coalesced_events_share_the_stamp_of_their_read() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD)
+    bench.read(200, TOKEN)
+    bench.read(300, *[TOKEN] * 5)
+    bench.read(301, FINISH, usage(6), DONE, END)
+    part = measure(bench)
+    assert latencies(part)["ttft"] == [200]
+    assert latencies(part)["itl"] == [0, 0, 0, 0, 100]
+    assert latencies(part)["tpot"] == [20]
+    assert part.counters.events_shared == 5
+    assert part.counters.events == 6
+
+
+def test_one_token_has_no_gap_and_no_tpot() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD)
+    bench.read(200, TOKEN)
+    bench.read(201, FINISH, usage(1), DONE, END)
+    part = measure(bench)
+    assert latencies(part)["ttft"] == [200]
+    assert not {"itl", "tpot", "stall"} & part.latency.keys()
+    assert part.ended == {"ok": 1}
+
+
+def test_streamed_reasoning_counts_as_tokens_and_delays_the_answer() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD)
+    for ms in (200, 220, 240):
+        bench.read(ms, REASONING)
+    for ms in (260, 280):
+        bench.read(ms, TOKEN)
+    bench.read(281, FINISH, usage(5, reasoning=3), DONE, END)
+    part = measure(bench)
+    assert latencies(part)["ttft"] == [200]
+    assert latencies(part)["itl"] == [20] * 4
+    assert latencies(part)["tpot"] == [20]
+    assert latencies(part)["ttfa"] == [260]
+
+
+def test_no_token_is_empty() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD)
+    bench.read(100, ROLE)
+    bench.read(900, delta(finish="length"), usage(64, reasoning=64), DONE, END)
+    part = measure(bench)
+    assert part.ended == {"empty": 1}
+    assert not part.latency
+    assert values(part.latency_failed, "ttfb") == [89]
+    assert not {"ttft", "itl", "tpot"} & part.latency_failed.keys()
+
+
+def test_truncated_keeps_its_samples_apart() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD)
+    bench.read(200, TOKEN)
+    bench.read(220, TOKEN)
+    live = bench.cut().parts
+    assert values(live[2].latency, "ttft") == [200]
+    assert values(live[2].latency, "itl") == [20]
+    bench.at(230).stream.connection_lost(None)
+    late = bench.cut().parts[2]
+    assert late.ended == {"truncated": 1}
+    assert values(late.retracted, "ttft") == values(late.latency_failed, "ttft") == [200]
+    assert values(late.retracted, "itl") == values(late.latency_failed, "itl") == [20]
+    assert "tpot" not in late.latency_failed
+    live[2].add(late)
+    live[2].settle()
+    assert not values(live[2].latency, "ttft")
+    assert not values(live[2].latency, "itl")
+    assert late.counters.output_failed == 2
+
+
+def test_a_ping_is_no_token() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(500, HEAD)
+    bench.read(15_000, chunk(b": ping\n\n"))
+    bench.read(20_000, TOKEN)
+    bench.read(20_020, TOKEN)
+    bench.read(20_021, FINISH, usage(2), DONE, END)
+    part = measure(bench)
+    assert latencies(part)["ttfb"] == [499]
+    assert values(part.latency, "ttft") == [20_000]
+    assert latencies(part)["itl"] == [20]
+    assert latencies(part)["tpot"] == [20]
+
+
+def test_new_connection() -> None:
+    bench = Bench()
+    bench.begin(0, sent=40)
+    bench.read(90, HEAD)
+    bench.read(200, TOKEN)
+    bench.read(220, TOKEN)
+    bench.read(221, FINISH, usage(2), DONE, END)
+    part = measure(bench)
+    assert latencies(part)["connect"] == [40]
+    assert latencies(part)["ttfb"] == [50]
+    assert latencies(part)["ttft"] == [200]
+    assert latencies(part)["itl"] == latencies(part)["tpot"] == [20]
+
+
+def test_late_start_is_queue() -> None:
+    bench = Bench()
+    bench.begin(300, due=0, sent=301)
+    bench.read(390, HEAD)
+    bench.read(500, TOKEN)
+    bench.read(520, TOKEN)
+    bench.read(521, FINISH, usage(2), END)
+    part = measure(bench)
+    assert latencies(part)["queue"] == [300]
+    assert latencies(part)["ttft"] == [200]
+    assert latencies(part)["e2e"] == [221]
+
+
+def test_a_kept_connection_is_no_connect_sample() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD, TOKEN, FINISH, DONE, END)
+    bench.begin(100)
+    bench.read(190, HEAD, TOKEN, FINISH, DONE, END)
+    part = bench.steady()
+    assert part.ended == {"ok": 2}
+    assert len(values(part.latency, "connect")) == 1
+    assert len(bench.links) == 1
+
+
+def test_several_choices_have_gaps_of_their_own() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD)
+    for ms, choice in ((200, 0), (210, 1), (220, 0), (240, 1)):
+        bench.read(ms, delta(index=choice, content="x"))
+    bench.read(250, delta(finish="stop"), delta(finish="stop", index=1), usage(4), DONE, END)
+    part = measure(bench)
+    assert latencies(part)["ttft"] == [200]
+    assert latencies(part)["itl"] == [20, 30]
+    assert part.counters.events == 4
+
+
+def test_without_usage_tokens_are_events() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD)
+    for ms in (200, 220, 240):
+        bench.read(ms, TOKEN)
+    bench.read(241, FINISH, DONE, END)
+    part = measure(bench)
+    assert (part.counters.output, part.counters.usage_seen) == (3, 0)
+    assert latencies(part)["tpot"] == [20]
+
+
+def test_a_sample_belongs_to_the_phase_of_the_stamp_that_completes_it() -> None:
+    bench = Bench(edges=(100, 250, 400))  # ramp until 100, warm-up until 250, steady until 400
+    bench.begin()
+    bench.read(90, HEAD)
+    bench.read(200, TOKEN)
+    bench.read(249.999, TOKEN)
+    bench.read(250, TOKEN)
+    bench.read(399.999, TOKEN)
+    bench.read(400, TOKEN)
+    bench.read(410, FINISH, DONE, END)
+    ramp, warmup, steady, drain = (bench.recorder.part(phase) for phase in range(4))
+    bench.cut()
+    assert ramp.counters.started == 1
+    assert values(ramp.latency, "ttfb") == [89]
+    assert values(warmup.latency, "ttft") == [200]
+    assert values(warmup.latency, "itl") == [50]
+    assert values(steady.latency, "itl") == [0, 150]
+    assert values(drain.latency, "itl") == [0]
+    assert (warmup.counters.events, steady.counters.events, drain.counters.events) == (2, 2, 1)
+    assert drain.ended == {"ok": 1}
+    assert values(drain.latency, "e2e") == [410]
+
+
+def test_a_failure_takes_its_samples_out_of_each_phase_they_were_recorded_in() -> None:
+    bench = Bench(edges=(100, 250, 400))
+    bench.begin()
+    bench.read(90, HEAD)
+    for ms in (200, 230, 260, 300, 390, 405):
+        bench.read(ms, TOKEN)
+    before = bench.cut().parts
+    bench.at(420).stream.connection_lost(ConnectionResetError())
+    after = bench.cut().parts
+    assert after[3].ended == {"truncated": 1}
+    for phase, part in after.items():
+        before.setdefault(phase, Part()).add(part)
+        before[phase].settle()
+    assert all(not values(part.latency, name) for part in before.values() for name in ("ttft", "ttfa", "itl"))
+    assert values(before[1].latency_failed, "ttft") == [200]
+    assert values(before[1].latency_failed, "itl") == [30]
+    assert values(before[2].latency_failed, "itl") == [30, 40, 90]
+    assert values(before[3].latency_failed, "itl") == [15]

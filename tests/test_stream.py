@@ -1,0 +1,383 @@
+"""How a request ends, what becomes of its connection, and that the fast path means what the long way means."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import BEGIN, DONE, END, FINISH, HEAD, MS, REASONING, ROLE, TOKEN, Bench, chunk, delta, event, usage
+
+from llmstress.engine.control import Timeouts
+from llmstress.engine.outcome import End
+from llmstress.engine.recorder import Recorder
+from llmstress.engine.telemetry.messages import Delta
+
+WHOLE = {
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 7},
+}
+
+
+def answer(status: str, body: bytes, *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def as_json(value: object) -> bytes:
+    return answer("200 OK", json.dumps(value).encode(), "Content-Type: application/json")
+
+
+CLOSED = None
+ERROR = ConnectionResetError()
+
+ENDS = {
+    "a finished stream": ([HEAD + ROLE, TOKEN, FINISH + DONE + END], ..., "ok", True),
+    "a finish without [DONE]": ([HEAD + TOKEN + FINISH + END], ..., "ok", True),
+    "a finish that brings the last token": ([HEAD, delta(content="x", finish="stop") + END], ..., "ok", True),
+    "finished, then closed within the body": ([HEAD + TOKEN + FINISH], CLOSED, "ok", False),
+    "finished, then reset": ([HEAD + TOKEN + FINISH + DONE], ERROR, "ok", False),
+    "moderation": ([HEAD + TOKEN + delta(finish="content_filter") + DONE + END], ..., "filtered", True),
+    "finished without a token": ([HEAD + ROLE + FINISH + DONE + END], ..., "empty", True),
+    "[DONE] without a finish": ([HEAD + TOKEN + DONE + END], ..., "truncated", True),
+    "closed before the head": ([], CLOSED, "reset", False),
+    "reset within the head": ([b"HTTP/1.1 200"], ERROR, "reset", False),
+    "closed after the head": ([HEAD], CLOSED, "truncated", False),
+    "closed within a chunk": ([HEAD + TOKEN[:-9]], CLOSED, "truncated", False),
+    "the body ends without a finish": ([HEAD + TOKEN + END], ..., "truncated", True),
+    "close-delimited, finished": (
+        [
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+            + b'data: {"choices":[{"delta":{"content":"a"},'
+            b'"finish_reason":"stop"}]}\n\n'
+        ],
+        CLOSED,
+        "ok",
+        False,
+    ),
+    "close-delimited, cut": (
+        [b'HTTP/1.1 200 OK\r\n\r\ndata: {"choices":[{"delta":{"content":"a"}}]}\n\n'],
+        CLOSED,
+        "truncated",
+        False,
+    ),
+    "a last event without its blank line": ([HEAD + TOKEN + FINISH + chunk(b"data: [DONE]") + END], ..., "ok", True),
+    "an error in the stream": (
+        [HEAD + TOKEN + event({"error": {"message": "boom"}}) + DONE + END],
+        ...,
+        "stream_error",
+        True,
+    ),
+    "a bare JSON error in an event stream": ([HEAD + chunk(b'{"error":"boom"}') + END], ..., "stream_error", True),
+    "a JSON error instead of a stream": ([as_json({"error": {"message": "boom"}})], ..., "stream_error", True),
+    "a JSON answer instead of a stream": ([as_json(WHOLE)], ..., "ok", True),
+    "JSON of another shape instead of a stream": ([as_json({"hello": 1})], ..., "malformed", True),
+    "an empty body": ([answer("200 OK", b"", "Content-Type: text/event-stream")], ..., "truncated", True),
+    "no HTTP": ([b"SSH-2.0-OpenSSH_9.2\r\n"], ..., "malformed", False),
+    "a bad chunk size": ([HEAD + b"xyz\r\n"], ..., "malformed", False),
+    "an event that is no JSON": ([HEAD + event(b"{oops") + DONE + END], ..., "malformed", True),
+    "a compressed body nobody asked for": ([answer("200 OK", b"x", "Content-Encoding: gzip")], ..., "malformed", True),
+    "429": ([answer("429 Too Many Requests", b"slow down")], ..., "rate_limited", True),
+    "429 that means money": ([answer("429 No", b'{"error":{"code":"insufficient_quota"}}')], ..., "quota", True),
+    "402": ([answer("402 Payment Required", b"")], ..., "quota", True),
+    "529": ([answer("529 Overloaded", b"{}")], ..., "rate_limited", True),
+    "503 with HTML": ([answer("503 Busy", b"<html>busy</html>")], ..., "http_503", True),
+    "404": ([answer("404 Not Found", b'{"error":"no"}')], ..., "http_404", True),
+    "204": ([b"HTTP/1.1 204 No Content\r\n\r\n"], ..., "http_204", True),
+    "a redirect": ([answer("307 Go", b"", "Location: /x")], ..., "http_307", True),
+    "an error body cut short": ([b"HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\noh"], CLOSED, "http_500", False),
+    "an error body without end": ([b"HTTP/1.1 500 No\r\n\r\n" + b"x" * 70_000], ..., "http_500", False),
+    "interim answers first": ([b"HTTP/1.1 100 Continue\r\n\r\n", HEAD + TOKEN + FINISH + END], ..., "ok", True),
+    "a server that closes": (
+        [HEAD.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + TOKEN + FINISH + END],
+        ...,
+        "ok",
+        False,
+    ),
+    "bytes after the end": ([HEAD + TOKEN + FINISH + END + b"HTTP/1.1 200"], ..., "ok", False),
+    "usage and pings after [DONE]": (
+        [HEAD + TOKEN + FINISH + DONE + usage(1) + chunk(b": ping\n\n") + event(b"{junk") + END],
+        ...,
+        "ok",
+        True,
+    ),
+    "events with one newline between them": (
+        [HEAD + chunk(TOKEN[4:-4] + b"\n" + FINISH[4:-4] + b"\n\n") + END],
+        ...,
+        "ok",
+        True,
+    ),
+    "an unknown event on the way": ([HEAD + TOKEN + event({"type": "new"}) + FINISH + END], ..., "ok", True),
+}
+
+
+@pytest.mark.parametrize(("reads", "lost", "outcome", "kept"), ENDS.values(), ids=ENDS)
+def test_each_ends_as_exactly_one_class(reads: list[bytes], lost: object, outcome: str, kept: bool) -> None:
+    for sizes in (None, 1, 7):
+        bench = Bench()
+        bench.begin()
+        for data in reads:
+            for at in range(0, len(data), sizes or len(data)):
+                if bench.freed:
+                    break
+                bench.read(200, data[at : at + (sizes or len(data))])
+        if lost is not ...:
+            assert bench.freed == []
+            bench.stream.connection_lost(lost)  # type: ignore[arg-type]
+        part = bench.steady()
+        assert part.ended == {outcome: 1}
+        assert bench.freed == [outcome not in ("ok", "filtered")]
+        assert bench.recorder.open == 0
+        if sizes is None:
+            assert (bench.stream.link is not None) == kept
+            assert bench.links[0].closed != kept
+
+
+def test_a_failure_leaves_a_sample_without_secrets() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(200, answer("401 No", b"bad key sk-secret " + b"x" * 300, "X-Request-Id: r1"))
+    [sample] = bench.cut().samples
+    assert (sample.error, sample.status, sample.request_id) == ("http_401", 401, "r1")
+    assert sample.text.startswith("bad key *** x")
+    assert len(sample.text) <= 200
+
+
+def test_three_distinct_samples_are_kept_of_a_class() -> None:
+    bench = Bench()
+    for number in (1, 1, 2, 3, 4):
+        bench.begin()
+        bench.read(1, answer("500 No", b"%d" % number))
+    assert [sample.text for sample in bench.cut().samples] == ["1", "2", "3"]
+
+
+def test_a_stale_connection_is_tried_once_more_and_counted() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(10, HEAD + TOKEN + FINISH + END)
+    bench.begin(20)
+    bench.at(21).stream.connection_lost(ConnectionResetError())
+    assert bench.redials == 1
+    bench.connect()
+    bench.read(30, HEAD + TOKEN + FINISH + END)
+    part = bench.steady()
+    assert part.ended == {"ok": 2}
+    assert part.counters.stale_retries == 1
+    assert part.counters.started == 2
+    assert [link.written for link in bench.links] == [[b"REQUEST", b"REQUEST"], [b"REQUEST"]]
+
+
+def test_a_stale_connection_is_not_tried_twice() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(10, HEAD + TOKEN + FINISH + END)
+    bench.begin(20)
+    bench.stream.connection_lost(None)
+    bench.connect()
+    bench.stream.connection_lost(None)
+    assert bench.redials == 1
+    assert bench.steady().ended == {"ok": 1, "reset": 1}
+
+
+def test_a_fresh_connection_is_not_tried_again() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.stream.connection_lost(None)
+    assert bench.redials == 0
+    assert bench.steady().ended == {"reset": 1}
+
+
+def test_a_connection_whose_first_byte_was_read_is_not_tried_again() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(10, HEAD + TOKEN + FINISH + END)
+    bench.begin(20)
+    bench.read(21, b"HTTP/1.1 100 Continue\r\n\r\n")
+    bench.stream.connection_lost(None)
+    assert bench.redials == 0
+    assert bench.steady().ended == {"ok": 1, "reset": 1}
+
+
+def test_bytes_while_idle_close_the_connection() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(10, HEAD + TOKEN + FINISH + END)
+    bench.read(20, b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+    assert bench.links[0].closed
+    assert bench.stream.link is None
+    assert bench.steady().ended == {"ok": 1}
+
+
+def test_an_idle_connection_that_is_lost_ends_nothing() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(10, HEAD + TOKEN + FINISH + END)
+    bench.stream.connection_lost(None)
+    assert bench.stream.link is None
+    assert bench.steady().ended == {"ok": 1}
+
+
+def test_no_connection_ends_the_request_in_its_class() -> None:
+    bench = Bench()
+    bench.stream.begin(BEGIN)
+    bench.at(5).stream.not_connected(End("connect_refused", "nobody there"))
+    part = bench.steady()
+    assert part.ended == {"connect_refused": 1}
+    assert "connect" not in part.latency_failed
+
+
+def test_what_is_in_flight_at_the_end_is_cancelled_and_its_samples_stay() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(200, HEAD + TOKEN)
+    bench.read(220, TOKEN)
+    bench.stream.cut(BEGIN + 230 * MS)
+    part = bench.steady()
+    assert part.ended == {"cancelled": 1}
+    assert part.counters.output_cancelled == 2
+    assert part.latency["itl"].count == part.latency["ttft"].count == 1
+    assert "e2e" not in part.latency
+    assert bench.links[0].closed
+
+
+TIMEOUTS = Timeouts(connect_s=0, first_token_s=1, idle_s=0.5, total_s=3)
+
+
+@pytest.mark.parametrize(
+    ("reads", "checks", "outcome"),
+    [
+        ([], (400, 600), "timeout_idle"),
+        ([(300, HEAD), (700, chunk(b": ping\n\n"))], (999, 1001), "timeout_first_token"),
+        ([(200, HEAD + TOKEN), (600, chunk(b": ping\n\n"))], (690, 710), "timeout_idle"),
+        ([(ms, HEAD + TOKEN if ms == 400 else TOKEN) for ms in range(400, 3000, 400)], (3000, 3001), "timeout_total"),
+        ([(200, answer("500 No", b"")[:-2])], (600, 701), "timeout_idle"),
+        ([(200, b"HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\n")], (400, 800), "http_500"),
+        ([(200, HEAD + TOKEN + FINISH + DONE)], (600, 701), "ok"),
+        ([(200, HEAD + TOKEN + DONE)], (600, 701), "truncated"),
+    ],
+    ids=[
+        "nothing ever comes",
+        "pings keep a stream alive only until its first token is due",
+        "pings after the first token are no progress",
+        "a stream that never ends",
+        "a head that never ends",
+        "a status that came before its body stalled",
+        "a body that stays open after [DONE]",
+        "a body that stays open after [DONE] without a finish",
+    ],
+)
+def test_time_limits(reads: list[tuple[float, bytes]], checks: tuple[float, float], outcome: str) -> None:
+    bench = Bench(timeouts=TIMEOUTS)
+    bench.begin()
+    for ms, data in reads:
+        bench.read(ms, data)
+        bench.stream.check(bench.now)
+    in_time, late = checks
+    bench.at(in_time).stream.check(bench.now)
+    assert bench.freed == []
+    bench.at(late).stream.check(bench.now)
+    assert bench.steady().ended == {outcome: 1}
+    assert bench.links[0].closed
+
+
+def test_an_answer_in_one_piece_has_tokens_but_no_ttft() -> None:
+    bench = Bench(streamed=False)
+    bench.begin()
+    bench.read(200, as_json(WHOLE))
+    part = bench.steady()
+    assert part.ended == {"ok": 1}
+    assert (part.counters.output, part.counters.output_streamed, part.counters.events) == (7, 0, 0)
+    assert part.counters.stream_ignored == 0
+    assert "ttft" not in part.latency
+    assert part.latency["e2e"].count == 1
+
+
+def test_a_stream_that_was_ignored_is_counted() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(200, as_json(WHOLE))
+    assert bench.steady().counters.stream_ignored == 1
+
+
+PIECES = st.sampled_from(
+    [
+        TOKEN,
+        REASONING,
+        ROLE,
+        delta(content=""),
+        delta(content="\n"),
+        delta(content="é" * 30),
+        delta(content="y" * 5000),
+        delta(content="b", index=1),
+        event({"choices": [{"delta": {"content": "x"}}], "usage": {"completion_tokens": 3}}),
+        event({"type": "unknown"}),
+        chunk(b": ping\n\n"),
+        chunk(b'data:{"choices":[{"delta":{"content":"no space"}}]}\n\n'),
+        chunk(b'data: {"choices":[{"delta":{"content":"crlf"}}]}\r\n\r\n'),
+        chunk(b'event: message\ndata: {"choices":[{"delta":{"content":"named"}}]}\n\n'),
+        chunk(b'data: {"choices":[{"delta":\r{"content":"raw cr"}}]}\n\n'),
+        chunk(b'data: {"choices":[{"delta":{"content":"a"}}]}\n\ndata: {"choices":[{"delta":{"content":"b"}}]}\n\n'),
+        TOKEN.upper().replace(b"DATA", b"data"),
+        b"0" + TOKEN,
+        FINISH,
+        usage(5),
+        DONE,
+        END,
+        b"zz\r\n",
+    ]
+)
+
+
+def outcome_of(reads: list[bytes], *, fast: bool) -> Delta:
+    bench = Bench()
+    bench.begin()
+    for number, data in enumerate(reads):
+        if bench.freed:
+            break
+        if not fast:
+            bench.stream._fast = None
+        bench.read(100 + 10 * number, data)
+    bench.at(100 + 10 * len(reads)).stream.cut(bench.now)
+    made = bench.cut()
+    for part in made.parts.values():
+        part.counters.cpu_ns = 0
+    return made
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.lists(PIECES, max_size=5).map(b"".join), max_size=8))
+def test_the_fast_path_means_what_the_long_way_means(reads: list[bytes]) -> None:
+    reads = [HEAD + TOKEN, *reads]
+    assert outcome_of(reads, fast=True) == outcome_of(reads, fast=False)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(PIECES, max_size=12), st.data())
+def test_cuts_between_reads_don_t_change_the_end(pieces: list[bytes], data: st.DataObject) -> None:
+    body = HEAD + TOKEN + b"".join(pieces)
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(body) - 1), max_size=12)))
+    reads = [body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True)]
+    whole, split = outcome_of([body], fast=True), outcome_of(reads, fast=True)
+    assert [part.ended for part in whole.parts.values()] == [part.ended for part in split.parts.values()]
+    assert whole.parts[2].counters.events == split.parts[2].counters.events
+    assert whole.parts[2].counters.output == split.parts[2].counters.output
+
+
+def test_a_recorder_says_when_a_delta_could_not_be_sent() -> None:
+    bench = Bench()
+    bench.begin()
+    first = bench.recorder.cut(bench.now, 0)
+    bench.recorder.not_sent()
+    bench.read(200, HEAD + TOKEN)
+    second = bench.cut()
+    assert (first.seq, second.seq, second.merged) == (0, 0, 1)
+    assert second.parts[2].counters.started == 1
+    assert second.parts[2].latency["ttft"].count == 1
+    assert bench.cut().seq == 1
+
+
+def test_open_requests_are_counted_at_their_most() -> None:
+    recorder = Recorder(0, lambda: BEGIN)
+    recorder.begin(BEGIN, (0, 0, None), tuple)
+    for _ in range(3):
+        recorder.started()
+    assert recorder.cut(BEGIN, 0).open_max == 3
