@@ -18,7 +18,7 @@ _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+
 _KEY_OWNERS = {"OPENAI_API_KEY": "api.openai.com"}
 """Key variable -> the only host that it is sent to without being named."""
 
-_SECRET_PARAMETER = re.compile(r"(?i)\b([\w.-]*(?:key|token|secret|password|signature|sig)[\w.-]*=)[^&#\s]+")
+_SECRET_PARAMETER = re.compile(r"(?i)\b([\w.-]*(?:key|token|secret|password|signature|sig)[\w.-]*=)([^&#\s]+)")
 
 
 class MaxErrors(msgspec.Struct, frozen=True):
@@ -209,6 +209,11 @@ def find_key(options: Options, host: str, environ: Mapping[str, str]) -> str | N
 def redact_url(url: str) -> str:
     """`url` without user information and without the values of parameters that look like keys."""
     return _SECRET_PARAMETER.sub(r"\1***", re.sub(r"(//)[^/@]*@", r"\1***@", url))
+
+
+def secret_parameters(url: str) -> list[str]:
+    """The values of parameters in `url` that look like keys."""
+    return [value for _, value in _SECRET_PARAMETER.findall(url)]
 
 
 def describe(options: Options) -> dict[str, Any]:

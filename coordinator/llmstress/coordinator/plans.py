@@ -3,7 +3,7 @@
 import base64
 from urllib.parse import urlsplit
 
-from llmstress.coordinator.options import Options, Target, find_key
+from llmstress.coordinator.options import Options, Target, find_key, secret_parameters
 from llmstress.engine import schedule
 from llmstress.engine.api import APIS
 from llmstress.engine.control import Plan, Timeouts
@@ -74,8 +74,9 @@ def make_plans(options: Options, api: str, target: Target, model: str, headers: 
 
 
 def secrets_in(headers: list[tuple[str, str]], target: Target) -> list[str]:
-    """What must not be printed: header values, the credentials in them, and those of the URL."""
+    """What must not be printed: header values, the credentials in them, and those in the URL."""
     values = [value for _, value in headers]
     values += [value.split(" ", 1)[1] for value in values if value.lower().startswith(("bearer ", "basic "))]
     values += [target.userinfo, target.userinfo.partition(":")[2]]
-    return sorted({value for value in values if len(value) >= _SHORTEST_SECRET}, key=len, reverse=True)
+    values += secret_parameters(target.url)
+    return sorted({value for value in values if len(value) >= _SHORTEST_SECRET})

@@ -8,6 +8,7 @@ import msgspec
 
 from llmstress.coordinator.errors import CouldNotStart
 from llmstress.coordinator.options import Options, Target, redact_url
+from llmstress.engine.secrets import blank_out
 
 PROBE_LIMIT_S = 3.0
 
@@ -38,7 +39,7 @@ def raise_descriptor_limit(streams: int) -> None:
         )
 
 
-async def ask_for_models(target: Target, headers: list[tuple[str, str]]) -> Answer:
+async def ask_for_models(target: Target, headers: list[tuple[str, str]], secrets: list[str]) -> Answer:
     """One `GET .../models`: is the target there, does it accept the key?
 
     Raises:
@@ -52,8 +53,9 @@ async def ask_for_models(target: Target, headers: list[tuple[str, str]]) -> Answ
         ):
             text = (await response.content.read(1 << 20)).decode("utf-8", "replace")
             if response.status in (401, 403):
+                words = blank_out(text, secrets)[:200].strip()
                 raise CouldNotStart(
-                    f"the target refuses the request for its models with {response.status}: {text[:200].strip()!r} "
+                    f"the target refuses the request for its models with {response.status}: {words!r} "
                     "(is the key right? --api-key-env names its variable; --no-probe skips this question)"
                 )
             return Answer(_models_in(text) if response.status == 200 else ())

@@ -19,7 +19,7 @@ from llmstress.coordinator.console import Console, program_version
 from llmstress.coordinator.errors import CouldNotStart, ExitCode, LlmstressError
 from llmstress.coordinator.hub import Hub
 from llmstress.coordinator.options import Options, Target, describe, parse_target, redact_url
-from llmstress.coordinator.plans import build_headers, make_plans
+from llmstress.coordinator.plans import build_headers, make_plans, secrets_in
 from llmstress.coordinator.summary import Facts, PhaseLengths, RunInfo, Summary, host, summarise
 from llmstress.coordinator.supervisor import Crew, Exited
 from llmstress.engine.api import APIS
@@ -178,7 +178,7 @@ class _Run:
     async def _agree_on_model(self, headers: list[tuple[str, str]]) -> str:
         answer = preflight.Answer()
         if self._options.probe:
-            answer = await preflight.ask_for_models(self._target, headers)
+            answer = await preflight.ask_for_models(self._target, headers, secrets_in(headers, self._target))
         model, warning = preflight.choose_model(self._options, answer)
         if warning:
             self._console.warn(warning)

@@ -395,3 +395,9 @@ def _timeline(aggregate: Aggregate) -> list[TimelineRow]:
             )
         )
     return rows
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of the summary; `summary.schema.json` beside this file is what it gave."""
+    schema = msgspec.json.schema(Summary)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": SCHEMA, **schema}

@@ -12,6 +12,7 @@ from llmstress.engine.api import APIS
 from llmstress.engine.control import Plan
 from llmstress.engine.recorder import NEVER, Recorder
 from llmstress.engine.request import build_request
+from llmstress.engine.secrets import blank_out
 from llmstress.engine.stream import Stream
 from llmstress.engine.transport import ConnectError, Dialer
 
@@ -98,9 +99,7 @@ class ClosedLoad:
 
     def clean(self, text: str) -> str:
         """`text` without secrets."""
-        for secret in self._plan.secrets:
-            text = text.replace(secret, "***")
-        return text
+        return blank_out(text, self._plan.secrets)
 
     # --- beginning
 

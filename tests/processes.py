@@ -1,0 +1,117 @@
+"""Real processes for tests: the mock server, the command, and what the kernel knows of them."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+DEADLINE_S = 60
+"""Far beyond what anything here takes: only a hang reaches it."""
+
+
+class MockServer:
+    """The built-in mock as a process; `stop` gives its truth."""
+
+    def __init__(self, *options: str) -> None:
+        command = [sys.executable, "-m", "llmstress.engine.mock", "--port", "0", *options]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.url: str = json.loads(self.process.stdout.readline())["listening"]
+
+    def stop(self) -> dict[str, Any]:
+        """End it; what it says it sent."""
+        self.process.send_signal(signal.SIGTERM)
+        out, _ = self.process.communicate(timeout=DEADLINE_S)
+        truth: dict[str, Any] = json.loads(out)
+        return truth
+
+
+@contextlib.contextmanager
+def mock_server(*options: str) -> Iterator[MockServer]:
+    """A mock with short delays: 20 ms to the first token, 2 ms gaps, 8 tokens, unless `options` say otherwise."""
+    server = MockServer("--ttft-ms", "20", "--gap-ms", "2", "--tokens", "8", *options)
+    try:
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.process.kill()
+        server.process.wait()
+        assert server.process.stdout is not None
+        server.process.stdout.close()
+
+
+class Run:
+    """The command as a process. Its stderr is read line by line, so that a test can wait for what it says."""
+
+    def __init__(self, *arguments: str, env: dict[str, str] | None = None) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "llmstress", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(env or {})},
+            start_new_session=True,
+        )
+        self.said: list[str] = []
+
+    def wait_for(self, text: str) -> str:
+        """Read stderr up to the first line that contains `text`."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said.append(line)
+            if text in line:
+                return line
+        raise AssertionError(f"it never said {text!r}, but:\n{''.join(self.said)}")
+
+    def finish(self) -> tuple[int, dict[str, Any], str]:
+        """Wait for its end: exit code, summary (empty if none was printed), all of stderr."""
+        out, err = self.process.communicate(timeout=DEADLINE_S)
+        self.said.append(err)
+        return self.process.returncode, json.loads(out) if out else {}, "".join(self.said)
+
+    def children(self) -> list[int]:
+        """Process ids of its children."""
+        return children_of(self.process.pid)
+
+
+def children_of(pid: int) -> list[int]:
+    """Process ids of the children of a process."""
+    found: list[int] = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        found += [int(child) for child in children.read_text().split()]
+    return found
+
+
+def workers_of(pid: int) -> list[int]:
+    """Process ids of the workers among the children of a process."""
+    return [
+        child for child in children_of(pid) if b"llmstress.engine.worker" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs: neither gone nor a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    """Wait until none of the processes is alive."""
+    deadline = time.monotonic() + DEADLINE_S
+    while any(alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, f"still alive: {[pid for pid in pids if alive(pid)]}"
+        time.sleep(0.01)
+
+
+def llmstress(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, dict[str, Any], str]:
+    """Run the command to its end: exit code, summary, stderr."""
+    return Run(*arguments, env=env).finish()
