@@ -84,6 +84,7 @@ class Bench:
         api: Api = APIS["openai-chat"],
     ) -> None:
         self.api = api
+        self.classify = api.classify
         self.now = BEGIN
         self.clock: Callable[[], int] = lambda: self.now
         self.recorder = Recorder(0, self.clock)

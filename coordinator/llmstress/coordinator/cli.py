@@ -113,6 +113,7 @@ DEFAULT_PROMPT = "Write a short story about a lighthouse keeper who finds a mess
 @click.option(
     "--interval", "interval_s", type=Duration(), default="250ms", show_default=True, help="How often workers report."
 )
+@section("Other")
 @click.version_option(package_name="llmstress", prog_name="llmstress")
 @click.pass_context
 def cli(context: click.Context, /, **arguments: Any) -> int:

@@ -1,0 +1,155 @@
+"""Deltas add up, whatever their order and however they were merged on the way."""
+
+import msgspec
+import pytest
+
+from llmstress.engine.telemetry import aggregate as module
+from llmstress.engine.telemetry import snapshot
+from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.histogram import Histogram
+from llmstress.engine.telemetry.messages import Counters, Delta, ErrorSample, Part, Phase
+
+S = 1_000_000_000
+
+
+def histogram(*us: int) -> Histogram:
+    made = Histogram()
+    made.record_many(us)
+    return made
+
+
+def delta(
+    worker: int = 0,
+    seq: int = 0,
+    at: float = 0.25,
+    part: Part | None = None,
+    *,
+    length: float = 0.25,
+    open_max: int = 0,
+    samples: tuple[ErrorSample, ...] = (),
+) -> Delta:
+    return Delta(
+        worker=worker,
+        seq=seq,
+        t_from=int((at - length) * S),
+        t_to=int(at * S),
+        phase=Phase.STEADY,
+        open=open_max,
+        open_max=open_max,
+        merged=0,
+        rss=1000 * (seq + 1),
+        parts={2: part or Part()},
+        samples=list(samples),
+    )
+
+
+def part(started: int = 0, events: int = 0, ttft: tuple[int, ...] = (), **ended: int) -> Part:
+    return Part(
+        counters=Counters(started=started, events=events),
+        ended=ended,
+        latency={"ttft": histogram(*ttft)} if ttft else {},
+    )
+
+
+def test_workers_add_up() -> None:
+    total = Aggregate([10, 10])
+    total.merge(delta(0, 0, 0.25, part(5, 50, (1000, 2000), ok=2), open_max=3))
+    total.merge(delta(1, 0, 0.25, part(4, 40, (3000,), ok=1, http_500=1), open_max=2))
+    total.merge(delta(0, 1, 0.50, part(1, 10, ok=4), open_max=4))
+    assert total.counters().started == 10
+    assert total.ended() == {"ok": 7, "http_500": 1}
+    assert total.failed() == 1
+    assert total.phases[Phase.STEADY].latency["ttft"].count == 3
+    assert total.peak == 6
+    [row] = total.rows
+    assert (row.requests, row.events, row.failed, row.ttft.count, row.open) == (8, 100, 1, 3, 6)
+
+
+def test_a_delta_survives_the_wire() -> None:
+    sent = delta(1, 7, 3.5, part(5, 50, (1000, 2000), ok=2), samples=(ErrorSample("http_500", 500, "x", "r"),))
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(sent), type=Delta) == sent
+
+
+def test_a_gap_in_the_numbers_is_a_missing_delta() -> None:
+    total = Aggregate([1])
+    total.merge(delta(0, 0))
+    total.merge(delta(0, 3, 1.0))
+    assert total.workers[0].gaps == 2
+
+
+def test_retracted_samples_leave_the_totals_but_not_the_moment_they_were_seen_in() -> None:
+    total = Aggregate([1])
+    total.merge(delta(0, 0, 0.25, part(1, 2, (1000, 5000))))
+    moved = histogram(5000)
+    late = Part(ended={"truncated": 1}, latency_failed={"ttft": moved}, retracted={"ttft": moved.copy()})
+    total.merge(delta(0, 1, 5.25, late))
+    steady = total.phases[Phase.STEADY]
+    assert (steady.latency["ttft"].count, steady.latency["ttft"].sum) == (1, 1000)
+    assert steady.latency_failed["ttft"].count == 1
+    assert not steady.retracted
+    assert total.rows[0].ttft.count == 2
+
+
+def test_taking_back_what_was_never_recorded_is_an_error() -> None:
+    total = Aggregate([1])
+    with pytest.raises((ValueError, KeyError)):
+        total.merge(delta(0, 0, part=Part(retracted={"ttft": histogram(1)})))
+
+
+def test_a_lost_worker_leaves_its_open_requests_as_lost() -> None:
+    total = Aggregate([5, 5])
+    for worker in total.workers:
+        worker.state = "running"
+    total.merge(delta(0, 0, part=part(5, ok=2), open_max=3))
+    total.merge(delta(1, 0, part=part(5, ok=5)))
+    assert total.open == 3
+    total.lose(0, "killed by SIGKILL")
+    assert total.ended() == {"ok": 7, "lost": 3}
+    assert total.open == 0
+    assert "SIGKILL" in total.samples["lost"][0].text
+    assert sum(total.ended().values()) == total.counters().started
+
+
+def test_three_distinct_samples_are_kept_over_all_workers() -> None:
+    total = Aggregate([1, 1])
+    for worker in (0, 1):
+        texts = [f"{worker * 2 + n}" for n in range(3)]
+        total.merge(delta(worker, samples=tuple(ErrorSample("reset", 0, text, "") for text in texts)))
+    assert [sample.text for sample in total.samples["reset"]] == ["0", "1", "2"]
+
+
+def test_the_timeline_is_bounded_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_ROWS", 8)
+    total = Aggregate([1, 1])
+    for second in range(100):
+        for worker in (0, 1):
+            total.merge(delta(worker, second, second + 0.5, part(1, 10, (1000 + second,), ok=1), open_max=second % 7))
+    assert len(total.rows) <= 8
+    assert total.row_ns == 16 * S
+    assert sum(row.events for row in total.rows) == 2000
+    assert sum(row.requests for row in total.rows) == 200
+    assert sum(row.ttft.count for row in total.rows) == 200
+    assert [row.open for row in total.rows] == [12] * 7
+    assert total.peak == 12
+
+
+def test_a_snapshot_looks_back_a_few_seconds() -> None:
+    total = Aggregate([10, 10])
+    for worker in total.workers:
+        worker.state = "running"
+    for quarter in range(1, 41):
+        slow = quarter > 32
+        total.merge(delta(0, quarter - 1, quarter / 4, part(10, 100, (9000,) if slow else (1000,), ok=10), open_max=10))
+    picture = snapshot.take(total, window_s=2.0)
+    assert picture.elapsed_s == 10
+    assert (picture.open, picture.target) == (10, 20)
+    assert picture.events_per_s == pytest.approx(400)
+    assert picture.requests_per_s == pytest.approx(40)
+    assert picture.ttft_p50 == 9000
+    assert picture.finished == 400
+    assert len(total.recent) <= 45
+
+
+def test_a_snapshot_of_nothing() -> None:
+    picture = snapshot.take(Aggregate([1]))
+    assert (picture.ttft_p50, picture.itl_p99, picture.events_per_s, picture.failed) == (None, None, 0, 0)

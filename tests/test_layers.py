@@ -1,0 +1,77 @@
+"""The house: three source roots of one namespace, imports in one direction, no file too long."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MAY_IMPORT = {
+    "engine": ("llmstress.engine",),
+    "tui": ("llmstress.tui", "llmstress.engine.telemetry"),
+    "coordinator": ("llmstress.coordinator", "llmstress.tui", "llmstress.engine"),
+}
+FILES = [path for layer in MAY_IMPORT for path in sorted((ROOT / layer).rglob("*.py"))]
+
+
+def imports_of(path: Path) -> list[str]:
+    """Every module of ours that a file imports, anywhere in it."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return [name for name in found if name.startswith("llmstress.")]
+
+
+@pytest.mark.parametrize("layer", MAY_IMPORT)
+def test_imports_point_down(layer: str) -> None:
+    for path in (ROOT / layer).rglob("*.py"):
+        for name in imports_of(path):
+            assert name.startswith(MAY_IMPORT[layer]), f"{path} imports {name}"
+
+
+def test_telemetry_stands_alone() -> None:
+    for path in (ROOT / "engine/llmstress/engine/telemetry").rglob("*.py"):
+        for name in imports_of(path):
+            assert name.startswith("llmstress.engine.telemetry"), f"{path} imports {name}"
+
+
+def test_imports_make_no_circle() -> None:
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts[1:]): path for path in FILES}
+    edges = {
+        name.removesuffix(".__init__"): {each for each in imports_of(path) if each in modules}
+        for name, path in modules.items()
+    }
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join([*trail, name])
+        if name not in done:
+            for each in edges[name]:
+                visit(each, (*trail, name))
+            done.add(name)
+
+    for name in edges:
+        visit(name, ())
+
+
+def test_no_root_hides_the_others() -> None:
+    assert not list(ROOT.glob("*/llmstress/__init__.py"))
+    assert sorted(path.parent.name for path in ROOT.glob("*/llmstress/*/py.typed")) == ["coordinator", "engine", "tui"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_no_file_is_too_long(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= 500
+
+
+def test_the_screen_s_ground_pulls_in_nothing_heavy() -> None:
+    code = (
+        "import sys, llmstress.engine.telemetry.snapshot, llmstress.tui.figures;"
+        "sys.exit(' '.join({'uvloop', 'aiohttp', 'zmq', 'hdrh'} & sys.modules.keys()) or None)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,163 @@
+"""The summary and its verdict, from aggregates made by hand."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import msgspec
+import pytest
+
+from llmstress.coordinator import summary as module
+from llmstress.coordinator.summary import Facts, PhaseLengths, RunInfo, Summary, host, summarise, write_atomically
+from llmstress.coordinator.verdict import judge
+from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.histogram import Histogram
+from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase
+
+S = 1_000_000_000
+
+
+def facts(steady: float = 10.0) -> Facts:
+    run = RunInfo(
+        version="0",
+        api="openai-chat",
+        url="http://x/v1/chat/completions",
+        model="m",
+        procs=1,
+        streams=10,
+        total_streams=10,
+        phases_s=PhaseLengths(0, 0, steady, 0),
+        started_at="2026-01-01T00:00:00+00:00",
+        seed=0,
+        options={},
+        host=host(),
+    )
+    return Facts(run=run, ended_by="duration", startup_s=0.5, coordinator_cpu_s=0.1)
+
+
+def histogram(us: int, n: int) -> Histogram:
+    made = Histogram()
+    made.record_many([us] * n)
+    return made
+
+
+def measured(counters: Counters, *, itl_us: int = 20_000, lag_us: int = 100, **ended: int) -> Aggregate:
+    total = Aggregate([10])
+    total.workers[0].state = "done"
+    part = Part(
+        counters=counters,
+        ended=ended,
+        finish={"stop": ended.get("ok", 0)},
+        latency={"itl": histogram(itl_us, 1000), "tpot": histogram(20_000, 1000), "loop_lag": histogram(lag_us, 1000)},
+    )
+    total.merge(Delta(0, 0, 0, 10 * S, Phase.STEADY, 0, 10, 0, 1_000_000, {2: part}, []))
+    return total
+
+
+GOOD = Counters(
+    started=100, events=1000, events_ok=1000, output=1000, output_streamed=1000, usage_seen=100, input=300, cpu_ns=S
+)
+
+
+def test_rates_are_the_window_s() -> None:
+    made = summarise(measured(GOOD, ok=100), facts())
+    assert made.requests.per_s == 10
+    assert made.tokens.events_per_s == 100
+    assert made.tokens.output_per_s == 100
+    assert made.tokens.input_per_s == 30
+    assert made.tokens.source == "usage"
+    assert made.client.cpu_us_per_event == 1000
+    assert made.client.workers[0].cpu_share == 0.1
+    assert made.tps_user.p50 == pytest.approx(50, rel=0.001)
+    assert made.verdict.status == "valid"
+    assert made.verdict.notes == []
+
+
+def test_several_tokens_an_event_scale_the_rate_and_are_noted() -> None:
+    counters = msgspec.structs.replace(GOOD, output=2500, output_streamed=2500)
+    made = summarise(measured(counters, ok=100), facts())
+    assert made.tokens.per_event == 2.5
+    assert made.tokens.output_per_s == 250
+    assert "2.50 tokens" in made.verdict.notes[0]
+
+
+@pytest.mark.parametrize(("seen", "source"), [(100, "usage"), (40, "mixed"), (0, "events")])
+def test_where_tokens_come_from_is_said(seen: int, source: str) -> None:
+    made = summarise(measured(msgspec.structs.replace(GOOD, usage_seen=seen), ok=100), facts())
+    assert made.tokens.source == source
+    assert any("without usage" in note for note in made.verdict.notes) == (seen < 100)
+
+
+def test_without_a_window_there_are_no_rates() -> None:
+    made = summarise(Aggregate([10]), facts(steady=0))
+    assert made.requests.per_s is None
+    assert made.tokens.output_per_s is None
+    assert made.client.cpu_us_per_event is None
+    assert made.latency_ms["ttft"].p50 is None
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "steady", "words"),
+    [
+        (measured(msgspec.structs.replace(GOOD, cpu_ns=S * 91 // 10), ok=100), 10, "91% of its core"),
+        (measured(GOOD, lag_us=2_100, ok=100), 10, "2.1 ms late"),
+        (measured(GOOD, lag_us=5_100, itl_us=100_000, ok=100), 10, "5.1 ms late"),
+        (measured(GOOD, ok=98, cancelled=2), 10, "2 of 100 requests were cut off"),
+    ],
+    ids=["a busy core", "a late loop", "a late loop, measured by the gaps", "requests cut off"],
+)
+def test_reasons_to_doubt(aggregate: Aggregate, steady: float, words: str) -> None:
+    verdict = judge(aggregate, steady)
+    assert verdict.status == "degraded"
+    assert [words in reason for reason in verdict.reasons] == [True]
+
+
+@pytest.mark.parametrize(
+    "aggregate",
+    [
+        measured(msgspec.structs.replace(GOOD, cpu_ns=9 * S), ok=100),
+        measured(GOOD, lag_us=1_990, ok=100),
+        measured(GOOD, lag_us=4_900, itl_us=100_000, ok=100),
+        measured(GOOD, ok=99, cancelled=1),
+    ],
+    ids=["90 % of a core", "2 ms", "5 % of a gap", "1 % cut off"],
+)
+def test_limits_that_are_just_kept(aggregate: Aggregate) -> None:
+    assert judge(aggregate, 10) == judge(measured(GOOD, ok=100), 10)
+
+
+def test_a_lost_worker_makes_it_invalid_and_incomplete() -> None:
+    total = measured(GOOD, ok=90)
+    total.lose(0, "killed by SIGKILL")
+    made = summarise(total, facts())
+    assert made.verdict.status == "invalid"
+    assert made.complete is False
+    assert made.requests.lost == 10
+
+
+def test_a_missing_delta_makes_it_incomplete() -> None:
+    total = measured(GOOD, ok=100)
+    total.workers[0].gaps = 1
+    made = summarise(total, facts())
+    assert made.complete is False
+    assert made.verdict.status == "degraded"
+
+
+def test_the_schema_beside_the_code_is_the_code_s() -> None:
+    path = Path(module.__file__).with_name("summary.schema.json")
+    assert json.loads(path.read_text("utf-8")) == module.json_schema()
+
+
+def test_a_summary_keeps_the_schema_and_is_read_back_the_same() -> None:
+    made = summarise(measured(GOOD, ok=90, http_500=10), facts())
+    encoded = msgspec.json.encode(made)
+    jsonschema.validate(json.loads(encoded), module.json_schema())
+    assert msgspec.json.decode(encoded, type=Summary) == made
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    path.write_text("old")
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
