@@ -90,10 +90,12 @@ def test_retracted_samples_leave_the_totals_but_not_the_moment_they_were_seen_in
     assert total.rows[0].ttft.count == 2
 
 
-def test_taking_back_what_was_never_recorded_is_an_error() -> None:
+def test_samples_that_are_taken_back_although_their_delta_was_lost_change_nothing_else() -> None:
     total = Aggregate([1])
-    with pytest.raises((ValueError, KeyError)):
-        total.merge(delta(0, 0, part=Part(retracted={"ttft": histogram(1)})))
+    total.merge(delta(0, 1, part=Part(retracted={"ttft": histogram(1)})))
+    total.merge(delta(0, 2, part=Part(latency={"ttft": histogram(7)}, retracted={"ttft": histogram(1)})))
+    assert total.workers[0].gaps == 1
+    assert total.phases[Phase.STEADY].latency["ttft"] == histogram(7)
 
 
 def test_a_lost_worker_leaves_its_open_requests_as_lost() -> None:

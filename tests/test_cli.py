@@ -47,6 +47,7 @@ URL = ("--url", "http://127.0.0.1:1", "--model", "m")
         ((*URL, "--max-tokens", "0"), "--max-tokens"),
         (("--url", "localhost:8000"), "did you mean http://localhost:8000"),
         (("--url", "ftp://x"), "--url"),
+        ((*URL, "--header", "Content-Length: 3"), "--header"),
         (("mock", "--jitter", "lots"), "mock"),
         (("mock", "--tokens", "0"), "mock"),
         (("mock", "--port", "99999"), "mock"),

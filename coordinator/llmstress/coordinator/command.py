@@ -18,6 +18,9 @@ from llmstress.coordinator.supervisor import Mock
 
 DEMO_MODEL = "mock-7b"
 
+DEMO_WARMUP_S, DEMO_STEADY_S = 2.0, 8.0
+"""Ten seconds in all against the built-in mock; the warm-up keeps the opening of connections out of the figures."""
+
 
 def run_command(arguments: dict[str, Any]) -> int:
     """Run what `arguments` (the fields of `Options`) say, report it, and give the exit code.
@@ -29,11 +32,16 @@ def run_command(arguments: dict[str, Any]) -> int:
     cores = available_cores()
     if arguments["procs"] is None:
         arguments["procs"] = cores if arguments["url"] else max(1, cores - cores // 2)
+    if not arguments["url"] and arguments["duration_s"] is None and arguments["requests"] is None:
+        arguments["duration_s"] = DEMO_STEADY_S
+        arguments["warmup_s"] = arguments["warmup_s"] or DEMO_WARMUP_S
     options = Options(**arguments)
     output = None if options.output is None else _writable(Path(options.output))
     console = Console(sys.stderr)
-    result = asyncio.run(_run(options, console, asked_at))
+    result, truth = asyncio.run(_run(options, console, asked_at))
     console.table(result.summary)
+    if truth:
+        console.truth(truth)
     full = msgspec.structs.replace(result.summary, histograms=histograms_of(result.aggregate))
     if output is not None:
         write_atomically(output, _encode(full))
@@ -66,9 +74,10 @@ def mock_command(arguments: dict[str, Any]) -> int:
     return ExitCode.OK
 
 
-async def _run(options: Options, console: Console, asked_at: float) -> runs.Result:
+async def _run(options: Options, console: Console, asked_at: float) -> tuple[runs.Result, dict[str, Any]]:
+    """The run, and what the built-in mock says it sent (empty if another target was loaded)."""
     if options.url is not None:
-        return await runs.execute(options, options.url, console, asked_at)
+        return await runs.execute(options, options.url, console, asked_at), {}
     procs = max(1, available_cores() // 2)
     mock = await Mock.start(procs, options.seed)
     console.say(f"no --url: loading a mock LLM of our own, {procs} process{'es' if procs > 1 else ''} at {mock.url}")
@@ -78,9 +87,7 @@ async def _run(options: Options, console: Console, asked_at: float) -> runs.Resu
         )
     finally:
         truth = await mock.stop()
-    if truth:
-        console.say(f"\nthe mock says it sent: {truth.decode()}")
-    return result
+    return result, truth
 
 
 def _writable(path: Path) -> Path:

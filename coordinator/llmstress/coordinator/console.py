@@ -1,7 +1,7 @@
 """What a run without a screen tells on stderr: a banner, a line a second, warnings, a short table at the end."""
 
 from importlib.metadata import version
-from typing import TextIO
+from typing import Any, TextIO
 
 from llmstress.coordinator.options import Options, Target, redact_url
 from llmstress.coordinator.summary import Latency, Summary
@@ -73,6 +73,18 @@ class Console:
             self.say(f"{outcome:<20}{count(error.count):>10}{' '.join(text.split())[:90]}")
         self._latencies(summary.latency_ms)
 
+    def truth(self, truth: dict[str, Any]) -> None:
+        """What the built-in mock says it sent, over the whole run, to hold the table against."""
+        self.say()
+        self.say(f"the mock says it sent {count(truth['done'])} answers with {count(truth['tokens'])} tokens:")
+        for label, key in (
+            ("to the first token", "ttft_ms"),
+            ("between tokens", "gap_ms"),
+            ("late itself", "lateness_ms"),
+        ):
+            shown = (f"{name} {latency(None if us is None else us * 1000)}" for name, us in _some(truth[key]))
+            self.say(f"  {label:<20}{'   '.join(shown)}")
+
     def _latencies(self, latencies: dict[str, Latency]) -> None:
         names = ("p50", "p90", "p95", "p99", "p99_9", "max")
         self.say()
@@ -86,6 +98,10 @@ class Console:
                 thin = "~" if name in found.low_sample and value is not None else ""
                 cells.append(f"{thin + latency(None if value is None else value * 1000):>11}")
             self.say(f"{metric:<10}{''.join(cells)}{count(found.count):>12}")
+
+
+def _some(percentiles: dict[str, float | None]) -> list[tuple[str, float | None]]:
+    return [(name, percentiles[name]) for name in ("p50", "p99", "max")]
 
 
 def phases(options: Options) -> list[str]:

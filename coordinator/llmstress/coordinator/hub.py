@@ -8,7 +8,7 @@ import zmq
 import zmq.asyncio
 
 from llmstress.engine.control import FromWorker, ToWorker
-from llmstress.engine.link import MAX_MESSAGE
+from llmstress.engine.uplink import MAX_MESSAGE
 
 _LINGER_MS = 1000
 
@@ -19,8 +19,6 @@ class Hub:
     def __init__(self, directory: Path) -> None:
         """`directory` must be private to this user; its path short (ipc paths are limited to 107 bytes)."""
         self.endpoint = f"ipc://{directory / 'hub'}"
-        self.refused = 0
-        """Messages that were none of ours."""
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(FromWorker).decode
 
@@ -38,7 +36,7 @@ class Hub:
         self._context.term()
 
     async def receive(self) -> FromWorker:
-        """The next message of a worker."""
+        """The next message of a worker; what is none of ours is dropped."""
         while True:
             frames = await self._socket.recv_multipart()
             try:
@@ -47,7 +45,6 @@ class Hub:
                 message = None
             if message is not None and frames[0] == identity_of(message.worker):
                 return message
-            self.refused += 1
 
     async def send(self, worker: int, message: ToWorker) -> bool:
         """Send to one worker; False if it isn't connected (any more)."""

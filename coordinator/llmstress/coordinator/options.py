@@ -11,13 +11,16 @@ import msgspec
 from llmstress.coordinator.errors import UsageError
 
 DEFAULT_DURATION_S = 60.0
-DEMO_DURATION_S = 10.0
-"""Length of a run against the built-in mock when nothing else is asked for."""
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+_LONGEST_S = 366 * 86_400.0
+"""The longest duration; timers overflow somewhere above it."""
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?", re.ASCII)
 _KEY_OWNERS = {"OPENAI_API_KEY": "api.openai.com"}
 """Key variable -> the only host that it is sent to without being named."""
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_USER_INFORMATION = re.compile(r"^((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)?[^/?#]*@")
 _SECRET_PARAMETER = re.compile(r"(?i)\b([\w.-]*(?:key|token|secret|password|signature|sig)[\w.-]*=)([^&#\s]+)")
 
 
@@ -82,6 +85,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError("--interval must lie between 50ms and 10s")
         if self.procs > 1024:
             raise UsageError(f"--procs must be at most 1024, not {self.procs}")
+        for name, _ in self.headers:
+            if name.lower() in ("content-length", "transfer-encoding"):
+                raise UsageError(f"--header {name}: the length of the body is not yours to say")
+        for flag, text in (("--prompt", self.prompt), ("--system", self.system), ("--model", self.model)):
+            if text is not None and _SURROGATE.search(text):  # what Python makes of an argument that isn't UTF-8
+                raise UsageError(f"{flag} is not UTF-8 text")
 
     @property
     def total_streams(self) -> int:
@@ -93,7 +102,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         """Length of the steady window; None: as long as the requests last."""
         if self.duration_s is not None or self.requests is not None:
             return self.duration_s
-        return DEMO_DURATION_S if self.url is None else DEFAULT_DURATION_S
+        return DEFAULT_DURATION_S
 
     @property
     def whole_run(self) -> bool:
@@ -117,7 +126,7 @@ def parse_duration(text: str) -> float:
     """Seconds of `500ms`, `2s`, `1m30s`, `1h`; a bare `0` is none.
 
     Raises:
-        ValueError: it is none of these, a bare number for instance.
+        ValueError: it is none of these, a bare number for instance, or longer than a year.
     """
     match = _DURATION.fullmatch(text.strip())
     if text.strip() == "0":
@@ -125,7 +134,10 @@ def parse_duration(text: str) -> float:
     if match is None or not text.strip():
         raise ValueError(f"{text!r} is no duration; write it like 500ms, 2s or 1m30s")
     hours, minutes, seconds, milliseconds = (float(group or 0) for group in match.groups())
-    return hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
+    total = hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
+    if total > _LONGEST_S:
+        raise ValueError(f"{text!r} is longer than a year")
+    return total
 
 
 def parse_max_errors(text: str) -> MaxErrors:
@@ -148,14 +160,16 @@ def parse_header(text: str, environ: Mapping[str, str]) -> tuple[str, str]:
     """
     name, colon, value = text.partition(":")
     name, value = name.strip(), value.strip()
-    if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
-        raise ValueError(f"write it like 'Name: value', not {text.split(':')[0]!r}")
+    if not colon:
+        raise ValueError("write it like 'Name: value'")  # without a colon the text may be the secret itself
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+        raise ValueError(f"write it like 'Name: value'; {name!r} is no name")
     if value.startswith("env:"):
         variable = value[4:]
         if variable not in environ:
             raise ValueError(f"the environment has no variable {variable}")
-        value = environ[variable]
-    if not value.isprintable() or not value.isascii():
+        value = environ[variable].strip()
+    if not _fits_a_header(value):
         raise ValueError(f"the value of {name} has characters that no header can carry")
     return name, value
 
@@ -166,14 +180,12 @@ def parse_target(url: str, path: str) -> Target:
     Raises:
         UsageError: it is no http or https URL.
     """
-    split = urlsplit(url if "//" in url else f"//{url}")
-    try:
-        port = split.port
-    except ValueError:
-        port = -1
-    if split.scheme not in ("http", "https") or not split.hostname or port == -1 or not url.isascii() or " " in url:
-        hint = f"; did you mean http://{url}?" if "//" not in url and split.hostname else ""
-        raise UsageError(f"--url needs a URL like http://localhost:8000, not {redact_url(url)!r}{hint}")
+    split = _split(url)
+    if split is None:
+        # what is no URL may have its "@" anywhere
+        shown = redact_url(f"***@{url.rpartition('@')[2]}" if "@" in url else url)
+        hint = f"; did you mean http://{shown}?" if "//" not in url and _split(f"http://{url}") is not None else ""
+        raise UsageError(f"--url needs a URL like http://localhost:8000, not {shown!r}{hint}")
     given = split.path.rstrip("/")
     note = ""
     if given.endswith(path):
@@ -192,23 +204,41 @@ def parse_target(url: str, path: str) -> Target:
     return Target(build(path), build("/models"), userinfo, note)
 
 
+def _split(url: str) -> SplitResult | None:
+    """The parts of an http or https URL; None: it is none that could be sent."""
+    try:
+        split = urlsplit(url)
+        usable = split.scheme in ("http", "https") and split.hostname and split.port != 0
+    except ValueError:  # a port that is no number or over 65535, brackets that hold no address
+        return None
+    return split if usable and url.isascii() and url.isprintable() and " " not in url else None
+
+
+def _fits_a_header(value: str) -> bool:
+    return value.isprintable() and value.isascii()
+
+
 def find_key(options: Options, host: str, environ: Mapping[str, str]) -> str | None:
     """The API key to send to `host`: of the variable that was named, else a provider's own to the provider's host.
 
     Raises:
-        UsageError: the variable that was named isn't set.
+        UsageError: the variable that was named isn't set, or the key can't be sent.
     """
-    if options.api_key_env is not None:
-        key = environ.get(options.api_key_env)
-        if not key:
-            raise UsageError(f"--api-key-env {options.api_key_env}: the environment has no such variable")
-        return key
-    return next((environ[name] for name, owner in _KEY_OWNERS.items() if host == owner and environ.get(name)), None)
+    named = options.api_key_env
+    names = [named] if named is not None else [name for name, owner in _KEY_OWNERS.items() if host == owner]
+    for name in names:
+        if key := environ.get(name, "").strip():  # a key from a file often ends with a line break
+            if not _fits_a_header(key):
+                raise UsageError(f"the key in {name} has characters that no header can carry")
+            return key
+    if named is not None:
+        raise UsageError(f"--api-key-env {named}: the environment has no such variable")
+    return None
 
 
 def redact_url(url: str) -> str:
     """`url` without user information and without the values of parameters that look like keys."""
-    return _SECRET_PARAMETER.sub(r"\1***", re.sub(r"(//)[^/@]*@", r"\1***@", url))
+    return _SECRET_PARAMETER.sub(r"\1***", _USER_INFORMATION.sub(r"\1***@", url))
 
 
 def secret_parameters(url: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Options -> one plan per worker: exact shares, and the request that all of them send."""
 
 import base64
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from llmstress.coordinator.options import Options, Target, find_key, secret_parameters
 from llmstress.engine import schedule
@@ -25,7 +25,8 @@ def build_headers(options: Options, target: Target, environ: dict[str, str]) -> 
         if key is not None:
             headers.append(("Authorization", f"Bearer {key}"))
         elif target.userinfo:
-            encoded = base64.b64encode(target.userinfo.encode()).decode()
+            user, _, password = target.userinfo.partition(":")
+            encoded = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
             headers.append(("Authorization", f"Basic {encoded}"))
     return headers
 

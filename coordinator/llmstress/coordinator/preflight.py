@@ -2,6 +2,7 @@
 
 import resource
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -37,6 +38,16 @@ def raise_descriptor_limit(streams: int) -> None:
             f"{streams:,} streams per process need {streams + _SPARE_DESCRIPTORS:,} open files, but the limit is "
             f"{hard:,}: use --streams {room} with more --procs, or raise the limit (ulimit -Hn)"
         )
+
+
+def warn_of_plain_http(target: Target, headers: list[tuple[str, str]]) -> str:
+    """A warning if a key would cross a network in the clear; empty if not."""
+    split = urlsplit(target.url)
+    host = split.hostname or ""
+    local = host in ("localhost", "::1") or host.startswith("127.")
+    if split.scheme == "https" or local or all(name.lower() != "authorization" for name, _ in headers):
+        return ""
+    return f"the key goes to {host} over plain http, readable on the way"
 
 
 async def ask_for_models(target: Target, headers: list[tuple[str, str]], secrets: list[str]) -> Answer:

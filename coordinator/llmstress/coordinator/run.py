@@ -90,6 +90,8 @@ async def execute(options: Options, url: str, console: Console, asked_at: float)
     target = parse_target(url, APIS[API].PATH)
     headers = build_headers(options, target, dict(os.environ))
     preflight.raise_descriptor_limit(options.streams)
+    if warning := preflight.warn_of_plain_http(target, headers):
+        console.warn(warning)
     secret_variables = frozenset({"OPENAI_API_KEY", options.api_key_env or "OPENAI_API_KEY"})
     with tempfile.TemporaryDirectory(prefix="llmstress-") as name:  # mode 0700
         async with Hub(Path(name)) as hub:

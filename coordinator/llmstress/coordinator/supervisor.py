@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -108,8 +109,8 @@ class Mock:
             raise CouldNotStart(f"the built-in mock ended with exit code {await process.wait()} before it listened")
         return cls(process, msgspec.json.decode(line)["listening"])
 
-    async def stop(self) -> bytes:
-        """End it; gives what it says was the truth, as JSON (empty if it can't any more)."""
+    async def stop(self) -> dict[str, Any]:
+        """End it; gives what it says was the truth (empty if it can't any more)."""
         if self._process.returncode is None:
             self._process.terminate()
         try:
@@ -118,4 +119,5 @@ class Mock:
         except TimeoutError:
             self._process.kill()
             out, _ = await self._process.communicate()
-        return out.strip()
+        truth: dict[str, Any] = msgspec.json.decode(out) if out.strip() else {}
+        return truth

@@ -10,6 +10,9 @@ from llmstress.engine.outcome import FILTERED, OK, End
 from llmstress.engine.recorder import Recorder
 from llmstress.engine.telemetry.histogram import HIGHEST_US
 
+MAX_REASON, MAX_REASONS = 40, 30
+"""Length of a finish reason, and how many different ones are told apart."""
+
 
 class Exchange:
     """State of one request in flight. The stream's fast path writes `last_token` and appends gaps by itself."""
@@ -21,7 +24,6 @@ class Exchange:
         "_reasoning_streamed",
         "_recorder",
         "_usage",
-        "add_gap",
         "choices",
         "done_at",
         "due",
@@ -34,7 +36,6 @@ class Exchange:
         "kind",
         "last_event",
         "last_token",
-        "log_gap",
         "opened",
         "sent",
         "start",
@@ -62,8 +63,6 @@ class Exchange:
         there to take them back should the request fail, for the largest one, and for their number."""
         self.kind: Event = TOKEN
         """What the last token event was: the fast path takes only more of the same."""
-        self.add_gap = recorder.gaps.append
-        self.log_gap = self.gaps.append
         self._recorder = recorder
         self._others: dict[int, int] = {}  # choice -> stamp of its last token, but for choice 0
         self._finish = ""
@@ -154,7 +153,11 @@ class Exchange:
             counters.output_failed += events
             return
         output = usage.output if usage is not None and usage.output else events
-        part.finish[self._finish] = part.finish.get(self._finish, 0) + 1
+        # a server's words: bounded, because they stay for the whole run
+        reason = self._finish[:MAX_REASON]
+        if reason not in part.finish and len(part.finish) >= MAX_REASONS:
+            reason = "other"
+        part.finish[reason] = part.finish.get(reason, 0) + 1
         counters.output += output
         counters.events_ok += events
         if events:
@@ -169,9 +172,12 @@ class Exchange:
     def decoded(self) -> int:
         """Tokens generated between first and last token event, both included: reasoning that stayed hidden was
         generated before."""
-        if self._usage is None or not self._usage.output:
+        usage = self._usage
+        if usage is None or not usage.output:
             return self.token_events
-        return self._usage.output - (0 if self._reasoning_streamed else self._usage.reasoning)
+        # some providers report reasoning beside the output instead of within it
+        hidden = 0 if self._reasoning_streamed or usage.reasoning >= usage.output else usage.reasoning
+        return usage.output - hidden
 
     def _token(self, choice: int, *, visible: bool, now: int) -> None:
         if not self.first_token:
@@ -188,8 +194,8 @@ class Exchange:
             self.last_token = now
         if last:
             gap = min((now - last) // 1000, HIGHEST_US)
-            self.add_gap(gap)
-            self.log_gap(gap)
+            self._recorder.gaps.append(gap)
+            self.gaps.append(gap)
         else:
             self.choices += 1
             self._recorder.first_of_choice()

@@ -13,6 +13,7 @@ MAX_HEAD = 64 * 1024
 MAX_CHUNK_LINE = 4 * 1024
 
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
+_FOLD = re.compile(rb"\r?\n[ \t]+")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: |$)")
 _SIZE_LINE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?\r?", re.DOTALL)
 
@@ -127,23 +128,27 @@ class ResponseReader:
     def _feed_head(self, data: bytes, position: int) -> int:
         held = self._held
         before = len(held)
-        held += data[position:] if position else data
-        if not b"HTTP/1.".startswith(held[:7]):
-            raise Malformed(f"not an HTTP/1.x answer: {bytes(held[:40])!r}")
-        end = _END_OF_HEAD.search(held, max(0, self._scanned - 3))
-        if end is None or end.end() > MAX_HEAD:
-            if len(held) > MAX_HEAD:
-                raise Malformed(f"response head over {MAX_HEAD} bytes")
+        # nothing is copied but an unfinished head: one read may hold any number of interim ones
+        source, begin = (held, 0) if held else (data, position)
+        if held:
+            held += data
+        if not b"HTTP/1.".startswith(source[begin : begin + 7]):
+            raise Malformed(f"not an HTTP/1.x answer: {bytes(source[begin : begin + 40])!r}")
+        end = _END_OF_HEAD.search(source, begin + max(0, self._scanned - 3))
+        if (len(source) if end is None else end.end()) - begin > MAX_HEAD:
+            raise Malformed(f"response head over {MAX_HEAD} bytes")
+        if end is None:
+            if not held:
+                held += data[position:]
             self._scanned = len(held)
             return len(data)
-        self._parse_head(bytes(held[: end.start()]))
-        position += end.end() - before
+        self._parse_head(bytes(source[begin : end.start()]))
         held.clear()
         self._scanned = 0
-        return position
+        return end.end() - before
 
     def _parse_head(self, head: bytes) -> None:
-        lines = head.split(b"\n")
+        lines = _FOLD.sub(b" ", head).split(b"\n")
         match = _STATUS_LINE.match(lines[0].rstrip(b"\r"))
         if match is None:
             raise Malformed(f"bad status line: {lines[0][:80]!r}")
@@ -163,7 +168,7 @@ class ResponseReader:
 
     def _choose_body(self, status: int, headers: dict[str, str], minor: int) -> None:
         options = [option.strip() for option in headers.get("connection", "").lower().split(",")]
-        persistent = "close" not in options if minor else "keep-alive" in options
+        persistent = "close" not in options and (minor == 1 or "keep-alive" in options)
         coding = headers.get("transfer-encoding", "").lower()
         length = headers.get("content-length")
         if status in (101, 204, 304):
@@ -171,8 +176,9 @@ class ResponseReader:
         elif coding:
             chunked = coding.rsplit(",", 1)[-1].strip() == "chunked"
             self._state = _CHUNK_SIZE if chunked else _UNTIL_CLOSE
-            # both lengths at once is how requests are smuggled: RFC 9112 wants such a connection closed
-            self.keep_alive = persistent and chunked and length is None
+            # Both lengths at once is how requests are smuggled, and HTTP/1.0 has no chunks: RFC 9112 wants such a
+            # connection closed.
+            self.keep_alive = persistent and chunked and length is None and minor == 1
         elif length is not None:
             values = {value.strip() for value in length.split(",")}
             value = values.pop()
@@ -210,6 +216,6 @@ class ResponseReader:
             self._state = _COMPLETE
         else:
             self._trailer_bytes += len(line)
-            if self._trailer_bytes > MAX_HEAD:
-                raise Malformed(f"trailers over {MAX_HEAD} bytes")
+            if self._trailer_bytes > MAX_HEAD or len(line) > MAX_CHUNK_LINE:
+                raise Malformed(f"trailers over {MAX_HEAD} bytes, or one over {MAX_CHUNK_LINE}")
         return end + 1

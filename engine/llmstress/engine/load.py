@@ -25,6 +25,7 @@ class ClosedLoad:
 
     def __init__(self, plan: Plan, recorder: Recorder, dialer: Dialer, clock: Callable[[], int] = time.monotonic_ns):
         self.api = APIS[plan.api]
+        self.classify = self.api.classify
         self.clock = clock
         self.recorder = recorder
         self.request = build_request(plan)

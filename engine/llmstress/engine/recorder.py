@@ -9,7 +9,7 @@ import time
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Protocol, get_args
 
 from llmstress.engine.outcome import End
 from llmstress.engine.telemetry.histogram import Histogram
@@ -53,6 +53,7 @@ class Recorder:
         self.gaps: list[int] = []
         """Inter-token gaps in µs since the last fold; the same list for ever, so that its append can be kept."""
         self.phase = int(Phase.RAMP)
+        self._phase_began = 0
         self.open = 0
         self.steady_ns = 0
         self.drain_ns = 0
@@ -60,7 +61,8 @@ class Recorder:
         self._clock = clock
         self._t0 = 0
         self._edges: list[int] = []
-        self._collected: dict[Metric, list[int]] = {"itl": self.gaps, "ttft": [], "ttfa": [], "loop_lag": []}
+        self._collected: dict[Metric, list[int]] = {metric: [] for metric in get_args(Metric)}
+        self._collected["itl"] = self.gaps
         self._firsts = 0
         self._parts: dict[int, Part] = {}
         self._open_max = 0
@@ -124,6 +126,7 @@ class Recorder:
     def _enter_due_phase(self, stamp: int) -> None:
         self._count_cpu()
         self.phase = self.phase_of(stamp)
+        self._phase_began = self._edges[self.phase - 1] if self.phase else 0
         self.edge = self._edges[self.phase] if self.phase < Phase.DRAIN else NEVER
 
     def _count_cpu(self) -> None:
@@ -208,8 +211,12 @@ class Recorder:
             self._samples.append(sample)
 
     def _record(self, metric: Metric, stamp: int, nanoseconds: int, failed: bool) -> None:
+        us = nanoseconds // 1000
+        if stamp >= self._phase_began and not failed:
+            self._collected[metric].append(us)
+            return
         part = self.part(self.phase_of(stamp))
-        _histogram(part.latency_failed if failed else part.latency, metric).record(nanoseconds // 1000)
+        _histogram(part.latency_failed if failed else part.latency, metric).record(us)
 
     def _retract(self, request: Ended) -> None:
         """Move the samples that were shown live to the failed set, each in the phase that it was recorded in."""

@@ -13,6 +13,8 @@ from llmstress.engine.framing import Malformed
 MAX_EVENT = 16 * 1024 * 1024
 """Bytes of one event, all its lines together."""
 
+_BOM = b"\xef\xbb\xbf"
+
 
 class ServerEvent(NamedTuple):
     """Name (empty: `message`) and data of one event, undecoded."""
@@ -33,14 +35,14 @@ class Decoder:
         self._held_size = 0
         self._data: list[bytes] = []
         self._name = b""
-        self._size = 0
+        self._size = 0  # of the lines of the unfinished event, whatever their fields
         self._swallow_lf = False
         self._first = True
 
     @property
     def between_events(self) -> bool:
         """Nothing is half-read: the next byte begins an event."""
-        return not (self._held or self._data or self._name or self._swallow_lf or self._first)
+        return not (self._held or self._size or self._swallow_lf or self._first)
 
     def feed(self, piece: bytes) -> list[ServerEvent]:
         """Take in a piece of the body; give the events it completed.
@@ -69,7 +71,7 @@ class Decoder:
         rest = lines.pop()
         if self._first:
             self._first = False
-            lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
+            lines[0] = lines[0].removeprefix(_BOM)
         events: list[ServerEvent] = []
         for line in lines:
             if line:
@@ -83,8 +85,9 @@ class Decoder:
     def end(self) -> ServerEvent | None:
         """The body has ended: the event that its blank line is missing from, if there is one."""
         if self._held:
-            self._take(b"".join(self._held))
+            line = b"".join(self._held)
             self._held.clear()
+            self._take(line.removeprefix(_BOM) if self._first else line)
         return self._dispatch()
 
     def _hold(self, piece: bytes) -> None:
@@ -94,13 +97,13 @@ class Decoder:
             raise Malformed(f"event over {MAX_EVENT} bytes")
 
     def _take(self, line: bytes) -> None:
+        self._size += len(line)
+        if self._size > MAX_EVENT:
+            raise Malformed(f"event over {MAX_EVENT} bytes")
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if field == b"data":
             self._data.append(value)
-            self._size += len(value)
-            if self._size > MAX_EVENT:
-                raise Malformed(f"event over {MAX_EVENT} bytes")
         elif field == b"event":
             self._name = value
         elif not field:
@@ -109,10 +112,10 @@ class Decoder:
     def _dispatch(self) -> ServerEvent | None:
         data, name = self._data, self._name
         self._name = b""
+        self._size = 0
         if not data:
             return None
         self._data = []
-        self._size = 0
         joined = data[0] if len(data) == 1 else b"\n".join(data)
         # "If the data buffer is an empty string": a lone empty `data:` line appends "" and LF, so it does dispatch
         return ServerEvent(name, joined)

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from llmstress.engine.api import Api
+from llmstress.engine.api import Api, Classify
 from llmstress.engine.control import Timeouts
 from llmstress.engine.exchange import Exchange
 from llmstress.engine.framing import Malformed, ResponseReader
@@ -73,6 +73,8 @@ class Load(Protocol):
     """What a stream needs from those who make it run."""
 
     api: Api
+    classify: Classify
+    """The API's own, here because the hot path calls it for every event."""
     clock: Callable[[], int]
     recorder: Recorder
     request: bytes
@@ -96,13 +98,10 @@ class Stream(asyncio.Protocol):
     __slots__ = (
         "_answer",
         "_answer_size",
-        "_classify",
-        "_clock",
         "_decoder",
         "_fast",
         "_load",
         "_reader",
-        "_recorder",
         "_retried",
         "_reused",
         "exchange",
@@ -114,9 +113,6 @@ class Stream(asyncio.Protocol):
         self.exchange: Exchange | None = None
         """The request in flight."""
         self._load = load
-        self._clock = load.clock
-        self._recorder = load.recorder
-        self._classify = load.api.classify
         self._fast: Exchange | None = None
         self._reader: ResponseReader | None = None
         self._decoder: Decoder | None = None
@@ -129,11 +125,12 @@ class Stream(asyncio.Protocol):
 
     def begin(self, due: int) -> None:
         """Start the request that was due at `due`; a stream without a link then waits for `connected`."""
-        start = self._clock()
-        if start >= self._recorder.edge:
-            self._recorder.cross(start)
-        self.exchange = Exchange(self._recorder, due, start)
-        self._recorder.started()
+        start = self._load.clock()
+        recorder = self._load.recorder
+        if start >= recorder.edge:
+            recorder.cross(start)
+        self.exchange = Exchange(recorder, due, start)
+        recorder.started()
         self._retried = False
         self._reused = self.link is not None
         if self._reused:
@@ -146,7 +143,7 @@ class Stream(asyncio.Protocol):
         if self.exchange is None:
             link.close()
             return
-        self._recorder.counters.connections += 1
+        self._load.recorder.counters.connections += 1
         self.link = link
         link.transport.set_protocol(self)
         self._send()
@@ -154,7 +151,7 @@ class Stream(asyncio.Protocol):
     def not_connected(self, end: End) -> None:
         """No connection could be made: the request ends so."""
         if self.exchange is not None:
-            self._end(end, self._clock())
+            self._end(end, self._load.clock())
 
     def _send(self) -> None:
         assert self.link is not None
@@ -163,16 +160,18 @@ class Stream(asyncio.Protocol):
         self._decoder = None
         self._answer = []
         self._answer_size = 0
-        self.exchange.sent = self.exchange.last_event = self._clock()
+        self.exchange.sent = self.exchange.last_event = self._load.clock()
         self.link.transport.write(self._load.request)
 
     # --- reading
 
     def data_received(self, data: bytes) -> None:
         """Bytes have arrived: the one place where they are stamped."""
-        now = self._clock()
-        if now >= self._recorder.edge:
-            self._recorder.cross(now)
+        load = self._load
+        clock, classify, recorder = load.clock, load.classify, load.recorder
+        now = clock()
+        if now >= recorder.edge:
+            recorder.cross(now)
         exchange = self._fast
         if exchange is not None:
             size = len(data)
@@ -183,15 +182,15 @@ class Stream(asyncio.Protocol):
                 and data.endswith(_END_OF_EVENT)
                 and _LF not in payload
                 and _CR not in payload
-                and self._classify(payload) is exchange.kind
+                and classify(payload) is exchange.kind
             ):
                 gap = (now - exchange.last_token) // 1000
                 exchange.last_token = now
-                exchange.add_gap(gap)
+                recorder.gaps.append(gap)
                 try:
-                    exchange.log_gap(gap)
+                    exchange.gaps.append(gap)
                 except OverflowError:  # over 71 minutes
-                    exchange.log_gap(HIGHEST_US)
+                    exchange.gaps.append(HIGHEST_US)
                 return
         self._read(data, now)
 
@@ -213,7 +212,7 @@ class Stream(asyncio.Protocol):
             end = End("malformed", str(error))
         events = exchange.event_count - events_before
         if events > 1:
-            self._recorder.counters.events_shared += events
+            self._load.recorder.counters.events_shared += events
         if end is None and reader.complete:
             end = self._end_of_body(reader, exchange, now)
         if end is not None:
@@ -248,13 +247,13 @@ class Stream(asyncio.Protocol):
                 not chunk.startswith(prefix)
                 or _LF in payload
                 or _CR in payload
-                or self._classify(payload) is not exchange.kind
+                or self._load.classify(payload) is not exchange.kind
             ):
                 break
             gap = min((now - exchange.last_token) // 1000, HIGHEST_US)
             exchange.last_token = now
-            exchange.add_gap(gap)
-            exchange.log_gap(gap)
+            self._load.recorder.gaps.append(gap)
+            exchange.gaps.append(gap)
             taken += 1
         return _END_OF_EVENT.join(chunks[taken:]) if taken else data
 
@@ -305,11 +304,11 @@ class Stream(asyncio.Protocol):
 
     def _take_all(self, events: list[ServerEvent], exchange: Exchange, now: int) -> End | None:
         for name, data in events:
-            meaning = self._classify(data, name)
+            meaning = self._load.classify(data, name)
             if meaning.malformed and b"\n" in data:
                 # Events with one newline between them instead of two: the standard joins them to something that
                 # isn't JSON, although each line is.
-                lines = [self._classify(line) for line in data.split(b"\n")]
+                lines = [self._load.classify(line) for line in data.split(b"\n")]
                 meanings = [meaning] if any(line.malformed for line in lines) else lines
             else:
                 meanings = [meaning]
@@ -327,7 +326,7 @@ class Stream(asyncio.Protocol):
             return self._end_by_status(reader.head.status)
         if self._decoder is not None:
             pending = self._decoder.end()
-            if pending is not None and not self._classify(pending.data, pending.name).malformed:
+            if pending is not None and not self._load.classify(pending.data, pending.name).malformed:
                 # its blank line is missing: the standard drops it, but it is whole
                 end = self._take_all([pending], exchange, now)
                 if end is not None:
@@ -336,7 +335,7 @@ class Stream(asyncio.Protocol):
         if not self._answer:
             return End("truncated", "the body is empty")
         if self._load.streamed:
-            self._recorder.counters.stream_ignored += 1
+            self._load.recorder.counters.stream_ignored += 1
         return exchange.apply_answer(self._load.api.read_answer(b"".join(self._answer)), now)
 
     def _end_by_status(self, status: int) -> End:
@@ -352,7 +351,7 @@ class Stream(asyncio.Protocol):
         exchange.record_end(end, now)
         head = reader.head if reader is not None else None
         if end.failed:
-            self._recorder.sample(
+            self._load.recorder.sample(
                 ErrorSample(
                     error=end.outcome,
                     status=head.status if head else 0,
@@ -396,7 +395,7 @@ class Stream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer has closed or reset the connection, or it broke."""
-        now = self._clock()
+        now = self._load.clock()
         link, self.link = self.link, None
         if link is not None:
             link.lost(exc)
@@ -405,7 +404,7 @@ class Stream(asyncio.Protocol):
             return
         if reader.head is None:
             if self._reused and not self._retried and reader.untouched:
-                self._recorder.counters.stale_retries += 1
+                self._load.recorder.counters.stale_retries += 1
                 self._retried = True
                 self._reader = None
                 self._load.redial(self)

@@ -15,13 +15,13 @@ import uvloop
 
 from llmstress.engine import schedule
 from llmstress.engine.control import Ack, Final, Go, Hello, How, Plan, Ready, Setup, Stop
-from llmstress.engine.link import Link
 from llmstress.engine.load import ClosedLoad
 from llmstress.engine.orphan import die_with_parent
 from llmstress.engine.probe import LagProbe, resident_bytes
 from llmstress.engine.recorder import NEVER, Recorder
 from llmstress.engine.telemetry.messages import PROTOCOL_VERSION
 from llmstress.engine.transport import Dialer
+from llmstress.engine.uplink import Uplink
 
 CHECK_S = 0.1
 """How often the time limits are looked at."""
@@ -39,28 +39,28 @@ def main() -> None:
 
 async def work(endpoint: str, number: int) -> None:
     """Connect to the coordinator, get ready, run the plan, report, leave."""
-    link = Link(endpoint, b"worker-%d" % number)
-    await link.send(Hello(number, os.getpid(), PROTOCOL_VERSION))
-    plan = (await link.expect(Setup)).plan
+    uplink = Uplink(endpoint, b"worker-%d" % number)
+    await uplink.send(Hello(number, os.getpid(), PROTOCOL_VERSION))
+    plan = (await uplink.expect(Setup)).plan
     recorder = Recorder(number)
     async with Dialer(plan.url, plan.timeouts) as dialer:
         load = ClosedLoad(plan, recorder, dialer)
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
-        await link.send(Ready(number, time.process_time(), resident_bytes()))
-        t0 = (await link.expect(Go)).t0
-        await run(plan, recorder, load, link, t0)
-    await link.send(
+        await uplink.send(Ready(number, time.process_time(), resident_bytes()))
+        t0 = (await uplink.expect(Go)).t0
+        await run(plan, recorder, load, uplink, t0)
+    await uplink.send(
         Final(number, recorder.deltas, recorder.steady_ns, recorder.drain_ns, exhausted=load.requests_left == 0)
     )
     async with asyncio.timeout(ACK_S):
-        while not isinstance(await link.receive(), Ack):
+        while not isinstance(await uplink.receive(), Ack):
             pass
-    link.close()
+    uplink.close()
 
 
-async def run(plan: Plan, recorder: Recorder, load: ClosedLoad, link: Link, t0: int) -> None:
+async def run(plan: Plan, recorder: Recorder, load: ClosedLoad, uplink: Uplink, t0: int) -> None:
     """From T0 to the last delta: ramp, warm-up and steady window by the clock, then the drain."""
     await _sleep_until(t0)
     warmup, steady, drain = schedule.phase_edges(
@@ -83,9 +83,9 @@ async def run(plan: Plan, recorder: Recorder, load: ClosedLoad, link: Link, t0: 
     tasks = [
         asyncio.create_task(coroutine)
         for coroutine in (
-            _obey(link, orders),
+            _obey(uplink, orders),
             _every(CHECK_S, load.check),
-            _send_deltas(recorder, link, t0, int(plan.interval_s * 1e9)),
+            _send_deltas(recorder, uplink, t0, int(plan.interval_s * 1e9)),
             _start(load, t0, stop_at),
         )
     ]
@@ -105,7 +105,7 @@ async def run(plan: Plan, recorder: Recorder, load: ClosedLoad, link: Link, t0: 
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(result, Exception):
                 raise result
-    while not link.try_send(delta := recorder.cut(time.monotonic_ns(), resident_bytes())):
+    while not uplink.try_send(delta := recorder.cut(time.monotonic_ns(), resident_bytes())):
         recorder.not_sent()
         await asyncio.sleep(CHECK_S)
     recorder.sent(delta)
@@ -119,9 +119,9 @@ class _Orders:
         self.abort = asyncio.Event()
 
 
-async def _obey(link: Link, orders: _Orders) -> None:
+async def _obey(uplink: Uplink, orders: _Orders) -> None:
     while True:
-        order = await link.expect(Stop)
+        order = await uplink.expect(Stop)
         orders.stop.set()
         if order.how is How.ABORT:
             orders.abort.set()
@@ -132,11 +132,11 @@ async def _start(load: ClosedLoad, t0: int, stop_at: int) -> None:
     gc.freeze()  # streams and connections live as long as the run: the collector need not walk them
 
 
-async def _send_deltas(recorder: Recorder, link: Link, t0: int, interval_ns: int) -> None:
+async def _send_deltas(recorder: Recorder, uplink: Uplink, t0: int, interval_ns: int) -> None:
     for number in itertools.count(1):
         await _sleep_until(t0 + number * interval_ns)
         delta = recorder.cut(time.monotonic_ns(), resident_bytes())
-        if link.try_send(delta):
+        if uplink.try_send(delta):
             recorder.sent(delta)
         else:
             recorder.not_sent()
@@ -154,10 +154,11 @@ async def _sleep_until(stamp: int) -> None:
 
 
 async def _wait(events: Iterable[asyncio.Event], until: int) -> None:
-    """Wait until one of the events is set, or until a stamp."""
-    waiters = [asyncio.create_task(event.wait()) for event in events]
-    timeout = None if until == NEVER else max(0.0, (until - time.monotonic_ns()) / 1e9)
-    await asyncio.wait(waiters, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    """Wait until one of the events is set, or until a stamp, and never less."""
+    waiters: list[asyncio.Task[object]] = [asyncio.create_task(event.wait()) for event in events]
+    if until != NEVER:
+        waiters.append(asyncio.create_task(_sleep_until(until)))
+    await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
     for waiter in waiters:
         waiter.cancel()
 

@@ -3,34 +3,25 @@
 
 def count(n: float) -> str:
     """A count: `950`, `12,345`, `1.23M`."""
-    if abs(n) >= 1_000_000:
+    if abs(n) >= 999_999.5:
         return f"{n / 1_000_000:.2f}M"
     return f"{n:,.0f}"
 
 
 def rate(per_second: float) -> str:
-    """A rate: `0.42`, `85.3`, `1,234`, `71.2k`."""
-    if per_second >= 100_000:
-        return f"{per_second / 1000:.0f}k"
-    if per_second >= 10_000:
-        return f"{per_second / 1000:.1f}k"
-    if per_second >= 100:
-        return f"{per_second:,.0f}"
-    return f"{per_second:.1f}" if per_second >= 10 else f"{per_second:.2f}"
+    """A rate: `0.42`, `85.3`, `1,234`, `71.2k`, `1.23M`."""
+    if per_second >= 999_500:
+        return f"{_three_digits(per_second / 1_000_000)}M"
+    if per_second >= 9_999.5:
+        return f"{_three_digits(per_second / 1000)}k"
+    return f"{per_second:,.0f}" if per_second >= 999.5 else _three_digits(per_second)
 
 
 def latency(us: float | None) -> str:
     """A latency given in microseconds: `–`, `0.42 ms`, `85.3 ms`, `203 ms`, `2.51 s`."""
     if us is None:
         return "–"
-    ms = us / 1000
-    if ms >= 10_000:
-        return f"{ms / 1000:.1f} s"
-    if ms >= 1_000:
-        return f"{ms / 1000:.2f} s"
-    if ms >= 100:
-        return f"{ms:.0f} ms"
-    return f"{ms:.1f} ms" if ms >= 10 else f"{ms:.2f} ms"
+    return f"{_three_digits(us / 1000)} ms" if us < 999_500 else f"{_three_digits(us / 1_000_000)} s"
 
 
 def duration(seconds: float) -> str:
@@ -49,4 +40,9 @@ def share(part: float, whole: float) -> str:
     if not part or not whole:
         return "0 %"
     percent = 100 * part / whole
-    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.1f} %"
+    return f"{percent:.0f} %" if percent >= 9.95 else f"{percent:.1f} %"
+
+
+def _three_digits(value: float) -> str:
+    """`value` with as many decimals as three digits leave it; the limits are where rounding gains a digit."""
+    return f"{value:.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"

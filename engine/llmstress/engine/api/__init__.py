@@ -11,6 +11,13 @@ from llmstress.engine.api import openai_chat
 from llmstress.engine.api.event import Event
 
 
+class Classify(Protocol):
+    """Says what one streamed event means; `name` is its `event:` field. Never raises."""
+
+    def __call__(self, data: bytes, name: bytes = b"") -> Event:
+        """See above."""
+
+
 class Api(Protocol):
     """What a module in this package answers."""
 
@@ -30,8 +37,9 @@ class Api(Protocol):
     ) -> bytes:
         """The JSON body of a request. `extra` is merged in last; a null in it removes the key."""
 
-    def classify(self, data: bytes, name: bytes = b"") -> Event:
-        """What one streamed event means; `name` is its `event:` field. Never raises."""
+    @property
+    def classify(self) -> Classify:
+        """What one streamed event means."""
 
     def read_answer(self, body: bytes) -> Event:
         """What the body of an answer that is not streamed means. Never raises."""

@@ -1,6 +1,7 @@
 """OpenAI Chat Completions, as OpenAI, vLLM, SGLang, TGI, llama.cpp, Mistral and most gateways speak it."""
 
-from typing import Any
+import json
+from typing import Any, Generic, NoReturn, TypeVar
 
 import msgspec
 
@@ -38,9 +39,11 @@ def build_body(
 
 # `Any` where only truth counts, or where dialects differ: a field of an odd type must not make an event unreadable.
 
+_Content = TypeVar("_Content")
 
-class _Payload(msgspec.Struct, gc=False):
-    content: Any = None
+
+class _Payload(msgspec.Struct, Generic[_Content], gc=False):
+    content: _Content | None = None
     reasoning_content: Any = None
     reasoning: Any = None
     refusal: Any = None
@@ -49,38 +52,27 @@ class _Payload(msgspec.Struct, gc=False):
     audio: Any = None
 
 
-class _Choice(msgspec.Struct, gc=False):
-    delta: _Payload | None = None
-    message: _Payload | None = None
+class _Choice(msgspec.Struct, Generic[_Content], gc=False):
+    delta: _Payload[_Content] | None = None
+    message: _Payload[_Content] | None = None
     finish_reason: str | None = None
     index: int | None = 0
     error: Any = None
 
 
-class _Chunk(msgspec.Struct, gc=False):
-    choices: tuple[_Choice, ...] | None = None
+class _Chunk(msgspec.Struct, Generic[_Content], gc=False):
+    choices: tuple[_Choice[_Content], ...] | None = None
     usage: Any = None
     error: Any = None
 
 
-class _InputDetails(msgspec.Struct):
-    cached_tokens: int | None = None
-
-
-class _OutputDetails(msgspec.Struct):
-    reasoning_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _InputDetails | None = None
-    completion_tokens_details: _OutputDetails | None = None
-    reasoning_tokens: int | None = None  # SGLang puts it here
-
-
-_decode_chunk = msgspec.json.Decoder(_Chunk).decode
+_decode_chunk = msgspec.json.Decoder(_Chunk[str]).decode
 _decode_any = msgspec.json.Decoder().decode
+
+_MOST_TOKENS = 1 << 40
+"""A token count above this is none: sums of them must fit into 64 bits."""
+
+_COMMON = {event.tokens: event for event in (TOKEN, REASONING, NOTHING)}
 
 
 def classify(data: bytes, name: bytes = b"") -> Event:
@@ -88,7 +80,7 @@ def classify(data: bytes, name: bytes = b"") -> Event:
     try:
         chunk = _decode_chunk(data)
     except (ValueError, RecursionError):
-        return _classify_odd(data)
+        return _classify_odd(data, name)
     if chunk.error is None and chunk.usage is None and chunk.choices is not None and len(chunk.choices) == 1:
         choice = chunk.choices[0]
         delta = choice.delta
@@ -102,67 +94,117 @@ def classify(data: bytes, name: bytes = b"") -> Event:
             and choice.error is None
         ):
             return TOKEN
-    if name == b"error" and not chunk.error:
-        return Event(error=error_text(_decode_any(data)))
-    return _meaning(chunk, data)
+    if chunk.choices is None or chunk.error or name == b"error":
+        return _classify_odd(data, name)
+    return _meaning(chunk.choices, chunk.usage)
 
 
 def read_answer(body: bytes) -> Event:
     """What the body of an answer that is not streamed means. Never raises."""
     event = classify(body)
-    return Event(malformed="the answer is JSON, but no chat completion") if event.unknown else event
+    if event.unknown or event.done:
+        return Event(malformed="the answer is no chat completion")
+    return event
 
 
-def _classify_odd(data: bytes) -> Event:
-    """What isn't JSON, or isn't JSON of this API's shape."""
+def _classify_odd(data: bytes, name: bytes) -> Event:
+    """What is no chunk with choices: errors, the last word, usage alone, other dialects, no JSON."""
     if data.startswith(b"[DONE]"):
         return DONE
-    if not data.strip():
-        return NOTHING
     try:
-        value = _decode_any(data)
+        value = _read(data)
     except (ValueError, RecursionError) as error:
-        return Event(malformed=f"not JSON ({error}): {data[:120]!r}")
-    if isinstance(value, dict) and value.get("error"):
-        return Event(error=error_text(value["error"]))
-    return UNKNOWN
-
-
-def _meaning(chunk: _Chunk, data: bytes) -> Event:
-    if chunk.error:
-        return Event(error=error_text(chunk.error))
+        if name == b"error":
+            return _error(data.decode("utf-8", "replace"))
+        return Event(malformed=f"not JSON ({error}): {data[:120]!r}") if data.strip() else NOTHING
+    if name == b"error":
+        return _error((value.get("error") if isinstance(value, dict) else None) or value)
+    if not isinstance(value, dict):
+        return UNKNOWN
+    if value.get("error"):
+        return _error(value["error"])
+    if value.get("object") == "error":
+        return _error(value)
+    try:
+        chunk = msgspec.convert(value, _Chunk[Any])
+    except msgspec.ValidationError:
+        return UNKNOWN
+    if chunk.choices is not None:
+        return _meaning(chunk.choices, chunk.usage)
     usage = _usage_in(chunk.usage)
-    if chunk.choices is None:
-        if usage is not None:
-            return Event(usage=usage)
-        value = _decode_any(data)
-        return Event(error=error_text(value)) if value.get("object") == "error" else UNKNOWN
+    return UNKNOWN if usage is None else Event(usage=usage)
+
+
+def _read(data: bytes) -> Any:
+    """The value of any JSON text.
+
+    Raises:
+        ValueError: it is none.
+        RecursionError: it is nested too deeply.
+    """
+    try:
+        return _decode_any(data)
+    except ValueError:
+        # The grammar allows what msgspec refuses, and servers send it: half a surrogate pair where an emoji was cut in
+        # two, numbers that no machine has. Bytes that are no UTF-8 are U+FFFD to a reader of event streams.
+        text = data.decode("utf-8", "replace")
+        value = json.loads(text, parse_int=_in_range, parse_float=_in_range, parse_constant=_refuse)
+        return _decode_any(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def _in_range(digits: str) -> float:
+    return int(digits) if len(digits) < 16 and digits.lstrip("-").isdigit() else max(-1e300, min(float(digits), 1e300))
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _error(value: Any) -> Event:
+    try:
+        text = error_text(value)
+    except (ValueError, RecursionError):
+        text = ""
+    return Event(error=text or "an error without words")
+
+
+def _meaning(choices: tuple[_Choice[Any], ...], usage_value: Any) -> Event:
+    usage = _usage_in(usage_value)
     tokens: list[TokenOf] = []
     finish = ""
-    for choice in chunk.choices:
-        if choice.error or choice.finish_reason == "error":
-            return Event(error=error_text(choice.error or "finish_reason is error"))
+    for choice in choices:
+        if choice.error or choice.finish_reason in ("error", "abort"):
+            return _error(choice.error or f"finish_reason is {choice.finish_reason}")
         payload = choice.delta or choice.message
         if payload is not None and (token := _token_in(payload, choice.index or 0)) is not None:
             tokens.append(token)
         finish = choice.finish_reason or finish
     if finish or usage is not None:
         return Event(tuple(tokens), finish, finish == "content_filter", usage)
-    if not tokens:
-        return NOTHING
-    return REASONING if tokens == list(REASONING.tokens) else Event(tuple(tokens))
+    said = tuple(tokens)
+    return _COMMON.get(said) or Event(said)
 
 
-def _token_in(payload: _Payload, choice: int) -> TokenOf | None:
+def _token_in(payload: _Payload[Any], choice: int) -> TokenOf | None:
     """The token that a `delta` or a `message` bears, if any: a non-empty payload; whitespace counts."""
+    content: Any = payload.content
+    thought: Any = None
+    if isinstance(content, list):  # Mistral's way
+        parts = [part for part in content if isinstance(part, dict)]
+        content = any(part.get("text") for part in parts)
+        thought = any(_says(part.get("thinking")) for part in parts)
     visible = bool(
-        payload.content
-        or payload.refusal
-        or _has_call(payload.tool_calls, payload.function_call)
-        or _has_audio(payload)
+        content or payload.refusal or _has_call(payload.tool_calls, payload.function_call) or _has_audio(payload)
     )
-    reasoning = bool(payload.reasoning_content or payload.reasoning)
+    reasoning = bool(payload.reasoning_content or payload.reasoning or thought)
     return TokenOf(choice, visible, reasoning) if visible or reasoning else None
+
+
+def _says(thinking: Any) -> bool:
+    """Whether the `thinking` of a part bears text: a string, or a list of parts again."""
+    if isinstance(thinking, list):
+        return any(isinstance(part, dict) and part.get("text") for part in thinking)
+    return bool(thinking)
 
 
 def _has_call(calls: Any, old_style: Any) -> bool:
@@ -171,7 +213,7 @@ def _has_call(calls: Any, old_style: Any) -> bool:
     return any(isinstance(f, dict) and (f.get("name") or f.get("arguments")) for f in functions)
 
 
-def _has_audio(payload: _Payload) -> bool:
+def _has_audio(payload: _Payload[Any]) -> bool:
     audio = payload.audio
     return isinstance(audio, dict) and bool(audio.get("data") or audio.get("transcript"))
 
@@ -179,14 +221,18 @@ def _has_audio(payload: _Payload) -> bool:
 def _usage_in(value: Any) -> Usage | None:
     if not isinstance(value, dict):
         return None
-    try:
-        usage = msgspec.convert(value, _Usage)
-    except msgspec.ValidationError:
+    given, taken = _count(value, "prompt_tokens"), _count(value, "completion_tokens")
+    if given is None and taken is None:
         return None
-    details_in, details_out = usage.prompt_tokens_details, usage.completion_tokens_details
+    reasoning = _count(value.get("completion_tokens_details"), "reasoning_tokens")
     return Usage(
-        input=usage.prompt_tokens or 0,
-        output=usage.completion_tokens or 0,
-        cached_input=(details_in and details_in.cached_tokens) or 0,
-        reasoning=(details_out and details_out.reasoning_tokens) or usage.reasoning_tokens or 0,
+        input=given or 0,
+        output=taken or 0,
+        cached_input=_count(value.get("prompt_tokens_details"), "cached_tokens") or 0,
+        reasoning=reasoning or _count(value, "reasoning_tokens") or 0,  # SGLang has it at the top
     )
+
+
+def _count(counts: Any, name: str) -> int | None:
+    value = counts.get(name) if isinstance(counts, dict) else None
+    return int(value) if isinstance(value, int | float) and 0 <= value <= _MOST_TOKENS else None

@@ -5,6 +5,7 @@ lost. Times are nanoseconds of `time.monotonic_ns()` relative to T0, the start o
 histograms are microseconds.
 """
 
+import contextlib
 import enum
 from typing import Literal
 
@@ -108,7 +109,9 @@ class Part(msgspec.Struct, array_like=True):
     def settle(self) -> None:
         """Take the retracted samples out of `latency`; only for a sum that holds all they were recorded in."""
         for name, histogram in self.retracted.items():
-            self.latency[name].subtract(histogram)
+            # not there: the delta that held them was lost, which is counted where deltas are
+            with contextlib.suppress(KeyError, ValueError):
+                self.latency[name].subtract(histogram)
         self.retracted.clear()
 
 

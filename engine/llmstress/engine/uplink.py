@@ -17,7 +17,7 @@ HIGH_WATER = 4
 _Word = TypeVar("_Word")
 
 
-class Link:
+class Uplink:
     """Sends `FromWorker` and receives `ToWorker` messages over `endpoint`."""
 
     def __init__(self, endpoint: str, identity: bytes) -> None:
