@@ -16,6 +16,9 @@ MAX_EVENT = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
+_LF, _CR = b"\n\r"
+
+
 class ServerEvent(NamedTuple):
     """Name (empty: `message`) and data of one event, undecoded."""
 
@@ -50,6 +53,10 @@ class Decoder:
         Raises:
             Malformed: an event over `MAX_EVENT` bytes.
         """
+        if piece.startswith(b"data: ") and piece.endswith(b"\n\n") and self.between_events:
+            data = piece[6:-2]
+            if _LF not in data and _CR not in data and len(piece) <= MAX_EVENT:
+                return [ServerEvent(b"", data)]  # a piece that is one event, as from most servers
         if self._swallow_lf and piece:
             self._swallow_lf = False
             if piece[:1] == b"\n":
