@@ -8,7 +8,7 @@ from typing import Any, cast
 from llmstress.engine.api import APIS, Api
 from llmstress.engine.control import Timeouts
 from llmstress.engine.recorder import Recorder
-from llmstress.engine.stream import Stream
+from llmstress.engine.stream import Stream, read_all
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Delta, Part, Phase
 
@@ -84,6 +84,7 @@ class Bench:
         api: Api = APIS["openai-chat"],
     ) -> None:
         self.api = api
+        self.arrived: list[tuple[Stream, bytes, int]] = []
         self.classify = api.classify
         self.now = BEGIN
         self.clock: Callable[[], int] = lambda: self.now
@@ -99,8 +100,15 @@ class Bench:
         self.recorder.begin(
             BEGIN,
             (warmup * MS, steady * MS, None if drain is None else drain * MS),
-            lambda: [self.stream.exchange.gaps] if self.stream.exchange is not None else [],
+            lambda: [self.stream.exchange] if self.stream.exchange is not None else [],
         )
+
+    def wake(self) -> None:
+        pass
+
+    def read_arrived(self) -> None:
+        arrived, self.arrived = self.arrived, []
+        read_all(arrived, self)
 
     def redial(self, stream: Stream) -> None:
         self.redials += 1
@@ -133,6 +141,7 @@ class Bench:
         """One read at `ms`."""
         self.at(ms)
         self.stream.data_received(b"".join(data))
+        self.read_arrived()
 
     def cut(self) -> Delta:
         """What was measured since the last cut."""

@@ -44,9 +44,9 @@ def make_plans(options: Options, api: str, target: Target, model: str, headers: 
     )
     timeouts = Timeouts(
         connect_s=options.timeout_connect_s,
-        first_token_s=options.timeout_first_token_s,
-        idle_s=options.timeout_idle_s,
-        total_s=options.timeout_total_s,
+        first_token_ns=int(options.timeout_first_token_s * 1e9),
+        idle_ns=int(options.timeout_idle_s * 1e9),
+        total_ns=int(options.timeout_total_s * 1e9),
     )
     return [
         Plan(

@@ -11,12 +11,12 @@ from llmstress.engine.telemetry.messages import Delta
 
 
 class Timeouts(msgspec.Struct, array_like=True, frozen=True):
-    """Limits of one request in seconds; 0 switches one off."""
+    """Limits of one request; 0 switches one off."""
 
     connect_s: float
-    first_token_s: float
-    idle_s: float
-    total_s: float
+    first_token_ns: int
+    idle_ns: int
+    total_ns: int
 
 
 class Plan(msgspec.Struct, array_like=True, frozen=True):

@@ -36,6 +36,7 @@ class Exchange:
         "kind",
         "last_event",
         "last_token",
+        "marks",
         "opened",
         "sent",
         "start",
@@ -61,6 +62,8 @@ class Exchange:
         self.gaps = array("I")
         """Gaps in µs: 4 bytes per token event of an answer in flight. They have been recorded already; the log is
         there to take them back should the request fail, for the largest one, and for their number."""
+        self.marks = 0
+        """How many entries of `gaps` are the recorder's marks of phase edges."""
         self.kind: Event = TOKEN
         """What the last token event was: the fast path takes only more of the same."""
         self._recorder = recorder
@@ -82,13 +85,13 @@ class Exchange:
 
     @property
     def event_count(self) -> int:
-        """A number that grows by one with each token-bearing event; cheaper than `token_events`."""
-        return len(self.gaps) + self.choices
-
-    @property
-    def token_events(self) -> int:
         """How many token-bearing events have come."""
-        return self._recorder.count_gaps(self.gaps) + self.choices
+        return len(self.gaps) - self.marks + self.choices
+
+    def mark(self, sign: int) -> None:
+        """Put the sign of a phase edge into the log of gaps."""
+        self.gaps.append(sign)
+        self.marks += 1
 
     def apply(self, event: Event, now: int) -> End | None:
         """An event of the stream has come at `now`; gives the end if it is one."""
@@ -145,7 +148,7 @@ class Exchange:
         recorder.ended(self, end, now)
         part = recorder.part(recorder.phase_of(now))
         counters = part.counters
-        events, usage = self.token_events, self._usage
+        events, usage = self.event_count, self._usage
         if end.outcome == "cancelled":
             counters.output_cancelled += events
             return
@@ -174,7 +177,7 @@ class Exchange:
         generated before."""
         usage = self._usage
         if usage is None or not usage.output:
-            return self.token_events
+            return self.event_count
         # some providers report reasoning beside the output instead of within it
         hidden = 0 if self._reasoning_streamed or usage.reasoning >= usage.output else usage.reasoning
         return usage.output - hidden

@@ -3,21 +3,24 @@
 import asyncio
 import random
 import time
-from array import array
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from llmstress.engine import schedule
 from llmstress.engine.api import APIS
 from llmstress.engine.control import Plan
+from llmstress.engine.exchange import Exchange
 from llmstress.engine.recorder import NEVER, Recorder
 from llmstress.engine.request import build_request
 from llmstress.engine.secrets import blank_out
-from llmstress.engine.stream import Stream
+from llmstress.engine.stream import Stream, read_all
 from llmstress.engine.transport import ConnectError, Dialer
 
 MAX_DIALS = 64
 """Connections being opened at once by one process: well under the backlog of 100 to 2,048 of common servers."""
+
+SLICES = 5
+"""Calls of `check` until it has seen every stream."""
 
 
 class ClosedLoad:
@@ -25,6 +28,7 @@ class ClosedLoad:
 
     def __init__(self, plan: Plan, recorder: Recorder, dialer: Dialer, clock: Callable[[], int] = time.monotonic_ns):
         self.api = APIS[plan.api]
+        self.arrived: list[tuple[Stream, bytes, int]] = []
         self.classify = self.api.classify
         self.clock = clock
         self.recorder = recorder
@@ -32,7 +36,9 @@ class ClosedLoad:
         self.streamed = plan.stream
         self.timeouts = plan.timeouts
         self.exhausted = asyncio.Event()
-        """Nothing is in flight and nothing will start any more."""
+        """Nothing is in flight and nothing will start any more; or there is a `fault`."""
+        self.fault: Exception | None = None
+        """What should not have happened: the run can't be trusted any more."""
         self._plan = plan
         self._dialer = dialer
         self._pause_ns = int(plan.error_pause_s * 1e9)
@@ -43,10 +49,11 @@ class ClosedLoad:
         self._to_dial: deque[tuple[Stream, int | None]] = deque()
         self._dials: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
+        self._slice = 0
 
-    def live_logs(self) -> Iterable["array[int]"]:
-        """The gap logs of the requests in flight."""
-        return [stream.exchange.gaps for stream in self._streams if stream.exchange is not None]
+    def in_flight(self) -> list[Exchange]:
+        """The requests in flight."""
+        return [stream.exchange for stream in self._streams if stream.exchange is not None]
 
     async def start(self, t0: int, stop_at: int) -> None:
         """Let the streams begin along the ramp from stamp `t0` on; none begins a request at or after `stop_at`."""
@@ -65,6 +72,7 @@ class ClosedLoad:
 
     def stop(self, now: int) -> None:
         """Start nothing from `now` on."""
+        self.read_arrived()
         self._stop_at = min(self._stop_at, now)
         self._note_if_exhausted()
 
@@ -78,12 +86,27 @@ class ClosedLoad:
         self._note_if_exhausted()
 
     def check(self) -> None:
-        """Apply the time limits to every stream: 0.2 ms for 16,000 of them."""
+        """Apply the time limits, to a fifth of the streams at a time: 1 ms for 16,000 of them."""
+        self.read_arrived()
         now = self.clock()
-        for stream in self._streams:
+        self._slice = (self._slice + 1) % SLICES
+        for stream in self._streams[self._slice :: SLICES]:
             stream.check(now)
 
     # --- what streams ask for
+
+    def wake(self) -> None:
+        """Reads have arrived: understand them in the loop's next turn."""
+        self._loop.call_soon(self.read_arrived)
+
+    def read_arrived(self) -> None:
+        """Understand the reads that have arrived so far."""
+        arrived, self.arrived = self.arrived, []
+        try:
+            read_all(arrived, self)
+        except Exception as fault:
+            self.fault = fault
+            self.exhausted.set()
 
     def free(self, stream: Stream, *, failed: bool, now: int) -> None:
         """The stream has ended a request at stamp `now`: it begins the next one, after a pause if it failed."""

@@ -37,7 +37,11 @@ class Ended(Protocol):
     last_token: int
     end_at: int
     gaps: "array[int]"
+    marks: int
     choices: int
+
+    def mark(self, sign: int) -> None:
+        """Append `sign` to `gaps` and count it in `marks`."""
 
     @property
     def decoded(self) -> int:
@@ -72,15 +76,13 @@ class Recorder:
         self._merged = 0
         self._cut_at = 0
         self._cpu_ns = 0
-        self._live_logs: Callable[[], Iterable[array[int]]] = tuple
+        self._in_flight: Callable[[], Iterable[Ended]] = tuple
 
-    def begin(
-        self, t0: int, edges: tuple[int, int, int | None], live_logs: Callable[[], Iterable["array[int]"]]
-    ) -> None:
-        """The run starts at stamp `t0`; `edges` as `schedule.phase_edges` gives them; `live_logs` are the gap logs
-        of the requests in flight, which are marked when a phase begins."""
+    def begin(self, t0: int, edges: tuple[int, int, int | None], in_flight: Callable[[], Iterable["Ended"]]) -> None:
+        """The run starts at stamp `t0`; `edges` as `schedule.phase_edges` gives them; `in_flight` gives the requests
+        that are to be marked when a phase begins."""
         self._t0 = t0
-        self._live_logs = live_logs
+        self._in_flight = in_flight
         warmup, steady, drain = edges
         self._edges = [t0 + warmup, t0 + steady, NEVER if drain is None else t0 + drain]
         self._cpu_ns = time.process_time_ns()
@@ -97,9 +99,9 @@ class Recorder:
         """A stamp has reached `edge`: fold what was collected into the old phase, then enter the stamp's own."""
         self.fold()
         self._enter_due_phase(stamp)
-        for log in self._live_logs():
-            if log:
-                log.append(_EDGE + self.phase)
+        for request in self._in_flight():
+            if request.gaps:
+                request.mark(_EDGE + self.phase)
 
     def tick(self) -> None:
         """Fold, and enter a phase that is due even if nothing was read since."""
@@ -171,11 +173,6 @@ class Recorder:
         """The first token event of a choice has come: an event that ends no gap."""
         self._firsts += 1
 
-    @staticmethod
-    def count_gaps(log: "array[int]") -> int:
-        """How many gaps a log holds, marks of phase edges left out."""
-        return len(log) if not log or max(log) < _EDGE else sum(gap < _EDGE for gap in log)
-
     def ended(self, request: Ended, end: End, now: int) -> None:
         """A request has ended at stamp `now`: count its class and record the samples that its end completes."""
         self.open -= 1
@@ -193,11 +190,9 @@ class Recorder:
             return
         at = request.end_at
         self._record("e2e", at, at - request.start, failed)
-        gaps = self.count_gaps(request.gaps)
+        gaps = len(request.gaps) - request.marks
         if gaps:
-            largest = max(request.gaps)
-            if largest >= _EDGE:
-                largest = max(gap for gap in request.gaps if gap < _EDGE)
+            largest = max(gap for gap in request.gaps if gap < _EDGE) if request.marks else max(request.gaps)
             self._record("stall", at, largest * 1000, failed)
         decoded = request.decoded
         if gaps and decoded > 1 and request.choices == 1:

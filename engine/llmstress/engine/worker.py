@@ -23,8 +23,8 @@ from llmstress.engine.telemetry.messages import PROTOCOL_VERSION
 from llmstress.engine.transport import Dialer
 from llmstress.engine.uplink import Uplink
 
-CHECK_S = 0.1
-"""How often the time limits are looked at."""
+CHECK_S = 0.05
+"""How often the time limits are looked at; every stream is four times a second."""
 
 ACK_S = 5.0
 """How long to wait for the coordinator's last word."""
@@ -69,7 +69,7 @@ async def run(plan: Plan, recorder: Recorder, load: ClosedLoad, uplink: Uplink, 
         steady_ns=None if plan.steady_s is None else int(plan.steady_s * 1e9),
         whole_run=plan.whole_run,
     )
-    recorder.begin(t0, (warmup, steady, drain), load.live_logs)
+    recorder.begin(t0, (warmup, steady, drain), load.in_flight)
     stop_at = NEVER if drain is None else t0 + drain
     orders = _Orders()
 
@@ -77,6 +77,7 @@ async def run(plan: Plan, recorder: Recorder, load: ClosedLoad, uplink: Uplink, 
         # What was collected is folded by the way: 1,400 gaps at 70,000 events/s, 0.2 ms of work. A timer of its own
         # would wake an otherwise quiet process as often again.
         recorder.loop_lag(late_us)
+        load.read_arrived()
         recorder.tick()
 
     probe = LagProbe(probed)
@@ -85,7 +86,7 @@ async def run(plan: Plan, recorder: Recorder, load: ClosedLoad, uplink: Uplink, 
         for coroutine in (
             _obey(uplink, orders),
             _every(CHECK_S, load.check),
-            _send_deltas(recorder, uplink, t0, int(plan.interval_s * 1e9)),
+            _send_deltas(load, recorder, uplink, t0, int(plan.interval_s * 1e9)),
             _start(load, t0, stop_at),
         )
     ]
@@ -96,6 +97,8 @@ async def run(plan: Plan, recorder: Recorder, load: ClosedLoad, uplink: Uplink, 
             recorder.drain_from(min(stop_at, time.monotonic_ns()))
             grace_ends = time.monotonic_ns() + int(plan.grace_s * 1e9)
             await _wait((load.exhausted, orders.abort), grace_ends)
+        if load.fault is not None:
+            raise load.fault
         load.cut()
         recorder.finish(time.monotonic_ns())
     finally:
@@ -132,9 +135,10 @@ async def _start(load: ClosedLoad, t0: int, stop_at: int) -> None:
     gc.freeze()  # streams and connections live as long as the run: the collector need not walk them
 
 
-async def _send_deltas(recorder: Recorder, uplink: Uplink, t0: int, interval_ns: int) -> None:
+async def _send_deltas(load: ClosedLoad, recorder: Recorder, uplink: Uplink, t0: int, interval_ns: int) -> None:
     for number in itertools.count(1):
         await _sleep_until(t0 + number * interval_ns)
+        load.read_arrived()
         delta = recorder.cut(time.monotonic_ns(), resident_bytes())
         if uplink.try_send(delta):
             recorder.sent(delta)

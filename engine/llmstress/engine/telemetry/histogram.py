@@ -6,7 +6,6 @@ microsecond has a bin of its own, above it each power of two is cut into 1,024 b
 a few kilobytes on the wire, and merging an addition.
 """
 
-import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -37,15 +36,6 @@ def bin_range(index: int) -> tuple[int, int]:
     return low, low + (1 << shift) - 1
 
 
-_LOW_BINS = 1 << 17
-"""Microseconds for which `bin_of` is kept as a table: gaps of up to 131 ms, 74 ns a value instead of 200."""
-
-
-@functools.cache
-def _low_bins() -> list[int]:
-    return [bin_of(us) for us in range(_LOW_BINS)]
-
-
 class Histogram(msgspec.Struct, array_like=True):
     """Counts per touched bin, with exact count, sum, minimum and maximum (all in microseconds).
 
@@ -74,7 +64,7 @@ class Histogram(msgspec.Struct, array_like=True):
             self.max = us
 
     def record_many(self, values: Iterable[int]) -> None:
-        """Count many values (microseconds) at once: ~150 ns each in batches, against ~500 ns one by one."""
+        """Count many values (microseconds) at once: ~200 ns each in batches, against ~500 ns one by one."""
         us = values if isinstance(values, list) else list(values)
         if not us:
             return
@@ -84,7 +74,9 @@ class Histogram(msgspec.Struct, array_like=True):
             us = [min(max(v, 0), HIGHEST_US) for v in us]
             low, high = min(us), max(us)
         counts = self.counts
-        for index, n in Counter(map(_low_bins().__getitem__ if high < _LOW_BINS else bin_of, us)).items():
+        # bin_of(), written out: a call per value would double the cost of this line
+        bins = Counter([v if v < 2048 else ((b := v.bit_length() - 11) << 10) + (v >> b) for v in us])
+        for index, n in bins.items():
             counts[index] = counts.get(index, 0) + n
         self.count += len(us)
         self.sum += sum(us)
