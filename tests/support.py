@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
 from llmstress.engine.api import APIS, Api
 from llmstress.engine.control import Timeouts
 from llmstress.engine.recorder import Recorder
-from llmstress.engine.stream import Stream, read_all
+from llmstress.engine.stream import Stream, read_arrived
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Delta, Part, Phase
 
@@ -84,7 +85,7 @@ class Bench:
         api: Api = APIS["openai-chat"],
     ) -> None:
         self.api = api
-        self.arrived: list[tuple[Stream, bytes, int]] = []
+        self.arrived: deque[tuple[Stream, bytes, int]] = deque()
         self.classify = api.classify
         self.now = BEGIN
         self.clock: Callable[[], int] = lambda: self.now
@@ -106,9 +107,10 @@ class Bench:
     def wake(self) -> None:
         pass
 
-    def read_arrived(self) -> None:
-        arrived, self.arrived = self.arrived, []
-        read_all(arrived, self)
+    def lose(self, error: Exception | None) -> None:
+        """The connection is closed (None) or reset now."""
+        self.stream.connection_lost(error)
+        read_arrived(self, len(self.arrived), self.now)
 
     def redial(self, stream: Stream) -> None:
         self.redials += 1
@@ -141,7 +143,7 @@ class Bench:
         """One read at `ms`."""
         self.at(ms)
         self.stream.data_received(b"".join(data))
-        self.read_arrived()
+        read_arrived(self, len(self.arrived), self.now)
 
     def cut(self) -> Delta:
         """What was measured since the last cut."""

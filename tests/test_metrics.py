@@ -138,7 +138,7 @@ def test_truncated_keeps_its_samples_apart() -> None:
     live = bench.cut().parts
     assert values(live[2].latency, "ttft") == [200]
     assert values(live[2].latency, "itl") == [20]
-    bench.at(230).stream.connection_lost(None)
+    bench.at(230).lose(None)
     late = bench.cut().parts[2]
     assert late.ended == {"truncated": 1}
     assert values(late.retracted, "ttft") == values(late.latency_failed, "ttft") == [200]
@@ -260,7 +260,7 @@ def test_a_failure_takes_its_samples_out_of_each_phase_they_were_recorded_in() -
     for ms in (200, 230, 260, 300, 390, 405):
         bench.read(ms, TOKEN)
     before = bench.cut().parts
-    bench.at(420).stream.connection_lost(ConnectionResetError())
+    bench.at(420).lose(ConnectionResetError())
     after = bench.cut().parts
     assert after[3].ended == {"truncated": 1}
     for phase, part in after.items():

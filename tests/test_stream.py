@@ -5,11 +5,28 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import BEGIN, DONE, END, FINISH, HEAD, MS, REASONING, ROLE, TOKEN, Bench, chunk, delta, event, usage
+from support import (
+    BEGIN,
+    DONE,
+    END,
+    FINISH,
+    HEAD,
+    MS,
+    REASONING,
+    ROLE,
+    TOKEN,
+    Bench,
+    chunk,
+    delta,
+    event,
+    usage,
+    values,
+)
 
 from llmstress.engine.control import Timeouts
 from llmstress.engine.outcome import End
 from llmstress.engine.recorder import Recorder
+from llmstress.engine.stream import read_arrived
 from llmstress.engine.telemetry.messages import Delta
 
 WHOLE = {
@@ -122,7 +139,7 @@ def test_each_ends_as_exactly_one_class(reads: list[bytes], lost: object, outcom
                 bench.read(200, data[at : at + (sizes or len(data))])
         if lost is not ...:
             assert bench.freed == []
-            bench.stream.connection_lost(lost)  # type: ignore[arg-type]
+            bench.lose(lost)  # type: ignore[arg-type]
         part = bench.steady()
         assert part.ended == {outcome: 1}
         assert bench.freed == [outcome not in ("ok", "filtered")]
@@ -155,7 +172,7 @@ def test_a_stale_connection_is_tried_once_more_and_counted() -> None:
     bench.begin()
     bench.read(10, HEAD + TOKEN + FINISH + END)
     bench.begin(20)
-    bench.at(21).stream.connection_lost(ConnectionResetError())
+    bench.at(21).lose(ConnectionResetError())
     assert bench.redials == 1
     bench.connect()
     bench.read(30, HEAD + TOKEN + FINISH + END)
@@ -171,9 +188,9 @@ def test_a_stale_connection_is_not_tried_twice() -> None:
     bench.begin()
     bench.read(10, HEAD + TOKEN + FINISH + END)
     bench.begin(20)
-    bench.stream.connection_lost(None)
+    bench.lose(None)
     bench.connect()
-    bench.stream.connection_lost(None)
+    bench.lose(None)
     assert bench.redials == 1
     assert bench.steady().ended == {"ok": 1, "reset": 1}
 
@@ -181,7 +198,7 @@ def test_a_stale_connection_is_not_tried_twice() -> None:
 def test_a_fresh_connection_is_not_tried_again() -> None:
     bench = Bench()
     bench.begin()
-    bench.stream.connection_lost(None)
+    bench.lose(None)
     assert bench.redials == 0
     assert bench.steady().ended == {"reset": 1}
 
@@ -192,7 +209,7 @@ def test_a_connection_whose_first_byte_was_read_is_not_tried_again() -> None:
     bench.read(10, HEAD + TOKEN + FINISH + END)
     bench.begin(20)
     bench.read(21, b"HTTP/1.1 100 Continue\r\n\r\n")
-    bench.stream.connection_lost(None)
+    bench.lose(None)
     assert bench.redials == 0
     assert bench.steady().ended == {"ok": 1, "reset": 1}
 
@@ -211,7 +228,7 @@ def test_an_idle_connection_that_is_lost_ends_nothing() -> None:
     bench = Bench()
     bench.begin()
     bench.read(10, HEAD + TOKEN + FINISH + END)
-    bench.stream.connection_lost(None)
+    bench.lose(None)
     assert bench.stream.link is None
     assert bench.steady().ended == {"ok": 1}
 
@@ -360,6 +377,63 @@ def test_cuts_between_reads_don_t_change_the_end(pieces: list[bytes], data: st.D
     assert [part.ended for part in whole.parts.values()] == [part.ended for part in split.parts.values()]
     assert whole.parts[2].counters.events == split.parts[2].counters.events
     assert whole.parts[2].counters.output == split.parts[2].counters.output
+
+
+def test_what_has_arrived_is_understood_in_slices_and_in_order() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(190, HEAD + TOKEN)
+    for ms in (200, 220, 250):
+        bench.at(ms).stream.data_received(TOKEN)
+    bench.at(260).stream.data_received(FINISH + DONE + END)
+    bench.at(300)
+    read_arrived(bench, 2, bench.now)
+    assert len(bench.arrived) == 2
+    assert bench.freed == []
+    read_arrived(bench, 10, bench.now)
+    assert not bench.arrived
+    part = bench.steady()
+    assert values(part.latency, "itl") == [10, 20, 30]
+    assert values(part.latency, "e2e") == [260], "the stamps are those of the reads"
+
+
+def test_the_long_way_ends_a_slice_whose_time_is_over() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.at(200).stream.data_received(HEAD)
+    bench.stream.data_received(TOKEN)
+    read_arrived(bench, 10, bench.now - 1)
+    assert len(bench.arrived) == 1
+
+
+def test_bytes_of_a_connection_that_was_given_up_are_not_the_next_one_s() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(10, HEAD + TOKEN + FINISH + END)
+    bench.begin(20)
+    bench.at(21).stream.data_received(b"garbage")
+    bench.stream.connection_lost(None)
+    bench.stream.data_received(b"more of it")
+    read_arrived(bench, 1, bench.now)
+    assert bench.freed == [False, True], "no HTTP"
+    bench.begin(30, sent=31)
+    read_arrived(bench, 10, bench.now)
+    bench.read(40, HEAD + TOKEN + FINISH + END)
+    assert bench.steady().ended == {"ok": 2, "malformed": 1}
+    assert len(bench.links) == 2
+
+
+def test_bytes_that_came_before_the_request_was_sent_are_not_its_answer() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(10, HEAD + TOKEN + FINISH + END)
+    bench.at(15).stream.data_received(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+    bench.begin(20)
+    read_arrived(bench, 10, bench.now)
+    assert bench.redials == 1
+    bench.connect()
+    bench.read(40, HEAD + TOKEN + FINISH + END)
+    assert bench.steady().ended == {"ok": 2}
 
 
 def test_a_recorder_says_when_a_delta_could_not_be_sent() -> None:

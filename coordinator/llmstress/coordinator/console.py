@@ -1,6 +1,7 @@
 """What a run without a screen tells on stderr: a banner, a line a second, warnings, a short table at the end."""
 
 from importlib.metadata import version
+from textwrap import shorten
 from typing import Any, TextIO
 
 from llmstress.coordinator.options import Options, Target, redact_url
@@ -70,7 +71,7 @@ class Console:
         self.say(f"tokens    {count(tokens.output)} output{source}, {count(tokens.input)} input{per_s}")
         for outcome, error in summary.errors.items():
             text = f": {error.samples[0].text}" if error.samples else ""
-            self.say(f"{outcome:<20}{count(error.count):>10}{' '.join(text.split())[:90]}")
+            self.say(f"{outcome:<20}{count(error.count):>10}{shorten(text, 110, placeholder='…')}")
         self._latencies(summary.latency_ms)
 
     def truth(self, truth: dict[str, Any]) -> None:

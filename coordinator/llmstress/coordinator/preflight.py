@@ -22,6 +22,8 @@ class Answer(msgspec.Struct, frozen=True):
 
     models: tuple[str, ...] = ()
     """Empty: it didn't say."""
+    instead: str = "it was not asked"
+    """What it said if it named no models."""
 
 
 def raise_descriptor_limit(streams: int) -> None:
@@ -69,11 +71,13 @@ async def ask_for_models(target: Target, headers: list[tuple[str, str]], secrets
                     f"the target refuses the request for its models with {response.status}: {words!r} "
                     "(is the key right? --api-key-env names its variable; --no-probe skips this question)"
                 )
-            return Answer(_models_in(text) if response.status == 200 else ())
+            if response.status != 200:
+                return Answer(instead=f"asked for its models, the target answered {response.status}")
+            return Answer(_models_in(text), "the target lists none")
     except aiohttp.ClientConnectorError as error:
-        raise CouldNotStart(f"{redact_url(target.url)} can't be reached: {error}") from error
-    except (aiohttp.ClientError, TimeoutError):
-        return Answer()
+        raise CouldNotStart(f"{redact_url(target.url)} can't be reached: {error.os_error}") from error
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return Answer(instead=f"asking the target for its models failed ({type(error).__name__})")
 
 
 def choose_model(options: Options, answer: Answer) -> tuple[str, str]:
@@ -85,8 +89,8 @@ def choose_model(options: Options, answer: Answer) -> tuple[str, str]:
     if options.model is None:
         if len(answer.models) == 1:
             return answer.models[0], f"no --model given: using the only one listed, {answer.models[0]}"
-        known = f"; the target lists {', '.join(answer.models[:5])}" if answer.models else ""
-        raise CouldNotStart(f"name the model with --model{known}")
+        known = f"the target lists {', '.join(answer.models[:5])}" if answer.models else answer.instead
+        raise CouldNotStart(f"name the model with --model ({known})")
     if answer.models and options.model not in answer.models:
         listed = ", ".join(answer.models[:5])
         return options.model, f"the target does not list the model {options.model!r}; it lists {listed}"

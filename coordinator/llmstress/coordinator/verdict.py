@@ -82,8 +82,8 @@ def _notes(aggregate: Aggregate) -> list[str]:
         notes.append(f"an event carries {per_event:.2f} tokens: itl is the gap between events, tpot the time per token")
     if counters.events and (shared := counters.events_shared / counters.events) > MAX_SHARED_READS:
         notes.append(
-            f"{shared:.0%} of the events shared a read with another one: something between the model and here buffers, "
-            "so single gaps in itl mean little"
+            f"{shared:.0%} of the events shared a read with another one: they were sent together, or this client "
+            "read them late, so single gaps in itl mean little"
         )
     if counters.stream_ignored:
         notes.append(
@@ -98,7 +98,8 @@ def _notes(aggregate: Aggregate) -> list[str]:
         notes.append(f"{counters.events_unknown:,} events were JSON of an unknown shape and were ignored")
     if counters.stale_retries:
         notes.append(
-            f"{counters.stale_retries:,} requests were sent again on a fresh connection: the kept one had died idle"
+            f"{counters.stale_retries:,} times a request was sent again on a fresh connection, "
+            "because the server had closed the kept one"
         )
     finished = sum(n for outcome, n in ended.items() if outcome != "cancelled")
     failed = sum(n for outcome, n in ended.items() if outcome not in NOT_FAILED)

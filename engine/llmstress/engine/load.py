@@ -13,13 +13,19 @@ from llmstress.engine.exchange import Exchange
 from llmstress.engine.recorder import NEVER, Recorder
 from llmstress.engine.request import build_request
 from llmstress.engine.secrets import blank_out
-from llmstress.engine.stream import Stream, read_all
+from llmstress.engine.stream import Stream, read_arrived
 from llmstress.engine.transport import ConnectError, Dialer
 
 MAX_DIALS = 64
 """Connections being opened at once by one process: well under the backlog of 100 to 2,048 of common servers."""
 
-SLICES = 5
+SLICE, SLICE_NS = 256, 1_000_000
+"""Reads understood before the loop looks for new ones: 1 ms of work."""
+
+EXTRA_NS = 1_000
+"""The more reads are waiting, the longer: enough for half of them, lest they pile up for ever."""
+
+CHECK_TURNS = 5
 """Calls of `check` until it has seen every stream."""
 
 
@@ -28,7 +34,7 @@ class ClosedLoad:
 
     def __init__(self, plan: Plan, recorder: Recorder, dialer: Dialer, clock: Callable[[], int] = time.monotonic_ns):
         self.api = APIS[plan.api]
-        self.arrived: list[tuple[Stream, bytes, int]] = []
+        self.arrived: deque[tuple[Stream, bytes, int]] = deque()
         self.classify = self.api.classify
         self.clock = clock
         self.recorder = recorder
@@ -72,7 +78,8 @@ class ClosedLoad:
 
     def stop(self, now: int) -> None:
         """Start nothing from `now` on."""
-        self.read_arrived()
+        while self.arrived and self.fault is None:
+            self.read_arrived()
         self._stop_at = min(self._stop_at, now)
         self._note_if_exhausted()
 
@@ -88,9 +95,11 @@ class ClosedLoad:
     def check(self) -> None:
         """Apply the time limits, to a fifth of the streams at a time: 1 ms for 16,000 of them."""
         self.read_arrived()
+        if self.arrived:
+            return  # a stream may look idle whose bytes lie here; its turn comes again
         now = self.clock()
-        self._slice = (self._slice + 1) % SLICES
-        for stream in self._streams[self._slice :: SLICES]:
+        self._slice = (self._slice + 1) % CHECK_TURNS
+        for stream in self._streams[self._slice :: CHECK_TURNS]:
             stream.check(now)
 
     # --- what streams ask for
@@ -100,13 +109,16 @@ class ClosedLoad:
         self._loop.call_soon(self.read_arrived)
 
     def read_arrived(self) -> None:
-        """Understand the reads that have arrived so far."""
-        arrived, self.arrived = self.arrived, []
+        """Understand some of the reads that have arrived, then let the loop stamp what has come meanwhile."""
+        waiting = len(self.arrived)
         try:
-            read_all(arrived, self)
+            read_arrived(self, SLICE + waiting // 2, self.clock() + SLICE_NS + waiting * EXTRA_NS)
         except Exception as fault:
             self.fault = fault
             self.exhausted.set()
+        else:
+            if self.arrived:
+                self.wake()
 
     def free(self, stream: Stream, *, failed: bool, now: int) -> None:
         """The stream has ended a request at stamp `now`: it begins the next one, after a pause if it failed."""

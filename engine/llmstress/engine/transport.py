@@ -92,7 +92,9 @@ class Dialer:
 
 def end_of_failed_connect(error: Exception) -> End:
     """The class of failure that an exception of the connector means, with its words."""
-    text = str(error) or type(error).__name__
+    # the connector's own words name a TLS setting even where there is no TLS
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    text = str(cause) or type(error).__name__
     match error:
         case TimeoutError():
             return End("connect_timeout", "no connection within the limit")

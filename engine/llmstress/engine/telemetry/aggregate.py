@@ -67,8 +67,7 @@ class Recent(msgspec.Struct, frozen=True):
     """A delta's contribution to the live figures."""
 
     t_to: int
-    requests: int
-    failed: int
+    ok: int
     events: int
     output: int
     ttft: Histogram | None
@@ -162,15 +161,17 @@ class Aggregate:
         self.elapsed_ns = max(self.elapsed_ns, delta.t_to)
         ttft = _sum_of(delta, "ttft")
         requests = sum(sum(part.ended.values()) for part in delta.parts.values())
+        ok = sum(part.ended.get("ok", 0) for part in delta.parts.values())
         failed = sum(n for part in delta.parts.values() for name, n in part.ended.items() if name not in NOT_FAILED)
         events = sum(part.counters.events for part in delta.parts.values())
         output = sum(part.counters.output for part in delta.parts.values())
-        self.recent.append(Recent(delta.t_to, requests, failed, events, output, ttft, _sum_of(delta, "itl")))
+        self.recent.append(Recent(delta.t_to, ok, events, output, ttft, _sum_of(delta, "itl")))
         while self.recent[0].t_to < self.elapsed_ns - RECENT_S * 1_000_000_000:
             self.recent.popleft()
         index = self._row_of((delta.t_from + delta.t_to) // 2)
         row = self.rows[index]
-        row.phase = delta.phase
+        # the phase that most of it belongs to: the delta that ends at a phase's edge already carries the next one
+        row.phase = max(delta.parts, key=lambda phase: delta.parts[phase].counters.events, default=delta.phase)
         row.requests += requests
         row.failed += failed
         row.events += events

@@ -16,6 +16,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     open: int
     target: int
     requests_per_s: float
+    """Those that ended ok, as in the summary."""
     events_per_s: float
     tokens_per_s: float
     ttft_p50: int | None
@@ -49,7 +50,7 @@ def take(aggregate: Aggregate, window_s: float = 2.0) -> Snapshot:
         window_s=seconds,
         open=aggregate.open,
         target=sum(worker.streams for worker in aggregate.workers),
-        requests_per_s=sum(each.requests for each in recent) / seconds,
+        requests_per_s=sum(each.ok for each in recent) / seconds,
         events_per_s=events_per_s,
         tokens_per_s=events_per_s * per_event if events_per_s else sum(each.output for each in recent) / seconds,
         ttft_p50=ttft_p50,
