@@ -152,6 +152,23 @@ def test_a_snapshot_looks_back_a_few_seconds() -> None:
     assert len(total.recent) <= 45
 
 
+@pytest.mark.parametrize("length", [0.25, 1.5, 5.0])
+def test_live_rates_do_not_depend_on_the_length_of_deltas(length: float) -> None:
+    total = Aggregate([1])
+    for number in range(1, 9):
+        total.merge(delta(0, number - 1, number * length, part(0, int(400 * length)), length=length))
+    assert snapshot.take(total, window_s=2.0).events_per_s == pytest.approx(400, rel=0.01)
+
+
+def test_finish_reasons_stay_few() -> None:
+    total = Aggregate([1])
+    for number in range(100):
+        total.merge(delta(0, number, part=Part(finish={f"reason {number}": 1})))
+    finish = total.phases[Phase.STEADY].finish
+    assert len(finish) <= 31
+    assert sum(finish.values()) == 100
+
+
 def test_a_snapshot_of_nothing() -> None:
     picture = snapshot.take(Aggregate([1]))
     assert (picture.ttft_p50, picture.itl_p99, picture.events_per_s, picture.failed) == (None, None, 0, 0)

@@ -253,6 +253,19 @@ def test_a_sample_belongs_to_the_phase_of_the_stamp_that_completes_it() -> None:
     assert values(drain.latency, "e2e") == [410]
 
 
+def test_gaps_are_taken_out_of_the_phase_they_were_in_even_if_the_first_token_was_in_another() -> None:
+    bench = Bench(edges=(100, 250, 400))
+    bench.begin()
+    bench.read(90, HEAD)
+    bench.read(390, TOKEN)
+    bench.read(420, TOKEN)
+    bench.at(430).lose(ConnectionResetError())
+    parts = bench.cut().parts
+    assert values(parts[2].retracted, "ttft") == [390]
+    assert "itl" not in parts[2].retracted
+    assert values(parts[3].retracted, "itl") == [30]
+
+
 def test_a_failure_takes_its_samples_out_of_each_phase_they_were_recorded_in() -> None:
     bench = Bench(edges=(100, 250, 400))
     bench.begin()

@@ -97,6 +97,7 @@ ENDS = {
     "429 that means money": ([answer("429 No", b'{"error":{"code":"insufficient_quota"}}')], ..., "quota", True),
     "402": ([answer("402 Payment Required", b"")], ..., "quota", True),
     "529": ([answer("529 Overloaded", b"{}")], ..., "rate_limited", True),
+    "a compressed error": ([answer("429 No", b"\x1f\x8b", "Content-Encoding: gzip")], ..., "rate_limited", True),
     "503 with HTML": ([answer("503 Busy", b"<html>busy</html>")], ..., "http_503", True),
     "404": ([answer("404 Not Found", b'{"error":"no"}')], ..., "http_404", True),
     "204": ([b"HTTP/1.1 204 No Content\r\n\r\n"], ..., "http_204", True),
@@ -256,6 +257,25 @@ def test_what_is_in_flight_at_the_end_is_cancelled_and_its_samples_stay() -> Non
     assert bench.links[0].closed
 
 
+def test_what_has_finished_before_the_end_is_not_cancelled() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(200, HEAD + TOKEN + FINISH)
+    bench.stream.cut(BEGIN + 230 * MS)
+    part = bench.steady()
+    assert part.ended == {"ok": 1}
+    assert values(part.latency, "e2e") == [200]
+
+
+def test_a_secret_across_the_end_of_a_sample_is_blanked_too() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(200, answer("400 No", b"x" * 195 + b"sk-secret", "X-Request-Id: sk-secret" + "y" * 900))
+    [sample] = bench.cut().samples
+    assert "sk-" not in sample.text + sample.request_id
+    assert len(sample.request_id) == 100
+
+
 TIMEOUTS = Timeouts(connect_s=0, first_token_ns=1000 * MS, idle_ns=500 * MS, total_ns=3000 * MS)
 
 
@@ -270,6 +290,7 @@ TIMEOUTS = Timeouts(connect_s=0, first_token_ns=1000 * MS, idle_ns=500 * MS, tot
         ([(200, b"HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\n")], (400, 800), "http_500"),
         ([(200, HEAD + TOKEN + FINISH + DONE)], (600, 701), "ok"),
         ([(200, HEAD + TOKEN + DONE)], (600, 701), "truncated"),
+        ([(200, HEAD + TOKEN + FINISH)], (690, 701), "ok"),
     ],
     ids=[
         "nothing ever comes",
@@ -280,6 +301,7 @@ TIMEOUTS = Timeouts(connect_s=0, first_token_ns=1000 * MS, idle_ns=500 * MS, tot
         "a status that came before its body stalled",
         "a body that stays open after [DONE]",
         "a body that stays open after [DONE] without a finish",
+        "a body that stays open after the finish, without [DONE]",
     ],
 )
 def test_time_limits(reads: list[tuple[float, bytes]], checks: tuple[float, float], outcome: str) -> None:

@@ -155,6 +155,14 @@ def test_a_summary_keeps_the_schema_and_is_read_back_the_same() -> None:
     assert msgspec.json.decode(encoded, type=Summary) == made
 
 
+def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    link = tmp_path / "null"
+    link.symlink_to("/dev/null")
+    write_atomically(link, b"x")
+    assert Path("/dev/null").is_char_device()
+    assert link.is_symlink()
+
+
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "out.json"
     path.write_text("old")

@@ -39,15 +39,20 @@ def run_command(arguments: dict[str, Any]) -> int:
     output = None if options.output is None else _writable(Path(options.output))
     console = Console(sys.stderr)
     result, truth = asyncio.run(_run(options, console, asked_at))
+    full = msgspec.structs.replace(result.summary, histograms=histograms_of(result.aggregate))
+    exit_code = result.exit_code
+    if output is not None:
+        try:
+            write_atomically(output, _encode(full))
+        except OSError as error:
+            console.warn(f"--output {output}: {error}")
+            exit_code = ExitCode.INTERNAL
     console.table(result.summary)
     if truth:
         console.truth(truth)
-    full = msgspec.structs.replace(result.summary, histograms=histograms_of(result.aggregate))
-    if output is not None:
-        write_atomically(output, _encode(full))
     if options.headless or not sys.stdout.isatty():
         _print(full if options.histograms else result.summary)
-    return result.exit_code
+    return exit_code
 
 
 def mock_command(arguments: dict[str, Any]) -> int:

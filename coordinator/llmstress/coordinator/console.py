@@ -1,5 +1,6 @@
 """What a run without a screen tells on stderr: a banner, a line a second, warnings, a short table at the end."""
 
+import contextlib
 from importlib.metadata import version
 from textwrap import shorten
 from typing import Any, TextIO
@@ -22,8 +23,9 @@ class Console:
         self._stream = stream
 
     def say(self, line: str = "") -> None:
-        """One line."""
-        print(line, file=self._stream, flush=True)
+        """One line. A reader of stderr who has gone is no reason to end a run."""
+        with contextlib.suppress(BrokenPipeError):
+            print(line, file=self._stream, flush=True)
 
     def warn(self, text: str) -> None:
         """A line that begins with the program's name."""

@@ -36,6 +36,12 @@ READY_S = 60.0
 SILENCE_S = 30.0
 """A worker that sends nothing for this long (it should every interval) is hung: it is ended and counts as lost."""
 
+LATE_S = 0.25
+"""How long messages of a worker that has died are waited for."""
+
+ABORT_S = 3.0
+"""How long a worker may take to end after a second signal; then it is killed."""
+
 LEAVE_S = 5.0
 """How long workers may take to leave after the last acknowledgement."""
 
@@ -52,11 +58,17 @@ class Signalled(msgspec.Struct, frozen=True):
     number: int
 
 
+class Lost(msgspec.Struct, frozen=True):
+    """A worker has ended, and what it had sent before has had its time to arrive."""
+
+    exited: Exited
+
+
 class Tick(msgspec.Struct, frozen=True):
     """A second has gone by."""
 
 
-Event = FromWorker | Exited | Signalled | Tick
+Event = FromWorker | Exited | Lost | Signalled | Tick
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -124,6 +136,7 @@ class _Run:
         self._t0 = 0
         self._signals: list[int] = []
         self._ended_by = ""
+        self._aborted_at = 0.0
 
     async def conduct(self, headers: list[tuple[str, str]]) -> Result:
         """Start the workers, let them run, sum up."""
@@ -216,6 +229,8 @@ class _Run:
 
     async def _handle(self, event: Event) -> None:
         match event:
+            case Delta() | Final() if self._aggregate.workers[event.worker].state != "running":
+                pass  # from a worker that was given up: its books are closed
             case Delta():
                 self._heard_at[event.worker] = time.monotonic()
                 self._aggregate.merge(event)
@@ -227,7 +242,10 @@ class _Run:
                 worker.open = 0
                 await self._hub.send(event.worker, Ack())
             case Exited():
-                self._lose(event)
+                # what it sent before it died may still be on the way
+                asyncio.get_running_loop().call_later(LATE_S, self._events.put_nowait, Lost(event))
+            case Lost():
+                self._lose(event.exited)
             case Signalled():
                 await self._handle_signal(event.number)
             case Tick():
@@ -247,6 +265,7 @@ class _Run:
             await self._stop(How.DRAIN)
         else:
             self._console.warn(f"{name} again: ending at once")
+            self._aborted_at = self._aborted_at or time.monotonic()
             await self._stop(How.ABORT)
 
     async def _handle_tick(self) -> None:
@@ -256,8 +275,12 @@ class _Run:
             self._console.warn("--max-errors is reached: draining")
             await self._stop(How.DRAIN)
         for worker in self._aggregate.workers:
-            if worker.state == "running" and time.monotonic() - self._heard_at[worker.worker] > SILENCE_S:
+            if worker.state != "running":
+                continue
+            if time.monotonic() - self._heard_at[worker.worker] > SILENCE_S:
                 self._console.warn(f"worker {worker.worker} has been silent for {SILENCE_S:g} s: ending it")
+                self._crew.kill(worker.worker)
+            elif self._aborted_at and time.monotonic() - self._aborted_at > ABORT_S:
                 self._crew.kill(worker.worker)
 
     def _too_many_errors(self) -> bool:

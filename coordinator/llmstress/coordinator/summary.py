@@ -289,12 +289,22 @@ def describe(histogram: Histogram | None) -> Latency:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that a reader sees all of it or what was there before."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)  # a device or a pipe: there is nothing to replace
+        return
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        file.write(data)
+        whole = Path(file.name)
+        try:
+            file.write(data)
+            file.flush()
+        except OSError:
+            whole.unlink()
+            raise
     umask = os.umask(0)
     os.umask(umask)
-    Path(file.name).chmod(0o666 & ~umask)
-    Path(file.name).replace(path)
+    whole.chmod(0o666 & ~umask)
+    whole.replace(path)
 
 
 def host() -> Host:

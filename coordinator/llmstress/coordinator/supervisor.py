@@ -1,6 +1,7 @@
 """The processes of a run: starts them, notices when one ends, and leaves none behind."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -71,10 +72,13 @@ class Crew:
         on_exit(Exited(worker, self._explain(worker, code)))
 
     def _explain(self, worker: int, code: int) -> str:
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        known = {number.value: number.name for number in signal.Signals}
+        how = f"killed by {known.get(-code, f'signal {-code}')}" if code < 0 else f"exit code {code}"
         if -code == signal.SIGKILL:
             how += " (out of memory?)"
-        lines = self._log_of(worker).read_text("utf-8", "replace").strip().splitlines()
+        lines: list[str] = []
+        with contextlib.suppress(OSError):
+            lines = self._log_of(worker).read_text("utf-8", "replace").strip().splitlines()
         return f"{how}: {lines[-1]}" if lines else how
 
     def _log_of(self, worker: int) -> Path:
@@ -119,5 +123,8 @@ class Mock:
         except TimeoutError:
             self._process.kill()
             out, _ = await self._process.communicate()
-        truth: dict[str, Any] = msgspec.json.decode(out) if out.strip() else {}
+        try:
+            truth: dict[str, Any] = msgspec.json.decode(out)
+        except msgspec.DecodeError:
+            return {}
         return truth

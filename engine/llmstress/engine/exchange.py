@@ -10,8 +10,8 @@ from llmstress.engine.outcome import FILTERED, OK, End
 from llmstress.engine.recorder import Recorder
 from llmstress.engine.telemetry.histogram import HIGHEST_US
 
-MAX_REASON, MAX_REASONS = 40, 30
-"""Length of a finish reason, and how many different ones are told apart."""
+MAX_REASON = 40
+"""Length of a finish reason: it is a server's word and stays for the whole run."""
 
 
 class Exchange:
@@ -156,11 +156,9 @@ class Exchange:
             counters.output_failed += events
             return
         output = usage.output if usage is not None and usage.output else events
-        # a server's words: bounded, because they stay for the whole run
         reason = self._finish[:MAX_REASON]
-        if reason not in part.finish and len(part.finish) >= MAX_REASONS:
-            reason = "other"
         part.finish[reason] = part.finish.get(reason, 0) + 1
+        part.bound()
         counters.output += output
         counters.events_ok += events
         if events:

@@ -43,7 +43,7 @@ class ClosedLoad:
         self.timeouts = plan.timeouts
         self.exhausted = asyncio.Event()
         """Nothing is in flight and nothing will start any more; or there is a `fault`."""
-        self.fault: Exception | None = None
+        self.fault: BaseException | None = None
         """What should not have happened: the run can't be trusted any more."""
         self._plan = plan
         self._dialer = dialer
@@ -56,6 +56,7 @@ class ClosedLoad:
         self._dials: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._slice = 0
+        self._woken = False
 
     def in_flight(self) -> list[Exchange]:
         """The requests in flight."""
@@ -78,9 +79,9 @@ class ClosedLoad:
 
     def stop(self, now: int) -> None:
         """Start nothing from `now` on."""
-        while self.arrived and self.fault is None:
-            self.read_arrived()
         self._stop_at = min(self._stop_at, now)
+        while self.arrived and self.fault is None:
+            self._read_some()
         self._note_if_exhausted()
 
     def cut(self) -> None:
@@ -94,10 +95,8 @@ class ClosedLoad:
 
     def check(self) -> None:
         """Apply the time limits, to a fifth of the streams at a time: 1 ms for 16,000 of them."""
-        self.read_arrived()
-        if self.arrived:
-            return  # a stream may look idle whose bytes lie here; its turn comes again
-        now = self.clock()
+        # what was stamped before the oldest read that waits is understood: limits held against that are exact
+        now = self.arrived[0][2] if self.arrived else self.clock()
         self._slice = (self._slice + 1) % CHECK_TURNS
         for stream in self._streams[self._slice :: CHECK_TURNS]:
             stream.check(now)
@@ -106,19 +105,28 @@ class ClosedLoad:
 
     def wake(self) -> None:
         """Reads have arrived: understand them in the loop's next turn."""
-        self._loop.call_soon(self.read_arrived)
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon(self._wake_up)
 
-    def read_arrived(self) -> None:
-        """Understand some of the reads that have arrived, then let the loop stamp what has come meanwhile."""
+    def fail(self, fault: BaseException) -> None:
+        """Something happened that should not have: end the run with it."""
+        self.fault = self.fault or fault
+        self.exhausted.set()
+
+    def _wake_up(self) -> None:
+        self._woken = False
+        self._read_some()
+        if self.arrived and self.fault is None:
+            self.wake()
+
+    def _read_some(self) -> None:
+        """Understand some of the reads that have arrived; then the loop can stamp what has come meanwhile."""
         waiting = len(self.arrived)
         try:
             read_arrived(self, SLICE + waiting // 2, self.clock() + SLICE_NS + waiting * EXTRA_NS)
         except Exception as fault:
-            self.fault = fault
-            self.exhausted.set()
-        else:
-            if self.arrived:
-                self.wake()
+            self.fail(fault)
 
     def free(self, stream: Stream, *, failed: bool, now: int) -> None:
         """The stream has ended a request at stamp `now`: it begins the next one, after a pause if it failed."""
@@ -147,7 +155,7 @@ class ClosedLoad:
             self._begin(stream, due)
 
     def _begin(self, stream: Stream, due: int) -> None:
-        if not self.requests_left or due >= self._stop_at:
+        if not self.requests_left or max(due, self.clock()) >= self._stop_at:
             self._note_if_exhausted()
         elif stream.link is None:
             self._dial(stream, due)
@@ -163,6 +171,12 @@ class ClosedLoad:
             task.add_done_callback(self._dials.discard)
 
     async def _dial_waiting(self) -> None:
+        try:
+            await self._dial_all()
+        except Exception as fault:
+            self.fail(fault)
+
+    async def _dial_all(self) -> None:
         while self._to_dial:
             stream, due = self._to_dial.popleft()
             if due is not None:

@@ -100,7 +100,7 @@ class Recorder:
         self.fold()
         self._enter_due_phase(stamp)
         for request in self._in_flight():
-            if request.gaps:
+            if request.first_token:
                 request.mark(_EDGE + self.phase)
 
     def tick(self) -> None:

@@ -4,7 +4,8 @@ The protocol object *is* the stream: in the closed model a stream keeps its conn
 task, future or queue per request. This is the hot path. Its rules:
 1. One stamp per read, taken before anything else; all events of a read share it.
 2. A read is stamped when it comes and understood a little later, in the order of the stamps (`read_arrived`).
-3. Nothing of a read is kept; a token event costs one typed JSON decode, a few comparisons, two appends.
+3. Nothing of a read is kept once it is understood; a token event costs one typed JSON decode, a few comparisons
+   and two appends.
 4. The fast path takes a read that is exactly one chunk holding exactly one token event of the same kind as the last.
    Everything else goes the long way, through the sans-I/O parsers, and would mean the same there.
 """
@@ -17,7 +18,7 @@ from typing import Protocol
 from llmstress.engine.api import Api, Classify
 from llmstress.engine.control import Timeouts
 from llmstress.engine.exchange import Exchange
-from llmstress.engine.framing import Malformed, ResponseReader
+from llmstress.engine.framing import Head, Malformed, ResponseReader
 from llmstress.engine.outcome import CANCELLED, End, class_of_status
 from llmstress.engine.recorder import Recorder
 from llmstress.engine.sse import Decoder, ServerEvent
@@ -27,6 +28,11 @@ from llmstress.engine.telemetry.messages import ErrorSample
 MAX_JSON_ANSWER = 16 * 1024 * 1024
 MAX_ERROR_BODY = 64 * 1024
 """An error body is read to its end, so that the connection lives, but not beyond this."""
+
+MAX_WORDS = 4096
+"""Bytes of an error body that are looked through for secrets before a sample of 200 characters is cut from it."""
+
+MAX_REQUEST_ID = 100
 
 AFTER_DONE_NS = 500_000_000
 """How long after its last word a body may stay open; then the request is over and the connection is closed."""
@@ -271,8 +277,8 @@ class Stream(asyncio.Protocol):
             return None if fault is None else End("malformed", str(fault))
         if not exchange.head_at:
             exchange.head_at = now
-            coding = head.headers.get("content-encoding", "identity").strip().lower()
-            if coding != "identity":
+            coding = head.headers.get("content-encoding", "").strip().lower()
+            if coding not in ("", "identity") and _succeeded(head.status):
                 raise Malformed(f"the body is encoded in {coding!r}, which was not asked for")
         for piece in pieces:
             if self._decoder is None and not self._answer and self._streams(reader, piece):
@@ -343,7 +349,7 @@ class Stream(asyncio.Protocol):
 
     def _end_by_status(self, status: int) -> End:
         body = b"".join(self._answer)
-        return End(class_of_status(status, body), body[:200].decode("utf-8", "replace"))
+        return End(class_of_status(status, body), body[:MAX_WORDS].decode("utf-8", "replace"))
 
     def _end(self, end: End, now: int) -> None:
         """The one way out of a request; the stream is free afterwards, and may have begun the next one."""
@@ -359,7 +365,7 @@ class Stream(asyncio.Protocol):
                     error=end.outcome,
                     status=head.status if head else 0,
                     text=self._load.clean(end.text)[:200],
-                    request_id=head.headers.get("x-request-id", head.headers.get("request-id", "")) if head else "",
+                    request_id=self._load.clean(_request_id(head))[:MAX_REQUEST_ID] if head else "",
                 )
             )
         if reader is None or not reader.complete or not reader.keep_alive or reader.surplus:
@@ -369,7 +375,7 @@ class Stream(asyncio.Protocol):
     def cut(self, now: int) -> None:
         """The run is over: what is still in flight is cancelled, and the connection closed."""
         if self.exchange is not None:
-            self._end(CANCELLED, now)
+            self._end(self.exchange.end_of_stream() if self.exchange.over else CANCELLED, now)
         self._drop_link()
 
     def check(self, now: int) -> None:
@@ -382,15 +388,19 @@ class Stream(asyncio.Protocol):
                 self._end(exchange.end_of_stream(), now)
         elif 0 < limits.total_ns < now - exchange.start:
             self._time_out("timeout_total", f"not finished {limits.total_ns / 1e9:g} s after its start", now)
-        elif 0 < limits.first_token_ns < now - exchange.start and not exchange.first_token:
+        elif 0 < limits.first_token_ns < now - exchange.start and not exchange.first_token and self._load.streamed:
             self._time_out("timeout_first_token", f"no token {limits.first_token_ns / 1e9:g} s after its start", now)
         elif 0 < limits.idle_ns < now - exchange.last_token and limits.idle_ns < now - exchange.last_event:
             self._time_out("timeout_idle", f"nothing came for {limits.idle_ns / 1e9:g} s", now)
 
     def _time_out(self, outcome: str, text: str, now: int) -> None:
         head = self._reader.head if self._reader is not None else None
-        if head is not None and not _succeeded(head.status):
-            self._end(self._end_by_status(head.status), now)  # the status came first
+        assert self.exchange is not None
+        # what came before the limit was passed decides: the finish signal, or an error's status
+        if self.exchange.over:
+            self._end(self.exchange.end_of_stream(), now)
+        elif head is not None and not _succeeded(head.status):
+            self._end(self._end_by_status(head.status), now)
         else:
             self._end(End(outcome, text), now)
 
@@ -426,13 +436,17 @@ class Stream(asyncio.Protocol):
             link.close()
 
 
+def _request_id(head: Head) -> str:
+    return head.headers.get("x-request-id") or head.headers.get("request-id", "")
+
+
 def _succeeded(status: int) -> bool:
     return 200 <= status < 300 and status != 204
 
 
 def read_arrived(load: Load, most: int, until: int) -> None:
-    """Make sense of what has arrived, in the order of its stamps: at most `most` reads, and not beyond stamp `until`
-    by more than one read of the long way.
+    """Make sense of what has arrived, in the order of its stamps: at most `most` reads, and none after one that took
+    the long way and ended beyond stamp `until`.
 
     Stamping is kept apart from understanding so that no read waits for its stamp while others are parsed. Thousands
     of streams that began together also end together; when each read was understood as it came, such a wave held the

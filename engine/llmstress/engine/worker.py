@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import uvloop
 
@@ -92,6 +93,14 @@ async def run(plan: Plan, recorder: Recorder, load: ClosedLoad, uplink: Uplink, 
             _start(load, t0, stop_at),
         )
     ]
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            load.fail(fault)
+
+    for task in tasks:
+        task.add_done_callback(ended)
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: _handle(load, loop, context))
     try:
         await _wait((load.exhausted, orders.stop), stop_at)
         if not load.exhausted.is_set():
@@ -122,6 +131,15 @@ class _Orders:
     def __init__(self) -> None:
         self.stop = asyncio.Event()
         self.abort = asyncio.Event()
+
+
+def _handle(load: ClosedLoad, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An exception that nobody caught. In a callback of ours the run can't be trusted after it; the others (aiohttp's
+    and uvloop's notes about transports) are written to the log."""
+    if "handle" in context and isinstance(fault := context.get("exception"), Exception):
+        load.fail(fault)
+    else:
+        loop.default_exception_handler(context)
 
 
 async def _obey(uplink: Uplink, orders: _Orders) -> None:

@@ -116,7 +116,7 @@ def _classify_odd(data: bytes, name: bytes) -> Event:
     except (ValueError, RecursionError) as error:
         if name == b"error":
             return _error(data.decode("utf-8", "replace"))
-        return Event(malformed=f"not JSON ({error}): {data[:120]!r}") if data.strip() else NOTHING
+        return Event(malformed=f"not JSON ({error}): {data[:800]!r}") if data.strip() else NOTHING
     if name == b"error":
         return _error((value.get("error") if isinstance(value, dict) else None) or value)
     if not isinstance(value, dict):

@@ -66,6 +66,7 @@ class Row(msgspec.Struct):
 class Recent(msgspec.Struct, frozen=True):
     """A delta's contribution to the live figures."""
 
+    t_from: int
     t_to: int
     ok: int
     events: int
@@ -102,10 +103,9 @@ class Aggregate:
             mine = self.phases[phase]
             mine.add(part)
             mine.settle()
+            mine.bound()
         for sample in delta.samples:
-            kept = self.samples.setdefault(sample.error, [])
-            if len(kept) < MAX_SAMPLES_PER_CLASS and all(sample.text != other.text for other in kept):
-                kept.append(sample)
+            self._keep(sample)
         self._merge_live(delta)
 
     def lose(self, worker: int, reason: str) -> None:
@@ -117,7 +117,7 @@ class Aggregate:
         if lost:
             ended = self.phases[self.phase].ended
             ended["lost"] = ended.get("lost", 0) + lost
-            self.samples.setdefault("lost", []).append(ErrorSample("lost", 0, f"worker {worker}: {reason}", ""))
+            self._keep(ErrorSample("lost", 0, f"worker {worker}: {reason}", ""))
 
     def counters(self) -> Counters:
         """The counters of the whole run."""
@@ -137,6 +137,11 @@ class Aggregate:
     def failed(self) -> int:
         """Failed requests of the whole run."""
         return sum(n for outcome, n in self.ended().items() if outcome not in NOT_FAILED)
+
+    def _keep(self, sample: ErrorSample) -> None:
+        kept = self.samples.setdefault(sample.error, [])
+        if len(kept) < MAX_SAMPLES_PER_CLASS and all(sample.text != other.text for other in kept):
+            kept.append(sample)
 
     def _merge_worker(self, delta: Delta) -> None:
         worker = self.workers[delta.worker]
@@ -165,7 +170,7 @@ class Aggregate:
         failed = sum(n for part in delta.parts.values() for name, n in part.ended.items() if name not in NOT_FAILED)
         events = sum(part.counters.events for part in delta.parts.values())
         output = sum(part.counters.output for part in delta.parts.values())
-        self.recent.append(Recent(delta.t_to, ok, events, output, ttft, _sum_of(delta, "itl")))
+        self.recent.append(Recent(delta.t_from, delta.t_to, ok, events, output, ttft, _sum_of(delta, "itl")))
         while self.recent[0].t_to < self.elapsed_ns - RECENT_S * 1_000_000_000:
             self.recent.popleft()
         index = self._row_of((delta.t_from + delta.t_to) // 2)

@@ -71,6 +71,10 @@ class Counters(msgspec.Struct, array_like=True):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
+MAX_REASONS = 30
+"""Different finish reasons that are told apart: they are a server's words, and stay for the whole run."""
+
+
 def _add_counts(mine: dict[str, int], theirs: dict[str, int]) -> None:
     for key, n in theirs.items():
         mine[key] = mine.get(key, 0) + n
@@ -105,6 +109,12 @@ class Part(msgspec.Struct, array_like=True):
         _merge_histograms(self.latency, other.latency)
         _merge_histograms(self.latency_failed, other.latency_failed)
         _merge_histograms(self.retracted, other.retracted)
+
+    def bound(self) -> None:
+        """Keep a server's different finish reasons few: those beyond `MAX_REASONS` become "other"."""
+        for reason in list(self.finish)[MAX_REASONS:]:
+            if reason != "other":
+                _add_counts(self.finish, {"other": self.finish.pop(reason)})
 
     def settle(self) -> None:
         """Take the retracted samples out of `latency`; only for a sum that holds all they were recorded in."""

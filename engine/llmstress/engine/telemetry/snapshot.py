@@ -32,6 +32,8 @@ def take(aggregate: Aggregate, window_s: float = 2.0) -> Snapshot:
     """A picture of `aggregate` whose live figures look back `window_s` seconds."""
     since = aggregate.elapsed_ns - int(window_s * 1e9)
     recent = [each for each in aggregate.recent if each.t_to > since]
+    # a delta that began before the window counts with the part of it that lies within
+    weights = [min(1.0, (each.t_to - since) / max(1, each.t_to - each.t_from)) for each in recent]
     seconds = min(window_s, aggregate.elapsed_ns / 1e9) or 1.0
     ttft, itl = Histogram(), Histogram()
     for each in recent:
@@ -40,7 +42,9 @@ def take(aggregate: Aggregate, window_s: float = 2.0) -> Snapshot:
         if each.itl is not None:
             itl.merge(each.itl)
     whole = aggregate.counters()
-    events_per_s = sum(each.events for each in recent) / seconds
+    events_per_s = sum(each.events * weight for each, weight in zip(recent, weights, strict=True)) / seconds
+    ok_per_s = sum(each.ok * weight for each, weight in zip(recent, weights, strict=True)) / seconds
+    output_per_s = sum(each.output * weight for each, weight in zip(recent, weights, strict=True)) / seconds
     per_event = whole.output_streamed / whole.events_ok if whole.events_ok else 1.0
     ttft_p50, ttft_p99 = ttft.percentiles((5_000, 9_900))
     itl_p50, itl_p99 = itl.percentiles((5_000, 9_900))
@@ -50,9 +54,9 @@ def take(aggregate: Aggregate, window_s: float = 2.0) -> Snapshot:
         window_s=seconds,
         open=aggregate.open,
         target=sum(worker.streams for worker in aggregate.workers),
-        requests_per_s=sum(each.ok for each in recent) / seconds,
+        requests_per_s=ok_per_s,
         events_per_s=events_per_s,
-        tokens_per_s=events_per_s * per_event if events_per_s else sum(each.output for each in recent) / seconds,
+        tokens_per_s=events_per_s * per_event if events_per_s else output_per_s,
         ttft_p50=ttft_p50,
         ttft_p99=ttft_p99,
         itl_p50=itl_p50,
