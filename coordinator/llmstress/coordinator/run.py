@@ -26,7 +26,7 @@ from llmstress.engine.api import APIS
 from llmstress.engine.control import Ack, Final, FromWorker, Go, Hello, How, Plan, Ready, Setup, Stop
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate
-from llmstress.engine.telemetry.messages import NOT_FAILED, PROTOCOL_VERSION, Delta
+from llmstress.engine.telemetry.messages import PROTOCOL_VERSION, Delta
 
 API = "openai-chat"
 
@@ -212,7 +212,7 @@ class _Run:
                 case Ready(worker=number, startup_s=cpu_s, rss=rss):
                     workers[number].state = "ready"
                     workers[number].startup_cpu_s = cpu_s
-                    workers[number].rss = workers[number].rss_peak = rss
+                    workers[number].rss_peak = rss
                 case Exited(worker=number, reason=reason):
                     raise CouldNotStart(f"worker {number} died before it was ready: {reason}")
                 case Signalled(number=number):
@@ -287,9 +287,7 @@ class _Run:
         limit = self._options.max_errors
         if limit is None:
             return False
-        ended = self._aggregate.ended()
-        failed = sum(n for outcome, n in ended.items() if outcome not in NOT_FAILED)
-        finished = sum(ended.values()) - ended.get("cancelled", 0)
+        failed, finished = self._aggregate.failed(), self._aggregate.finished()
         if limit.count is not None:
             return failed >= limit.count
         return limit.share is not None and finished >= MIN_FINISHED_FOR_SHARE and failed >= limit.share * finished

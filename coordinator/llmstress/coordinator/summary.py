@@ -15,7 +15,7 @@ import msgspec
 from llmstress.coordinator.verdict import Verdict, judge
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
 from llmstress.engine.telemetry.histogram import HIGHEST_US, PERCENTILES, Histogram
-from llmstress.engine.telemetry.messages import NOT_FAILED, Counters, ErrorSample, Phase
+from llmstress.engine.telemetry.messages import Counters, ErrorSample, Phase
 
 SCHEMA = "llmstress.summary/1"
 
@@ -36,6 +36,8 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     max: float | None
     low_sample: list[str]
     """Percentiles for which the sample is thin."""
+    over_an_hour: int
+    """Values that were longer, and are counted as an hour."""
 
 
 class PhaseLengths(msgspec.Struct, frozen=True):
@@ -149,6 +151,8 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     cpu_share: float | None
     rss_mb: float
     streams: int
+    merged_deltas: int
+    """Reports that could not be sent in time and went with the next one."""
     loop_lag_ms: LoopLag
 
 
@@ -159,6 +163,10 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     cpu_s: float
     cpu_us_per_event: float | None
     rss_peak_mb: float
+    connections: int
+    """Opened in all."""
+    stale_retries: int
+    """Requests that were sent again because the server had closed the kept connection."""
     loop_lag_ms: LoopLag
     workers: list[Worker]
 
@@ -213,7 +221,6 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
     counters, ended = aggregate.counters(), aggregate.ended()
     steady = aggregate.phases[Phase.STEADY]
     window = facts.run.phases_s.steady
-    failed = sum(n for outcome, n in ended.items() if outcome not in NOT_FAILED)
     finish: dict[str, int] = {}
     for part in aggregate.phases.values():
         for reason, n in part.finish.items():
@@ -227,7 +234,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         requests=Requests(
             started=counters.started,
             ok=ended.get("ok", 0),
-            failed=failed,
+            failed=aggregate.failed(),
             filtered=ended.get("filtered", 0),
             cancelled=ended.get("cancelled", 0),
             lost=ended.get("lost", 0),
@@ -283,6 +290,7 @@ def describe(histogram: Histogram | None) -> Latency:
         min=_ms(found.min if found.count else None),
         max=_ms(found.max if found.count else None),
         low_sample=found.low_sample(),
+        over_an_hour=found.overflow,
         **{name: _ms(value) for name, value in values.items()},
     )
 
@@ -365,11 +373,14 @@ def _client(aggregate: Aggregate, facts: Facts, window: float) -> Client:
     for worker in workers:
         lag.merge(worker.loop_lag)
     events = steady.counters.events
+    counters = aggregate.counters()
     return Client(
         startup_s=round(facts.startup_s, 3),
         cpu_s=round(sum(w.startup_cpu_s + w.cpu_ns / 1e9 for w in workers) + facts.coordinator_cpu_s, 3),
         cpu_us_per_event=round(steady.counters.cpu_ns / 1000 / events, 3) if events else None,
         rss_peak_mb=round(sum(worker.rss_peak for worker in workers) / 1e6, 1),
+        connections=counters.connections,
+        stale_retries=counters.stale_retries,
         loop_lag_ms=_lag(lag),
         workers=[_worker(worker, window) for worker in workers],
     )
@@ -383,6 +394,7 @@ def _worker(worker: WorkerState, window: float) -> Worker:
         cpu_share=round(worker.steady_cpu_ns / 1e9 / window, 3) if window > 0 else None,
         rss_mb=round(worker.rss_peak / 1e6, 1),
         streams=worker.streams,
+        merged_deltas=worker.merged,
         loop_lag_ms=_lag(worker.loop_lag),
     )
 

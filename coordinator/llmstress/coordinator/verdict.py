@@ -3,7 +3,7 @@
 import msgspec
 
 from llmstress.engine.telemetry.aggregate import Aggregate
-from llmstress.engine.telemetry.messages import NOT_FAILED, Phase
+from llmstress.engine.telemetry.messages import Phase
 
 MAX_CPU_SHARE = 0.9
 MIN_LAG_LIMIT_US = 2_000
@@ -101,8 +101,7 @@ def _notes(aggregate: Aggregate) -> list[str]:
             f"{counters.stale_retries:,} times a request was sent again on a fresh connection, "
             "because the server had closed the kept one"
         )
-    finished = sum(n for outcome, n in ended.items() if outcome != "cancelled")
-    failed = sum(n for outcome, n in ended.items() if outcome not in NOT_FAILED)
+    failed, finished = aggregate.failed(), aggregate.finished()
     if failed and finished:
         notes.append(f"{failed:,} of {finished:,} finished requests failed ({failed / finished:.1%}): see errors")
     return notes

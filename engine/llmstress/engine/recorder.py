@@ -1,7 +1,7 @@
 """What one process measures: counters and histograms by phase, cut into deltas.
 
 The hot path only appends: an inter-token gap is one list append (42 ns), and `fold` turns whole lists into histogram
-bins every few milliseconds (110 ns a value, in batches short enough not to be seen as loop lag). A sample belongs
+bins every few milliseconds (200 ns a value, in batches short enough not to be seen as loop lag). A sample belongs
 to the phase of the stamp that completes it, so lists are folded exactly when a stamp crosses a phase edge.
 """
 

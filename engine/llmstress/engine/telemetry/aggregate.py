@@ -26,8 +26,8 @@ class WorkerState(msgspec.Struct):
     """starting, ready, running, done or lost."""
     reason: str = ""
     startup_cpu_s: float = 0.0
-    rss: int = 0
     rss_peak: int = 0
+    """Bytes."""
     open: int = 0
     deltas: int = 0
     gaps: int = 0
@@ -39,8 +39,6 @@ class WorkerState(msgspec.Struct):
     """Of the steady window."""
     started: int = 0
     ended: int = 0
-    last_t: int = 0
-    """End of its last delta, ns after T0."""
 
 
 class Row(msgspec.Struct):
@@ -134,6 +132,10 @@ class Aggregate:
                 total[outcome] = total.get(outcome, 0) + n
         return total
 
+    def finished(self) -> int:
+        """Requests of the whole run that came to an end of their own."""
+        return sum(n for outcome, n in self.ended().items() if outcome != "cancelled")
+
     def failed(self) -> int:
         """Failed requests of the whole run."""
         return sum(n for outcome, n in self.ended().items() if outcome not in NOT_FAILED)
@@ -149,9 +151,7 @@ class Aggregate:
         worker.deltas = delta.seq + 1
         worker.merged += delta.merged
         worker.open = delta.open
-        worker.rss = delta.rss
         worker.rss_peak = max(worker.rss_peak, delta.rss)
-        worker.last_t = delta.t_to
         for phase, part in delta.parts.items():
             worker.started += part.counters.started
             worker.ended += sum(part.ended.values())
