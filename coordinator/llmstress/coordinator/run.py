@@ -133,7 +133,6 @@ class _Run:
         self._tasks: list[asyncio.Task[None]] = []
         self._finals: dict[int, Final] = {}
         self._heard_at = [time.monotonic()] * options.procs
-        self._t0 = 0
         self._signals: list[int] = []
         self._ended_by = ""
         self._aborted_at = 0.0
@@ -219,11 +218,11 @@ class _Run:
                     raise Interrupted(number)
 
     async def _go(self) -> None:
-        self._t0 = time.monotonic_ns() + int(HEAD_START_S * 1e9)
+        t0 = time.monotonic_ns() + int(HEAD_START_S * 1e9)
         for worker in self._aggregate.workers:
             worker.state = "running"
             self._heard_at[worker.worker] = time.monotonic()
-            await self._hub.send(worker.worker, Go(self._t0))
+            await self._hub.send(worker.worker, Go(t0))
 
     # --- from T0 on
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from llmstress.coordinator.options import available_cores
 from llmstress.coordinator.verdict import Verdict, judge
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
 from llmstress.engine.telemetry.histogram import HIGHEST_US, PERCENTILES, Histogram
@@ -317,7 +318,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 def host() -> Host:
     """This machine."""
-    return Host(len(os.sched_getaffinity(0)), platform.python_version(), platform.platform())
+    return Host(available_cores(), platform.python_version(), platform.platform())
 
 
 def _ms(us: float | None) -> float | None:

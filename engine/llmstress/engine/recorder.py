@@ -13,12 +13,10 @@ from typing import Protocol, get_args
 
 from llmstress.engine.outcome import End
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import Counters, Delta, ErrorSample, Metric, Part, Phase
+from llmstress.engine.telemetry.messages import MAX_SAMPLES_PER_CLASS, Counters, Delta, ErrorSample, Metric, Part, Phase
 
 NEVER = 1 << 63
 """A time that doesn't come (ns)."""
-
-MAX_SAMPLES_PER_CLASS = 3
 
 _EDGE = 0xFFFF_FFF0
 """In a gap log everything from here up is no gap but the mark of a phase edge; its low bits name the new phase."""

@@ -5,15 +5,21 @@ from collections import deque
 import msgspec
 
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import NOT_FAILED, Counters, Delta, ErrorSample, Part, Phase
+from llmstress.engine.telemetry.messages import (
+    MAX_SAMPLES_PER_CLASS,
+    NOT_FAILED,
+    Counters,
+    Delta,
+    ErrorSample,
+    Part,
+    Phase,
+)
 
 MAX_ROWS = 1024
 """Rows of the timeline: when it is full, neighbours merge and the step doubles."""
 
 RECENT_S = 10
 """How far back the live figures can look."""
-
-MAX_SAMPLES_PER_CLASS = 3
 
 
 class WorkerState(msgspec.Struct):

@@ -125,6 +125,10 @@ class Part(msgspec.Struct, array_like=True):
         self.retracted.clear()
 
 
+MAX_SAMPLES_PER_CLASS = 3
+"""Distinct examples of a class of failure that are kept, in a worker and over all of them."""
+
+
 class ErrorSample(msgspec.Struct, array_like=True, frozen=True):
     """One example of a failed request: its class, the final status (0: none came), a text, the server's id for it."""
 
