@@ -67,7 +67,7 @@ class Exchange:
         self.kind: Event = TOKEN
         """What the last token event was: the fast path takes only more of the same."""
         self._recorder = recorder
-        self._others: dict[int, int] = {}  # choice -> stamp of its last token, but for choice 0
+        self._others: dict[int, int] | None = None  # choice -> stamp of its last token, but for choice 0
         self._finish = ""
         self._filtered = False
         self._usage: Usage | None = None
@@ -144,9 +144,7 @@ class Exchange:
 
     def record_end(self, end: End, now: int) -> None:
         """Count this request as ended so at `now`: its class, its samples, its tokens."""
-        recorder = self._recorder
-        recorder.ended(self, end, now)
-        part = recorder.part(recorder.phase_of(now))
+        part = self._recorder.ended(self, end, now)
         counters = part.counters
         events, usage = self.event_count, self._usage
         if end.outcome == "cancelled":
@@ -188,6 +186,8 @@ class Exchange:
             self.first_answer = now
             self._recorder.first_answer((now - self.start) // 1000)
         if choice:
+            if self._others is None:
+                self._others = {}
             last = self._others.get(choice, 0)
             self._others[choice] = now
         else:

@@ -17,6 +17,7 @@ _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _FOLD = re.compile(rb"\r?\n[ \t]+")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: |$)")
 _PLAIN_SIZE = re.compile(rb"([1-9a-f][0-9a-f]{0,7})\r\n")
+_LAST_CHUNK = b"0\r\n\r\n"
 _SIZE_LINE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?\r?", re.DOTALL)
 
 
@@ -152,6 +153,9 @@ class ResponseReader:
                 break
             elif state == _HEAD:
                 position = self._feed_head(data, position)
+            elif state == _CHUNK_SIZE and not self._held and data.startswith(_LAST_CHUNK, position):
+                position += len(_LAST_CHUNK)
+                self._state = _COMPLETE
             elif state == _CHUNK_SIZE and not self._held and (chunk := _PLAIN_SIZE.match(data, position)):
                 position = self._feed_chunk(data, chunk, pieces)
             else:

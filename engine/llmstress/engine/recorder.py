@@ -171,30 +171,40 @@ class Recorder:
         """The first token event of a choice has come: an event that ends no gap."""
         self._firsts += 1
 
-    def ended(self, request: Ended, end: End, now: int) -> None:
-        """A request has ended at stamp `now`: count its class and record the samples that its end completes."""
+    def ended(self, request: Ended, end: End, now: int) -> Part:
+        """A request has ended at stamp `now`: count its class and record the samples that its end completes.
+
+        Gives the part that the end belongs to.
+        """
         self.open -= 1
         part = self.part(self.phase_of(now))
         part.ended[end.outcome] = part.ended.get(end.outcome, 0) + 1
-        failed = end.failed
-        if failed:
-            self._retract(request)
-        self._record("queue", request.start, request.start - request.due, failed)
+        start, at, gaps = request.start, request.end_at, len(request.gaps) - request.marks
+        samples: list[tuple[Metric, int, int]] = [("queue", start, start - request.due)]
         if request.opened and request.sent:
-            self._record("connect", request.sent, request.sent - request.start, failed)
+            samples.append(("connect", request.sent, request.sent - start))
         if request.head_at:
-            self._record("ttfb", request.head_at, request.head_at - request.sent, failed)
-        if end.outcome != "ok":
-            return
-        at = request.end_at
-        self._record("e2e", at, at - request.start, failed)
-        gaps = len(request.gaps) - request.marks
-        if gaps:
-            largest = max(gap for gap in request.gaps if gap < _EDGE) if request.marks else max(request.gaps)
-            self._record("stall", at, largest * 1000, failed)
-        decoded = request.decoded
-        if gaps and decoded > 1 and request.choices == 1:
-            self._record("tpot", at, (request.last_token - request.first_token) // (decoded - 1), failed)
+            samples.append(("ttfb", request.head_at, request.head_at - request.sent))
+        if end.outcome == "ok":
+            samples.append(("e2e", at, at - start))
+            if gaps:
+                largest = max(gap for gap in request.gaps if gap < _EDGE) if request.marks else max(request.gaps)
+                samples.append(("stall", at, largest * 1000))
+            decoded = request.decoded
+            if gaps and decoded > 1 and request.choices == 1:
+                samples.append(("tpot", at, (request.last_token - request.first_token) // (decoded - 1)))
+        if end.failed:
+            self._retract(request)
+            for metric, stamp, nanoseconds in samples:
+                failed = self.part(self.phase_of(stamp)).latency_failed
+                _histogram(failed, metric).record(nanoseconds // 1000)
+        elif start >= self._phase_began:
+            for metric, _, nanoseconds in samples:
+                self._collected[metric].append(nanoseconds // 1000)
+        else:
+            for metric, stamp, nanoseconds in samples:
+                _histogram(self.part(self.phase_of(stamp)).latency, metric).record(nanoseconds // 1000)
+        return part
 
     def sample(self, sample: ErrorSample) -> None:
         """Keep an example of a failure: the first three distinct ones of a class."""
@@ -202,14 +212,6 @@ class Recorder:
         if len(kept) < MAX_SAMPLES_PER_CLASS and sample.text not in kept:
             kept.append(sample.text)
             self._samples.append(sample)
-
-    def _record(self, metric: Metric, stamp: int, nanoseconds: int, failed: bool) -> None:
-        us = nanoseconds // 1000
-        if stamp >= self._phase_began and not failed:
-            self._collected[metric].append(us)
-            return
-        part = self.part(self.phase_of(stamp))
-        _histogram(part.latency_failed if failed else part.latency, metric).record(us)
 
     def _retract(self, request: Ended) -> None:
         """Move the samples that were shown live to the failed set, each in the phase that it was recorded in."""

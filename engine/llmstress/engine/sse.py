@@ -53,10 +53,13 @@ class Decoder:
         Raises:
             Malformed: an event over `MAX_EVENT` bytes.
         """
-        if piece.startswith(b"data: ") and piece.endswith(b"\n\n") and self.between_events:
-            data = piece[6:-2]
-            if _LF not in data and _CR not in data and len(piece) <= MAX_EVENT:
-                return [ServerEvent(b"", data)]  # a piece that is one event, as from most servers
+        pending = self._held or self._size or self._swallow_lf
+        if not pending and piece.startswith(b"data: ") and piece.endswith(b"\n\n"):
+            # whole events of one line each, as from most servers
+            lines = piece[6:-2].split(b"\n\ndata: ")
+            if _CR not in piece and len(piece) <= MAX_EVENT and not any(_LF in line for line in lines):
+                self._first = False
+                return [ServerEvent(b"", line) for line in lines]
         if self._swallow_lf and piece:
             self._swallow_lf = False
             if piece[:1] == b"\n":

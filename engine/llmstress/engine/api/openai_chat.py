@@ -72,6 +72,10 @@ _decode_any = msgspec.json.Decoder().decode
 _MOST_TOKENS = 1 << 40
 """A token count above this is none: sums of them must fit into 64 bits."""
 
+_BARE: dict[str | None, Event] = {reason: Event(finish=reason) for reason in ("stop", "length", "tool_calls")}
+_BARE[None] = NOTHING
+"""What a choice without any payload means, by its finish reason: the first and the last event of most answers."""
+
 _COMMON = {event.tokens: event for event in (TOKEN, REASONING, NOTHING)}
 
 
@@ -86,14 +90,23 @@ def classify(data: bytes, name: bytes = b"") -> Event:
         delta = choice.delta
         if (
             delta is not None
-            and delta.content
-            and choice.finish_reason is None
             and not choice.index
             and delta.reasoning_content is None
             and delta.reasoning is None
             and choice.error is None
         ):
-            return TOKEN
+            if delta.content:
+                if choice.finish_reason is None:
+                    return TOKEN
+            elif (
+                delta.refusal is None
+                and delta.tool_calls is None
+                and delta.function_call is None
+                and delta.audio is None
+                and name != b"error"
+                and (bare := _BARE.get(choice.finish_reason)) is not None
+            ):
+                return bare
     if chunk.choices is None or chunk.error or name == b"error":
         return _classify_odd(data, name)
     return _meaning(chunk.choices, chunk.usage)
