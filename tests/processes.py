@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -49,7 +50,13 @@ def mock_server(*options: str) -> Iterator[MockServer]:
 class Run:
     """The command as a process. Its stderr is read line by line, so that a test can wait for what it says."""
 
-    def __init__(self, *arguments: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, *arguments: str, env: dict[str, str] | None = None, cwd: Path | None = None, nofile: int | None = None
+    ) -> None:
+        def limit() -> None:
+            if nofile is not None:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))
+
         self.process = subprocess.Popen(
             [sys.executable, "-m", "llmstress", *arguments],
             stdout=subprocess.PIPE,
@@ -57,6 +64,8 @@ class Run:
             text=True,
             env={**os.environ, **(env or {})},
             start_new_session=True,
+            cwd=cwd,
+            preexec_fn=limit,
         )
         self.said: list[str] = []
 
@@ -74,6 +83,13 @@ class Run:
         out, err = self.process.communicate(timeout=DEADLINE_S)
         self.said.append(err)
         return self.process.returncode, json.loads(out) if out else {}, "".join(self.said)
+
+    def end(self) -> None:
+        """Leave nothing behind, whatever happened before."""
+        if self.process.poll() is None:
+            self.process.kill()
+        if self.process.stdout is not None and not self.process.stdout.closed:
+            self.process.communicate(timeout=DEADLINE_S)
 
     def children(self) -> list[int]:
         """Process ids of its children."""

@@ -52,7 +52,7 @@ def part(started: int = 0, events: int = 0, ttft: tuple[int, ...] = (), **ended:
 
 
 def test_workers_add_up() -> None:
-    total = Aggregate([10, 10])
+    total = Aggregate.over([10, 10])
     total.merge(delta(0, 0, 0.25, part(5, 50, (1000, 2000), ok=2), open_max=3))
     total.merge(delta(1, 0, 0.25, part(4, 40, (3000,), ok=1, http_500=1), open_max=2))
     total.merge(delta(0, 1, 0.50, part(1, 10, ok=4), open_max=4))
@@ -71,14 +71,14 @@ def test_a_delta_survives_the_wire() -> None:
 
 
 def test_a_gap_in_the_numbers_is_a_missing_delta() -> None:
-    total = Aggregate([1])
+    total = Aggregate.over([1])
     total.merge(delta(0, 0))
     total.merge(delta(0, 3, 1.0))
     assert total.workers[0].gaps == 2
 
 
 def test_retracted_samples_leave_the_totals_but_not_the_moment_they_were_seen_in() -> None:
-    total = Aggregate([1])
+    total = Aggregate.over([1])
     total.merge(delta(0, 0, 0.25, part(1, 2, (1000, 5000))))
     moved = histogram(5000)
     late = Part(ended={"truncated": 1}, latency_failed={"ttft": moved}, retracted={"ttft": moved.copy()})
@@ -91,7 +91,7 @@ def test_retracted_samples_leave_the_totals_but_not_the_moment_they_were_seen_in
 
 
 def test_samples_that_are_taken_back_although_their_delta_was_lost_change_nothing_else() -> None:
-    total = Aggregate([1])
+    total = Aggregate.over([1])
     total.merge(delta(0, 1, part=Part(retracted={"ttft": histogram(1)})))
     total.merge(delta(0, 2, part=Part(latency={"ttft": histogram(7)}, retracted={"ttft": histogram(1)})))
     assert total.workers[0].gaps == 1
@@ -99,7 +99,7 @@ def test_samples_that_are_taken_back_although_their_delta_was_lost_change_nothin
 
 
 def test_a_lost_worker_leaves_its_open_requests_as_lost() -> None:
-    total = Aggregate([5, 5])
+    total = Aggregate.over([5, 5])
     for worker in total.workers:
         worker.state = "running"
     total.merge(delta(0, 0, part=part(5, ok=2), open_max=3))
@@ -113,7 +113,7 @@ def test_a_lost_worker_leaves_its_open_requests_as_lost() -> None:
 
 
 def test_three_distinct_samples_are_kept_over_all_workers() -> None:
-    total = Aggregate([1, 1])
+    total = Aggregate.over([1, 1])
     for worker in (0, 1):
         texts = [f"{worker * 2 + n}" for n in range(3)]
         total.merge(delta(worker, samples=tuple(ErrorSample("reset", 0, text, "") for text in texts)))
@@ -122,7 +122,7 @@ def test_three_distinct_samples_are_kept_over_all_workers() -> None:
 
 def test_the_timeline_is_bounded_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_ROWS", 8)
-    total = Aggregate([1, 1])
+    total = Aggregate.over([1, 1])
     for second in range(100):
         for worker in (0, 1):
             total.merge(delta(worker, second, second + 0.5, part(1, 10, (1000 + second,), ok=1), open_max=second % 7))
@@ -136,7 +136,7 @@ def test_the_timeline_is_bounded_and_loses_nothing(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_snapshot_looks_back_a_few_seconds() -> None:
-    total = Aggregate([10, 10])
+    total = Aggregate.over([10, 10])
     for worker in total.workers:
         worker.state = "running"
     for quarter in range(1, 41):
@@ -145,23 +145,23 @@ def test_a_snapshot_looks_back_a_few_seconds() -> None:
     picture = snapshot.take(total, window_s=2.0)
     assert picture.elapsed_s == 10
     assert (picture.open, picture.target) == (10, 20)
-    assert picture.events_per_s == pytest.approx(400)
-    assert picture.requests_per_s == pytest.approx(40)
-    assert picture.ttft_p50 == 9000
-    assert picture.finished == 400
+    assert picture.now.events_per_s == pytest.approx(400)
+    assert picture.now.requests_per_s == pytest.approx(40)
+    assert picture.now.percentile("ttft", "p50") == 9000
+    assert picture.whole.finished == 400
     assert len(total.recent) <= 45
 
 
 @pytest.mark.parametrize("length", [0.25, 1.5, 5.0])
 def test_live_rates_do_not_depend_on_the_length_of_deltas(length: float) -> None:
-    total = Aggregate([1])
+    total = Aggregate.over([1])
     for number in range(1, 9):
         total.merge(delta(0, number - 1, number * length, part(0, int(400 * length)), length=length))
-    assert snapshot.take(total, window_s=2.0).events_per_s == pytest.approx(400, rel=0.01)
+    assert snapshot.take(total, window_s=2.0).now.events_per_s == pytest.approx(400, rel=0.01)
 
 
 def test_finish_reasons_stay_few() -> None:
-    total = Aggregate([1])
+    total = Aggregate.over([1])
     for number in range(100):
         total.merge(delta(0, number, part=Part(finish={f"reason {number}": 1})))
     finish = total.phases[Phase.STEADY].finish
@@ -170,5 +170,7 @@ def test_finish_reasons_stay_few() -> None:
 
 
 def test_a_snapshot_of_nothing() -> None:
-    picture = snapshot.take(Aggregate([1]))
-    assert (picture.ttft_p50, picture.itl_p99, picture.events_per_s, picture.failed) == (None, None, 0, 0)
+    picture = snapshot.take(Aggregate.over([1]))
+    for figures in (picture.now, picture.whole):
+        assert (figures.percentile("ttft", "p50"), figures.percentile("itl", "p99"), figures.failed) == (None, None, 0)
+    assert (picture.now.events_per_s, picture.whole.events_per_s) == (0, None)

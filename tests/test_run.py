@@ -27,6 +27,7 @@ def check(summary: dict[str, Any]) -> None:
     jsonschema.validate(summary, SCHEMA)
     requests = summary["requests"]
     assert requests["started"] == sum(requests[end] for end in ("ok", "failed", "filtered", "cancelled", "lost"))
+    assert requests["open"] == 0
     counted = sum(error["count"] for error in summary["errors"].values())
     assert counted == requests["failed"] + requests["filtered"] + requests["lost"]
     assert all(len(error["samples"]) <= 3 for error in summary["errors"].values())

@@ -9,10 +9,10 @@ import pytest
 
 from llmstress.coordinator import summary as module
 from llmstress.coordinator.summary import Facts, PhaseLengths, RunInfo, Summary, host, summarise, write_atomically
-from llmstress.coordinator.verdict import judge
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase
+from llmstress.engine.telemetry.verdict import judge
 
 S = 1_000_000_000
 
@@ -42,7 +42,7 @@ def histogram(us: int, n: int) -> Histogram:
 
 
 def measured(counters: Counters, *, itl_us: int = 20_000, lag_us: int = 100, **ended: int) -> Aggregate:
-    total = Aggregate([10])
+    total = Aggregate.over([10])
     total.workers[0].state = "done"
     part = Part(
         counters=counters,
@@ -89,7 +89,7 @@ def test_where_tokens_come_from_is_said(seen: int, source: str) -> None:
 
 
 def test_without_a_window_there_are_no_rates() -> None:
-    made = summarise(Aggregate([10]), facts(steady=0))
+    made = summarise(Aggregate.over([10]), facts(steady=0))
     assert made.requests.per_s is None
     assert made.tokens.output_per_s is None
     assert made.client.cpu_us_per_event is None

@@ -107,8 +107,12 @@ DEFAULT_PROMPT = "Write a short story about a lighthouse keeper who finds a mess
     help="End the run at N failed requests, or at P % of (at least 100) finished ones.",
 )
 @section("Output")
-@click.option("--headless", is_flag=True, help="JSON summary on stdout even if that is a terminal.")
+@click.option("--headless", is_flag=True, help="No screen, and the JSON summary on stdout even if that is a terminal.")
+@click.option("--tui", is_flag=True, help="The screen, even if TERM is dumb or CI is set.")
 @click.option("--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write the JSON summary to FILE too.")
+@click.option(
+    "--record", type=click.Path(dir_okay=False), metavar="FILE", help="Keep the run for `llmstress replay FILE`."
+)
 @click.option("--histograms", is_flag=True, help="Put the histograms into the summary on stdout too.")
 @click.option(
     "--interval", "interval_s", type=Duration(), default="250ms", show_default=True, help="How often workers report."
@@ -146,6 +150,27 @@ def mock(**arguments: Any) -> int:
     from llmstress.coordinator.command import mock_command
 
     return mock_command(arguments)
+
+
+@cli.command()
+@click.argument("pid", type=int, required=False)
+@click.option("--control", is_flag=True, help="Steer the run, too; without this the screen only looks on.")
+@click.option("--list", "only_list", is_flag=True, help="List the runs and leave.")
+def attach(pid: int | None, *, control: bool, only_list: bool) -> int:
+    """Show a run that was started elsewhere, on this machine by this user; PID says which if there are several."""
+    from llmstress.coordinator.attach import attach_command
+
+    return attach_command(pid, control=control, only_list=only_list)
+
+
+@cli.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--speed", type=click.FloatRange(0.25, 64), default=1.0, show_default=True, help="How fast.")
+def replay(file: str, speed: float) -> int:
+    """Show a run again that was kept with --record."""
+    from llmstress.coordinator.attach import replay_command
+
+    return replay_command(file, speed)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

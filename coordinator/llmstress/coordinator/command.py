@@ -4,16 +4,18 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from llmstress.coordinator import run as runs
+from llmstress.coordinator import screen
 from llmstress.coordinator.console import Console
 from llmstress.coordinator.errors import ExitCode, UsageError
 from llmstress.coordinator.options import Options, available_cores
-from llmstress.coordinator.summary import Summary, histograms_of, write_atomically
+from llmstress.coordinator.summary import Summary, encode, histograms_of, write_atomically
 from llmstress.coordinator.supervisor import Mock
 
 DEMO_MODEL = "mock-7b"
@@ -36,23 +38,28 @@ def run_command(arguments: dict[str, Any]) -> int:
         arguments["duration_s"] = DEMO_STEADY_S
         arguments["warmup_s"] = arguments["warmup_s"] or DEMO_WARMUP_S
     options = Options(**arguments)
-    output = None if options.output is None else _writable(Path(options.output))
+    output = None if options.output is None else _writable("--output", Path(options.output))
+    if options.record is not None:
+        _writable("--record", Path(options.record))
+    show = screen.wanted(options, os.environ, terminal=screen.has_terminal(), foreground=screen.in_foreground())
     console = Console(sys.stderr)
-    result, truth = asyncio.run(_run(options, console, asked_at))
-    full = msgspec.structs.replace(result.summary, histograms=histograms_of(result.aggregate))
-    exit_code = result.exit_code
-    if output is not None:
-        try:
-            write_atomically(output, _encode(full))
-        except OSError as error:
-            console.warn(f"--output {output}: {error}")
-            exit_code = ExitCode.INTERNAL
+    failures: list[OSError] = []
+
+    def deliver(result: runs.Result) -> None:
+        if output is not None:
+            try:
+                write_atomically(output, encode(_full(result)))
+            except OSError as error:
+                console.warn(f"--output {output}: {error}")
+                failures.append(error)
+
+    result, truth = asyncio.run(_run(options, console, asked_at, show, deliver))
     console.table(result.summary)
     if truth:
         console.truth(truth)
     if options.headless or not sys.stdout.isatty():
-        _print(full if options.histograms else result.summary)
-    return exit_code
+        _write(encode(_full(result) if options.histograms else result.summary))
+    return ExitCode.INTERNAL if failures else result.exit_code
 
 
 def mock_command(arguments: dict[str, Any]) -> int:
@@ -79,39 +86,36 @@ def mock_command(arguments: dict[str, Any]) -> int:
     return ExitCode.OK
 
 
-async def _run(options: Options, console: Console, asked_at: float) -> tuple[runs.Result, dict[str, Any]]:
+async def _run(
+    options: Options, console: Console, asked_at: float, show: bool, deliver: Callable[[runs.Result], None]
+) -> tuple[runs.Result, dict[str, Any]]:
     """The run, and what the built-in mock says it sent (empty if another target was loaded)."""
     if options.url is not None:
-        return await runs.execute(options, options.url, console, asked_at), {}
+        return await runs.execute(options, options.url, console, asked_at, screen=show, deliver=deliver), {}
     procs = max(1, available_cores() // 2)
     mock = await Mock.start(procs, options.seed)
     console.say(f"no --url: loading a mock LLM of our own, {procs} process{'es' if procs > 1 else ''} at {mock.url}")
     try:
-        result = await runs.execute(
-            msgspec.structs.replace(options, model=options.model or DEMO_MODEL), mock.url, console, asked_at
-        )
+        named = msgspec.structs.replace(options, model=options.model or DEMO_MODEL)
+        result = await runs.execute(named, mock.url, console, asked_at, screen=show, deliver=deliver)
     finally:
         truth = await mock.stop()
     return result, truth
 
 
-def _writable(path: Path) -> Path:
+def _full(result: runs.Result) -> Summary:
+    return msgspec.structs.replace(result.summary, histograms=histograms_of(result.aggregate))
+
+
+def _writable(flag: str, path: Path) -> Path:
     """`path`, if a file can be written there.
 
     Raises:
         UsageError: it can't.
     """
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise UsageError(f"--output {path}: no file can be written there")
+        raise UsageError(f"{flag} {path}: no file can be written there")
     return path
-
-
-def _encode(summary: Summary) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
-
-
-def _print(summary: Summary) -> None:
-    _write(_encode(summary))
 
 
 def _write(text: bytes) -> None:

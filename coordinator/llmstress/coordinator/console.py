@@ -21,10 +21,24 @@ class Console:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._held: list[str] | None = None
+
+    def hold(self) -> None:
+        """A screen has the terminal: keep the lines."""
+        self._held = []
+
+    def release(self) -> None:
+        """The screen is gone: say what was kept."""
+        held, self._held = self._held or [], None
+        for line in held:
+            self.say(line)
 
     def say(self, line: str = "") -> None:
-        """One line. A reader of stderr who has gone is no reason to end a run."""
-        with contextlib.suppress(BrokenPipeError):
+        """One line. A reader of stderr who has gone, or a terminal that was closed, is no reason to end a run."""
+        if self._held is not None:
+            self._held.append(line)
+            return
+        with contextlib.suppress(OSError):
             print(line, file=self._stream, flush=True)
 
     def warn(self, text: str) -> None:
@@ -42,15 +56,19 @@ class Console:
         self.say(f"  {' → '.join(phases(options))}")
 
     def progress(self, picture: Snapshot) -> None:
-        """One line for the second that has gone by; its figures look back a few seconds."""
+        """One line for the second that has gone by; its figures look back a few seconds. A screen shows more."""
+        if self._held is not None:
+            return
+        now = picture.now
+        ttft, itl = ([latency(now.percentile(metric, name)) for name in ("p50", "p99")] for metric in ("ttft", "itl"))
         parts = [
             f"{duration(round(picture.elapsed_s)):>6} {picture.phase.name.lower():<6}",
             f"open {count(picture.open)}/{count(picture.target)}",
-            f"{rate(picture.tokens_per_s)} tok/s",
-            f"{rate(picture.requests_per_s)} req/s",
-            f"TTFT p50 {latency(picture.ttft_p50)} p99 {latency(picture.ttft_p99)}",
-            f"ITL p50 {latency(picture.itl_p50)} p99 {latency(picture.itl_p99)}",
-            f"failed {share(picture.failed, picture.finished)}",
+            f"{rate(now.tokens_per_s or 0)} tok/s",
+            f"{rate(now.requests_per_s or 0)} req/s",
+            f"TTFT p50 {ttft[0]} p99 {ttft[1]}",
+            f"ITL p50 {itl[0]} p99 {itl[1]}",
+            f"failed {share(picture.whole.failed, picture.whole.finished)}",
         ]
         self.say("  ".join(parts))
 

@@ -63,6 +63,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     interval_s: float = 0.25
     headless: bool = False
+    tui: bool = False
+    record: str | None = None
     output: str | None = None
     histograms: bool = False
 
@@ -79,6 +81,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError(f"--requests must be at least 1, not {self.requests}")
         if self.duration_s == 0:
             raise UsageError("--duration must be longer than 0")
+        if self.headless and self.tui:
+            raise UsageError("--headless and --tui contradict each other: drop one of them")
         if self.requests is not None and self.warmup_s:
             raise UsageError("--warmup has no meaning with --requests, whose window is the whole run: drop one of them")
         if not 0.05 <= self.interval_s <= 10:

@@ -26,6 +26,12 @@ class Answer(msgspec.Struct, frozen=True):
     """What it said if it named no models."""
 
 
+def most_streams() -> int:
+    """How many streams one process can have open, by its limit of open files."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 30 if hard == resource.RLIM_INFINITY else hard - _SPARE_DESCRIPTORS
+
+
 def raise_descriptor_limit(streams: int) -> None:
     """Raise the soft limit of open files to the hard one (children inherit it) and see that it suffices.
 
@@ -34,8 +40,8 @@ def raise_descriptor_limit(streams: int) -> None:
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    room = hard - _SPARE_DESCRIPTORS
-    if hard != resource.RLIM_INFINITY and streams > room:
+    room = most_streams()
+    if streams > room:
         raise CouldNotStart(
             f"{streams:,} streams per process need {streams + _SPARE_DESCRIPTORS:,} open files, but the limit is "
             f"{hard:,}: use --streams {room} with more --procs, or raise the limit (ulimit -Hn)"

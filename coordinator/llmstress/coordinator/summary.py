@@ -13,10 +13,12 @@ from typing import Any
 import msgspec
 
 from llmstress.coordinator.options import available_cores
-from llmstress.coordinator.verdict import Verdict, judge
+from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
 from llmstress.engine.telemetry.histogram import HIGHEST_US, PERCENTILES, Histogram
 from llmstress.engine.telemetry.messages import Counters, ErrorSample, Phase
+from llmstress.engine.telemetry.snapshot import Figures
+from llmstress.engine.telemetry.verdict import Verdict, judge
 
 SCHEMA = "llmstress.summary/1"
 
@@ -76,7 +78,8 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Requests(msgspec.Struct, frozen=True, kw_only=True):
-    """`started` is the sum of the ends; `per_s` are ok requests that ended in the steady window."""
+    """`started` is the sum of the ends and of what is still `open`, which is 0 unless the run goes on; `per_s` are ok
+    requests that ended in the steady window."""
 
     started: int
     ok: int
@@ -84,6 +87,7 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True):
     filtered: int
     cancelled: int
     lost: int
+    open: int
     per_s: float | None
 
 
@@ -172,6 +176,14 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     workers: list[Worker]
 
 
+class EventRow(msgspec.Struct, frozen=True):
+    """Something that happened `t` seconds after T0; `kind` is phase, warning, load (changed by hand), end or note."""
+
+    t: float
+    kind: str
+    text: str
+
+
 class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
     """One step; `t` is its begin in seconds after T0, `requests` are those that ended, latencies ms."""
 
@@ -183,6 +195,8 @@ class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
     ttft_p50: float | None
     ttft_p99: float | None
     failed: int
+    changes: list[str]
+    """What was changed by hand within it."""
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -204,6 +218,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     client: Client
     timeline_step_s: float
     timeline: list[TimelineRow]
+    events: list[EventRow]
+    """The log of the run: its last 1,000 lines."""
     histograms: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     """Metric -> base64 of HdrHistogram's V2 encoding, in µs, of the steady window."""
 
@@ -222,6 +238,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
     counters, ended = aggregate.counters(), aggregate.ended()
     steady = aggregate.phases[Phase.STEADY]
     window = facts.run.phases_s.steady
+    figures = snapshot.steady(aggregate, window)
     finish: dict[str, int] = {}
     for part in aggregate.phases.values():
         for reason, n in part.finish.items():
@@ -239,9 +256,10 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
             filtered=ended.get("filtered", 0),
             cancelled=ended.get("cancelled", 0),
             lost=ended.get("lost", 0),
-            per_s=_per_second(steady.ended.get("ok", 0), window),
+            open=counters.started - sum(ended.values()),
+            per_s=_rounded(figures.requests_per_s),
         ),
-        tokens=_tokens(counters, steady.counters, window, ended.get("ok", 0)),
+        tokens=_tokens(counters, figures, ended.get("ok", 0)),
         finish=finish,
         streams=Streams(target=facts.run.total_streams, peak=aggregate.peak),
         latency_ms={name: describe(steady.latency.get(name)) for name in LATENCIES},
@@ -257,6 +275,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         client=_client(aggregate, facts, window),
         timeline_step_s=aggregate.row_ns / 1e9,
         timeline=_timeline(aggregate),
+        events=[EventRow(round(each.t / 1e9, 3), each.kind, each.text) for each in aggregate.notices],
     )
 
 
@@ -296,6 +315,11 @@ def describe(histogram: Histogram | None) -> Latency:
     )
 
 
+def encode(summary: Summary) -> bytes:
+    """The summary as indented JSON text."""
+    return msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that a reader sees all of it or what was there before."""
     path = path.resolve()
@@ -325,16 +349,11 @@ def _ms(us: float | None) -> float | None:
     return None if us is None else round(us / 1000, 3)
 
 
-def _per_second(n: float, seconds: float) -> float | None:
-    return round(n / seconds, 3) if seconds > 0 else None
+def _rounded(per_second: float | None) -> float | None:
+    return None if per_second is None else round(per_second, 3)
 
 
-def _tokens(whole: Counters, steady: Counters, window: float, ok: int) -> Tokens:
-    per_event = whole.output_streamed / whole.events_ok if whole.events_ok else None
-    if per_event is None:
-        output_per_s = _per_second(steady.output, window)  # nothing was streamed: whole answers are what there is
-    else:
-        output_per_s = _per_second(steady.events * per_event, window)
+def _tokens(whole: Counters, figures: Figures, ok: int) -> Tokens:
     source = None if not ok else "usage" if whole.usage_seen == ok else "mixed" if whole.usage_seen else "events"
     return Tokens(
         output=whole.output,
@@ -343,12 +362,12 @@ def _tokens(whole: Counters, steady: Counters, window: float, ok: int) -> Tokens
         input=whole.input,
         cached_input=whole.cached_input,
         reasoning=whole.reasoning,
-        output_per_s=output_per_s,
-        input_per_s=_per_second(steady.input, window),
+        output_per_s=_rounded(figures.tokens_per_s),
+        input_per_s=_rounded(figures.input_per_s),
         events=whole.events,
-        events_per_s=_per_second(steady.events, window),
+        events_per_s=_rounded(figures.events_per_s),
         events_shared_a_read=whole.events_shared,
-        per_event=None if per_event is None else round(per_event, 4),
+        per_event=round(whole.output_streamed / whole.events_ok, 4) if whole.events_ok else None,
         source=source,
     )
 
@@ -403,6 +422,10 @@ def _worker(worker: WorkerState, window: float) -> Worker:
 def _timeline(aggregate: Aggregate) -> list[TimelineRow]:
     step = aggregate.row_ns / 1e9
     rows: list[TimelineRow] = []
+    changes: dict[int, list[str]] = {}
+    for notice in aggregate.notices:
+        if notice.kind == "load":
+            changes.setdefault(notice.t // aggregate.row_ns, []).append(notice.text)
     for index, row in enumerate(aggregate.rows):
         p50, p99 = row.ttft.percentiles((5_000, 9_900))
         rows.append(
@@ -415,6 +438,7 @@ def _timeline(aggregate: Aggregate) -> list[TimelineRow]:
                 ttft_p50=_ms(p50),
                 ttft_p99=_ms(p99),
                 failed=row.failed,
+                changes=changes.get(index, []),
             )
         )
     return rows

@@ -1,6 +1,7 @@
 """The words between coordinator and workers: one DEALER per worker, one ROUTER, msgpack-encoded tagged structs.
 
-worker -> coordinator: Hello, Ready, Delta..., Final       coordinator -> worker: Setup, Go, Stop, Ack
+worker -> coordinator: Hello, Ready, Delta..., Final
+coordinator -> worker: Setup, Go, then orders (SetStreams, Pause, Stop) in any number, Ack
 """
 
 import enum
@@ -81,6 +82,19 @@ class Go(msgspec.Struct, tag=True, array_like=True, frozen=True):
     t0: int
 
 
+class SetStreams(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """From now on the worker runs this many streams, instead of its plan's number."""
+
+    streams: int
+    """0 or more. Surplus streams finish the request they have in flight."""
+
+
+class Pause(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """Start no new requests while `on`; what is in flight goes on, and connections stay open."""
+
+    on: bool
+
+
 class How(enum.StrEnum):
     """Ways to stop."""
 
@@ -111,4 +125,5 @@ class Ack(msgspec.Struct, tag=True, array_like=True, frozen=True):
 
 
 FromWorker = Hello | Ready | Delta | Final
-ToWorker = Setup | Go | Stop | Ack
+Order = SetStreams | Pause | Stop
+ToWorker = Setup | Go | Order | Ack

@@ -1,4 +1,9 @@
-"""The closed model: a fixed number of streams, each running request after request over a connection of its own."""
+"""The closed model: a number of streams, each running request after request over a connection of its own.
+
+A stream is in one place at a time: in flight; on its way to the next request (in the ramp, resting after a failure,
+`_released`, waiting to dial); or `_parked`, because it is retired or the load is paused. No timer is ever cancelled: a
+stream that may not begin parks when its turn comes. Only parked ones are released, so none can be on its way twice.
+"""
 
 import asyncio
 import random
@@ -56,6 +61,16 @@ class ClosedLoad:
         self.requests_left = NEVER if plan.requests is None else plan.requests
         self._stop_at = NEVER
         self._streams = [Stream(self) for _ in range(plan.streams)]
+        """All that ever were; the retired ones come last."""
+        self._retired: set[Stream] = set()
+        """Streams beyond the number that is wanted: they begin nothing."""
+        self._parked: set[Stream] = set()
+        """Streams that would begin a request if they might."""
+        self._released: deque[tuple[Stream, int]] = deque()
+        """Streams that were parked and begin in the next turns of the loop; while there are any, `_begin_some` is on
+        its way."""
+        self._started = False
+        self._paused = False
         self._to_dial: deque[tuple[Stream, int | None]] = deque()
         self._dials: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -70,16 +85,41 @@ class ClosedLoad:
         """Let the streams begin along the ramp from stamp `t0` on; none begins a request at or after `stop_at`."""
         plan = self._plan
         self._stop_at = stop_at
+        self._started = True
+        self._release(t0)
         if not self.requests_left:
             self.exhausted.set()
         ramp_ns = int(plan.ramp_s * 1e9)
-        for index, stream in enumerate(self._streams):
+        for index, stream in enumerate(self._streams[: plan.streams]):
             due = t0 + schedule.ramp_start(plan.first_stream + index, plan.total_streams, ramp_ns)
             while (wait := due - self.clock()) > 0:  # uvloop's timers fire up to 1 ms early
                 await asyncio.sleep(wait / 1e9)
             self._begin(stream, due)
             if index % MAX_DIALS == 0:
                 await asyncio.sleep(0)  # let dials and reads go on while thousands of streams begin
+
+    def set_streams(self, number: int) -> None:
+        """Run `number` streams from now on.
+
+        Streams beyond the plan's begin at once, whatever the ramp does; before `start`, with it. Surplus ones end with
+        the request they have in flight, and are the first to come back.
+        """
+        new = [Stream(self) for _ in range(number - len(self._streams))]
+        self._streams += new
+        self._parked.update(new)
+        surplus = self._streams[number:]
+        self._retired = set(surplus)
+        for stream in surplus:
+            if stream.exchange is None:
+                stream.drop_link()
+        self._park_waiting()
+        self._release(self.clock())
+
+    def pause(self, on: bool) -> None:
+        """Begin no requests while `on`; the time until they are resumed is nobody's `queue`."""
+        self._paused = on
+        self._park_waiting()
+        self._release(self.clock())
 
     def stop(self, now: int) -> None:
         """Start nothing from `now` on."""
@@ -133,11 +173,13 @@ class ClosedLoad:
             self.fail(fault)
 
     def free(self, stream: Stream, *, failed: bool, now: int) -> None:
-        """The stream has ended a request at stamp `now`: it begins the next one, after a pause if it failed."""
+        """The stream has ended a request at stamp `now`: it begins the next one, after a rest if it failed."""
         if not failed or not self._pause_ns:
             # not from within: a stream whose requests end at once must not recurse
             self._loop.call_soon(self._begin, stream, now) if failed else self._begin(stream, now)
             return
+        if stream in self._retired:
+            stream.drop_link()
         self._begin_at(stream, now + schedule.after_failure(self._pause_ns, self._random.random()))
         self._note_if_exhausted()
 
@@ -159,7 +201,9 @@ class ClosedLoad:
             self._begin(stream, due)
 
     def _begin(self, stream: Stream, due: int) -> None:
-        if not self.requests_left or max(due, self.clock()) >= self._stop_at:
+        if self._paused or stream in self._retired:
+            self._park(stream)
+        elif not self.requests_left or max(due, self.clock()) >= self._stop_at:
             self._note_if_exhausted()
         elif stream.link is None:
             self._dial(stream, due)
@@ -167,18 +211,52 @@ class ClosedLoad:
             self.requests_left -= 1
             stream.begin(due)
 
+    def _park(self, stream: Stream) -> None:
+        self._parked.add(stream)
+        if stream in self._retired:
+            stream.drop_link()
+        self._note_if_exhausted()
+
+    def _park_waiting(self) -> None:
+        """Park the streams that wait to dial but may not begin any more: they will be due anew."""
+        waiting = list(self._to_dial)
+        self._to_dial.clear()
+        for stream, due in waiting:
+            if due is not None and (self._paused or stream in self._retired):
+                self._parked.add(stream)
+            else:
+                self._to_dial.append((stream, due))
+
+    def _release(self, due: int) -> None:
+        """Let the parked streams that may begin requests do so: they are due at stamp `due`."""
+        if self._paused or not self._started:
+            return
+        ready = self._parked - self._retired
+        if ready and not self._released:
+            self._loop.call_soon(self._begin_some)
+        self._released += [(stream, due) for stream in self._streams if stream in ready]
+        self._parked -= ready
+
+    def _begin_some(self) -> None:
+        """Begin a few requests: dials and reads go on while thousands of streams begin."""
+        for _ in range(min(MAX_DIALS, len(self._released))):
+            self._begin(*self._released.popleft())
+        if self._released:
+            self._loop.call_soon(self._begin_some)
+
     def _dial(self, stream: Stream, due: int | None) -> None:
         self._to_dial.append((stream, due))
         if len(self._dials) < MAX_DIALS:
-            task = self._loop.create_task(self._dial_waiting())
-            self._dials.add(task)
-            task.add_done_callback(self._dials.discard)
+            self._dials.add(self._loop.create_task(self._dial_waiting()))
 
     async def _dial_waiting(self) -> None:
         try:
             await self._dial_all()
         except Exception as fault:
             self.fail(fault)
+        finally:
+            # at once, not in a callback: who comes in between would take this task for one that still dials for him
+            self._dials.difference_update([asyncio.current_task()])
 
     async def _dial_all(self) -> None:
         while self._to_dial:

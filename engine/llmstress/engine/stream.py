@@ -206,7 +206,7 @@ class Stream(asyncio.Protocol):
             return
         if reader is None or exchange is None or now < exchange.sent:
             # bytes that nobody asked for: whatever they are, the next answer on this connection can't be trusted
-            self._drop_link()
+            self.drop_link()
             if exchange is not None and exchange.sent:
                 self._send_again(exchange)
             return
@@ -369,14 +369,14 @@ class Stream(asyncio.Protocol):
                 )
             )
         if reader is None or not reader.complete or not reader.keep_alive or reader.surplus:
-            self._drop_link()
+            self.drop_link()
         self._load.free(self, failed=end.failed, now=now)
 
     def cut(self, now: int) -> None:
         """The run is over: what is still in flight is cancelled, and the connection closed."""
         if self.exchange is not None:
             self._end(self.exchange.end_of_stream() if self.exchange.over else CANCELLED, now)
-        self._drop_link()
+        self.drop_link()
 
     def check(self, now: int) -> None:
         """Apply the time limits; called every now and then, so that no stream needs timers of its own."""
@@ -430,7 +430,8 @@ class Stream(asyncio.Protocol):
         exchange.sent = 0
         self._load.redial(self)
 
-    def _drop_link(self) -> None:
+    def drop_link(self) -> None:
+        """Close the connection, if there is one; the next request needs another."""
         link, self.link = self.link, None
         if link is not None:
             link.close()

@@ -15,7 +15,7 @@ from typing import Any
 import uvloop
 
 from llmstress.engine import schedule
-from llmstress.engine.control import Ack, Final, Go, Hello, How, Plan, Ready, Setup, Stop
+from llmstress.engine.control import Ack, Final, Go, Hello, How, Pause, Plan, Ready, SetStreams, Setup, Stop, ToWorker
 from llmstress.engine.load import ClosedLoad
 from llmstress.engine.orphan import die_with_parent
 from llmstress.engine.probe import LagProbe, resident_bytes
@@ -50,8 +50,10 @@ async def work(endpoint: str, number: int) -> None:
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         await uplink.send(Ready(number, time.process_time(), resident_bytes()))
-        t0 = (await uplink.expect(Go)).t0
-        await run(plan, recorder, load, uplink, t0)
+        orders = _Orders()
+        while not isinstance(word := await uplink.receive(), Go):
+            _obey(word, load, orders)
+        await run(plan, recorder, load, uplink, orders, word.t0)
     await uplink.send(
         Final(number, recorder.deltas, recorder.steady_ns, recorder.drain_ns, exhausted=load.requests_left == 0)
     )
@@ -61,7 +63,7 @@ async def work(endpoint: str, number: int) -> None:
     uplink.close()
 
 
-async def run(plan: Plan, recorder: Recorder, load: ClosedLoad, uplink: Uplink, t0: int) -> None:
+async def run(plan: Plan, recorder: Recorder, load: ClosedLoad, uplink: Uplink, orders: "_Orders", t0: int) -> None:
     """From T0 to the last delta: ramp, warm-up and steady window by the clock, then the drain."""
     await _sleep_until(t0)
     warmup, steady, drain = schedule.phase_edges(
@@ -72,7 +74,6 @@ async def run(plan: Plan, recorder: Recorder, load: ClosedLoad, uplink: Uplink, 
     )
     recorder.begin(t0, (warmup, steady, drain), load.in_flight)
     stop_at = NEVER if drain is None else t0 + drain
-    orders = _Orders()
 
     def probed(late_us: int) -> None:
         # What was collected is folded by the way: 1,400 gaps at 70,000 events/s, 0.2 ms of work. A timer of its own
@@ -87,10 +88,10 @@ async def run(plan: Plan, recorder: Recorder, load: ClosedLoad, uplink: Uplink, 
     tasks = [
         asyncio.create_task(coroutine)
         for coroutine in (
-            _obey(uplink, orders),
+            _listen(uplink, load, orders),  # first: what was ordered before T0 holds before anything starts
             _every(CHECK_S, load.check),
             _send_deltas(recorder, uplink, t0, int(plan.interval_s * 1e9)),
-            _start(load, t0, stop_at),
+            _start(load, orders, t0, stop_at),
         )
     ]
 
@@ -126,7 +127,7 @@ async def run(plan: Plan, recorder: Recorder, load: ClosedLoad, uplink: Uplink, 
 
 
 class _Orders:
-    """What the coordinator has said since Go."""
+    """How far the coordinator has told this worker to stop."""
 
     def __init__(self) -> None:
         self.stop = asyncio.Event()
@@ -142,15 +143,28 @@ def _handle(load: ClosedLoad, loop: asyncio.AbstractEventLoop, context: dict[str
         loop.default_exception_handler(context)
 
 
-async def _obey(uplink: Uplink, orders: _Orders) -> None:
+async def _listen(uplink: Uplink, load: ClosedLoad, orders: _Orders) -> None:
     while True:
-        order = await uplink.expect(Stop)
-        orders.stop.set()
-        if order.how is How.ABORT:
-            orders.abort.set()
+        _obey(await uplink.receive(), load, orders)
 
 
-async def _start(load: ClosedLoad, t0: int, stop_at: int) -> None:
+def _obey(word: ToWorker, load: ClosedLoad, orders: _Orders) -> None:
+    match word:
+        case SetStreams(streams=number):
+            load.set_streams(number)
+        case Pause(on=on):
+            load.pause(on)
+        case Stop(how=how):
+            orders.stop.set()
+            if how is How.ABORT:
+                orders.abort.set()
+        case _:
+            raise RuntimeError(f"expected an order, got {type(word).__name__}")
+
+
+async def _start(load: ClosedLoad, orders: _Orders, t0: int, stop_at: int) -> None:
+    if orders.stop.is_set():
+        return
     await load.start(t0, stop_at)
     gc.freeze()  # streams and connections live as long as the run: the collector need not walk them
 

@@ -1,6 +1,6 @@
 """Deltas of all workers -> totals, recent past and timeline. Merging is addition; percentiles are never averaged."""
 
-from collections import deque
+from typing import Self
 
 import msgspec
 
@@ -13,16 +13,34 @@ from llmstress.engine.telemetry.messages import (
     ErrorSample,
     Part,
     Phase,
+    merge_histograms,
 )
 
 MAX_ROWS = 1024
 """Rows of the timeline: when it is full, neighbours merge and the step doubles."""
 
+MAX_NOTICES = 1000
+"""Notices kept; the oldest go first."""
+
 RECENT_S = 10
 """How far back the live figures can look."""
 
+SLOT_NS = 250_000_000
+"""Deltas that end within the same slot are one step of the recent past, whichever worker they are of."""
 
-class WorkerState(msgspec.Struct):
+
+class Notice(msgspec.Struct, array_like=True, frozen=True, tag=True):
+    """Something that happened at `t` (ns after T0, negative before): a line of the log.
+
+    `kind` is phase, warning, load (the load was changed while it ran), end or note.
+    """
+
+    t: int
+    kind: str
+    text: str
+
+
+class WorkerState(msgspec.Struct, array_like=True):
     """What is known of one worker."""
 
     worker: int
@@ -34,6 +52,7 @@ class WorkerState(msgspec.Struct):
     startup_cpu_s: float = 0.0
     rss_peak: int = 0
     """Bytes."""
+    rss: int = 0
     open: int = 0
     deltas: int = 0
     gaps: int = 0
@@ -41,13 +60,14 @@ class WorkerState(msgspec.Struct):
     merged: int = 0
     cpu_ns: int = 0
     steady_cpu_ns: int = 0
+    steady_events: int = 0
     loop_lag: Histogram = msgspec.field(default_factory=Histogram)
     """Of the steady window."""
     started: int = 0
     ended: int = 0
 
 
-class Row(msgspec.Struct):
+class Row(msgspec.Struct, array_like=True):
     """One step of the timeline."""
 
     phase: int = 0
@@ -67,33 +87,56 @@ class Row(msgspec.Struct):
         self.ttft.merge(later.ttft)
 
 
-class Recent(msgspec.Struct, frozen=True):
-    """A delta's contribution to the live figures."""
+class WorkerRecent(msgspec.Struct, array_like=True):
+    """What one worker did within a slot."""
 
     t_from: int
     t_to: int
-    ok: int
-    events: int
-    output: int
-    ttft: Histogram | None
-    itl: Histogram | None
+    events: int = 0
+    cpu_ns: int = 0
+    loop_lag: Histogram = msgspec.field(default_factory=Histogram)
 
 
-class Aggregate:
-    """Everything measured so far, over all workers."""
+class Recent(msgspec.Struct, array_like=True):
+    """One slot of the recent past, all workers together."""
 
-    def __init__(self, streams_per_worker: list[int], row_ns: int = 1_000_000_000) -> None:
-        """`row_ns`: step of the timeline to begin with, best a multiple of the interval between deltas."""
-        self.phases: dict[int, Part] = {int(phase): Part() for phase in Phase}
-        self.workers = [WorkerState(index, streams) for index, streams in enumerate(streams_per_worker)]
-        self.samples: dict[str, list[ErrorSample]] = {}
-        self.rows: list[Row] = []
-        self.row_ns = row_ns
-        self.recent: deque[Recent] = deque()
-        self.phase = Phase.RAMP
-        self.peak = 0
-        self.elapsed_ns = 0
-        self._open_max: dict[tuple[int, int], int] = {}
+    slot: int
+    t_from: int
+    t_to: int
+    ok: int = 0
+    finished: int = 0
+    failed: int = 0
+    events: int = 0
+    output: int = 0
+    latency: dict[str, Histogram] = msgspec.field(default_factory=dict)
+    workers: dict[int, WorkerRecent] = msgspec.field(default_factory=dict)
+
+
+class Aggregate(msgspec.Struct, array_like=True):
+    """Everything measured so far, over all workers: plain data, which can be sent as it is."""
+
+    workers: list[WorkerState]
+    row_ns: int
+    """Step of the timeline."""
+    phases: dict[int, Part] = msgspec.field(default_factory=lambda: {int(phase): Part() for phase in Phase})
+    samples: dict[str, list[ErrorSample]] = msgspec.field(default_factory=dict)
+    last_seen: dict[str, int] = msgspec.field(default_factory=dict)
+    """Class of a request's end -> when it was last reported (ns after T0)."""
+    rows: list[Row] = msgspec.field(default_factory=list)
+    recent: list[Recent] = msgspec.field(default_factory=list)
+    notices: list[Notice] = msgspec.field(default_factory=list)
+    phase: Phase = Phase.RAMP
+    phase_began: dict[int, int] = msgspec.field(default_factory=dict)
+    """Phase -> when it was first reported (ns after T0)."""
+    peak: int = 0
+    elapsed_ns: int = 0
+    row_open: dict[tuple[int, int], int] = msgspec.field(default_factory=dict)
+    """(row, worker) -> most requests in flight within it."""
+
+    @classmethod
+    def over(cls, streams_per_worker: list[int], row_ns: int = 1_000_000_000) -> Self:
+        """An empty one; `row_ns`: step of the timeline to begin with, best a multiple of the interval of deltas."""
+        return cls([WorkerState(index, streams) for index, streams in enumerate(streams_per_worker)], row_ns)
 
     @property
     def open(self) -> int:
@@ -122,6 +165,11 @@ class Aggregate:
             ended = self.phases[self.phase].ended
             ended["lost"] = ended.get("lost", 0) + lost
             self._keep(ErrorSample("lost", 0, f"worker {worker}: {reason}", ""))
+
+    def note(self, notice: Notice) -> None:
+        """Keep a line of the log."""
+        self.notices.append(notice)
+        del self.notices[:-MAX_NOTICES]
 
     def counters(self) -> Counters:
         """The counters of the whole run."""
@@ -157,6 +205,7 @@ class Aggregate:
         worker.deltas = delta.seq + 1
         worker.merged += delta.merged
         worker.open = delta.open
+        worker.rss = delta.rss
         worker.rss_peak = max(worker.rss_peak, delta.rss)
         for phase, part in delta.parts.items():
             worker.started += part.counters.started
@@ -164,21 +213,39 @@ class Aggregate:
             worker.cpu_ns += part.counters.cpu_ns
             if phase == Phase.STEADY:
                 worker.steady_cpu_ns += part.counters.cpu_ns
+                worker.steady_events += part.counters.events
                 if "loop_lag" in part.latency:
                     worker.loop_lag.merge(part.latency["loop_lag"])
 
     def _merge_live(self, delta: Delta) -> None:
         self.phase = max(self.phase, delta.phase)
+        self.phase_began.setdefault(int(self.phase), delta.t_to)
         self.elapsed_ns = max(self.elapsed_ns, delta.t_to)
-        ttft = _sum_of(delta, "ttft")
-        requests = sum(sum(part.ended.values()) for part in delta.parts.values())
-        ok = sum(part.ended.get("ok", 0) for part in delta.parts.values())
-        failed = sum(n for part in delta.parts.values() for name, n in part.ended.items() if name not in NOT_FAILED)
+        latency = _sum_of_parts(delta)
+        ended: dict[str, int] = {}
+        for part in delta.parts.values():
+            for outcome, n in part.ended.items():
+                ended[outcome] = ended.get(outcome, 0) + n
+        for outcome in ended:
+            self.last_seen[outcome] = delta.t_to
+        requests = sum(ended.values())
+        failed = sum(n for outcome, n in ended.items() if outcome not in NOT_FAILED)
         events = sum(part.counters.events for part in delta.parts.values())
-        output = sum(part.counters.output for part in delta.parts.values())
-        self.recent.append(Recent(delta.t_from, delta.t_to, ok, events, output, ttft, _sum_of(delta, "itl")))
-        while self.recent[0].t_to < self.elapsed_ns - RECENT_S * 1_000_000_000:
-            self.recent.popleft()
+        slot = self._slot_of(delta)
+        slot.ok += ended.get("ok", 0)
+        slot.finished += requests - ended.get("cancelled", 0)
+        slot.failed += failed
+        slot.events += events
+        slot.output += sum(part.counters.output for part in delta.parts.values())
+        merge_histograms(slot.latency, latency)
+        worker = slot.workers.get(delta.worker)
+        if worker is None:
+            worker = slot.workers[delta.worker] = WorkerRecent(delta.t_from, delta.t_to)
+        worker.t_to = delta.t_to
+        worker.events += events
+        worker.cpu_ns += sum(part.counters.cpu_ns for part in delta.parts.values())
+        if "loop_lag" in latency:
+            worker.loop_lag.merge(latency["loop_lag"])
         index = self._row_of((delta.t_from + delta.t_to) // 2)
         row = self.rows[index]
         # the phase that most of it belongs to: the delta that ends at a phase's edge already carries the next one
@@ -186,13 +253,25 @@ class Aggregate:
         row.requests += requests
         row.failed += failed
         row.events += events
-        if ttft is not None:
-            row.ttft.merge(ttft)
+        if "ttft" in latency:
+            row.ttft.merge(latency["ttft"])
         # the open streams of a row: each worker's most within it, summed
         key = (index, delta.worker)
-        self._open_max[key] = max(self._open_max.get(key, 0), delta.open_max)
-        row.open = sum(self._open_max.get((index, worker.worker), 0) for worker in self.workers)
+        self.row_open[key] = max(self.row_open.get(key, 0), delta.open_max)
+        row.open = sum(self.row_open.get((index, worker.worker), 0) for worker in self.workers)
         self.peak = max(self.peak, row.open)
+
+    def _slot_of(self, delta: Delta) -> Recent:
+        number = delta.t_to // SLOT_NS
+        oldest = (self.elapsed_ns - RECENT_S * 1_000_000_000) // SLOT_NS
+        while self.recent and self.recent[0].slot < oldest:
+            self.recent.pop(0)
+        for slot in reversed(self.recent):
+            if slot.slot == number:
+                slot.t_from, slot.t_to = min(slot.t_from, delta.t_from), max(slot.t_to, delta.t_to)
+                return slot
+        self.recent.append(Recent(number, delta.t_from, delta.t_to))
+        return self.recent[-1]
 
     def _row_of(self, t: int) -> int:
         index = max(0, t) // self.row_ns
@@ -209,17 +288,18 @@ class Aggregate:
         self.rows = self.rows[::2]
         self.row_ns *= 2
         halved: dict[tuple[int, int], int] = {}
-        for (index, worker), most in self._open_max.items():
+        for (index, worker), most in self.row_open.items():
             key = (index // 2, worker)
             halved[key] = max(halved.get(key, 0), most)
-        self._open_max = halved
+        self.row_open = halved
 
 
-def _sum_of(delta: Delta, metric: str) -> Histogram | None:
-    found = [part.latency[metric] for part in delta.parts.values() if metric in part.latency]
-    if not found:
-        return None
-    total = found[0].copy()
-    for histogram in found[1:]:
-        total.merge(histogram)
+def _sum_of_parts(delta: Delta) -> dict[str, Histogram]:
+    """The latencies of all phases together; not to be changed, they may be the delta's own."""
+    parts = [part.latency for part in delta.parts.values()]
+    if len(parts) == 1:
+        return parts[0]
+    total: dict[str, Histogram] = {}
+    for latency in parts:
+        merge_histograms(total, latency)
     return total

@@ -80,7 +80,8 @@ def _add_counts(mine: dict[str, int], theirs: dict[str, int]) -> None:
         mine[key] = mine.get(key, 0) + n
 
 
-def _merge_histograms(mine: dict[str, Histogram], theirs: dict[str, Histogram]) -> None:
+def merge_histograms(mine: dict[str, Histogram], theirs: dict[str, Histogram]) -> None:
+    """Add `theirs` to `mine`, name by name; `theirs` stays as it is."""
     for name, histogram in theirs.items():
         if name in mine:
             mine[name].merge(histogram)
@@ -106,9 +107,9 @@ class Part(msgspec.Struct, array_like=True):
         self.counters.add(other.counters)
         _add_counts(self.ended, other.ended)
         _add_counts(self.finish, other.finish)
-        _merge_histograms(self.latency, other.latency)
-        _merge_histograms(self.latency_failed, other.latency_failed)
-        _merge_histograms(self.retracted, other.retracted)
+        merge_histograms(self.latency, other.latency)
+        merge_histograms(self.latency_failed, other.latency_failed)
+        merge_histograms(self.retracted, other.retracted)
 
     def bound(self) -> None:
         """Keep a server's different finish reasons few: those beyond `MAX_REASONS` become "other"."""

@@ -1,66 +1,139 @@
-"""One frozen picture of the run, for whoever shows it: the headless line, a screen."""
+"""One frozen picture of the run, for whoever shows it: the headless line, a screen, the summary."""
 
 import msgspec
 
-from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.aggregate import Aggregate, WorkerRecent
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Phase
 
 
-class Snapshot(msgspec.Struct, frozen=True):
-    """Figures of the last `window_s` seconds beside those of the whole run; latencies in µs, None without samples."""
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of one stretch of time. Latencies in µs; None where there is nothing to say it from."""
+
+    seconds: float
+    """How long the stretch is."""
+    requests_per_s: float | None
+    """Those that ended ok."""
+    events_per_s: float | None
+    tokens_per_s: float | None
+    input_per_s: float | None
+    latency: dict[str, Histogram]
+    """Metric -> its samples; not to be changed."""
+    finished: int
+    failed: int
+
+    def percentile(self, metric: str, name: str) -> int | None:
+        """A percentile of `histogram.PERCENTILES`, in µs."""
+        histogram = self.latency.get(metric)
+        return None if histogram is None else histogram.percentile(name)
+
+
+class WorkerFigures(msgspec.Struct, frozen=True):
+    """One worker: shares of a core, events/s, loop lag in µs."""
+
+    events_per_s: float | None
+    cpu_share: float | None
+    loop_lag_p99: int | None
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the run is, and the figures of its last seconds beside those of its steady window."""
 
     phase: Phase
     elapsed_s: float
-    window_s: float
     open: int
     target: int
-    requests_per_s: float
-    """Those that ended ok, as in the summary."""
-    events_per_s: float
-    tokens_per_s: float
-    ttft_p50: int | None
-    ttft_p99: int | None
-    itl_p50: int | None
-    itl_p99: int | None
-    finished: int
-    failed: int
-    """Of the whole run, as is `finished`."""
+    now: Figures
+    whole: Figures
 
 
-def take(aggregate: Aggregate, window_s: float = 2.0) -> Snapshot:
-    """A picture of `aggregate` whose live figures look back `window_s` seconds."""
-    since = aggregate.elapsed_ns - int(window_s * 1e9)
-    recent = [each for each in aggregate.recent if each.t_to > since]
-    # a delta that began before the window counts with the part of it that lies within
-    weights = [min(1.0, (each.t_to - since) / max(1, each.t_to - each.t_from)) for each in recent]
-    seconds = min(window_s, aggregate.elapsed_ns / 1e9) or 1.0
-    ttft, itl = Histogram(), Histogram()
-    for each in recent:
-        if each.ttft is not None:
-            ttft.merge(each.ttft)
-        if each.itl is not None:
-            itl.merge(each.itl)
-    whole = aggregate.counters()
-    events_per_s = sum(each.events * weight for each, weight in zip(recent, weights, strict=True)) / seconds
-    ok_per_s = sum(each.ok * weight for each, weight in zip(recent, weights, strict=True)) / seconds
-    output_per_s = sum(each.output * weight for each, weight in zip(recent, weights, strict=True)) / seconds
-    per_event = whole.output_streamed / whole.events_ok if whole.events_ok else 1.0
-    ttft_p50, ttft_p99 = ttft.percentiles((5_000, 9_900))
-    itl_p50, itl_p99 = itl.percentiles((5_000, 9_900))
+def take(aggregate: Aggregate, steady_s: float = 0.0, window_s: float = 2.0) -> Snapshot:
+    """A picture of `aggregate` whose live figures look back `window_s` seconds; `steady_s` as for `steady`."""
     return Snapshot(
         phase=aggregate.phase,
         elapsed_s=aggregate.elapsed_ns / 1e9,
-        window_s=seconds,
         open=aggregate.open,
         target=sum(worker.streams for worker in aggregate.workers),
-        requests_per_s=ok_per_s,
-        events_per_s=events_per_s,
-        tokens_per_s=events_per_s * per_event if events_per_s else output_per_s,
-        ttft_p50=ttft_p50,
-        ttft_p99=ttft_p99,
-        itl_p50=itl_p50,
-        itl_p99=itl_p99,
-        finished=sum(aggregate.ended().values()),
+        now=recent(aggregate, window_s),
+        whole=steady(aggregate, steady_s),
+    )
+
+
+def steady(aggregate: Aggregate, steady_s: float) -> Figures:
+    """What the summary counts: rates and latencies of the steady window, which has lasted `steady_s` so far; finished
+    and failed requests of the whole run."""
+    whole, part = aggregate.counters(), aggregate.phases[Phase.STEADY]
+    per_event = whole.output_streamed / whole.events_ok if whole.events_ok else None
+    # where nothing was streamed, whole answers are what there is
+    tokens = part.counters.output if per_event is None else part.counters.events * per_event
+
+    def per_second(n: float) -> float | None:
+        return n / steady_s if steady_s > 0 else None
+
+    return Figures(
+        seconds=steady_s,
+        requests_per_s=per_second(part.ended.get("ok", 0)),
+        events_per_s=per_second(part.counters.events),
+        tokens_per_s=per_second(tokens),
+        input_per_s=per_second(part.counters.input),
+        latency=part.latency,
+        finished=sum(n for outcome, n in aggregate.ended().items() if outcome != "cancelled"),
         failed=aggregate.failed(),
+    )
+
+
+def recent(aggregate: Aggregate, window_s: float) -> Figures:
+    """The last `window_s` seconds, or as many as are known."""
+    since = aggregate.elapsed_ns - int(window_s * 1e9)
+    slots = [slot for slot in aggregate.recent if slot.t_to > since]
+    # what began before the window counts with the part of it that lies within
+    weights = [min(1.0, (slot.t_to - since) / max(1, slot.t_to - slot.t_from)) for slot in slots]
+    begin = max(since, min((slot.t_from for slot in slots), default=0), 0)
+    seconds = (aggregate.elapsed_ns - begin) / 1e9 or 1.0
+    latency: dict[str, Histogram] = {}
+    for slot in slots:
+        for metric, histogram in slot.latency.items():
+            if metric in latency:
+                latency[metric].merge(histogram)
+            else:
+                latency[metric] = histogram.copy()
+    whole = aggregate.counters()
+    per_event = whole.output_streamed / whole.events_ok if whole.events_ok else 1.0
+    events = sum(slot.events * weight for slot, weight in zip(slots, weights, strict=True))
+    output = sum(slot.output * weight for slot, weight in zip(slots, weights, strict=True))
+    return Figures(
+        seconds=seconds,
+        requests_per_s=sum(slot.ok * weight for slot, weight in zip(slots, weights, strict=True)) / seconds,
+        events_per_s=events / seconds,
+        tokens_per_s=(events * per_event if events else output) / seconds,
+        input_per_s=None,
+        latency=latency,
+        finished=sum(slot.finished for slot in slots),
+        failed=sum(slot.failed for slot in slots),
+    )
+
+
+def worker_recent(aggregate: Aggregate, worker: int, window_s: float) -> WorkerFigures:
+    """What a worker did in the last `window_s` seconds; None where it sent nothing."""
+    since = aggregate.elapsed_ns - int(window_s * 1e9)
+    found: list[WorkerRecent] = [
+        slot.workers[worker] for slot in aggregate.recent if slot.t_to > since and worker in slot.workers
+    ]
+    if not found:
+        return WorkerFigures(None, None, None)
+    seconds = max(1, found[-1].t_to - found[0].t_from) / 1e9
+    lag = Histogram()
+    for each in found:
+        lag.merge(each.loop_lag)
+    cpu_s = sum(each.cpu_ns for each in found) / 1e9
+    return WorkerFigures(sum(each.events for each in found) / seconds, cpu_s / seconds, lag.percentile("p99"))
+
+
+def worker_steady(aggregate: Aggregate, worker: int, steady_s: float) -> WorkerFigures:
+    """What the summary says of a worker, whose steady window has lasted `steady_s` so far."""
+    state = aggregate.workers[worker]
+    if steady_s <= 0:
+        return WorkerFigures(None, None, None)
+    return WorkerFigures(
+        state.steady_events / steady_s, state.steady_cpu_ns / 1e9 / steady_s, state.loop_lag.percentile("p99")
     )

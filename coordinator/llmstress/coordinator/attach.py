@@ -1,0 +1,67 @@
+"""Looking at a run from elsewhere: another terminal while it lasts, or its record afterwards."""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+from llmstress.coordinator import rundir, screen
+from llmstress.coordinator.errors import CouldNotStart, ExitCode, UsageError
+from llmstress.tui.figures import duration
+
+
+def attach_command(pid: int | None, *, control: bool, only_list: bool) -> int:
+    """Show one of this user's runs, or list them; gives the exit code.
+
+    Raises:
+        CouldNotStart: there is no such run.
+        UsageError: it must be said which one, or there is no terminal.
+    """
+    from llmstress.coordinator.viewer import watch
+
+    runs = rundir.running()
+    if only_list:
+        for path in runs:
+            print(_line(path))
+        return ExitCode.OK
+    if not runs:
+        raise CouldNotStart("no run of yours is going on here")
+    chosen = [path for path in runs if pid in (None, rundir.coordinator_of(path))]
+    if not chosen:
+        raise CouldNotStart(f"no run of yours has the process id {pid}: `llmstress attach --list` shows them")
+    if len(chosen) > 1:
+        for path in chosen:
+            print(_line(path), file=sys.stderr)
+        raise UsageError("several runs are going on: say which one with its process id, `llmstress attach PID`")
+    _need_terminal()
+    watch(chosen[0], controls=control)
+    return ExitCode.OK
+
+
+def replay_command(file: str, speed: float) -> int:
+    """Show a recorded run; gives the exit code.
+
+    Raises:
+        UsageError: it is no record, or there is no terminal.
+    """
+    from llmstress.tui.app import StressApp
+    from llmstress.tui.replay import Replay
+
+    _need_terminal()
+    try:
+        source = Replay(Path(file), speed=speed)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"replay: {error}") from error
+    asyncio.run(StressApp(source).run_async())
+    return ExitCode.OK
+
+
+def _line(path: Path) -> str:
+    about = path / rundir.ABOUT
+    words = about.read_text("utf-8") if about.exists() else "starting"
+    return f"{rundir.coordinator_of(path):>8}  since {duration(round(time.time() - path.stat().st_mtime))}  {words}"
+
+
+def _need_terminal() -> None:
+    if not screen.has_terminal():
+        raise UsageError("a screen needs a terminal as stdin and stderr")

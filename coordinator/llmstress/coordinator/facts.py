@@ -1,0 +1,92 @@
+"""What is known of a run, in the words of those who are told: viewers, the summary, the log. Pure functions."""
+
+import os
+from bisect import bisect_right
+
+from llmstress.coordinator.console import program_version
+from llmstress.coordinator.options import Options, Target, describe, redact_url
+from llmstress.coordinator.summary import PhaseLengths, RunInfo, host
+from llmstress.engine import schedule
+from llmstress.engine.telemetry.broadcast import RunFacts, RunView
+from llmstress.engine.telemetry.messages import Phase
+from llmstress.tui.figures import duration
+
+API = "openai-chat"
+
+_NEVER = 1 << 63
+
+
+def run_facts(options: Options, target: Target, model: str) -> RunFacts:
+    """What viewers are told before the run starts."""
+    return RunFacts(
+        version=program_version(),
+        pid=os.getpid(),
+        api=API,
+        url=redact_url(target.url),
+        model=model,
+        procs=options.procs,
+        streams=options.streams,
+        ramp_s=0.0 if options.whole_run else options.ramp_up_s,
+        warmup_s=options.warmup_s,
+        steady_s=options.steady_s,
+        grace_s=options.grace_s,
+        requests=options.requests,
+        whole_run=options.whole_run,
+        started_at="",
+    )
+
+
+def run_info(options: Options, target: Target, view: RunView) -> RunInfo:
+    """What the summary says of the run whose `view` this is."""
+    told = view.facts
+    return RunInfo(
+        version=told.version,
+        api=told.api,
+        url=redact_url(target.url),
+        model=told.model,
+        procs=options.procs,
+        streams=options.streams,
+        total_streams=options.total_streams,
+        phases_s=PhaseLengths(
+            ramp=told.ramp_s,
+            warmup=told.warmup_s,
+            steady=round(view.steady_s, 6),
+            drain=view.ended.drain_s if view.ended is not None else 0.0,
+        ),
+        started_at=told.started_at,
+        seed=options.seed,
+        options=describe(options),
+        host=host(),
+    )
+
+
+def first_phase(options: Options) -> Phase:
+    """The phase that T0 lies in: those of length 0 are passed over."""
+    return Phase(bisect_right([_NEVER if edge is None else edge for edge in _edges(options)], 0))
+
+
+def phase_begins(options: Options, phase: Phase) -> tuple[str, int | None]:
+    """The line of the log for the begin of `phase`, and when that was planned (ns after T0; None: it wasn't)."""
+    length = {
+        Phase.RAMP: ("ramp-up", duration(options.ramp_up_s)),
+        Phase.WARMUP: ("warm-up", duration(options.warmup_s)),
+        Phase.STEADY: ("steady window", "" if options.steady_s is None else duration(options.steady_s)),
+        Phase.DRAIN: ("drain", f"at most {duration(options.grace_s)}"),
+    }
+    name, lasts = length[phase]
+    return f"{name} begins" + (f" ({lasts})" if lasts else ""), _edges(options)[phase - 1] if phase else 0
+
+
+def _edges(options: Options) -> tuple[int, int, int | None]:
+    return schedule.phase_edges(
+        ramp_ns=int(options.ramp_up_s * 1e9),
+        warmup_ns=int(options.warmup_s * 1e9),
+        steady_ns=None if options.steady_s is None else int(options.steady_s * 1e9),
+        whole_run=options.whole_run,
+    )
+
+
+def row_ns(interval_s: float) -> int:
+    """Step of the timeline: a second, or the next multiple of the interval."""
+    interval_ns = int(interval_s * 1e9)
+    return -(-1_000_000_000 // interval_ns) * interval_ns

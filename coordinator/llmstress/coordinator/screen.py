@@ -1,0 +1,110 @@
+"""The screen of a run as a process of its own: whether there should be one, its start, its end, the terminal after."""
+
+import asyncio
+import contextlib
+import os
+import sys
+import termios
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from llmstress.coordinator.errors import UsageError
+from llmstress.coordinator.options import Options
+
+DETACHED = 10
+"""Exit code of a screen that was left while the run goes on."""
+
+_RESTORE = (
+    "\x1b[?1049l"  # back from the alternate screen
+    "\x1b[?25h"  # cursor
+    "\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l"  # mouse
+    "\x1b[?1004l\x1b[?2004l\x1b[?2048l"  # focus reports, bracketed paste, resize reports
+    "\x1b[<u\x1b[0m\r\n"  # keyboard protocol, colours
+)
+
+
+class ScreenClosed(msgspec.Struct, frozen=True):
+    """The process of the screen has ended."""
+
+    code: int
+
+
+def wanted(options: Options, environ: Mapping[str, str], *, terminal: bool, foreground: bool) -> bool:
+    """Whether this run gets a screen.
+
+    Args:
+        options: `--tui` and `--headless` decide if they are given.
+        environ: `TERM` and `CI` speak against it.
+        terminal: stdin and stderr (which Textual draws on) are one.
+        foreground: this process may read from it.
+
+    Raises:
+        UsageError: `--tui`, but there is no terminal.
+    """
+    if options.tui:
+        if not terminal:
+            raise UsageError("--tui needs a terminal as stdin and stderr: leave it out, or don't redirect them")
+        return True
+    if options.headless or not terminal or not foreground:
+        return False
+    ci = environ.get("CI", "").lower() not in ("", "0", "false")
+    return not ci and environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+def has_terminal() -> bool:
+    """Whether stdin and stderr are a terminal."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def in_foreground() -> bool:
+    """Whether this process may read from its terminal."""
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:
+        return False
+
+
+class Screen:
+    """One screen, from its start to its end."""
+
+    def __init__(self, process: asyncio.subprocess.Process, terminal: list[Any] | None) -> None:
+        self._process = process
+        self._terminal = terminal
+
+    @classmethod
+    async def start(cls, directory: Path, secret_variables: frozenset[str]) -> "Screen":
+        """Start one that may steer the run of `directory`; it inherits the terminal, but no secrets."""
+        terminal = None
+        with contextlib.suppress(termios.error, OSError):
+            terminal = termios.tcgetattr(sys.stdin.fileno())
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "llmstress.coordinator.viewer", str(directory), "--control"),
+            env={name: value for name, value in os.environ.items() if name not in secret_variables},
+        )
+        return cls(process, terminal)
+
+    async def watch(self, on_close: Callable[[ScreenClosed], None]) -> None:
+        """Wait for its end, put the terminal in order, and tell."""
+        code = await self._process.wait()
+        if code not in (0, DETACHED):
+            self._restore()
+        on_close(ScreenClosed(code))
+
+    async def close(self) -> None:
+        """End it, if it is still there, and put the terminal in order."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
+            await self._process.wait()
+            self._restore()
+
+    def _restore(self) -> None:
+        if self._terminal is not None:
+            with contextlib.suppress(termios.error, OSError):
+                termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, self._terminal)
+        with contextlib.suppress(OSError):
+            os.write(sys.stderr.fileno(), _RESTORE.encode())

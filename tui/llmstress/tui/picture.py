@@ -1,0 +1,56 @@
+"""One picture of the run, made a few times a second and shown by every part of the screen. Pure: a view in, a picture
+out."""
+
+import msgspec
+
+from llmstress.engine.telemetry import snapshot
+from llmstress.engine.telemetry.broadcast import RunView
+from llmstress.engine.telemetry.messages import Phase
+from llmstress.engine.telemetry.snapshot import Figures, Snapshot
+from llmstress.engine.telemetry.verdict import Verdict, judge
+
+WINDOW_S = 5.0
+"""How far the live figures look back."""
+
+_STAGES = {Phase.RAMP: "ramp-up", Phase.WARMUP: "warm-up", Phase.STEADY: "steady", Phase.DRAIN: "drain"}
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be shown."""
+
+    view: RunView
+    """Where everything else came from; not to be changed."""
+    snapshot: Snapshot
+    verdict: Verdict
+    whole: bool
+    """Show the figures of the steady window, as the summary has them, instead of those of the last seconds."""
+    stage: str
+    """starting, ramp-up, warm-up, steady, drain or done; `paused` stands beside it."""
+
+    @property
+    def figures(self) -> Figures:
+        """Those that were chosen."""
+        return self.snapshot.whole if self.whole else self.snapshot.now
+
+    @property
+    def paused(self) -> bool:
+        """No new requests are begun."""
+        return self.view.paused
+
+
+def picture_of(view: RunView, *, whole: bool) -> Picture:
+    """A picture of `view` as it is now."""
+    aggregate, steady_s = view.aggregate, view.steady_s
+    if view.ended is not None:
+        stage = "done"
+    elif not view.facts.started_at:
+        stage = "starting"
+    else:
+        stage = _STAGES[aggregate.phase]
+    return Picture(
+        view=view,
+        snapshot=snapshot.take(aggregate, steady_s, WINDOW_S),
+        verdict=judge(aggregate, steady_s),
+        whole=whole,
+        stage=stage,
+    )
