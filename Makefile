@@ -8,7 +8,7 @@ demo: $(VENV)/installed  ## run llmstress against its built-in mock LLM
 	$(BIN)/llmstress
 
 test: $(VENV)/installed-dev  ## the test suite
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2
 
 test-slow: $(VENV)/installed-dev  ## the tests that take long or much of the machine
 	$(BIN)/python -m pytest -m slow
@@ -30,6 +30,6 @@ $(VENV)/installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+$(VENV)/installed-dev: $(VENV)/installed constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@

@@ -5,6 +5,7 @@ import fcntl
 import os
 import pty
 import select
+import shlex
 import signal
 import struct
 import subprocess
@@ -17,11 +18,16 @@ from pathlib import Path
 import pyte
 from processes import DEADLINE_S
 
+_OWN = {"TERM": "xterm-256color", "COLUMNS": "", "LINES": ""}
+"""Variables of such a terminal; the last two would stand for its size, whatever it is."""
+
 
 class Terminal:
     """The command in a terminal of its own."""
 
-    def __init__(self, *arguments: str, size: tuple[int, int] = (80, 24), cwd: Path, env: dict[str, str]) -> None:
+    def __init__(
+        self, *arguments: str, size: tuple[int, int] = (80, 24), cwd: Path, env: dict[str, str], shell: bool = False
+    ) -> None:
         self._master, slave = pty.openpty()
         self._screen = pyte.Screen(*size)
         self._stream = pyte.ByteStream(self._screen)
@@ -33,15 +39,18 @@ class Terminal:
         def take_terminal() -> None:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
+        command = [sys.executable, "-m", "llmstress", *arguments]
+        if shell:  # that waits for a line once the command is gone
+            command = ["bash", "-c", f"{shlex.join(command)}; read -r"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "llmstress", *arguments],
+            command,
             stdin=slave,
             stdout=slave,
             stderr=slave,
             start_new_session=True,
             preexec_fn=take_terminal,
             cwd=cwd,
-            env={key: value for key, value in {**os.environ, "TERM": "xterm-256color", **env}.items() if value},
+            env={key: value for key, value in ({**os.environ, **_OWN, **env}).items() if value},
         )
         self._slave: int | None = slave
 
@@ -110,9 +119,11 @@ class Terminal:
 
 
 @contextlib.contextmanager
-def terminal(*arguments: str, size: tuple[int, int] = (80, 24), cwd: Path, env: dict[str, str]) -> Iterator[Terminal]:
+def terminal(
+    *arguments: str, size: tuple[int, int] = (80, 24), cwd: Path, env: dict[str, str], shell: bool = False
+) -> Iterator[Terminal]:
     """A terminal that leaves nothing behind."""
-    opened = Terminal(*arguments, size=size, cwd=cwd, env=env)
+    opened = Terminal(*arguments, size=size, cwd=cwd, env=env, shell=shell)
     try:
         yield opened
     finally:

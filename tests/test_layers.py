@@ -34,6 +34,16 @@ def test_imports_point_down(layer: str) -> None:
             assert name.startswith(MAY_IMPORT[layer]), f"{path} imports {name}"
 
 
+def test_the_screen_needs_textual_and_a_plotting_library_alone() -> None:
+    known = {*sys.stdlib_module_names, "llmstress", "msgspec", "textual", "rich", "textual_plotext", "plotext"}
+    for path in (ROOT / "tui").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names.append(node.module)
+            assert {name.partition(".")[0] for name in names} <= known, f"{path} imports {names}"
+
+
 def test_telemetry_stands_alone() -> None:
     for path in (ROOT / "engine/llmstress/engine/telemetry").rglob("*.py"):
         for name in imports_of(path):

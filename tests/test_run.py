@@ -198,13 +198,24 @@ def test_no_process_outlives_a_killed_coordinator() -> None:
     wait_until_gone(children)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_drains_and_gives_the_full_summary(number: signal.Signals, code: int) -> None:
+@pytest.mark.parametrize(
+    ("numbers", "code"),
+    [
+        ([signal.SIGINT], 130),
+        ([signal.SIGTERM], 143),
+        ([signal.SIGHUP, signal.SIGHUP], 143),  # shell and kernel both tell of a closed terminal
+    ],
+    ids=["int", "term", "hup"],
+)
+def test_a_signal_drains_and_gives_the_full_summary(numbers: list[signal.Signals], code: int) -> None:
     with mock_server() as server:
         run = Run("--url", server.url, "--procs", "2", "--streams", "10", "--duration", "30s", "--model", "m")
         run.wait_for("steady")
         run.wait_for("steady")
-        run.process.send_signal(number)
+        run.process.send_signal(numbers[0])
+        run.wait_for("draining")
+        for number in numbers[1:]:
+            run.process.send_signal(number)
         ended_with, summary, _ = run.finish()
         truth = server.stop()
     check(summary)

@@ -1,6 +1,7 @@
 """What the commands do once their arguments are parsed."""
 
 import asyncio
+import errno
 import os
 import sys
 import time
@@ -122,6 +123,8 @@ def _write(text: bytes) -> None:
     try:
         sys.stdout.buffer.write(text)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        # the reader has seen enough; keep Python from complaining again when it flushes at exit
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EIO):
+            raise
+        # the reader has seen enough, or the terminal is closed; keep Python from complaining again when it flushes
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -56,9 +56,7 @@ class Console:
         self.say(f"  {' → '.join(phases(options))}")
 
     def progress(self, picture: Snapshot) -> None:
-        """One line for the second that has gone by; its figures look back a few seconds. A screen shows more."""
-        if self._held is not None:
-            return
+        """One line for the second that has gone by; its figures look back a few seconds."""
         now = picture.now
         ttft, itl = ([latency(now.percentile(metric, name)) for name in ("p50", "p99")] for metric in ("ttft", "itl"))
         parts = [

@@ -24,7 +24,7 @@ from llmstress.coordinator.hub import Hub
 from llmstress.coordinator.options import Options, Target, parse_target, redact_url
 from llmstress.coordinator.plans import build_headers, make_plans, secrets_in
 from llmstress.coordinator.rundir import ABOUT, own_directory
-from llmstress.coordinator.screen import DETACHED, Screen, ScreenClosed
+from llmstress.coordinator.screen import Screen, ScreenClosed
 from llmstress.coordinator.steering import Steering
 from llmstress.coordinator.summary import Facts, Summary, encode, summarise
 from llmstress.coordinator.supervisor import Crew, Exited
@@ -35,6 +35,7 @@ from llmstress.engine.telemetry.aggregate import Aggregate, Notice
 from llmstress.engine.telemetry.broadcast import Ended, Message, RunView, WorkerChange
 from llmstress.engine.telemetry.messages import PROTOCOL_VERSION, Delta, Phase
 from llmstress.tui.figures import duration
+from llmstress.tui.source import DETACHED
 
 READY_S = 60.0
 """How long workers may take to get ready: a loaded machine is slow, but not that slow."""
@@ -214,8 +215,8 @@ class _Run:
         return Result(summary, self._aggregate, self._exit_code(summary))
 
     async def wait_for_screen(self) -> None:
-        """The run is over, and its screen shows so until it is left or a signal comes."""
-        while self._screen is not None:
+        """The run is over, and its screen shows so until it is left; whoever sends a signal wants to see no more."""
+        while self._screen is not None and not self._signals:
             match await self._events.get():
                 case ScreenClosed() as closed:
                     self._screen_closed(closed)
@@ -249,7 +250,10 @@ class _Run:
         self._notice("warning", text)
 
     def _tell(self, message: Message) -> None:
-        if (error := self._broadcaster.publish(message, self._now())) is not None:
+        self._warn_of_record(self._broadcaster.publish(message, self._now()))
+
+    def _warn_of_record(self, error: OSError | None) -> None:
+        if error is not None:
             self.warn(f"--record: {error}; the record ends here")
 
     def _notice(self, kind: str, text: str, t: int | None = None) -> None:
@@ -361,8 +365,11 @@ class _Run:
 
     async def _handle_signal(self, number: int) -> None:
         name = signal.Signals(number).name
-        if number == signal.SIGHUP and self._detached:
-            return  # whoever detaches may leave
+        if number == signal.SIGHUP:
+            if self._screen is not None:
+                self._screen.terminate()  # the kernel may have told the leader of the session alone
+            if self._detached or self._signals:
+                return  # whoever detaches may leave; and shell and kernel may both tell of one closed terminal
         self._signals.append(number)
         if len(self._signals) == 1:
             self._ended_by = self._ended_by or "signal"
@@ -375,10 +382,11 @@ class _Run:
     async def _obey(self, command: broadcast.Command) -> None:
         """A viewer has asked for something."""
         match command:
+            case broadcast.Drain() if self._ended_by or self._aggregate.phase == Phase.DRAIN:
+                pass  # it drains already
             case broadcast.Drain():
-                if not self._ended_by:
-                    self._ended_by = "signal"
-                    self._notice("note", f"asked to drain: open requests have {duration(self._options.grace_s)}")
+                self._ended_by = "signal"
+                self._notice("note", f"asked to drain: open requests have {duration(self._options.grace_s)}")
                 await self._stop(How.DRAIN)
             case broadcast.Abort():
                 self._ended_by = "abort"
@@ -404,10 +412,11 @@ class _Run:
             self._notice("note", f"summary saved as {Path(name).resolve()}")
 
     async def _handle_tick(self) -> None:
-        self._console.progress(snapshot.take(self._aggregate))
+        if self._screen is None:
+            self._console.progress(snapshot.take(self._aggregate))
         self._ticks += 1
         if self._ticks % KEYFRAME_S == 0:
-            self._broadcaster.publish_keyframe()
+            self._warn_of_record(self._broadcaster.publish_keyframe())
         if not self._ended_by and self._too_many_errors():
             self._ended_by = "errors"
             self.warn("--max-errors is reached: draining")

@@ -14,9 +14,6 @@ import msgspec
 from llmstress.coordinator.errors import UsageError
 from llmstress.coordinator.options import Options
 
-DETACHED = 10
-"""Exit code of a screen that was left while the run goes on."""
-
 _RESTORE = (
     "\x1b[?1049l"  # back from the alternate screen
     "\x1b[?25h"  # cursor
@@ -90,15 +87,20 @@ class Screen:
     async def watch(self, on_close: Callable[[ScreenClosed], None]) -> None:
         """Wait for its end, put the terminal in order, and tell."""
         code = await self._process.wait()
-        if code not in (0, DETACHED):
+        if code < 0:  # killed; Textual leaves the terminal in order if it ends by itself, be it with a traceback
             self._restore()
         on_close(ScreenClosed(code))
+
+    def terminate(self) -> None:
+        """End it; `watch` tells when that is done."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
 
     async def close(self) -> None:
         """End it, if it is still there, and put the terminal in order."""
         if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.terminate()
+            self.terminate()
             await self._process.wait()
             self._restore()
 

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import zmq
@@ -19,6 +20,9 @@ from llmstress.coordinator.broadcaster import ASK, NUMBER_BYTES, WATCH
 from llmstress.coordinator.rundir import coordinator_of, is_alive
 from llmstress.engine.telemetry.broadcast import Command, Frame, RunView, decode, encode
 from llmstress.tui.source import Player, SourceLost
+
+if TYPE_CHECKING:
+    from llmstress.tui.app import StressApp
 
 LOOK_S = 1.0
 """Without a message for this long: is the coordinator still there?"""
@@ -90,26 +94,45 @@ class LiveSource:
                 raise SourceLost(f"it speaks another language ({error}): was llmstress updated meanwhile?") from error
 
 
-def watch(directory: Path, *, controls: bool) -> int:
-    """Show the run of `directory` until its viewer leaves; gives the screen's exit code."""
+def watch(directory: Path, *, controls: bool, own: bool = False) -> int:
+    """Show the run of `directory` until its viewer leaves; gives the screen's exit code.
+
+    Args:
+        directory: where the run's sockets are.
+        controls: the viewer may steer.
+        own: it is the screen that the run itself opened, which leaves when the coordinator is gone: the terminal
+            belongs to the shell again.
+    """
     from llmstress.tui.app import StressApp  # Textual takes 0.2 s: not before it is needed
 
     async def show() -> int:
         source = LiveSource(directory, controls=controls)
+        app = StressApp(source)
+        watchdog = asyncio.create_task(_leave_without(coordinator_of(directory), app)) if own else None
         try:
-            app = StressApp(source)
             await app.run_async()
             return app.return_code or 0
         finally:
+            if watchdog is not None:
+                watchdog.cancel()
             source.close()
 
     return asyncio.run(show())
 
 
+async def _leave_without(pid: int, app: "StressApp") -> None:
+    while is_alive(pid):
+        await asyncio.sleep(LOOK_S)
+    app.exit(message="llmstress: the coordinator is gone, and with it the run")
+
+
 def main() -> None:
     """Entry point of the process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is a key of the screen; before that it is the coordinator's
-    sys.exit(watch(Path(sys.argv[1]), controls="--control" in sys.argv[2:]))
+    # Ctrl-C is a key of the screen, and before it is one, the coordinator's. The other two would stop a screen whose
+    # coordinator was killed, before it could put the terminal in order.
+    for number in (signal.SIGINT, signal.SIGTTIN, signal.SIGTTOU):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(watch(Path(sys.argv[1]), controls="--control" in sys.argv[2:], own=True))
 
 
 if __name__ == "__main__":

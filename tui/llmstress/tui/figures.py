@@ -43,6 +43,26 @@ def share(part: float, whole: float) -> str:
     return f"{percent:.0f} %" if percent >= 9.95 else f"{percent:.1f} %"
 
 
+def axis_latency(us: float) -> str:
+    """A round latency in microseconds beside an axis: `0`, `0.5 ms`, `200 ms`, `1.5 s`."""
+    if not us:
+        return "0"
+    return f"{us / 1000:.4g} ms" if us < 1_000_000 else f"{us / 1_000_000:.4g} s"
+
+
+def axis_rate(per_second: float) -> str:
+    """A round rate beside an axis: `0`, `0.5`, `250`, `2.5k`, `1M`."""
+    for unit, name in ((1_000_000, "M"), (1000, "k")):
+        if per_second >= unit:
+            return f"{per_second / unit:.4g}{name}"
+    return f"{per_second:.4g}"
+
+
+def stretch(seconds: float) -> str:
+    """A length of time that is still growing, without fractions from 1 s on: `0.3s`, `32s`, `1m30s`."""
+    return duration(int(seconds) if seconds >= 1 else round(max(0.0, seconds), 1))
+
+
 def _three_digits(value: float) -> str:
     """`value` with as many decimals as three digits leave it; the limits are where rounding gains a digit."""
     return f"{value:.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"

@@ -12,6 +12,9 @@ from llmstress.engine.telemetry.verdict import Verdict, judge
 WINDOW_S = 5.0
 """How far the live figures look back."""
 
+TOO_EARLY = Verdict("none yet", [], [])
+"""While nothing has been measured there is nothing to judge."""
+
 _STAGES = {Phase.RAMP: "ramp-up", Phase.WARMUP: "warm-up", Phase.STEADY: "steady", Phase.DRAIN: "drain"}
 
 
@@ -47,10 +50,13 @@ def picture_of(view: RunView, *, whole: bool) -> Picture:
         stage = "starting"
     else:
         stage = _STAGES[aggregate.phase]
+    verdict = judge(aggregate, steady_s)
+    if verdict.status == "valid" and view.ended is None and not aggregate.phases[Phase.STEADY].counters.events:
+        verdict = TOO_EARLY
     return Picture(
         view=view,
         snapshot=snapshot.take(aggregate, steady_s, WINDOW_S),
-        verdict=judge(aggregate, steady_s),
+        verdict=verdict,
         whole=whole,
         stage=stage,
     )

@@ -1,0 +1,914 @@
+"""The screen with a source of the test's own: every tab, every key, every state of a run."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from screens import (
+    HOSTILE,
+    QueueSource,
+    S,
+    delta,
+    ending,
+    facts,
+    histogram,
+    on_screen,
+    opening,
+    press,
+    settle,
+    story,
+    text_of,
+    write_record,
+)
+from textual.pilot import Pilot
+from textual.widgets import DataTable, RichLog
+
+from llmstress.coordinator.summary import Facts, Latency, PhaseLengths, RunInfo, Summary, host, summarise
+from llmstress.engine.telemetry.aggregate import Notice
+from llmstress.engine.telemetry.broadcast import (
+    Abort,
+    Drain,
+    Ended,
+    Frame,
+    Pause,
+    Paused,
+    RunView,
+    Save,
+    SetStreams,
+    WorkerChange,
+)
+from llmstress.engine.telemetry.histogram import PERCENTILES
+from llmstress.engine.telemetry.messages import ErrorSample, Part, Phase
+from llmstress.tui import figures
+from llmstress.tui.app import StressApp
+from llmstress.tui.confirm import Confirm
+from llmstress.tui.errors import error_rows
+from llmstress.tui.help import Help
+from llmstress.tui.image import safe_name
+from llmstress.tui.latency import latency_cells
+from llmstress.tui.picture import picture_of
+from llmstress.tui.plain import plain
+from llmstress.tui.replay import Replay
+from llmstress.tui.source import DETACHED, SourceLost
+from llmstress.tui.steering import StreamsAsked, stepped
+from llmstress.tui.tiles import tiles_of
+from llmstress.tui.words import METRICS
+from llmstress.tui.workers import look_at, worker_cells
+
+SIZES = [(80, 24), (100, 30), (160, 48), (200, 60)]
+
+
+def live(seconds: float = 5.0, *, controls: bool = True, **told: Any) -> QueueSource:
+    """A run that has lasted for some seconds."""
+    return QueueSource(opening(), *(frame for _, frame in story(seconds, **told)), controls=controls)
+
+
+def toasts(pilot: Pilot[int]) -> list[str]:
+    return [each.message for each in pilot.app._notifications]
+
+
+# --- a run's life
+
+
+def test_before_the_first_picture() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        assert "waiting for the run…" in text_of(app)
+        await press(pilot, "2", "w", "p", "plus", "question_mark", "escape", "1")
+        source.give(opening(started_at=""))
+        await settle(pilot)
+        assert "waiting for the run…" not in text_of(app)
+        assert "starting" in text_of(app)
+
+    source = QueueSource()
+    app = StressApp(source)
+    on_screen(app, steps)
+
+
+def test_a_picture_within_a_second() -> None:
+    async def run() -> None:
+        async with app.run_test(size=(80, 24)):
+            begun = time.monotonic()
+            while "TTFT p50" not in text_of(app):
+                assert time.monotonic() - begun < 1.0
+                await asyncio.sleep(0.02)
+
+    app = StressApp(live())
+    asyncio.run(run())
+
+
+def test_the_end_stays_on_the_screen() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        assert "q leaves" not in text_of(app)
+        source.give(*(frame for _, frame in ending()))
+        await settle(pilot)
+        text = text_of(app)
+        assert "done (ended by duration) — q leaves" in text
+        assert "done 0:11" in text
+        await press(pilot, "p", "plus", "s", "Q", "2")
+        assert "steady window 8s" in text_of(app), "the result, as the summary has it"
+        assert not isinstance(app.screen, Confirm)
+        await pilot.press("q")
+
+    source = live(11.0)
+    app = StressApp(source)
+    on_screen(app, steps)
+    assert app.return_code == 0
+    assert source.sent == []
+
+
+def test_a_lost_source_is_told_and_the_last_picture_stays() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        source.give(SourceLost("its coordinator is [b]gone[/b]\x1b"))
+        await settle(pilot)
+        text = text_of(app)
+        assert "the run can't be followed any more: its coordinator is [b]gone[/b]\\x1b" in text
+        assert "TTFT p50" in text
+        await press(pilot, "p")
+        await pilot.press("q")
+
+    source = live()
+    app = StressApp(source)
+    on_screen(app, steps, (140, 30))
+    assert app.return_code == 0
+    assert source.sent == []
+
+
+def test_messages_that_contradict_one_another_end_the_following() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        source.give(delta(7, 0))
+        await settle(pilot)
+        assert "can't be followed any more" in text_of(app)
+
+    source = live()
+    app = StressApp(source)
+    on_screen(app, steps)
+
+
+def test_silence_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        assert "no news" not in text_of(app)
+        monkeypatch.setattr("llmstress.tui.app.SILENCE_S", -1.0)
+        app._heard_at -= 7
+        await settle(pilot)
+        assert "no news for 7s" in text_of(app)
+
+    app = StressApp(live())
+    on_screen(app, steps, (140, 30))
+
+
+def test_a_keyframe_replaces_everything() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "5")
+        assert "warm-up: 1s" in text_of(app)
+        other = opening(3)
+        other.aggregate.note(Notice(0, "note", "another run"))
+        source.give(other)
+        await settle(pilot)
+        text = text_of(app)
+        assert "another run" in text
+        assert "warm-up: 1s" not in text
+        await press(pilot, "3")
+        assert app.query_one("#workers DataTable", DataTable).row_count == 3
+
+    source = live()
+    app = StressApp(source)
+    on_screen(app, steps)
+
+
+def test_warnings_and_changes_of_the_load_are_also_toasts() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        source.give(Notice(S, "phase", "no toast"), Notice(S, "warning", "a [b]warning[/b]"))
+        await settle(pilot)
+        assert toasts(pilot) == ["a [b]warning[/b]"]
+        assert "a [b]warning[/b]" in text_of(app)
+        await pilot.pause(0.6)
+        source.give(Notice(S, "load", "streams 40 → 44"), Notice(S, "load", "so many at once"))
+        await settle(pilot)
+        assert toasts(pilot) == ["a [b]warning[/b]", "streams 40 → 44"]
+
+    source = live(3.0)
+    app = StressApp(source)
+    on_screen(app, steps)
+
+
+# --- keys that end
+
+
+def test_q_asks_once_then_drains_and_stays_until_the_end() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        for no in ("n", "escape"):
+            await press(pilot, "q")
+            assert isinstance(app.screen, Confirm)
+            assert "40 open requests finish within 30s" in text_of(app)
+            await press(pilot, no)
+            assert not isinstance(app.screen, Confirm)
+        assert source.sent == []
+        await press(pilot, "q", "q")
+        assert source.sent == [Drain()]
+        assert app.is_running
+        await press(pilot, "q")
+        assert source.sent == [Drain()]
+        assert any("already" in text for text in toasts(pilot))
+        source.give(Ended("signal", 1.0, 1.0))
+        await settle(pilot)
+        await pilot.press("q")
+
+    source = live(lost_s=None)
+    app = StressApp(source)
+    on_screen(app, steps)
+    assert app.return_code == 0
+
+
+@pytest.mark.parametrize("key", ["y", "enter", "q"])
+def test_ways_to_say_yes(key: str) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "q", key)
+
+    source = live()
+    on_screen(StressApp(source), steps)
+    assert source.sent == [Drain()]
+
+
+def test_a_run_that_ends_while_it_is_asked_needs_no_drain() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "q")
+        source.give(Ended("duration", 1.0, 1.0))
+        await settle(pilot)
+        await press(pilot, "y")
+        await pilot.press("q")
+
+    source = live()
+    app = StressApp(source)
+    on_screen(app, steps)
+    assert source.sent == []
+    assert app.return_code == 0
+
+
+def test_abort_takes_one_key_more() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "Q", "escape")
+        assert source.sent == []
+        await press(pilot, "Q", "Q")
+
+    source = live()
+    on_screen(StressApp(source), steps)
+    assert source.sent == [Abort()]
+
+
+def test_ctrl_c_drains_then_aborts_then_leaves_wherever_one_is() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "question_mark", "ctrl+c")
+        assert source.sent == [Drain()]
+        await press(pilot, "escape", "3", "ctrl+c")
+        assert source.sent == [Drain(), Abort()]
+        source.give(Ended("abort", 1.0, 0.0))
+        await settle(pilot)
+        await pilot.press("ctrl+c")
+
+    source = live()
+    app = StressApp(source)
+    on_screen(app, steps)
+    assert app.return_code == 0
+
+
+def test_ctrl_c_before_the_first_picture_drains() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "ctrl+c")
+
+    source = QueueSource()
+    on_screen(StressApp(source), steps)
+    assert source.sent == [Drain()]
+
+
+def test_detach_leaves_the_run_to_itself() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await pilot.press("d")
+
+    source = live()
+    app = StressApp(source)
+    on_screen(app, steps)
+    assert app.return_code == DETACHED == 10
+    assert source.sent == []
+
+
+@pytest.mark.parametrize("key", ["q", "d", "ctrl+c", "ctrl+q"])
+def test_a_viewer_just_leaves(key: str) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await pilot.press(key)
+
+    source = live(controls=False)
+    app = StressApp(source)
+    on_screen(app, steps)
+    assert app.return_code == 0
+    assert source.sent == []
+
+
+# --- keys that steer
+
+
+def test_pause_and_on() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "p")
+        source.give(Paused(True))
+        await settle(pilot)
+        assert "‖ paused" in text_of(app)
+        await press(pilot, "p")
+
+    source = live()
+    app = StressApp(source)
+    on_screen(app, steps, (140, 30))
+    assert source.sent == [Pause(True), Pause(False)]
+
+
+def test_presses_for_streams_add_up() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "plus", "plus", "right_square_bracket", "minus")
+        assert "→ 64 streams" in text_of(app)
+        source.give(WorkerChange(0, streams=32), WorkerChange(1, streams=32))
+        await settle(pilot)
+        assert "→ 64 streams" not in text_of(app)
+        await press(pilot, *["left_square_bracket"] * 4)
+
+    source = live(lost_s=None)
+    app = StressApp(source)
+    on_screen(app, steps, (140, 30))
+    assert source.sent == [SetStreams(total) for total in (44, 48, 68, 64, 44, 24, 4, 2)]
+
+
+def test_save() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "s")
+
+    source = live()
+    on_screen(StressApp(source), steps)
+    assert source.sent == [Save()]
+
+
+@pytest.mark.parametrize("key", ["Q", "p", "plus", "minus", "right_square_bracket", "left_square_bracket", "s"])
+def test_a_mere_viewer_is_told_how_to_steer(key: str) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        assert "streams  " not in text_of(app).splitlines()[-1]
+        await press(pilot, key)
+        assert toasts(pilot) == ["view only: start attach with --control"]
+        assert not isinstance(app.screen, Confirm)
+
+    source = live(controls=False)
+    app = StressApp(source)
+    on_screen(app, steps)
+    assert source.sent == []
+
+
+@pytest.mark.parametrize(
+    ("base", "share", "start", "procs", "wanted"),
+    [
+        (1000, 0.1, 1000, 4, 1100),
+        (1000, -0.1, 1000, 4, 900),
+        (1000, 0.5, 1000, 4, 1500),
+        (4, 0.1, 4, 4, 8),
+        (4, -0.5, 4, 4, 4),
+        (100, -0.5, 1000, 4, 4),
+        (1001, 0.1, 1000, 4, 1100),
+        (3, -0.1, 30, 1, 1),
+    ],
+)
+def test_steps(base: int, share: float, start: int, procs: int, wanted: int) -> None:
+    assert stepped(base, share, start, procs) == wanted
+
+
+def test_what_was_asked_is_forgotten_after_a_while() -> None:
+    now = [0.0]
+    asked, view = StreamsAsked(lambda: now[0]), opening(4, 250)
+    assert asked.step(view, 0.1) == 1100
+    now[0] = 1.9
+    assert asked.step(view, 0.1) == 1200
+    now[0] = 3.8
+    assert asked.pending(view) == 1200
+    now[0] = 4.0
+    assert asked.pending(view) is None
+    assert asked.step(view, 0.1) == 1100
+
+
+def test_streams_of_a_lost_worker_are_not_asked_of_the_others() -> None:
+    view = opening(4, 250)
+    view.apply(WorkerChange(3, "lost", reason="killed"))
+    assert StreamsAsked().step(view, 0.1) == 750 + 99
+    assert StreamsAsked().step(RunView(view.facts, type(view.aggregate).over([250])), 0.1) is None
+
+
+# --- keys for looking
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_tab_at_every_size(size: tuple[int, int]) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        for key, words in {
+            "1": ("TTFT p50", "heatmap"),
+            "2": ("metric", "p99.9", "e2e", "samples"),
+            "3": ("lag p99", "✖ lost", "1001"),
+            "4": ("http_503", "last seen", "overloaded"),
+            "5": ("+00:02.0", "steady: 8s"),
+        }.items():
+            await press(pilot, key, *(["down"] if key == "4" else []))
+            text = text_of(app)
+            for word in words:
+                assert word in text, (key, word)
+            lines = text.splitlines()
+            assert len(lines) == size[1]
+            assert "q end" in lines[-1], "the keys are there"
+            assert "steady 0:08" in lines[0]
+            assert not app.screen.max_scroll_y
+        await pilot.click("#tab-workers")
+        await settle(pilot)
+        assert "lag p99" in text_of(app)
+
+    app = StressApp(live(8.0))
+    on_screen(app, steps, size)
+
+
+def test_classes_tell_the_size() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        for size, classes in {
+            (80, 24): {"-narrow", "-short"},
+            (99, 40): {"-narrow"},
+            (100, 31): {"-short"},
+            (120, 32): set(),
+            (160, 48): {"-wide"},
+        }.items():
+            await pilot.resize_terminal(*size)
+            await settle(pilot)
+            assert app.screen.classes & {"-narrow", "-short", "-wide"} == classes
+
+    app = StressApp(live())
+    on_screen(app, steps)
+
+
+def test_only_the_visible_tab_is_kept_up_to_date() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        assert app.query_one("#latency DataTable", DataTable).row_count == 0
+        await press(pilot, "2")
+        assert app.query_one("#latency DataTable", DataTable).row_count == 9
+
+    app = StressApp(live())
+    on_screen(app, steps)
+
+
+def test_nothing_is_shown_again_that_hasn_t_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[bool] = []
+
+    def counted(view: RunView, *, whole: bool) -> Any:
+        shown.append(whole)
+        return picture_of(view, whole=whole)
+
+    async def steps(pilot: Pilot[int]) -> None:
+        shown.clear()
+        for _ in range(3):
+            await settle(pilot)
+        assert shown == []
+        source.give(delta(0, 20))
+        await settle(pilot)
+        assert len(shown) == 1
+
+    monkeypatch.setattr("llmstress.tui.app.picture_of", counted)
+    source = live(lost_s=None)
+    on_screen(StressApp(source), steps)
+
+
+def test_the_window_is_chosen_and_named() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "2")
+        assert "last 5s" in text_of(app)
+        await press(pilot, "w")
+        assert "steady window 3s" in text_of(app)
+        await press(pilot, "w", "3")
+        assert "last 5s" in text_of(app)
+
+    app = StressApp(live())
+    on_screen(app, steps)
+
+
+def test_before_the_steady_window_it_says_so() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        for key in ("2", "3"):
+            await press(pilot, key)
+            assert "steady window (not begun)" in text_of(app)
+
+    app = StressApp(live(1.5))
+    app._window = True
+    on_screen(app, steps)
+
+
+def test_images_are_never_written_over_one_another(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "e", "e", "e")
+        assert str(tmp_path) in toasts(pilot)[0]
+
+    on_screen(StressApp(QueueSource(opening(model="org/../mo del:7b")), save_to=tmp_path), steps)
+    images = sorted(path.name for path in tmp_path.iterdir())
+    assert len(images) == 3
+    assert all(name.startswith("llmstress-org-..-mo-del-7b-") and name.endswith(".svg") for name in images)
+    assert all((tmp_path / name).read_text().startswith("<svg") for name in images)
+
+
+def test_an_image_that_can_t_be_written_is_told(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "e")
+        assert "could not be saved" in toasts(pilot)[0]
+
+    on_screen(StressApp(live(), save_to=tmp_path / "nowhere"), steps)
+
+
+@pytest.mark.parametrize(("model", "name"), [("", "run"), ("../..", "run"), ("a/b c", "a-b-c"), ("m" * 99, "m" * 60)])
+def test_names_of_models_in_names_of_files(model: str, name: str) -> None:
+    assert safe_name(model) == name
+
+
+@pytest.mark.parametrize("key", ["escape", "q", "question_mark", "enter"])
+def test_help_comes_and_goes(key: str) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "question_mark")
+        assert isinstance(app.screen, Help)
+        for word in ("a tenth more", "TTFT", "stall", "verdict", "too few samples"):
+            assert word in text_of(app)
+        await press(pilot, key)
+        assert not isinstance(app.screen, Help)
+
+    app = StressApp(live())
+    on_screen(app, steps, (110, 50))
+    assert app.return_code in (None, 0)
+
+
+def test_help_names_every_key_that_is_bound() -> None:
+    from llmstress.tui.help import LOOKING, REPLAYING, STEERING
+
+    named = " ".join(key for key, _ in (*LOOKING, *STEERING, *REPLAYING))
+    signs = {
+        "plus": "+",
+        "minus": "-",
+        "right_square_bracket": "]",
+        "left_square_bracket": "[",
+        "question_mark": "?",
+        "less_than_sign": "<",
+        "greater_than_sign": ">",
+        "left": "←",
+        "right": "→",
+    }
+    for binding in StressApp.BINDINGS:
+        key = binding.key.split(",")[0]  # type: ignore[union-attr]
+        if key in "2345" or key.startswith("shift+"):
+            continue
+        assert signs.get(key, key) in named.split(), key
+
+
+# --- panes
+
+
+def test_the_chosen_latency_is_explained_and_drawn() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "2")
+        assert "from the start of a request to its first token" in text_of(app)
+        assert "ttft · last 5s" in text_of(app)
+        await press(pilot, "down", "down")
+        assert "from one token event to the next" in text_of(app)
+        assert "itl · last 5s" in text_of(app)
+
+    app = StressApp(live())
+    on_screen(app, steps)
+
+
+def test_workers_are_marked_sorted_and_told_of() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "3")
+        table = app.query_one("#workers DataTable", DataTable)
+
+        def column(index: int) -> list[str]:
+            return [table.get_row_at(row)[index].plain for row in range(table.row_count)]
+
+        assert column(0) == ["0", "1 !", "2"]
+        assert column(5) == ["50 %", "100 %", "–"]
+        await press(pilot, "down")
+        assert "uses 100% of its core (limit 90%)" in text_of(app)
+        await press(pilot, *"ooooo")
+        assert "by cpu ▼" in text_of(app)
+        assert column(0) == ["1 !", "0", "2"]
+        assert table.cursor_row == 0, "the cursor goes with its row"
+        await press(pilot, "O")
+        assert column(0) == ["0", "1 !", "2"]
+        source.give(WorkerChange(1, "lost", reason="killed by [b]SIGKILL[/b]"))
+        await settle(pilot)
+        assert "✖ lost" in column(2)
+        assert "lost: killed by [b]SIGKILL[/b]" in text_of(app)
+        await pilot.click("#workers DataTable", offset=(2, 0))
+        await settle(pilot)
+        assert "by # ▲" in text_of(app)
+
+    view = opening(3)
+    source = QueueSource(view, *(frame for _, frame in story(5.0, lost_s=None)))
+    app = StressApp(source)
+    on_screen(app, steps)
+
+
+def test_a_late_loop_and_missing_reports_mark_a_worker() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "3")
+        text = text_of(app)
+        assert "its event loop is 5.00 ms late" in text
+        assert "3 of its reports never arrived" in text
+
+    slow = delta(0, 3)
+    slow.parts[slow.phase].latency["loop_lag"].record_many([5_000] * 1000)
+    app = StressApp(QueueSource(opening(), slow))
+    on_screen(app, steps, (200, 30))
+
+
+def test_no_errors_and_then_some() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "4")
+        assert "no errors" in text_of(app)
+        assert "✖" not in text_of(app).splitlines()[0]
+        source.give(*(frame for _, frame in story(4.0)[1:]))
+        source.give(*(delta(0, seq) for seq in range(16, 24)))
+        await settle(pilot)
+        text = text_of(app)
+        assert "no errors" not in text
+        assert "4 Errors ✖ 2" in text
+        assert "2 of 202 finished requests failed" in text.replace("  ", " ") or "finished requests failed" in text
+        row = next(line for line in text.splitlines() if line.strip().startswith("http_503 ") and "ago" in line)
+        assert "2s ago" in row
+        assert "status 503, request req-7" in text
+
+    source = QueueSource(opening(), delta(0, 0))
+    app = StressApp(source)
+    on_screen(app, steps)
+
+
+def test_the_log_appends_and_wraps_anew() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "5")
+        log = app.query_one(RichLog)
+        before = len(log.lines)
+        source.give(Notice(4 * S, "note", "word " * 30 + "end"))
+        await settle(pilot)
+        assert "+00:04.0 · word" in text_of(app)
+        assert len(log.lines) > before + 1
+        await pilot.resize_terminal(200, 30)
+        await settle(pilot)
+        assert len(log.lines) == before + 1
+        source.give(*(Notice(5 * S, "note", f"line {n}") for n in range(1500)))
+        await settle(pilot)
+        assert "line 1499" in text_of(app)
+
+    source = live()
+    app = StressApp(source)
+    on_screen(app, steps)
+
+
+# --- a replay
+
+
+def test_the_keys_of_a_replay(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        assert "replay" in text_of(app).splitlines()[-2]
+        assert "space pause" in text_of(app).splitlines()[-1]
+        await press(pilot, "space")
+        assert replay.paused
+        assert "‖ paused" in text_of(app).splitlines()[-2]
+        await press(pilot, "right")
+        assert replay.position_s == pytest.approx(5.0, abs=0.8)
+        await press(pilot, "home")
+        assert replay.position_s == 0.0
+        await press(pilot, "shift+right")
+        await asyncio.sleep(0.1)
+        await settle(pilot)
+        assert replay.position_s == 11.0
+        text = text_of(app)
+        assert "■ end" in text
+        assert "done (ended by duration)" in text
+        await press(pilot, "left")
+        assert replay.position_s == 6.0
+        await press(pilot, "3", "shift+left")
+        assert replay.position_s == -0.5, "a table without anything beside it leaves these keys alone"
+        for _ in range(9):
+            await press(pilot, "greater_than_sign")
+        assert replay.speed == 64.0
+        for _ in range(9):
+            await press(pilot, "less_than_sign")
+        assert replay.speed == 0.25
+        assert "×0.25" in text_of(app)
+        await press(pilot, "p", "q")
+
+    replay = Replay(write_record(tmp_path / "run.rec", [*story(), *ending()]))
+    app = StressApp(replay)
+    on_screen(app, steps)
+    assert app.return_code == 0
+
+
+def test_a_replay_can_t_be_steered(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        for key in ("p", "plus", "s", "Q"):
+            await press(pilot, key)
+        assert set(toasts(pilot)) == {"this is a replay"}
+        await pilot.press("d")
+
+    app = StressApp(Replay(write_record(tmp_path / "run.rec", story())))
+    on_screen(app, steps)
+    assert app.return_code == 0
+
+
+def test_a_record_that_was_cut_off_says_so(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        replay.seek(99.0)
+        await asyncio.sleep(0.2)
+        await settle(pilot)
+        assert "cut off here" in text_of(app)
+
+    replay = Replay(write_record(tmp_path / "run.rec", story()))
+    app = StressApp(replay)
+    on_screen(app, steps)
+
+
+# --- what strangers write
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [*((text, (80, 24)) for text in HOSTILE), ("x " * 5_000, (160, 48))], ids=range(len(HOSTILE) + 1)
+)
+def test_hostile_texts_stay_text(text: str, size: tuple[int, int]) -> None:
+    bad = delta(0, 0)
+    bad.parts[bad.phase].ended[text] = 3
+    bad.parts[bad.phase].finish[text] = 3
+    bad.samples = [ErrorSample(text, 500, text, text), ErrorSample("http_503", 500, text, text)]
+    bad.parts[bad.phase].ended["http_503"] = 1
+    view = opening()
+    view.facts = facts(url=text, model=text, api=text)
+    view.aggregate.note(Notice(0, "warning", text))
+    view.aggregate.samples["http_503"] = [ErrorSample("http_503", 500, text + "2", text)]
+    view.aggregate.phases[0] = Part(ended={text: 1, "http_503": 1})
+    later: list[Frame] = [
+        bad,
+        Notice(1, "warning", text),
+        Notice(1, text, text),
+        WorkerChange(1, "lost", reason=text),
+        facts(url=text, model=text, api=text),
+        Ended(text, 1.0, 1.0),
+    ]
+
+    async def steps(pilot: Pilot[int]) -> None:
+        for tab in "12345":
+            await press(pilot, tab, "down")
+            shown = text_of(app)
+            assert all(line.isprintable() for line in shown.splitlines()), tab
+            assert len(shown.splitlines()) == size[1]
+            assert not app.screen.max_scroll_y
+            assert "q leave" in shown.splitlines()[-1]
+        await press(pilot, "4")
+        if "markup" in text:
+            assert "[bold red]not markup[/]" in text_of(app)
+        source.give(SourceLost(text))
+        await settle(pilot)
+        assert text_of(app).isprintable() or all(line.isprintable() for line in text_of(app).splitlines())
+        await press(pilot, "q")
+
+    source = QueueSource(view, *later)
+    app = StressApp(source)
+    on_screen(app, steps, size)
+    assert app.return_code == 0
+
+
+@given(st.text(), st.integers(1, 50))
+def test_plain_text_is_one_short_line_of_what_can_be_seen(text: str, limit: int) -> None:
+    made = plain(text, limit)
+    assert made.isprintable()
+    assert len(made) <= limit
+    if text.isprintable() and len(text) <= limit:
+        assert made == text
+
+
+def test_phases_have_names() -> None:
+    for phase, words in {Phase.RAMP: "ramp-up", Phase.WARMUP: "warm-up", Phase.STEADY: "steady"}.items():
+        view = opening()
+        view.aggregate.phase = phase
+        assert picture_of(view, whole=False).stage == words
+
+
+# --- the screen and the summary
+
+
+def summary_of(view: RunView) -> Summary:
+    assert view.ended is not None
+    run = RunInfo(
+        version="0",
+        api="",
+        url="",
+        model="",
+        procs=view.facts.procs,
+        streams=view.facts.streams,
+        total_streams=0,
+        phases_s=PhaseLengths(0, 0, view.ended.steady_s, 0),
+        started_at="",
+        seed=0,
+        options={},
+        host=host(),
+    )
+    return summarise(view.aggregate, Facts(run=run, ended_by=view.ended.by, startup_s=0.5, coordinator_cpu_s=0.1))
+
+
+def shown_latency(latency: Latency, name: str) -> str:
+    """As `figures` put it, thin ones marked."""
+    ms = getattr(latency, name)
+    thin = "~" if name in latency.low_sample and ms is not None else ""
+    return thin + figures.latency(None if ms is None else round(ms * 1000))
+
+
+def rate(per_second: float | None) -> str:
+    return "–" if per_second is None else figures.rate(per_second)
+
+
+def agree(view: RunView) -> None:
+    """What the panes say of the whole run is what the summary says."""
+    picture, summary = picture_of(view, whole=True), summary_of(view)
+    tiles = {tile.name: tile.value for tile in tiles_of(picture)}
+    latency = summary.latency_ms
+    finished = summary.requests.started - summary.requests.cancelled
+    assert tiles == {
+        "streams open": tiles["streams open"],
+        "tokens/s": rate(summary.tokens.output_per_s),
+        "requests/s": rate(summary.requests.per_s),
+        "TTFT p50": shown_latency(latency["ttft"], "p50"),
+        "TTFT p99": shown_latency(latency["ttft"], "p99"),
+        "ITL p50": shown_latency(latency["itl"], "p50"),
+        "ITL p99": shown_latency(latency["itl"], "p99"),
+        "failed": figures.share(summary.requests.failed, finished),
+    }
+    for metric in METRICS:
+        texts = [cell.text for cell in latency_cells(metric, picture.figures.latency.get(metric))]
+        values = [shown_latency(latency[metric], name) for name in (*PERCENTILES, "max")]
+        assert texts == [metric, *values, figures.count(latency[metric].count)]
+    rows = error_rows(view.aggregate)
+    assert {name: cells[1].text for name, cells in rows.items()} == {
+        name: figures.count(error.count) for name, error in summary.errors.items()
+    }
+    for seen, worker in zip(look_at(picture), summary.client.workers, strict=True):
+        assert seen.figures.cpu_share == pytest.approx(worker.cpu_share, abs=0.0006)
+        lag_ms = worker.loop_lag_ms.p99
+        assert worker_cells(seen)[7].text == figures.latency(None if lag_ms is None else round(lag_ms * 1000))
+    assert picture.verdict == summary.verdict
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 1),
+            st.sampled_from(list(Phase)),
+            st.dictionaries(
+                st.sampled_from(["ok", "http_503", "cancelled", "filtered", "timeout_idle"]), st.integers(1, 50)
+            ),
+            st.dictionaries(
+                st.sampled_from([*METRICS, "loop_lag"]),
+                st.lists(st.integers(0, 4_000_000_000), min_size=1, max_size=30),
+            ),
+            st.integers(0, 5_000),
+            st.integers(0, 5_000),
+        ),
+        max_size=12,
+    )
+)
+def test_the_screen_says_what_the_summary_says(
+    told: list[tuple[int, Phase, dict[str, int], dict[str, list[int]], int, int]],
+) -> None:
+    view = opening()
+    seqs = [0, 0]
+    for worker, phase, ended, latencies, events, answered in told:
+        part = Part(ended=ended, latency={name: histogram(*us) for name, us in latencies.items()})
+        part.counters.started, part.counters.events, part.counters.events_ok = sum(ended.values()), events, answered
+        part.counters.output = part.counters.output_streamed = 2 * answered
+        part.counters.cpu_ns = events * 1_000_000
+        seq, seqs[worker] = seqs[worker], seqs[worker] + 1
+        made = delta(worker, seq, phase=phase, parts={int(phase): part}, samples=[])
+        view.apply(made)
+    view.apply(Ended("duration", 8.0, 1.0))
+    agree(view)
+
+
+def test_the_tiles_at_the_end_are_the_summary_s(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await asyncio.sleep(0.2)
+        await settle(pilot)
+        assert app._view is not None
+        agree(app._view)
+        summary, text = summary_of(app._view), text_of(app)
+        for value in (
+            rate(summary.tokens.output_per_s),
+            rate(summary.requests.per_s),
+            shown_latency(summary.latency_ms["ttft"], "p50"),
+            shown_latency(summary.latency_ms["itl"], "p99"),
+        ):
+            assert value in text
+
+    replay = Replay(write_record(tmp_path / "run.rec", [*story(), *ending()]))
+    replay.seek(99.0)
+    app = StressApp(replay)
+    on_screen(app, steps, (80, 24))

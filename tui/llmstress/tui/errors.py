@@ -1,0 +1,89 @@
+"""The errors pane: how requests ended that did not end well, and what the server said."""
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import DataTable
+
+from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.messages import NOT_FAILED, ErrorSample
+from llmstress.tui import figures
+from llmstress.tui.picture import Picture
+from llmstress.tui.rows import Cell, Column, Rows
+from llmstress.tui.said import Said
+
+COLUMNS = (Column("class", 24, left=True), Column("count", 9), Column("share", 7), Column("last seen", 12))
+
+
+def error_rows(aggregate: Aggregate) -> dict[str, list[Cell]]:
+    """Class -> its row, the most frequent first. Shares are of all finished requests."""
+    finished = aggregate.finished()
+    found = {name: n for name, n in aggregate.ended().items() if n and name not in ("ok", "cancelled")}
+    rows: dict[str, list[Cell]] = {}
+    for name, n in sorted(found.items(), key=lambda item: (-item[1], item[0])):
+        seen = aggregate.last_seen.get(name)
+        ago = "–" if seen is None else f"{figures.duration(max(0, aggregate.elapsed_ns - seen) // 1_000_000_000)} ago"
+        tone = "" if name in NOT_FAILED else "text-error"
+        rows[name] = [Cell(name, "bold", tone), Cell(figures.count(n)), Cell(figures.share(n, finished)), Cell(ago)]
+    return rows
+
+
+def samples_text(name: str, samples: list[ErrorSample]) -> Content:
+    """Examples of one class, as the server put them."""
+    if not samples:
+        return Content.assemble((name, "bold"), "  no example was kept")
+    lines = [Content.assemble((name, "bold"), "  what was said, for example:")]
+    for sample in samples:
+        about = f"status {sample.status}" if sample.status else "no status"
+        if sample.request_id:
+            about += f", request {sample.request_id}"
+        lines.append(Content.assemble("\n• ", (about, "$text-muted"), "\n  ", sample.text))
+    return Content("").join(lines)
+
+
+class ErrorsPane(Vertical):
+    """A table, and below it the samples of the class with the cursor."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id, classes="pane")
+        self._title = Said(classes="title")
+        self._table = Rows(COLUMNS)
+        self._samples = Said(grows=True)
+        self._scroll = VerticalScroll(self._samples, classes="samples")
+        self._aggregate: Aggregate | None = None
+
+    def compose(self) -> ComposeResult:
+        """Title, table, samples."""
+        yield self._title
+        yield self._table
+        yield self._scroll
+
+    def show(self, picture: Picture) -> None:
+        """The figures."""
+        self._aggregate = aggregate = picture.view.aggregate
+        rows = error_rows(aggregate)
+        finished = figures.count(aggregate.finished())
+        if rows:
+            failed = f"{figures.count(aggregate.failed())} of {finished} finished requests failed"
+            self._title.say(Content.assemble(("errors", "bold"), f" · whole run · {failed}"))
+        else:
+            none = ("✔ no errors", "$text-success")
+            self._title.say(Content.assemble(("errors", "bold"), " · whole run · ", none))
+        self._table.display = self._scroll.display = bool(rows)
+        self._table.show(rows)
+        self._tell()
+
+    def draw(self, picture: Picture) -> None:
+        """Nothing is drawn here."""
+
+    @on(DataTable.RowHighlighted)
+    def _choose(self, event: DataTable.RowHighlighted) -> None:
+        event.stop()
+        self._tell()
+
+    def _tell(self) -> None:
+        name = self._table.selected
+        if name is None or self._aggregate is None:
+            return
+        self._samples.say(samples_text(name, self._aggregate.samples.get(name, [])))

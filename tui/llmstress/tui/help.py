@@ -1,0 +1,93 @@
+"""All keys, and what the figures mean."""
+
+from typing import ClassVar
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from llmstress.tui.words import METRICS, VERDICTS
+
+LOOKING = (
+    ("1 … 5", "overview, latency, workers, errors, log"),
+    ("↑ ↓", "choose a row; tab goes to the text below a table"),
+    ("o  O", "workers: sort by the next column, the other way round"),
+    ("w", "figures of the last seconds, or of the steady window as the summary has them"),
+    ("e", "save an image of the screen (SVG)"),
+    ("?", "this page; any of ? q esc closes it"),
+)
+STEERING = (
+    ("q", "end the run: nothing new is started, what is open may finish; asks first"),
+    ("Q", "end the run at once; asks first"),
+    ("ctrl+c", "end the run without asking; a second time at once"),
+    ("p", "pause: no new requests, until p again"),
+    ("+ -", "a tenth more or fewer streams"),
+    ("] [", "half as many more or fewer streams"),
+    ("s", "save the summary as it would be now"),
+    ("d", "detach: leave the screen, the run goes on"),
+)
+WATCHING = (("q  d", "leave: the run doesn't notice"),)
+REPLAYING = (
+    ("space", "pause and go on"),
+    ("< >", "half, double speed"),
+    ("← →", "5 s back, ahead; with shift 30 s"),
+    ("home", "back to the start"),
+    ("q  d", "leave"),
+)
+KEYS_WIDTH = 12
+SHOWN_METRICS = ("ttft", "itl", "tpot", "stall", "e2e")
+MEANINGS = (
+    *((name.upper() if name != "stall" else name, METRICS[name]) for name in SHOWN_METRICS),
+    ("p99", "99 of 100 were at most this long"),
+    ("~", "too few samples for such a percentile: don't lean on it; –: not enough to say anything"),
+    ("open", "requests in flight, of the streams that are wanted"),
+    ("verdict", "can the figures be trusted? It looks at this client, not at the server:"),
+    (f"  {VERDICTS['valid'][0]} valid", "it kept up"),
+    (f"  {VERDICTS['degraded'][0]} degraded", "it was late or busy, or answers were cut off: latencies may be off"),
+    (f"  {VERDICTS['invalid'][0]} invalid", "a process was lost: counts are too low"),
+    ("!", "a worker beyond the verdict's limits for CPU or lateness of its event loop"),
+)
+
+
+def help_page(*, steering: bool, replay: bool, accent: str) -> Group:
+    """The page, for what can be done here; `accent`: the colour of keys."""
+    own = ("This replay", REPLAYING) if replay else ("The run", STEERING if steering else WATCHING)
+    parts: list[RenderableType] = []
+    for title, rows in (own, ("Looking", LOOKING), ("What the figures mean", MEANINGS)):
+        table = Table.grid(padding=(0, 1, 0, 0))
+        table.add_column(width=KEYS_WIDTH)
+        for left, right in rows:
+            table.add_row(Text(left, f"bold {accent}"), Text(right))
+        parts += [Text(title, "bold underline"), table, Text("")]
+    if not steering and not replay:
+        parts.append(Text("View only: attach with --control to steer the run."))
+    parts.append(Text("TEXTUAL_THEME=textual-light is for light rooms; NO_COLOR=1 does without colour."))
+    return Group(*parts)
+
+
+class Help(ModalScreen[None]):
+    """A page over the screen."""
+
+    AUTO_FOCUS = "VerticalScroll"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "close", show=False)]
+
+    def __init__(self, *, steering: bool, replay: bool) -> None:
+        super().__init__()
+        self._steering = steering
+        self._replay = replay
+
+    def compose(self) -> ComposeResult:
+        """A box that scrolls."""
+        with VerticalScroll(classes="box") as box:
+            box.border_title = "help"
+            accent = self.app.theme_variables.get("text-accent", "")
+            yield Static(help_page(steering=self._steering, replay=self._replay, accent=accent), markup=False)
+
+    def action_close(self) -> None:
+        """Back to the run."""
+        self.dismiss(None)

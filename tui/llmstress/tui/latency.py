@@ -1,0 +1,88 @@
+"""The latency pane: every latency by percentile, and how the chosen one is spread."""
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+from textual.content import Content
+from textual.widgets import DataTable
+
+from llmstress.engine.telemetry.histogram import PERCENTILES, Histogram
+from llmstress.tui import figures
+from llmstress.tui.distribution import Distribution
+from llmstress.tui.picture import Picture
+from llmstress.tui.rows import Cell, Column, Rows
+from llmstress.tui.said import Said
+from llmstress.tui.words import METRICS, window_words
+
+COLUMNS = (
+    Column("metric", 7, left=True),
+    *(Column(name.replace("_", "."), 8) for name in PERCENTILES),
+    Column("max", 8),
+    Column("count", 7),
+)
+FIRST = "ttft"
+"""Chosen to begin with."""
+
+
+def latency_cells(metric: str, histogram: Histogram | None) -> list[Cell]:
+    """The row of one latency. What stands on too few samples is dim and has a `~`."""
+    found = histogram if histogram is not None else Histogram()
+    thin = found.low_sample()
+    cells = [Cell(metric, "bold")]
+    for name, us in zip(PERCENTILES, found.percentiles(PERCENTILES.values()), strict=True):
+        if us is None:
+            cells.append(Cell("–", "dim"))
+        elif name in thin:
+            cells.append(Cell(f"~{figures.latency(us)}", "dim"))
+        else:
+            cells.append(Cell(figures.latency(us)))
+    cells.append(Cell(figures.latency(found.max)) if found.count else Cell("–", "dim"))
+    cells.append(Cell(figures.count(found.count), "" if found.count else "dim"))
+    return cells
+
+
+class LatencyPane(Vertical):
+    """A table, and the distribution of the row with the cursor."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id, classes="pane")
+        self._title = Said(classes="title")
+        self._table = Rows(COLUMNS)
+        self._about = Said(classes="about", grows=True)
+        self._distribution = Distribution(id="distribution")
+        self._picture: Picture | None = None
+
+    def compose(self) -> ComposeResult:
+        """The distribution stands beside the table where there is room, else below."""
+        yield self._title
+        with Container(classes="halves"):
+            with Vertical(classes="half"):
+                yield self._table
+                yield self._about
+            yield self._distribution
+
+    def show(self, picture: Picture) -> None:
+        """The figures."""
+        first = self._picture is None
+        self._picture = picture
+        self._title.say(
+            Content.assemble(("latency", "bold"), f" · {window_words(picture)} · ", ("~ few samples", "$text-muted"))
+        )
+        latency = picture.figures.latency
+        self._table.show({metric: latency_cells(metric, latency.get(metric)) for metric in METRICS})
+        if first:
+            self._table.move_cursor(row=list(METRICS).index(FIRST))
+
+    def draw(self, picture: Picture) -> None:
+        """The distribution."""
+        metric = self._table.selected or FIRST
+        self._distribution.show(f"{metric} · {window_words(picture)}", picture.figures.latency.get(metric))
+
+    @on(DataTable.RowHighlighted)
+    def _choose(self, event: DataTable.RowHighlighted) -> None:
+        event.stop()
+        metric = event.row_key.value
+        if metric in METRICS:
+            self._about.say(Content.assemble((metric, "bold"), f"  {METRICS[metric]}"))
+        if self._picture is not None:
+            self.draw(self._picture)

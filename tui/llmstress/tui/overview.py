@@ -1,0 +1,111 @@
+"""What the wall shows: where the run is, its figures, whether they can be trusted, and how it got there."""
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widget import Widget
+
+from llmstress.tui import charts, headline
+from llmstress.tui.charts import Chart, Timeline
+from llmstress.tui.headline import Piece
+from llmstress.tui.heatmap import Heatmap
+from llmstress.tui.picture import Picture
+from llmstress.tui.tiles import TileView, tiles_of
+
+_TILES = ("streams", "tokens", "requests", "ttft-p50", "ttft-p99", "itl-p50", "itl-p99", "failed")
+
+
+class Line(Widget):
+    """One line of styled text."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id)
+        self._pieces: list[Piece] = []
+
+    def show(self, pieces: list[Piece]) -> None:
+        """Show these from now on."""
+        if pieces != self._pieces:
+            self._pieces = pieces
+            self.refresh()
+
+    def render(self) -> Content:
+        """The pieces, one behind the other."""
+        return Content.assemble(*self._pieces)
+
+
+class Overview(Vertical):
+    """The whole run at a glance. How much of it there is room for is decided by the style sheet, which hides and
+    shows its parts by the classes `-narrow`, `-short` and `-wide` of the screen."""
+
+    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._timeline = Timeline()
+        self._picture: Picture | None = None
+        self._target = Line("overview-target")
+        self._progress = Line("overview-progress")
+        self._verdict = Line("overview-verdict")
+        self._stretch = Line("overview-stretch")
+        self._tiles = [TileView(f"tile-{name}") for name in _TILES]
+        self._latency = Chart("chart-ttft")
+        self._rate = Chart("chart-tokens")
+        self._heatmap = Heatmap("heatmap-ttft")
+
+    def compose(self) -> ComposeResult:
+        """Lines, tiles, charts, heatmap."""
+        yield self._target
+        yield self._progress
+        yield self._verdict
+        yield self._stretch
+        with Horizontal(id="overview-tiles"):
+            yield from self._tiles
+        with Horizontal(id="overview-charts"):
+            yield self._latency
+            yield self._rate
+        yield self._heatmap
+
+    def show(self, picture: Picture) -> None:
+        """Show the figures of `picture`."""
+        self._picture = picture
+        width = self.size.width
+        if not width:
+            return
+        self._target.show(headline.target_line(picture.view.facts, self._target.size.width))
+        self._progress.show(headline.progress_line(picture, self._progress.size.width))
+        self._verdict.show(headline.verdict_line(picture.verdict, self._verdict.size.width))
+        tiles = tiles_of(picture)
+        thin = any(tile.thin for tile in tiles)
+        self._stretch.show(headline.stretch_line(picture, self._stretch.size.width, thin=thin))
+        for view, tile in zip(self._tiles, tiles, strict=True):
+            view.show(tile)
+
+    def draw(self, picture: Picture) -> None:
+        """Draw what `picture` says about the time until now."""
+        self._picture = picture
+        view, aggregate = picture.view, picture.view.aggregate
+        rows, elapsed_s = aggregate.rows, aggregate.elapsed_ns / 1e9
+        marks = charts.marks_of(view)
+        if self._latency.size.width:
+            upper, step = charts.upper_line(rows, self._latency.most_points)
+            columns = self._timeline.columns("latency", aggregate, step)
+            self._latency.show(charts.latency_drawing(columns, upper, elapsed_s, marks))
+        if self._rate.size.width:
+            columns = self._timeline.columns("rate", aggregate, charts.step_for(len(rows), self._rate.most_points))
+            per_event = charts.tokens_per_event(aggregate)
+            ended = view.ended is not None
+            self._rate.show(charts.rate_drawing(columns, per_event, elapsed_s, ended=ended, marks=marks))
+        if self._heatmap.size.width:
+            step = charts.step_for(len(rows), self._heatmap.places)
+            self._heatmap.show(self._timeline.columns("heatmap", aggregate, step))
+
+    def on_resize(self) -> None:
+        """What was cut to the old width is cut to the new one, once the parts have their sizes."""
+        self.call_after_refresh(self._again)
+
+    def on_show(self) -> None:
+        """It was hidden, and so had no size, when it was last given a picture."""
+        self.call_after_refresh(self._again)
+
+    def _again(self) -> None:
+        if self._picture is not None:
+            self.show(self._picture)
+            self.draw(self._picture)

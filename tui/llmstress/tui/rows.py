@@ -1,0 +1,95 @@
+"""A table whose rows stay where they are and whose cells change in place: what hasn't changed isn't drawn again."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from rich.text import Text
+from textual.widgets import DataTable
+
+
+class Cell(NamedTuple):
+    """What a cell shows. Its text is never parsed; `tone` names a colour of the theme, `style` the rest."""
+
+    text: str
+    style: str = ""
+    tone: str = ""
+
+
+class Column(NamedTuple):
+    """A column of fixed width; all but the first stand to the right unless `left`."""
+
+    label: str
+    width: int
+    left: bool = False
+
+
+class Rows(DataTable[Text]):
+    """Rows by key, in a given order; the selection stays with its row. The texts of the first column are unique."""
+
+    def __init__(self, columns: Sequence[Column], *, id: str | None = None) -> None:
+        super().__init__(cursor_type="row", id=id, cell_padding=1)
+        self._columns = columns
+        self._cells: dict[str, list[Cell]] = {}
+
+    def on_mount(self) -> None:
+        """Set the columns up, once."""
+        for column in self._columns:
+            label = Text(column.label, justify="left" if column.left else "right")
+            self.add_column(label, width=column.width, key=column.label)
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._recolour())
+
+    @property
+    def selected(self) -> str | None:
+        """Key of the row with the cursor."""
+        if not self.row_count:
+            return None
+        return self.coordinate_to_cell_key(self.cursor_coordinate).row_key.value
+
+    def show(self, rows: Mapping[str, Sequence[Cell]]) -> None:
+        """Show these, in this order."""
+        selected = self.selected
+        for key in [key for key in self._cells if key not in rows]:
+            self.remove_row(key)
+            del self._cells[key]
+        for key, cells in rows.items():
+            before = self._cells.get(key)
+            if before is None:
+                self.add_row(*self._made(cells), key=key)
+            else:
+                for column, cell, old in zip(self._columns, cells, before, strict=True):
+                    if cell != old:
+                        self.update_cell(key, column.label, self._text(cell, column))
+            self._cells[key] = list(cells)
+        order = list(rows)
+        if [row.key.value for row in self.ordered_rows] != order:
+            rank = {cells[0].text: index for index, cells in enumerate(rows.values())}
+            self.sort(self._columns[0].label, key=lambda text: rank[text.plain])
+            if selected is not None and selected in rows:
+                self.move_cursor(row=order.index(selected), animate=False, scroll=False)
+
+    def _recolour(self) -> None:
+        for key, cells in self._cells.items():
+            for column, cell in zip(self._columns, cells, strict=True):
+                if cell.tone:
+                    self.update_cell(key, column.label, self._text(cell, column))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave the keys for going sideways to others while there is nothing to the side."""
+        if action in ("cursor_left", "cursor_right"):
+            return self.max_scroll_x > 0
+        if action == "scroll_home":
+            return self.max_scroll_y > 0
+        return True
+
+    def _made(self, cells: Sequence[Cell]) -> list[Text]:
+        return [self._text(cell, column) for column, cell in zip(self._columns, cells, strict=True)]
+
+    def _text(self, cell: Cell, column: Column) -> Text:
+        colour = self.app.theme_variables.get(cell.tone, "") if cell.tone else ""
+        return Text(
+            cell.text,
+            style=f"{cell.style} {colour}".strip(),
+            justify="left" if column.left else "right",
+            overflow="ellipsis",
+            no_wrap=True,
+        )

@@ -1,0 +1,51 @@
+"""How many streams a press of a key asks for."""
+
+import time
+from collections.abc import Callable
+
+from llmstress.engine.telemetry.broadcast import RunView
+
+SMALL, BIG = 0.1, 0.5
+"""Steps, as shares of the streams asked for at the start."""
+
+HOLD_S = 2.0
+"""The run has this long to do what was asked."""
+
+
+def stepped(base: int, share: float, start: int, procs: int) -> int:
+    """`base` streams changed by a share of those asked for at the start: by whole numbers per process, and at least
+    by one; each of the `procs` processes keeps one."""
+    per_process = max(1, round(abs(share) * start / procs))
+    change = per_process * procs if share > 0 else -per_process * procs
+    return max(procs, round((base + change) / procs) * procs)
+
+
+class StreamsAsked:
+    """Remembers what was asked until the run has done it, so that several presses in a row add up."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._total: int | None = None
+        self._at = 0.0
+
+    def step(self, view: RunView, share: float) -> int | None:
+        """What to ask for after one more press; None if no worker is running."""
+        procs = len(_running(view))
+        if not procs:
+            return None
+        pending = self.pending(view)
+        base = sum(_running(view)) if pending is None else pending
+        self._total = stepped(base, share, view.facts.streams * view.facts.procs, procs)
+        self._at = self._clock()
+        return self._total
+
+    def pending(self, view: RunView) -> int | None:
+        """What was asked and is not done yet."""
+        if self._total is not None and (self._total == sum(_running(view)) or self._clock() - self._at > HOLD_S):
+            self._total = None
+        return self._total
+
+
+def _running(view: RunView) -> list[int]:
+    """Streams of each running worker: only these can be steered."""
+    return [worker.streams for worker in view.aggregate.workers if worker.state == "running"]

@@ -1,0 +1,120 @@
+"""The big figures. What stands in them is made by a pure function; a tile only shows it, large where there is room."""
+
+import msgspec
+from rich.segment import Segment
+from rich.style import Style
+from textual.content import Content
+from textual.renderables.digits import Digits
+from textual.widget import Widget
+
+from llmstress.tui import figures
+from llmstress.tui.headline import QUIET
+from llmstress.tui.picture import Picture
+
+_LATENCIES = (("ttft", "p50"), ("ttft", "p99"), ("itl", "p50"), ("itl", "p99"))
+
+_DIGIT_ROWS = 3
+
+
+class Tile(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure."""
+
+    name: str
+    value: str
+    beside: str = ""
+    """What follows the value where there is no room for a note: `/1,200`."""
+    note: str = ""
+    """What is said below it where there is room."""
+    label: str = ""
+    """Instead of the name where there is no room for a note."""
+    thin: bool = False
+    """Too few samples to rely on it."""
+    bad: bool = False
+
+
+def tiles_of(picture: Picture) -> list[Tile]:
+    """The figures of the picture's stretch of time, always as many."""
+    shown, snapshot = picture.figures, picture.snapshot
+    made = [
+        Tile(
+            name="streams open",
+            value=figures.count(snapshot.open),
+            beside=f"/{figures.count(snapshot.target)}",
+            note=f"of {figures.count(snapshot.target)}",
+        ),
+        Tile(name="tokens/s", value=_rate(shown.tokens_per_s)),
+        Tile(name="requests/s", label="req/s", value=_rate(shown.requests_per_s), note="ended ok"),
+    ]
+    for metric, percentile in _LATENCIES:
+        histogram = shown.latency.get(metric)
+        thin = histogram is not None and histogram.count > 0 and percentile in histogram.low_sample()
+        us = shown.percentile(metric, percentile)
+        made.append(
+            Tile(
+                name=f"{metric.upper()} {percentile}",
+                value=f"{'~' if thin and us is not None else ''}{figures.latency(us)}",
+                note=f"{_short(histogram.count)} samples" if histogram is not None else "",
+                thin=thin,
+            )
+        )
+    made.append(
+        Tile(
+            name="failed",
+            value=figures.share(shown.failed, shown.finished),
+            label=f"{figures.count(shown.failed)} failed",
+            note=f"{figures.count(shown.failed)} of {figures.count(shown.finished)}",
+            bad=shown.failed > 0,
+        )
+    )
+    return made
+
+
+def _short(n: int) -> str:
+    return figures.count(n) if n < 10_000 else figures.rate(n)
+
+
+def _rate(per_second: float | None) -> str:
+    return "–" if per_second is None else figures.rate(per_second)
+
+
+def large(value: str) -> list[str]:
+    """Three lines of equal length: the number in tall digits, its unit beside their feet."""
+    number, space, unit = value.partition(" ")
+    drawn = "".join(part.text for part in Digits(number).render(Style(bold=True)) if isinstance(part, Segment))
+    lines = [line.rstrip() for line in drawn.split("\n")[:_DIGIT_ROWS]]
+    longest = max(len(line) for line in lines)
+    tail = space + unit
+    return [
+        line.ljust(longest) + (tail if row == _DIGIT_ROWS - 1 else " " * len(tail)) for row, line in enumerate(lines)
+    ]
+
+
+class TileView(Widget):
+    """A figure on the screen: in digits of three rows, or in two lines of text."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id)
+        self._tile: Tile | None = None
+
+    def show(self, tile: Tile) -> None:
+        """Show `tile` from now on."""
+        if tile != self._tile:
+            self._tile = tile
+            self.border_title, self.border_subtitle = tile.name, tile.note
+            self.set_class(tile.thin, "-thin")
+            self.set_class(tile.bad, "-bad")
+            self.refresh()
+
+    def render(self) -> Content:
+        """Value and name."""
+        tile = self._tile
+        if tile is None:
+            return Content("")
+        width, height = self.size
+        if height >= _DIGIT_ROWS:
+            lines = large(tile.value)
+            return Content("\n".join(lines) if len(lines[0]) <= width else f"\n{tile.value}")
+        value, label = tile.value + tile.beside, tile.label or tile.name
+        if tile.beside and len(value) >= width:
+            value, label = tile.value, tile.note
+        return Content.assemble((value, "bold"), "\n", (label, QUIET))

@@ -1,0 +1,215 @@
+"""The workers pane: one row a process, and why it is marked."""
+
+from typing import ClassVar
+
+import msgspec
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import DataTable
+
+from llmstress.engine.telemetry import snapshot
+from llmstress.engine.telemetry.aggregate import WorkerState
+from llmstress.engine.telemetry.snapshot import WorkerFigures
+from llmstress.engine.telemetry.verdict import LAG_SHARE_OF_ITL, MAX_CPU_SHARE, MIN_LAG_LIMIT_US
+from llmstress.tui import figures
+from llmstress.tui.picture import WINDOW_S, Picture
+from llmstress.tui.rows import Cell, Column, Rows
+from llmstress.tui.said import Said
+from llmstress.tui.words import window_words
+
+COLUMNS = (
+    Column("#", 4, left=True),
+    Column("pid", 7),
+    Column("state", 10, left=True),
+    Column("open", 11),
+    Column("ev/s", 5),
+    Column("cpu", 5),
+    Column("mem", 6),
+    Column("lag p99", 7),
+    Column("merged", 6),
+)
+
+STATES = {"starting": "○", "ready": "◔", "running": "●", "done": "✔", "lost": "✖"}
+"""State of a worker -> its sign."""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """One worker as it is to be shown."""
+
+    state: WorkerState
+    figures: WorkerFigures
+    troubles: list[str]
+    """What is wrong with it, in words; empty if nothing is."""
+
+
+def look_at(picture: Picture) -> list[Seen]:
+    """All workers, by number, over the stretch of time that was chosen."""
+    aggregate, steady_s = picture.view.aggregate, picture.view.steady_s
+    itl_p50 = picture.figures.percentile("itl", "p50")
+    seen: list[Seen] = []
+    for worker in aggregate.workers:
+        if picture.whole:
+            found = snapshot.worker_steady(aggregate, worker.worker, steady_s)
+        elif worker.state == "lost":
+            found = WorkerFigures(None, None, None)
+        else:
+            found = snapshot.worker_recent(aggregate, worker.worker, WINDOW_S)
+        seen.append(Seen(worker, found, troubles_of(worker, found, itl_p50)))
+    return seen
+
+
+def troubles_of(worker: WorkerState, found: WorkerFigures, itl_p50: int | None) -> list[str]:
+    """What is wrong with a worker, by the limits of the verdict."""
+    if worker.state == "lost":
+        return [f"lost: {worker.reason}"]
+    troubles: list[str] = []
+    if found.cpu_share is not None and found.cpu_share > MAX_CPU_SHARE:
+        troubles.append(
+            f"uses {found.cpu_share:.0%} of its core (limit {MAX_CPU_SHARE:.0%}): its stamps may be late, add --procs"
+        )
+    limit = max(MIN_LAG_LIMIT_US, LAG_SHARE_OF_ITL * (itl_p50 or 0))
+    if found.loop_lag_p99 is not None and found.loop_lag_p99 > limit:
+        troubles.append(
+            f"its event loop is {figures.latency(found.loop_lag_p99)} late (p99; limit {figures.latency(limit)}), "
+            "and so may be its latencies"
+        )
+    if worker.gaps:
+        troubles.append(f"{figures.count(worker.gaps)} of its reports never arrived: counts are too low")
+    return troubles
+
+
+def worker_cells(seen: Seen) -> list[Cell]:
+    """The row of one worker."""
+    worker, found = seen.state, seen.figures
+    tone = "text-error" if worker.state == "lost" else "text-warning" if seen.troubles else ""
+    style = "bold" if seen.troubles else ""
+    cpu = "–" if found.cpu_share is None else f"{100 * found.cpu_share:.0f} %"
+    merged = figures.count(worker.merged) + (f"-{worker.gaps}" if worker.gaps else "")
+    texts = (
+        f"{worker.worker} !" if seen.troubles else str(worker.worker),
+        str(worker.pid or "–"),
+        f"{STATES.get(worker.state, '?')} {worker.state}",
+        f"{figures.count(worker.open)}/{figures.count(worker.streams)}",
+        "–" if found.events_per_s is None else figures.rate(found.events_per_s),
+        cpu,
+        memory(0 if worker.state == "lost" else worker.rss),
+        figures.latency(found.loop_lag_p99),
+        merged,
+    )
+    return [Cell(text, style, tone) for text in texts]
+
+
+def memory(size: int) -> str:
+    """Bytes as a person reads them: `–`, `45 MB`, `1.2 GB`."""
+    if not size:
+        return "–"
+    return f"{size / 1e6:.0f} MB" if size < 999.5e6 else f"{size / 1e9:.1f} GB"
+
+
+def in_order(all_seen: list[Seen], column: int, reverse: bool) -> list[Seen]:
+    """By one of `COLUMNS`, those with the same value by number; what isn't known comes last either way."""
+
+    def value(seen: Seen) -> float | str | None:
+        worker, found = seen.state, seen.figures
+        values: tuple[float | str | None, ...] = (
+            worker.worker,
+            worker.pid,
+            worker.state,
+            worker.open,
+            found.events_per_s,
+            found.cpu_share,
+            worker.rss or None,
+            found.loop_lag_p99,
+            worker.merged,
+        )
+        return values[column]
+
+    known = sorted((seen for seen in all_seen if value(seen) is not None), key=value, reverse=reverse)  # type: ignore[arg-type]
+    return known + [seen for seen in all_seen if value(seen) is None]
+
+
+class WorkersPane(Vertical):
+    """The table, and below it what is wrong with the row with the cursor."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("o", "sort_by_next", show=False),
+        Binding("O", "reverse", show=False),
+    ]
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id, classes="pane")
+        self._title = Said(classes="title")
+        self._table = Rows(COLUMNS)
+        self._about = Said(classes="about", grows=True)
+        self._picture: Picture | None = None
+        self._states: list[str] = []
+        self._seen: dict[str, Seen] = {}
+        self._column = 0
+        self._reverse = False
+
+    def compose(self) -> ComposeResult:
+        """Title, table, and a line on the chosen row."""
+        yield self._title
+        yield self._table
+        yield self._about
+
+    def show(self, picture: Picture) -> None:
+        """Only what must not wait for the next `draw`: a worker in another state. To draw this table is the dearest
+        part of the screen, and figures of many processes can't be read three times a second."""
+        if [worker.state for worker in picture.view.aggregate.workers] != self._states:
+            self.draw(picture)
+
+    def draw(self, picture: Picture) -> None:
+        """The figures, in order."""
+        self._picture = picture
+        self._states = [worker.state for worker in picture.view.aggregate.workers]
+        seen = look_at(picture)
+        self._seen = {str(each.state.worker): each for each in seen}
+        rows = {str(each.state.worker): worker_cells(each) for each in in_order(seen, self._column, self._reverse)}
+        self._table.show(rows)
+        marked = sum(bool(each.troubles) for each in seen)
+        sorted_by = f"by {COLUMNS[self._column].label} {'▼' if self._reverse else '▲'}"
+        self._title.say(
+            Content.assemble(
+                ("workers", "bold"),
+                f" · {window_words(picture)} · {sorted_by} · ",
+                (f"! {marked} marked", "bold $text-warning") if marked else "all well",
+            )
+        )
+        self._tell()
+
+    def action_sort_by_next(self) -> None:
+        """Sort by the next column."""
+        self._sort_by((self._column + 1) % len(COLUMNS))
+
+    def action_reverse(self) -> None:
+        """The other way round."""
+        self._sort_by(self._column)
+
+    @on(DataTable.HeaderSelected)
+    def _header(self, event: DataTable.HeaderSelected) -> None:
+        event.stop()
+        self._sort_by(event.column_index)
+
+    @on(DataTable.RowHighlighted)
+    def _choose(self, event: DataTable.RowHighlighted) -> None:
+        event.stop()
+        self._tell()
+
+    def _sort_by(self, column: int) -> None:
+        """By this column; the other way round if it was that one already. Figures begin with the largest."""
+        self._reverse = not self._reverse if column == self._column else column > 2
+        self._column = column
+        if self._picture is not None:
+            self.draw(self._picture)
+
+    def _tell(self) -> None:
+        seen = self._seen.get(self._table.selected or "")
+        if seen is None:
+            return
+        begin = f"worker {seen.state.worker}  "
+        text = "; ".join(seen.troubles) if seen.troubles else "nothing wrong with it"
+        self._about.say(Content.assemble((begin, "bold"), text))
