@@ -58,7 +58,7 @@ class QueueSource:
 def facts(**changed: Any) -> RunFacts:
     values: dict[str, Any] = {
         "version": "0.1.0",
-        "pid": 1,
+        "interval_s": 0.25,
         "api": "openai-chat",
         "url": "http://127.0.0.1:8000/v1/chat/completions",
         "model": "mock-7b",

@@ -20,7 +20,7 @@ S = 1_000_000_000
 
 FACTS = RunFacts(
     version="0",
-    pid=1,
+    interval_s=0.25,
     api="openai-chat",
     url="http://127.0.0.1/",
     model="m",

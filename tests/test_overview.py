@@ -25,7 +25,7 @@ STYLES = Path(llmstress.tui.app.__file__).with_name("llmstress.tcss")
 
 FACTS = RunFacts(
     version="0",
-    pid=1,
+    interval_s=0.25,
     api="openai-chat",
     url="http://127.0.0.1:8000/v1/chat/completions",
     model="mock-7b",

@@ -111,6 +111,9 @@ def test_the_end_stays_on_the_screen() -> None:
         await press(pilot, "p", "plus", "s", "Q", "2")
         assert "steady window 8s" in text_of(app), "the result, as the summary has it"
         assert not isinstance(app.screen, Confirm)
+        source.give(SourceLost("its coordinator is gone"))
+        await settle(pilot)
+        assert "done (ended by duration) — q leaves" in text_of(app), "a run that is over may go"
         await pilot.press("q")
 
     source = live(11.0)

@@ -14,30 +14,31 @@ def options(**given: bool) -> Options:
 
 
 @pytest.mark.parametrize(
-    ("given", "environ", "terminal", "foreground", "expected"),
+    ("given", "environ", "terminal", "piped", "foreground", "expected"),
     [
-        ({}, TERMINAL, True, True, True),
-        ({"headless": True}, TERMINAL, True, True, False),
-        ({}, TERMINAL, False, True, False),
-        ({}, TERMINAL, True, False, False),
-        ({}, {"TERM": "dumb"}, True, True, False),
-        ({}, {}, True, True, False),
-        ({}, {**TERMINAL, "CI": "true"}, True, True, False),
-        ({}, {**TERMINAL, "CI": "1"}, True, True, False),
-        ({}, {**TERMINAL, "CI": "false"}, True, True, True),
-        ({}, {**TERMINAL, "NO_COLOR": "1"}, True, True, True),
-        ({"tui": True}, {"TERM": "dumb", "CI": "true"}, True, True, True),
+        ({}, TERMINAL, True, False, True, True),
+        ({"headless": True}, TERMINAL, True, False, True, False),
+        ({}, TERMINAL, False, False, True, False),
+        ({}, TERMINAL, True, True, True, False),
+        ({}, TERMINAL, True, False, False, False),
+        ({}, {"TERM": "dumb"}, True, False, True, False),
+        ({}, {}, True, False, True, False),
+        ({}, {**TERMINAL, "CI": "true"}, True, False, True, False),
+        ({}, {**TERMINAL, "CI": "1"}, True, False, True, False),
+        ({}, {**TERMINAL, "CI": "false"}, True, False, True, True),
+        ({}, {**TERMINAL, "NO_COLOR": "1"}, True, False, True, True),
+        ({"tui": True}, {"TERM": "dumb", "CI": "true"}, True, True, True, True),
     ],
 )
 def test_a_screen_opens_on_a_terminal_and_nowhere_else(
-    given: dict[str, bool], environ: dict[str, str], terminal: bool, foreground: bool, expected: bool
+    given: dict[str, bool], environ: dict[str, str], terminal: bool, piped: bool, foreground: bool, expected: bool
 ) -> None:
-    assert wanted(options(**given), environ, terminal=terminal, foreground=foreground) is expected
+    assert wanted(options(**given), environ, terminal=terminal, piped=piped, foreground=foreground) is expected
 
 
 def test_a_screen_can_t_be_forced_where_there_is_no_terminal() -> None:
     with pytest.raises(UsageError, match="--tui needs a terminal"):
-        wanted(options(tui=True), TERMINAL, terminal=False, foreground=True)
+        wanted(options(tui=True), TERMINAL, terminal=False, piped=False, foreground=True)
 
 
 def test_both_at_once_is_refused() -> None:

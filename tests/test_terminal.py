@@ -237,3 +237,16 @@ def test_nothing_is_left_when_the_coordinator_is_killed(env: dict[str, str], tmp
         shown.finish()
         assert shown.restored
         assert rundir.running() == []
+
+
+def test_a_screen_that_hangs_holds_nothing_up(env: dict[str, str], tmp_path: Path) -> None:
+    with (
+        mock_server() as server,
+        terminal("--url", server.url, *LOAD, "--duration", "60s", "--output", "o.json", cwd=tmp_path, env=env) as shown,
+    ):
+        shown.wait_for("20/20")
+        os.kill(viewer_of(shown), signal.SIGSTOP)
+        shown.process.terminate()
+        assert shown.finish() == 143
+        assert shown.restored
+    assert summary_in(tmp_path / "o.json")["ended_by"] == "signal"

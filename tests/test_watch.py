@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -21,6 +22,8 @@ from test_run import check
 from llmstress.coordinator import rundir
 from llmstress.coordinator.broadcaster import ASK, BACKLOG, WATCH, Broadcaster
 from llmstress.coordinator.errors import CouldNotStart
+from llmstress.coordinator.facts import run_facts
+from llmstress.coordinator.options import Options, parse_target
 from llmstress.coordinator.viewer import LiveSource
 from llmstress.engine.telemetry import record, snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice
@@ -45,7 +48,7 @@ from llmstress.tui.source import SourceLost
 
 FACTS = RunFacts(
     version="1",
-    pid=1,
+    interval_s=0.25,
     api="openai-chat",
     url="http://127.0.0.1/v1/chat/completions",
     model="m",
@@ -256,7 +259,7 @@ def test_the_summary_so_far_is_saved_on_demand(tmp_path: Path) -> None:
 def test_a_viewer_notices_that_the_coordinator_is_gone() -> None:
     def kill(view: RunView, frame: Frame) -> Command | None:
         if view.aggregate.elapsed_ns:
-            os.kill(view.facts.pid, signal.SIGKILL)
+            os.kill(run.process.pid, signal.SIGKILL)
             run.process.wait()
         return None
 
@@ -383,3 +386,38 @@ def test_a_place_that_others_could_have_made_is_refused(home: Path) -> None:
     (home / "llmstress").mkdir(mode=0o755)
     assert rundir.home().stat().st_mode & 0o777 == 0o700
     shutil.rmtree(home / "llmstress")
+
+
+def test_a_window_that_is_the_whole_run_holds_the_ramp() -> None:
+    options = Options(procs=1, prompt="p", requests=10**9, duration_s=60.0, ramp_up_s=30.0)
+    view = RunView(run_facts(options, parse_target("http://h", "/chat/completions"), "m"), Aggregate.over([1]))
+    view.aggregate.elapsed_ns = 85 * 10**9
+    assert view.steady_s == 85
+    view.aggregate.elapsed_ns = 120 * 10**9
+    assert view.steady_s == 90
+
+
+def test_a_record_that_can_t_be_written_is_said_before_anything_starts(tmp_path: Path) -> None:
+    there = tmp_path / "run.rec"
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(there))  # opening it fails for any user
+        run = Run("--url", "http://127.0.0.1:9", "--model", "m", "--record", str(there))
+        code, _, said = run.finish()
+    assert (code, said.count("\n")) == (2, 1)
+    assert "--record" in said
+
+
+def test_a_full_disk_ends_the_record_and_not_the_run() -> None:
+    with mock_server() as server:
+        arguments = ("--url", server.url, "--model", "m", "--procs", "1", "--streams", "5", "--duration", "1s")
+        run = Run(*arguments, "--record", "/dev/full")
+        code, summary, said = run.finish()
+    check(summary)
+    assert code == 0
+    assert "the record ends here" in said
+
+
+def test_lost_workers_streams_are_no_target() -> None:
+    view = RunView(FACTS, Aggregate.over([100, 100]))
+    view.apply(WorkerChange(1, "lost", reason="killed"))
+    assert snapshot.take(view.aggregate).target == 100

@@ -57,9 +57,11 @@ def replay_command(file: str, speed: float) -> int:
 
 
 def _line(path: Path) -> str:
-    about = path / rundir.ABOUT
-    words = about.read_text("utf-8") if about.exists() else "starting"
-    return f"{rundir.coordinator_of(path):>8}  since {duration(round(time.time() - path.stat().st_mtime))}  {words}"
+    try:
+        words = (path / rundir.ABOUT).read_text("utf-8")
+    except FileNotFoundError:
+        words = "starting, or just ended"
+    return f"{rundir.coordinator_of(path):>8}  since {duration(round(time.time() - rundir.began(path)))}  {words}"
 
 
 def _need_terminal() -> None:

@@ -43,6 +43,7 @@ class Broadcaster:
         self.view = view
         self._directory = directory
         self._record: BinaryIO | None = None
+        self._failure: OSError | None = None
         self._number = 0
         self._watched = False
         if record_to is not None:
@@ -73,6 +74,17 @@ class Broadcaster:
             with contextlib.suppress(OSError):
                 self._record.close()
 
+    def finish_record(self) -> OSError | None:
+        """Nothing more comes: close the record. Gives the error that ended it, if one did."""
+        try:
+            if self._record is not None:
+                self._record.close()
+        except OSError as error:
+            self._failure = error
+        self._record = None
+        failure, self._failure = self._failure, None
+        return failure
+
     def publish(self, message: Message, t: int) -> OSError | None:
         """Apply `message`, of `t` ns after T0, to the view and send it on. Gives the error that ended the record."""
         self.view.apply(message)
@@ -90,7 +102,7 @@ class Broadcaster:
                 return decode_command(data)
 
     def _send(self, message: Message | RunView, t: int) -> OSError | None:
-        if not self._watched and self._record is None:
+        if not self._watched and self._record is None and self._failure is None:
             return None
         encoded = encode(message)
         if self._watched:
@@ -102,12 +114,12 @@ class Broadcaster:
             if self._record is not None:
                 record.append(self._record, t, encoded)
         except OSError as error:
-            self._record = None
-            return error
-        return None
+            self._record, self._failure = None, error
+        failure, self._failure = self._failure, None
+        return failure
 
     async def _hear_subscriptions(self) -> None:
         while True:
             self._watched = (await self._watch.recv())[:1] == b"\1"
             if self._watched:
-                self.publish_keyframe()
+                self._failure = self.publish_keyframe()  # for the next one who looks

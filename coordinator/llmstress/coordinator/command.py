@@ -42,7 +42,13 @@ def run_command(arguments: dict[str, Any]) -> int:
     output = None if options.output is None else _writable("--output", Path(options.output))
     if options.record is not None:
         _writable("--record", Path(options.record))
-    show = screen.wanted(options, os.environ, terminal=screen.has_terminal(), foreground=screen.in_foreground())
+    show = screen.wanted(
+        options,
+        os.environ,
+        terminal=screen.has_terminal(),
+        piped=not sys.stdout.isatty(),
+        foreground=screen.in_foreground(),
+    )
     console = Console(sys.stderr)
     failures: list[OSError] = []
 

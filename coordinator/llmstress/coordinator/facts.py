@@ -1,26 +1,23 @@
 """What is known of a run, in the words of those who are told: viewers, the summary, the log. Pure functions."""
 
-import os
 from bisect import bisect_right
 
 from llmstress.coordinator.console import program_version
 from llmstress.coordinator.options import Options, Target, describe, redact_url
 from llmstress.coordinator.summary import PhaseLengths, RunInfo, host
 from llmstress.engine import schedule
+from llmstress.engine.recorder import NEVER
 from llmstress.engine.telemetry.broadcast import RunFacts, RunView
 from llmstress.engine.telemetry.messages import Phase
 from llmstress.tui.figures import duration
 
 API = "openai-chat"
 
-_NEVER = 1 << 63
-
 
 def run_facts(options: Options, target: Target, model: str) -> RunFacts:
     """What viewers are told before the run starts."""
     return RunFacts(
         version=program_version(),
-        pid=os.getpid(),
         api=API,
         url=redact_url(target.url),
         model=model,
@@ -28,12 +25,20 @@ def run_facts(options: Options, target: Target, model: str) -> RunFacts:
         streams=options.streams,
         ramp_s=0.0 if options.whole_run else options.ramp_up_s,
         warmup_s=options.warmup_s,
-        steady_s=options.steady_s,
+        steady_s=_steady_s(options),
+        interval_s=options.interval_s,
         grace_s=options.grace_s,
         requests=options.requests,
         whole_run=options.whole_run,
         started_at="",
     )
+
+
+def _steady_s(options: Options) -> float | None:
+    """The planned length of the steady window; one that is the whole run holds the ramp, too."""
+    if options.steady_s is None or not options.whole_run:
+        return options.steady_s
+    return options.ramp_up_s + options.steady_s
 
 
 def run_info(options: Options, target: Target, view: RunView) -> RunInfo:
@@ -62,7 +67,7 @@ def run_info(options: Options, target: Target, view: RunView) -> RunInfo:
 
 def first_phase(options: Options) -> Phase:
     """The phase that T0 lies in: those of length 0 are passed over."""
-    return Phase(bisect_right([_NEVER if edge is None else edge for edge in _edges(options)], 0))
+    return Phase(bisect_right([NEVER if edge is None else edge for edge in _edges(options)], 0))
 
 
 def phase_begins(options: Options, phase: Phase) -> tuple[str, int | None]:

@@ -18,7 +18,7 @@ import msgspec
 from llmstress.coordinator import facts, preflight
 from llmstress.coordinator.broadcaster import KEYFRAME_S, Broadcaster
 from llmstress.coordinator.console import Console
-from llmstress.coordinator.errors import CouldNotStart, ExitCode, LlmstressError
+from llmstress.coordinator.errors import CouldNotStart, ExitCode, LlmstressError, UsageError
 from llmstress.coordinator.facts import API
 from llmstress.coordinator.hub import Hub
 from llmstress.coordinator.options import Options, Target, parse_target, redact_url
@@ -26,7 +26,7 @@ from llmstress.coordinator.plans import build_headers, make_plans, secrets_in
 from llmstress.coordinator.rundir import ABOUT, own_directory
 from llmstress.coordinator.screen import Screen, ScreenClosed
 from llmstress.coordinator.steering import Steering
-from llmstress.coordinator.summary import Facts, Summary, encode, summarise
+from llmstress.coordinator.summary import Facts, Summary, encode, summarise, write_atomically
 from llmstress.coordinator.supervisor import Crew, Exited
 from llmstress.engine.api import APIS
 from llmstress.engine.control import Ack, Final, FromWorker, Go, Hello, How, Plan, Ready, Setup, Stop
@@ -124,7 +124,10 @@ async def execute(
         streams = f"{options.procs} × {options.streams} streams"
         (directory / ABOUT).write_text(f"{redact_url(target.url)}  {streams}", "utf-8")
         hub = await stack.enter_async_context(Hub(directory))
-        broadcaster = await stack.enter_async_context(Broadcaster(directory, view, record_to))
+        try:
+            broadcaster = await stack.enter_async_context(Broadcaster(directory, view, record_to))
+        except OSError as error:
+            raise UsageError(f"--record {options.record}: {error.strerror}") from error
         crew = Crew(directory, hub.endpoint, secret_variables)
         run = _Run(options, target, hub, crew, broadcaster, console, asked_at)
         try:
@@ -211,6 +214,7 @@ class _Run:
         steady_s, drain_s = self._lengths()
         self._tell(Ended(self._why_ended(), steady_s, drain_s))
         self._notice("end", f"the run has ended ({self._why_ended()})")
+        self._warn_of_record(self._broadcaster.finish_record())
         summary = self._summarise()
         return Result(summary, self._aggregate, self._exit_code(summary))
 
@@ -311,6 +315,8 @@ class _Run:
                     raise Interrupted(number)
                 case broadcast.Drain() | broadcast.Abort():
                     raise Interrupted(signal.SIGINT)
+                case broadcast.Pause() | broadcast.SetStreams() | broadcast.Save():
+                    self._notice("note", "too early: the run has not begun")
                 case ScreenClosed() as closed:
                     self._screen_closed(closed)
 
@@ -402,14 +408,13 @@ class _Run:
                 await self._steering.set_streams(total)
 
     def _save(self) -> None:
-        name = f"llmstress-{datetime.datetime.now():%Y%m%d-%H%M%S}.json"
+        path = Path(f"llmstress-{datetime.datetime.now():%Y%m%d-%H%M%S}.json").resolve()
         try:
-            with Path(name).open("xb") as file:
-                file.write(encode(self._summarise()))
+            write_atomically(path, encode(self._summarise()))
         except OSError as error:
             self._notice("warning", f"the summary could not be saved: {error}")
         else:
-            self._notice("note", f"summary saved as {Path(name).resolve()}")
+            self._notice("note", f"summary saved as {path}")
 
     async def _handle_tick(self) -> None:
         if self._screen is None:

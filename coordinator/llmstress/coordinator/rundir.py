@@ -53,14 +53,20 @@ def running() -> list[Path]:
     """The directories of this user's runs that still have their coordinator, oldest first."""
     base = home()
     _clear(base)
-    return sorted((path for path in base.iterdir() if _pid_of(path) is not None), key=lambda path: path.stat().st_mtime)
+    return sorted((path for path in base.iterdir() if _pid_of(path) is not None), key=began)
+
+
+def began(directory: Path) -> float:
+    """When the run of a directory began (seconds of the epoch); 0 if it has just ended."""
+    try:
+        return directory.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def coordinator_of(directory: Path) -> int:
     """Process id of the coordinator whose directory this is."""
-    pid = _pid_of(directory)
-    assert pid is not None
-    return pid
+    return int(directory.name.partition("-")[0])
 
 
 def is_alive(pid: int) -> bool:

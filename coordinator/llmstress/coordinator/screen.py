@@ -14,6 +14,9 @@ import msgspec
 from llmstress.coordinator.errors import UsageError
 from llmstress.coordinator.options import Options
 
+PATIENCE_S = 2.0
+"""How long a screen may take to end before it is killed."""
+
 _RESTORE = (
     "\x1b[?1049l"  # back from the alternate screen
     "\x1b[?25h"  # cursor
@@ -29,13 +32,14 @@ class ScreenClosed(msgspec.Struct, frozen=True):
     code: int
 
 
-def wanted(options: Options, environ: Mapping[str, str], *, terminal: bool, foreground: bool) -> bool:
+def wanted(options: Options, environ: Mapping[str, str], *, terminal: bool, piped: bool, foreground: bool) -> bool:
     """Whether this run gets a screen.
 
     Args:
         options: `--tui` and `--headless` decide if they are given.
         environ: `TERM` and `CI` speak against it.
         terminal: stdin and stderr (which Textual draws on) are one.
+        piped: stdout isn't: somebody waits for the summary, and for the end of the command.
         foreground: this process may read from it.
 
     Raises:
@@ -45,7 +49,7 @@ def wanted(options: Options, environ: Mapping[str, str], *, terminal: bool, fore
         if not terminal:
             raise UsageError("--tui needs a terminal as stdin and stderr: leave it out, or don't redirect them")
         return True
-    if options.headless or not terminal or not foreground:
+    if options.headless or not terminal or piped or not foreground:
         return False
     ci = environ.get("CI", "").lower() not in ("", "0", "false")
     return not ci and environ.get("TERM", "") not in ("", "dumb", "unknown")
@@ -101,7 +105,12 @@ class Screen:
         """End it, if it is still there, and put the terminal in order."""
         if self._process.returncode is None:
             self.terminate()
-            await self._process.wait()
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._process.wait()
+            except TimeoutError:  # stopped, or busy
+                self._process.kill()
+                await self._process.wait()
             self._restore()
 
     def _restore(self) -> None:

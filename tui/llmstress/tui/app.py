@@ -30,8 +30,8 @@ from llmstress.tui.workers import WorkersPane
 FIGURES_S, CHARTS_S = 1 / 3, 1.0
 """How often figures and charts are brought up to date."""
 
-SILENCE_S = 3.0
-"""A live run that says nothing for so long is told of: workers report four times a second."""
+SILENCE_S, SILENT_REPORTS = 3.0, 2.5
+"""A live run that says nothing for so long, and for so many of its workers' intervals, is told of."""
 
 TOASTS = {"warning": "warning", "load": "information", "note": "information"}
 """Kinds of notices that are also shown over the panes, for a moment; notes answer commands."""
@@ -216,10 +216,10 @@ class StressApp(App[int]):
         if view is None or self._over or self._lost or self._source.player is not None or not view.facts.started_at:
             return 0
         silent_s = time.monotonic() - self._heard_at
-        return int(silent_s) if silent_s > SILENCE_S else 0
+        return int(silent_s) if silent_s > max(SILENCE_S, SILENT_REPORTS * view.facts.interval_s) else 0
 
     def _say_what_matters(self) -> None:
-        if self._lost:
+        if self._lost and not self._over:
             self._banner.show(f"✖ the run can't be followed any more: {self._lost} — q leaves", bad=True)
         elif self._view is not None and self._view.ended is not None:
             self._banner.show(f"■ done (ended by {self._view.ended.by}) — q leaves")

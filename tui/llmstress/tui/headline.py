@@ -57,7 +57,7 @@ def segments(view: RunView) -> list[Segment]:
     steady_s = facts.steady_s if facts.steady_s is not None else max(1.0, now_s - facts.ramp_s - facts.warmup_s)
     planned = [("ramp", facts.ramp_s), ("warm-up", facts.warmup_s), ("steady", steady_s)]
     if facts.whole_run:
-        planned = [("steady", (facts.steady_s or max(1.0, now_s)) + facts.ramp_s)]
+        planned = [("steady", facts.steady_s or max(1.0, now_s))]
     over = view.ended is not None
     draining = drain_ns is not None
     made: list[Segment] = []

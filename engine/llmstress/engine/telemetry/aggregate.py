@@ -30,7 +30,7 @@ SLOT_NS = 250_000_000
 
 
 class Notice(msgspec.Struct, array_like=True, frozen=True, tag=True):
-    """Something that happened at `t` (ns after T0, negative before): a line of the log.
+    """Something that happened at `t` (ns after T0; 0 before): a line of the log.
 
     `kind` is phase, warning, load (the load was changed while it ran), end or note.
     """

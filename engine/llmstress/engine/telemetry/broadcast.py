@@ -17,8 +17,6 @@ class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=T
     """What is known of a run before it starts. Lengths in seconds."""
 
     version: str
-    pid: int
-    """Of the coordinator."""
     api: str
     url: str
     """Without secrets."""
@@ -31,6 +29,8 @@ class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=T
     warmup_s: float
     steady_s: float | None
     """None: until the requests are used up."""
+    interval_s: float
+    """How often workers report."""
     grace_s: float
     requests: int | None
     whole_run: bool

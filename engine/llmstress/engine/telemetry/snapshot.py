@@ -4,7 +4,7 @@ import msgspec
 
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerRecent
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import Phase
+from llmstress.engine.telemetry.messages import Phase, merge_histograms
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +53,7 @@ def take(aggregate: Aggregate, steady_s: float = 0.0, window_s: float = 2.0) -> 
         phase=aggregate.phase,
         elapsed_s=aggregate.elapsed_ns / 1e9,
         open=aggregate.open,
-        target=sum(worker.streams for worker in aggregate.workers),
+        target=sum(worker.streams for worker in aggregate.workers if worker.state != "lost"),
         now=recent(aggregate, window_s),
         whole=steady(aggregate, steady_s),
     )
@@ -77,7 +77,7 @@ def steady(aggregate: Aggregate, steady_s: float) -> Figures:
         tokens_per_s=per_second(tokens),
         input_per_s=per_second(part.counters.input),
         latency=part.latency,
-        finished=sum(n for outcome, n in aggregate.ended().items() if outcome != "cancelled"),
+        finished=aggregate.finished(),
         failed=aggregate.failed(),
     )
 
@@ -92,11 +92,7 @@ def recent(aggregate: Aggregate, window_s: float) -> Figures:
     seconds = (aggregate.elapsed_ns - begin) / 1e9 or 1.0
     latency: dict[str, Histogram] = {}
     for slot in slots:
-        for metric, histogram in slot.latency.items():
-            if metric in latency:
-                latency[metric].merge(histogram)
-            else:
-                latency[metric] = histogram.copy()
+        merge_histograms(latency, slot.latency)
     whole = aggregate.counters()
     per_event = whole.output_streamed / whole.events_ok if whole.events_ok else 1.0
     events = sum(slot.events * weight for slot, weight in zip(slots, weights, strict=True))

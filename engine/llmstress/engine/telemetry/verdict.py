@@ -104,7 +104,7 @@ def _notes(aggregate: Aggregate) -> list[str]:
     changes = sum(notice.kind == "load" for notice in aggregate.notices)
     if changes:
         times = "once" if changes == 1 else f"{changes} times"
-        notes.append(f"the load was changed by hand {times} during the run: its figures mix what was before and after")
+        notes.append(f"the load was changed by hand {times} during the run: figures may mix what was before and after")
     failed, finished = aggregate.failed(), aggregate.finished()
     if failed and finished:
         notes.append(f"{failed:,} of {finished:,} finished requests failed ({failed / finished:.1%}): see errors")
