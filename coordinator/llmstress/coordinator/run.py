@@ -365,7 +365,7 @@ class _Run:
         self._screen = None
         self._detached = closed.code == DETACHED
         self._console.release()
-        if self._view.ended is None:
+        if self._view.ended is None and signal.SIGHUP not in self._signals:
             how = "" if closed.code in (0, DETACHED) else f" unexpectedly (exit code {closed.code})"
             self.warn(f"the screen was closed{how}, the run goes on; `llmstress attach --control` opens it again")
 
