@@ -191,6 +191,15 @@ async def settle(pilot: Pilot[int]) -> None:
         await pilot.pause()
 
 
+async def settle_until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
+    """Wait until what was given has led to something."""
+    for _ in range(1000):
+        await settle(pilot)
+        if condition():
+            return
+    raise AssertionError("it never came to that")
+
+
 async def press(pilot: Pilot[int], *keys: str) -> None:
     """Press keys and wait until what they do is shown."""
     await pilot.press(*keys)

@@ -20,6 +20,7 @@ from screens import (
     opening,
     press,
     settle,
+    settle_until,
     story,
     text_of,
     write_record,
@@ -684,8 +685,7 @@ def test_the_keys_of_a_replay(tmp_path: Path) -> None:
         await press(pilot, "home")
         assert replay.position_s == 0.0
         await press(pilot, "shift+right")
-        await asyncio.sleep(0.1)
-        await settle(pilot)
+        await settle_until(pilot, lambda: "■ end" in text_of(app))
         assert replay.position_s == 11.0
         text = text_of(app)
         assert "■ end" in text
@@ -724,9 +724,7 @@ def test_a_replay_can_t_be_steered(tmp_path: Path) -> None:
 def test_a_record_that_was_cut_off_says_so(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         replay.seek(99.0)
-        await asyncio.sleep(0.2)
-        await settle(pilot)
-        assert "cut off here" in text_of(app)
+        await settle_until(pilot, lambda: "cut off here" in text_of(app))
 
     replay = Replay(write_record(tmp_path / "run.rec", story()))
     app = StressApp(replay)
@@ -898,8 +896,7 @@ def test_the_screen_says_what_the_summary_says(
 
 def test_the_tiles_at_the_end_are_the_summary_s(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
-        await asyncio.sleep(0.2)
-        await settle(pilot)
+        await settle_until(pilot, lambda: app._over)
         assert app._view is not None
         agree(app._view)
         summary, text = summary_of(app._view), text_of(app)

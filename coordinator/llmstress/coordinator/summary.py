@@ -367,7 +367,7 @@ def _tokens(whole: Counters, figures: Figures, ok: int) -> Tokens:
         events=whole.events,
         events_per_s=_rounded(figures.events_per_s),
         events_shared_a_read=whole.events_shared,
-        per_event=round(whole.output_streamed / whole.events_ok, 4) if whole.events_ok else None,
+        per_event=None if whole.tokens_per_event is None else round(whole.tokens_per_event, 4),
         source=source,
     )
 

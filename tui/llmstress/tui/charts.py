@@ -196,8 +196,7 @@ def rate_drawing(
 
 def tokens_per_event(aggregate: Aggregate) -> float:
     """What an event of this run carries, as far as the server has said; 1.0 until then."""
-    counters = aggregate.counters()
-    return counters.output_streamed / counters.events_ok if counters.events_ok else 1.0
+    return aggregate.counters().tokens_per_event or 1.0
 
 
 def marks_of(view: RunView) -> tuple[tuple[float, str], ...]:

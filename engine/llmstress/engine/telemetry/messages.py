@@ -65,6 +65,11 @@ class Counters(msgspec.Struct, array_like=True):
     cpu_ns: int = 0
     """CPU time of the worker process."""
 
+    @property
+    def tokens_per_event(self) -> float | None:
+        """What a token-bearing event of an ok streamed answer carries; None until there is one."""
+        return self.output_streamed / self.events_ok if self.events_ok else None
+
     def add(self, other: "Counters") -> None:
         """Add every field of `other`."""
         for name in self.__struct_fields__:

@@ -62,8 +62,7 @@ def take(aggregate: Aggregate, steady_s: float = 0.0, window_s: float = 2.0) -> 
 def steady(aggregate: Aggregate, steady_s: float) -> Figures:
     """What the summary counts: rates and latencies of the steady window, which has lasted `steady_s` so far; finished
     and failed requests of the whole run."""
-    whole, part = aggregate.counters(), aggregate.phases[Phase.STEADY]
-    per_event = whole.output_streamed / whole.events_ok if whole.events_ok else None
+    per_event, part = aggregate.counters().tokens_per_event, aggregate.phases[Phase.STEADY]
     # where nothing was streamed, whole answers are what there is
     tokens = part.counters.output if per_event is None else part.counters.events * per_event
 
@@ -93,8 +92,7 @@ def recent(aggregate: Aggregate, window_s: float) -> Figures:
     latency: dict[str, Histogram] = {}
     for slot in slots:
         merge_histograms(latency, slot.latency)
-    whole = aggregate.counters()
-    per_event = whole.output_streamed / whole.events_ok if whole.events_ok else 1.0
+    per_event = aggregate.counters().tokens_per_event or 1.0
     events = sum(slot.events * weight for slot, weight in zip(slots, weights, strict=True))
     output = sum(slot.output * weight for slot, weight in zip(slots, weights, strict=True))
     return Figures(

@@ -78,7 +78,7 @@ def _missing(aggregate: Aggregate) -> list[str]:
 def _notes(aggregate: Aggregate) -> list[str]:
     counters, ended = aggregate.counters(), aggregate.ended()
     notes: list[str] = []
-    if counters.events_ok and (per_event := counters.output_streamed / counters.events_ok) > MAX_TOKENS_PER_EVENT:
+    if (per_event := counters.tokens_per_event or 0.0) > MAX_TOKENS_PER_EVENT:
         notes.append(f"an event carries {per_event:.2f} tokens: itl is the gap between events, tpot the time per token")
     if counters.events and (shared := counters.events_shared / counters.events) > MAX_SHARED_READS:
         notes.append(
