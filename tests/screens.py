@@ -72,7 +72,8 @@ def facts(**changed: Any) -> RunFacts:
         "whole_run": False,
         "started_at": "2026-01-01T00:00:00.000+00:00",
     }
-    return RunFacts(**(values | changed))
+    values |= changed
+    return RunFacts(**({"total_streams": values["procs"] * values["streams"]} | values))
 
 
 def histogram(*us: int) -> Histogram:

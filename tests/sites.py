@@ -16,7 +16,7 @@ import uvloop
 from processes import DEADLINE_S
 from support import BEGIN, DONE, END, FINISH, HEAD, MS, TOKEN
 
-from llmstress.engine.control import Plan, Timeouts
+from llmstress.engine.control import Network, Plan, Timeouts
 from llmstress.engine.load import ClosedLoad
 from llmstress.engine.recorder import NEVER, Recorder
 from llmstress.engine.telemetry.messages import Part, Phase
@@ -27,6 +27,9 @@ HOUR = 3_600_000
 
 REST_S = 0.05
 """The mean rest after a failure; none is longer than one and a half of it."""
+
+DIALS = 64
+"""Connections that may be being opened at once."""
 
 ANSWER = HEAD + TOKEN + FINISH + DONE + END
 FAILURE = b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno"
@@ -94,7 +97,7 @@ class GatedDialer(Dialer):
     """A dialer whose connections take until the gate is opened."""
 
     def __init__(self, url: str, timeouts: Timeouts) -> None:
-        super().__init__(url, timeouts)
+        super().__init__(url, Network(), timeouts)
         self.gate = asyncio.Event()
 
     async def open(self) -> TakenOver:
@@ -175,6 +178,7 @@ def plan_of(url: str, streams: int, **changes: object) -> Plan:
     plan = Plan(
         api="openai-chat",
         url=url,
+        network=Network(),
         headers=[],
         body=b"BODY",
         stream=True,
@@ -190,8 +194,11 @@ def plan_of(url: str, streams: int, **changes: object) -> Plan:
         interval_s=0.05,
         error_pause_s=REST_S,
         timeouts=Timeouts(0, 0, 0, 0),
+        requests_per_connection=0,
+        dials=DIALS,
         seed=0,
         secrets=[],
+        verbose=False,
     )
     return msgspec.structs.replace(plan, **changes)
 

@@ -26,6 +26,7 @@ FACTS = RunFacts(
     model="m",
     procs=1,
     streams=1,
+    total_streams=1,
     ramp_s=0.0,
     warmup_s=0.0,
     steady_s=60.0,

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 from processes import DEADLINE_S
-from sites import FAILURE, HOUR, GatedDialer, listening, live, plan_of, site, until
+from sites import DIALS, FAILURE, HOUR, GatedDialer, listening, live, plan_of, site, until
 from support import BEGIN, MS, values
 
 from llmstress.coordinator.hub import Hub
-from llmstress.engine import load as load_module
 from llmstress.engine.control import Ack, Final, Go, Hello, How, Pause, Ready, SetStreams, Setup, Stop, Timeouts
-from llmstress.engine.load import MAX_DIALS
+from llmstress.engine.load import TURN
 from llmstress.engine.telemetry.messages import Delta
 
 # --- more and fewer streams
@@ -40,7 +39,7 @@ async def test_new_streams_begin_at_once() -> None:
 async def test_thousands_begin_in_many_turns_of_the_loop() -> None:
     async with site(0) as here:
         here.start()
-        count = 5 * MAX_DIALS + 1
+        count = 5 * TURN + 1
         here.load.pause(True)
         here.load.set_streams(count)
         await until(lambda: here.starting is not None and here.starting.done())
@@ -50,20 +49,20 @@ async def test_thousands_begin_in_many_turns_of_the_loop() -> None:
         while here.started < count:
             await asyncio.sleep(0)
             begun.append(here.started)
-        assert max(b - a for a, b in itertools.pairwise(begun)) <= 2 * MAX_DIALS, "begun and dialled"
+        assert max(b - a for a, b in itertools.pairwise(begun)) <= 2 * TURN, "begun and dialled"
         await here.asked(count)
         # and when all of them have a connection
         here.load.pause(True)
         here.server.answer()
         await until(lambda: here.parked == count)
-        here.load.set_streams(MAX_DIALS + 1)
+        here.load.set_streams(TURN + 1)
         here.load.pause(False)
         here.load.set_streams(count)
         begun = [here.started]
         while here.started < 2 * count:
             await asyncio.sleep(0)
             begun.append(here.started)
-        assert max(b - a for a, b in itertools.pairwise(begun)) <= MAX_DIALS
+        assert max(b - a for a, b in itertools.pairwise(begun)) <= TURN
         await here.asked(count)
         assert (await here.end()).ended == {"ok": 2 * count}
 
@@ -438,17 +437,17 @@ async def test_a_pause_within_a_budget_neither_loses_nor_adds_requests() -> None
 
 @live
 async def test_streams_that_wait_to_dial_in_a_pause_are_due_when_it_ends() -> None:
-    count = MAX_DIALS + 10
+    count = DIALS + 10
     async with site(count, gated=True) as here:
         here.start()
-        await until(lambda: here.started == MAX_DIALS)
+        await until(lambda: here.started == DIALS)
         await until(here.starting.done)
         here.load.pause(True)
         assert here.parked == 10
         here.gate.set()
-        await here.asked(MAX_DIALS)
+        await here.asked(DIALS)
         here.later(HOUR)
-        assert here.started == MAX_DIALS
+        assert here.started == DIALS
         here.load.pause(False)
         await here.asked(count)
         part = await here.end()
@@ -458,28 +457,27 @@ async def test_streams_that_wait_to_dial_in_a_pause_are_due_when_it_ends() -> No
 
 @live
 async def test_surplus_streams_that_wait_to_dial_never_begin() -> None:
-    count = MAX_DIALS + 10
+    count = DIALS + 10
     async with site(count, gated=True) as here:
         here.start()
-        await until(lambda: here.started == MAX_DIALS)
+        await until(lambda: here.started == DIALS)
         await until(here.starting.done)
         here.load.set_streams(3)
-        here.load.set_streams(MAX_DIALS + 2)
+        here.load.set_streams(DIALS + 2)
         here.load.set_streams(3)
         here.gate.set()
-        await here.asked(MAX_DIALS)
+        await here.asked(DIALS)
         here.server.answer()
         await until(lambda: len(here.server.connections) == 3)
         await here.rounds(3, 3)
-        assert here.server.requests == MAX_DIALS + 3 + 9
-        assert here.server.accepted == here.server.peak == MAX_DIALS
+        assert here.server.requests == DIALS + 3 + 9
+        assert here.server.accepted == here.server.peak == DIALS
         await here.end()
 
 
 @live
-async def test_a_dial_that_ends_as_another_is_asked_for_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load_module, "MAX_DIALS", 1)
-    async with site(1, requests=5, error_pause_s=0) as here:
+async def test_a_dial_that_ends_as_another_is_asked_for_leaves_nobody_waiting() -> None:
+    async with site(1, requests=5, error_pause_s=0, dials=1) as here:
         refused = GatedDialer("http://127.0.0.1:9/", Timeouts(0, 0, 0, 0))
         refused.gate.set()
         async with refused:

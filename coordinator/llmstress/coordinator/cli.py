@@ -7,7 +7,15 @@ from typing import Any
 import click
 
 from llmstress.coordinator.errors import ExitCode, LlmstressError, UsageError
-from llmstress.coordinator.flags import Duration, Header, JsonObject, MaxErrorsType, SectionedGroup, section
+from llmstress.coordinator.flags import (
+    Duration,
+    Header,
+    JsonObject,
+    MaxErrorsType,
+    ResolveType,
+    SectionedGroup,
+    section,
+)
 
 DEFAULT_PROMPT = "Write a short story about a lighthouse keeper who finds a message in a bottle."
 
@@ -26,9 +34,32 @@ DEFAULT_PROMPT = "Write a short story about a lighthouse keeper who finds a mess
     help="Header to add; 'K: env:NAME' takes the value from the environment. Repeatable.",
 )
 @click.option("--no-probe", "probe", flag_value=False, default=True, help="Don't ask the target for its models first.")
+@section("Connection")
+@click.option("--proxy", metavar="URL", help="HTTP proxy; `none` ignores what the environment says.")
+@click.option("--unix-socket", type=click.Path(), metavar="PATH", help="Connect to this socket, whatever the host.")
+@click.option(
+    "--resolve",
+    multiple=True,
+    type=ResolveType(),
+    help="Where the host is, instead of asking DNS; connections are spread over the addresses. Repeatable.",
+)
+@click.option(
+    "--source-ip",
+    "source_ips",
+    multiple=True,
+    metavar="ADDR",
+    help="Local address to connect from: each has about 28,000 ports. Repeatable; loopback targets need none.",
+)
+@click.option("--no-keepalive", "keepalive", flag_value=False, default=True, help="A new connection for each request.")
+@click.option("--requests-per-connection", type=int, metavar="N", help="Close a connection after N requests.")
+@click.option("--cacert", type=click.Path(), metavar="FILE", help="Trust these authorities (PEM) for https.")
+@click.option("--insecure", is_flag=True, help="Accept any certificate.")
+@click.option("--cert", type=click.Path(), metavar="FILE", help="Client certificate (PEM).")
+@click.option("--key", type=click.Path(), metavar="FILE", help="Its private key, unless it is in the same file.")
 @section("Load")
 @click.option("--procs", type=int, metavar="P", help="Worker processes.  [default: the cores this process may use]")
 @click.option("--streams", type=int, default=100, show_default=True, metavar="S", help="Open streams per process.")
+@click.option("--total-streams", "total", type=int, metavar="N", help="Open streams of all processes together.")
 @click.option("--duration", "duration_s", type=Duration(), help="Length of the steady window.  [default: 60s]")
 @click.option("--requests", type=int, metavar="N", help="End after N requests in all; the window is the whole run.")
 @click.option(
@@ -106,6 +137,12 @@ DEFAULT_PROMPT = "Write a short story about a lighthouse keeper who finds a mess
     metavar="N|P%",
     help="End the run at N failed requests, or at P % of (at least 100) finished ones.",
 )
+@click.option(
+    "--max-total-tokens",
+    type=int,
+    metavar="N",
+    help="End the run at N tokens, input and output together, failed answers included.",
+)
 @section("Output")
 @click.option("--headless", is_flag=True, help="No screen, and the JSON summary on stdout even if that is a terminal.")
 @click.option("--tui", is_flag=True, help="The screen, even if TERM is dumb or CI is set.")
@@ -113,6 +150,8 @@ DEFAULT_PROMPT = "Write a short story about a lighthouse keeper who finds a mess
 @click.option(
     "--record", type=click.Path(dir_okay=False), metavar="FILE", help="Keep the run for `llmstress replay FILE`."
 )
+@click.option("--verbose", is_flag=True, help="Say on stderr what the workers do.")
+@click.option("--log-file", type=click.Path(dir_okay=False), metavar="FILE", help="Write all that is said to FILE.")
 @click.option("--histograms", is_flag=True, help="Put the histograms into the summary on stdout too.")
 @click.option(
     "--interval", "interval_s", type=Duration(), default="250ms", show_default=True, help="How often workers report."

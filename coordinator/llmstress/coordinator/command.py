@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
+from llmstress.coordinator import preflight, screen
 from llmstress.coordinator import run as runs
-from llmstress.coordinator import screen
 from llmstress.coordinator.console import Console
 from llmstress.coordinator.errors import ExitCode, UsageError
 from llmstress.coordinator.options import Options, available_cores
@@ -35,6 +35,9 @@ def run_command(arguments: dict[str, Any]) -> int:
     cores = available_cores()
     if arguments["procs"] is None:
         arguments["procs"] = cores if arguments["url"] else max(1, cores - cores // 2)
+    if arguments["total"] is not None:
+        # one process can't have more streams than files; a wrong number is refused below
+        arguments["procs"] = max(arguments["procs"], -(-arguments["total"] // preflight.most_streams()))
     if not arguments["url"] and arguments["duration_s"] is None and arguments["requests"] is None:
         arguments["duration_s"] = DEMO_STEADY_S
         arguments["warmup_s"] = arguments["warmup_s"] or DEMO_WARMUP_S

@@ -50,9 +50,8 @@ class Console:
         self.say(f"llmstress {program_version()}   {redact_url(target.url)}   model {model}")
         if target.note:
             self.say(f"  {target.note}")
-        self.say(
-            f"  {_count_of(options.procs, 'process', 'es')} × {options.streams} = {_streams(options.total_streams)}"
-        )
+        each = f" × {options.shares[0]}" if len(set(options.shares)) == 1 else ""
+        self.say(f"  {_count_of(options.procs, 'process', 'es')}{each} = {_streams(options.total_streams)}")
         self.say(f"  {' → '.join(phases(options))}")
 
     def progress(self, picture: Snapshot) -> None:

@@ -22,7 +22,8 @@ def run_facts(options: Options, target: Target, model: str) -> RunFacts:
         url=redact_url(target.url),
         model=model,
         procs=options.procs,
-        streams=options.streams,
+        streams=max(options.shares),
+        total_streams=options.total_streams,
         ramp_s=0.0 if options.whole_run else options.ramp_up_s,
         warmup_s=options.warmup_s,
         steady_s=_steady_s(options),
@@ -50,7 +51,7 @@ def run_info(options: Options, target: Target, view: RunView) -> RunInfo:
         url=redact_url(target.url),
         model=told.model,
         procs=options.procs,
-        streams=options.streams,
+        streams=told.streams,
         total_streams=options.total_streams,
         phases_s=PhaseLengths(
             ramp=told.ramp_s,

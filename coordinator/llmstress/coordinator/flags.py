@@ -7,7 +7,14 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from llmstress.coordinator.options import MaxErrors, parse_duration, parse_header, parse_max_errors
+from llmstress.coordinator.options import (
+    MaxErrors,
+    Resolve,
+    parse_duration,
+    parse_header,
+    parse_max_errors,
+    parse_resolve,
+)
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -30,6 +37,16 @@ class MaxErrorsType(click.ParamType[MaxErrors]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> MaxErrors:
         """Parse, or fail with a sentence that names the flag."""
         return value if isinstance(value, MaxErrors) else _parsed(self, parse_max_errors, value, param, ctx)
+
+
+class ResolveType(click.ParamType[Resolve]):
+    """`host:port:address[,address...]`."""
+
+    name = "host:port:addr[,addr]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Resolve:
+        """Parse, or fail with a sentence that names the flag."""
+        return value if isinstance(value, Resolve) else _parsed(self, parse_resolve, value, param, ctx)
 
 
 class Header(click.ParamType[tuple[str, str]]):

@@ -1,5 +1,6 @@
 """One frozen, typed, validated description of a run, and the texts it is parsed from."""
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 import msgspec
 
 from llmstress.coordinator.errors import UsageError
+from llmstress.engine import schedule
 
 DEFAULT_DURATION_S = 60.0
 
@@ -31,6 +33,14 @@ class MaxErrors(msgspec.Struct, frozen=True):
     share: float | None
 
 
+class Resolve(msgspec.Struct, frozen=True):
+    """Where a host is, whatever DNS says."""
+
+    host: str
+    port: int
+    addresses: tuple[str, ...]
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a user can say about a run. Seconds where the name ends in `_s`."""
 
@@ -39,7 +49,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     procs: int
     streams: int = 100
-    """Per process."""
+    """Per process, unless `total` is given."""
+    total: int | None = None
+    """Streams of all processes together."""
     duration_s: float | None = None
     requests: int | None = None
     ramp_up_s: float = 0.0
@@ -53,12 +65,24 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     usage: bool = True
     api_key_env: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    source_ips: tuple[str, ...] = ()
+    resolve: tuple[Resolve, ...] = ()
+    proxy: str | None = None
+    """URL; `none`: whatever the environment says, no proxy."""
+    unix_socket: str | None = None
+    cacert: str | None = None
+    insecure: bool = False
+    cert: str | None = None
+    key: str | None = None
+    keepalive: bool = True
+    requests_per_connection: int | None = None
     timeout_connect_s: float = 10.0
     timeout_first_token_s: float = 0.0
     timeout_idle_s: float = 120.0
     timeout_total_s: float = 0.0
     error_pause_s: float = 1.0
     max_errors: MaxErrors | None = None
+    max_total_tokens: int | None = None
     probe: bool = True
     seed: int = 0
     interval_s: float = 0.25
@@ -66,6 +90,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     tui: bool = False
     record: str | None = None
     output: str | None = None
+    log_file: str | None = None
+    verbose: bool = False
     histograms: bool = False
 
     def __post_init__(self) -> None:
@@ -97,9 +123,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
                 raise UsageError(f"{flag} is not UTF-8 text")
 
     @property
+    def shares(self) -> list[int]:
+        """Streams of each process; they sum to the total."""
+        if self.total is None:
+            return [self.streams] * self.procs
+        return [schedule.share(self.total, self.procs, worker) for worker in range(self.procs)]
+
+    @property
     def total_streams(self) -> int:
         """Streams of all processes together."""
-        return self.procs * self.streams
+        return sum(self.shares)
 
     @property
     def steady_s(self) -> float | None:
@@ -154,6 +187,27 @@ def parse_max_errors(text: str) -> MaxErrors:
     if match is None or float(match[1] or match[2]) <= 0 or float(match[2] or 0) > 100:
         raise ValueError(f"{text!r} is neither a number of errors like 250 nor a share like 5%")
     return MaxErrors(int(match[1]), None) if match[1] else MaxErrors(None, float(match[2]) / 100)
+
+
+def parse_resolve(text: str) -> Resolve:
+    """`host:port:address[,address...]`, as curl writes it; brackets around an IPv6 address are allowed.
+
+    Raises:
+        ValueError: it isn't.
+    """
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:,\[\]]+):(\d{1,5}):(.+)", text.strip())
+    addresses = [each.strip().removeprefix("[").removesuffix("]") for each in match[3].split(",")] if match else []
+    if match is None or not all(_is_address(each) for each in addresses):
+        raise ValueError(f"{text!r} is not like example.com:443:192.0.2.1,192.0.2.2")
+    return Resolve(match[1].strip("[]").lower(), int(match[2]), tuple(addresses))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_header(text: str, environ: Mapping[str, str]) -> tuple[str, str]:
@@ -245,6 +299,11 @@ def redact_url(url: str) -> str:
     return _SECRET_PARAMETER.sub(r"\1***", _USER_INFORMATION.sub(r"\1***@", url))
 
 
+def user_information(url: str) -> str:
+    """`user:password` of a URL; empty without."""
+    return urlsplit(url).netloc.rpartition("@")[0]
+
+
 def secret_parameters(url: str) -> list[str]:
     """The values of parameters in `url` that look like keys."""
     return [value for _, value in _SECRET_PARAMETER.findall(url)]
@@ -255,6 +314,7 @@ def describe(options: Options) -> dict[str, Any]:
     shown: dict[str, Any] = msgspec.to_builtins(options)
     shown["url"] = redact_url(options.url) if options.url is not None else None
     shown["headers"] = [f"{name}: ***" for name, _ in options.headers]
+    shown["proxy"] = redact_url(options.proxy) if options.proxy is not None else None
     return shown
 
 

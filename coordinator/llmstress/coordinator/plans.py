@@ -1,12 +1,15 @@
 """Options -> one plan per worker: exact shares, and the request that all of them send."""
 
 import base64
+import itertools
 from urllib.parse import unquote, urlsplit
 
-from llmstress.coordinator.options import Options, Target, find_key, secret_parameters
-from llmstress.engine import schedule
+from llmstress.coordinator.options import Options, Target, find_key, secret_parameters, user_information
 from llmstress.engine.api import APIS
-from llmstress.engine.control import Plan, Timeouts
+from llmstress.engine.control import Network, Plan, Timeouts
+
+DIALS, LEAST_DIALS = 256, 4
+"""Connections that may be being opened at once, by all processes and by each."""
 
 _SHORTEST_SECRET = 6
 """Header values shorter than this are no secrets, and blanking them out would garble error samples."""
@@ -31,8 +34,11 @@ def build_headers(options: Options, target: Target, environ: dict[str, str]) -> 
     return headers
 
 
-def make_plans(options: Options, api: str, target: Target, model: str, headers: list[tuple[str, str]]) -> list[Plan]:
-    """One plan per worker; their shares sum to the whole."""
+def make_plans(
+    options: Options, api: str, target: Target, model: str, headers: list[tuple[str, str]], networks: list[Network]
+) -> list[Plan]:
+    """One plan per worker, each with its network; their shares sum to the whole."""
+    secrets = secrets_in(headers, target, networks[0].proxy)
     body = APIS[api].build_body(
         model=model,
         prompt=options.prompt,
@@ -42,6 +48,11 @@ def make_plans(options: Options, api: str, target: Target, model: str, headers: 
         usage=options.usage,
         extra=options.extra_body,
     )
+    ends = list(itertools.accumulate(options.shares))
+    requests: list[int | None] = [None] * options.procs
+    if options.requests is not None:  # in proportion to the streams
+        upto = [0, *(options.requests * end // options.total_streams for end in ends)]
+        requests = [after - before for before, after in itertools.pairwise(upto)]
     timeouts = Timeouts(
         connect_s=options.timeout_connect_s,
         first_token_ns=int(options.timeout_first_token_s * 1e9),
@@ -52,13 +63,14 @@ def make_plans(options: Options, api: str, target: Target, model: str, headers: 
         Plan(
             api=api,
             url=target.url,
+            network=networks[worker],
             headers=headers,
             body=body,
             stream=options.stream,
-            streams=options.streams,
-            first_stream=worker * options.streams,
+            streams=share,
+            first_stream=ends[worker] - share,
             total_streams=options.total_streams,
-            requests=None if options.requests is None else schedule.share(options.requests, options.procs, worker),
+            requests=requests[worker],
             ramp_s=options.ramp_up_s,
             warmup_s=options.warmup_s,
             steady_s=options.steady_s,
@@ -67,17 +79,22 @@ def make_plans(options: Options, api: str, target: Target, model: str, headers: 
             interval_s=options.interval_s,
             error_pause_s=options.error_pause_s,
             timeouts=timeouts,
+            requests_per_connection=1 if not options.keepalive else options.requests_per_connection or 0,
+            dials=max(LEAST_DIALS, DIALS // options.procs),
             seed=options.seed,
-            secrets=secrets_in(headers, target),
+            secrets=secrets,
+            verbose=options.verbose or options.log_file is not None,
         )
-        for worker in range(options.procs)
+        for worker, share in enumerate(options.shares)
     ]
 
 
-def secrets_in(headers: list[tuple[str, str]], target: Target) -> list[str]:
-    """What must not be printed: header values, the credentials in them, and those in the URL."""
+def secrets_in(headers: list[tuple[str, str]], target: Target, proxy: str = "") -> list[str]:
+    """What must not be printed: header values, the credentials in them, and those in the URLs of target and proxy."""
     values = [value for _, value in headers]
     values += [value.split(" ", 1)[1] for value in values if value.lower().startswith(("bearer ", "basic "))]
-    values += [target.userinfo, target.userinfo.partition(":")[2]]
+    for userinfo in (target.userinfo, user_information(proxy)):
+        password = userinfo.partition(":")[2]
+        values += [userinfo, password, unquote(password)]
     values += secret_parameters(target.url)
     return sorted({value for value in values if len(value) >= _SHORTEST_SECRET})

@@ -9,7 +9,9 @@ import msgspec
 
 from llmstress.coordinator.errors import CouldNotStart
 from llmstress.coordinator.options import Options, Target, redact_url
+from llmstress.engine.control import Network
 from llmstress.engine.secrets import blank_out
+from llmstress.engine.transport import make_connector, tls_context
 
 PROBE_LIMIT_S = 3.0
 
@@ -58,7 +60,9 @@ def warn_of_plain_http(target: Target, headers: list[tuple[str, str]]) -> str:
     return f"the key goes to {host} over plain http, readable on the way"
 
 
-async def ask_for_models(target: Target, headers: list[tuple[str, str]], secrets: list[str]) -> Answer:
+async def ask_for_models(
+    target: Target, network: Network, headers: list[tuple[str, str]], secrets: list[str]
+) -> Answer:
     """One `GET .../models`: is the target there, does it accept the key?
 
     Raises:
@@ -67,8 +71,14 @@ async def ask_for_models(target: Target, headers: list[tuple[str, str]], secrets
     timeout = aiohttp.ClientTimeout(total=PROBE_LIMIT_S)
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(target.models_url, headers=dict(headers), allow_redirects=False) as response,
+            aiohttp.ClientSession(timeout=timeout, connector=make_connector(network)) as session,
+            session.get(
+                target.models_url,
+                headers=dict(headers),
+                allow_redirects=False,
+                proxy=network.proxy or None,
+                ssl=tls_context(network.tls),
+            ) as response,
         ):
             text = (await response.content.read(1 << 20)).decode("utf-8", "replace")
             if response.status in (401, 403):

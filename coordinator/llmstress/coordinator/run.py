@@ -21,6 +21,7 @@ from llmstress.coordinator.console import Console
 from llmstress.coordinator.errors import CouldNotStart, ExitCode, LlmstressError, UsageError
 from llmstress.coordinator.facts import API
 from llmstress.coordinator.hub import Hub
+from llmstress.coordinator.network import addresses_of, network_of, with_sources
 from llmstress.coordinator.options import Options, Target, parse_target, redact_url
 from llmstress.coordinator.plans import build_headers, make_plans, secrets_in
 from llmstress.coordinator.rundir import ABOUT, own_directory
@@ -29,7 +30,7 @@ from llmstress.coordinator.steering import Steering
 from llmstress.coordinator.summary import Facts, Summary, encode, summarise, write_atomically
 from llmstress.coordinator.supervisor import Crew, Exited
 from llmstress.engine.api import APIS
-from llmstress.engine.control import Ack, Final, FromWorker, Go, Hello, How, Plan, Ready, Setup, Stop
+from llmstress.engine.control import Ack, Final, FromWorker, Go, Hello, How, Network, Plan, Ready, Setup, Stop
 from llmstress.engine.telemetry import broadcast, snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice
 from llmstress.engine.telemetry.broadcast import Ended, Message, RunView, WorkerChange
@@ -112,16 +113,17 @@ async def execute(
     """
     target = parse_target(url, APIS[API].PATH)
     headers = build_headers(options, target, dict(os.environ))
-    preflight.raise_descriptor_limit(options.streams)
+    network = network_of(options, target, os.environ)
+    preflight.raise_descriptor_limit(max(options.shares))
     secret_variables = frozenset({"OPENAI_API_KEY", options.api_key_env or "OPENAI_API_KEY"})
     view = RunView(
         facts.run_facts(options, target, options.model or ""),
-        Aggregate.over([options.streams] * options.procs, facts.row_ns(options.interval_s)),
+        Aggregate.over(options.shares, facts.row_ns(options.interval_s)),
     )
     record_to = Path(options.record) if options.record is not None else None
     async with contextlib.AsyncExitStack() as stack:
         directory = stack.enter_context(own_directory())
-        streams = f"{options.procs} × {options.streams} streams"
+        streams = f"{options.procs} processes, {options.total_streams} streams"
         (directory / ABOUT).write_text(f"{redact_url(target.url)}  {streams}", "utf-8")
         hub = await stack.enter_async_context(Hub(directory))
         try:
@@ -129,7 +131,7 @@ async def execute(
         except OSError as error:
             raise UsageError(f"--record {options.record}: {error.strerror}") from error
         crew = Crew(directory, hub.endpoint, secret_variables)
-        run = _Run(options, target, hub, crew, broadcaster, console, asked_at)
+        run = _Run(options, target, network, hub, crew, broadcaster, console, asked_at)
         try:
             if screen:
                 await run.open_screen(directory, secret_variables)
@@ -151,6 +153,7 @@ class _Run:
         self,
         options: Options,
         target: Target,
+        network: Network,
         hub: Hub,
         crew: Crew,
         broadcaster: Broadcaster,
@@ -159,6 +162,7 @@ class _Run:
     ) -> None:
         self._options = options
         self._target = target
+        self._network = network
         self._hub = hub
         self._crew = crew
         self._broadcaster = broadcaster
@@ -195,7 +199,9 @@ class _Run:
         await self._crew.start(self._options.procs, self._events.put_nowait)
         self._tasks += [loop.create_task(source) for source in (self._listen(), self._hear_commands(), self._tick())]
         model = await self._agree_on_model(headers)
-        plans = make_plans(self._options, API, self._target, model, headers)
+        addresses = await loop.run_in_executor(None, addresses_of, self._network, self._target)
+        networks = with_sources(self._network, addresses, self._options.shares)
+        plans = make_plans(self._options, API, self._target, model, headers, networks)
         self._tell(facts.run_facts(self._options, self._target, model))
         try:
             async with asyncio.timeout(READY_S):
@@ -292,7 +298,9 @@ class _Run:
     async def _agree_on_model(self, headers: list[tuple[str, str]]) -> str:
         answer = preflight.Answer()
         if self._options.probe:
-            answer = await preflight.ask_for_models(self._target, headers, secrets_in(headers, self._target))
+            answer = await preflight.ask_for_models(
+                self._target, self._network, headers, secrets_in(headers, self._target, self._network.proxy)
+            )
         model, warning = preflight.choose_model(self._options, answer)
         if warning:
             self.warn(warning)

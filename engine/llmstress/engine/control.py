@@ -20,12 +20,40 @@ class Timeouts(msgspec.Struct, array_like=True, frozen=True):
     total_ns: int
 
 
+class Tls(msgspec.Struct, array_like=True, frozen=True):
+    """How far a server of an https URL is trusted, and what the client shows of itself. Paths are absolute."""
+
+    ca_file: str = ""
+    """Certificates (PEM) of the authorities to trust; empty: those of this machine."""
+    insecure: bool = False
+    """Any certificate will do, for any name."""
+    cert_file: str = ""
+    """Certificate (PEM) of the client; empty: none."""
+    key_file: str = ""
+    """Its private key; empty: it is in `cert_file`."""
+
+
+class Network(msgspec.Struct, array_like=True, frozen=True):
+    """The way to the target."""
+
+    addresses: list[str] = []
+    """Where the host of the URL is; empty: what DNS says."""
+    sources: list[str] = []
+    """Local addresses to connect from, in turn; empty: as the kernel chooses."""
+    proxy: str = ""
+    """URL of an HTTP proxy, with its user information; empty: none."""
+    unix_socket: str = ""
+    """Path of the socket to connect to instead of host and port; empty: none."""
+    tls: Tls = Tls()
+
+
 class Plan(msgspec.Struct, array_like=True, frozen=True):
     """What one worker has to do: its exact shares of the load, and everything needed to speak to the target."""
 
     api: str
     url: str
     """Full URL of the endpoint, without user information."""
+    network: Network
     headers: list[tuple[str, str]]
     """Sent with every request, in this order; may hold secrets."""
     body: bytes
@@ -48,9 +76,15 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     interval_s: float
     error_pause_s: float
     timeouts: Timeouts
+    requests_per_connection: int
+    """After so many a connection is closed; 0: it is kept as long as the server keeps it."""
+    dials: int
+    """Connections that may be being opened at once."""
     seed: int
     secrets: list[str]
-    """Strings that must not appear in error samples."""
+    """Strings that must not appear in error samples and logs."""
+    verbose: bool
+    """Say on stderr what goes on."""
 
 
 class Hello(msgspec.Struct, tag=True, array_like=True, frozen=True):

@@ -21,8 +21,8 @@ from llmstress.engine.secrets import blank_out
 from llmstress.engine.stream import Stream, read_arrived
 from llmstress.engine.transport import ConnectError, Dialer
 
-MAX_DIALS = 64
-"""Connections being opened at once by one process: well under the backlog of 100 to 2,048 of common servers."""
+TURN = 64
+"""Requests begun in one turn of the loop, so that dials and reads go on while thousands of streams begin."""
 
 SLICE, SLICE_NS = 256, 1_000_000
 """Reads understood before the loop looks for new ones: 1 ms of work."""
@@ -48,6 +48,7 @@ class ClosedLoad:
         self.clock = clock
         self.recorder = recorder
         self.request = build_request(plan)
+        self.requests_per_connection = plan.requests_per_connection
         self.streamed = plan.stream
         self.timeouts = plan.timeouts
         self.exhausted = asyncio.Event()
@@ -95,8 +96,8 @@ class ClosedLoad:
             while (wait := due - self.clock()) > 0:  # uvloop's timers fire up to 1 ms early
                 await asyncio.sleep(wait / 1e9)
             self._begin(stream, due)
-            if index % MAX_DIALS == 0:
-                await asyncio.sleep(0)  # let dials and reads go on while thousands of streams begin
+            if index % TURN == 0:
+                await asyncio.sleep(0)
 
     def set_streams(self, number: int) -> None:
         """Run `number` streams from now on.
@@ -239,14 +240,14 @@ class ClosedLoad:
 
     def _begin_some(self) -> None:
         """Begin a few requests: dials and reads go on while thousands of streams begin."""
-        for _ in range(min(MAX_DIALS, len(self._released))):
+        for _ in range(min(TURN, len(self._released))):
             self._begin(*self._released.popleft())
         if self._released:
             self._loop.call_soon(self._begin_some)
 
     def _dial(self, stream: Stream, due: int | None) -> None:
         self._to_dial.append((stream, due))
-        if len(self._dials) < MAX_DIALS:
+        if len(self._dials) < self._plan.dials:
             self._dials.add(self._loop.create_task(self._dial_waiting()))
 
     async def _dial_waiting(self) -> None:

@@ -1,6 +1,7 @@
 """The bytes of a request: built once, because nothing in them varies."""
 
-from urllib.parse import urlsplit
+from base64 import b64encode
+from urllib.parse import unquote, urlsplit
 
 from llmstress.engine.control import Plan
 
@@ -12,6 +13,9 @@ def build_request(plan: Plan) -> bytes:
     """
     url = urlsplit(plan.url)
     target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    proxied = bool(plan.network.proxy) and url.scheme == "http"
+    if proxied:
+        target = f"http://{url.netloc}{target}"  # a proxy that opens no tunnel wants it whole (RFC 9112, 3.2.2)
     headers = {
         "Host": url.netloc.rpartition("@")[2],
         "Accept": "text/event-stream" if plan.stream else "application/json",
@@ -24,6 +28,10 @@ def build_request(plan: Plan) -> bytes:
         headers.pop(names.get(name.lower(), ""), None)
         names[name.lower()] = name
         headers[name] = value
+    if plan.requests_per_connection == 1:
+        headers["Connection"] = "close"
+    if proxied and (credentials := urlsplit(plan.network.proxy).netloc.rpartition("@")[0]):
+        headers["Proxy-Authorization"] = f"Basic {b64encode(unquote(credentials).encode()).decode()}"
     headers["Content-Length"] = str(len(plan.body))
     lines = [f"POST {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + plan.body

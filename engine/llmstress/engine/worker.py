@@ -44,7 +44,7 @@ async def work(endpoint: str, number: int) -> None:
     await uplink.send(Hello(number, os.getpid(), PROTOCOL_VERSION))
     plan = (await uplink.expect(Setup)).plan
     recorder = Recorder(number)
-    async with Dialer(plan.url, plan.timeouts) as dialer:
+    async with Dialer(plan.url, plan.network, plan.timeouts) as dialer:
         load = ClosedLoad(plan, recorder, dialer)
         gc.collect()
         gc.freeze()

@@ -31,8 +31,11 @@ def shortened(text: str, width: int) -> str:
 def target_line(facts: RunFacts, width: int) -> list[Piece]:
     """Where the load goes and what makes it; the URL gives way first."""
     processes = "1 process" if facts.procs == 1 else f"{figures.count(facts.procs)} processes"
-    streams = "1 stream" if facts.streams == 1 else f"{figures.count(facts.streams)} streams"
-    rest = [each for each in (facts.api, facts.model, f"{processes} × {streams}") if each]
+    even = facts.streams * facts.procs == facts.total_streams
+    number = facts.streams if even else facts.total_streams
+    streams = "1 stream" if number == 1 else f"{figures.count(number)} streams"
+    load = f"{processes} {'×' if even else 'for'} {streams}"
+    rest = [each for each in (facts.api, facts.model, load) if each]
     while len(rest) > 1 and width - len("".join(f" · {each}" for each in rest)) < _LEAST_URL:
         rest.pop(0)
     tail = "".join(f" · {each}" for each in rest)

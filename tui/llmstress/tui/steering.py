@@ -35,7 +35,7 @@ class StreamsAsked:
             return None
         pending = self.pending(view)
         base = sum(_running(view)) if pending is None else pending
-        self._total = stepped(base, share, view.facts.streams * view.facts.procs, procs)
+        self._total = stepped(base, share, view.facts.total_streams, procs)
         self._at = self._clock()
         return self._total
 

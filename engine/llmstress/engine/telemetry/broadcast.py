@@ -24,7 +24,8 @@ class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=T
     """Empty until it is agreed on."""
     procs: int
     streams: int
-    """Per process, as asked for."""
+    """Per process, as asked for; the most of one if they differ."""
+    total_streams: int
     ramp_s: float
     warmup_s: float
     steady_s: float | None
