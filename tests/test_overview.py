@@ -83,7 +83,9 @@ def test_the_target_gives_way_to_what_makes_the_load(width: int, url: str) -> No
 
 
 def test_one_of_each() -> None:
-    line = text_of(headline.target_line(msgspec.structs.replace(FACTS, procs=1, streams=1, total_streams=1, model=""), 100))
+    line = text_of(
+        headline.target_line(msgspec.structs.replace(FACTS, procs=1, streams=1, total_streams=1, model=""), 100)
+    )
     assert line.endswith("openai-chat · 1 process × 1 stream")
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmstress.engine.schedule import after_failure, phase_edges, ramp_start, share
+from llmstress.engine.schedule import after_failure, connect_gap_ns, phase_edges, ramp_start, share
 
 S = 1_000_000_000
 
@@ -32,14 +32,29 @@ def test_shares(total: int, parts: int, shares: list[int]) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(streams=st.integers(1, 300), ramp_ns=st.integers(0, 3600 * S))
-def test_streams_start_evenly_within_the_ramp(streams: int, ramp_ns: int) -> None:
-    starts = [ramp_start(stream, streams, ramp_ns) for stream in range(streams)]
+@given(streams=st.integers(1, 100), workers=st.integers(1, 5), ramp_ns=st.integers(0, 3600 * S))
+def test_streams_start_evenly_within_the_ramp(streams: int, workers: int, ramp_ns: int) -> None:
+    starts = [
+        ramp_start(stream, streams, worker, workers, ramp_ns) for stream in range(streams) for worker in range(workers)
+    ]
     assert starts[0] == 0
     assert starts == sorted(starts)
     assert starts[-1] < ramp_ns or ramp_ns == 0 == starts[-1]
     steps = [later - earlier for earlier, later in zip(starts, [*starts[1:], ramp_ns], strict=True)]
     assert max(steps) - min(steps) <= 1
+
+
+@pytest.mark.parametrize(
+    ("procs", "tls", "per_s"),
+    [
+        pytest.param(1, False, 2000, id="one process does what it can"),
+        pytest.param(2, False, 2000, id="so do two"),
+        pytest.param(16, False, 375, id="many share what a server can accept"),
+        pytest.param(4, True, 400, id="TLS costs the client more"),
+    ],
+)
+def test_connections_are_paced(procs: int, tls: bool, per_s: float) -> None:
+    assert connect_gap_ns(procs, tls=tls) == pytest.approx(1e9 / per_s, rel=1e-3)
 
 
 @pytest.mark.parametrize(

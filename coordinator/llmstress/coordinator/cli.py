@@ -66,9 +66,7 @@ DEFAULT_PROMPT = "Write a short story about a lighthouse keeper who finds a mess
     "--ramp-up",
     "ramp_up_s",
     type=Duration(),
-    default="0s",
-    show_default=True,
-    help="Time over which the streams start.",
+    help="Time over which the streams start.  [default: what opening the connections takes, if that is over a second]",
 )
 @click.option(
     "--warmup",

@@ -16,6 +16,7 @@ from llmstress.coordinator import run as runs
 from llmstress.coordinator.console import Console
 from llmstress.coordinator.errors import ExitCode, UsageError
 from llmstress.coordinator.options import Options, available_cores
+from llmstress.coordinator.plans import own_ramp_s
 from llmstress.coordinator.summary import Summary, encode, histograms_of, write_atomically
 from llmstress.coordinator.supervisor import Mock
 
@@ -41,7 +42,10 @@ def run_command(arguments: dict[str, Any]) -> int:
     if not arguments["url"] and arguments["duration_s"] is None and arguments["requests"] is None:
         arguments["duration_s"] = DEMO_STEADY_S
         arguments["warmup_s"] = arguments["warmup_s"] or DEMO_WARMUP_S
-    options = Options(**arguments)
+    asked_ramp = arguments.pop("ramp_up_s")
+    options = Options(**arguments, ramp_up_s=asked_ramp or 0.0)
+    if asked_ramp is None:
+        options = msgspec.structs.replace(options, ramp_up_s=own_ramp_s(options))
     output = None if options.output is None else _writable("--output", Path(options.output))
     if options.record is not None:
         _writable("--record", Path(options.record))

@@ -2,9 +2,11 @@
 
 import base64
 import itertools
+import math
 from urllib.parse import unquote, urlsplit
 
 from llmstress.coordinator.options import Options, Target, find_key, secret_parameters, user_information
+from llmstress.engine import schedule
 from llmstress.engine.api import APIS
 from llmstress.engine.control import Network, Plan, Timeouts
 
@@ -68,8 +70,8 @@ def make_plans(
             body=body,
             stream=options.stream,
             streams=share,
-            first_stream=ends[worker] - share,
-            total_streams=options.total_streams,
+            worker=worker,
+            workers=options.procs,
             requests=requests[worker],
             ramp_s=options.ramp_up_s,
             warmup_s=options.warmup_s,
@@ -80,6 +82,7 @@ def make_plans(
             error_pause_s=options.error_pause_s,
             timeouts=timeouts,
             requests_per_connection=1 if not options.keepalive else options.requests_per_connection or 0,
+            connect_gap_ns=_connect_gap_ns(options, target.url),
             dials=max(LEAST_DIALS, DIALS // options.procs),
             seed=options.seed,
             secrets=secrets,
@@ -87,6 +90,21 @@ def make_plans(
         )
         for worker, share in enumerate(options.shares)
     ]
+
+
+def own_ramp_s(options: Options) -> float:
+    """The ramp of a run that none was asked for: whole seconds that the opening of its connections takes.
+
+    Without it thousands of streams would begin within the steady window, and be missing from its rates.
+    """
+    if options.whole_run:
+        return 0.0
+    opening_s = max(options.shares) * _connect_gap_ns(options, options.url or "") / 1e9
+    return 0.0 if opening_s < 1 else float(math.ceil(opening_s))
+
+
+def _connect_gap_ns(options: Options, url: str) -> int:
+    return schedule.connect_gap_ns(options.procs, tls=url.startswith("https:"))
 
 
 def secrets_in(headers: list[tuple[str, str]], target: Target, proxy: str = "") -> list[str]:

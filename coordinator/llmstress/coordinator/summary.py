@@ -170,6 +170,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     rss_peak_mb: float
     connections: int
     """Opened in all."""
+    connects_repeated: int
+    """The part of them whose first packet was lost or refused by a full listen queue, and sent again."""
     stale_retries: int
     """Requests that were sent again because the server had closed the kept connection."""
     loop_lag_ms: LoopLag
@@ -400,6 +402,7 @@ def _client(aggregate: Aggregate, facts: Facts, window: float) -> Client:
         cpu_us_per_event=round(steady.counters.cpu_ns / 1000 / events, 3) if events else None,
         rss_peak_mb=round(sum(worker.rss_peak for worker in workers) / 1e6, 1),
         connections=counters.connections,
+        connects_repeated=counters.connects_repeated,
         stale_retries=counters.stale_retries,
         loop_lag_ms=_lag(lag),
         workers=[_worker(worker, window) for worker in workers],

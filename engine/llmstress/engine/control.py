@@ -61,9 +61,9 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     stream: bool
     streams: int
     """This worker's number of streams."""
-    first_stream: int
-    """Index of this worker's first stream among all streams: the ramp runs over all of them."""
-    total_streams: int
+    worker: int
+    workers: int
+    """All of them: their streams take turns in the ramp."""
     requests: int | None
     """This worker's share of the requests to start; None: no limit."""
     ramp_s: float
@@ -78,6 +78,8 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     timeouts: Timeouts
     requests_per_connection: int
     """After so many a connection is closed; 0: it is kept as long as the server keeps it."""
+    connect_gap_ns: int
+    """Least time between two streams that begin with a new connection, in the ramp or when many are added."""
     dials: int
     """Connections that may be being opened at once."""
     seed: int

@@ -19,6 +19,7 @@ from llmstress.engine.recorder import NEVER, Recorder
 from llmstress.engine.request import build_request
 from llmstress.engine.secrets import blank_out
 from llmstress.engine.stream import Stream, read_arrived
+from llmstress.engine.tcpinfo import retransmissions
 from llmstress.engine.transport import ConnectError, Dialer
 
 TURN = 64
@@ -58,7 +59,7 @@ class ClosedLoad:
         self._plan = plan
         self._dialer = dialer
         self._pause_ns = int(plan.error_pause_s * 1e9)
-        self._random = random.Random(plan.seed + plan.first_stream)
+        self._random = random.Random(plan.seed + plan.worker)
         self.requests_left = NEVER if plan.requests is None else plan.requests
         self._stop_at = NEVER
         self._streams = [Stream(self) for _ in range(plan.streams)]
@@ -70,6 +71,8 @@ class ClosedLoad:
         self._released: deque[tuple[Stream, int]] = deque()
         """Streams that were parked and begin in the next turns of the loop; while there are any, `_begin_some` is on
         its way."""
+        self._paced = 0
+        """Before this stamp no released stream is due: connections are not all opened at once."""
         self._started = False
         self._paused = False
         self._to_dial: deque[tuple[Stream, int | None]] = deque()
@@ -90,9 +93,9 @@ class ClosedLoad:
         self._release(t0)
         if not self.requests_left:
             self.exhausted.set()
-        ramp_ns = int(plan.ramp_s * 1e9)
+        ramp_ns = max(int(plan.ramp_s * 1e9), plan.streams * plan.connect_gap_ns)
         for index, stream in enumerate(self._streams[: plan.streams]):
-            due = t0 + schedule.ramp_start(plan.first_stream + index, plan.total_streams, ramp_ns)
+            due = t0 + schedule.ramp_start(index, plan.streams, plan.worker, plan.workers, ramp_ns)
             while (wait := due - self.clock()) > 0:  # uvloop's timers fire up to 1 ms early
                 await asyncio.sleep(wait / 1e9)
             self._begin(stream, due)
@@ -240,9 +243,17 @@ class ClosedLoad:
 
     def _begin_some(self) -> None:
         """Begin a few requests: dials and reads go on while thousands of streams begin."""
+        connects = 0
         for _ in range(min(TURN, len(self._released))):
-            self._begin(*self._released.popleft())
-        if self._released:
+            stream, due = self._released.popleft()
+            connects += stream.link is None
+            self._begin(stream, max(due, self._paced))
+        if not self._released:
+            return
+        if pause_ns := connects * self._plan.connect_gap_ns:
+            self._paced = self.clock() + pause_ns
+            self._loop.call_later(pause_ns / 1e9, self._begin_some)
+        else:
             self._loop.call_soon(self._begin_some)
 
     def _dial(self, stream: Stream, due: int | None) -> None:
@@ -275,6 +286,7 @@ class ClosedLoad:
             except ConnectError as error:
                 stream.not_connected(error.end)
             else:
+                self.recorder.counters.connects_repeated += retransmissions(link.transport) > 0
                 stream.connected(link)
 
     def _note_if_exhausted(self) -> None:

@@ -6,9 +6,26 @@ def share(total: int, parts: int, index: int) -> int:
     return total * (index + 1) // parts - total * index // parts
 
 
-def ramp_start(stream: int, streams: int, ramp_ns: int) -> int:
-    """Nanoseconds after T0 at which stream `stream` of all `streams` starts: evenly spread over the ramp."""
-    return ramp_ns * stream // streams
+CONNECTS_PER_S = 6_000.0
+"""New connections a second, all processes together: a server that looks at its listen queue of 128 every 20 ms loses
+none, and 64,000 are open in 11 s."""
+
+CONNECTS_PER_S_EACH, TLS_CONNECTS_PER_S_EACH = 2_000.0, 400.0
+"""Of one process: a connection takes it 0.2 ms, one with TLS 1.3 ms, and half of its time is for what comes in."""
+
+
+def connect_gap_ns(procs: int, *, tls: bool) -> int:
+    """Nanoseconds between two streams of one process that begin with a new connection, when many do."""
+    each = TLS_CONNECTS_PER_S_EACH if tls else CONNECTS_PER_S_EACH
+    return int(1e9 / min(each, CONNECTS_PER_S / procs))
+
+
+def ramp_start(stream: int, streams: int, worker: int, workers: int, ramp_ns: int) -> int:
+    """Nanoseconds after T0 at which stream `stream` of the `streams` of `worker` starts.
+
+    Those of each worker are evenly spread over the ramp, and the workers take turns.
+    """
+    return ramp_ns * (stream * workers + worker) // (streams * workers)
 
 
 def phase_edges(*, ramp_ns: int, warmup_ns: int, steady_ns: int | None, whole_run: bool) -> tuple[int, int, int | None]:

@@ -58,6 +58,8 @@ class Counters(msgspec.Struct, array_like=True):
     usage_seen: int = 0
     """Ok requests whose tokens came from the server's usage; the other ok ones were counted in events."""
     connections: int = 0
+    connects_repeated: int = 0
+    """Connections whose first packet had to be sent again: their `connect` contains a wait of a second or more."""
     stale_retries: int = 0
     """Requests sent again because a kept connection had died before a byte of the answer was read."""
     stream_ignored: int = 0

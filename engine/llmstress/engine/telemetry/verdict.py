@@ -96,6 +96,11 @@ def _notes(aggregate: Aggregate) -> list[str]:
         )
     if counters.events_unknown:
         notes.append(f"{counters.events_unknown:,} events were JSON of an unknown shape and were ignored")
+    if counters.connects_repeated:
+        notes.append(
+            f"{counters.connects_repeated:,} of {counters.connections:,} connections stood only after a second attempt "
+            "of TCP, a second or more later: the listen queue of the target was full (a longer --ramp-up)"
+        )
     if counters.stale_retries:
         notes.append(
             f"{counters.stale_retries:,} times a request was sent again on a fresh connection, "
