@@ -18,6 +18,9 @@ from llmstress.coordinator.flags import (
     section,
 )
 
+LONGEST = 600
+"""Characters of a sentence that says what is wrong: it may quote what was given."""
+
 DEFAULT_PROMPT = "Write a short story about a lighthouse keeper who finds a message in a bottle."
 
 
@@ -247,5 +250,8 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _report(error: LlmstressError) -> int:
-    print(f"llmstress: {' '.join(str(error).split())}", file=sys.stderr)
+    text = " ".join(str(error).split())
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST - 150]} … {text[-150:]}"
+    print(f"llmstress: {text}", file=sys.stderr)
     return error.exit_code

@@ -99,11 +99,11 @@ def mock_command(arguments: dict[str, Any]) -> int:
     try:
         options = MockOptions(ttft_ms=arguments.pop("ttft") * 1000, gap_ms=arguments.pop("gap") * 1000, **arguments)
         truth = serve(options, lambda url: Console(sys.stderr).say(f"mock LLM at {url}   Ctrl-C ends it"))
-    except ValueError as error:
-        raise UsageError(f"mock: {error}") from error
     except (OSError, UnicodeError) as error:
         where = f"--host {arguments['host']} --port {arguments['port']}"
         raise UsageError(f"mock: can't listen at {where}: {getattr(error, 'strerror', None) or error}") from error
+    except ValueError as error:
+        raise UsageError(f"mock: {error}") from error
     except RuntimeError as error:
         raise LlmstressError(f"mock: {error}") from error
     _write(msgspec.json.format(msgspec.json.encode(truth.summary()), indent=2))

@@ -6,6 +6,11 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 import msgspec
 
 from llmstress.coordinator.errors import UsageError
+from llmstress.coordinator.texts import is_address
+
+_LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
+_LONGEST_HOST = 254
+"""Characters, as DNS has it."""
 
 _USER_INFORMATION = re.compile(r"^((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)?[^/?#]*@")
 _SECRET_PARAMETER = re.compile(r"(?i)\b([\w.-]*(?:key|token|secret|password|signature|sig)[\w.-]*=)([^&#\s]+)")
@@ -57,10 +62,17 @@ def split_url(url: str) -> SplitResult | None:
     """The parts of an http or https URL; None: it is none that could be sent."""
     try:
         split = urlsplit(url)
-        usable = split.scheme in ("http", "https") and split.hostname and split.port != 0
+        usable = split.scheme in ("http", "https") and _is_host(split.hostname or "") and split.port != 0
     except ValueError:  # a port that is no number or over 65535, brackets that hold no address
         return None
     return split if usable and url.isascii() and url.isprintable() and " " not in url else None
+
+
+def _is_host(name: str) -> bool:
+    if ":" in name:
+        return is_address(name)
+    labels = name.removesuffix(".").split(".")
+    return len(name) <= _LONGEST_HOST and all(_LABEL.fullmatch(label) for label in labels)
 
 
 def redact_url(url: str) -> str:
