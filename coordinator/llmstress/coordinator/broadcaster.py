@@ -120,6 +120,10 @@ class Broadcaster:
 
     async def _hear_subscriptions(self) -> None:
         while True:
-            self._watched = (await self._watch.recv())[:1] == b"\1"
-            if self._watched:
-                self._failure = self.publish_keyframe()  # for the next one who looks
+            # those who want everything are the viewers; what else is said here is a stranger's
+            match await self._watch.recv():
+                case b"\1":
+                    self._watched = True
+                    self._failure = self.publish_keyframe()  # for the next one who looks
+                case b"\0":
+                    self._watched = False
