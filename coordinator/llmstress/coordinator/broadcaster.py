@@ -10,7 +10,6 @@ import contextlib
 from pathlib import Path
 from typing import BinaryIO, Self
 
-import msgspec
 import zmq
 import zmq.asyncio
 
@@ -98,7 +97,7 @@ class Broadcaster:
         """The next command of a viewer; what is none is dropped."""
         while True:
             data = await self._ask.recv()
-            with contextlib.suppress(msgspec.DecodeError, RecursionError):
+            with contextlib.suppress(ValueError, RecursionError):  # words that aren't UTF-8 are no DecodeError
                 return decode_command(data)
 
     def _send(self, message: Message | RunView, t: int) -> OSError | None:

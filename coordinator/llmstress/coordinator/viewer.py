@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import zmq
 import zmq.asyncio
 
@@ -91,7 +90,7 @@ class LiveSource:
             except TimeoutError:
                 if not is_alive(self._directory):
                     raise SourceLost("its coordinator is gone") from None
-            except (ValueError, msgspec.DecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 raise SourceLost(f"it speaks another language ({error}): was llmstress updated meanwhile?") from error
 
 
