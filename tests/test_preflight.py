@@ -1,13 +1,18 @@
 """Whether a machine can do a run: what the kernel says of it, what a run needs, what is told if it does not suffice."""
 
+import asyncio
 import os
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from processes import Run, llmstress
+from processes import DEADLINE_S, Run, llmstress
 
+from llmstress.coordinator import network
+from llmstress.coordinator.errors import CouldNotStart
 from llmstress.coordinator.machine import Machine, Room, available_cores, cpu_quota, local_ports, read_machine
 from llmstress.coordinator.network import with_sources
 from llmstress.coordinator.options import Options
@@ -175,8 +180,7 @@ def test_ports_are_counted_by_pairs_of_addresses(
     url: str, given: dict[str, Any], addresses: list[str], pairs: int | None
 ) -> None:
     options = Options(procs=2, prompt="p", streams=20_000, **given)
-    network = Network(sources=list(options.source_ips))
-    networks = with_sources(network, addresses, options.shares)
+    networks = with_sources(Network(sources=list(options.source_ips)), addresses, options.shares)
     needs = needs_of(options, parse_target(url, "/x"), networks, addresses)
     assert needs == Needs(procs=2, streams=20_000, total=40_000, flag="--streams", tls=False, pairs=pairs)
 
@@ -206,3 +210,29 @@ def test_one_address_of_ipv6_loopback_has_no_ports_for_all() -> None:
     code, _, said = llmstress("--url", "http://[::1]:9", "--model", "m", "--procs", "50", "--total-streams", "70000")
     assert (code, said.count("\n")) == (3, 1)
     assert "--source-ip" in said
+
+
+def test_dns_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = threading.Event()
+
+    def ask(*_: object, **__: object) -> list[Any]:
+        silent.wait(DEADLINE_S)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    monkeypatch.setattr(network, "DNS_LIMIT_S", 0.05)
+    with pytest.raises(CouldNotStart, match=r"DNS has not said within 0.05 s where h is: --resolve"):
+        asyncio.run(network.resolve(Network(), parse_target("http://h", "/x")))
+    silent.set()  # the thread's answer comes after the loop has been closed
+
+
+@pytest.mark.parametrize("error", [socket.gaierror(-2, "Name or service not known"), UnicodeError("label too long")])
+def test_a_name_that_dns_does_not_know_has_no_addresses(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def ask(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    target = parse_target("http://h", "/x")
+    assert asyncio.run(network.resolve(Network(), target)) == []
+    assert asyncio.run(network.resolve(Network(addresses=["192.0.2.1"]), target)) == ["192.0.2.1"]
+    assert asyncio.run(network.resolve(Network(unix_socket="/s"), target)) == []

@@ -1,6 +1,7 @@
 """The way to the target, as options and environment say it and as this machine allows: proxy, addresses, trust."""
 
 import asyncio
+import contextlib
 import errno
 import ipaddress
 import os
@@ -219,7 +220,7 @@ async def _ask_dns(host: str, port: int) -> list[str]:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):  # a label that is empty or over 63 characters is a UnicodeError
             found = []
-        if not loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(answer, sorted({str(entry[4][0]) for entry in found}))
 
     threading.Thread(target=ask, daemon=True).start()

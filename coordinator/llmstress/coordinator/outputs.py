@@ -40,14 +40,23 @@ def _check(flag: str, path: Path) -> None:
     if stat.S_ISDIR(mode):
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
     if stat.S_ISFIFO(mode):
-        if flag != "--output":
-            raise UsageError(f"{flag} {path}: that is a pipe, whose reader could hold up the run; name a file")
-        # without a reader the opening of it would wait for ever
-        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+        # one that this process was started with, like the shell's >(...), is open already and has its reader
+        if flag != "--output" or not _is_open_here(path):
+            raise UsageError(f"{flag} {path}: that is a pipe, and waiting for its reader could hold up the run")
     elif stat.S_ISREG(mode):
         _check_file(flag, path)
     elif not os.access(path, os.W_OK) or stat.S_ISSOCK(mode):
         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _is_open_here(path: Path) -> bool:
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            if os.path.samestat(os.fstat(int(descriptor)), path.stat()):
+                return True
+        except OSError:
+            continue  # the one that listed them
+    return False
 
 
 def _check_file(flag: str, path: Path) -> None:

@@ -324,10 +324,10 @@ def encode(summary: Summary) -> bytes:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that a reader sees all of it or what was there before."""
-    path = path.resolve()
     if path.exists() and not path.is_file():
         path.write_bytes(data)  # a device or a pipe: there is nothing to replace
         return
+    path = path.resolve()
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         whole = Path(file.name)
         try:

@@ -1,0 +1,82 @@
+"""What ends a run, why it ended, and what the command leaves with."""
+
+from typing import Any
+
+import pytest
+
+from llmstress.coordinator.ending import Limit, limit_reached, tokens_so_far, why_ended
+from llmstress.coordinator.options import Options
+from llmstress.coordinator.texts import MaxErrors
+from llmstress.engine.control import Final
+from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase
+
+
+def options(**changes: Any) -> Options:
+    return Options(procs=2, prompt="p", **changes)
+
+
+def after(ended: dict[str, int] | None = None, **counters: int) -> Aggregate:
+    """What two workers have measured, half of it each phase."""
+    aggregate = Aggregate.over([5, 5])
+    part = Part(counters=Counters(**counters), ended=ended or {})
+    aggregate.merge(Delta(1, 0, 0, 1, Phase.STEADY, 0, 0, 0, 0, {Phase.STEADY: part}, []))
+    return aggregate
+
+
+@pytest.mark.parametrize(
+    ("counters", "tokens"),
+    [
+        pytest.param({}, 0, id="nothing yet"),
+        pytest.param({"events": 8, "events_ok": 8, "output": 16, "input": 5}, 21, id="ok, several tokens an event"),
+        pytest.param({"events": 7}, 7, id="in flight"),
+        pytest.param({"events": 7, "output_failed": 7}, 7, id="failed"),
+        pytest.param({"events": 9, "output_failed": 3, "output_cancelled": 2}, 9, id="failed, cut off, and in flight"),
+        pytest.param({"output": 100, "input": 1}, 101, id="in one piece"),
+        pytest.param({"events": 30, "events_ok": 10, "output": 25, "input": 4, "output_failed": 5}, 49, id="all of it"),
+    ],
+)
+def test_tokens_are_all_that_were_paid_for(counters: dict[str, int], tokens: int) -> None:
+    assert tokens_so_far(after(**counters)) == tokens
+    assert limit_reached(options(max_total_tokens=tokens + 1), after(**counters)) is None
+    if tokens:
+        reached = limit_reached(options(max_total_tokens=tokens), after(**counters))
+        assert reached == Limit("quota", f"--max-total-tokens is reached ({tokens} tokens)")
+
+
+@pytest.mark.parametrize(
+    ("limit", "ended", "reached"),
+    [
+        (None, {"reset": 1000}, False),
+        (MaxErrors(3, None), {"ok": 9, "reset": 2}, False),
+        (MaxErrors(3, None), {"ok": 9, "reset": 2, "http_500": 1}, True),
+        (MaxErrors(3, None), {"cancelled": 9, "filtered": 9, "lost": 9}, False),
+        (MaxErrors(None, 0.5), {"reset": 99}, False),
+        (MaxErrors(None, 0.5), {"reset": 50, "ok": 50}, True),
+        (MaxErrors(None, 0.5), {"reset": 50, "ok": 51}, False),
+        (MaxErrors(None, 0.5), {"reset": 50, "ok": 50, "cancelled": 90}, True),
+    ],
+)
+def test_too_many_errors(limit: MaxErrors | None, ended: dict[str, int], reached: bool) -> None:
+    found = limit_reached(options(max_errors=limit), after(ended))
+    assert (found is not None) == reached
+    assert found is None or found.ended_by == "errors"
+
+
+@pytest.mark.parametrize(
+    ("given", "ended_by", "exhausted", "lost", "why"),
+    [
+        ({}, "", False, 0, "duration"),
+        ({"requests": 5}, "", True, 0, "requests"),
+        ({"requests": 5}, "", False, 0, "duration"),
+        ({"requests": 5}, "quota", True, 0, "quota"),
+        ({}, "signal", False, 1, "signal"),
+        ({}, "signal", False, 2, "lost"),
+    ],
+)
+def test_why_a_run_has_ended(given: dict[str, Any], ended_by: str, exhausted: bool, lost: int, why: str) -> None:
+    aggregate = after()
+    for worker in range(lost):
+        aggregate.lose(worker, "killed")
+    finals = [Final(0, 1, 0, 0, exhausted), Final(1, 1, 0, 0, True)]
+    assert why_ended(options(**given), aggregate, ended_by, finals) == why
