@@ -116,15 +116,20 @@ class Mock:
         Raises:
             CouldNotStart: it ended instead of listening.
         """
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "llmstress.engine.mock", "--port", "0", "--procs", str(procs), "--seed", str(seed)),
-            *("--parent-pid", str(os.getpid())),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            start_new_session=True,
-            env=environ,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "llmstress.engine.mock", "--port", "0", "--procs", str(procs), "--seed", str(seed)),
+                *("--parent-pid", str(os.getpid())),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                start_new_session=True,
+                env=environ,
+            )
+        except OSError as error:
+            raise CouldNotStart(
+                f"the built-in mock could not be started ({error}): name a server with --url"
+            ) from error
         assert process.stdout is not None
         line = await process.stdout.readline()
         if not line:
