@@ -218,6 +218,13 @@ NOT_STARTED: list[tuple[tuple[str, ...], str]] = [
 ]
 """The same for what is right, but impossible here and now; exit code 3."""
 
+UNREACHABLE: list[tuple[tuple[str, ...], str]] = [
+    (HTTP, "http://127.0.0.1:9/v1/chat/completions (--url) can't be reached"),
+    ((*HTTP, "--proxy", "http://u:sk-secret@127.0.0.1:9"), "http://***@127.0.0.1:9 (--proxy) can't be reached"),
+    ((*HTTP, "--unix-socket", "{socket}"), "socket (--unix-socket) can't be reached"),
+]
+"""What nobody listens at: these start their workers before they know."""
+
 
 @pytest.fixture(scope="module")
 def places() -> Iterator[dict[str, str]]:
@@ -286,8 +293,29 @@ def test_wrong_usage(
     assert named in told(capsys, 2, arguments, places)
 
 
-@pytest.mark.parametrize(("arguments", "named"), NOT_STARTED, ids=name_of)
+@pytest.mark.parametrize(("arguments", "named"), NOT_STARTED + UNREACHABLE, ids=name_of)
 def test_what_can_t_be_started(
     capsys: pytest.CaptureFixture[str], places: dict[str, str], arguments: tuple[str, ...], named: str
 ) -> None:
     assert named in told(capsys, 3, arguments, places)
+
+
+@pytest.mark.parametrize("value", ["h:99999", "https://h:1", "socks5://h", "http://u:sk-secret@", "ü"])
+def test_a_proxy_of_the_environment_that_is_none(
+    capsys: pytest.CaptureFixture[str], places: dict[str, str], monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("http_proxy", value)
+    said = told(capsys, 2, HTTP, places)
+    assert "the environment's http_proxy needs the URL of an HTTP proxy" in said
+    assert "sk-secret" not in said
+
+
+def test_a_key_in_a_command_line_that_is_wrong_is_not_repeated(
+    capsys: pytest.CaptureFixture[str], places: dict[str, str]
+) -> None:
+    body = '{"api_key": "sk-secret", }'
+    for wrong in (("--header", "X sk-secret"), ("--header", "X: sk-secret\nY: 1"), ("--extra-body", body)):
+        assert "sk-secret" not in told(capsys, 2, (*HTTP, *wrong), places)
+    for url in ("http://u:sk-secret@h:x", "http://h:x/?token=sk-secret", "ftp://u:sk-secret@h"):
+        assert "sk-secret" not in told(capsys, 2, ("--url", url), places)
+        assert "sk-secret" not in told(capsys, 2, (*HTTP, "--proxy", url), places)

@@ -70,7 +70,12 @@ async def ask_for_models(
             return Answer(_models_in(text), "the target lists none")
     except aiohttp.ClientConnectorError as error:
         words = end_of_failed_connect(error).text
-        raise CouldNotStart(f"{redact_url(target.url)} (--url) can't be reached: {words}") from error
+        where = f"{redact_url(target.url)} (--url)"
+        if isinstance(error, aiohttp.ClientProxyConnectionError):
+            where = f"{redact_url(network.proxy)} (--proxy)"
+        elif network.unix_socket:
+            where = f"{network.unix_socket} (--unix-socket)"
+        raise CouldNotStart(f"{where} can't be reached: {words}") from error
     except (aiohttp.ClientError, TimeoutError) as error:
         return Answer(instead=f"asking the target for its models failed ({type(error).__name__})")
 
