@@ -487,6 +487,48 @@ async def test_a_dial_that_ends_as_another_is_asked_for_leaves_nobody_waiting() 
         assert (await here.end()).ended == {"connect_refused": 5}
 
 
+@live
+async def test_a_dead_target_is_not_dialled_by_all_at_once() -> None:
+    async with site(10, error_pause_s=3600, dials=2) as here:
+        refused = GatedDialer("http://127.0.0.1:9/", Timeouts(0, 0, 0, 0))
+        refused.gate.set()
+        async with refused:
+            here.load._dialer = refused
+            here.start()
+            await until(lambda: here.recorder.open == 0 < here.started)
+            await until(here.starting.done)
+            await until(lambda: here.started == 2)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert (here.started, here.recorder.open) == (2, 0)
+            for task in here.load._dials:
+                task.cancel()
+        assert (await here.end()).ended == {"connect_refused": 2}
+
+
+@live
+async def test_streams_begin_no_faster_than_connections_may_be_opened() -> None:
+    async with site(3, connect_gap_ns=20 * MS) as here:
+        here.start()
+        await here.asked(1)
+        here.later(20)
+        await here.asked(2)
+        here.later(20)
+        await here.asked(3)
+        assert values((await here.end()).latency, "queue") == [0, 0, 0]
+
+
+@live
+async def test_added_streams_are_paced_too() -> None:
+    async with site(0, connect_gap_ns=MS) as here:
+        here.start()
+        here.load.set_streams(TURN + 1)
+        await here.asked(TURN)
+        here.later(TURN)
+        await here.asked(TURN + 1)
+        assert max(values((await here.end()).latency, "queue")) == 0
+
+
 # --- everything at once
 
 
