@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 from processes import DEADLINE_S
-from sites import DIALS, FAILURE, HOUR, GatedDialer, listening, live, plan_of, site, until
+from sites import FAILURE, HOUR, listening, live, plan_of, site, until
 from support import BEGIN, MS, values
 
 from llmstress.coordinator.hub import Hub
-from llmstress.engine.control import Ack, Final, Go, Hello, How, Pause, Ready, SetStreams, Setup, Stop, Timeouts
+from llmstress.engine.control import Ack, Final, Go, Hello, How, Pause, Ready, SetStreams, Setup, Stop
 from llmstress.engine.load import TURN
 from llmstress.engine.telemetry.messages import Delta
 
@@ -430,103 +430,6 @@ async def test_a_pause_within_a_budget_neither_loses_nor_adds_requests() -> None
             here.server.answer()
         await until(here.load.exhausted.is_set)
         assert (await here.end()).ended == {"ok": 11}
-
-
-# --- connections that take their time
-
-
-@live
-async def test_streams_that_wait_to_dial_in_a_pause_are_due_when_it_ends() -> None:
-    count = DIALS + 10
-    async with site(count, gated=True) as here:
-        here.start()
-        await until(lambda: here.started == DIALS)
-        await until(here.starting.done)
-        here.load.pause(True)
-        assert here.parked == 10
-        here.gate.set()
-        await here.asked(DIALS)
-        here.later(HOUR)
-        assert here.started == DIALS
-        here.load.pause(False)
-        await here.asked(count)
-        part = await here.end()
-        assert part.ended == {"ok": count}
-        assert max(values(part.latency, "queue")) == 0
-
-
-@live
-async def test_surplus_streams_that_wait_to_dial_never_begin() -> None:
-    count = DIALS + 10
-    async with site(count, gated=True) as here:
-        here.start()
-        await until(lambda: here.started == DIALS)
-        await until(here.starting.done)
-        here.load.set_streams(3)
-        here.load.set_streams(DIALS + 2)
-        here.load.set_streams(3)
-        here.gate.set()
-        await here.asked(DIALS)
-        here.server.answer()
-        await until(lambda: len(here.server.connections) == 3)
-        await here.rounds(3, 3)
-        assert here.server.requests == DIALS + 3 + 9
-        assert here.server.accepted == here.server.peak == DIALS
-        await here.end()
-
-
-@live
-async def test_a_dial_that_ends_as_another_is_asked_for_leaves_nobody_waiting() -> None:
-    async with site(1, requests=5, error_pause_s=0, dials=1) as here:
-        refused = GatedDialer("http://127.0.0.1:9/", Timeouts(0, 0, 0, 0))
-        refused.gate.set()
-        async with refused:
-            here.load._dialer = refused
-            here.start()
-            await until(here.load.exhausted.is_set)
-        assert (await here.end()).ended == {"connect_refused": 5}
-
-
-@live
-async def test_a_dead_target_is_not_dialled_by_all_at_once() -> None:
-    async with site(10, error_pause_s=3600, dials=2) as here:
-        refused = GatedDialer("http://127.0.0.1:9/", Timeouts(0, 0, 0, 0))
-        refused.gate.set()
-        async with refused:
-            here.load._dialer = refused
-            here.start()
-            await until(lambda: here.recorder.open == 0 < here.started)
-            await until(here.starting.done)
-            await until(lambda: here.started == 2)
-            for _ in range(100):
-                await asyncio.sleep(0)
-            assert (here.started, here.recorder.open) == (2, 0)
-            for task in here.load._dials:
-                task.cancel()
-        assert (await here.end()).ended == {"connect_refused": 2}
-
-
-@live
-async def test_streams_begin_no_faster_than_connections_may_be_opened() -> None:
-    async with site(3, connect_gap_ns=20 * MS) as here:
-        here.start()
-        await here.asked(1)
-        here.later(20)
-        await here.asked(2)
-        here.later(20)
-        await here.asked(3)
-        assert values((await here.end()).latency, "queue") == [0, 0, 0]
-
-
-@live
-async def test_added_streams_are_paced_too() -> None:
-    async with site(0, connect_gap_ns=MS) as here:
-        here.start()
-        here.load.set_streams(TURN + 1)
-        await here.asked(TURN)
-        here.later(TURN)
-        await here.asked(TURN + 1)
-        assert max(values((await here.end()).latency, "queue")) == 0
 
 
 # --- everything at once
