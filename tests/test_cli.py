@@ -48,9 +48,9 @@ URL = ("--url", "http://127.0.0.1:1", "--model", "m")
         (("--url", "localhost:8000"), "did you mean http://localhost:8000"),
         (("--url", "ftp://x"), "--url"),
         ((*URL, "--header", "Content-Length: 3"), "--header"),
-        (("mock", "--jitter", "lots"), "mock"),
-        (("mock", "--tokens", "0"), "mock"),
-        (("mock", "--port", "99999"), "mock"),
+        (("mock", "--jitter", "lots"), "--jitter"),
+        (("mock", "--tokens", "0"), "--tokens"),
+        (("mock", "--port", "99999"), "--port"),
     ],
 )
 def test_a_mistake_is_told_in_one_sentence(
@@ -63,7 +63,7 @@ def test_help_shows_every_flag_in_its_section(capsys: pytest.CaptureFixture[str]
     assert cli.run(["--help"]) == 0
     shown = capsys.readouterr().out
     sections = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
-    assert sections == ["Target:", "Load:", "Request:", "Limits:", "Output:", "Other:", "Commands:"]
+    assert sections == ["Target:", "Load:", "Request:", "Connection:", "Limits:", "Output:", "Other:", "Commands:"]
     assert all(flag in shown for flag in ("--procs", "--streams", "--timeout-first-token", "--histograms", "mock"))
 
 

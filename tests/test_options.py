@@ -9,19 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmstress.coordinator.errors import UsageError
-from llmstress.coordinator.options import (
-    MaxErrors,
-    Options,
-    Target,
-    describe,
-    find_key,
-    parse_duration,
-    parse_header,
-    parse_max_errors,
-    parse_target,
-    redact_url,
-    secret_parameters,
-)
+from llmstress.coordinator.headers import find_key
+from llmstress.coordinator.options import Options, describe
+from llmstress.coordinator.target import Target, parse_target, redact_url, secret_parameters
+from llmstress.coordinator.texts import MaxErrors, parse_duration, parse_header, parse_max_errors
 
 CHAT = "/chat/completions"
 SECRET = "sk-s3cr3t"

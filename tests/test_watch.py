@@ -23,7 +23,8 @@ from llmstress.coordinator import rundir
 from llmstress.coordinator.broadcaster import ASK, BACKLOG, WATCH, Broadcaster
 from llmstress.coordinator.errors import CouldNotStart
 from llmstress.coordinator.facts import run_facts
-from llmstress.coordinator.options import Options, parse_target
+from llmstress.coordinator.options import Options
+from llmstress.coordinator.target import parse_target
 from llmstress.coordinator.viewer import LiveSource
 from llmstress.engine.telemetry import record, snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice

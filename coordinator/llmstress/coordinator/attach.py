@@ -47,11 +47,15 @@ def replay_command(file: str, speed: float) -> int:
     from llmstress.tui.app import StressApp
     from llmstress.tui.replay import Replay
 
-    _need_terminal()
+    if not 0.25 <= speed <= 64:  # a number that is none passes every range
+        raise UsageError(f"replay: --speed must lie between 0.25 and 64, not {speed}")
+    if not Path(file).is_file():  # a pipe would be waited for
+        raise UsageError(f"replay: {file} is no record of a run")
     try:
         source = Replay(Path(file), speed=speed)
     except (OSError, ValueError) as error:
         raise UsageError(f"replay: {error}") from error
+    _need_terminal()
     asyncio.run(StressApp(source).run_async())
     return ExitCode.OK
 

@@ -14,8 +14,12 @@ from llmstress.coordinator.flags import (
     MaxErrorsType,
     ResolveType,
     SectionedGroup,
+    Share,
     section,
 )
+
+LONGEST = 600
+"""Characters of a sentence that says what is wrong: it may quote what was given."""
 
 DEFAULT_PROMPT = "Write a short story about a lighthouse keeper who finds a message in a bottle."
 
@@ -34,31 +38,9 @@ DEFAULT_PROMPT = "Write a short story about a lighthouse keeper who finds a mess
     help="Header to add; 'K: env:NAME' takes the value from the environment. Repeatable.",
 )
 @click.option("--no-probe", "probe", flag_value=False, default=True, help="Don't ask the target for its models first.")
-@section("Connection")
-@click.option("--proxy", metavar="URL", help="HTTP proxy; `none` ignores what the environment says.")
-@click.option("--unix-socket", type=click.Path(), metavar="PATH", help="Connect to this socket, whatever the host.")
-@click.option(
-    "--resolve",
-    multiple=True,
-    type=ResolveType(),
-    help="Where the host is, instead of asking DNS; connections are spread over the addresses. Repeatable.",
-)
-@click.option(
-    "--source-ip",
-    "source_ips",
-    multiple=True,
-    metavar="ADDR",
-    help="Local address to connect from: each has about 28,000 ports. Repeatable; loopback targets need none.",
-)
-@click.option("--no-keepalive", "keepalive", flag_value=False, default=True, help="A new connection for each request.")
-@click.option("--requests-per-connection", type=int, metavar="N", help="Close a connection after N requests.")
-@click.option("--cacert", type=click.Path(), metavar="FILE", help="Trust these authorities (PEM) for https.")
-@click.option("--insecure", is_flag=True, help="Accept any certificate.")
-@click.option("--cert", type=click.Path(), metavar="FILE", help="Client certificate (PEM).")
-@click.option("--key", type=click.Path(), metavar="FILE", help="Its private key, unless it is in the same file.")
 @section("Load")
 @click.option("--procs", type=int, metavar="P", help="Worker processes.  [default: the cores this process may use]")
-@click.option("--streams", type=int, default=100, show_default=True, metavar="S", help="Open streams per process.")
+@click.option("--streams", type=int, metavar="S", help="Open streams per process.  [default: 100]")
 @click.option("--total-streams", "total", type=int, metavar="N", help="Open streams of all processes together.")
 @click.option("--duration", "duration_s", type=Duration(), help="Length of the steady window.  [default: 60s]")
 @click.option("--requests", type=int, metavar="N", help="End after N requests in all; the window is the whole run.")
@@ -98,6 +80,28 @@ DEFAULT_PROMPT = "Write a short story about a lighthouse keeper who finds a mess
     metavar="JSON",
     help="Merged into the request body; a null removes a key.",
 )
+@section("Connection")
+@click.option("--proxy", metavar="URL", help="HTTP proxy; `none` ignores what the environment says.")
+@click.option("--unix-socket", type=click.Path(), metavar="PATH", help="Connect to this socket, whatever the host.")
+@click.option(
+    "--resolve",
+    multiple=True,
+    type=ResolveType(),
+    help="Where the host is, instead of asking DNS; connections are spread over the addresses. Repeatable.",
+)
+@click.option(
+    "--source-ip",
+    "source_ips",
+    multiple=True,
+    metavar="ADDR",
+    help="Local address to connect from: each has about 28,000 ports. Repeatable; loopback targets need none.",
+)
+@click.option("--no-keepalive", "keepalive", flag_value=False, default=True, help="A new connection for each request.")
+@click.option("--requests-per-connection", type=int, metavar="N", help="Close a connection after N requests.")
+@click.option("--cacert", type=click.Path(), metavar="FILE", help="Trust these authorities (PEM) for https.")
+@click.option("--insecure", is_flag=True, help="Accept any certificate.")
+@click.option("--cert", type=click.Path(), metavar="FILE", help="Client certificate (PEM).")
+@click.option("--key", type=click.Path(), metavar="FILE", help="Its private key, unless it is in the same file.")
 @section("Limits")
 @click.option(
     "--timeout-connect",
@@ -174,13 +178,29 @@ def cli(context: click.Context, /, **arguments: Any) -> int:
 
 @cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=int, default=8000, show_default=True, help="Port; 0 takes a free one.")
-@click.option("--ttft", type=Duration(), default="200ms", show_default=True, help="From request to first token.")
-@click.option("--gap", type=Duration(), default="20ms", show_default=True, help="From token to token.")
-@click.option("--tokens", type=int, default=64, show_default=True, metavar="N", help="Tokens of an answer.")
-@click.option("--jitter", default="20%", show_default=True, metavar="P%", help="By how much each delay may differ.")
-@click.option("--procs", type=int, default=1, show_default=True, metavar="N", help="Processes.")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Start of the random numbers.")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, metavar="N", help="0 takes a free one."
+)
+@click.option("--ttft", type=Duration(3600), default="200ms", show_default=True, help="From request to first token.")
+@click.option("--gap", type=Duration(3600), default="20ms", show_default=True, help="From token to token.")
+@click.option(
+    "--tokens",
+    type=click.IntRange(1, 10**9),
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="Tokens of an answer.",
+)
+@click.option("--jitter", type=Share(), default="20%", show_default=True, help="By how much each delay may differ.")
+@click.option("--procs", type=click.IntRange(1, 1024), default=1, show_default=True, metavar="N", help="Processes.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, (1 << 63) - 1),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Start of the random numbers.",
+)
 @click.option("--model", default="mock-7b", show_default=True, help="Name of the model.")
 def mock(**arguments: Any) -> int:
     """Run the built-in mock LLM: known delays, and the truth about what it sent when it ends."""
@@ -230,5 +250,8 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _report(error: LlmstressError) -> int:
-    print(f"llmstress: {' '.join(str(error).split())}", file=sys.stderr)
+    text = " ".join(str(error).split())
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST - 150]} … {text[-150:]}"
+    print(f"llmstress: {text}", file=sys.stderr)
     return error.exit_code

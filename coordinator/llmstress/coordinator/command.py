@@ -14,9 +14,13 @@ import msgspec
 from llmstress.coordinator import preflight, screen
 from llmstress.coordinator import run as runs
 from llmstress.coordinator.console import Console
-from llmstress.coordinator.errors import ExitCode, UsageError
-from llmstress.coordinator.options import Options, available_cores
+from llmstress.coordinator.errors import ExitCode, LlmstressError, UsageError
+from llmstress.coordinator.headers import key_variables
+from llmstress.coordinator.machine import available_cores
+from llmstress.coordinator.options import DEFAULT_STREAMS, MOST_PROCS, Options
+from llmstress.coordinator.outputs import check_outputs, open_log
 from llmstress.coordinator.plans import own_ramp_s
+from llmstress.coordinator.secrecy import child_environment, secrets_in
 from llmstress.coordinator.summary import Summary, encode, histograms_of, write_atomically
 from llmstress.coordinator.supervisor import Mock
 
@@ -36,9 +40,12 @@ def run_command(arguments: dict[str, Any]) -> int:
     cores = available_cores()
     if arguments["procs"] is None:
         arguments["procs"] = cores if arguments["url"] else max(1, cores - cores // 2)
-    if arguments["total"] is not None:
-        # one process can't have more streams than files; a wrong number is refused below
-        arguments["procs"] = max(arguments["procs"], -(-arguments["total"] // preflight.most_streams()))
+        if arguments["total"] is not None:
+            # one process can't have more streams than files; what is too much even so, is refused below
+            enough = -(-arguments["total"] // preflight.most_streams())
+            arguments["procs"] = max(arguments["procs"], min(enough, MOST_PROCS))
+    if arguments["streams"] is None and arguments["total"] is None:
+        arguments["streams"] = DEFAULT_STREAMS
     if not arguments["url"] and arguments["duration_s"] is None and arguments["requests"] is None:
         arguments["duration_s"] = DEMO_STEADY_S
         arguments["warmup_s"] = arguments["warmup_s"] or DEMO_WARMUP_S
@@ -46,9 +53,7 @@ def run_command(arguments: dict[str, Any]) -> int:
     options = Options(**arguments, ramp_up_s=asked_ramp or 0.0)
     if asked_ramp is None:
         options = msgspec.structs.replace(options, ramp_up_s=own_ramp_s(options))
-    output = None if options.output is None else _writable("--output", Path(options.output))
-    if options.record is not None:
-        _writable("--record", Path(options.record))
+    check_outputs(options)
     show = screen.wanted(
         options,
         os.environ,
@@ -56,21 +61,27 @@ def run_command(arguments: dict[str, Any]) -> int:
         piped=not sys.stdout.isatty(),
         foreground=screen.in_foreground(),
     )
-    console = Console(sys.stderr)
+    console = Console(sys.stderr, open_log(options), verbose=options.verbose)
     failures: list[OSError] = []
 
     def deliver(result: runs.Result) -> None:
-        if output is not None:
+        if options.output is not None:
             try:
-                write_atomically(output, encode(_full(result)))
+                write_atomically(Path(options.output), encode(_full(result)))
             except OSError as error:
-                console.warn(f"--output {output}: {error}")
+                console.warn(f"--output {options.output}: {error}")
                 failures.append(error)
 
-    result, truth = asyncio.run(_run(options, console, asked_at, show, deliver))
-    console.table(result.summary)
-    if truth:
-        console.truth(truth)
+    try:
+        result, truth = asyncio.run(_run(options, console, asked_at, show, deliver))
+        console.table(result.summary)
+        if truth:
+            console.truth(truth)
+    except LlmstressError as error:
+        console.note(f"llmstress: {error}")  # whoever catches it says it
+        raise
+    finally:
+        console.close()
     if options.headless or not sys.stdout.isatty():
         _write(encode(_full(result) if options.histograms else result.summary))
     return ExitCode.INTERNAL if failures else result.exit_code
@@ -85,17 +96,16 @@ def mock_command(arguments: dict[str, Any]) -> int:
     from llmstress.engine.mock.options import MockOptions
     from llmstress.engine.mock.server import serve
 
-    jitter = arguments.pop("jitter").strip()
     try:
-        options = MockOptions(
-            ttft_ms=arguments.pop("ttft") * 1000,
-            gap_ms=arguments.pop("gap") * 1000,
-            jitter=float(jitter.removesuffix("%")) / (100 if jitter.endswith("%") else 1),
-            **arguments,
-        )
+        options = MockOptions(ttft_ms=arguments.pop("ttft") * 1000, gap_ms=arguments.pop("gap") * 1000, **arguments)
         truth = serve(options, lambda url: Console(sys.stderr).say(f"mock LLM at {url}   Ctrl-C ends it"))
-    except (ValueError, OSError) as error:
+    except (OSError, UnicodeError) as error:
+        where = f"--host {arguments['host']} --port {arguments['port']}"
+        raise UsageError(f"mock: can't listen at {where}: {getattr(error, 'strerror', None) or error}") from error
+    except ValueError as error:
         raise UsageError(f"mock: {error}") from error
+    except RuntimeError as error:
+        raise LlmstressError(f"mock: {error}") from error
     _write(msgspec.json.format(msgspec.json.encode(truth.summary()), indent=2))
     return ExitCode.OK
 
@@ -107,10 +117,12 @@ async def _run(
     if options.url is not None:
         return await runs.execute(options, options.url, console, asked_at, screen=show, deliver=deliver), {}
     procs = max(1, available_cores() // 2)
-    mock = await Mock.start(procs, options.seed)
+    environ = child_environment(os.environ, secrets_in(options.headers), key_variables(options))
+    mock = await Mock.start(procs, options.seed, environ)
     console.say(f"no --url: loading a mock LLM of our own, {procs} process{'es' if procs > 1 else ''} at {mock.url}")
     try:
-        named = msgspec.structs.replace(options, model=options.model or DEMO_MODEL)
+        # it is on this machine, whatever the environment says of proxies
+        named = msgspec.structs.replace(options, model=options.model or DEMO_MODEL, proxy="none")
         result = await runs.execute(named, mock.url, console, asked_at, screen=show, deliver=deliver)
     finally:
         truth = await mock.stop()
@@ -119,17 +131,6 @@ async def _run(
 
 def _full(result: runs.Result) -> Summary:
     return msgspec.structs.replace(result.summary, histograms=histograms_of(result.aggregate))
-
-
-def _writable(flag: str, path: Path) -> Path:
-    """`path`, if a file can be written there.
-
-    Raises:
-        UsageError: it can't.
-    """
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise UsageError(f"{flag} {path}: no file can be written there")
-    return path
 
 
 def _write(text: bytes) -> None:

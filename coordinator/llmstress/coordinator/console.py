@@ -1,12 +1,15 @@
-"""What a run without a screen tells on stderr: a banner, a line a second, warnings, a short table at the end."""
+"""What a run tells on stderr and in its log: a banner, a line a second, warnings, a short table at the end."""
 
 import contextlib
 from importlib.metadata import version
 from textwrap import shorten
 from typing import Any, TextIO
 
-from llmstress.coordinator.options import Options, Target, redact_url
+from llmstress.coordinator.log import LogFile
+from llmstress.coordinator.options import Options
 from llmstress.coordinator.summary import Latency, Summary
+from llmstress.coordinator.target import Target, redact_url
+from llmstress.engine.secrets import blank_out
 from llmstress.engine.telemetry.snapshot import Snapshot
 from llmstress.tui.figures import count, duration, latency, rate, share
 
@@ -17,11 +20,19 @@ def program_version() -> str:
 
 
 class Console:
-    """Writes to one text stream, line by line."""
+    """Says lines on a text stream, and writes them and more into the log."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, log: LogFile | None = None, *, verbose: bool = False) -> None:
+        """With `verbose` what workers say and what viewers are told goes to the stream too."""
         self._stream = stream
+        self._log = log
+        self._verbose = verbose
         self._held: list[str] | None = None
+        self._secrets: list[str] = []
+
+    def hide(self, secrets: list[str]) -> None:
+        """From now on these are blanked out."""
+        self._secrets = secrets
 
     def hold(self) -> None:
         """A screen has the terminal: keep the lines."""
@@ -31,19 +42,49 @@ class Console:
         """The screen is gone: say what was kept."""
         held, self._held = self._held or [], None
         for line in held:
-            self.say(line)
+            self._print(line)
 
     def say(self, line: str = "") -> None:
-        """One line. A reader of stderr who has gone, or a terminal that was closed, is no reason to end a run."""
+        """One line."""
+        line = blank_out(line, self._secrets)
+        self.note(line)
+        self._print(line)
+
+    def warn(self, text: str) -> None:
+        """A line that begins with the program's name."""
+        self.say(f"llmstress: {text}")
+
+    def hear(self, who: str, text: str) -> None:
+        """What somebody else says: for the log, and for those who want to hear it all while there is no screen."""
+        text = blank_out(text, self._secrets)
+        self.note(text, who)
+        if self._verbose and self._held is None:
+            self._print(f"{who}: {text}")
+
+    def close(self) -> None:
+        """Nothing more will be said."""
+        if self._log is not None:
+            log, self._log = self._log, None
+            with contextlib.suppress(OSError):
+                log.close()
+
+    def note(self, text: str, who: str = "run") -> None:
+        """Lines for the log alone."""
+        if self._log is None:
+            return
+        try:
+            self._log.write(who, text)
+        except OSError as error:
+            self.close()
+            self.warn(f"--log-file: {error}; the log ends here")
+
+    def _print(self, line: str) -> None:
+        """A reader of stderr who has gone, or a terminal that was closed, is no reason to end a run."""
         if self._held is not None:
             self._held.append(line)
             return
         with contextlib.suppress(OSError):
             print(line, file=self._stream, flush=True)
-
-    def warn(self, text: str) -> None:
-        """A line that begins with the program's name."""
-        self.say(f"llmstress: {text}")
 
     def banner(self, options: Options, target: Target, model: str) -> None:
         """What is about to happen."""
@@ -67,7 +108,10 @@ class Console:
             f"ITL p50 {itl[0]} p99 {itl[1]}",
             f"failed {share(picture.whole.failed, picture.whole.finished)}",
         ]
-        self.say("  ".join(parts))
+        line = "  ".join(parts)
+        self.note(line)
+        if self._held is None:  # a second that is over is of no interest to who has seen it on the screen
+            self._print(line)
 
     def table(self, summary: Summary) -> None:
         """The short table at the end of a run."""

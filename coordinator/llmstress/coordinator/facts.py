@@ -3,8 +3,9 @@
 from bisect import bisect_right
 
 from llmstress.coordinator.console import program_version
-from llmstress.coordinator.options import Options, Target, describe, redact_url
+from llmstress.coordinator.options import Options, describe
 from llmstress.coordinator.summary import PhaseLengths, RunInfo, host
+from llmstress.coordinator.target import Target, redact_url
 from llmstress.engine import schedule
 from llmstress.engine.recorder import NEVER
 from llmstress.engine.telemetry.broadcast import RunFacts, RunView

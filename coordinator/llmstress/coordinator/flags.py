@@ -7,13 +7,14 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from llmstress.coordinator.options import (
+from llmstress.coordinator.texts import (
     MaxErrors,
     Resolve,
     parse_duration,
     parse_header,
     parse_max_errors,
     parse_resolve,
+    parse_share,
 )
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -24,9 +25,15 @@ class Duration(click.ParamType[float]):
 
     name = "duration"
 
+    def __init__(self, longest_s: float | None = None) -> None:
+        self._longest_s = longest_s
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Parse, or fail with a sentence that names the flag."""
-        return value if isinstance(value, float) else _parsed(self, parse_duration, value, param, ctx)
+        seconds = value if isinstance(value, float) else _parsed(self, parse_duration, value, param, ctx)
+        if self._longest_s is not None and seconds > self._longest_s:
+            self.fail(f"{value} is longer than {self._longest_s:g} s", param, ctx)
+        return seconds
 
 
 class MaxErrorsType(click.ParamType[MaxErrors]):
@@ -37,6 +44,16 @@ class MaxErrorsType(click.ParamType[MaxErrors]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> MaxErrors:
         """Parse, or fail with a sentence that names the flag."""
         return value if isinstance(value, MaxErrors) else _parsed(self, parse_max_errors, value, param, ctx)
+
+
+class Share(click.ParamType[float]):
+    """`20%` or `0.2`, from 0 to 1."""
+
+    name = "p%"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse, or fail with a sentence that names the flag."""
+        return value if isinstance(value, float) else _parsed(self, parse_share, value, param, ctx)
 
 
 class ResolveType(click.ParamType[Resolve]):
@@ -71,9 +88,11 @@ class JsonObject(click.ParamType[dict[str, Any]]):
         if isinstance(value, dict):
             return value
         try:
-            return msgspec.json.decode(value, type=dict[str, Any])
-        except (ValueError, RecursionError) as error:
-            self.fail(f"{value!r} is no JSON object: {error}", param, ctx)
+            body = msgspec.json.decode(value, type=dict[str, Any])
+            msgspec.json.encode(body)  # an integer over 64 bits can be read, and not written
+        except (ValueError, OverflowError, RecursionError) as error:
+            self.fail(f"that is no JSON object that can be sent: {error}", param, ctx)
+        return body
 
 
 _Parsed = TypeVar("_Parsed")

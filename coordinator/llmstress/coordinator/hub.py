@@ -16,10 +16,12 @@ _LINGER_MS = 1000
 class Hub:
     """Speaks with workers by their number."""
 
-    def __init__(self, directory: Path) -> None:
-        """`directory` must be private to this user; its path short (ipc paths are limited to 107 bytes)."""
+    def __init__(self, directory: Path, workers: int) -> None:
+        """`directory` must be private to this user; its path short (ipc paths are limited to 107 bytes). `workers`:
+        how many there are; whoever calls himself another one is a stranger."""
         self.endpoint = f"ipc://{directory / 'hub'}"
         self._encode = msgspec.msgpack.Encoder().encode
+        self._workers = range(workers)
         self._decode = msgspec.msgpack.Decoder(FromWorker).decode
 
     async def __aenter__(self) -> Self:
@@ -43,7 +45,9 @@ class Hub:
                 message: FromWorker | None = self._decode(frames[-1])
             except (msgspec.DecodeError, RecursionError):
                 message = None
-            if message is not None and frames[0] == identity_of(message.worker):
+            if message is None or message.worker not in self._workers:
+                continue
+            if frames[0] == identity_of(message.worker):
                 return message
 
     async def send(self, worker: int, message: ToWorker) -> bool:

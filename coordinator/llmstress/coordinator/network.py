@@ -1,17 +1,30 @@
-"""The way to the target, as the options and the environment say it: proxy, addresses, trust."""
+"""The way to the target, as options and environment say it and as this machine allows: proxy, addresses, trust."""
 
+import asyncio
+import errno
 import ipaddress
 import os
 import socket
+import ssl
+import stat
+import threading
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass
 
 import msgspec
 
-from llmstress.coordinator.errors import UsageError
-from llmstress.coordinator.options import Options, Target, redact_url
+from llmstress.coordinator.errors import CouldNotStart, UsageError
+from llmstress.coordinator.options import Options
+from llmstress.coordinator.target import Target, redact_url, split_url
 from llmstress.engine.control import Network, Tls
+from llmstress.engine.transport import tls_context
+
+DNS_LIMIT_S = 3.0
+"""How long DNS may take to say where the target is."""
+
+_LONGEST_PATH = 107
+"""Bytes of the path of a Unix socket."""
 
 STREAMS_PER_SOURCE = 14_000
 """Connections from one loopback address: half of the 28,232 ports that Linux gives out by default; it searches those of
@@ -22,13 +35,14 @@ _LOOPBACK_SOURCES = 250 * 250
 
 
 def network_of(options: Options, target: Target, environ: Mapping[str, str]) -> Network:
-    """How all workers reach `target`; without the source addresses, which differ.
+    """How all workers reach `target`; without the source addresses that are made for some of them.
 
     Raises:
-        UsageError: options that contradict each other or the URL.
+        UsageError: options that contradict each other or the URL, or a file or an address that is none.
     """
     split = urlsplit(target.url)
     host, port = split.hostname or "", split.port or (443 if split.scheme == "https" else 80)
+    _check_scheme(options, split.scheme)
     addresses: list[str] = []
     for entry in options.resolve:
         if (entry.host, entry.port) != (host.lower(), port):
@@ -37,13 +51,101 @@ def network_of(options: Options, target: Target, environ: Mapping[str, str]) -> 
     proxy = "" if options.unix_socket is not None else proxy_for(options, split.scheme, host, environ)
     if proxy and addresses:
         raise UsageError("--resolve has no meaning with a proxy, which resolves the host itself: add --proxy none")
+    for source in options.source_ips:
+        _check_source(source)
+    if options.unix_socket is not None:
+        _check_unix_socket(_absolute(options.unix_socket))
     tls = Tls(
         ca_file=_absolute(options.cacert),
         insecure=options.insecure,
         cert_file=_absolute(options.cert),
         key_file=_absolute(options.key),
     )
+    _check_tls(tls)
     return Network(addresses, list(options.source_ips), proxy, _absolute(options.unix_socket), tls)
+
+
+def _check_scheme(options: Options, scheme: str) -> None:
+    if scheme == "https" and options.unix_socket is not None:
+        raise UsageError("--unix-socket goes with an http URL only: there is no TLS over it")
+    if scheme == "http":
+        given = {
+            "--cacert": options.cacert is not None,
+            "--insecure": options.insecure,
+            "--cert": options.cert is not None,
+        }
+        for flag in (flag for flag, is_given in given.items() if is_given):
+            raise UsageError(f"{flag} has no meaning for an http URL: drop it, or use https")
+
+
+def _check_source(source: str) -> None:
+    family = socket.AF_INET6 if ":" in source else socket.AF_INET
+    try:
+        with socket.socket(family) as sock:
+            sock.bind((source, 0))
+    except OSError as error:
+        why = "this machine has no such address" if error.errno == errno.EADDRNOTAVAIL else error.strerror
+        raise UsageError(f"--source-ip {source}: {why}; name one of its own (`ip addr` lists them)") from None
+
+
+def _check_unix_socket(path: str) -> None:
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise UsageError(f"--unix-socket {path}: a path of a socket has at most {_LONGEST_PATH} bytes")
+    try:
+        is_socket = stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError as error:
+        raise UsageError(f"--unix-socket {path}: {error.strerror}") from None
+    if not is_socket:
+        raise UsageError(f"--unix-socket {path}: that is no socket")
+
+
+def _check_tls(tls: Tls) -> None:
+    """See that the files hold what they should; each alone, so that the right one is blamed."""
+    if tls.ca_file:
+        _try_tls("--cacert", tls.ca_file, Tls(ca_file=tls.ca_file), "no certificate (PEM) is in it")
+    if not tls.cert_file:
+        return
+    key_flag, key_file = ("--key", tls.key_file) if tls.key_file else ("--cert", tls.cert_file)
+    for flag, path in (("--cert", tls.cert_file), (key_flag, key_file)):
+        _try_open(flag, path)
+    if "CERTIFICATE-----" not in _text(tls.cert_file):
+        raise UsageError(f"--cert {tls.cert_file}: no certificate (PEM) is in it")
+    if "PRIVATE KEY-----" not in _text(key_file):
+        way_out = "" if tls.key_file else "; name the file that holds it with --key"
+        raise UsageError(f"{key_flag} {key_file}: no private key (PEM) is in it{way_out}")
+    if "ENCRYPTED" in _text(key_file):
+        raise UsageError(f"{key_flag} {key_file}: the private key is encrypted; decrypt it first (openssl pkey)")
+    _try_tls(key_flag, key_file, Tls(cert_file=tls.cert_file, key_file=tls.key_file), "certificate or key is damaged")
+
+
+def _try_tls(flag: str, path: str, tls: Tls, otherwise: str) -> None:
+    _try_open(flag, path)
+    try:
+        tls_context(tls)
+    except ssl.SSLError as error:
+        mismatch = error.reason == "KEY_VALUES_MISMATCH"
+        raise UsageError(
+            f"{flag} {path}: {'it is the key of another certificate' if mismatch else otherwise}"
+        ) from None
+
+
+def _try_open(flag: str, path: str) -> None:
+    """
+    Raises:
+        UsageError: it isn't a file that can be read.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise UsageError(f"{flag} {path}: that is no file")
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise UsageError(f"{flag} {path}: {error.strerror}") from None
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="latin-1") as file:
+        return file.read()
 
 
 def proxy_for(options: Options, scheme: str, host: str, environ: Mapping[str, str]) -> str:
@@ -63,12 +165,8 @@ def proxy_for(options: Options, scheme: str, host: str, environ: Mapping[str, st
         flag, url = f"the environment's {name}", lowered[name]
     if "://" not in url:
         url = f"http://{url}"
-    try:
-        split = urlsplit(url)
-        usable = split.scheme == "http" and split.hostname and split.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
+    split = split_url(url)
+    if split is None or split.scheme != "http":
         raise UsageError(f"{flag} needs the URL of an HTTP proxy like http://proxy:3128, not {redact_url(url)!r}")
     return url
 
@@ -77,19 +175,55 @@ def _bypassed(host: str, no_proxy: str) -> bool:
     return bool(proxy_bypass(host, {"no": no_proxy}))
 
 
-def addresses_of(network: Network, target: Target) -> list[str]:
-    """The addresses that connections will go to: pinned ones, else what DNS says; empty if it says nothing, and for a
-    Unix socket. Blocks while DNS is asked."""
+async def resolve(network: Network, target: Target) -> list[str]:
+    """The addresses that connections will go to: pinned ones, else what DNS says; empty if it knows none, and for a
+    Unix socket.
+
+    Raises:
+        CouldNotStart: DNS says nothing for `DNS_LIMIT_S`.
+        UsageError: the source addresses that were named can't reach any of them.
+    """
     if network.unix_socket:
         return []
     split = urlsplit(network.proxy or target.url)
-    if network.addresses:
-        return network.addresses
-    try:
-        found = socket.getaddrinfo(split.hostname, split.port or 0, type=socket.SOCK_STREAM)
-    except OSError:
-        return []
-    return sorted({str(entry[4][0]) for entry in found})
+    addresses = network.addresses
+    if not addresses:
+        try:
+            async with asyncio.timeout(DNS_LIMIT_S):
+                addresses = await _ask_dns(split.hostname or "", split.port or 0)
+        except TimeoutError:
+            raise CouldNotStart(
+                f"DNS has not said within {DNS_LIMIT_S:g} s where {split.hostname} is: --resolve names the address"
+            ) from None
+    versions = {_version(address) for address in addresses}
+    for source in network.sources:
+        if addresses and _version(source) not in versions:
+            raise UsageError(
+                f"--source-ip {source}: the target has no address of that family, only {', '.join(addresses)}"
+            )
+    return addresses
+
+
+async def _ask_dns(host: str, port: int) -> list[str]:
+    """Asked in a thread of its own, which may go on to wait for an answer when nobody does any more: the loop's own
+    threads would hold up the end of the process."""
+    loop = asyncio.get_running_loop()
+    answered: asyncio.Future[list[str]] = loop.create_future()
+
+    def answer(addresses: list[str]) -> None:
+        if not answered.done():
+            answered.set_result(addresses)
+
+    def ask() -> None:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):  # a label that is empty or over 63 characters is a UnicodeError
+            found = []
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(answer, sorted({str(entry[4][0]) for entry in found}))
+
+    threading.Thread(target=ask, daemon=True).start()
+    return await answered
 
 
 def with_sources(network: Network, addresses: list[str], shares: list[int]) -> list[Network]:
@@ -117,6 +251,10 @@ def _from(network: Network, sources: list[str]) -> Network:
 
 def _is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address.partition("%")[0]) in ipaddress.ip_network("127.0.0.0/8")
+
+
+def _version(address: str) -> int:
+    return ipaddress.ip_address(address.partition("%")[0]).version
 
 
 def _loopback(index: int) -> str:

@@ -1,11 +1,10 @@
 """Options -> one plan per worker: exact shares, and the request that all of them send."""
 
-import base64
 import itertools
 import math
-from urllib.parse import unquote, urlsplit
 
-from llmstress.coordinator.options import Options, Target, find_key, secret_parameters, user_information
+from llmstress.coordinator.options import Options
+from llmstress.coordinator.target import Target
 from llmstress.engine import schedule
 from llmstress.engine.api import APIS
 from llmstress.engine.control import Network, Plan, Timeouts
@@ -13,34 +12,17 @@ from llmstress.engine.control import Network, Plan, Timeouts
 DIALS, LEAST_DIALS = 256, 4
 """Connections that may be being opened at once, by all processes and by each."""
 
-_SHORTEST_SECRET = 6
-"""Header values shorter than this are no secrets, and blanking them out would garble error samples."""
-
-
-def build_headers(options: Options, target: Target, environ: dict[str, str]) -> list[tuple[str, str]]:
-    """The headers that the options ask for; those given by `--header` win.
-
-    Raises:
-        UsageError: the variable named by `--api-key-env` isn't set.
-    """
-    headers = list(options.headers)
-    given = {name.lower() for name, _ in headers}
-    key = find_key(options, urlsplit(target.url).hostname or "", environ)
-    if "authorization" not in given:
-        if key is not None:
-            headers.append(("Authorization", f"Bearer {key}"))
-        elif target.userinfo:
-            user, _, password = target.userinfo.partition(":")
-            encoded = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
-            headers.append(("Authorization", f"Basic {encoded}"))
-    return headers
-
 
 def make_plans(
-    options: Options, api: str, target: Target, model: str, headers: list[tuple[str, str]], networks: list[Network]
+    options: Options,
+    api: str,
+    target: Target,
+    model: str,
+    headers: list[tuple[str, str]],
+    secrets: list[str],
+    networks: list[Network],
 ) -> list[Plan]:
     """One plan per worker, each with its network; their shares sum to the whole."""
-    secrets = secrets_in(headers, target, networks[0].proxy)
     body = APIS[api].build_body(
         model=model,
         prompt=options.prompt,
@@ -105,14 +87,3 @@ def own_ramp_s(options: Options) -> float:
 
 def _connect_gap_ns(options: Options, url: str) -> int:
     return schedule.connect_gap_ns(options.procs, tls=url.startswith("https:"))
-
-
-def secrets_in(headers: list[tuple[str, str]], target: Target, proxy: str = "") -> list[str]:
-    """What must not be printed: header values, the credentials in them, and those in the URLs of target and proxy."""
-    values = [value for _, value in headers]
-    values += [value.split(" ", 1)[1] for value in values if value.lower().startswith(("bearer ", "basic "))]
-    for userinfo in (target.userinfo, user_information(proxy)):
-        password = userinfo.partition(":")[2]
-        values += [userinfo, password, unquote(password)]
-    values += secret_parameters(target.url)
-    return sorted({value for value in values if len(value) >= _SHORTEST_SECRET})

@@ -1,124 +1,150 @@
-"""Can this machine and this target do the run? Said before anything starts; nothing in here is ever counted."""
+"""Can this machine do the run? Said in a sentence before anything starts.
 
+`needs_of` and `shortage` are pure: what a run needs, and what of it a machine doesn't have. `check_machine` looks at
+the real one.
+"""
+
+import ipaddress
 import resource
-from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
 
 from llmstress.coordinator.errors import CouldNotStart
-from llmstress.coordinator.options import Options, Target, redact_url
+from llmstress.coordinator.machine import Machine, read_machine
+from llmstress.coordinator.options import Options
+from llmstress.coordinator.target import Target
 from llmstress.engine.control import Network
-from llmstress.engine.secrets import blank_out
-from llmstress.engine.transport import make_connector, tls_context
 
-PROBE_LIMIT_S = 3.0
-
-_SPARE_DESCRIPTORS = 64
+SPARE_FILES = 64
 """Descriptors a worker needs besides its streams: its line to the coordinator, loop, timer, DNS."""
 
+WORKER_BYTES = 45_000_000
+"""A worker without streams."""
 
-class Answer(msgspec.Struct, frozen=True):
-    """What the target said when asked for its models."""
+STREAM_BYTES, TLS_BYTES = 16 << 10, 60 << 10
+"""A connection here and in the kernel, and what TLS adds."""
 
-    models: tuple[str, ...] = ()
-    """Empty: it didn't say."""
-    instead: str = "it was not asked"
-    """What it said if it named no models."""
+WORKER_TASKS = 4
+"""Threads of a worker: its loop, ZeroMQ's two, one that asks DNS."""
+
+
+class Needs(msgspec.Struct, frozen=True):
+    """What a run takes."""
+
+    procs: int
+    streams: int
+    """Of the process that has most."""
+    total: int
+    """Streams of all processes."""
+    flag: str
+    """The option that says how many streams there are."""
+    tls: bool
+    pairs: int | None
+    """Pairs of a local address and one of the target's, each with ports of its own; None: there are always enough."""
+
+    @property
+    def stream_bytes(self) -> int:
+        """Memory of one stream."""
+        return STREAM_BYTES + (TLS_BYTES if self.tls else 0)
+
+
+def needs_of(options: Options, target: Target, networks: list[Network], addresses: list[str]) -> Needs:
+    """What the run of `options` takes: `networks` of its workers, `addresses` that they will connect to."""
+    return Needs(
+        procs=options.procs,
+        streams=max(options.shares),
+        total=options.total_streams,
+        flag="--streams" if options.total is None else "--total-streams",
+        tls=urlsplit(target.url).scheme == "https",
+        pairs=_pairs(list(options.source_ips), networks, addresses),
+    )
+
+
+def _pairs(named: list[str], networks: list[Network], addresses: list[str]) -> int | None:
+    if not addresses or (not named and any(network.sources for network in networks)):
+        return None  # a Unix socket, or a name that DNS doesn't know; or there are sources made for as many as needed
+    versions = [_version(address) for address in addresses]
+    return sum(versions.count(_version(source)) for source in set(named)) if named else len(addresses)
+
+
+def _version(address: str) -> int:
+    return ipaddress.ip_address(address.partition("%")[0]).version
+
+
+def shortage(needs: Needs, machine: Machine) -> str:
+    """What there is too little of, with a way out, in one sentence; empty: the machine can do it."""
+    each, flag = needs.streams, needs.flag
+    if machine.files is not None and each + SPARE_FILES > machine.files:
+        return (
+            f"{each:,} streams per process ({flag}) need {each + SPARE_FILES:,} open files, but the limit is "
+            f"{machine.files:,}: use at most {max(0, machine.files - SPARE_FILES):,} per process with more --procs, "
+            "or raise the limit (ulimit -Hn)"
+        )
+    if needs.pairs is not None and needs.total > machine.ports * needs.pairs:
+        return (
+            f"{needs.total:,} streams ({flag}) need as many local ports, but there are {machine.ports * needs.pairs:,} "
+            "from here to this target (net.ipv4.ip_local_port_range): name more local addresses with --source-ip"
+        )
+    need = needs.procs * WORKER_BYTES + needs.total * needs.stream_bytes
+    if machine.memory is not None and need > machine.memory.amount:
+        return (
+            f"{_of(needs.procs, 'process', 'es')} with {_of(needs.total, 'stream')} need about {_size(need)}, "
+            f"but {machine.memory.limit} leaves {_size(machine.memory.amount)}: "
+            + _smaller(needs, machine.memory.amount)
+        )
+    tasks = needs.procs * WORKER_TASKS
+    if machine.tasks is not None and tasks > machine.tasks.amount:
+        return (
+            f"{_of(needs.procs, 'process', 'es')} (--procs) have {tasks:,} threads, but {machine.tasks.limit} leaves "
+            f"{machine.tasks.amount:,}: use fewer --procs, or raise the limit"
+        )
+    return ""
+
+
+def doubts(needs: Needs, machine: Machine) -> list[str]:
+    """What is possible, but no good: a sentence each."""
+    if machine.quota is not None and needs.procs > max(1.0, machine.quota):
+        return [
+            f"{needs.procs} processes (--procs) share the {machine.quota:g} cores that the control group's CPU quota "
+            "grants: they will be stopped again and again, and their stamps come late"
+        ]
+    return []
+
+
+def _smaller(needs: Needs, free: int) -> str:
+    most = (free - needs.procs * WORKER_BYTES) // needs.stream_bytes
+    if most < needs.procs:
+        return "use fewer --procs"
+    if needs.flag == "--streams":
+        return f"use at most --streams {most // needs.procs}, or fewer --procs"
+    return f"use at most {needs.flag} {most}"
+
+
+def _of(n: int, noun: str, plural: str = "s") -> str:
+    return f"{n:,} {noun}{'' if n == 1 else plural}"
+
+
+def _size(n: int) -> str:
+    return f"{n / 1e9:,.1f} GB" if n >= 1e9 else f"{n / 1e6:,.0f} MB"
 
 
 def most_streams() -> int:
     """How many streams one process can have open, by its limit of open files."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 1 << 30 if hard == resource.RLIM_INFINITY else hard - _SPARE_DESCRIPTORS
+    return 1 << 30 if hard == resource.RLIM_INFINITY else max(1, hard - SPARE_FILES)
 
 
-def raise_descriptor_limit(streams: int) -> None:
-    """Raise the soft limit of open files to the hard one (children inherit it) and see that it suffices.
+def check_machine(options: Options, target: Target, networks: list[Network], addresses: list[str]) -> list[str]:
+    """See that this machine can do the run, and raise the soft limit of open files to the hard one (children inherit
+    it); gives warnings.
 
     Raises:
-        CouldNotStart: a worker with `streams` streams would run out of descriptors.
+        CouldNotStart: something doesn't suffice.
     """
+    needs, machine = needs_of(options, target, networks, addresses), read_machine()
+    if words := shortage(needs, machine):
+        raise CouldNotStart(words)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    room = most_streams()
-    if streams > room:
-        raise CouldNotStart(
-            f"{streams:,} streams per process need {streams + _SPARE_DESCRIPTORS:,} open files, but the limit is "
-            f"{hard:,}: use --streams {room} with more --procs, or raise the limit (ulimit -Hn)"
-        )
-
-
-def warn_of_plain_http(target: Target, headers: list[tuple[str, str]]) -> str:
-    """A warning if a key would cross a network in the clear; empty if not."""
-    split = urlsplit(target.url)
-    host = split.hostname or ""
-    local = host in ("localhost", "::1") or host.startswith("127.")
-    if split.scheme == "https" or local or all(name.lower() != "authorization" for name, _ in headers):
-        return ""
-    return f"the key goes to {host} over plain http, readable on the way"
-
-
-async def ask_for_models(
-    target: Target, network: Network, headers: list[tuple[str, str]], secrets: list[str]
-) -> Answer:
-    """One `GET .../models`: is the target there, does it accept the key?
-
-    Raises:
-        CouldNotStart: it can't be reached, or refuses the key (401, 403). Any other answer is no conclusion.
-    """
-    timeout = aiohttp.ClientTimeout(total=PROBE_LIMIT_S)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout, connector=make_connector(network)) as session,
-            session.get(
-                target.models_url,
-                headers=dict(headers),
-                allow_redirects=False,
-                proxy=network.proxy or None,
-                ssl=tls_context(network.tls),
-            ) as response,
-        ):
-            text = (await response.content.read(1 << 20)).decode("utf-8", "replace")
-            if response.status in (401, 403):
-                words = blank_out(text, secrets)[:200].strip()
-                raise CouldNotStart(
-                    f"the target refuses the request for its models with {response.status}: {words!r} "
-                    "(is the key right? --api-key-env names its variable; --no-probe skips this question)"
-                )
-            if response.status != 200:
-                return Answer(instead=f"asked for its models, the target answered {response.status}")
-            return Answer(_models_in(text), "the target lists none")
-    except aiohttp.ClientConnectorError as error:
-        raise CouldNotStart(f"{redact_url(target.url)} can't be reached: {error.os_error}") from error
-    except (aiohttp.ClientError, TimeoutError) as error:
-        return Answer(instead=f"asking the target for its models failed ({type(error).__name__})")
-
-
-def choose_model(options: Options, answer: Answer) -> tuple[str, str]:
-    """The model to ask for, and a warning about it (empty if there is none).
-
-    Raises:
-        CouldNotStart: none was named, and the target doesn't have exactly one.
-    """
-    if options.model is None:
-        if len(answer.models) == 1:
-            return answer.models[0], f"no --model given: using the only one listed, {answer.models[0]}"
-        known = f"the target lists {', '.join(answer.models[:5])}" if answer.models else answer.instead
-        raise CouldNotStart(f"name the model with --model ({known})")
-    if answer.models and options.model not in answer.models:
-        listed = ", ".join(answer.models[:5])
-        return options.model, f"the target does not list the model {options.model!r}; it lists {listed}"
-    return options.model, ""
-
-
-def _models_in(text: str) -> tuple[str, ...]:
-    try:
-        value: Any = msgspec.json.decode(text)
-    except (ValueError, RecursionError):
-        return ()
-    entries = value.get("data") if isinstance(value, dict) else None
-    if not isinstance(entries, list):
-        return ()
-    return tuple(entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str))
+    return doubts(needs, machine)

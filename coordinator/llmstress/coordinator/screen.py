@@ -76,15 +76,15 @@ class Screen:
         self._terminal = terminal
 
     @classmethod
-    async def start(cls, directory: Path, secret_variables: frozenset[str]) -> "Screen":
-        """Start one that may steer the run of `directory`; it inherits the terminal, but no secrets."""
+    async def start(cls, directory: Path, environ: dict[str, str]) -> "Screen":
+        """Start one that may steer the run of `directory`; it inherits the terminal, but has `environ`."""
         terminal = None
         with contextlib.suppress(termios.error, OSError):
             terminal = termios.tcgetattr(sys.stdin.fileno())
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "llmstress.coordinator.viewer", str(directory), "--control"),
-            env={name: value for name, value in os.environ.items() if name not in secret_variables},
+            env=environ,
         )
         return cls(process, terminal)
 

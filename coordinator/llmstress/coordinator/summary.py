@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from llmstress.coordinator.options import available_cores
+from llmstress.coordinator.machine import available_cores
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
 from llmstress.engine.telemetry.histogram import HIGHEST_US, PERCENTILES, Histogram

@@ -5,13 +5,15 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from llmstress.coordinator.errors import CouldNotStart
+from llmstress.coordinator.log import Follower
+from llmstress.coordinator.rundir import SCREEN_LOG
 
 
 class Exited(msgspec.Struct, frozen=True):
@@ -25,11 +27,12 @@ class Exited(msgspec.Struct, frozen=True):
 class Crew:
     """The worker processes, each in a session of its own so that Ctrl-C reaches the coordinator alone."""
 
-    def __init__(self, directory: Path, endpoint: str, secret_variables: frozenset[str]) -> None:
-        """`secret_variables`: names that the workers' environment must not have."""
+    def __init__(self, directory: Path, endpoint: str, environ: dict[str, str]) -> None:
+        """`environ`: what the workers' environment is to be."""
         self._directory = directory
         self._endpoint = endpoint
-        self._environ = {name: value for name, value in os.environ.items() if name not in secret_variables}
+        self._environ = environ
+        self._followed = {"screen": Follower(directory / SCREEN_LOG)}
         self._processes: list[asyncio.subprocess.Process] = []
         self._watchers: list[asyncio.Task[None]] = []
 
@@ -50,6 +53,7 @@ class Crew:
                     start_new_session=True,
                     env=self._environ,
                 )
+            self._followed[f"worker {worker}"] = Follower(self._log_of(worker))
             self._processes.append(process)
             self._watchers.append(asyncio.create_task(self._watch(worker, process, on_exit)))
 
@@ -58,6 +62,12 @@ class Crew:
         process = self._processes[worker]
         if process.returncode is None:
             process.kill()
+
+    def news(self, *, last: bool = False) -> Iterator[tuple[str, str]]:
+        """Who has written which line to stderr since this was last asked; `last`: ended or not."""
+        for who, follower in self._followed.items():
+            for line in follower.lines(last=last):
+                yield who, line
 
     async def leave(self, patience_s: float) -> None:
         """Wait for all to end by themselves, and kill those that don't within `patience_s`."""
@@ -93,8 +103,8 @@ class Mock:
         self._process = process
 
     @classmethod
-    async def start(cls, procs: int, seed: int) -> "Mock":
-        """Start it on a free port.
+    async def start(cls, procs: int, seed: int, environ: dict[str, str]) -> "Mock":
+        """Start it on a free port, with `environ` as its environment.
 
         Raises:
             CouldNotStart: it ended instead of listening.
@@ -106,6 +116,7 @@ class Mock:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,
+            env=environ,
         )
         assert process.stdout is not None
         line = await process.stdout.readline()

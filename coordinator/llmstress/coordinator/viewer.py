@@ -17,7 +17,7 @@ import zmq
 import zmq.asyncio
 
 from llmstress.coordinator.broadcaster import ASK, NUMBER_BYTES, WATCH
-from llmstress.coordinator.rundir import coordinator_of, is_alive
+from llmstress.coordinator.rundir import is_alive
 from llmstress.engine.telemetry.broadcast import Command, Frame, RunView, decode, encode
 from llmstress.tui.source import Player, SourceLost
 
@@ -36,7 +36,7 @@ class LiveSource:
     def __init__(self, directory: Path, *, controls: bool) -> None:
         self.controls = controls
         self.player: Player | None = None
-        self._pid = coordinator_of(directory)
+        self._directory = directory
         self._context = zmq.asyncio.Context()
         self._watch = self._context.socket(zmq.SUB)
         self._watch.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
@@ -88,7 +88,7 @@ class LiveSource:
                     head, data = await self._watch.recv_multipart()
                 return int.from_bytes(head[:NUMBER_BYTES], "big"), decode(data)
             except TimeoutError:
-                if not is_alive(self._pid):
+                if not is_alive(self._directory):
                     raise SourceLost("its coordinator is gone") from None
             except (ValueError, msgspec.DecodeError, RecursionError) as error:
                 raise SourceLost(f"it speaks another language ({error}): was llmstress updated meanwhile?") from error
@@ -108,7 +108,7 @@ def watch(directory: Path, *, controls: bool, own: bool = False) -> int:
     async def show() -> int:
         source = LiveSource(directory, controls=controls)
         app = StressApp(source)
-        watchdog = asyncio.create_task(_leave_without(coordinator_of(directory), app)) if own else None
+        watchdog = asyncio.create_task(_leave_without(directory, app)) if own else None
         try:
             await app.run_async()
             return app.return_code or 0
@@ -120,8 +120,8 @@ def watch(directory: Path, *, controls: bool, own: bool = False) -> int:
     return asyncio.run(show())
 
 
-async def _leave_without(pid: int, app: "StressApp") -> None:
-    while is_alive(pid):
+async def _leave_without(directory: Path, app: "StressApp") -> None:
+    while is_alive(directory):
         await asyncio.sleep(LOOK_S)
     app.exit(message="llmstress: the coordinator is gone, and with it the run")
 

@@ -1,0 +1,84 @@
+"""The end of a run: what ends it early, why it ended, its exit code. Pure functions."""
+
+import signal
+from collections.abc import Collection
+
+import msgspec
+
+from llmstress.coordinator.errors import ExitCode
+from llmstress.coordinator.options import Options
+from llmstress.coordinator.summary import Summary
+from llmstress.engine.control import Final
+from llmstress.engine.telemetry.aggregate import Aggregate
+
+MIN_FINISHED_FOR_SHARE = 100
+"""`--max-errors P%` needs this many finished requests before it can end a run: 1 of 1 is not 100 %."""
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """A limit of the user's that a run has reached."""
+
+    ended_by: str
+    """As in the summary."""
+    text: str
+
+
+def limit_reached(options: Options, aggregate: Aggregate) -> Limit | None:
+    """The limit that what was measured so far has reached, if there is one."""
+    if _too_many_errors(options, aggregate):
+        return Limit("errors", f"--max-errors is reached ({aggregate.failed():,} failed requests)")
+    if options.max_total_tokens is not None and (tokens := tokens_so_far(aggregate)) >= options.max_total_tokens:
+        return Limit("quota", f"--max-total-tokens is reached ({tokens:,} tokens)")
+    return None
+
+
+def tokens_so_far(aggregate: Aggregate) -> int:
+    """Tokens in and out: of ok answers as they were reported, else (failed, cancelled, in flight) one an event.
+
+    The input of an answer that isn't ok, or not yet, is unknown.
+    """
+    parts = [part.counters for part in aggregate.phases.values()]
+    return sum(part.input + part.output + part.events - part.events_ok for part in parts)
+
+
+def _too_many_errors(options: Options, aggregate: Aggregate) -> bool:
+    limit = options.max_errors
+    if limit is None:
+        return False
+    failed, finished = aggregate.failed(), aggregate.finished()
+    if limit.count is not None:
+        return failed >= limit.count
+    return limit.share is not None and finished >= MIN_FINISHED_FOR_SHARE and failed >= limit.share * finished
+
+
+def why_ended(options: Options, aggregate: Aggregate, ended_by: str, finals: Collection[Final]) -> str:
+    """The summary's `ended_by`; `ended_by` is what was done to end the run, empty if it ended by itself."""
+    if all(worker.state == "lost" for worker in aggregate.workers):
+        return "lost"
+    if ended_by:
+        return ended_by
+    exhausted = all(final.exhausted for final in finals)
+    return "requests" if options.requests is not None and exhausted else "duration"
+
+
+def exit_code(summary: Summary, signals: list[int]) -> ExitCode:
+    """What the command leaves with; `signals` are those that have come, in order."""
+    if not summary.complete:
+        return ExitCode.INCOMPLETE
+    if signals:
+        return exit_code_of(signals[0])
+    if summary.ended_by == "abort":
+        return ExitCode.SIGINT
+    return ExitCode.OK if summary.requests.ok else ExitCode.NO_SUCCESS
+
+
+def exit_code_of(number: int) -> ExitCode:
+    """The exit code of a run that a signal ended; a closed terminal ends it like SIGTERM."""
+    return ExitCode.SIGINT if number == signal.SIGINT else ExitCode.SIGTERM
+
+
+def lengths(finals: Collection[Final]) -> tuple[float, float]:
+    """Steady window and drain in seconds, as the workers cut them."""
+    steady_s = max((final.steady_ns for final in finals), default=0) / 1e9
+    drain_s = max((final.drain_ns for final in finals), default=0) / 1e9
+    return round(steady_s, 6), round(drain_s, 6)

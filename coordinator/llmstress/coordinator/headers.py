@@ -1,0 +1,55 @@
+"""The headers that are sent, and the key among them."""
+
+import base64
+from collections.abc import Mapping
+from urllib.parse import unquote, urlsplit
+
+from llmstress.coordinator.errors import UsageError
+from llmstress.coordinator.options import Options
+from llmstress.coordinator.target import Target
+from llmstress.coordinator.texts import fits_a_header
+
+KEY_OWNERS = {"OPENAI_API_KEY": "api.openai.com"}
+"""Key variable -> the only host that it is sent to without being named."""
+
+
+def build_headers(options: Options, target: Target, environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The headers that the options ask for; those given by `--header` win.
+
+    Raises:
+        UsageError: the variable named by `--api-key-env` isn't set, or a key can't be sent.
+    """
+    headers = list(options.headers)
+    given = {name.lower() for name, _ in headers}
+    key = find_key(options, urlsplit(target.url).hostname or "", environ)
+    if "authorization" not in given:
+        if key is not None:
+            headers.append(("Authorization", f"Bearer {key}"))
+        elif target.userinfo:
+            user, _, password = target.userinfo.partition(":")
+            encoded = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+            headers.append(("Authorization", f"Basic {encoded}"))
+    return headers
+
+
+def find_key(options: Options, host: str, environ: Mapping[str, str]) -> str | None:
+    """The API key to send to `host`: of the variable that was named, else a provider's own to the provider's host.
+
+    Raises:
+        UsageError: the variable that was named isn't set, or the key can't be sent.
+    """
+    named = options.api_key_env
+    names = [named] if named is not None else [name for name, owner in KEY_OWNERS.items() if host == owner]
+    for name in names:
+        if key := environ.get(name, "").strip():  # a key from a file often ends with a line break
+            if not fits_a_header(key):
+                raise UsageError(f"the key in {name} (--api-key-env) has characters that no header can carry")
+            return key
+    if named is not None:
+        raise UsageError(f"--api-key-env {named}: the environment has no such variable")
+    return None
+
+
+def key_variables(options: Options) -> frozenset[str]:
+    """Names of the variables that may hold a key."""
+    return frozenset({*KEY_OWNERS, *([options.api_key_env] if options.api_key_env else [])})

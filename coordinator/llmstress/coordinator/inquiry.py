@@ -1,0 +1,110 @@
+"""Asking the target, before anything starts, whether it is there, takes the key and has the model. Never counted."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+
+from llmstress.coordinator.errors import CouldNotStart
+from llmstress.coordinator.options import Options
+from llmstress.coordinator.target import Target, redact_url
+from llmstress.engine.control import Network
+from llmstress.engine.secrets import blank_out
+from llmstress.engine.transport import end_of_failed_connect, make_connector, tls_context
+
+PROBE_LIMIT_S = 3.0
+
+_MOST = 1 << 20
+"""Bytes of its answer that are read."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the target said when asked for its models."""
+
+    models: tuple[str, ...] = ()
+    """Empty: it didn't say."""
+    instead: str = "it was not asked"
+    """What it said if it named no models."""
+
+
+def warning_of_plain_http(target: Target, headers: list[tuple[str, str]]) -> str:
+    """A warning if a key would cross a network in the clear; empty if not."""
+    split = urlsplit(target.url)
+    host = split.hostname or ""
+    local = host in ("localhost", "::1") or host.startswith("127.")
+    if split.scheme == "https" or local or all(name.lower() != "authorization" for name, _ in headers):
+        return ""
+    return f"the key goes to {host} over plain http, readable on the way"
+
+
+async def ask_for_models(
+    target: Target, network: Network, headers: list[tuple[str, str]], secrets: list[str]
+) -> Answer:
+    """One `GET .../models`: is the target there, does it accept the key?
+
+    Raises:
+        CouldNotStart: it can't be reached, or refuses the key (401, 403). Any other answer is no conclusion.
+    """
+    timeout = aiohttp.ClientTimeout(total=PROBE_LIMIT_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, connector=make_connector(network)) as session,
+            session.get(
+                target.models_url,
+                headers=dict(headers),
+                allow_redirects=False,
+                proxy=network.proxy or None,
+                ssl=tls_context(network.tls),
+            ) as response,
+        ):
+            text = (await _beginning_of(response.content)).decode("utf-8", "replace")
+            if response.status in (401, 403):
+                words = blank_out(text, secrets)[:200].strip()
+                raise CouldNotStart(
+                    f"the target refuses the request for its models with {response.status}: {words!r} "
+                    "(is the key right? --api-key-env names its variable; --no-probe skips this question)"
+                )
+            if response.status != 200:
+                return Answer(instead=f"asked for its models, the target answered {response.status}")
+            return Answer(_models_in(text), "the target lists none")
+    except aiohttp.ClientConnectorError as error:
+        words = end_of_failed_connect(error).text
+        raise CouldNotStart(f"{redact_url(target.url)} (--url) can't be reached: {words}") from error
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return Answer(instead=f"asking the target for its models failed ({type(error).__name__})")
+
+
+def choose_model(options: Options, answer: Answer) -> tuple[str, str]:
+    """The model to ask for, and a warning about it (empty if there is none).
+
+    Raises:
+        CouldNotStart: none was named, and the target doesn't have exactly one.
+    """
+    if options.model is None:
+        if len(answer.models) == 1:
+            return answer.models[0], f"no --model given: using the only one listed, {answer.models[0]}"
+        known = f"the target lists {', '.join(answer.models[:5])}" if answer.models else answer.instead
+        raise CouldNotStart(f"name the model with --model ({known})")
+    if answer.models and options.model not in answer.models:
+        listed = ", ".join(answer.models[:5])
+        return options.model, f"the target does not list the model {options.model!r}; it lists {listed}"
+    return options.model, ""
+
+
+async def _beginning_of(content: aiohttp.StreamReader) -> bytes:
+    data = b""
+    while len(data) < _MOST and (more := await content.read(_MOST - len(data))):
+        data += more
+    return data
+
+
+def _models_in(text: str) -> tuple[str, ...]:
+    try:
+        value: Any = msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        return ()
+    entries = value.get("data") if isinstance(value, dict) else None
+    if not isinstance(entries, list):
+        return ()
+    return tuple(entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str))

@@ -1,0 +1,76 @@
+"""The files that a run writes: can they be written, and are they different ones? Asked before anything starts."""
+
+import errno
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from llmstress.coordinator.errors import UsageError
+from llmstress.coordinator.log import LogFile
+from llmstress.coordinator.options import Options
+
+
+def check_outputs(options: Options) -> None:
+    """
+    Raises:
+        UsageError: one can't be written, or two are the same.
+    """
+    taken: dict[Path, str] = {}
+    for flag, name in (("--output", options.output), ("--record", options.record), ("--log-file", options.log_file)):
+        if name is None:
+            continue
+        path = Path(name)
+        try:
+            _check(flag, path)
+            place = path.resolve()
+        except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links that go in a circle
+            raise UsageError(f"{flag} {name}: no file can be written there ({_words(error)})") from None
+        if place in taken and place.is_file() | (not place.exists()):
+            raise UsageError(f"{taken[place]} and {flag} name the same file: give each its own")
+        taken[place] = flag
+
+
+def _check(flag: str, path: Path) -> None:
+    """See that a file can be written at `path`, or that what is there takes what is written."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+    if stat.S_ISDIR(mode):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if stat.S_ISFIFO(mode):
+        if flag != "--output":
+            raise UsageError(f"{flag} {path}: that is a pipe, whose reader could hold up the run; name a file")
+        # without a reader the opening of it would wait for ever
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+    elif stat.S_ISREG(mode):
+        _check_file(flag, path)
+    elif not os.access(path, os.W_OK) or stat.S_ISSOCK(mode):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _check_file(flag: str, path: Path) -> None:
+    if flag != "--output" and path.exists():
+        with path.open("ab"):
+            return
+    # `--output` is replaced as a whole, the others are made: it is the directory that must take a new file
+    with tempfile.NamedTemporaryFile(dir=path.resolve().parent, prefix=f".{path.name[:64]}."):
+        pass
+
+
+def open_log(options: Options) -> LogFile | None:
+    """
+    Raises:
+        UsageError: it can't be written.
+    """
+    if options.log_file is None:
+        return None
+    try:
+        return LogFile(Path(options.log_file))
+    except OSError as error:
+        raise UsageError(f"--log-file {options.log_file}: {_words(error)}") from None
+
+
+def _words(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

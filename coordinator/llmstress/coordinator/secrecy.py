@@ -1,0 +1,100 @@
+"""What must not be shown, in every form that somebody may give it; and an environment without it."""
+
+import base64
+import html
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from llmstress.coordinator.target import secret_parameters, user_information
+from llmstress.engine.secrets import blank_out
+from llmstress.engine.telemetry.aggregate import Notice
+from llmstress.engine.telemetry.broadcast import Message, RunFacts, WorkerChange
+from llmstress.engine.telemetry.messages import Delta
+
+_SHORTEST = 6
+"""Values shorter than this are no secrets, and blanking them out would garble whatever is shown."""
+
+_NEEDED = frozenset({"PATH", "PYTHONPATH", "HOME", "LANG", "TERM", "TMPDIR", "XDG_RUNTIME_DIR", "LD_LIBRARY_PATH"})
+"""Variables that children keep, even if one happens to contain the value of a header."""
+
+
+def secrets_in(headers: Iterable[tuple[str, str]], *urls: str) -> list[str]:
+    """What must not be printed: header values, the credentials in them, and those in the URLs; with what a server may
+    make of them when it repeats them (escaped, encoded)."""
+    values = [value for _, value in headers]
+    values += [value.split(" ", 1)[1] for value in values if value.lower().startswith(("bearer ", "basic "))]
+    for url in urls:
+        userinfo = user_information(url)
+        password = userinfo.partition(":")[2]
+        values += [userinfo, unquote(userinfo), password, unquote(password)]
+        for value in secret_parameters(url):
+            values += [value, unquote(value)]
+    return sorted({form for value in values if len(value) >= _SHORTEST for form in _forms(value)})
+
+
+def _forms(value: str) -> Iterator[str]:
+    yield value
+    yield quote(value, safe="")
+    yield html.escape(value)
+    escaped = json.dumps(value)[1:-1]
+    yield escaped
+    yield escaped.replace("/", "\\/")
+    data = value.encode("utf-8", "surrogateescape")
+    # without the signs that fill up the end: they tell nothing, and may be missing
+    yield base64.b64encode(data).decode().rstrip("=")
+    yield base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def child_environment(environ: Mapping[str, str], secrets: Iterable[str], variables: Iterable[str]) -> dict[str, str]:
+    """`environ` for a child process: without `variables` and what they hold, wherever that stands; without any of
+    `secrets`; and without proxies, whose URLs often hold a password and which no child needs."""
+    left_out = frozenset(variables)
+    hidden = {
+        *secrets,
+        *(environ[name].strip() for name in left_out if len(environ.get(name, "").strip()) >= _SHORTEST),
+    }
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in _NEEDED
+        or (
+            name not in left_out
+            and not name.lower().endswith("_proxy")
+            and not any(secret in value for secret in hidden)
+        )
+    }
+
+
+_Said = TypeVar("_Said", bound=Message)
+
+
+def scrub(message: _Said, secrets: list[str]) -> _Said:
+    """`message` without secrets: a server's words are in it, and they are published, recorded and summed up."""
+    if not secrets:
+        return message
+    match message:
+        case Delta():
+            message.samples = [
+                msgspec.structs.replace(
+                    sample, text=blank_out(sample.text, secrets), request_id=blank_out(sample.request_id, secrets)
+                )
+                for sample in message.samples
+            ]
+            for part in message.parts.values():
+                if any(blank_out(reason, secrets) != reason for reason in part.finish):
+                    told, part.finish = part.finish, {}
+                    for reason, n in told.items():
+                        blank = blank_out(reason, secrets)
+                        part.finish[blank] = part.finish.get(blank, 0) + n
+            return message
+        case Notice():
+            return msgspec.structs.replace(message, text=blank_out(message.text, secrets))
+        case WorkerChange():
+            return msgspec.structs.replace(message, reason=blank_out(message.reason, secrets))
+        case RunFacts():
+            return msgspec.structs.replace(message, model=blank_out(message.model, secrets))
+    return message

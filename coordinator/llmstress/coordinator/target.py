@@ -1,0 +1,90 @@
+"""Where requests go: what is made of a URL, and how a URL is shown."""
+
+import re
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+import msgspec
+
+from llmstress.coordinator.errors import UsageError
+from llmstress.coordinator.texts import is_address
+
+_LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
+_LONGEST_HOST = 254
+"""Characters, as DNS has it."""
+
+_USER_INFORMATION = re.compile(r"^((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)?[^/?#]*@")
+_SECRET_PARAMETER = re.compile(r"(?i)\b([\w.-]*(?:key|token|secret|password|signature|sig)[\w.-]*=)([^&#\s]+)")
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where requests go."""
+
+    url: str
+    """The endpoint, without user information."""
+    models_url: str
+    userinfo: str
+    """`user:password` of the URL as given; empty without."""
+    note: str
+    """What was made of the URL, if the user may not expect it."""
+
+
+def parse_target(url: str, path: str) -> Target:
+    """Where requests to `url` go, for an API whose endpoint ends in `path`.
+
+    Raises:
+        UsageError: it is no http or https URL.
+    """
+    split = split_url(url)
+    if split is None:
+        # what is no URL may have its "@" anywhere
+        shown = redact_url(f"***@{url.rpartition('@')[2]}" if "@" in url else url)
+        hint = f"; did you mean http://{shown}?" if "//" not in url and split_url(f"http://{url}") is not None else ""
+        raise UsageError(f"--url needs a URL like http://localhost:8000, not {shown!r}{hint}")
+    given = split.path.rstrip("/")
+    note = ""
+    if given.endswith(path):
+        base = given.removesuffix(path)
+    elif not given:
+        base = "/v1"
+    else:
+        base = given
+        if not given.endswith("/v1"):
+            note = f"{path} was appended to the path {given}"
+    userinfo, _, host = split.netloc.rpartition("@")
+
+    def build(end: str) -> str:
+        return urlunsplit(SplitResult(split.scheme, host, base + end, split.query, ""))
+
+    return Target(build(path), build("/models"), userinfo, note)
+
+
+def split_url(url: str) -> SplitResult | None:
+    """The parts of an http or https URL; None: it is none that could be sent."""
+    try:
+        split = urlsplit(url)
+        usable = split.scheme in ("http", "https") and _is_host(split.hostname or "") and split.port != 0
+    except ValueError:  # a port that is no number or over 65535, brackets that hold no address
+        return None
+    return split if usable and url.isascii() and url.isprintable() and " " not in url else None
+
+
+def _is_host(name: str) -> bool:
+    if ":" in name:
+        return is_address(name)
+    labels = name.removesuffix(".").split(".")
+    return len(name) <= _LONGEST_HOST and all(_LABEL.fullmatch(label) for label in labels)
+
+
+def redact_url(url: str) -> str:
+    """`url` without user information and without the values of parameters that look like keys."""
+    return _SECRET_PARAMETER.sub(r"\1***", _USER_INFORMATION.sub(r"\1***@", url))
+
+
+def user_information(url: str) -> str:
+    """`user:password` of a URL; empty without."""
+    return urlsplit(url).netloc.rpartition("@")[0]
+
+
+def secret_parameters(url: str) -> list[str]:
+    """The values of parameters in `url` that look like keys."""
+    return [value for _, value in _SECRET_PARAMETER.findall(url)]
