@@ -493,7 +493,7 @@ async def test_whatever_is_told_in_whatever_order_the_last_word_holds(seed: int)
 @contextlib.asynccontextmanager
 async def worker_process(directory: Path) -> AsyncIterator[tuple[Hub, asyncio.subprocess.Process]]:
     """A real worker at the other end of a hub."""
-    async with Hub(directory) as hub:
+    async with Hub(directory, 1) as hub:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "llmstress.engine.worker", hub.endpoint, "0", str(os.getpid()))
         )
