@@ -283,6 +283,37 @@ def test_max_errors_ends_the_run(refused: str) -> None:
     assert "--max-errors" in said
 
 
+def test_max_total_tokens_ends_the_run_before_it_costs_more() -> None:
+    tokens, streams, limit = 400, 10, 2_000
+    with mock_server("--tokens", str(tokens), "--gap-ms", "5") as server:
+        code, summary, said = llmstress(
+            *("--url", server.url, "--model", "m", "--procs", "2", "--streams", str(streams // 2), "--duration", "60s"),
+            *("--max-tokens", str(tokens), "--max-total-tokens", str(limit), "--interval", "50ms"),
+        )
+        truth = server.stop()
+    check(summary)
+    assert (code, summary["ended_by"]) == (0, "quota")
+    assert "--max-total-tokens is reached" in said
+    assert any("--max-total-tokens" in event["text"] for event in summary["events"])
+    assert summary["requests"]["cancelled"] == 0
+    counted = summary["tokens"]
+    assert counted["output"] == truth["tokens"]
+    # when the limit is reached each stream finishes its answer, or one more on a slow machine
+    assert limit <= truth["tokens"] + counted["input"] < limit + 2 * streams * tokens
+
+
+def test_tokens_of_answers_that_never_end_count_too() -> None:
+    with mock_server("--tokens", "1000000") as server:
+        code, summary, _ = llmstress(
+            *("--url", server.url, "--model", "m", "--procs", "1", "--streams", "10", "--duration", "60s"),
+            *("--max-tokens", "1000000", "--max-total-tokens", "500", "--grace", "100ms", "--interval", "50ms"),
+        )
+    check(summary)
+    assert (code, summary["ended_by"]) == (5, "quota")
+    assert summary["requests"]["cancelled"] == summary["requests"]["started"] == 10
+    assert summary["tokens"]["output_cancelled"] >= 500
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     """Notes what it was asked; refuses everything."""
 

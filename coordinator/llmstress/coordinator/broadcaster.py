@@ -10,7 +10,6 @@ import contextlib
 from pathlib import Path
 from typing import BinaryIO, Self
 
-import msgspec
 import zmq
 import zmq.asyncio
 
@@ -98,7 +97,7 @@ class Broadcaster:
         """The next command of a viewer; what is none is dropped."""
         while True:
             data = await self._ask.recv()
-            with contextlib.suppress(msgspec.DecodeError, RecursionError):
+            with contextlib.suppress(ValueError, RecursionError):  # words that aren't UTF-8 are no DecodeError
                 return decode_command(data)
 
     def _send(self, message: Message | RunView, t: int) -> OSError | None:
@@ -120,6 +119,10 @@ class Broadcaster:
 
     async def _hear_subscriptions(self) -> None:
         while True:
-            self._watched = (await self._watch.recv())[:1] == b"\1"
-            if self._watched:
-                self._failure = self.publish_keyframe()  # for the next one who looks
+            # those who want everything are the viewers; what else is said here is a stranger's
+            match await self._watch.recv():
+                case b"\1":
+                    self._watched = True
+                    self._failure = self.publish_keyframe()  # for the next one who looks
+                case b"\0":
+                    self._watched = False

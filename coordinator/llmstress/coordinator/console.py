@@ -46,7 +46,6 @@ class Console:
 
     def say(self, line: str = "") -> None:
         """One line."""
-        line = blank_out(line, self._secrets)
         self.note(line)
         self._print(line)
 
@@ -56,7 +55,6 @@ class Console:
 
     def hear(self, who: str, text: str) -> None:
         """What somebody else says: for the log, and for those who want to hear it all while there is no screen."""
-        text = blank_out(text, self._secrets)
         self.note(text, who)
         if self._verbose and self._held is None:
             self._print(f"{who}: {text}")
@@ -73,7 +71,7 @@ class Console:
         if self._log is None:
             return
         try:
-            self._log.write(who, text)
+            self._log.write(who, blank_out(text, self._secrets))
         except OSError as error:
             self.close()
             self.warn(f"--log-file: {error}; the log ends here")
@@ -84,7 +82,7 @@ class Console:
             self._held.append(line)
             return
         with contextlib.suppress(OSError):
-            print(line, file=self._stream, flush=True)
+            print(blank_out(line, self._secrets), file=self._stream, flush=True)
 
     def banner(self, options: Options, target: Target, model: str) -> None:
         """What is about to happen."""

@@ -36,7 +36,7 @@ class Inbox:
     """The queue, and those who fill it."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[Event] = asyncio.Queue()
+        self._queue: asyncio.Queue[Event | BaseException] = asyncio.Queue()
         self._sources: list[asyncio.Task[None]] = []
         self._signals: list[signal.Signals] = []
 
@@ -49,8 +49,11 @@ class Inbox:
         asyncio.get_running_loop().call_later(seconds, self.put, event)
 
     async def get(self) -> Event:
-        """What has happened next."""
-        return await self._queue.get()
+        """What has happened next. Raises what ended a source: a run that hears no more can't go on."""
+        event = await self._queue.get()
+        if isinstance(event, BaseException):
+            raise event
+        return event
 
     def open(self, hub: Hub, broadcaster: Broadcaster) -> None:
         """Begin to listen: to workers, viewers, signals and the clock."""
@@ -62,6 +65,8 @@ class Inbox:
             loop.add_signal_handler(number, self.put, Signalled(number))
         sources = (self._hear_workers(hub), self._hear_viewers(broadcaster), self._tick())
         self._sources = [loop.create_task(source) for source in sources]
+        for task in self._sources:
+            task.add_done_callback(self._ended)
 
     def close(self) -> None:
         """Stop listening; signals do again what they do by default."""
@@ -69,6 +74,10 @@ class Inbox:
             task.cancel()
         for number in self._signals:
             asyncio.get_running_loop().remove_signal_handler(number)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            self._queue.put_nowait(fault)
 
     async def _hear_workers(self, hub: Hub) -> None:
         while True:

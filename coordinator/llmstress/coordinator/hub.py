@@ -43,7 +43,7 @@ class Hub:
             frames = await self._socket.recv_multipart()
             try:
                 message: FromWorker | None = self._decode(frames[-1])
-            except (msgspec.DecodeError, RecursionError):
+            except (ValueError, RecursionError):  # words that aren't UTF-8 are no DecodeError
                 message = None
             if message is None or message.worker not in self._workers:
                 continue

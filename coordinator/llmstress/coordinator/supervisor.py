@@ -37,25 +37,31 @@ class Crew:
         self._watchers: list[asyncio.Task[None]] = []
 
     async def start(self, count: int, on_exit: Callable[[Exited], None]) -> None:
-        """Start `count` workers; `on_exit` is called once for each that ends, whenever that is."""
+        """Start `count` workers; `on_exit` is called once for each that ends, whenever that is.
+
+        Raises:
+            CouldNotStart: there can't be so many processes.
+        """
         for worker in range(count):
-            with self._log_of(worker).open("wb") as log:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    "llmstress.engine.worker",
-                    self._endpoint,
-                    str(worker),
-                    str(os.getpid()),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    env=self._environ,
-                )
+            try:
+                process = await self._start_one(worker)
+            except OSError as error:
+                raise CouldNotStart(f"worker {worker} could not be started ({error}): use fewer --procs") from error
             self._followed[f"worker {worker}"] = Follower(self._log_of(worker))
             self._processes.append(process)
             self._watchers.append(asyncio.create_task(self._watch(worker, process, on_exit)))
+
+    async def _start_one(self, worker: int) -> asyncio.subprocess.Process:
+        with self._log_of(worker).open("wb") as log:
+            return await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "llmstress.engine.worker", self._endpoint, str(worker), str(os.getpid())),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=self._environ,
+            )
 
     def kill(self, worker: int) -> None:
         """End one worker at once."""
@@ -89,7 +95,8 @@ class Crew:
         lines: list[str] = []
         with contextlib.suppress(OSError):
             lines = self._log_of(worker).read_text("utf-8", "replace").strip().splitlines()
-        return f"{how}: {lines[-1]}" if lines else how
+        words = [line for line in lines if not line.startswith("INFO ")]  # what went well is no reason
+        return f"{how}: {words[-1]}" if words else how
 
     def _log_of(self, worker: int) -> Path:
         return self._directory / f"worker-{worker}.log"
@@ -136,6 +143,6 @@ class Mock:
             out, _ = await self._process.communicate()
         try:
             truth: dict[str, Any] = msgspec.json.decode(out)
-        except msgspec.DecodeError:
+        except ValueError:
             return {}
         return truth

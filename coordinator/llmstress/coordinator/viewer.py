@@ -6,18 +6,18 @@ run goes on.
 
 import asyncio
 import contextlib
+import logging
 import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import zmq
 import zmq.asyncio
 
 from llmstress.coordinator.broadcaster import ASK, NUMBER_BYTES, WATCH
-from llmstress.coordinator.rundir import is_alive
+from llmstress.coordinator.rundir import SCREEN_LOG, is_alive
 from llmstress.engine.telemetry.broadcast import Command, Frame, RunView, decode, encode
 from llmstress.tui.source import Player, SourceLost
 
@@ -90,7 +90,7 @@ class LiveSource:
             except TimeoutError:
                 if not is_alive(self._directory):
                     raise SourceLost("its coordinator is gone") from None
-            except (ValueError, msgspec.DecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 raise SourceLost(f"it speaks another language ({error}): was llmstress updated meanwhile?") from error
 
 
@@ -105,12 +105,17 @@ def watch(directory: Path, *, controls: bool, own: bool = False) -> int:
     """
     from llmstress.tui.app import StressApp  # Textual takes 0.2 s: not before it is needed
 
+    if own:  # its stderr is what it draws on
+        logging.basicConfig(filename=directory / SCREEN_LOG, format="%(levelname)s %(name)s: %(message)s")
+
     async def show() -> int:
         source = LiveSource(directory, controls=controls)
         app = StressApp(source)
         watchdog = asyncio.create_task(_leave_without(directory, app)) if own else None
         try:
             await app.run_async()
+            if (fault := app._exception) is not None:  # Textual shows it on the terminal, and tells nobody else
+                logging.error("the screen broke down", exc_info=fault)
             return app.return_code or 0
         finally:
             if watchdog is not None:

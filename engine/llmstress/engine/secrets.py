@@ -1,10 +1,18 @@
 """Keeps secrets out of whatever is shown."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
+
+_LEAST = 8
+"""Characters of a secret that are told apart from chance."""
 
 
-def blank_out(text: str, secrets: Iterable[str]) -> str:
-    """`text` with every one of `secrets` replaced by stars; longer ones first, lest a part of one stay."""
+def blank_out(text: str, secrets: Collection[str]) -> str:
+    """`text` with every one of `secrets` replaced by stars; longer ones first, lest a part of one stay. What was cut
+    off within a secret loses the beginning of it, too."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
+    for secret in secrets:
+        at = text.rfind(secret[:_LEAST], max(0, len(text) - len(secret)))
+        if at >= 0 and secret.startswith(text[at:]) and len(text) - at >= _LEAST:
+            text = f"{text[:at]}***"
     return text

@@ -21,7 +21,7 @@ from llmstress.engine.orphan import die_with_parent
 from llmstress.engine.probe import LagProbe, host_times, resident_bytes
 from llmstress.engine.recorder import NEVER, Recorder
 from llmstress.engine.telemetry.messages import PROTOCOL_VERSION
-from llmstress.engine.transport import Dialer
+from llmstress.engine.telling import Teller
 from llmstress.engine.uplink import Uplink
 
 CHECK_S = 0.05
@@ -44,7 +44,8 @@ async def work(endpoint: str, number: int) -> None:
     await uplink.send(Hello(number, os.getpid(), PROTOCOL_VERSION))
     plan = (await uplink.expect(Setup)).plan
     recorder = Recorder(number, host=host_times) if number == 0 else Recorder(number)
-    async with Dialer(plan.url, plan.network, plan.timeouts) as dialer:
+    teller = Teller(plan)
+    async with teller.dialer() as dialer:
         load = ClosedLoad(plan, recorder, dialer)
         gc.collect()
         gc.freeze()
@@ -53,7 +54,8 @@ async def work(endpoint: str, number: int) -> None:
         orders = _Orders()
         while not isinstance(word := await uplink.receive(), Go):
             _obey(word, load, orders)
-        await run(plan, recorder, load, uplink, orders, word.t0)
+        await run(plan, recorder, load, uplink, orders, teller, word.t0)
+    teller.end()
     await uplink.send(
         Final(number, recorder.deltas, recorder.steady_ns, recorder.drain_ns, exhausted=load.requests_left == 0)
     )
@@ -63,7 +65,9 @@ async def work(endpoint: str, number: int) -> None:
     uplink.close()
 
 
-async def run(plan: Plan, recorder: Recorder, load: ClosedLoad, uplink: Uplink, orders: "_Orders", t0: int) -> None:
+async def run(
+    plan: Plan, recorder: Recorder, load: ClosedLoad, uplink: Uplink, orders: "_Orders", teller: Teller, t0: int
+) -> None:
     """From T0 to the last delta: ramp, warm-up and steady window by the clock, then the drain."""
     await _sleep_until(t0)
     warmup, steady, drain = schedule.phase_edges(
@@ -90,7 +94,7 @@ async def run(plan: Plan, recorder: Recorder, load: ClosedLoad, uplink: Uplink, 
         for coroutine in (
             _listen(uplink, load, orders),  # first: what was ordered before T0 holds before anything starts
             _every(CHECK_S, load.check),
-            _send_deltas(recorder, uplink, t0, int(plan.interval_s * 1e9)),
+            _send_deltas(recorder, uplink, teller, t0, int(plan.interval_s * 1e9)),
             _start(load, orders, t0, stop_at),
         )
     ]
@@ -124,6 +128,7 @@ async def run(plan: Plan, recorder: Recorder, load: ClosedLoad, uplink: Uplink, 
         recorder.not_sent()
         await asyncio.sleep(CHECK_S)
     recorder.sent(delta)
+    teller.sent(delta)
 
 
 class _Orders:
@@ -169,12 +174,13 @@ async def _start(load: ClosedLoad, orders: _Orders, t0: int, stop_at: int) -> No
     gc.freeze()  # streams and connections live as long as the run: the collector need not walk them
 
 
-async def _send_deltas(recorder: Recorder, uplink: Uplink, t0: int, interval_ns: int) -> None:
+async def _send_deltas(recorder: Recorder, uplink: Uplink, teller: Teller, t0: int, interval_ns: int) -> None:
     for number in itertools.count(1):
         await _sleep_until(t0 + number * interval_ns)
         delta = recorder.cut(time.monotonic_ns(), resident_bytes())
         if uplink.try_send(delta):
             recorder.sent(delta)
+            teller.sent(delta)
         else:
             recorder.not_sent()
 

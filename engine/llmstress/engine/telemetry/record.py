@@ -98,7 +98,7 @@ def read(path: Path, offset: int | None = None, *, keyframes: bool = True) -> It
                 continue
             try:
                 frame = decode(data)
-            except (msgspec.DecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:  # words that are not UTF-8 are no DecodeError
                 raise NoRecord(f"{path} is damaged before byte {file.tell()}: {error}") from error
             if first and not isinstance(frame, RunView):
                 raise NoRecord(f"{path} does not begin with a whole picture of its run")

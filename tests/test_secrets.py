@@ -1,0 +1,332 @@
+"""Planted keys are looked for in everything that a run prints, keeps, or shows of its processes; they are nowhere."""
+
+import base64
+import contextlib
+import http.server
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+import pytest
+from processes import Run, children_of
+from terminal import terminal
+
+from llmstress.coordinator.headers import build_headers
+from llmstress.coordinator.options import Options, describe
+from llmstress.coordinator.secrecy import child_environment, scrub, secrets_in
+from llmstress.coordinator.target import parse_target
+from llmstress.engine.secrets import blank_out
+from llmstress.engine.telemetry.aggregate import Notice
+from llmstress.engine.telemetry.messages import Delta, ErrorSample, Part, Phase
+
+PLANTED = {
+    "key": "sk-planted/KEY+0123456789",
+    "header from the environment": "planted-ENV-header-0123",
+    "header": "planted-LITERAL-0123",
+    "password of the URL": "planted-PASS-0123",
+    "parameter": "planted-PARAM-0123",
+    "password of the proxy": "planted-PROXY-0123",
+}
+
+
+def forms_of(secret: str) -> list[bytes]:
+    """How a secret may be written."""
+    encoded = base64.b64encode(secret.encode()).decode()
+    return [
+        form.encode()
+        for form in (
+            secret,
+            quote(secret, safe=""),
+            secret.replace("/", "\\/"),
+            encoded.rstrip("="),
+            base64.urlsafe_b64encode(secret.encode()).decode().rstrip("="),
+        )
+    ]
+
+
+CREDENTIALS = ("planted-user:planted-PASS-0123", "planted-proxy:planted-PROXY-0123")
+NEEDLES = {form for secret in (*PLANTED.values(), *CREDENTIALS) for form in forms_of(secret)}
+NEEDLES.add(b"sk-planted")
+
+
+def found_in(where: str, data: bytes) -> list[str]:
+    return [f"{where}: {needle.decode()}" for needle in NEEDLES if needle in data]
+
+
+class Echo(http.server.BaseHTTPRequestHandler):
+    """A server, and a proxy, that gives back all it was told, in every way that it can."""
+
+    protocol_version = "HTTP/1.1"
+    told: ClassVar[set[str]] = set()
+    turn: ClassVar[int] = 0
+
+    def do_GET(self) -> None:
+        self.answer(404, "application/json", self.all_it_knows().encode())
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        type(self).turn += 1
+        words = self.all_it_knows()
+        self.told.add(words)
+        encoded = base64.b64encode(words.encode()).decode()
+        finish = {"index": 0, "delta": {}, "finish_reason": self.header("Authorization")}
+        events = {
+            1: json.dumps({"error": {"message": words, "type": words}}).encode(),
+            2: json.dumps({"choices": [{"index": 0, "delta": {"content": "x"}}]}).encode()
+            + b"\n\ndata: "
+            + json.dumps({"choices": [finish]}).encode(),
+            3: b"{" + words.encode(),
+        }
+        way = self.turn % 6
+        if way in (0, 4):
+            body = words if way else json.dumps(words).replace("/", "\\/") + quote(words, safe="") + encoded
+            self.answer(500 + way, "text/plain", body.encode())
+        elif way == 5:
+            self.wfile.write(b"HTTP/1.1 " + words.encode()[:300] + b"\r\n\r\n")
+            self.close_connection = True
+        else:
+            self.answer(200, "text/event-stream", b"data: " + events[way] + b"\n\ndata: [DONE]\n\n")
+
+    def header(self, name: str) -> str:
+        return str(self.headers.get(name, ""))
+
+    def all_it_knows(self) -> str:
+        names = ("Authorization", "X-Env", "X-Literal", "Proxy-Authorization")
+        decoded = [
+            base64.b64decode(self.header(name).partition(" ")[2]).decode("latin-1")
+            for name in ("Proxy-Authorization", "Authorization")
+            if self.header(name).startswith("Basic ")
+        ]
+        return " | ".join([*(self.header(name) for name in names), self.path, *decoded])
+
+    def answer(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("x-request-id", self.header("Authorization") or self.header("X-Literal"))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def echo() -> Iterator[str]:
+    """Where the server is: host and port."""
+    Echo.told.clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A place of its own for run directories."""
+    with tempfile.TemporaryDirectory(prefix="ls-") as name:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", name)
+        yield Path(name)
+
+
+def environment(home: Path, echo: str) -> dict[str, str]:
+    key = PLANTED["key"]
+    return {
+        "XDG_RUNTIME_DIR": str(home),
+        "MY_KEY": key,
+        "SAME_KEY_ELSEWHERE": f"prefix {key} suffix",
+        "OPENAI_API_KEY": key,
+        "MY_HEADER": PLANTED["header from the environment"],
+        "https_proxy": f"http://planted-proxy:{PLANTED['password of the proxy']}@{echo}",
+        "CI": "",
+        "NO_COLOR": "",
+    }
+
+
+def arguments(echo: str, *, by: str) -> tuple[str, ...]:
+    """Options with secrets in all places; `by`: whether the key or the URL's user is sent."""
+    user = f"planted-user:{PLANTED['password of the URL']}@" if by == "user" else ""
+    return (
+        *("--url", f"http://{user}{echo}/v1?api_key={PLANTED['parameter']}", "--model", "m"),
+        *(("--api-key-env", "MY_KEY") if by == "key" else ()),
+        *("--header", "X-Env: env:MY_HEADER", "--header", f"X-Literal: {PLANTED['header']}"),
+        *("--proxy", f"http://planted-proxy:{PLANTED['password of the proxy']}@{echo}"),
+        *("--procs", "1", "--streams", "6", "--error-pause", "50ms", "--interval", "50ms"),
+        *("--output", "out.json", "--record", "run.rec", "--log-file", "run.log", "--verbose"),
+        *("--extra-body", json.dumps({"vendor_key": PLANTED["header"], "user": "me"})),
+    )
+
+
+def descendants_of(pid: int) -> list[int]:
+    children = children_of(pid)
+    return children + [each for child in children for each in descendants_of(child)]
+
+
+def found_while_it_runs(pid: int, home: Path) -> list[str]:
+    """What children show of themselves, and what lies in the directory of the run."""
+    found: list[str] = []
+    for child in descendants_of(pid):
+        for name in ("cmdline", "environ"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found += found_in(f"/proc/{child}/{name}", Path(f"/proc/{child}/{name}").read_bytes())
+    files = [path for path in home.rglob("*") if path.is_file()]
+    assert any(path.name == "worker-0.log" for path in files)
+    for path in files:
+        found += found_in(str(path), path.read_bytes())
+    return found
+
+
+def found_afterwards(directory: Path) -> list[str]:
+    names = {path.name for path in directory.iterdir()}
+    assert names == {"out.json", "run.rec", "run.log"}
+    return [each for name in names for each in found_in(name, (directory / name).read_bytes())]
+
+
+@pytest.mark.parametrize("by", ["key", "user"])
+def test_no_key_is_in_anything_that_a_run_leaves(echo: str, home: Path, tmp_path: Path, by: str) -> None:
+    run = Run(*arguments(echo, by=by), "--duration", "1500ms", env=environment(home, echo), cwd=tmp_path)
+    run.wait_for("steady")
+    run.wait_for("first http_500")
+    found = found_while_it_runs(run.process.pid, home)
+    code, summary, said = run.finish()
+    assert code in (0, 5)
+    assert set(summary["errors"]) >= {"http_500", "http_504", "stream_error", "malformed"}
+    found += found_in("stderr", said.encode()) + found_in("stdout", json.dumps(summary).encode())
+    assert [*found, *found_afterwards(tmp_path)] == []
+    told = "".join(Echo.told)
+    sent = {"key", "header from the environment", "header", "parameter"} if by == "key" else {*PLANTED} - {"key"}
+    assert all(PLANTED[name] in told for name in sent), "and all of it had been sent"
+    assert "***" in said
+
+
+def test_no_key_is_on_the_screen(echo: str, home: Path, tmp_path: Path) -> None:
+    env = environment(home, echo)
+    with terminal(*arguments(echo, by="key"), "--duration", "60s", size=(200, 50), cwd=tmp_path, env=env) as shown:
+        shown.wait_for("✖")
+        shown.press("4")
+        shown.wait_for("http_500")
+        found = found_while_it_runs(shown.process.pid, home)
+        assert any(b"viewer" in Path(f"/proc/{child}/cmdline").read_bytes() for child in children_of(shown.process.pid))
+        for key in "351":
+            shown.press(key)
+            shown.read(0.3)
+        shown.press("qy")
+        shown.wait_for("done")
+        shown.press("q")
+        shown.finish()
+        found += found_in("the screen", shown.raw)
+    assert [*found, *found_afterwards(tmp_path)] == []
+
+
+def test_a_server_that_refuses_the_key_may_say_which(home: Path, tmp_path: Path) -> None:
+    class Refusing(Echo):
+        def do_GET(self) -> None:
+            self.answer(401, "text/plain", (base64.b64encode(PLANTED["key"].encode()) + self.all_it_knows().encode()))
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        where = f"127.0.0.1:{server.server_address[1]}"
+        run = Run(*arguments(where, by="key"), env=environment(home, where), cwd=tmp_path)
+        code, _, said = run.finish()
+        server.shutdown()
+        thread.join()
+    assert (code, "401" in said) == (3, True)
+    left = [each for path in tmp_path.iterdir() for each in found_in(path.name, path.read_bytes())]
+    assert found_in("stderr", said.encode()) + left == []
+
+
+def test_the_mock_of_a_demo_has_no_key_either(home: Path) -> None:
+    env = environment(home, "127.0.0.1:9")
+    run = Run(
+        "--streams",
+        "2",
+        "--warmup",
+        "1ms",
+        "--duration",
+        "1500ms",
+        "--procs",
+        "1",
+        "--header",
+        "X-Env: env:MY_HEADER",
+        env=env,
+    )
+    run.wait_for("steady")
+    found = found_while_it_runs(run.process.pid, home)
+    code, _, _ = run.finish()
+    assert (code, found) == (0, [])
+
+
+# the pieces
+
+
+def test_what_a_server_makes_of_a_secret_is_a_secret() -> None:
+    secrets = secrets_in([("X", "a/b+c&d\"e'f")], "http://user:p%40ssword@h/?token=v%2Falue1")
+    for shown in ("a/b+c&d\"e'f", "a\\/b+c&d\\\"e'f", "a%2Fb%2Bc%26d%22e%27f", "a/b+c&amp;d&quot;e&#x27;f"):
+        assert blank_out(f"<{shown}>", secrets) == "<***>"
+    for shown in ("p%40ssword", "p@ssword", "user:p@ssword", "v%2Falue1", "v/alue1"):
+        assert blank_out(f"<{shown}>", secrets) == "<***>"
+    assert "dXNlcjpwQHNzd29yZA" in secrets
+    assert secrets_in([("Accept", "*/*")]) == [], "too short to be one"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("key sk-0123456789", "key ***"),
+        ("key sk-012345", "key ***"),
+        ("key sk-0123", "key sk-0123"),
+        ("sk-012345 and more", "sk-012345 and more"),
+        ("sk-0123456789sk-0123456789sk-012345678", "*********"),
+        ("", ""),
+    ],
+)
+def test_a_secret_that_was_cut_off_is_one(text: str, shown: str) -> None:
+    assert blank_out(text, ["sk-0123456789"]) == shown
+
+
+def test_children_get_an_environment_without_secrets() -> None:
+    environ = {
+        "PATH": "/planted-1234",
+        "KEY": "sk-secret",
+        "COPY": "x sk-secret y",
+        "HTTP_PROXY": "http://u:p@h",
+        "OTHER": "planted-1234",
+        "LANG": "C",
+        "EMPTY": "",
+        "NAMED_AND_SHORT": "abc",
+        "KEPT": "abc",
+    }
+    kept = child_environment(environ, ["planted-1234"], ["KEY", "NAMED_AND_SHORT", "UNSET"])
+    assert kept == {"PATH": "/planted-1234", "LANG": "C", "EMPTY": "", "KEPT": "abc"}
+
+
+def test_messages_lose_the_secrets_that_servers_put_into_them() -> None:
+    secrets = ["sk-123456"]
+    part = Part(finish={"stop": 1, "sk-123456": 2, "a sk-123456": 3})
+    samples = [ErrorSample("http_500", 500, "wrong key sk-123456", "req sk-123456")]
+    delta = Delta(0, 0, 0, 1, Phase.STEADY, 0, 0, 0, 0, {2: part}, samples)
+    scrubbed: Any = scrub(delta, secrets)
+    assert scrubbed.parts[2].finish == {"stop": 1, "***": 2, "a ***": 3}
+    assert scrubbed.samples == [ErrorSample("http_500", 500, "wrong key ***", "req ***")]
+    assert scrub(Notice(0, "note", "sk-123456"), secrets).text == "***"
+
+
+def test_a_body_s_keys_are_not_in_the_summary() -> None:
+    body = {"api_key": "sk-123456", "nested": {"auth_token": "x"}, "max_tokens": 5, "stop": "END"}
+    shown = describe(Options(procs=1, prompt="p", extra_body=body))["extra_body"]
+    assert shown == {"api_key": "***", "nested": {"auth_token": "***"}, "max_tokens": 5, "stop": "END"}
+
+
+def test_the_user_of_the_url_is_sent_as_such() -> None:
+    options = Options(procs=1, prompt="p", url="http://u:p%40ss@h")
+    [(name, value)] = build_headers(options, parse_target(options.url or "", "/x"), os.environ)
+    assert (name, base64.b64decode(value.removeprefix("Basic "))) == ("Authorization", b"u:p@ss")

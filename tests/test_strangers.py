@@ -1,0 +1,255 @@
+"""Strangers on a run's sockets, of this user and of another: they change nothing, learn nothing, and end nothing."""
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import zmq
+from processes import DEADLINE_S, Run, llmstress, mock_server, workers_of
+
+from llmstress.coordinator import rundir
+from llmstress.coordinator.broadcaster import ASK, MAX_COMMAND, WATCH
+from llmstress.engine.control import Final, Hello, Ready
+from llmstress.engine.telemetry.broadcast import Paused, encode
+from llmstress.engine.telemetry.messages import PROTOCOL_VERSION, Counters, Delta, Part, Phase
+from llmstress.engine.uplink import MAX_MESSAGE
+
+HUB = "hub"
+
+NO_UTF8 = b"\x92\xa4\xc3\x28\xff\xff\x00"
+"""A message whose name is no text."""
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A place of its own for the directories of runs; anybody may look into it."""
+    with tempfile.TemporaryDirectory(prefix="ls-") as name:
+        Path(name).chmod(0o755)
+        monkeypatch.setenv("XDG_RUNTIME_DIR", name)
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def running(*arguments: str) -> Iterator[tuple[Run, Path]]:
+    """A run that has begun, and its directory."""
+    run = Run(*arguments)
+    try:
+        run.wait_for("s steady")  # the first second's line
+        [directory] = rundir.running()
+        yield run, directory
+    finally:
+        run.end()
+
+
+def forged(worker: int) -> list[bytes]:
+    """Everything that a worker can say, and things that none would."""
+    part = Part(counters=Counters(started=10**9, events=10**9, output=10**9), ended={"ok": 10**9})
+    delta = Delta(worker, 0, 0, 10**9, Phase.STEADY, 10**6, 10**6, 0, 10**12, {2: part, 77: part}, [])
+    pack = msgspec.msgpack.encode
+    whole = [Hello(worker, 1, PROTOCOL_VERSION), Hello(worker, 1, 99), Ready(worker, 0.0, 0), delta]
+    final = Final(worker, 10**6, 0, 0, True)
+    return [
+        *(pack(message) for message in (*whole, final)),
+        *(pack([type(message).__name__, "x", "y"]) for message in whole),
+        *(
+            b"",
+            b"\xc1",
+            b"\x91" * 5000,
+            b"\xff" * 100,
+            pack({"worker": worker}),
+            pack(["Delta"]),
+            pack(["Nonsense", 1]),
+        ),
+    ]
+
+
+@contextlib.contextmanager
+def socket_of(context: zmq.Context, kind: int, path: Path, identity: bytes = b"") -> Iterator[zmq.Socket]:
+    with context.socket(kind) as opened:
+        opened.linger = DEADLINE_S * 1000  # what is sent arrives
+        if identity:
+            opened.identity = identity
+        opened.connect(f"ipc://{path}")
+        yield opened
+
+
+def say_what_strangers_say(directory: Path, workers: int) -> None:
+    """On every socket, as everybody that a stranger could pretend to be."""
+    with zmq.Context() as context:
+        names = [*range(-1, workers + 2), 2**62]
+        for identity in (b"", b"stranger", b"\xff" * 200, *(b"worker-%d" % number for number in names)):
+            with socket_of(context, zmq.DEALER, directory / HUB, identity) as dealer:
+                for number in names:
+                    for data in forged(number):
+                        # a second one of the same name is not listened to, and hears nothing
+                        with contextlib.suppress(zmq.Again):
+                            dealer.send(data, zmq.NOBLOCK)
+                            dealer.send_multipart([b"worker-0", data], zmq.NOBLOCK)
+                dealer.linger = 200
+        with socket_of(context, zmq.DEALER, directory / HUB, b"stranger") as dealer:
+            dealer.send(b"\x91" * (MAX_MESSAGE + 1))
+            dealer.linger = 200
+        with socket_of(context, zmq.PUSH, directory / ASK) as push:
+            for data in (
+                b"",
+                NO_UTF8,
+                b"\xff" * 100,
+                encode(Paused(True)),
+                msgspec.msgpack.encode(["SetStreams", "x"]),
+            ):
+                push.send(data)
+            push.send(b"\x91" * (MAX_COMMAND + 1))
+            push.linger = 200
+        with socket_of(context, zmq.XSUB, directory / WATCH) as xsub:
+            for data in (b"\1topic", b"\0topic", b"\0", b"words", b"\2", b"\1" + b"x" * MAX_COMMAND):
+                xsub.send(data)
+            xsub.linger = 200
+    for name in (HUB, ASK, WATCH):
+        for data in (b"", b"GET / HTTP/1.1\r\n\r\n", b"\xff" + b"\0" * 8 + b"\x7f", os.urandom(100_000)):
+            with socket.socket(socket.AF_UNIX) as raw, contextlib.suppress(OSError):
+                raw.connect(str(directory / name))
+                raw.sendall(data)
+
+
+def test_strangers_of_the_same_user_change_nothing() -> None:
+    with mock_server() as server:
+        load = ("--url", server.url, "--model", "m", "--procs", "2", "--streams", "5", "--duration", "60s")
+        with running(*load) as (run, directory):
+            say_what_strangers_say(directory, 2)
+            run.wait_for("steady")
+            assert len(workers_of(run.process.pid)) == 2
+            run.process.send_signal(signal.SIGINT)
+            code, summary, said = run.finish()
+        truth = server.stop()
+    assert (code, summary["ended_by"], summary["complete"]) == (130, "signal", True)
+    assert summary["requests"]["started"] == summary["requests"]["ok"] == truth["done"] == truth["requests"]
+    assert summary["tokens"]["output"] == truth["tokens"]
+    assert {worker["state"] for worker in summary["client"]["workers"]} == {"done"}
+    assert "Traceback" not in said
+    assert not [event for event in summary["events"] if event["kind"] == "load"]
+
+
+def test_a_stranger_who_looks_does_not_blind_the_viewers() -> None:
+    with mock_server() as server, zmq.Context() as context:
+        load = ("--url", server.url, "--model", "m", "--procs", "1", "--streams", "2", "--duration", "60s")
+        with running(*load) as (_, directory), socket_of(context, zmq.SUB, directory / WATCH) as viewer:
+            viewer.rcvtimeo = DEADLINE_S * 1000
+            viewer.subscribe(b"")
+            viewer.recv_multipart()
+            with socket_of(context, zmq.XSUB, directory / WATCH) as stranger:
+                for data in (b"\1topic", b"\0topic", b"words"):
+                    stranger.send(data)
+            first = int.from_bytes(viewer.recv_multipart()[0], "big")
+            # more than had been on their way when the stranger came
+            while int.from_bytes(viewer.recv_multipart()[0], "big") < first + 8:
+                pass
+
+
+ANOTHER = """
+import os, socket, sys
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+def attempt(what):
+    try:
+        what()
+    except PermissionError:
+        return "no"
+    except OSError as error:
+        return repr(error)
+    return "yes"
+def connect(path):
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(path)
+run = sys.argv[1]
+print(*(attempt(lambda: connect(f"{run}/{name}")) for name in ("hub", "watch", "ask")),
+      *(attempt(lambda: open(f"{run}/{name}").read()) for name in ("about", "worker-0.log")),
+      attempt(lambda: os.listdir(run)), attempt(lambda: os.listdir(os.path.dirname(run))),
+      attempt(lambda: open(f"{run}/new", "w")), attempt(lambda: os.rename(run, run + "x")))
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_another_user_can_t_come_near() -> None:
+    with mock_server() as server:
+        load = ("--url", server.url, "--model", "m", "--procs", "1", "--streams", "2", "--duration", "60s")
+        with running(*load) as (_, directory):
+            # -S and -I: his Python needs nothing but what anybody may read
+            attempts = subprocess.run(
+                ["/usr/bin/env", "python3", "-IS", "-c", ANOTHER, str(directory)], capture_output=True, text=True
+            )
+    if attempts.returncode:
+        pytest.skip(f"another user can't run Python here: {attempts.stderr.splitlines()[-1:]}")
+    assert attempts.stdout.split() == ["no"] * 9
+
+
+def test_a_worker_of_another_version_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'llmstress.engine.worker' in sys.orig_argv:\n"
+        "    import llmstress.engine.telemetry.messages as messages\n"
+        "    messages.PROTOCOL_VERSION = 99\n"
+    )
+    code, summary, said = llmstress(
+        *("--url", "http://127.0.0.1:9", "--model", "m", "--no-probe", "--procs", "1"),
+        env={"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+    )
+    assert (code, summary, said.count("\n")) == (3, {}, 1)
+    assert f"worker 0 speaks protocol 99, this is {PROTOCOL_VERSION}" in said
+
+
+def test_a_run_lives_as_long_as_it_holds_its_lock(home: Path) -> None:
+    base = rundir.home()
+    with rundir.own_directory() as own:
+        # of a process in another container: its number means nothing here
+        elsewhere = base / "999999999-x"
+        elsewhere.mkdir()
+        descriptor = os.open(elsewhere, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # of a process that is gone; another one has its number now
+        (base / f"{os.getpid()}-left").mkdir()
+        assert set(rundir.running()) == {own, elsewhere}
+        assert rundir.is_alive(own)
+        os.close(descriptor)
+        assert rundir.running() == [own]
+        assert {path.name for path in base.iterdir()} == {own.name}
+    assert not rundir.is_alive(own)
+
+
+def test_runs_that_begin_together_don_t_clear_each_other(home: Path) -> None:
+    lost: list[Path] = []
+    barrier = threading.Barrier(8)
+
+    def run() -> None:
+        barrier.wait()
+        for _ in range(20):
+            with rundir.own_directory() as directory:
+                rundir.running()
+                if not directory.is_dir():
+                    lost.append(directory)
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert lost == []
+    assert list(rundir.home().iterdir()) == []
+
+
+def test_children_don_t_hold_the_lock(home: Path) -> None:
+    with rundir.own_directory() as directory:
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    directory.mkdir()
+    try:
+        assert not rundir.is_alive(directory)
+    finally:
+        child.communicate(b"\n")
