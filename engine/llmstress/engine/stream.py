@@ -62,6 +62,9 @@ class Link(Protocol):
 
     transport: asyncio.Transport
 
+    def catch_up(self, protocol: asyncio.Protocol) -> None:
+        """Tell `protocol` what came, and whether the connection went, before it was given the transport."""
+
     def close(self) -> None:
         """Close the connection; the stream hears nothing more of it."""
 
@@ -155,6 +158,7 @@ class Stream(asyncio.Protocol):
         self._linked_at = self._load.clock()
         link.transport.set_protocol(self)
         self._send()
+        link.catch_up(self)
 
     def not_connected(self, end: End) -> None:
         """No connection could be made: the request ends so."""

@@ -39,15 +39,50 @@ class ConnectError(Exception):
         self.end = end
 
 
+class _Early:
+    """What aiohttp's protocol gives what it has read to: it keeps it for whoever reads next."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """See above."""
+        self.data += data
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """The connection is gone."""
+
+
+class _NoTransport(asyncio.Transport):
+    """Of a connection that was gone before it could be taken over."""
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Nothing will come."""
+
+    def write(self, data: object) -> None:
+        """Nobody listens."""
+
+
 class TakenOver:
     """A connection whose bytes go to a protocol of our own."""
 
-    __slots__ = ("_connection", "transport")
+    __slots__ = ("_connection", "_early", "_gone", "transport")
 
     def __init__(self, connection: Connection) -> None:
-        assert connection.transport is not None
-        self.transport = connection.transport
         self._connection = connection
+        self._gone = connection.transport is None
+        self.transport = connection.transport or _NoTransport()
+        self._early = _Early()
+        if connection.protocol is not None:
+            connection.protocol.set_parser(self._early, None)
+
+    def catch_up(self, protocol: asyncio.Protocol) -> None:
+        """Tell our protocol what happened before it took over: a server may speak, and leave, before it is asked."""
+        if self._early.data:
+            protocol.data_received(self._early.data)
+        if self._gone:
+            protocol.connection_lost(None)
 
     def close(self) -> None:
         """Close it; aiohttp's protocol hears of the end, ours doesn't."""
@@ -57,7 +92,7 @@ class TakenOver:
 
     def lost(self, error: Exception | None) -> None:
         """Our protocol heard that it is gone: tell aiohttp's."""
-        if self._connection.protocol is not None:
+        if self._connection.protocol is not None and not self._gone:
             self._connection.protocol.connection_lost(error)
         self._connection.close()
 
