@@ -8,12 +8,13 @@ import asyncio
 import contextlib
 import enum
 import gc
+import os
 import socket
 import ssl
 import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 from unittest import mock
 
 from sites import ANSWER, plan_of, until
@@ -61,25 +62,28 @@ class Peer(asyncio.Protocol):
 
     def __init__(self, server: "Server", script: Script) -> None:
         self.server = server
-        self.script = script
         self.playing = bool(script)
         self.written = 0
+        self.dripping = False
         self.heard = False
         self.asked = 0
         self.good = 0
         self.lost = False
         self.port = 0
+        self._script = script
         self._data = b""
+        self._changed = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.port = transport.get_extra_info("peername")[1]
         self.server.peers.append(self)
         if self.playing:
-            self.server.plays.append(asyncio.ensure_future(self._play()))
+            self.play(self._script)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+        self._changed.set()
 
     def data_received(self, data: bytes) -> None:
         self.heard = True
@@ -89,6 +93,12 @@ class Peer(asyncio.Protocol):
             self.asked += 1
             if not self.playing:
                 self._answer()
+        self._changed.set()
+
+    def play(self, script: Script) -> None:
+        """Do these steps, then serve well."""
+        self.playing = True
+        self.server.plays.append(asyncio.ensure_future(self._play(script)))
 
     def reset(self) -> None:
         """Have the kernel send a reset instead of a proper end."""
@@ -102,25 +112,27 @@ class Peer(asyncio.Protocol):
         self.good += 1
         self.transport.write(ANSWER)
 
-    async def _play(self) -> None:
+    async def _play(self, script: Script) -> None:
         plain = False
-        for step in self.script:
+        for step in script:
             match step:
                 case bytes():
                     await self._write(step, plain)
                 case Drip(data=data):
+                    self.dripping = True
                     for at in range(len(data)):
                         await self.server.a_second()
                         await self._write(data[at : at + 1])
+                    self.dripping = False
                 case Step.ASKED:
-                    await until(lambda: self.asked or self.lost)
+                    await self._when(lambda: self.asked)
                     self.asked -= 1
                 case Step.HEARD:
-                    await until(lambda: self.heard or self.lost)
+                    await self._when(lambda: self.heard)
                 case Step.PLAIN:
                     plain = True
                 case Step.HANG:
-                    await until(lambda: self.lost)
+                    await self._when(lambda: False)
                 case Step.CLOSE:
                     self.transport.close()
                 case Step.RESET:
@@ -131,9 +143,17 @@ class Peer(asyncio.Protocol):
         while self.asked:
             self._answer()
 
+    async def _when(self, condition: Callable[[], object]) -> None:
+        """Wait for a condition, or for the end of the connection."""
+        while not (condition() or self.lost):
+            self._changed.clear()
+            await self._changed.wait()
+
     async def _write(self, data: bytes, plain: bool = False) -> None:
         if plain:
-            self.transport.get_extra_info("socket").send(data)
+            os.write(self.transport.get_extra_info("socket").fileno(), data)
+            return
+        if self.transport.is_closing():
             return
         self.written += len(data)
         self.transport.write(data)
@@ -153,6 +173,7 @@ class Server:
         self._context = context
         self._listener: asyncio.Server | None = None
         self._second = asyncio.Event()
+        self._waited_for = False
 
     @property
     def url(self) -> str:
@@ -185,13 +206,17 @@ class Server:
                 raise result
         await until(lambda: all(peer.lost for peer in self.peers))
 
-    def a_second(self) -> asyncio.Future[bool]:
+    async def a_second(self) -> None:
         """Wait for `second_passes`."""
-        return asyncio.ensure_future(self._second.wait())
+        self._waited_for = True
+        await self._second.wait()
 
-    def second_passes(self) -> None:
+    async def second_passes(self) -> None:
+        """Let those who drip write a byte, which is read."""
+        self._waited_for = False
         self._second.set()
         self._second = asyncio.Event()
+        await until(lambda: self._waited_for or not any(peer.dripping and not peer.lost for peer in self.peers))
 
     def _peer(self) -> Peer:
         return Peer(self, self._scripts.pop(0) if self._scripts else ())
@@ -211,10 +236,13 @@ class Watched(Stream):
     """A stream that counts what it reads of a connection."""
 
     __slots__ = ("received",)
+    bound: ClassVar[dict[int, "Watched"]] = {}
+    """The streams by the ports that they are, or were, bound to."""
 
     def connected(self, link: Link) -> None:
         self.received = 0
         super().connected(link)
+        self.bound[self.port] = self
 
     def data_received(self, data: bytes) -> None:
         self.received += len(data)
@@ -265,7 +293,7 @@ class Scene:
         with mock.patch("llmstress.engine.load.Stream", Watched):
             self.load = ClosedLoad(made, self.books, dialer, lambda: self.now)
         self.books.begin(BEGIN, (0, 0, None), self.load.in_flight)
-        self.streams = cast(list[Watched], self.load._streams)
+        Watched.bound.clear()
         self.exceptions: list[dict[str, Any]] = []
         self.starting: asyncio.Task[None] | None = None
 
@@ -274,7 +302,8 @@ class Scene:
 
     def at(self, port: int) -> Watched | None:
         """The stream whose connection is bound to this port; None: the connection is gone."""
-        return next((stream for stream in self.streams if stream.port == port), None)
+        stream = Watched.bound.get(port)
+        return stream if stream is not None and stream.port == port else None
 
     def _read_by(self, port: int) -> float:
         """Of a connection that is gone everything counts as read."""
@@ -296,9 +325,7 @@ class Scene:
             for _ in range(CHECK_TURNS):
                 self.load.check()
             if elapsed % 1000 == 0:
-                self.server.second_passes()
-                await asyncio.sleep(0.001)  # the script goes on
-                await until(lambda victim=victim: victim.lost or self._read_by(victim.port) >= victim.written)
+                await self.server.second_passes()
 
     async def end(self) -> Part:
         """Stop, let what is open finish; what was measured, and the books agree."""

@@ -121,24 +121,29 @@ class Dialer:
         """
         try:
             return TakenOver(await self._connector.connect(self._request, [], self._timeout))
-        except (aiohttp.ClientError, OSError) as error:
-            raise ConnectError(end_of_failed_connect(error)) from error
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
+            end = end_of_failed_connect(error)
+            if end.outcome == "reset" and self._url.scheme == "https":
+                end = End("tls", f"lost within the TLS handshake: {end.text}")
+            raise ConnectError(end) from error
 
 
 def end_of_failed_connect(error: Exception) -> End:
     """The class of failure that an exception of the connector means, with its words."""
     # the connector's own words name a TLS setting even where there is no TLS
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    text = str(cause) or type(error).__name__
+    text = str(cause) or type(cause).__name__
     match error:
         case TimeoutError():
             return End("connect_timeout", "no connection within the limit")
-        case aiohttp.ClientConnectorDNSError() | socket.gaierror():
+        case aiohttp.ClientConnectorDNSError() | socket.gaierror() | UnicodeError():  # no name can be like that
             return End("dns", text)
         case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
             return End("proxy", text)
         case aiohttp.ClientSSLError() | ssl.SSLError() | ssl.CertificateError():
             return End("tls", text)
+        case _ if isinstance(cause, ConnectionResetError):  # uvloop's own comes without a number
+            return End("reset", text)
         case OSError(errno=int(number)):
             return End(_CLASS_OF_ERRNO.get(number, "unreachable"), text)
     return End("unreachable", text)
