@@ -13,7 +13,7 @@ from llmstress.engine.stream import AFTER_DONE_NS
 
 BODY = b"".join(part.split(b"\r\n")[1] for part in (ROLE, TOKEN, REASONING, TOKEN, FINISH, usage(3), DONE))
 """The body of a good stream."""
-WHOLE = json.dumps(
+JSON_ANSWER = json.dumps(
     {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}], "usage": {"completion_tokens": 7}}
 ).encode()
 
@@ -40,8 +40,8 @@ CORPUS = (
     b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n" + BODY,
     HEAD + b'4;x="y"\r\ndata\r\n' + chunk(BODY[4:]) + b"0\r\nX-Sum: 1\r\n\r\n",
     answer(BODY, b"Content-Type: text/event-stream"),
-    answer(WHOLE, b"Content-Type: application/json"),
-    answer(gzip.compress(WHOLE, mtime=0), b"Content-Encoding: gzip"),
+    answer(JSON_ANSWER, b"Content-Type: application/json"),
+    answer(gzip.compress(JSON_ANSWER, mtime=0), b"Content-Encoding: gzip"),
     answer(b'{"error":{"code":"insufficient_quota"}}', status=b"429 No"),
     answer(gzip.compress(b'{"error":"billing"}', mtime=0), b"Content-Encoding: gzip", status=b"429 No"),
     answer(b"<html>", status=b"503 No"),

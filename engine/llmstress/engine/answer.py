@@ -35,12 +35,11 @@ def may_be_stream(head: Head, first: bytes) -> bool:
 class Kept:
     """A body that means something only as a whole: a JSON answer, decoded already, or an error's words, coded still."""
 
-    __slots__ = ("_head", "_pieces", "_size")
+    __slots__ = ("_body", "_head")
 
     def __init__(self, head: Head) -> None:
         self._head = head
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._body = bytearray()
 
     def add(self, piece: bytes) -> bool:
         """Take in a piece; says whether more is wanted.
@@ -48,17 +47,16 @@ class Kept:
         Raises:
             Malformed: an answer over its limit of 16 MiB.
         """
-        self._pieces.append(piece)
-        self._size += len(piece)
+        self._body += piece
         if not succeeded(self._head.status):
-            return self._size <= MAX_ERROR_BODY
-        if self._size > MAX_JSON_ANSWER:
+            return len(self._body) <= MAX_ERROR_BODY
+        if len(self._body) > MAX_JSON_ANSWER:
             raise Malformed(f"an answer over {MAX_JSON_ANSWER} bytes")
         return True
 
     def body(self) -> bytes:
         """All that came."""
-        return b"".join(self._pieces)
+        return bytes(self._body)
 
     def end_by_status(self) -> End:
         """How a request ends whose final status is no 2xx with a body of the API."""
