@@ -66,6 +66,9 @@ class BenchLink:
     def write(self, data: bytes) -> None:
         self.written.append(data)
 
+    def catch_up(self, protocol: object) -> None:
+        pass
+
     def close(self) -> None:
         self.closed = True
 

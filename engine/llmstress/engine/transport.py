@@ -46,15 +46,50 @@ class ConnectError(Exception):
         self.end = end
 
 
+class _Early:
+    """What aiohttp's protocol gives what it has read to: it keeps it for whoever reads next."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """See above."""
+        self.data += data
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """The connection is gone."""
+
+
+class _NoTransport(asyncio.Transport):
+    """Of a connection that was gone before it could be taken over."""
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Nothing will come."""
+
+    def write(self, data: object) -> None:
+        """Nobody listens."""
+
+
 class TakenOver:
     """A connection whose bytes go to a protocol of our own."""
 
-    __slots__ = ("_connection", "transport")
+    __slots__ = ("_connection", "_early", "_gone", "transport")
 
     def __init__(self, connection: Connection) -> None:
-        assert connection.transport is not None
-        self.transport = connection.transport
         self._connection = connection
+        self._gone = connection.transport is None
+        self.transport = connection.transport or _NoTransport()
+        self._early = _Early()
+        if connection.protocol is not None:
+            connection.protocol.set_parser(self._early, None)
+
+    def catch_up(self, protocol: asyncio.Protocol) -> None:
+        """Tell our protocol what happened before it took over: a server may speak, and leave, before it is asked."""
+        if self._early.data:
+            protocol.data_received(self._early.data)
+        if self._gone:
+            protocol.connection_lost(None)
 
     def close(self) -> None:
         """Close it; aiohttp's protocol hears of the end, ours doesn't."""
@@ -64,7 +99,7 @@ class TakenOver:
 
     def lost(self, error: Exception | None) -> None:
         """Our protocol heard that it is gone: tell aiohttp's."""
-        if self._connection.protocol is not None:
+        if self._connection.protocol is not None and not self._gone:
             self._connection.protocol.connection_lost(error)
         self._connection.close()
 
@@ -106,8 +141,11 @@ class Dialer:
         """
         try:
             return TakenOver(await self._connector.connect(self._request, [], self._timeout))
-        except (aiohttp.ClientError, OSError) as error:
-            raise ConnectError(end_of_failed_connect(error)) from error
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
+            end = end_of_failed_connect(error)
+            if end.outcome == "reset" and self._url.scheme == "https":
+                end = End("tls", f"lost within the TLS handshake: {end.text}")
+            raise ConnectError(end) from error
 
 
 def make_connector(network: Network) -> aiohttp.BaseConnector:
@@ -207,16 +245,18 @@ def end_of_failed_connect(error: Exception) -> End:
     """The class of failure that an exception of the connector means, with its words."""
     # the connector's own words name a TLS setting even where there is no TLS
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    text = str(cause) or type(error).__name__
+    text = str(cause) or type(cause).__name__
     match error:
         case TimeoutError():
             return End("connect_timeout", "no connection within the limit")
-        case aiohttp.ClientConnectorDNSError() | socket.gaierror():
+        case aiohttp.ClientConnectorDNSError() | socket.gaierror() | UnicodeError():  # no name can be like that
             return End("dns", text)
         case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
             return End("proxy", text)
         case aiohttp.ClientSSLError() | ssl.SSLError() | ssl.CertificateError():
             return End("tls", text)
+        case _ if isinstance(cause, ConnectionResetError):  # uvloop's own comes without a number
+            return End("reset", text)
         case OSError(errno=int(number)):
             return End(_CLASS_OF_ERRNO.get(number, "unreachable"), text)
     return End("unreachable", text)
