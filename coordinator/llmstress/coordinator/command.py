@@ -89,7 +89,8 @@ def mock_command(arguments: dict[str, Any]) -> int:
             jitter=float(jitter.removesuffix("%")) / (100 if jitter.endswith("%") else 1),
             **arguments,
         )
-        truth = serve(options, lambda url: Console(sys.stderr).say(f"mock LLM at {url}   Ctrl-C ends it"))
+        at = f" --unix-socket {options.unix_socket}" if options.unix_socket else ""
+        truth = serve(options, lambda url: Console(sys.stderr).say(f"mock LLM at {url}{at}   Ctrl-C ends it"))
     except (ValueError, OSError) as error:
         raise UsageError(f"mock: {error}") from error
     _write(msgspec.json.format(msgspec.json.encode(truth.summary()), indent=2))
