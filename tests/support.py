@@ -66,7 +66,7 @@ class BenchLink:
     def write(self, data: bytes) -> None:
         self.written.append(data)
 
-    def close(self) -> None:
+    def close(self, *, at_once: bool = False) -> None:
         self.closed = True
 
     def lost(self, error: Exception | None) -> None:
@@ -91,6 +91,7 @@ class Bench:
         self.clock: Callable[[], int] = lambda: self.now
         self.recorder = Recorder(0, self.clock)
         self.request = b"REQUEST"
+        self.requests_per_connection = 0
         self.streamed = streamed
         self.timeouts = timeouts or Timeouts(0, 0, 0, 0)
         self.redials = 0

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from llmstress.engine.api import Api, Classify
+from llmstress.engine.connect_errors import end_before_head
 from llmstress.engine.control import Timeouts
 from llmstress.engine.exchange import Exchange
 from llmstress.engine.framing import Head, Malformed, ResponseReader
@@ -67,8 +68,8 @@ class Link(Protocol):
 
     transport: asyncio.Transport
 
-    def close(self) -> None:
-        """Close the connection; the stream hears nothing more of it."""
+    def close(self, *, at_once: bool = False) -> None:
+        """Close the connection, at once if the peer is still sending; the stream hears nothing more of it."""
 
     def lost(self, error: Exception | None) -> None:
         """The connection is gone by itself."""
@@ -85,6 +86,8 @@ class Load(Protocol):
     """Reads that wait to be understood by `read_arrived`: stream, bytes, stamp."""
     recorder: Recorder
     request: bytes
+    requests_per_connection: int
+    """After so many a connection is closed; 0: it is kept as long as the server keeps it."""
     streamed: bool
     """A stream was asked for."""
     timeouts: Timeouts
@@ -113,6 +116,7 @@ class Stream(asyncio.Protocol):
         "_load",
         "_lost_by",
         "_reader",
+        "_requests",
         "_retried",
         "_reused",
         "exchange",
@@ -133,6 +137,7 @@ class Stream(asyncio.Protocol):
         self._answer_size = 0
         self._linked_at = 0
         self._lost_by: Exception | None = None
+        self._requests = 0  # sent on this connection
         self._reused = False
         self._retried = False
 
@@ -158,6 +163,7 @@ class Stream(asyncio.Protocol):
         self._load.recorder.counters.connections += 1
         self.link = link
         self._linked_at = self._load.clock()
+        self._requests = 0
         link.transport.set_protocol(self)
         self._send()
 
@@ -174,6 +180,7 @@ class Stream(asyncio.Protocol):
         self._answer = []
         self._answer_size = 0
         self.exchange.sent = self.exchange.last_event = self._load.clock()
+        self._requests += 1
         self.link.transport.write(self._load.request)
 
     # --- reading
@@ -368,7 +375,9 @@ class Stream(asyncio.Protocol):
                     request_id=self._load.clean(_request_id(head))[:MAX_REQUEST_ID] if head else "",
                 )
             )
-        if reader is None or not reader.complete or not reader.keep_alive or reader.surplus:
+        if reader is None or not reader.complete:
+            self.drop_link(at_once=True)
+        elif not reader.keep_alive or reader.surplus or 0 < self._load.requests_per_connection <= self._requests:
             self.drop_link()
         self._load.free(self, failed=end.failed, now=now)
 
@@ -411,8 +420,7 @@ class Stream(asyncio.Protocol):
             if self._reused and not self._retried and reader.untouched:
                 self._send_again(exchange)
                 return
-            how = "reset" if self._lost_by is not None else "closed"
-            self._end(End("reset", f"the connection was {how} before the answer's head was complete"), now)
+            self._end(end_before_head(self._lost_by), now)
         elif reader.eof():
             self._end(self._end_of_body(reader, exchange, now), now)
         elif not _succeeded(reader.head.status):
@@ -430,11 +438,11 @@ class Stream(asyncio.Protocol):
         exchange.sent = 0
         self._load.redial(self)
 
-    def drop_link(self) -> None:
+    def drop_link(self, *, at_once: bool = False) -> None:
         """Close the connection, if there is one; the next request needs another."""
         link, self.link = self.link, None
         if link is not None:
-            link.close()
+            link.close(at_once=at_once)
 
 
 def _request_id(head: Head) -> str:
