@@ -197,12 +197,13 @@ def parse_resolve(text: str) -> Resolve:
     """
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:,\[\]]+):(\d{1,5}):(.+)", text.strip())
     addresses = [each.strip().removeprefix("[").removesuffix("]") for each in match[3].split(",")] if match else []
-    if match is None or not all(_is_address(each) for each in addresses):
+    if match is None or not all(is_address(each) for each in addresses):
         raise ValueError(f"{text!r} is not like example.com:443:192.0.2.1,192.0.2.2")
     return Resolve(match[1].strip("[]").lower(), int(match[2]), tuple(addresses))
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether it is an IP address, as opposed to a name."""
     try:
         ipaddress.ip_address(text)
     except ValueError:

@@ -1,6 +1,7 @@
 """Can this machine and this target do the run? Said before anything starts; nothing in here is ever counted."""
 
 import resource
+import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ import msgspec
 
 from llmstress.coordinator.errors import CouldNotStart
 from llmstress.coordinator.options import Options, Target, redact_url
+from llmstress.engine.connect_errors import end_of_failed_connect
 from llmstress.engine.control import Network
 from llmstress.engine.secrets import blank_out
 from llmstress.engine.transport import make_connector, tls_context
@@ -90,9 +92,12 @@ async def ask_for_models(
             if response.status != 200:
                 return Answer(instead=f"asked for its models, the target answered {response.status}")
             return Answer(_models_in(text), "the target lists none")
-    except aiohttp.ClientConnectorError as error:
-        raise CouldNotStart(f"{redact_url(target.url)} can't be reached: {error.os_error}") from error
     except (aiohttp.ClientError, TimeoutError) as error:
+        # in TLS 1.3 a server refuses a client after the client's part of the handshake is done
+        why = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
+        if isinstance(why, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError | ssl.SSLError):
+            end = end_of_failed_connect(why, https=target.url.startswith("https:"), proxied=bool(network.proxy))
+            raise CouldNotStart(f"{redact_url(target.url)} can't be reached: {end.text}") from error
         return Answer(instead=f"asking the target for its models failed ({type(error).__name__})")
 
 

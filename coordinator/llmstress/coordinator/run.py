@@ -21,7 +21,7 @@ from llmstress.coordinator.console import Console
 from llmstress.coordinator.errors import CouldNotStart, ExitCode, LlmstressError, UsageError
 from llmstress.coordinator.facts import API
 from llmstress.coordinator.hub import Hub
-from llmstress.coordinator.network import addresses_of, network_of, with_sources
+from llmstress.coordinator.network import addresses_of, describe_way, network_of, with_sources
 from llmstress.coordinator.options import Options, Target, parse_target, redact_url
 from llmstress.coordinator.plans import build_headers, make_plans, secrets_in
 from llmstress.coordinator.rundir import ABOUT, own_directory
@@ -211,6 +211,8 @@ class _Run:
         self._startup_s = time.monotonic() - self._asked_at
         started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         self._console.banner(self._options, self._target, model)
+        if way := describe_way(networks):
+            self._console.say(f"  {way}")
         await self._go()
         self._tell(msgspec.structs.replace(self._view.facts, started_at=started_at))
         self._note_phase(facts.first_phase(self._options))
