@@ -58,6 +58,7 @@ class BenchLink:
     def __init__(self) -> None:
         self.written: list[bytes] = []
         self.closed = False
+        self.at_once = False
         self.transport = cast(asyncio.Transport, self)
 
     def set_protocol(self, protocol: object) -> None:
@@ -68,6 +69,7 @@ class BenchLink:
 
     def close(self, *, at_once: bool = False) -> None:
         self.closed = True
+        self.at_once = at_once
 
     def lost(self, error: Exception | None) -> None:
         self.closed = True

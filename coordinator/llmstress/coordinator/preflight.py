@@ -1,7 +1,6 @@
 """Can this machine and this target do the run? Said before anything starts; nothing in here is ever counted."""
 
 import resource
-import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -93,10 +92,9 @@ async def ask_for_models(
                 return Answer(instead=f"asked for its models, the target answered {response.status}")
             return Answer(_models_in(text), "the target lists none")
     except (aiohttp.ClientError, TimeoutError) as error:
-        # in TLS 1.3 a server refuses a client after the client's part of the handshake is done
-        why = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
-        if isinstance(why, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError | ssl.SSLError):
-            end = end_of_failed_connect(why, https=target.url.startswith("https:"), proxied=bool(network.proxy))
+        end = end_of_failed_connect(error, https=target.url.startswith("https:"), proxied=bool(network.proxy))
+        # TLS: in version 1.3 a server refuses a client after the client's part of the handshake is done
+        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError) or end.outcome == "tls":
             raise CouldNotStart(f"{redact_url(target.url)} can't be reached: {end.text}") from error
         return Answer(instead=f"asking the target for its models failed ({type(error).__name__})")
 

@@ -48,9 +48,10 @@ def end_of_failed_connect(error: BaseException, *, https: bool, proxied: bool) -
     number = cause.errno if isinstance(cause, OSError) else None
     outcome = _CLASS_OF_ERRNO.get(number or 0, "unreachable")
     text = str(cause) or type(cause).__name__
-    if isinstance(cause, ssl.SSLError):
-        return End("tls", _words_of_tls(cause))
-    if isinstance(error, aiohttp.ClientConnectorDNSError) or isinstance(cause, socket.gaierror):
+    if isinstance(cause, ssl.SSLError) or text.startswith(("[SSL", f"[Errno {number}] [SSL")):
+        return End("tls", _words_of_tls(cause))  # once a connection stands, aiohttp's error has the words of TLS's only
+    # a name with a label that is empty or too long never gets to DNS
+    if isinstance(error, aiohttp.ClientConnectorDNSError) or isinstance(cause, socket.gaierror | UnicodeError):
         return End("dns", f"{_host_of(error)}{text}")
     if isinstance(cause, TimeoutError) and number is None:
         return End("connect_timeout", "no connection within the limit (--timeout-connect)")
@@ -65,7 +66,7 @@ def end_of_failed_connect(error: BaseException, *, https: bool, proxied: bool) -
         return End("proxy", f"the proxy opened no tunnel: {' '.join(text.split())}")
     if isinstance(cause, ConnectionAbortedError) and number is None:
         return End("connect_timeout", text)  # uvloop's own limit of 60 s for a handshake
-    if https and isinstance(cause, ConnectionAbortedError | ConnectionResetError | BrokenPipeError):
+    if https and error is not cause and isinstance(cause, ConnectionError) and outcome != "connect_refused":
         return End("tls", "the connection was closed within the TLS handshake")
     if isinstance(error, UnixClientConnectorError):
         return End(outcome, f"{error.path}: {error.os_error.strerror or text}")
@@ -84,13 +85,13 @@ def end_before_head(error: Exception | None) -> End:
     return End("reset", f"the connection was {how} before the answer's head was complete")
 
 
-def _words_of_tls(error: ssl.SSLError) -> str:
+def _words_of_tls(error: BaseException) -> str:
     """What a failure of TLS means, and which option may help."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        why = getattr(error, "verify_message", str(error)).rstrip(".")
+        why = (getattr(error, "verify_message", None) or str(error)).rstrip(".")
         return f"certificate not accepted: {why} (--cacert names its authority, --insecure takes any)"
-    reason = error.reason or ""
-    return f"{_TLS_HINTS[reason]} ({reason})" if reason in _TLS_HINTS else str(error)
+    words = str(error)
+    return next((f"{hint} ({reason})" for reason, hint in _TLS_HINTS.items() if f": {reason}]" in words), words)
 
 
 def _host_of(error: BaseException) -> str:

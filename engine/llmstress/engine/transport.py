@@ -104,9 +104,8 @@ class Dialer:
             # the peer has closed it before we could take it over; aiohttp's protocol was told why
             lost = connection.protocol.exception() if connection.protocol is not None else None
             connection.close()
-            if lost is not None and isinstance(lost.__cause__, ssl.SSLError):
-                raise ConnectError(self._end_of(lost.__cause__))
-            raise ConnectError(End("reset", "the connection was closed as soon as it stood"))
+            end = self._end_of(lost or ConnectionResetError())
+            raise ConnectError(end if end.outcome == "tls" else End("reset", "the connection was closed at once"))
         return TakenOver(connection, transport)
 
     def _end_of(self, error: BaseException) -> End:
