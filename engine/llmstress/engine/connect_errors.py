@@ -44,7 +44,11 @@ def end_of_failed_connect(error: BaseException, *, https: bool, proxied: bool) -
     https: the target is spoken to in TLS. proxied: through a proxy, for https by a tunnel (CONNECT).
     """
     # the connector's own words name a TLS setting even where there is no TLS
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    cause: BaseException = error
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error
     number = cause.errno if isinstance(cause, OSError) else None
     outcome = _CLASS_OF_ERRNO.get(number or 0, "unreachable")
     text = str(cause) or type(cause).__name__
