@@ -1,10 +1,10 @@
 """Where the mock listens, and with which certificate."""
 
-import contextlib
 import errno
 import os
 import socket
 import ssl
+import stat
 
 from llmstress.engine.mock.options import MockOptions
 
@@ -56,10 +56,9 @@ def _listen_at_path(path: str, procs: int) -> list[socket.socket]:
 
 
 def _is_left_over(path: str) -> bool:
-    """Whether the socket at `path` is one that nobody listens on any more."""
-    with socket.socket(socket.AF_UNIX) as sock, contextlib.suppress(OSError):
-        return sock.connect_ex(path) == errno.ECONNREFUSED
-    return False
+    """Whether there is a socket at `path` that nobody listens on any more. Other files refuse connections as well."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        return stat.S_ISSOCK(os.stat(path).st_mode) and sock.connect_ex(path) == errno.ECONNREFUSED
 
 
 def url_of(options: MockOptions, sock: socket.socket) -> str:
