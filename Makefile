@@ -21,7 +21,15 @@ check: $(VENV)/installed-dev  ## lint, format, types
 bench: $(VENV)/installed-dev  ## what llmstress costs, against a floor client; takes minutes, wants a quiet machine
 	$(BIN)/python benchmarks/cost.py
 
-.PHONY: demo test test-slow check bench bench-scale bench-soak fuzz clean
+bench-scale: $(VENV)/installed-dev  ## 64,000 streams against the mock; takes two minutes and 2 GB
+	$(BIN)/python benchmarks/scale.py
+
+bench-soak: $(VENV)/installed-dev  ## ten minutes at 60,000 events/s: does memory grow, do figures stay true?
+	$(BIN)/python benchmarks/soak.py
+
+fuzz: $(VENV)/installed-dev  ## look for answers that break the parsers: make fuzz FUZZ=-max_total_time=600
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(BIN)/python benchmarks/fuzz.py $(FUZZ)
 
 clean:
 	rm -rf $(VENV) .fuzz

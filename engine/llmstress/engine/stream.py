@@ -18,6 +18,7 @@ from typing import Protocol
 from llmstress.engine.answer import Kept, may_be_stream, request_id, succeeded
 from llmstress.engine.api import Api, Classify
 from llmstress.engine.coding import Inflater, inflater_of
+from llmstress.engine.connect_errors import end_before_head
 from llmstress.engine.control import Timeouts
 from llmstress.engine.exchange import Exchange
 from llmstress.engine.framing import Head, Malformed, ResponseReader
@@ -65,8 +66,8 @@ class Link(Protocol):
     def catch_up(self, protocol: asyncio.Protocol) -> None:
         """Tell `protocol` what came, and whether the connection went, before it was given the transport."""
 
-    def close(self) -> None:
-        """Close the connection; the stream hears nothing more of it."""
+    def close(self, *, at_once: bool = False) -> None:
+        """Close the connection, at once if the peer is still sending; the stream hears nothing more of it."""
 
     def lost(self, error: Exception | None) -> None:
         """The connection is gone by itself."""
@@ -83,6 +84,8 @@ class Load(Protocol):
     """Reads that wait to be understood by `read_arrived`: stream, bytes, stamp."""
     recorder: Recorder
     request: bytes
+    requests_per_connection: int
+    """After so many a connection is closed; 0: it is kept as long as the server keeps it."""
     streamed: bool
     """A stream was asked for."""
     timeouts: Timeouts
@@ -111,6 +114,7 @@ class Stream(asyncio.Protocol):
         "_load",
         "_lost_by",
         "_reader",
+        "_requests",
         "_retried",
         "_reused",
         "exchange",
@@ -131,6 +135,7 @@ class Stream(asyncio.Protocol):
         self._kept: Kept | None = None
         self._linked_at = 0
         self._lost_by: Exception | None = None
+        self._requests = 0  # sent on this connection
         self._reused = False
         self._retried = False
 
@@ -156,6 +161,7 @@ class Stream(asyncio.Protocol):
         self._load.recorder.counters.connections += 1
         self.link = link
         self._linked_at = self._load.clock()
+        self._requests = 0
         link.transport.set_protocol(self)
         self._send()
         link.catch_up(self)
@@ -171,6 +177,7 @@ class Stream(asyncio.Protocol):
         self._reader = ResponseReader()
         self._inflater = self._decoder = self._kept = None
         self.exchange.sent = self.exchange.last_event = self._load.clock()
+        self._requests += 1
         self.link.transport.write(self._load.request)
 
     # --- reading
@@ -382,7 +389,9 @@ class Stream(asyncio.Protocol):
                     request_id=self._load.clean(request_id(head))[:MAX_REQUEST_ID] if head else "",
                 )
             )
-        if reader is None or not reader.complete or not reader.keep_alive or reader.surplus:
+        if reader is None or not reader.complete:
+            self.drop_link(at_once=True)
+        elif not reader.keep_alive or reader.surplus or 0 < self._load.requests_per_connection <= self._requests:
             self.drop_link()
         self._load.free(self, failed=end.failed, now=now)
 
@@ -417,8 +426,7 @@ class Stream(asyncio.Protocol):
             if self._reused and not self._retried and reader.untouched:
                 self._send_again(exchange)
                 return
-            how = "reset" if self._lost_by is not None else "closed"
-            self._end(End("reset", f"the connection was {how} before the answer's head was complete"), now)
+            self._end(end_before_head(self._lost_by), now)
         elif self._lost_by is None and reader.eof():
             self._end(self._end_of_body(reader, exchange, now, closed=True), now)
         else:
@@ -432,11 +440,11 @@ class Stream(asyncio.Protocol):
         exchange.sent = 0
         self._load.redial(self)
 
-    def drop_link(self) -> None:
+    def drop_link(self, *, at_once: bool = False) -> None:
         """Close the connection, if there is one; the next request needs another."""
         link, self.link = self.link, None
         if link is not None:
-            link.close()
+            link.close(at_once=at_once)
 
 
 def read_arrived(load: Load, most: int, until: int) -> None:

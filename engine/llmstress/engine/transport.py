@@ -5,7 +5,6 @@ or told, so that the connector's bookkeeping ends too.
 """
 
 import asyncio
-import errno
 import ipaddress
 import itertools
 import socket
@@ -17,25 +16,13 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.connector import Connection
 from yarl import URL
 
+from llmstress.engine.connect_errors import end_of_failed_connect
 from llmstress.engine.control import Network, Timeouts, Tls
 from llmstress.engine.outcome import End
 
 _IP_BIND_ADDRESS_NO_PORT = 24
 """<linux/in.h>: the port is chosen when the connection is made, and has to be free for its destination only. Without
 it a source address has 28,232 ports for all destinations together, and two workers can be given the same one."""
-
-_CLASS_OF_ERRNO = {
-    errno.EADDRINUSE: "local",
-    errno.EADDRNOTAVAIL: "local",
-    errno.EMFILE: "local",
-    errno.ENFILE: "local",
-    errno.ENOBUFS: "local",
-    errno.ENOMEM: "local",
-    errno.ECONNREFUSED: "connect_refused",
-    errno.ECONNRESET: "reset",
-    errno.ETIMEDOUT: "connect_timeout",
-}
-"""Anything else (no route, network down) is `unreachable`."""
 
 
 class ConnectError(Exception):
@@ -91,10 +78,16 @@ class TakenOver:
         if self._gone:
             protocol.connection_lost(None)
 
-    def close(self) -> None:
-        """Close it; aiohttp's protocol hears of the end, ours doesn't."""
+    def close(self, *, at_once: bool = False) -> None:
+        """Close it; aiohttp's protocol hears of the end, ours doesn't.
+
+        at_once: the peer is still sending. TLS would say goodbye and wait up to 30 s for the answer, and what a peer
+        that doesn't listen sends meanwhile would be decrypted for nobody.
+        """
         if self._connection.protocol is not None:
             self.transport.set_protocol(self._connection.protocol)
+        if at_once:
+            self.transport.abort()
         self._connection.close()
 
     def lost(self, error: Exception | None) -> None:
@@ -140,12 +133,19 @@ class Dialer:
             ConnectError: none could be made.
         """
         try:
-            return TakenOver(await self._connector.connect(self._request, [], self._timeout))
-        except (aiohttp.ClientError, OSError, UnicodeError) as error:
-            end = end_of_failed_connect(error)
-            if end.outcome == "reset" and self._url.scheme == "https":
-                end = End("tls", f"lost within the TLS handshake: {end.text}")
-            raise ConnectError(end) from error
+            connection = await self._connector.connect(self._request, [], self._timeout)
+        except Exception as error:  # whatever it is: it ends this request, not the worker
+            raise ConnectError(self._end_of(error)) from error
+        if connection.transport is None and connection.protocol is not None:
+            # the peer has closed it before we could take it over; aiohttp's protocol was told why
+            lost = connection.protocol.exception()
+            if lost is not None and (end := self._end_of(lost)).outcome == "tls":
+                connection.close()
+                raise ConnectError(end)
+        return TakenOver(connection)
+
+    def _end_of(self, error: BaseException) -> End:
+        return end_of_failed_connect(error, https=self._url.scheme == "https", proxied=bool(self._network.proxy))
 
 
 def make_connector(network: Network) -> aiohttp.BaseConnector:
@@ -234,29 +234,12 @@ class _Sources:
             made.setblocking(False)
             if (addresses := self._addresses.get(socket.AddressFamily(family))) is not None:
                 made.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-                made.bind((next(addresses), 0))
+                source = next(addresses)
+                try:
+                    made.bind((source, 0))
+                except OSError as error:
+                    raise OSError(error.errno, f"can't connect from {source}: {error.strerror}") from error
         except OSError:
             made.close()
             raise
         return made
-
-
-def end_of_failed_connect(error: Exception) -> End:
-    """The class of failure that an exception of the connector means, with its words."""
-    # the connector's own words name a TLS setting even where there is no TLS
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    text = str(cause) or type(cause).__name__
-    match error:
-        case TimeoutError():
-            return End("connect_timeout", "no connection within the limit")
-        case aiohttp.ClientConnectorDNSError() | socket.gaierror() | UnicodeError():  # no name can be like that
-            return End("dns", text)
-        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return End("proxy", text)
-        case aiohttp.ClientSSLError() | ssl.SSLError() | ssl.CertificateError():
-            return End("tls", text)
-        case _ if isinstance(cause, ConnectionResetError):  # uvloop's own comes without a number
-            return End("reset", text)
-        case OSError(errno=int(number)):
-            return End(_CLASS_OF_ERRNO.get(number, "unreachable"), text)
-    return End("unreachable", text)
