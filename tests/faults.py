@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple, cast
 from unittest import mock
 
 from sites import ANSWER, plan_of, until
-from support import BEGIN, MS
+from support import BEGIN, DONE, END, FINISH, HEAD, MS, ROLE, TOKEN, chunk
 
 from llmstress.engine.control import Timeouts
 from llmstress.engine.exchange import Exchange
@@ -366,3 +366,77 @@ async def scene(
     await asyncio.sleep(0)
     assert made.exceptions == []
     assert made.load.fault is None
+
+
+# --- what is scripted, and what must become of it
+
+STREAM = b"".join(part.split(b"\r\n")[1] for part in (ROLE, TOKEN, TOKEN, FINISH, DONE))
+"""The body of a good answer."""
+CUT = b"".join(part.split(b"\r\n")[1] for part in (ROLE, TOKEN, TOKEN))
+"""The same without its finish signal."""
+GOOD = HEAD + chunk(STREAM) + END
+
+
+def head(*lines: str, status: str = "200 OK", version: str = "1.1") -> bytes:
+    return "\r\n".join([f"HTTP/{version} {status}", *lines]).encode() + b"\r\n\r\n"
+
+
+def answer(status: str, body: bytes, *lines: str) -> bytes:
+    return head(*lines, f"Content-Length: {len(body)}", status=status) + body
+
+
+class Fault(NamedTuple):
+    """What a server does to the first connection, and what must become of it."""
+
+    ends: str
+    """The class in which the request ends."""
+    kept: bool
+    """The next request goes over the same connection."""
+    script: Script
+    limits: Timeouts = NO_LIMITS
+    ms: int = 0
+    """How long it takes at most until the limits notice."""
+    times: int = 1
+    """How many requests end so."""
+    stale: int = 0
+    """Requests that are sent again silently."""
+
+
+def kept(ends: str, *script: bytes | Step | Drip, times: int = 1) -> Fault:
+    return Fault(ends, True, (Step.ASKED, *script), times=times)
+
+
+def gone(ends: str, *script: bytes | Step | Drip) -> Fault:
+    return Fault(ends, False, (Step.ASKED, *script))
+
+
+async def suffer(made: Scene, fault: Fault) -> None:
+    """Play the fault, see the others go on at the same time and afterwards, and look at the books."""
+    server, books = made.server, made.books
+    made.start()
+    await until(lambda: len(server.peers) > BYSTANDERS and all(peer.good for peer in server.peers[1:]))
+    victim = server.peers[0]
+
+    def over() -> bool:
+        if fault.ends != "ok":
+            return books.outcomes[fault.ends] == fault.times
+        return victim.lost if Step.HANG in fault.script else not victim.playing
+
+    await made.pass_time(fault.ms, over)
+    await until(over)
+    served = [peer.good for peer in server.peers]
+    await until(
+        lambda: all(peer.good >= before + 2 for peer, before in zip(server.peers[1:], served[1:], strict=False))
+    )
+    # the victim's stream goes on too, over this connection or over another one
+    if fault.kept:
+        await until(lambda: victim.good >= 2)
+    else:
+        await until(lambda: len(server.peers) > 1 + BYSTANDERS and server.peers[-1].good >= 2)
+    assert len(server.peers) == 1 + BYSTANDERS + (not fault.kept)
+    part = await made.end()
+    assert part.ended == {fault.ends: part.ended[fault.ends], "ok": part.ended["ok"]}
+    if fault.ends != "ok":
+        assert part.ended[fault.ends] == fault.times
+    assert part.counters.stale_retries == fault.stale
+    assert part.counters.connections == len(server.peers)
