@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow check bench clean
+.PHONY: demo test test-slow check bench bench-scale bench-soak fuzz clean
 
 demo: $(VENV)/installed  ## run llmstress against its built-in mock LLM
 	$(BIN)/llmstress
@@ -21,8 +21,18 @@ check: $(VENV)/installed-dev  ## lint, format, types
 bench: $(VENV)/installed-dev  ## what llmstress costs, against a floor client; takes minutes, wants a quiet machine
 	$(BIN)/python benchmarks/cost.py
 
+bench-scale: $(VENV)/installed-dev  ## 64,000 streams against the mock; takes two minutes and 2 GB
+	$(BIN)/python benchmarks/scale.py
+
+bench-soak: $(VENV)/installed-dev  ## ten minutes at 60,000 events/s: does memory grow, do figures stay true?
+	$(BIN)/python benchmarks/soak.py
+
+fuzz: $(VENV)/installed-dev  ## look for answers that break the parsers: make fuzz FUZZ=-max_total_time=600
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(BIN)/python benchmarks/fuzz.py $(FUZZ)
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .fuzz
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("llmstress needs Python 3.11 or newer: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'

@@ -58,6 +58,7 @@ class BenchLink:
     def __init__(self) -> None:
         self.written: list[bytes] = []
         self.closed = False
+        self.at_once = False
         self.transport = cast(asyncio.Transport, self)
 
     def set_protocol(self, protocol: object) -> None:
@@ -66,8 +67,12 @@ class BenchLink:
     def write(self, data: bytes) -> None:
         self.written.append(data)
 
-    def close(self) -> None:
+    def catch_up(self, protocol: object) -> None:
+        pass
+
+    def close(self, *, at_once: bool = False) -> None:
         self.closed = True
+        self.at_once = at_once
 
     def lost(self, error: Exception | None) -> None:
         self.closed = True
@@ -91,6 +96,7 @@ class Bench:
         self.clock: Callable[[], int] = lambda: self.now
         self.recorder = Recorder(0, self.clock)
         self.request = b"REQUEST"
+        self.requests_per_connection = 0
         self.streamed = streamed
         self.timeouts = timeouts or Timeouts(0, 0, 0, 0)
         self.redials = 0

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 from processes import DEADLINE_S
-from sites import DIALS, FAILURE, HOUR, GatedDialer, listening, live, plan_of, site, until
+from sites import FAILURE, HOUR, listening, live, plan_of, site, until
 from support import BEGIN, MS, values
 
 from llmstress.coordinator.hub import Hub
-from llmstress.engine.control import Ack, Final, Go, Hello, How, Pause, Ready, SetStreams, Setup, Stop, Timeouts
+from llmstress.engine.control import Ack, Final, Go, Hello, How, Pause, Ready, SetStreams, Setup, Stop
 from llmstress.engine.load import TURN
 from llmstress.engine.telemetry.messages import Delta
 
@@ -432,61 +432,6 @@ async def test_a_pause_within_a_budget_neither_loses_nor_adds_requests() -> None
         assert (await here.end()).ended == {"ok": 11}
 
 
-# --- connections that take their time
-
-
-@live
-async def test_streams_that_wait_to_dial_in_a_pause_are_due_when_it_ends() -> None:
-    count = DIALS + 10
-    async with site(count, gated=True) as here:
-        here.start()
-        await until(lambda: here.started == DIALS)
-        await until(here.starting.done)
-        here.load.pause(True)
-        assert here.parked == 10
-        here.gate.set()
-        await here.asked(DIALS)
-        here.later(HOUR)
-        assert here.started == DIALS
-        here.load.pause(False)
-        await here.asked(count)
-        part = await here.end()
-        assert part.ended == {"ok": count}
-        assert max(values(part.latency, "queue")) == 0
-
-
-@live
-async def test_surplus_streams_that_wait_to_dial_never_begin() -> None:
-    count = DIALS + 10
-    async with site(count, gated=True) as here:
-        here.start()
-        await until(lambda: here.started == DIALS)
-        await until(here.starting.done)
-        here.load.set_streams(3)
-        here.load.set_streams(DIALS + 2)
-        here.load.set_streams(3)
-        here.gate.set()
-        await here.asked(DIALS)
-        here.server.answer()
-        await until(lambda: len(here.server.connections) == 3)
-        await here.rounds(3, 3)
-        assert here.server.requests == DIALS + 3 + 9
-        assert here.server.accepted == here.server.peak == DIALS
-        await here.end()
-
-
-@live
-async def test_a_dial_that_ends_as_another_is_asked_for_leaves_nobody_waiting() -> None:
-    async with site(1, requests=5, error_pause_s=0, dials=1) as here:
-        refused = GatedDialer("http://127.0.0.1:9/", Timeouts(0, 0, 0, 0))
-        refused.gate.set()
-        async with refused:
-            here.load._dialer = refused
-            here.start()
-            await until(here.load.exhausted.is_set)
-        assert (await here.end()).ended == {"connect_refused": 5}
-
-
 # --- everything at once
 
 
@@ -548,7 +493,7 @@ async def test_whatever_is_told_in_whatever_order_the_last_word_holds(seed: int)
 @contextlib.asynccontextmanager
 async def worker_process(directory: Path) -> AsyncIterator[tuple[Hub, asyncio.subprocess.Process]]:
     """A real worker at the other end of a hub."""
-    async with Hub(directory) as hub:
+    async with Hub(directory, 1) as hub:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "llmstress.engine.worker", hub.endpoint, "0", str(os.getpid()))
         )

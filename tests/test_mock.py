@@ -5,18 +5,20 @@ import json
 import os
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from http import HTTPStatus
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import trustme
 
 from llmstress.engine.mock.chat import parse_chat
 from llmstress.engine.mock.http import HEAD_LIMIT, Request, RequestError, RequestParser
@@ -263,10 +265,11 @@ def test_truths_merge_by_addition_and_survive_the_wire() -> None:
     for n in (1, 2):
         recorder = Recorder()
         recorder.begin()
-        recorder.done = recorder.tokens_in_one_piece = recorder.cpu_ns = n
+        recorder.connections = recorder.done = recorder.tokens_in_one_piece = recorder.cpu_ns = n
         recorder.ttft_us, recorder.gap_us, recorder.lateness_us = [1_000], [20_000] * n, [3] * (n + 1)
         truths.append(msgspec.msgpack.decode(msgspec.msgpack.encode(recorder.truth()), type=Truth))
     both = Truth.merged(truths)
+    assert both.connections == 3
     assert (both.requests, both.done, both.events, both.tokens, both.cpu_ns) == (2, 3, 5, 8, 3)
     summary = both.summary()
     assert (summary["ttft_ms"]["p50"], summary["gap_ms"]["max"], summary["lateness_ms"]["max"]) == (1, 20, 0.003)
@@ -282,7 +285,8 @@ class Mock:
         self.process = process
         assert process.stdout is not None
         self.url: str = json.loads(process.stdout.readline())["listening"]
-        self.port = int(self.url.rpartition(":")[2])
+        port = self.url.rpartition(":")[2]
+        self.port = int(port) if port.isdigit() else 0
 
     def stop(self, number: int = signal.SIGTERM) -> dict[str, Any]:
         """Its truth."""
@@ -392,7 +396,8 @@ def test_everything_over_one_connection_and_the_truth_about_it() -> None:
         assert client.sock is first  # http.client would have connected anew, had it been closed
         client.close()
         truth = server.stop()
-    assert {k: truth[k] for k in ("requests", "done", "aborted", "events", "tokens", "open_max")} == {
+    assert {k: truth[k] for k in ("connections", "requests", "done", "aborted", "events", "tokens", "open_max")} == {
+        "connections": 1,
         "requests": 3,
         "done": 3,
         "aborted": 0,
@@ -516,6 +521,143 @@ def test_a_dead_child_ends_the_server() -> None:
 def test_a_port_in_use_is_refused() -> None:
     with mock() as server, start("--port", str(server.port), stderr=subprocess.DEVNULL) as second:
         assert second.wait(DEADLINE_S) == 1
+
+
+# TLS and Unix sockets
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def pem(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Files: what the server needs, in one and in two, and its authority."""
+    directory = tmp_path_factory.mktemp("tls")
+    leaf = authority.issue_cert("127.0.0.1")
+    blobs = {
+        "both": leaf.private_key_and_cert_chain_pem,
+        "cert": leaf.cert_chain_pems[0],
+        "key": leaf.private_key_pem,
+        "ca": authority.cert_pem,
+    }
+    for name, blob in blobs.items():
+        blob.write_to_path(directory / name)
+    return {name: str(directory / name) for name in blobs}
+
+
+@pytest.mark.parametrize("procs", [1, 2])
+def test_https(authority: trustme.CA, pem: dict[str, str], procs: int) -> None:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    with mock("--tls-cert", pem["cert"], "--tls-key", pem["key"], "--procs", str(procs)) as server:
+        assert server.url == f"https://127.0.0.1:{server.port}"
+        clients = [HTTPSConnection("127.0.0.1", server.port, context=context, timeout=DEADLINE_S) for _ in range(4)]
+        for client in clients * 3:
+            _, _, body = post(client, stream=True)
+            assert body.count(b'"content":" tok') == 12
+        for client in clients:
+            client.close()
+        with pytest.raises(ssl.SSLCertVerificationError):
+            HTTPSConnection("127.0.0.1", server.port, timeout=DEADLINE_S).connect()
+        truth = server.stop()
+    assert [truth[k] for k in ("connections", "requests", "done", "aborted", "events")] == [4, 12, 12, 0, 144]
+
+
+def test_clients_of_a_server_that_wants_certificates(authority: trustme.CA, pem: dict[str, str]) -> None:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    with mock("--tls-cert", pem["both"], "--tls-client-ca", pem["ca"]) as server:
+        with (
+            contextlib.closing(HTTPSConnection("127.0.0.1", server.port, context=context)) as client,
+            pytest.raises((OSError, HTTPException)),
+        ):
+            post(client)
+        authority.issue_cert("client@llm.test").configure_cert(context)
+        with contextlib.closing(HTTPSConnection("127.0.0.1", server.port, context=context)) as client:
+            assert post(client, stream=True)[0] == 200
+        truth = server.stop()
+    assert [truth[k] for k in ("connections", "requests", "done")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("reads_at_last", [False, True])
+def test_a_stream_over_tls_rests_while_its_client_does_not_read(
+    authority: trustme.CA, pem: dict[str, str], reads_at_last: bool
+) -> None:
+    tokens = 60_000
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    fast = ("--ttft-ms", "0", "--gap-ms", "0", "--tokens", str(tokens))
+    with mock(*fast, "--tls-cert", pem["both"]) as server, socket.socket() as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        plain.settimeout(DEADLINE_S)
+        plain.connect(("127.0.0.1", server.port))
+        with context.wrap_socket(plain, server_hostname="127.0.0.1") as sock:
+            sock.sendall(chat_wire(stream=True))
+            end = sock.recv(16)
+            for _ in range(2):
+                with contextlib.closing(HTTPSConnection("127.0.0.1", server.port, context=context)) as client:
+                    post(client, max_tokens=2)
+            while reads_at_last and not end.endswith(b"0\r\n\r\n"):
+                piece = sock.recv(1 << 20)
+                assert piece
+                end = (end + piece)[-16:]
+            truth = server.stop()
+    assert truth["aborted"] == 0
+    assert (truth["done"], truth["events"] == tokens) == ((3, True) if reads_at_last else (2, False))
+
+
+def over(path: Path) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(DEADLINE_S)
+    sock.connect(str(path))
+    return sock
+
+
+@pytest.mark.parametrize("procs", [1, 2])
+def test_a_unix_socket(tmp_path: Path, procs: int) -> None:
+    path = tmp_path / "mock.sock"
+    with mock("--unix-socket", str(path), "--procs", str(procs)) as server:
+        assert server.url == "http://localhost"
+        for _ in range(5):
+            with over(path) as sock:
+                sock.sendall(chat_wire(stream=True))
+                assert read_until(sock, b"0\r\n\r\n").count(b'"content":" tok') == 12
+        with start("--unix-socket", str(path), stderr=subprocess.DEVNULL) as second:
+            assert second.wait(DEADLINE_S) == 1, "somebody listens there"
+        truth = server.stop()
+    assert [truth[k] for k in ("requests", "done", "aborted")] == [5, 5, 0]
+    assert not path.exists()
+
+
+def test_a_unix_socket_that_was_left_behind_is_no_obstacle(tmp_path: Path) -> None:
+    path = tmp_path / "mock.sock"
+    with mock("--unix-socket", str(path)) as server:
+        server.process.kill()
+        server.process.wait()
+    assert path.is_socket()
+    with mock("--unix-socket", str(path)) as server, over(path) as sock:
+        sock.sendall(b"GET /models HTTP/1.1\r\n\r\n")
+        assert b"mock-7b" in read_until(sock, b"}")
+        server.stop()
+    path.write_text("of somebody else")
+    with start("--unix-socket", str(path), stderr=subprocess.DEVNULL) as refused:
+        assert refused.wait(DEADLINE_S) == 1
+    assert path.read_text() == "of somebody else"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"tls_key": "k"}, "needs a certificate"),
+        ({"tls_client_ca": "c"}, "needs a certificate"),
+        ({"tls_cert": "c", "unix_socket": "s"}, "plain http"),
+    ],
+)
+def test_options_that_do_not_go_together(given: dict[str, str], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        MockOptions(**given)
 
 
 def children_of(pid: int) -> list[int]:

@@ -1,6 +1,8 @@
 """How a request ends, what becomes of its connection, and that the fast path means what the long way means."""
 
+import gzip
 import json
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -43,6 +45,25 @@ def answer(status: str, body: bytes, *headers: str) -> bytes:
 def as_json(value: object) -> bytes:
     return answer("200 OK", json.dumps(value).encode(), "Content-Type: application/json")
 
+
+def coded(stream: bytes, how: str = "gzip") -> bytes:
+    """A stream's head with one chunk of coded body."""
+    return HEAD[:-2] + b"Content-Encoding: %b\r\n\r\n" % how.encode() + chunk(stream)
+
+
+def flushed(data: bytes) -> bytes:
+    """The beginning of a compressed body, with all of `data` in it."""
+    encoder = zlib.compressobj(wbits=31)
+    return encoder.compress(data) + encoder.flush(zlib.Z_SYNC_FLUSH)
+
+
+def packed(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+STREAM = b"".join(part.split(b"\r\n")[1] for part in (ROLE, TOKEN, TOKEN, TOKEN, FINISH, DONE))
+"""The body of a good answer."""
+GZIP = ("Content-Encoding: gzip", "Content-Type: application/json")
 
 CLOSED = None
 ERROR = ConnectionResetError()
@@ -92,12 +113,42 @@ ENDS = {
     "no HTTP": ([b"SSH-2.0-OpenSSH_9.2\r\n"], ..., "malformed", False),
     "a bad chunk size": ([HEAD + b"xyz\r\n"], ..., "malformed", False),
     "an event that is no JSON": ([HEAD + event(b"{oops") + DONE + END], ..., "malformed", True),
-    "a compressed body nobody asked for": ([answer("200 OK", b"x", "Content-Encoding: gzip")], ..., "malformed", True),
+    "a compressed stream": ([coded(gzip.compress(STREAM)), END], ..., "ok", True),
+    "a compressed stream of bare deflate": ([coded(zlib.compress(STREAM)[2:-4], "deflate") + END], ..., "ok", True),
+    "a compressed stream without its end, finished": ([coded(gzip.compress(STREAM)[:-9]) + END], ..., "ok", True),
+    "a compressed stream without its end": ([coded(gzip.compress(STREAM)[:60]) + END], ..., "truncated", True),
+    "a compressed stream with a bad sum, finished": ([coded(gzip.compress(STREAM)[:-8] + bytes(8))], ..., "ok", False),
+    "a compressed stream that breaks off": ([coded(gzip.compress(STREAM)[:60])], ERROR, "truncated", False),
+    "a compressed stream that isn't one": ([coded(STREAM) + END], ..., "malformed", True),
+    "a compressed stream that turns bad": ([coded(flushed(TOKEN) + b"\xff")], ..., "malformed", False),
+    "a coding that can't be decoded": ([coded(STREAM, "br") + END], ..., "malformed", True),
+    "two codings": ([coded(gzip.compress(gzip.compress(STREAM)), "gzip, gzip") + END], ..., "malformed", True),
+    "a compressed JSON answer": ([answer("200 OK", gzip.compress(packed(WHOLE)), *GZIP)], ..., "ok", True),
+    "a compressed JSON error": ([answer("200 OK", gzip.compress(b'{"error":"no"}'), *GZIP)], ..., "stream_error", True),
+    "a compressed JSON answer without its end": (
+        [answer("200 OK", gzip.compress(packed(WHOLE))[:-20], *GZIP)],
+        ...,
+        "truncated",
+        True,
+    ),
     "429": ([answer("429 Too Many Requests", b"slow down")], ..., "rate_limited", True),
     "429 that means money": ([answer("429 No", b'{"error":{"code":"insufficient_quota"}}')], ..., "quota", True),
     "402": ([answer("402 Payment Required", b"")], ..., "quota", True),
     "529": ([answer("529 Overloaded", b"{}")], ..., "rate_limited", True),
-    "a compressed error": ([answer("429 No", b"\x1f\x8b", "Content-Encoding: gzip")], ..., "rate_limited", True),
+    "a compressed 429": ([answer("429 No", gzip.compress(b"slow down"), *GZIP)], ..., "rate_limited", True),
+    "a compressed 429 that means money": (
+        [answer("429 No", gzip.compress(b"insufficient_quota"), *GZIP)],
+        ...,
+        "quota",
+        True,
+    ),
+    "a 429 that isn't compressed": ([answer("429 No", b"slow down", *GZIP)], ..., "rate_limited", True),
+    "an error in a coding that can't be decoded": (
+        [answer("503 No", b"\x0b\x02\x80", "Content-Encoding: br")],
+        ...,
+        "http_503",
+        True,
+    ),
     "503 with HTML": ([answer("503 Busy", b"<html>busy</html>")], ..., "http_503", True),
     "404": ([answer("404 Not Found", b'{"error":"no"}')], ..., "http_404", True),
     "204": ([b"HTTP/1.1 204 No Content\r\n\r\n"], ..., "http_204", True),
@@ -148,6 +199,45 @@ def test_each_ends_as_exactly_one_class(reads: list[bytes], lost: object, outcom
         if sizes is None:
             assert (bench.stream.link is not None) == kept
             assert bench.links[0].closed != kept
+
+
+def test_a_read_that_would_burst_is_malformed() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(200, coded(gzip.compress(b"\n" * (17 << 20))))
+    assert bench.steady().ended == {"malformed": 1}
+
+
+def test_compressed_events_have_the_stamps_of_their_reads_and_take_no_short_cut() -> None:
+    encoder = zlib.compressobj(wbits=31)
+
+    def part(data: bytes) -> bytes:
+        return chunk(encoder.compress(data) + encoder.flush(zlib.Z_SYNC_FLUSH))
+
+    bench = Bench()
+    bench.begin()
+    bench.read(200, coded(b"")[: -len(chunk(b""))])
+    token = TOKEN.split(b"\r\n")[1]
+    for ms in (210, 230, 260):
+        bench.read(ms, part(token))
+        assert bench.stream.fast is None
+    bench.read(270, part(STREAM), END)
+    part_of_run = bench.steady()
+    assert part_of_run.ended == {"ok": 1}
+    assert values(part_of_run.latency, "ttft") == [210]
+    assert values(part_of_run.latency, "itl") == [0, 0, 10, 20, 30]
+    assert part_of_run.counters.events_shared == 3
+
+
+def test_the_words_of_a_compressed_error_are_read() -> None:
+    bench = Bench()
+    for body, header in ((gzip.compress(b"sk-secret is wrong"), "gzip"), (b"\x0b", "br")):
+        bench.begin()
+        bench.read(10, answer("401 No", body, f"Content-Encoding: {header}"))
+    first, second = bench.cut().samples
+    assert first.text == "*** is wrong"
+    assert "'br'" in second.text
+    assert "Accept-Encoding" in second.text
 
 
 def test_a_failure_leaves_a_sample_without_secrets() -> None:

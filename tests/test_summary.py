@@ -1,6 +1,7 @@
 """The summary and its verdict, from aggregates made by hand."""
 
 import json
+import time
 from pathlib import Path
 
 import jsonschema
@@ -9,6 +10,7 @@ import pytest
 
 from llmstress.coordinator import summary as module
 from llmstress.coordinator.summary import Facts, PhaseLengths, RunInfo, Summary, host, summarise, write_atomically
+from llmstress.engine.probe import host_times
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase
@@ -124,6 +126,34 @@ def test_reasons_to_doubt(aggregate: Aggregate, steady: float, words: str) -> No
 )
 def test_limits_that_are_just_kept(aggregate: Aggregate) -> None:
     assert judge(aggregate, 10) == judge(measured(GOOD, ok=100), 10)
+
+
+@pytest.mark.parametrize(
+    ("busy", "stolen", "words"),
+    [
+        pytest.param(95, 0, [], id="nearly busy"),
+        pytest.param(96, 0, ["96% busy"], id="busy"),
+        pytest.param(60, 3, ["3% of this machine's time"], id="robbed"),
+        pytest.param(90, 10, ["90% busy", "10% of this machine's time"], id="busy and robbed"),
+    ],
+)
+def test_a_machine_without_time_is_noted(busy: int, stolen: int, words: list[str]) -> None:
+    counters = msgspec.structs.replace(GOOD, host_ns=100 * S, host_busy_ns=busy * S, host_stolen_ns=stolen * S)
+    aggregate = measured(counters, ok=100)
+    verdict = judge(aggregate, 10)
+    assert verdict.status == "valid"
+    assert [word in note for word, note in zip(words, verdict.notes, strict=True)] == [True] * len(words)
+    client = summarise(aggregate, facts()).client
+    assert (client.host_busy, client.host_stolen) == (busy / 100, stolen / 100)
+
+
+def test_the_machine_s_time_passes_in_all_cores() -> None:
+    before, ends = host_times(), time.monotonic() + 0.05
+    while time.monotonic() < ends or host_times().passed == before.passed:
+        pass
+    after = host_times()
+    assert after.passed >= after.busy + after.stolen > 0
+    assert after.busy > before.busy
 
 
 def test_a_lost_worker_makes_it_invalid_and_incomplete() -> None:

@@ -202,6 +202,10 @@ def cli(context: click.Context, /, **arguments: Any) -> int:
     help="Start of the random numbers.",
 )
 @click.option("--model", default="mock-7b", show_default=True, help="Name of the model.")
+@click.option("--unix-socket", type=click.Path(), default="", metavar="PATH", help="Listen there instead.")
+@click.option("--tls-cert", type=click.Path(), default="", metavar="FILE", help="Certificate chain (PEM): speak https.")
+@click.option("--tls-key", type=click.Path(), default="", metavar="FILE", help="Its key, unless in the same file.")
+@click.option("--tls-client-ca", type=click.Path(), default="", metavar="FILE", help="Want certificates from clients.")
 def mock(**arguments: Any) -> int:
     """Run the built-in mock LLM: known delays, and the truth about what it sent when it ends."""
     from llmstress.coordinator.command import mock_command

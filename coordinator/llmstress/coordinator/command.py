@@ -98,9 +98,12 @@ def mock_command(arguments: dict[str, Any]) -> int:
 
     try:
         options = MockOptions(ttft_ms=arguments.pop("ttft") * 1000, gap_ms=arguments.pop("gap") * 1000, **arguments)
-        truth = serve(options, lambda url: Console(sys.stderr).say(f"mock LLM at {url}   Ctrl-C ends it"))
+        at = f" --unix-socket {options.unix_socket}" if options.unix_socket else ""
+        truth = serve(options, lambda url: Console(sys.stderr).say(f"mock LLM at {url}{at}   Ctrl-C ends it"))
     except (OSError, UnicodeError) as error:
         where = f"--host {arguments['host']} --port {arguments['port']}"
+        if arguments["unix_socket"]:
+            where = f"--unix-socket {arguments['unix_socket']}"
         raise UsageError(f"mock: can't listen at {where}: {getattr(error, 'strerror', None) or error}") from error
     except ValueError as error:
         raise UsageError(f"mock: {error}") from error

@@ -84,11 +84,13 @@ class Console:
         with contextlib.suppress(OSError):
             print(blank_out(line, self._secrets), file=self._stream, flush=True)
 
-    def banner(self, options: Options, target: Target, model: str) -> None:
-        """What is about to happen."""
+    def banner(self, options: Options, target: Target, model: str, way: str) -> None:
+        """What is about to happen; `way`: what is special about the way to the target."""
         self.say(f"llmstress {program_version()}   {redact_url(target.url)}   model {model}")
         if target.note:
             self.say(f"  {target.note}")
+        if way:
+            self.say(f"  {way}")
         each = f" × {options.shares[0]}" if len(set(options.shares)) == 1 else ""
         self.say(f"  {_count_of(options.procs, 'process', 'es')}{each} = {_streams(options.total_streams)}")
         self.say(f"  {' → '.join(phases(options))}")

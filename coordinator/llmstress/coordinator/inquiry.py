@@ -9,9 +9,10 @@ import msgspec
 from llmstress.coordinator.errors import CouldNotStart
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.target import Target, redact_url
+from llmstress.engine.connect_errors import end_of_failed_connect
 from llmstress.engine.control import Network
 from llmstress.engine.secrets import blank_out
-from llmstress.engine.transport import end_of_failed_connect, make_connector, tls_context
+from llmstress.engine.transport import make_connector, tls_context
 
 PROBE_LIMIT_S = 3.0
 
@@ -68,15 +69,16 @@ async def ask_for_models(
             if response.status != 200:
                 return Answer(instead=f"asked for its models, the target answered {response.status}")
             return Answer(_models_in(text), "the target lists none")
-    except aiohttp.ClientConnectorError as error:
-        words = end_of_failed_connect(error).text
-        where = f"{redact_url(target.url)} (--url)"
-        if isinstance(error, aiohttp.ClientProxyConnectionError):
-            where = f"{redact_url(network.proxy)} (--proxy)"
-        elif network.unix_socket:
-            where = f"{network.unix_socket} (--unix-socket)"
-        raise CouldNotStart(f"{where} can't be reached: {words}") from error
     except (aiohttp.ClientError, TimeoutError) as error:
+        end = end_of_failed_connect(error, https=target.url.startswith("https:"), proxied=bool(network.proxy))
+        # TLS: in version 1.3 a server refuses a client after the client's part of the handshake is done
+        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError) or end.outcome == "tls":
+            where = f"{redact_url(target.url)} (--url)"
+            if end.outcome == "proxy":
+                where = f"{redact_url(network.proxy)} (--proxy)"
+            elif network.unix_socket:
+                where = f"{network.unix_socket} (--unix-socket)"
+            raise CouldNotStart(f"{where} can't be reached: {end.text}") from error
         return Answer(instead=f"asking the target for its models failed ({type(error).__name__})")
 
 

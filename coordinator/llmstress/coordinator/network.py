@@ -11,13 +11,13 @@ import stat
 import threading
 from collections.abc import Mapping
 from urllib.parse import urlsplit
-from urllib.request import proxy_bypass
 
 import msgspec
 
 from llmstress.coordinator.errors import CouldNotStart, UsageError
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.target import Target, redact_url, split_url
+from llmstress.coordinator.texts import is_address
 from llmstress.engine.control import Network, Tls
 from llmstress.engine.transport import tls_context
 
@@ -48,6 +48,8 @@ def network_of(options: Options, target: Target, environ: Mapping[str, str]) -> 
     for entry in options.resolve:
         if (entry.host, entry.port) != (host.lower(), port):
             raise UsageError(f"--resolve names {entry.host}:{entry.port}, but the target is {host}:{port}")
+        if is_address(host):
+            raise UsageError(f"--resolve has no meaning for {host}, which is an address: put a name into --url")
         addresses += entry.addresses
     proxy = "" if options.unix_socket is not None else proxy_for(options, split.scheme, host, environ)
     if proxy and addresses:
@@ -159,11 +161,10 @@ def proxy_for(options: Options, scheme: str, host: str, environ: Mapping[str, st
         return ""
     flag, url = "--proxy", options.proxy
     if url is None:
-        lowered = {name.lower(): value for name, value in environ.items() if name.lower().endswith("_proxy")}
-        name = next((name for name in (f"{scheme}_proxy", "all_proxy") if lowered.get(name)), "")
-        if not name or _bypassed(host, lowered.get("no_proxy", "")):
+        name = _set_in(environ, f"{scheme}_proxy", "all_proxy")
+        if not name or _bypassed(host, environ.get(_set_in(environ, "no_proxy"), "")):
             return ""
-        flag, url = f"the environment's {name}", lowered[name]
+        flag, url = f"the environment's {name} (--proxy none ignores it)", environ[name]
     if "://" not in url:
         url = f"http://{url}"
     split = split_url(url)
@@ -172,8 +173,23 @@ def proxy_for(options: Options, scheme: str, host: str, environ: Mapping[str, st
     return url
 
 
+def _set_in(environ: Mapping[str, str], *names: str) -> str:
+    """The first of the variables that says something, the lower case of each before the upper; empty: none does."""
+    return next((each for name in names for each in (name, name.upper()) if environ.get(each)), "")
+
+
 def _bypassed(host: str, no_proxy: str) -> bool:
-    return bool(proxy_bypass(host, {"no": no_proxy}))
+    """Whether `no_proxy` names the host: by `*`, its name or a name above it, its address or a network (CIDR)."""
+    host = host.lower().rstrip(".")
+    for entry in no_proxy.lower().replace(",", " ").split():
+        try:
+            if ipaddress.ip_address(host) in ipaddress.ip_network(entry.strip("[]"), strict=False):
+                return True
+        except ValueError:  # one of the two is a name
+            name = entry.strip(".")
+            if name in ("*", host) or host.endswith(f".{name}"):
+                return True
+    return False
 
 
 async def resolve(network: Network, target: Target) -> list[str]:
@@ -244,6 +260,21 @@ def with_sources(network: Network, addresses: list[str], shares: list[int]) -> l
         made.append(_from(network, [_loopback(used + index) for index in range(need)]))
         used += need
     return made
+
+
+def describe_way(networks: list[Network]) -> str:
+    """What is special about the way to the target, for a line of the banner; empty: nothing is."""
+    network = networks[0]
+    sources = {source for each in networks for source in each.sources}
+    said = [
+        f"through the proxy {redact_url(network.proxy)}" if network.proxy else "",
+        f"over the Unix socket {network.unix_socket}" if network.unix_socket else "",
+        f"to {', '.join(network.addresses)}" if network.addresses else "",
+        f"from {sources.pop()}" if len(sources) == 1 else f"from {len(sources)} source addresses" if sources else "",
+        "any certificate will do" if network.tls.insecure else "",
+        "with a client certificate" if network.tls.cert_file else "",
+    ]
+    return ", ".join(each for each in said if each)
 
 
 def _from(network: Network, sources: list[str]) -> Network:

@@ -24,7 +24,7 @@ from llmstress.coordinator.facts import API
 from llmstress.coordinator.headers import build_headers, key_variables
 from llmstress.coordinator.herald import Herald
 from llmstress.coordinator.hub import Hub
-from llmstress.coordinator.network import network_of, resolve, with_sources
+from llmstress.coordinator.network import describe_way, network_of, resolve, with_sources
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.plans import make_plans
 from llmstress.coordinator.rundir import ABOUT, own_directory
@@ -197,7 +197,7 @@ class _Run:
             raise CouldNotStart(f"the workers were not ready within {READY_S:g} s") from None
         self._startup_s = time.monotonic() - self._asked_at
         started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        self._herald.console.banner(self._options, self._target, model)
+        self._herald.console.banner(self._options, self._target, model, describe_way(networks))
         await self._go()
         self._herald.tell(msgspec.structs.replace(self._view.facts, started_at=started_at))
         self._note_phase(facts.first_phase(self._options))

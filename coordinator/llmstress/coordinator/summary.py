@@ -168,6 +168,10 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     cpu_s: float
     cpu_us_per_event: float | None
     rss_peak_mb: float
+    host_busy: float | None
+    """Share of the steady window in which the cores of this machine ran anything, this program or another."""
+    host_stolen: float | None
+    """Share of it that a hypervisor gave to other machines."""
     connections: int
     """Opened in all."""
     connects_repeated: int
@@ -401,12 +405,18 @@ def _client(aggregate: Aggregate, facts: Facts, window: float) -> Client:
         cpu_s=round(sum(w.startup_cpu_s + w.cpu_ns / 1e9 for w in workers) + facts.coordinator_cpu_s, 3),
         cpu_us_per_event=round(steady.counters.cpu_ns / 1000 / events, 3) if events else None,
         rss_peak_mb=round(sum(worker.rss_peak for worker in workers) / 1e6, 1),
+        host_busy=_share(steady.counters.host_busy_ns, steady.counters.host_ns),
+        host_stolen=_share(steady.counters.host_stolen_ns, steady.counters.host_ns),
         connections=counters.connections,
         connects_repeated=counters.connects_repeated,
         stale_retries=counters.stale_retries,
         loop_lag_ms=_lag(lag),
         workers=[_worker(worker, window) for worker in workers],
     )
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 3) if whole else None
 
 
 def _worker(worker: WorkerState, window: float) -> Worker:

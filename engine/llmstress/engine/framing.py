@@ -55,15 +55,15 @@ def parse_head(head: bytes) -> Head | None:
     minor, status = int(match[1]), int(match[2])
     if status < 200 and status != 101:
         return None
-    headers: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     for line in lines[1:]:
         name, colon, value = line.partition(b":")
         if not colon:
             raise Malformed(f"header line without a colon: {line[:1000]!r}")
         key = name.strip().lower().decode("latin-1")
-        text = value.strip().decode("latin-1")
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    return Head(status, headers, minor)
+        values.setdefault(key, []).append(value.strip().decode("latin-1"))
+    # joined at the end: a head may hold 20,000 lines of one name
+    return Head(status, {key: ", ".join(texts) for key, texts in values.items()}, minor)
 
 
 _parse_head_again = functools.lru_cache(maxsize=256)(parse_head)

@@ -25,6 +25,13 @@ from llmstress.engine.transport import ConnectError, Dialer
 TURN = 64
 """Requests begun in one turn of the loop, so that dials and reads go on while thousands of streams begin."""
 
+RAMP_STEP_NS = 20_000_000
+"""A steep ramp is climbed in steps: with a turn of the loop for every stream a connection cost 460 µs, with steps of
+20 ms 325. What a step adds to a stream's start is in `queue`."""
+
+REST_STEPS = 20
+"""Streams come back from their rests in steps of this part of the pause."""
+
 SLICE, SLICE_NS = 256, 1_000_000
 """Reads understood before the loop looks for new ones: 1 ms of work."""
 
@@ -97,7 +104,7 @@ class ClosedLoad:
         for index, stream in enumerate(self._streams[: plan.streams]):
             due = t0 + schedule.ramp_start(index, plan.streams, plan.worker, plan.workers, ramp_ns)
             while (wait := due - self.clock()) > 0:  # uvloop's timers fire up to 1 ms early
-                await asyncio.sleep(wait / 1e9)
+                await asyncio.sleep(max(wait, RAMP_STEP_NS) / 1e9)
             self._begin(stream, due)
             if index % TURN == 0:
                 await asyncio.sleep(0)
@@ -200,6 +207,7 @@ class ClosedLoad:
     def _begin_at(self, stream: Stream, due: int) -> None:
         wait = due - self.clock()
         if wait > 0:
+            wait += -due % max(1, self._pause_ns // REST_STEPS)  # together: waking up for each costs more than its dial
             self._loop.call_later(wait / 1e9, self._begin_at, stream, due)
         else:
             self._begin(stream, due)
@@ -288,6 +296,11 @@ class ClosedLoad:
             else:
                 self.recorder.counters.connects_repeated += retransmissions(link.transport) > 0
                 stream.connected(link)
+                continue
+            # Who dials rests as well, so that all processes together fail 256 times a pause at most: 1,000 streams that
+            # each tried a refused port once a second took 30 % of a core. They wait here, seen as `queue`, and whoever
+            # gets through first goes on at full speed.
+            await asyncio.sleep(self._plan.error_pause_s)
 
     def _note_if_exhausted(self) -> None:
         over = not self.requests_left or self.clock() >= self._stop_at

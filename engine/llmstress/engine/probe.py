@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from llmstress.engine.timerfd import TimerFd
 
@@ -41,6 +42,31 @@ class LagProbe:
         self._timer.clear()
         self._report(late // 1000)
         self._arm()
+
+
+class HostTimes(NamedTuple):
+    """What the cores that this process may use have done since the machine started: nanoseconds, all cores together."""
+
+    passed: int
+    busy: int
+    """Running whatever process, ours or another."""
+    stolen: int
+    """Wanted to run, but the hypervisor gave the time to another machine."""
+
+
+def host_times() -> HostTimes:
+    """What the kernel has counted, in steps of 10 ms."""
+    cores = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+    passed = busy = stolen = 0
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *fields = line.split()
+        if name in cores:
+            user, nice, system, idle, waiting, hard_irq, soft_irq, steal = map(int, fields[:8])
+            busy += user + nice + system + hard_irq + soft_irq
+            stolen += steal
+            passed += user + nice + system + hard_irq + soft_irq + steal + idle + waiting
+    tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    return HostTimes(passed * tick, busy * tick, stolen * tick)
 
 
 def resident_bytes() -> int:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol, get_args
 
 from llmstress.engine.outcome import End
+from llmstress.engine.probe import HostTimes
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import MAX_SAMPLES_PER_CLASS, Counters, Delta, ErrorSample, Metric, Part, Phase
 
@@ -49,7 +50,13 @@ class Ended(Protocol):
 class Recorder:
     """Counters and histograms of this process since the last cut."""
 
-    def __init__(self, worker: int, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self,
+        worker: int,
+        clock: Callable[[], int] = time.monotonic_ns,
+        host: Callable[[], HostTimes] = lambda: HostTimes(0, 0, 0),
+    ) -> None:
+        """`host` is what one of the workers knows of the machine."""
         self.edge = NEVER
         """The stamp from which on samples belong to the next phase; the hot path compares every read with it."""
         self.gaps: list[int] = []
@@ -61,6 +68,8 @@ class Recorder:
         self.drain_ns = 0
         self._worker = worker
         self._clock = clock
+        self._host = host
+        self._host_before = HostTimes(0, 0, 0)
         self._t0 = 0
         self._edges: list[int] = []
         self._collected: dict[Metric, list[int]] = {metric: [] for metric in get_args(Metric)}
@@ -84,6 +93,7 @@ class Recorder:
         warmup, steady, drain = edges
         self._edges = [t0 + warmup, t0 + steady, NEVER if drain is None else t0 + drain]
         self._cpu_ns = time.process_time_ns()
+        self._host_before = self._host()
         self._cut_at = t0
         self._enter_due_phase(t0)
 
@@ -131,8 +141,14 @@ class Recorder:
 
     def _count_cpu(self) -> None:
         now = time.process_time_ns()
-        self.part(self.phase).counters.cpu_ns += now - self._cpu_ns
+        counters = self.part(self.phase).counters
+        counters.cpu_ns += now - self._cpu_ns
         self._cpu_ns = now
+        host, before = self._host(), self._host_before
+        counters.host_ns += host.passed - before.passed
+        counters.host_busy_ns += host.busy - before.busy
+        counters.host_stolen_ns += host.stolen - before.stolen
+        self._host_before = host
 
     # --- recording
 

@@ -29,9 +29,12 @@ def build_request(plan: Plan) -> bytes:
         names[name.lower()] = name
         headers[name] = value
     if plan.requests_per_connection == 1:
+        headers.pop(names.get("connection", ""), None)
         headers["Connection"] = "close"
     if proxied and (credentials := urlsplit(plan.network.proxy).netloc.rpartition("@")[0]):
-        headers["Proxy-Authorization"] = f"Basic {b64encode(unquote(credentials).encode()).decode()}"
+        user, _, password = credentials.partition(":")
+        words = f"{unquote(user)}:{unquote(password)}".encode()
+        headers["Proxy-Authorization"] = f"Basic {b64encode(words).decode()}"
     headers["Content-Length"] = str(len(plan.body))
     lines = [f"POST {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + plan.body

@@ -29,13 +29,12 @@ class ServerEvent(NamedTuple):
 class Decoder:
     """Decodes one body."""
 
-    __slots__ = ("_data", "_first", "_held", "_held_size", "_name", "_size", "_swallow_lf", "comments")
+    __slots__ = ("_data", "_first", "_held", "_name", "_size", "_swallow_lf", "comments")
 
     def __init__(self) -> None:
         self.comments = 0
         """Comment lines seen: the pings of gateways and frameworks."""
-        self._held: list[bytes] = []  # pieces of an unfinished line
-        self._held_size = 0
+        self._held = bytearray()  # an unfinished line
         self._data: list[bytes] = []
         self._name = b""
         self._size = 0  # of the lines of the unfinished event, whatever their fields
@@ -73,10 +72,9 @@ class Decoder:
                 self._hold(piece)
             return []
         if self._held:
-            self._held.append(piece)
-            piece = b"".join(self._held)
+            self._held += piece
+            piece = bytes(self._held)
             self._held.clear()
-            self._held_size = 0
         lines = piece.split(b"\n")
         rest = lines.pop()
         if self._first:
@@ -95,15 +93,14 @@ class Decoder:
     def end(self) -> ServerEvent | None:
         """The body has ended: the event that its blank line is missing from, if there is one."""
         if self._held:
-            line = b"".join(self._held)
+            line = bytes(self._held)
             self._held.clear()
             self._take(line.removeprefix(_BOM) if self._first else line)
         return self._dispatch()
 
     def _hold(self, piece: bytes) -> None:
-        self._held.append(piece)
-        self._held_size += len(piece)
-        if self._held_size + self._size > MAX_EVENT:
+        self._held += piece
+        if len(self._held) + self._size > MAX_EVENT:
             raise Malformed(f"event over {MAX_EVENT} bytes")
 
     def _take(self, line: bytes) -> None:

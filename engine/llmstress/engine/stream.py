@@ -12,25 +12,21 @@ task, future or queue per request. This is the hot path. Its rules:
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from llmstress.engine.answer import Kept, may_be_stream, request_id, succeeded
 from llmstress.engine.api import Api, Classify
+from llmstress.engine.coding import Inflater, inflater_of
+from llmstress.engine.connect_errors import end_before_head
 from llmstress.engine.control import Timeouts
 from llmstress.engine.exchange import Exchange
 from llmstress.engine.framing import Head, Malformed, ResponseReader
-from llmstress.engine.outcome import CANCELLED, End, class_of_status
+from llmstress.engine.outcome import CANCELLED, End
 from llmstress.engine.recorder import Recorder
 from llmstress.engine.sse import Decoder, ServerEvent
 from llmstress.engine.telemetry.histogram import HIGHEST_US
 from llmstress.engine.telemetry.messages import ErrorSample
-
-MAX_JSON_ANSWER = 16 * 1024 * 1024
-MAX_ERROR_BODY = 64 * 1024
-"""An error body is read to its end, so that the connection lives, but not beyond this."""
-
-MAX_WORDS = 4096
-"""Bytes of an error body that are looked through for secrets before a sample of 200 characters is cut from it."""
 
 MAX_REQUEST_ID = 100
 
@@ -67,8 +63,11 @@ class Link(Protocol):
 
     transport: asyncio.Transport
 
-    def close(self) -> None:
-        """Close the connection; the stream hears nothing more of it."""
+    def catch_up(self, protocol: asyncio.Protocol) -> None:
+        """Tell `protocol` what came, and whether the connection went, before it was given the transport."""
+
+    def close(self, *, at_once: bool = False) -> None:
+        """Close the connection, at once if the peer is still sending; the stream hears nothing more of it."""
 
     def lost(self, error: Exception | None) -> None:
         """The connection is gone by itself."""
@@ -85,6 +84,8 @@ class Load(Protocol):
     """Reads that wait to be understood by `read_arrived`: stream, bytes, stamp."""
     recorder: Recorder
     request: bytes
+    requests_per_connection: int
+    """After so many a connection is closed; 0: it is kept as long as the server keeps it."""
     streamed: bool
     """A stream was asked for."""
     timeouts: Timeouts
@@ -106,13 +107,14 @@ class Stream(asyncio.Protocol):
     """The requests of one stream, one after the other."""
 
     __slots__ = (
-        "_answer",
-        "_answer_size",
         "_decoder",
+        "_inflater",
+        "_kept",
         "_linked_at",
         "_load",
         "_lost_by",
         "_reader",
+        "_requests",
         "_retried",
         "_reused",
         "exchange",
@@ -128,11 +130,12 @@ class Stream(asyncio.Protocol):
         self.fast: Exchange | None = None
         """The request in flight, while its next read may take the fast path."""
         self._reader: ResponseReader | None = None
+        self._inflater: Inflater | None = None
         self._decoder: Decoder | None = None
-        self._answer: list[bytes] = []
-        self._answer_size = 0
+        self._kept: Kept | None = None
         self._linked_at = 0
         self._lost_by: Exception | None = None
+        self._requests = 0  # sent on this connection
         self._reused = False
         self._retried = False
 
@@ -158,8 +161,10 @@ class Stream(asyncio.Protocol):
         self._load.recorder.counters.connections += 1
         self.link = link
         self._linked_at = self._load.clock()
+        self._requests = 0
         link.transport.set_protocol(self)
         self._send()
+        link.catch_up(self)
 
     def not_connected(self, end: End) -> None:
         """No connection could be made: the request ends so."""
@@ -170,10 +175,9 @@ class Stream(asyncio.Protocol):
         assert self.link is not None
         assert self.exchange is not None
         self._reader = ResponseReader()
-        self._decoder = None
-        self._answer = []
-        self._answer_size = 0
+        self._inflater = self._decoder = self._kept = None
         self.exchange.sent = self.exchange.last_event = self._load.clock()
+        self._requests += 1
         self.link.transport.write(self._load.request)
 
     # --- reading
@@ -217,8 +221,8 @@ class Stream(asyncio.Protocol):
             exchange.last_event = now
         try:
             end = self._feed(reader, exchange, data, now) if data else None
-        except Malformed as error:
-            end = End("malformed", str(error))
+        except Malformed as fault:
+            end = self._end_early(End("malformed", str(fault)))
         events = exchange.event_count - events_before
         if events > 1:
             self._load.recorder.counters.events_shared += events
@@ -233,6 +237,7 @@ class Stream(asyncio.Protocol):
             if exchange.last_token
             and exchange.single_choice
             and not exchange.over
+            and self._inflater is None
             and decoder is not None
             and reader.between_chunks
             and decoder.between_events
@@ -268,48 +273,48 @@ class Stream(asyncio.Protocol):
 
     def _feed(self, reader: ResponseReader, exchange: Exchange, data: bytes, now: int) -> End | None:
         fault: Malformed | None = None
+        pieces: Iterable[bytes]
         try:
             pieces = reader.feed(data)
         except Malformed as error:
             fault, pieces = error, error.pieces
         head = reader.head
-        if head is None:
-            return None if fault is None else End("malformed", str(fault))
-        if not exchange.head_at:
+        if head is not None and not exchange.head_at:
             exchange.head_at = now
-            coding = head.headers.get("content-encoding", "").strip().lower()
-            if coding not in ("", "identity") and _succeeded(head.status):
-                raise Malformed(f"the body is encoded in {coding!r}, which was not asked for")
+            if succeeded(head.status) and (coding := head.headers.get("content-encoding")):
+                self._inflater = inflater_of(coding)
+        if self._inflater is not None:
+            pieces = self._inflater.feed_all(pieces)
         for piece in pieces:
-            if self._decoder is None and not self._answer and self._streams(reader, piece):
-                self._decoder = Decoder()
-            if self._decoder is None:
-                end = self._keep(reader, piece)
-            else:
+            if self._decoder is not None:
                 end = self._take_all(self._decoder.feed(piece), exchange, now)
+            elif self._kept is not None:
+                end = self._keep(piece)
+            else:
+                end = self._begin_body(reader, exchange, piece, now)
             if end is not None:
                 return end
-        return None if fault is None else End("malformed", str(fault))
-
-    def _streams(self, reader: ResponseReader, first_piece: bytes) -> bool:
-        """Whether a body that begins with `first_piece` is a stream of events."""
-        assert reader.head is not None
-        if not self._load.streamed or not _succeeded(reader.head.status):
-            return False
-        # a bare JSON body is no event stream, whatever its header says: no field of an event begins with a brace
-        kind = reader.head.headers.get("content-type", "")
-        return not kind.startswith("application/json") and not first_piece.lstrip().startswith(b"{")
-
-    def _keep(self, reader: ResponseReader, piece: bytes) -> End | None:
-        assert reader.head is not None
-        self._answer.append(piece)
-        self._answer_size += len(piece)
-        if _succeeded(reader.head.status):
-            if self._answer_size > MAX_JSON_ANSWER:
-                raise Malformed(f"an answer over {MAX_JSON_ANSWER} bytes")
-        elif self._answer_size > MAX_ERROR_BODY:
-            return self._end_by_status(reader.head.status)
+        if fault is not None:
+            raise fault
         return None
+
+    def _begin_body(self, reader: ResponseReader, exchange: Exchange, piece: bytes, now: int) -> End | None:
+        """The first piece of a body says whether it is to be decoded as it comes, or to be kept until it is whole."""
+        head = reader.head
+        assert head is not None
+        piece = piece.lstrip()  # no byte may change what the body is, whether it comes alone or not
+        if not piece:
+            return None
+        if self._load.streamed and may_be_stream(head, piece):
+            self._decoder = Decoder()
+            return self._take_all(self._decoder.feed(piece), exchange, now)
+        self._kept = Kept(head)
+        return self._keep(piece)
+
+    def _keep(self, piece: bytes) -> End | None:
+        assert self._kept is not None
+        # of an error's words the first are enough: who would send more isn't waited for
+        return None if self._kept.add(piece) else self._kept.end_by_status()
 
     def _take_all(self, events: list[ServerEvent], exchange: Exchange, now: int) -> End | None:
         for name, data in events:
@@ -329,10 +334,11 @@ class Stream(asyncio.Protocol):
 
     # --- ending
 
-    def _end_of_body(self, reader: ResponseReader, exchange: Exchange, now: int) -> End:
+    def _end_of_body(self, reader: ResponseReader, exchange: Exchange, now: int, *, closed: bool = False) -> End:
+        """The body has come to its end, which is proper; `closed`: only the connection's end says so."""
         assert reader.head is not None
-        if not _succeeded(reader.head.status):
-            return self._end_by_status(reader.head.status)
+        if not succeeded(reader.head.status):
+            return self._end_by_status(reader.head)
         if self._decoder is not None:
             pending = self._decoder.end()
             if pending is not None and not self._load.classify(pending.data, pending.name).malformed:
@@ -341,22 +347,37 @@ class Stream(asyncio.Protocol):
                 if end is not None:
                     return end
             return exchange.end_of_stream()
-        if not self._answer:
+        if self._kept is None:
             return End("truncated", "the body is empty")
-        if self._load.streamed:
+        body = self._kept.body()
+        answer = self._load.api.read_answer(body)
+        if answer.malformed:
+            unfinished = self._inflater is not None and not self._inflater.complete
+            if unfinished or (closed and body.startswith(b"{") and not body.rstrip().endswith(b"}")):
+                return End("truncated", "the answer stops in its middle")
+        if self._load.streamed and not answer.malformed:
             self._load.recorder.counters.stream_ignored += 1
-        return exchange.apply_answer(self._load.api.read_answer(b"".join(self._answer)), now)
+        return exchange.apply_answer(answer, now)
 
-    def _end_by_status(self, status: int) -> End:
-        body = b"".join(self._answer)
-        return End(class_of_status(status, body), body[:MAX_WORDS].decode("utf-8", "replace"))
+    def _end_by_status(self, head: Head) -> End:
+        return (self._kept or Kept(head)).end_by_status()
+
+    def _end_early(self, otherwise: End) -> End:
+        """How a request ends whose answer will not come to its proper end: what had come before that decides, the
+        finish signal or an error's status; then `otherwise`."""
+        assert self.exchange is not None
+        head = self._reader.head if self._reader is not None else None
+        if self.exchange.over:
+            return self.exchange.end_of_stream()
+        if head is not None and not succeeded(head.status):
+            return self._end_by_status(head)
+        return otherwise
 
     def _end(self, end: End, now: int) -> None:
         """The one way out of a request; the stream is free afterwards, and may have begun the next one."""
         reader, exchange = self._reader, self.exchange
         assert exchange is not None
-        self._reader = self._decoder = self.fast = self.exchange = None
-        self._answer = []
+        self._reader = self._inflater = self._decoder = self._kept = self.fast = self.exchange = None
         exchange.record_end(end, now)
         head = reader.head if reader is not None else None
         if end.failed:
@@ -365,10 +386,12 @@ class Stream(asyncio.Protocol):
                     error=end.outcome,
                     status=head.status if head else 0,
                     text=self._load.clean(end.text)[:200],
-                    request_id=self._load.clean(_request_id(head))[:MAX_REQUEST_ID] if head else "",
+                    request_id=self._load.clean(request_id(head))[:MAX_REQUEST_ID] if head else "",
                 )
             )
-        if reader is None or not reader.complete or not reader.keep_alive or reader.surplus:
+        if reader is None or not reader.complete:
+            self.drop_link(at_once=True)
+        elif not reader.keep_alive or reader.surplus or 0 < self._load.requests_per_connection <= self._requests:
             self.drop_link()
         self._load.free(self, failed=end.failed, now=now)
 
@@ -394,15 +417,7 @@ class Stream(asyncio.Protocol):
             self._time_out("timeout_idle", f"nothing came for {limits.idle_ns / 1e9:g} s", now)
 
     def _time_out(self, outcome: str, text: str, now: int) -> None:
-        head = self._reader.head if self._reader is not None else None
-        assert self.exchange is not None
-        # what came before the limit was passed decides: the finish signal, or an error's status
-        if self.exchange.over:
-            self._end(self.exchange.end_of_stream(), now)
-        elif head is not None and not _succeeded(head.status):
-            self._end(self._end_by_status(head.status), now)
-        else:
-            self._end(End(outcome, text), now)
+        self._end(self._end_early(End(outcome, text)), now)
 
     # --- the connection
 
@@ -411,16 +426,11 @@ class Stream(asyncio.Protocol):
             if self._reused and not self._retried and reader.untouched:
                 self._send_again(exchange)
                 return
-            how = "reset" if self._lost_by is not None else "closed"
-            self._end(End("reset", f"the connection was {how} before the answer's head was complete"), now)
-        elif reader.eof():
-            self._end(self._end_of_body(reader, exchange, now), now)
-        elif not _succeeded(reader.head.status):
-            self._end(self._end_by_status(reader.head.status), now)
-        elif self._decoder is None:
-            self._end(End("truncated", "the connection was closed within the answer"), now)
+            self._end(end_before_head(self._lost_by), now)
+        elif self._lost_by is None and reader.eof():
+            self._end(self._end_of_body(reader, exchange, now, closed=True), now)
         else:
-            self._end(exchange.end_of_stream(), now)
+            self._end(self._end_early(End("truncated", "the connection was lost within the answer")), now)
 
     def _send_again(self, exchange: Exchange) -> None:
         """The kept connection was no good, and no byte of this answer has been read: once more, on a fresh one."""
@@ -430,19 +440,11 @@ class Stream(asyncio.Protocol):
         exchange.sent = 0
         self._load.redial(self)
 
-    def drop_link(self) -> None:
+    def drop_link(self, *, at_once: bool = False) -> None:
         """Close the connection, if there is one; the next request needs another."""
         link, self.link = self.link, None
         if link is not None:
-            link.close()
-
-
-def _request_id(head: Head) -> str:
-    return head.headers.get("x-request-id") or head.headers.get("request-id", "")
-
-
-def _succeeded(status: int) -> bool:
-    return 200 <= status < 300 and status != 204
+            link.close(at_once=at_once)
 
 
 def read_arrived(load: Load, most: int, until: int) -> None:

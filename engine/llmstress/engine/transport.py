@@ -5,7 +5,6 @@ or told, so that the connector's bookkeeping ends too.
 """
 
 import asyncio
-import errno
 import ipaddress
 import itertools
 import socket
@@ -17,25 +16,13 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.connector import Connection
 from yarl import URL
 
+from llmstress.engine.connect_errors import end_of_failed_connect
 from llmstress.engine.control import Network, Timeouts, Tls
 from llmstress.engine.outcome import End
 
 _IP_BIND_ADDRESS_NO_PORT = 24
 """<linux/in.h>: the port is chosen when the connection is made, and has to be free for its destination only. Without
 it a source address has 28,232 ports for all destinations together, and two workers can be given the same one."""
-
-_CLASS_OF_ERRNO = {
-    errno.EADDRINUSE: "local",
-    errno.EADDRNOTAVAIL: "local",
-    errno.EMFILE: "local",
-    errno.ENFILE: "local",
-    errno.ENOBUFS: "local",
-    errno.ENOMEM: "local",
-    errno.ECONNREFUSED: "connect_refused",
-    errno.ECONNRESET: "reset",
-    errno.ETIMEDOUT: "connect_timeout",
-}
-"""Anything else (no route, network down) is `unreachable`."""
 
 
 class ConnectError(Exception):
@@ -46,25 +33,66 @@ class ConnectError(Exception):
         self.end = end
 
 
+class _Early:
+    """What aiohttp's protocol gives what it has read to: it keeps it for whoever reads next."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """See above."""
+        self.data += data
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """The connection is gone."""
+
+
+class _NoTransport(asyncio.Transport):
+    """Of a connection that was gone before it could be taken over."""
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Nothing will come."""
+
+    def write(self, data: object) -> None:
+        """Nobody listens."""
+
+
 class TakenOver:
     """A connection whose bytes go to a protocol of our own."""
 
-    __slots__ = ("_connection", "transport")
+    __slots__ = ("_connection", "_early", "_gone", "transport")
 
     def __init__(self, connection: Connection) -> None:
-        assert connection.transport is not None
-        self.transport = connection.transport
         self._connection = connection
+        self._gone = connection.transport is None
+        self.transport = connection.transport or _NoTransport()
+        self._early = _Early()
+        if connection.protocol is not None:
+            connection.protocol.set_parser(self._early, None)
 
-    def close(self) -> None:
-        """Close it; aiohttp's protocol hears of the end, ours doesn't."""
+    def catch_up(self, protocol: asyncio.Protocol) -> None:
+        """Tell our protocol what happened before it took over: a server may speak, and leave, before it is asked."""
+        if self._early.data:
+            protocol.data_received(self._early.data)
+        if self._gone:
+            protocol.connection_lost(None)
+
+    def close(self, *, at_once: bool = False) -> None:
+        """Close it; aiohttp's protocol hears of the end, ours doesn't.
+
+        at_once: the peer is still sending. TLS would say goodbye and wait up to 30 s for the answer, and what a peer
+        that doesn't listen sends meanwhile would be decrypted for nobody.
+        """
         if self._connection.protocol is not None:
             self.transport.set_protocol(self._connection.protocol)
+        if at_once:
+            self.transport.abort()
         self._connection.close()
 
     def lost(self, error: Exception | None) -> None:
         """Our protocol heard that it is gone: tell aiohttp's."""
-        if self._connection.protocol is not None:
+        if self._connection.protocol is not None and not self._gone:
             self._connection.protocol.connection_lost(error)
         self._connection.close()
 
@@ -105,9 +133,19 @@ class Dialer:
             ConnectError: none could be made.
         """
         try:
-            return TakenOver(await self._connector.connect(self._request, [], self._timeout))
-        except (aiohttp.ClientError, OSError) as error:
-            raise ConnectError(end_of_failed_connect(error)) from error
+            connection = await self._connector.connect(self._request, [], self._timeout)
+        except Exception as error:  # whatever it is: it ends this request, not the worker
+            raise ConnectError(self._end_of(error)) from error
+        if connection.transport is None and connection.protocol is not None:
+            # the peer has closed it before we could take it over; aiohttp's protocol was told why
+            lost = connection.protocol.exception()
+            if lost is not None and (end := self._end_of(lost)).outcome == "tls":
+                connection.close()
+                raise ConnectError(end)
+        return TakenOver(connection)
+
+    def _end_of(self, error: BaseException) -> End:
+        return end_of_failed_connect(error, https=self._url.scheme == "https", proxied=bool(self._network.proxy))
 
 
 def make_connector(network: Network) -> aiohttp.BaseConnector:
@@ -196,27 +234,12 @@ class _Sources:
             made.setblocking(False)
             if (addresses := self._addresses.get(socket.AddressFamily(family))) is not None:
                 made.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-                made.bind((next(addresses), 0))
+                source = next(addresses)
+                try:
+                    made.bind((source, 0))
+                except OSError as error:
+                    raise OSError(error.errno, f"can't connect from {source}: {error.strerror}") from error
         except OSError:
             made.close()
             raise
         return made
-
-
-def end_of_failed_connect(error: Exception) -> End:
-    """The class of failure that an exception of the connector means, with its words."""
-    # the connector's own words name a TLS setting even where there is no TLS
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    text = str(cause) or type(error).__name__
-    match error:
-        case TimeoutError():
-            return End("connect_timeout", "no connection within the limit")
-        case aiohttp.ClientConnectorDNSError() | socket.gaierror():
-            return End("dns", text)
-        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return End("proxy", text)
-        case aiohttp.ClientSSLError() | ssl.SSLError() | ssl.CertificateError():
-            return End("tls", text)
-        case OSError(errno=int(number)):
-            return End(_CLASS_OF_ERRNO.get(number, "unreachable"), text)
-    return End("unreachable", text)

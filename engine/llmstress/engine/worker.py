@@ -18,7 +18,7 @@ from llmstress.engine import schedule
 from llmstress.engine.control import Ack, Final, Go, Hello, How, Pause, Plan, Ready, SetStreams, Setup, Stop, ToWorker
 from llmstress.engine.load import ClosedLoad
 from llmstress.engine.orphan import die_with_parent
-from llmstress.engine.probe import LagProbe, resident_bytes
+from llmstress.engine.probe import LagProbe, host_times, resident_bytes
 from llmstress.engine.recorder import NEVER, Recorder
 from llmstress.engine.telemetry.messages import PROTOCOL_VERSION
 from llmstress.engine.telling import Teller
@@ -43,7 +43,7 @@ async def work(endpoint: str, number: int) -> None:
     uplink = Uplink(endpoint, b"worker-%d" % number)
     await uplink.send(Hello(number, os.getpid(), PROTOCOL_VERSION))
     plan = (await uplink.expect(Setup)).plan
-    recorder = Recorder(number)
+    recorder = Recorder(number, host=host_times) if number == 0 else Recorder(number)
     teller = Teller(plan)
     async with teller.dialer() as dialer:
         load = ClosedLoad(plan, recorder, dialer)

@@ -19,6 +19,10 @@ _HELP = {
     "procs": "processes that share the port",
     "seed": "start of the random numbers",
     "model": "name of the model",
+    "tls_cert": "file with a certificate chain (PEM): speak https",
+    "tls_key": "file with its private key, unless that is in the same file",
+    "tls_client_ca": "file with authorities (PEM): every client has to show a certificate of theirs",
+    "unix_socket": "path to listen on instead of host and port",
 }
 
 

@@ -64,6 +64,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self.fd = transport.get_extra_info("socket").fileno()
         self._everyone.add(self)
+        self._pacer.record.connections += 1
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop, before it closes the descriptor."""
@@ -214,3 +215,13 @@ class Connection(asyncio.Protocol):
                 self._transport.resume_reading()
             else:
                 self._transport.pause_reading()
+
+
+class TlsConnection(Connection):
+    """A connection on which every byte has to go through the transport, which encrypts it."""
+
+    __slots__ = ()
+
+    def clear(self) -> bool:
+        """See `Sink`; never, so that nobody writes to the socket directly."""
+        return False

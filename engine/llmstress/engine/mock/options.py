@@ -27,6 +27,14 @@ class MockOptions(msgspec.Struct, frozen=True):
     """Start of the random numbers behind delays and ids; process number i uses its own sequence."""
     model: str = "mock-7b"
     """The model listed, and the one named in answers to requests that name none."""
+    tls_cert: str = ""
+    """File with the server's certificate chain (PEM): https is spoken then. Empty: http."""
+    tls_key: str = ""
+    """File with its private key; empty: it is in `tls_cert`."""
+    tls_client_ca: str = ""
+    """File with the authorities (PEM) of which every client has to show a certificate; empty: none has to."""
+    unix_socket: str = ""
+    """Path to listen on instead of host and port; empty: none."""
 
     def __post_init__(self) -> None:
         ranges = {
@@ -40,3 +48,7 @@ class MockOptions(msgspec.Struct, frozen=True):
         for rule, holds in ranges.items():
             if not holds:
                 raise ValueError(f"out of range: {rule}")
+        if (self.tls_key or self.tls_client_ca) and not self.tls_cert:
+            raise ValueError("TLS needs a certificate: name its file")
+        if self.unix_socket and self.tls_cert:
+            raise ValueError("a Unix socket speaks plain http: drop the certificate")

@@ -7,19 +7,20 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import traceback
 from collections.abc import Callable
 
 import msgspec
 import uvloop
 
-from llmstress.engine.mock.connection import Connection
+from llmstress.engine.mock.connection import Connection, TlsConnection
+from llmstress.engine.mock.listen import BACKLOG, listen, server_context, url_of
 from llmstress.engine.mock.options import MockOptions
 from llmstress.engine.mock.pacer import Pacer
 from llmstress.engine.mock.truth import Recorder, Truth
 from llmstress.engine.orphan import die_with_parent
 
-_BACKLOG = 65_535
 _READY = b"+"
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -32,39 +33,20 @@ def serve(options: MockOptions, on_listening: Callable[[str], None]) -> Truth:
     called in the main thread.
 
     Raises:
-        OSError: the address can't be bound.
+        OSError: the address can't be bound, or a file of TLS can't be used.
         RuntimeError: one of several processes died.
     """
-    sockets = _listen(options)
-    host, port = sockets[0].getsockname()[:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    tls = server_context(options)
+    sockets = listen(options)
+    url = url_of(options, sockets[0])
     _raise_file_limit()
-    if len(sockets) == 1:
-        return _serve_here(options, 0, sockets[0], lambda: on_listening(url))
-    return _serve_in_children(options, sockets, lambda: on_listening(url))
-
-
-def _listen(options: MockOptions) -> list[socket.socket]:
-    """One listening socket per process; the kernel spreads the connections over them."""
-    family, kind, _, _, address = socket.getaddrinfo(
-        options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    sockets: list[socket.socket] = []
-    for _ in range(options.procs):
-        sock = socket.socket(family, kind)
-        sockets.append(sock)
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # accepted sockets inherit it
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if options.procs > 1:
-            # a single process goes without, so that a second mock on its port is refused
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind(address)
-        # port 0: the others join the one that the first was given
-        address = sock.getsockname()
-        sock.listen(_BACKLOG)
-    return sockets
+    try:
+        if len(sockets) == 1:
+            return _serve_here(options, 0, sockets[0], tls, lambda: on_listening(url))
+        return _serve_in_children(options, sockets, tls, lambda: on_listening(url))
+    finally:
+        if options.unix_socket:
+            os.unlink(options.unix_socket)
 
 
 def _raise_file_limit() -> None:
@@ -73,16 +55,20 @@ def _raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _serve_here(options: MockOptions, index: int, sock: socket.socket, on_ready: Callable[[], None]) -> Truth:
+def _serve_here(
+    options: MockOptions, index: int, sock: socket.socket, tls: ssl.SSLContext | None, on_ready: Callable[[], None]
+) -> Truth:
     # finished streams leave no reference cycles worth hunting for, and a full collection makes tokens late
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 1_000)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(options, index, sock, on_ready))
+        return runner.run(_serve(options, index, sock, tls, on_ready))
 
 
-async def _serve(options: MockOptions, index: int, sock: socket.socket, on_ready: Callable[[], None]) -> Truth:
+async def _serve(
+    options: MockOptions, index: int, sock: socket.socket, tls: ssl.SSLContext | None, on_ready: Callable[[], None]
+) -> Truth:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in _STOP_SIGNALS:
@@ -92,7 +78,15 @@ async def _serve(options: MockOptions, index: int, sock: socket.socket, on_ready
     pacer = Pacer(options, index, record)
     connections: set[Connection] = set()
     pacer.attach(loop)
-    server = await loop.create_server(lambda: Connection(options, pacer, connections), sock=sock, backlog=_BACKLOG)
+    kind = Connection if tls is None else TlsConnection
+
+    def accept() -> Connection:
+        return kind(options, pacer, connections)
+
+    if options.unix_socket:
+        server = await loop.create_unix_server(accept, sock=sock, backlog=BACKLOG)
+    else:
+        server = await loop.create_server(accept, sock=sock, backlog=BACKLOG, ssl=tls)
     on_ready()
     await stopped.wait()
     record.stamp_cpu()
@@ -107,14 +101,16 @@ async def _serve(options: MockOptions, index: int, sock: socket.socket, on_ready
     return truth
 
 
-def _serve_in_children(options: MockOptions, sockets: list[socket.socket], on_ready: Callable[[], None]) -> Truth:
+def _serve_in_children(
+    options: MockOptions, sockets: list[socket.socket], tls: ssl.SSLContext | None, on_ready: Callable[[], None]
+) -> Truth:
     # blocked from before the forks until each process can handle them: none is lost, none kills unheard
     waited_for = {*_STOP_SIGNALS, signal.SIGCHLD}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, waited_for)
     children: dict[int, int] = {}
     try:
         for index in range(len(sockets)):
-            pid, pipe = _fork(options, index, sockets)
+            pid, pipe = _fork(options, index, sockets, tls)
             children[pid] = pipe
         for sock in sockets:
             # a copy kept here would collect connections that nobody accepts if its process died
@@ -146,7 +142,9 @@ def _collect(children: dict[int, int]) -> Truth:
     return Truth.merged(truths)
 
 
-def _fork(options: MockOptions, index: int, sockets: list[socket.socket]) -> tuple[int, int]:
+def _fork(
+    options: MockOptions, index: int, sockets: list[socket.socket], tls: ssl.SSLContext | None
+) -> tuple[int, int]:
     """Start process `index`; its pid and the reading end of the pipe that carries its truth."""
     parent = os.getpid()
     reading, writing = os.pipe()
@@ -166,7 +164,7 @@ def _fork(options: MockOptions, index: int, sockets: list[socket.socket]) -> tup
                 pipe.write(_READY)
                 pipe.flush()
 
-            truth = _serve_here(options, index, sockets[index], ready)
+            truth = _serve_here(options, index, sockets[index], tls, ready)
             pipe.write(msgspec.msgpack.encode(truth))
     except BaseException:
         # only the parent may return from here; the traceback is all it will know

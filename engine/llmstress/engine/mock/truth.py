@@ -18,6 +18,8 @@ class Truth(msgspec.Struct, frozen=True):
     Requests that are neither done nor aborted were still open at the end.
     """
 
+    connections: int
+    """Connections that stood, TLS handshake included; those that only asked for the models, too."""
     requests: int
     """Chat requests accepted; those answered with an error are none."""
     done: int
@@ -42,6 +44,7 @@ class Truth(msgspec.Struct, frozen=True):
         """The sum over several processes."""
         total = Recorder()
         for truth in truths:
+            total.connections += truth.connections
             total.requests += truth.requests
             total.done += truth.done
             total.aborted += truth.aborted
@@ -56,6 +59,7 @@ class Truth(msgspec.Struct, frozen=True):
     def summary(self) -> dict[str, Any]:
         """The printable form: counts, percentiles in ms (None where there are too few samples), CPU in s."""
         return {
+            "connections": self.connections,
             "requests": self.requests,
             "done": self.done,
             "aborted": self.aborted,
@@ -77,7 +81,7 @@ class Recorder:
     """
 
     def __init__(self) -> None:
-        self.requests = self.done = self.aborted = self.tokens_in_one_piece = 0
+        self.connections = self.requests = self.done = self.aborted = self.tokens_in_one_piece = 0
         self.open = self.open_max = self.cpu_ns = 0
         self.ttft, self.gap, self.lateness = Histogram(), Histogram(), Histogram()
         self.ttft_us: list[int] = []
@@ -107,6 +111,7 @@ class Recorder:
         self.fold(at_least=1)
         events = self.ttft.count + self.gap.count
         return Truth(
+            connections=self.connections,
             requests=self.requests,
             done=self.done,
             aborted=self.aborted,

@@ -66,6 +66,12 @@ class Counters(msgspec.Struct, array_like=True):
     """Requests that asked for a stream and were answered with one JSON body."""
     cpu_ns: int = 0
     """CPU time of the worker process."""
+    host_ns: int = 0
+    """Time of all cores that this program may use, as one worker saw it pass."""
+    host_busy_ns: int = 0
+    """The part of it in which they ran anything."""
+    host_stolen_ns: int = 0
+    """The part of it that the hypervisor gave to other machines."""
 
     @property
     def tokens_per_event(self) -> float | None:

@@ -3,7 +3,7 @@
 import msgspec
 
 from llmstress.engine.telemetry.aggregate import Aggregate
-from llmstress.engine.telemetry.messages import Phase
+from llmstress.engine.telemetry.messages import Counters, Phase
 
 MAX_CPU_SHARE = 0.9
 MIN_LAG_LIMIT_US = 2_000
@@ -11,6 +11,8 @@ LAG_SHARE_OF_ITL = 0.05
 MAX_CANCELLED_SHARE = 0.01
 MAX_TOKENS_PER_EVENT = 1.2
 MAX_SHARED_READS = 0.2
+MAX_HOST_BUSY = 0.95
+MAX_HOST_STOLEN = 0.02
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -75,6 +77,20 @@ def _missing(aggregate: Aggregate) -> list[str]:
     ]
 
 
+def _host(counters: Counters) -> list[str]:
+    if not counters.host_ns:
+        return []
+    notes = []
+    busy, stolen = counters.host_busy_ns / counters.host_ns, counters.host_stolen_ns / counters.host_ns
+    if busy + stolen > MAX_HOST_BUSY:
+        notes.append(
+            f"the cores of this machine were {busy:.0%} busy: if the target runs on it, too, the load slowed it down"
+        )
+    if stolen > MAX_HOST_STOLEN:
+        notes.append(f"{stolen:.0%} of this machine's time went to others on its host: it is late by itself")
+    return notes
+
+
 def _notes(aggregate: Aggregate) -> list[str]:
     counters, ended = aggregate.counters(), aggregate.ended()
     notes: list[str] = []
@@ -96,6 +112,7 @@ def _notes(aggregate: Aggregate) -> list[str]:
         )
     if counters.events_unknown:
         notes.append(f"{counters.events_unknown:,} events were JSON of an unknown shape and were ignored")
+    notes += _host(aggregate.phases[Phase.STEADY].counters)
     if counters.connects_repeated:
         notes.append(
             f"{counters.connects_repeated:,} of {counters.connections:,} connections stood only after a second attempt "

@@ -1,0 +1,86 @@
+"""Where the mock listens, and with which certificate."""
+
+import errno
+import os
+import socket
+import ssl
+import stat
+
+from llmstress.engine.mock.options import MockOptions
+
+BACKLOG = 65_535
+
+
+def listen(options: MockOptions) -> list[socket.socket]:
+    """One listening socket per process; the kernel spreads the connections over them.
+
+    Raises:
+        OSError: the address can't be bound.
+    """
+    if options.unix_socket:
+        return _listen_at_path(options.unix_socket, options.procs)
+    family, kind, _, _, address = socket.getaddrinfo(
+        options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    sockets: list[socket.socket] = []
+    for _ in range(options.procs):
+        sock = socket.socket(family, kind)
+        sockets.append(sock)
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # accepted sockets inherit it
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if options.procs > 1:
+            # a single process goes without, so that a second mock on its port is refused
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(address)
+        # port 0: the others join the one that the first was given
+        address = sock.getsockname()
+        sock.listen(BACKLOG)
+    return sockets
+
+
+def _listen_at_path(path: str, procs: int) -> list[socket.socket]:
+    """A path can be bound once only: the processes take from one queue, whoever comes first."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.setblocking(False)
+    try:
+        sock.bind(path)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE or not _is_left_over(path):
+            raise
+        os.unlink(path)
+        sock.bind(path)
+    sock.listen(BACKLOG)
+    return [sock, *(sock.dup() for _ in range(procs - 1))]
+
+
+def _is_left_over(path: str) -> bool:
+    """Whether there is a socket at `path` that nobody listens on any more. Other files refuse connections as well."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        return stat.S_ISSOCK(os.stat(path).st_mode) and sock.connect_ex(path) == errno.ECONNREFUSED
+
+
+def url_of(options: MockOptions, sock: socket.socket) -> str:
+    """The base URL; for a Unix socket one whose host means nothing."""
+    if options.unix_socket:
+        return "http://localhost"
+    host, port = sock.getsockname()[:2]
+    return f"{'https' if options.tls_cert else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def server_context(options: MockOptions) -> ssl.SSLContext | None:
+    """What a TLS server needs; None for plain http.
+
+    Raises:
+        OSError: a file can't be read, or isn't what it should be.
+    """
+    if not options.tls_cert:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(options.tls_cert, options.tls_key or None, password="")
+    context.set_alpn_protocols(["http/1.1"])
+    if options.tls_client_ca:
+        context.load_verify_locations(options.tls_client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context

@@ -1,0 +1,120 @@
+"""Any bytes as the answer to a request, read by the whole stack on a bench: what must hold for all of them."""
+
+import gzip
+import itertools
+import json
+import zlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from support import BEGIN, DONE, END, FINISH, HEAD, MS, REASONING, ROLE, TOKEN, Bench, chunk, delta, event, usage
+
+from llmstress.engine.stream import AFTER_DONE_NS
+
+BODY = b"".join(part.split(b"\r\n")[1] for part in (ROLE, TOKEN, REASONING, TOKEN, FINISH, usage(3), DONE))
+"""The body of a good stream."""
+JSON_ANSWER = json.dumps(
+    {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}], "usage": {"completion_tokens": 7}}
+).encode()
+
+
+def answer(body: bytes, *lines: bytes, status: bytes = b"200 OK") -> bytes:
+    return b"\r\n".join([b"HTTP/1.1 " + status, b"Content-Length: %d" % len(body), *lines]) + b"\r\n\r\n" + body
+
+
+def coded(coding: bytes, body: bytes) -> bytes:
+    return HEAD[:-2] + b"Content-Encoding: " + coding + b"\r\n\r\n" + chunk(body[:30]) + chunk(body[30:]) + END
+
+
+def flushed(*parts: bytes, wbits: int = 31) -> bytes:
+    encoder = zlib.compressobj(wbits=wbits)
+    return b"".join(encoder.compress(part) + encoder.flush(zlib.Z_SYNC_FLUSH) for part in parts) + encoder.flush()
+
+
+CORPUS = (
+    HEAD + ROLE + TOKEN + TOKEN + REASONING + FINISH + usage(3) + DONE + END,
+    HEAD + TOKEN + delta(content="b", index=1) + delta(finish="length", content="c") + END,
+    HEAD + TOKEN + event({"error": {"message": "boom"}}) + DONE + END,
+    HEAD + TOKEN + chunk(b": ping\n\n") + event({"type": "new"}) + delta(finish="content_filter") + END,
+    HEAD + chunk(b"event: error\r\ndata: {}\r\n\r\n") + END,
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n" + BODY,
+    HEAD + b'4;x="y"\r\ndata\r\n' + chunk(BODY[4:]) + b"0\r\nX-Sum: 1\r\n\r\n",
+    answer(BODY, b"Content-Type: text/event-stream"),
+    answer(JSON_ANSWER, b"Content-Type: application/json"),
+    answer(gzip.compress(JSON_ANSWER, mtime=0), b"Content-Encoding: gzip"),
+    answer(b'{"error":{"code":"insufficient_quota"}}', status=b"429 No"),
+    answer(gzip.compress(b'{"error":"billing"}', mtime=0), b"Content-Encoding: gzip", status=b"429 No"),
+    answer(b"<html>", status=b"503 No"),
+    b"HTTP/1.1 204 No Content\r\n\r\n",
+    coded(b"gzip", gzip.compress(BODY, mtime=0)),
+    coded(b"gzip", flushed(BODY[:200], BODY[200:])),
+    coded(b"deflate", zlib.compress(BODY)),
+    coded(b"deflate", flushed(BODY[:200], BODY[200:], wbits=-15)),
+    coded(b"gzip, br", b"x"),
+)
+"""Answers of every kind: what is to be mutated."""
+
+
+class Seen(NamedTuple):
+    """What became of a request."""
+
+    ended: dict[str, int]
+    events: int
+    output: int
+    unknown: int
+    kept: bool
+
+
+def outcome(reads: Iterable[bytes], *, lost: bool, fast: bool = True, streamed: bool = True) -> Seen:
+    """Let a request be answered so; checks what must hold whatever the answer is.
+
+    `lost`: the connection is closed at the end, and cut off by the run's end otherwise.
+    """
+    bench = Bench(streamed=streamed)
+    bench.begin()
+    ms = 100.0
+    for data in reads:
+        if bench.freed:
+            break
+        if not fast:
+            bench.stream.fast = None
+        bench.read(ms, data)
+    ended_at_once = len(bench.freed)
+    if not bench.freed:
+        exchange = bench.stream.exchange
+        assert exchange is not None
+        if exchange.done_at:
+            bench.now += AFTER_DONE_NS + MS
+            bench.stream.check(bench.now)
+            assert bench.freed
+        elif lost:
+            bench.lose(None)
+            assert bench.freed
+        else:
+            bench.stream.cut(bench.now)
+    kept = bench.stream.link is not None and ended_at_once == 1
+    part = bench.steady()
+    assert bench.stream.exchange is None
+    assert bench.recorder.open == 0
+    assert part.counters.started == 1 == sum(part.ended.values())
+    assert len(bench.freed) == 1
+    assert bench.redials == 0
+    counters = part.counters
+    if "ok" in part.ended and streamed and not counters.stream_ignored:
+        assert counters.events > 0
+    itl = part.latency.get("itl")
+    assert (0 if itl is None else itl.count) <= max(0, counters.events - 1)
+    assert bench.now >= BEGIN
+    return Seen(part.ended, counters.events, counters.output, counters.events_unknown, kept)
+
+
+def check(wire: bytes, cuts: Iterable[int], *, lost: bool, streamed: bool = True) -> None:
+    """However `wire` is cut, the class and the counts are the same, and neither way raises."""
+    edges = [0, *sorted({cut % (len(wire) + 1) for cut in cuts} - {0, len(wire)}), len(wire)]
+    pieces = [wire[begin:end] for begin, end in itertools.pairwise(edges) if begin < end]
+    whole = outcome([wire] if wire else [], lost=lost, streamed=streamed)
+    cut = outcome(pieces, lost=lost, streamed=streamed)
+    slow = outcome(pieces, lost=lost, fast=False, streamed=streamed)
+    assert cut == slow, (cut, slow)
+    # what has ended doesn't hear of the bytes that come later, and whether the connection lives may hang on those
+    assert cut[:-1] == whole[:-1], (cut, whole)
