@@ -30,7 +30,9 @@ from support import DONE, END, FINISH, HEAD, TOKEN, Bench
 
 from llmstress.coordinator.errors import UsageError
 from llmstress.coordinator.network import describe_way, network_of, proxy_for, with_sources
-from llmstress.coordinator.options import Options, Resolve, parse_target
+from llmstress.coordinator.options import Options
+from llmstress.coordinator.target import parse_target
+from llmstress.coordinator.texts import Resolve
 from llmstress.engine.connect_errors import end_of_failed_connect
 from llmstress.engine.control import Network, Timeouts, Tls
 from llmstress.engine.load import ClosedLoad
