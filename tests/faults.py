@@ -20,7 +20,7 @@ from unittest import mock
 from sites import ANSWER, plan_of, until
 from support import BEGIN, DONE, END, FINISH, HEAD, MS, ROLE, TOKEN, chunk
 
-from llmstress.engine.control import Timeouts
+from llmstress.engine.control import Network, Timeouts
 from llmstress.engine.exchange import Exchange
 from llmstress.engine.load import CHECK_TURNS, ClosedLoad
 from llmstress.engine.outcome import End
@@ -269,11 +269,14 @@ class Books(Recorder):
         return Counter(end.outcome for _, end in self.ends)
 
 
+PLAIN_WAY = Network()
+
+
 class Dialers(Dialer):
     """A dialer whose first connection is another one's."""
 
-    def __init__(self, url: str, first: Dialer | None) -> None:
-        super().__init__(url, NO_LIMITS)
+    def __init__(self, url: str, network: Network, first: Dialer | None) -> None:
+        super().__init__(url, network, NO_LIMITS)
         self.first = first
 
     async def open(self) -> TakenOver:
@@ -343,14 +346,18 @@ class Scene:
 
 @contextlib.asynccontextmanager
 async def scene(
-    server: Server, streams: int = 1 + BYSTANDERS, first: Dialer | None = None, **plan: Any
+    server: Server,
+    streams: int = 1 + BYSTANDERS,
+    first: Dialer | None = None,
+    network: Network = PLAIN_WAY,
+    **plan: Any,
 ) -> AsyncIterator[Scene]:
     """A load that hasn't started; at its end nothing must have gone wrong behind anyone's back."""
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as stack:
         if first is not None:
             await stack.enter_async_context(first)
-        dialer = await stack.enter_async_context(Dialers(server.url, first))
+        dialer = await stack.enter_async_context(Dialers(server.url, network, first))
         made = Scene(server, dialer, streams, **plan)
         loop.set_exception_handler(lambda loop, context: made.exceptions.append(context))
         try:

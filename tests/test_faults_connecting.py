@@ -2,14 +2,12 @@
 
 import logging
 import resource
-import shutil
 import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aiohttp import connector
+import trustme
 from faults import (
     BYSTANDERS,
     CUT,
@@ -31,7 +29,7 @@ from faults import (
 from sites import live, until
 from support import FINISH, HEAD, MS, TOKEN
 
-from llmstress.engine.control import Timeouts
+from llmstress.engine.control import Network, Timeouts, Tls
 from llmstress.engine.transport import Dialer
 
 ASKED, HEARD, HANG = Step.ASKED, Step.HEARD, Step.HANG
@@ -71,7 +69,7 @@ NO_CONNECTION = {
 @live
 async def test_no_connection_ends_as_its_class_and_nobody_else_notices(url: str, ends: str) -> None:
     async with serving() as server:
-        assert await suffer_to_connect(server, Dialer(url, NO_LIMITS), ends)
+        assert await suffer_to_connect(server, Dialer(url, Network(), NO_LIMITS), ends)
 
 
 NO_TLS: dict[str, tuple[Script, str]] = {
@@ -90,44 +88,36 @@ NO_TLS: dict[str, tuple[Script, str]] = {
 async def test_no_tls_ends_as_its_class_and_nobody_else_notices(script: Script, ends: str) -> None:
     async with serving() as server, serving(script) as faulty:
         limits = Timeouts(0.05 if script == (HANG,) else 0, 0, 0, 0)
-        assert await suffer_to_connect(server, Dialer(faulty.url.replace("http:", "https:"), limits), ends)
+        assert await suffer_to_connect(server, Dialer(faulty.url.replace("http:", "https:"), Network(), limits), ends)
 
 
 # --- within TLS
 
 
 @pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of 127.0.0.1, signed by itself; key and certificate in one file."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("needs the openssl command to make a certificate")
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    command = f"{openssl} req -x509 -newkey rsa:2048 -nodes -days 2 -keyout {path}.key -out {path}.crt"
-    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*command.split(), *names], check=True, capture_output=True)
-    path.write_bytes(Path(f"{path}.key").read_bytes() + Path(f"{path}.crt").read_bytes())
-    return path
+def authority() -> trustme.CA:
+    return trustme.CA()
 
 
 @pytest.fixture
-def tls(certificate: Path) -> ssl.SSLContext:
+def tls(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
     return context
 
 
 @pytest.fixture
-def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connector, "_SSL_CONTEXT_VERIFIED", ssl.create_default_context(cafile=str(certificate)))
+def trusting(authority: trustme.CA, tmp_path: Path) -> Network:
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    return Network(tls=Tls(ca_file=str(tmp_path / "ca.pem")))
 
 
 def test_a_certificate_that_nobody_trusts_is_a_tls_failure(tls: ssl.SSLContext) -> None:
     @live
     async def run() -> None:
         async with serving() as server, serving(context=tls) as untrusted:
-            text = await suffer_to_connect(server, Dialer(untrusted.url, NO_LIMITS), "tls")
-            assert "self-signed" in text or "self signed" in text
+            text = await suffer_to_connect(server, Dialer(untrusted.url, Network(), NO_LIMITS), "tls")
+            assert "certificate not accepted" in text
 
     run()
 
@@ -142,19 +132,18 @@ WITHIN_TLS = {
     "ended without finish signal, close-delimited, TLS": gone("truncated", head() + CUT, CLOSE),
     "close-delimited and finished, TLS": gone("ok", head() + STREAM, CLOSE),
     "garbage instead of TLS in mid-stream": gone("truncated", HEAD + TOKEN, PLAIN, b"garbage" * 20),
-    "garbage instead of TLS before the status": gone("reset", PLAIN, b"garbage" * 20),
+    "garbage instead of TLS before the status": gone("tls", PLAIN, b"garbage" * 20),
     "a stale kept-alive connection, TLS": Fault("ok", False, (ASKED, GOOD, ASKED, CLOSE), stale=1),
 }
 
 
-@pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize(
     "fault", WITHIN_TLS.values(), ids=[f"{name}: {fault.ends}" for name, fault in WITHIN_TLS.items()]
 )
-def test_a_fault_within_tls_ends_as_its_class(fault: Fault, tls: ssl.SSLContext) -> None:
+def test_a_fault_within_tls_ends_as_its_class(fault: Fault, tls: ssl.SSLContext, trusting: Network) -> None:
     @live
     async def run() -> None:
-        async with serving(fault.script, context=tls) as server, scene(server) as made:
+        async with serving(fault.script, context=tls) as server, scene(server, network=trusting) as made:
             await suffer(made, fault)
 
     run()
