@@ -12,12 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import cast
 
 import msgspec
-import uvloop
 from processes import DEADLINE_S
 from support import BEGIN, DONE, END, FINISH, HEAD, MS, TOKEN
 
 from llmstress.engine.control import Network, Plan, Timeouts
 from llmstress.engine.load import ClosedLoad
+from llmstress.engine.loop import Loop
 from llmstress.engine.recorder import NEVER, Recorder
 from llmstress.engine.telemetry.messages import Part, Phase
 from llmstress.engine.transport import Dialer, TakenOver
@@ -161,7 +161,7 @@ class Site:
 
 
 def live(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Run an async test on uvloop, as a worker runs."""
+    """Run an async test on the loop that a worker has."""
 
     @functools.wraps(test)
     def run(*arguments: object, **named: object) -> None:
@@ -169,7 +169,8 @@ def live(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
             async with asyncio.timeout(2 * DEADLINE_S):
                 await test(*arguments, **named)
 
-        uvloop.run(bounded())
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(bounded())
 
     return run
 

@@ -12,11 +12,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import uvloop
-
 from llmstress.engine import schedule
 from llmstress.engine.control import Ack, Final, Go, Hello, How, Pause, Plan, Ready, SetStreams, Setup, Stop, ToWorker
 from llmstress.engine.load import ClosedLoad
+from llmstress.engine.loop import Loop
 from llmstress.engine.orphan import die_with_parent
 from llmstress.engine.probe import LagProbe, host_times, resident_bytes
 from llmstress.engine.recorder import NEVER, Recorder
@@ -35,7 +34,8 @@ def main() -> None:
     """Entry point of the process."""
     endpoint, number, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     die_with_parent(parent)
-    uvloop.run(work(endpoint, number))
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(work(endpoint, number))
 
 
 async def work(endpoint: str, number: int) -> None:
