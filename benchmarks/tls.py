@@ -101,7 +101,7 @@ def measure(asked: argparse.Namespace, server: list[str], client: list[str]) -> 
     def cpu_per_request(*keeping: str) -> float:
         quick = ["--ttft-ms", "1", "--tokens", "1", *server]
         few, many = (
-            run(quick, ["--streams", "32", "--requests", str(requests), *keeping, *client])["client"]["cpu_s"]
+            float(run(quick, ["--streams", "32", "--requests", str(requests), *keeping, *client])["client"]["cpu_s"])
             for requests in (asked.requests // 4, asked.requests)
         )
         return (many - few) / (asked.requests - asked.requests // 4)

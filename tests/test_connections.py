@@ -366,10 +366,7 @@ async def test_a_connection_that_is_closed_before_it_can_be_used(files: Files) -
             finally:
                 self._connector.connect = connect  # type: ignore[method-assign]
 
-    class Closing(Target):
-        """Closes connections instead of reading from them."""
-
-    target = Closing()
+    target = Target()
     async with listening(target) as port:
         closer = asyncio.create_task(_close_all(target))
         done = await load(f"http://127.0.0.1:{port}", make_dialer=Slow, streams=1)
