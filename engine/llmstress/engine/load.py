@@ -112,8 +112,8 @@ class ClosedLoad:
     def set_streams(self, number: int) -> None:
         """Run `number` streams from now on.
 
-        Streams beyond the plan's begin at once, whatever the ramp does; before `start`, with it. Surplus ones end with
-        the request they have in flight, and are the first to come back.
+        Streams beyond the plan's begin whatever the ramp does, but no faster than connections may be opened; before
+        `start`, with it. Surplus ones end with the request they have in flight, and are the first to come back.
         """
         new = [Stream(self) for _ in range(number - len(self._streams))]
         self._streams += new
