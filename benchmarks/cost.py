@@ -10,15 +10,14 @@ import argparse
 import json
 import os
 import platform
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import runs
 
 CAVEATS = """\
 Before you believe a number from this machine:
@@ -50,8 +49,8 @@ def main() -> None:
 
 def pair(asked: argparse.Namespace, floor: Path) -> float:
     """One measurement of everything; prints it, gives the ratio of the costs."""
-    with mock(asked.gap) as (url, _):
-        port = url.rpartition(":")[2]
+    with runs.mock("--gap-ms", asked.gap, "--tokens", "64") as target:
+        port = target.url.rpartition(":")[2]
         done = subprocess.run(
             [str(floor), port, str(asked.streams), str(asked.short)], check=True, capture_output=True, text=True
         )
@@ -78,32 +77,11 @@ def pair(asked: argparse.Namespace, floor: Path) -> float:
 
 def run(asked: argparse.Namespace, seconds: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """llmstress for `seconds` against a fresh mock: its summary, and the truth."""
-    with mock(asked.gap) as (url, server):
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "llmstress", "--url", url, "--model", "mock-7b", "--procs", "1"),
-                *("--streams", str(asked.streams), "--warmup", "2s", "--duration", f"{seconds}s", "--headless"),
-            ],
-            check=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        server.send_signal(signal.SIGTERM)
-        assert server.stdout is not None
-        return json.loads(done.stdout), json.loads(server.stdout.readline())
-
-
-@contextmanager
-def mock(gap_ms: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """A mock server of its own: its URL and its process."""
-    command = [sys.executable, "-m", "llmstress.engine.mock", "--port", "0", "--gap-ms", gap_ms, "--tokens", "64"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            yield json.loads(server.stdout.readline())["listening"], server
-        finally:
-            server.terminate()
-            server.communicate()
+    load = ("--procs", "1", "--streams", str(asked.streams), "--warmup", "2s", "--duration", f"{seconds}s")
+    with runs.mock("--gap-ms", asked.gap, "--tokens", "64") as target:
+        with runs.llmstress(target.url, *load) as running:
+            summary = running.summary()
+        return summary, target.stop()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10, help="length of the run (default: %(default)s)")
     parser.add_argument("--procs", type=int, default=1, help="worker processes (default: %(default)s)")
     parser.add_argument("--streams", type=int, default=2000, help="streams in all (default: %(default)s)")
-    parser.add_argument("--gap", default="33", help="ms between tokens (default: %(default)s)")
+    parser.add_argument("--gap", default="31", help="ms between tokens (default: %(default)s)")
     parser.add_argument("--target", metavar="COMMAND", help="another server, with {port} in its command")
     asked = parser.parse_args()
     delays = ("--ttft-ms", "200", "--gap-ms", asked.gap, "--tokens", "64")
@@ -31,7 +31,9 @@ def main() -> None:
     for worker, taken in enumerate(samples.values()):
         steady = [(at, kib) for at, kib in taken if at > SETTLED_S]
         slope = statistics.linear_regression(*zip(*steady, strict=True)).slope * 60 / 1024 if len(steady) > 2 else 0.0
-        print(f"worker {worker}: {taken[-1][1] / 1024:.1f} MiB at the end, growing by {slope:.3f} MiB a minute")
+        minutes = {int(at // 60): kib for at, kib in taken}
+        print(f"worker {worker}: {' '.join(f'{kib / 1024:.1f}' for kib in minutes.values())} MiB minute by minute")
+        print(f"worker {worker}: growing by {slope:.3f} MiB a minute after the first")
     rows = len(summary["timeline"])
     tokens, events_per_s = summary["tokens"], summary["tokens"]["events_per_s"]
     print(f"{events_per_s:,.0f} events/s; timeline of {rows} rows, one every {summary['timeline_step_s']} s")

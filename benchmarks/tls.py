@@ -6,20 +6,16 @@ and without keep-alive; what remains is connecting. Memory: resident memory of t
 """
 
 import argparse
-import json
 import os
 import platform
-import signal
 import ssl
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import runs
 import trustme
 
 CAVEATS = """\
@@ -127,32 +123,15 @@ def rss(summary: dict[str, Any]) -> float:
 
 def run(server_options: list[str], client_options: list[str]) -> dict[str, Any]:
     """llmstress with one worker against a fresh mock: its summary, which agrees with what the mock says it sent."""
-    with mock(server_options) as (url, server):
-        command = [sys.executable, "-m", "llmstress", "--url", url, "--model", "mock-7b", "--procs", "1", "--headless"]
-        done = subprocess.run(
-            [*command, *client_options], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        server.send_signal(signal.SIGTERM)
-        assert server.stdout is not None
-        summary, truth = json.loads(done.stdout), json.loads(server.stdout.readline())
+    with runs.mock(*server_options) as target:
+        with runs.llmstress(target.url, "--procs", "1", *client_options) as running:
+            summary = running.summary()
+        truth = target.stop()
     if summary["requests"]["ok"] != truth["done"]:
         sys.exit(
             f"llmstress counts {summary['requests']['ok']} requests, the mock {truth['done']}: {summary['errors']}"
         )
-    return dict(summary)
-
-
-@contextmanager
-def mock(options: list[str]) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """A mock server of its own: its URL and its process."""
-    command = [sys.executable, "-m", "llmstress.engine.mock", "--port", "0", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            yield json.loads(server.stdout.readline())["listening"], server
-        finally:
-            server.terminate()
-            server.communicate()
+    return summary
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ async def ask_for_models(
         # TLS: in version 1.3 a server refuses a client after the client's part of the handshake is done
         if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError) or end.outcome == "tls":
             where = f"{redact_url(target.url)} (--url)"
-            if end.outcome == "proxy":
+            if end.outcome == "proxy" or (network.proxy and end.outcome == "dns"):
                 where = f"{redact_url(network.proxy)} (--proxy)"
             elif network.unix_socket:
                 where = f"{network.unix_socket} (--unix-socket)"

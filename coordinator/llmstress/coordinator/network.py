@@ -16,8 +16,8 @@ import msgspec
 
 from llmstress.coordinator.errors import CouldNotStart, UsageError
 from llmstress.coordinator.options import Options
-from llmstress.coordinator.target import Target, redact_url, split_url
-from llmstress.coordinator.texts import is_address
+from llmstress.coordinator.target import Target, redact_no_url, redact_url, split_url
+from llmstress.coordinator.texts import ip_version, is_address
 from llmstress.engine.control import Network, Tls
 from llmstress.engine.transport import tls_context
 
@@ -26,10 +26,6 @@ DNS_LIMIT_S = 3.0
 
 _LONGEST_PATH = 107
 """Bytes of the path of a Unix socket."""
-
-STREAMS_PER_SOURCE = 14_000
-"""Connections from one loopback address: half of the 28,232 ports that Linux gives out by default; it searches those of
-one parity first, and finds the last ones of them slowly."""
 
 _LOOPBACK_SOURCES = 250 * 250
 """127.0.0.2 upwards, leaving the ends of every block alone."""
@@ -169,7 +165,7 @@ def proxy_for(options: Options, scheme: str, host: str, environ: Mapping[str, st
         url = f"http://{url}"
     split = split_url(url)
     if split is None or split.scheme != "http":
-        raise UsageError(f"{flag} needs the URL of an HTTP proxy like http://proxy:3128, not {redact_url(url)!r}")
+        raise UsageError(f"{flag} needs the URL of an HTTP proxy like http://proxy:3128, not {redact_no_url(url)!r}")
     return url
 
 
@@ -212,9 +208,9 @@ async def resolve(network: Network, target: Target) -> list[str]:
             raise CouldNotStart(
                 f"DNS has not said within {DNS_LIMIT_S:g} s where {split.hostname} is: --resolve names the address"
             ) from None
-    versions = {_version(address) for address in addresses}
+    versions = {ip_version(address) for address in addresses}
     for source in network.sources:
-        if addresses and _version(source) not in versions:
+        if addresses and ip_version(source) not in versions:
             raise UsageError(
                 f"--source-ip {source}: the target has no address of that family, only {', '.join(addresses)}"
             )
@@ -233,7 +229,8 @@ async def _ask_dns(host: str, port: int) -> list[str]:
 
     def ask() -> None:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            # the flag that the connector sets: no addresses of a family that this machine has no way to
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
         except (OSError, UnicodeError):  # a label that is empty or over 63 characters is a UnicodeError
             found = []
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
@@ -243,20 +240,23 @@ async def _ask_dns(host: str, port: int) -> list[str]:
     return await answered
 
 
-def with_sources(network: Network, addresses: list[str], shares: list[int]) -> list[Network]:
+def with_sources(network: Network, addresses: list[str], shares: list[int], ports: int) -> list[Network]:
     """`network` for each worker, with source addresses of its own where one address has too few ports for all.
 
-    An address has 28,232 ports for each address that it connects to. Every address in 127.0.0.0/8 is local, so to a
-    loopback target each worker goes from ones of its own; for any other target the user has to name them.
+    An address has `ports` ports for each address that it connects to. Every address in 127.0.0.0/8 is local, so to a
+    loopback target each worker goes from ones of its own; for any other target the user has to name them. Half of the
+    ports are used: Linux searches those of one parity first, and finds the last ones of them slowly.
     """
+    each = max(1, ports // 2)
     if network.sources:
         rotated = [worker % len(network.sources) for worker in range(len(shares))]
         return [_from(network, network.sources[at:] + network.sources[:at]) for at in rotated]
-    if sum(shares) <= STREAMS_PER_SOURCE or not any(_is_loopback(address) for address in addresses):
+    versions = {ip_version(address) for address in addresses if not _is_loopback(address)}
+    if sum(shares) <= each or 4 in versions or not any(_is_loopback(address) for address in addresses):
         return [network] * len(shares)
     made, used = [], 0
     for share in shares:
-        need = max(1, -(-share // STREAMS_PER_SOURCE))
+        need = max(1, -(-share // each))
         made.append(_from(network, [_loopback(used + index) for index in range(need)]))
         used += need
     return made
@@ -283,10 +283,6 @@ def _from(network: Network, sources: list[str]) -> Network:
 
 def _is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address.partition("%")[0]) in ipaddress.ip_network("127.0.0.0/8")
-
-
-def _version(address: str) -> int:
-    return ipaddress.ip_address(address.partition("%")[0]).version
 
 
 def _loopback(index: int) -> str:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from urllib.parse import urlsplit
 
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.target import Target
@@ -79,11 +80,24 @@ def own_ramp_s(options: Options) -> float:
 
     Without it thousands of streams would begin within the steady window, and be missing from its rates.
     """
-    if options.whole_run:
-        return 0.0
-    opening_s = max(options.shares) * _connect_gap_ns(options, options.url or "") / 1e9
-    return 0.0 if opening_s < 1 else float(math.ceil(opening_s))
+    opening_s = _opening_s(options)
+    return 0.0 if options.whole_run or opening_s < 1 else float(math.ceil(opening_s))
+
+
+def warning_of_ramp(options: Options) -> str:
+    """A sentence if streams will still begin within the steady window; empty if not."""
+    opening_s, before_s = _opening_s(options), options.ramp_up_s + options.warmup_s
+    if options.whole_run or opening_s < 1 or opening_s <= before_s:
+        return ""
+    return (
+        f"opening {options.total_streams:,} connections takes {opening_s:.1f} s, so streams are missing from the first "
+        f"{opening_s - before_s:.1f} s of the steady window: a longer --ramp-up or --warmup"
+    )
+
+
+def _opening_s(options: Options) -> float:
+    return max(options.shares) * _connect_gap_ns(options, options.url or "") / 1e9
 
 
 def _connect_gap_ns(options: Options, url: str) -> int:
-    return schedule.connect_gap_ns(options.procs, tls=url.startswith("https:"))
+    return schedule.connect_gap_ns(options.procs, tls=urlsplit(url).scheme == "https")

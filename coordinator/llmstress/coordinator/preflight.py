@@ -4,7 +4,6 @@
 the real one.
 """
 
-import ipaddress
 import resource
 from urllib.parse import urlsplit
 
@@ -14,6 +13,7 @@ from llmstress.coordinator.errors import CouldNotStart
 from llmstress.coordinator.machine import Machine, read_machine
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.target import Target
+from llmstress.coordinator.texts import ip_version
 from llmstress.engine.control import Network
 
 SPARE_FILES = 64
@@ -64,12 +64,8 @@ def needs_of(options: Options, target: Target, networks: list[Network], addresse
 def _pairs(named: list[str], networks: list[Network], addresses: list[str]) -> int | None:
     if not addresses or (not named and any(network.sources for network in networks)):
         return None  # a Unix socket, or a name that DNS doesn't know; or there are sources made for as many as needed
-    versions = [_version(address) for address in addresses]
-    return sum(versions.count(_version(source)) for source in set(named)) if named else len(addresses)
-
-
-def _version(address: str) -> int:
-    return ipaddress.ip_address(address.partition("%")[0]).version
+    versions = [ip_version(address) for address in addresses]
+    return sum(versions.count(ip_version(source)) for source in set(named)) if named else len(addresses)
 
 
 def shortage(needs: Needs, machine: Machine) -> str:

@@ -24,9 +24,10 @@ from llmstress.coordinator.facts import API
 from llmstress.coordinator.headers import build_headers, key_variables
 from llmstress.coordinator.herald import Herald
 from llmstress.coordinator.hub import Hub
+from llmstress.coordinator.machine import local_ports
 from llmstress.coordinator.network import describe_way, network_of, resolve, with_sources
 from llmstress.coordinator.options import Options
-from llmstress.coordinator.plans import make_plans
+from llmstress.coordinator.plans import make_plans, warning_of_ramp
 from llmstress.coordinator.rundir import ABOUT, own_directory
 from llmstress.coordinator.screen import Screen, ScreenClosed
 from llmstress.coordinator.secrecy import child_environment, secrets_in
@@ -102,8 +103,10 @@ async def execute(
     console.hide(secrets)
     try:
         addresses = await resolve(network, target)
-        networks = with_sources(network, addresses, options.shares)
+        networks = with_sources(network, addresses, options.shares, local_ports())
         warnings = preflight.check_machine(options, target, networks, addresses)
+        if warning := warning_of_ramp(options):
+            warnings.append(warning)
         if options.unix_socket is None and (warning := inquiry.warning_of_plain_http(target, headers)):
             warnings.append(warning)
         environ = child_environment(os.environ, secrets, key_variables(options))
@@ -371,7 +374,8 @@ class _Run:
                 await self._steering.set_streams(total)
 
     async def _look_at_limits(self) -> None:
-        limit = None if self._ended_by else ending.limit_reached(self._options, self._aggregate)
+        drains = self._ended_by or self._aggregate.phase == Phase.DRAIN
+        limit = None if drains else ending.limit_reached(self._options, self._aggregate)
         if limit is not None:
             self._ended_by = limit.ended_by
             self._herald.warn(f"{limit.text}: draining for up to {duration(self._options.grace_s)}")

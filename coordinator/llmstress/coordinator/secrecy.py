@@ -15,17 +15,25 @@ from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.broadcast import Message, RunFacts, WorkerChange
 from llmstress.engine.telemetry.messages import Delta
 
+_PUBLIC = frozenset({"accept", "content-type", "host", "user-agent"})
+"""Headers whose values are no secrets."""
+
 _SHORTEST = 6
 """Values shorter than this are no secrets, and blanking them out would garble whatever is shown."""
 
-_NEEDED = frozenset({"PATH", "PYTHONPATH", "HOME", "LANG", "TERM", "TMPDIR", "XDG_RUNTIME_DIR", "LD_LIBRARY_PATH"})
+_NEEDED = frozenset(
+    {
+        *("PATH", "HOME", "LANG", "TERM", "TMPDIR", "XDG_RUNTIME_DIR", "LD_LIBRARY_PATH"),
+        *("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    }
+)
 """Variables that children keep, even if one happens to contain the value of a header."""
 
 
 def secrets_in(headers: Iterable[tuple[str, str]], *urls: str) -> list[str]:
     """What must not be printed: header values, the credentials in them, and those in the URLs; with what a server may
     make of them when it repeats them (escaped, encoded)."""
-    values = [value for _, value in headers]
+    values = [value for name, value in headers if name.lower() not in _PUBLIC]
     values += [value.split(" ", 1)[1] for value in values if value.lower().startswith(("bearer ", "basic "))]
     for url in urls:
         userinfo = user_information(url)
@@ -44,9 +52,11 @@ def _forms(value: str) -> Iterator[str]:
     yield escaped
     yield escaped.replace("/", "\\/")
     data = value.encode("utf-8", "surrogateescape")
-    # without the signs that fill up the end: they tell nothing, and may be missing
-    yield base64.b64encode(data).decode().rstrip("=")
-    yield base64.urlsafe_b64encode(data).decode().rstrip("=")
+    for before in range(3):
+        # as a part of something that is encoded as a whole: its first and last signs hold bits of what is beside it
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            inner = encode(bytes(before) + data).decode().rstrip("=")
+            yield inner[(0, 2, 3)[before] : -1 if (before + len(data)) % 3 else None]
 
 
 def child_environment(environ: Mapping[str, str], secrets: Iterable[str], variables: Iterable[str]) -> dict[str, str]:

@@ -175,7 +175,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     connections: int
     """Opened in all."""
     connects_repeated: int
-    """The part of them whose first packet was lost or refused by a full listen queue, and sent again."""
+    """The part of them for which packets had to be sent again before they stood."""
     stale_retries: int
     """Requests that were sent again because the server had closed the kept connection."""
     loop_lag_ms: LoopLag

@@ -36,8 +36,7 @@ def parse_target(url: str, path: str) -> Target:
     """
     split = split_url(url)
     if split is None:
-        # what is no URL may have its "@" anywhere
-        shown = redact_url(f"***@{url.rpartition('@')[2]}" if "@" in url else url)
+        shown = redact_no_url(url)
         hint = f"; did you mean http://{shown}?" if "//" not in url and split_url(f"http://{url}") is not None else ""
         raise UsageError(f"--url needs a URL like http://localhost:8000, not {shown!r}{hint}")
     given = split.path.rstrip("/")
@@ -73,6 +72,11 @@ def _is_host(name: str) -> bool:
         return is_address(name)
     labels = name.removesuffix(".").split(".")
     return len(name) <= _LONGEST_HOST and all(_LABEL.fullmatch(label) for label in labels)
+
+
+def redact_no_url(text: str) -> str:
+    """What was meant as a URL and is none, as it may be shown: its "@" may be anywhere."""
+    return redact_url(f"***@{text.rpartition('@')[2]}" if "@" in text else text)
 
 
 def redact_url(url: str) -> str:

@@ -94,6 +94,11 @@ def is_address(text: str) -> bool:
     return True
 
 
+def ip_version(address: str) -> int:
+    """4 or 6; the address may name its zone (`fe80::1%eth0`)."""
+    return ipaddress.ip_address(address.partition("%")[0]).version
+
+
 def parse_header(text: str, environ: Mapping[str, str]) -> tuple[str, str]:
     """Name and value of `Name: value`; a value `env:NAME` is read from the environment.
 

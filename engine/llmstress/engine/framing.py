@@ -180,7 +180,7 @@ class ResponseReader:
         if held:
             held += data
         if not b"HTTP/1.".startswith(source[begin : begin + 7]):
-            raise Malformed(f"not an HTTP/1.x answer: {bytes(source[begin : begin + 40])!r}")
+            raise Malformed(f"not an HTTP/1.x answer: {bytes(source[begin : begin + 1000])!r}")
         end = _END_OF_HEAD.search(source, begin + max(0, self._scanned - 3))
         if (len(source) if end is None else end.end()) - begin > MAX_HEAD:
             raise Malformed(f"response head over {MAX_HEAD} bytes")
@@ -236,12 +236,12 @@ class ResponseReader:
         if self._state == _CHUNK_SIZE:
             match = _SIZE_LINE.fullmatch(line)
             if match is None or len(line) > MAX_CHUNK_LINE:
-                raise Malformed(f"bad chunk size: {line[:40]!r}")
+                raise Malformed(f"bad chunk size: {line[:1000]!r}")
             self._left = int(match[1], 16)
             self._state = _CHUNK_DATA if self._left else _TRAILERS
         elif self._state == _CHUNK_END:
             if line not in (b"", b"\r"):
-                raise Malformed(f"chunk longer than its size: {line[:40]!r}")
+                raise Malformed(f"chunk longer than its size: {line[:1000]!r}")
             self._state = _CHUNK_SIZE
         elif line in (b"", b"\r"):
             self._state = _COMPLETE

@@ -6,6 +6,7 @@ stream that may not begin parks when its turn comes. Only parked ones are releas
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import deque
@@ -30,7 +31,8 @@ RAMP_STEP_NS = 20_000_000
 20 ms 325. What a step adds to a stream's start is in `queue`."""
 
 REST_STEPS = 20
-"""Streams come back from their rests in steps of this part of the pause."""
+"""Streams come back from their rests together, in so many steps within a pause: waking up for each of them costs more
+than its dial. The steps of each worker lie elsewhere."""
 
 SLICE, SLICE_NS = 256, 1_000_000
 """Reads understood before the loop looks for new ones: 1 ms of work."""
@@ -84,6 +86,10 @@ class ClosedLoad:
         self._paused = False
         self._to_dial: deque[tuple[Stream, int | None]] = deque()
         self._dials: set[asyncio.Task[None]] = set()
+        self._try_again = asyncio.Event()
+        """Whoever rests because no connection could be made goes on when this is set, and cleared again."""
+        self._rest_step_ns = max(1, self._pause_ns // REST_STEPS)
+        self._rest_offset_ns = self._random.randrange(self._rest_step_ns)
         self._loop = asyncio.get_running_loop()
         self._slice = 0
         self._woken = False
@@ -101,10 +107,11 @@ class ClosedLoad:
         if not self.requests_left:
             self.exhausted.set()
         ramp_ns = max(int(plan.ramp_s * 1e9), plan.streams * plan.connect_gap_ns)
+        step_ns = RAMP_STEP_NS if ramp_ns < plan.streams * RAMP_STEP_NS else 0
         for index, stream in enumerate(self._streams[: plan.streams]):
             due = t0 + schedule.ramp_start(index, plan.streams, plan.worker, plan.workers, ramp_ns)
             while (wait := due - self.clock()) > 0:  # uvloop's timers fire up to 1 ms early
-                await asyncio.sleep(max(wait, RAMP_STEP_NS) / 1e9)
+                await asyncio.sleep(max(wait, step_ns) / 1e9)
             self._begin(stream, due)
             if index % TURN == 0:
                 await asyncio.sleep(0)
@@ -191,7 +198,8 @@ class ClosedLoad:
             return
         if stream in self._retired:
             stream.drop_link()
-        self._begin_at(stream, now + schedule.after_failure(self._pause_ns, self._random.random()))
+        due = now + schedule.after_failure(self._pause_ns, self._random.random())
+        self._begin_at(stream, due + (self._rest_offset_ns - due) % self._rest_step_ns)
         self._note_if_exhausted()
 
     def redial(self, stream: Stream) -> None:
@@ -207,7 +215,6 @@ class ClosedLoad:
     def _begin_at(self, stream: Stream, due: int) -> None:
         wait = due - self.clock()
         if wait > 0:
-            wait += -due % max(1, self._pause_ns // REST_STEPS)  # together: waking up for each costs more than its dial
             self._loop.call_later(wait / 1e9, self._begin_at, stream, due)
         else:
             self._begin(stream, due)
@@ -251,6 +258,9 @@ class ClosedLoad:
 
     def _begin_some(self) -> None:
         """Begin a few requests: dials and reads go on while thousands of streams begin."""
+        if (early := self._paced - self.clock()) > 0:
+            self._loop.call_later(early / 1e9, self._begin_some)
+            return
         connects = 0
         for _ in range(min(TURN, len(self._released))):
             stream, due = self._released.popleft()
@@ -265,7 +275,11 @@ class ClosedLoad:
             self._loop.call_soon(self._begin_some)
 
     def _dial(self, stream: Stream, due: int | None) -> None:
-        self._to_dial.append((stream, due))
+        if due is None:  # a request that has begun already: it goes first, and nobody may rest while it waits
+            self._to_dial.appendleft((stream, due))
+            self._end_rests()
+        else:
+            self._to_dial.append((stream, due))
         if len(self._dials) < self._plan.dials:
             self._dials.add(self._loop.create_task(self._dial_waiting()))
 
@@ -296,11 +310,23 @@ class ClosedLoad:
             else:
                 self.recorder.counters.connects_repeated += retransmissions(link.transport) > 0
                 stream.connected(link)
+                self._end_rests()
                 continue
-            # Who dials rests as well, so that all processes together fail 256 times a pause at most: 1,000 streams that
-            # each tried a refused port once a second took 30 % of a core. They wait here, seen as `queue`, and whoever
-            # gets through first goes on at full speed.
-            await asyncio.sleep(self._plan.error_pause_s)
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """Who could not connect dials again after the pause, or as soon as somebody else gets through.
+
+        Without it 1,000 streams that each tried a refused port once a second took 30 % of a core. They wait for a place
+        to dial from, which is seen as `queue`.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._plan.error_pause_s):
+                await self._try_again.wait()
+
+    def _end_rests(self) -> None:
+        self._try_again.set()
+        self._try_again.clear()
 
     def _note_if_exhausted(self) -> None:
         over = not self.requests_left or self.clock() >= self._stop_at

@@ -55,12 +55,16 @@ class HostTimes(NamedTuple):
 
 
 def host_times() -> HostTimes:
-    """What the kernel has counted, in steps of 10 ms."""
+    """What the kernel has counted, in steps of 10 ms; zeros if it doesn't say."""
     cores = {f"cpu{core}" for core in os.sched_getaffinity(0)}
     passed = busy = stolen = 0
-    for line in Path("/proc/stat").read_text().splitlines():
+    try:
+        lines = Path("/proc/stat").read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
         name, *fields = line.split()
-        if name in cores:
+        if name in cores and len(fields) >= 8:
             user, nice, system, idle, waiting, hard_irq, soft_irq, steal = map(int, fields[:8])
             busy += user + nice + system + hard_irq + soft_irq
             stolen += steal

@@ -129,12 +129,14 @@ class Recorder:
     def finish(self, stamp: int) -> None:
         """The run has ended at `stamp`; notes how long window and drain were."""
         self.fold()
+        self._count_host()
         _, steady, drain = self._edges
         self.steady_ns = max(0, min(drain, stamp) - steady)
         self.drain_ns = max(0, stamp - drain)
 
     def _enter_due_phase(self, stamp: int) -> None:
         self._count_cpu()
+        self._count_host()  # here only: on a machine of many cores the kernel takes milliseconds to say it
         self.phase = self.phase_of(stamp)
         self._phase_began = self._edges[self.phase - 1] if self.phase else 0
         self.edge = self._edges[self.phase] if self.phase < Phase.DRAIN else NEVER
@@ -144,6 +146,9 @@ class Recorder:
         counters = self.part(self.phase).counters
         counters.cpu_ns += now - self._cpu_ns
         self._cpu_ns = now
+
+    def _count_host(self) -> None:
+        counters = self.part(self.phase).counters
         host, before = self._host(), self._host_before
         counters.host_ns += host.passed - before.passed
         counters.host_busy_ns += host.busy - before.busy

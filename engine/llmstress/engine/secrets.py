@@ -11,8 +11,10 @@ def blank_out(text: str, secrets: Collection[str]) -> str:
     off within a secret loses the beginning of it, too."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
+    words = text.rstrip("'\"")  # what was cut off may have been quoted since
+    end = text[len(words) :]
     for secret in secrets:
-        at = text.rfind(secret[:_LEAST], max(0, len(text) - len(secret)))
-        if at >= 0 and secret.startswith(text[at:]) and len(text) - at >= _LEAST:
-            text = f"{text[:at]}***"
-    return text
+        at = words.rfind(secret[:_LEAST], max(0, len(words) - len(secret)))
+        if at >= 0 and secret.startswith(words[at:]) and len(words) - at >= _LEAST:
+            words = f"{words[:at]}***"
+    return words + end

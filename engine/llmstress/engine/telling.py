@@ -3,6 +3,7 @@
 Nothing of this is on the hot path: failures are taken from the samples of a delta, four times a second.
 """
 
+import contextlib
 import logging
 import os
 import socket
@@ -93,11 +94,14 @@ class _TellingDialer(Dialer):
         if not self._told:
             self._told = True
             get = link.transport.get_extra_info
-            sock: socket.socket = get("socket")
+            sock: socket.socket | None = get("socket")
             tls: ssl.SSLObject | None = get("ssl_object")
             cipher = tls.cipher() if tls is not None else None
             shown = f", {tls.version()} {cipher[0]}" if tls is not None and cipher is not None else ""
-            _log.info("first connection: %s to %s%s", _place(sock.getsockname()), _place(sock.getpeername()), shown)
+            if sock is not None:
+                with contextlib.suppress(OSError):  # it is gone already
+                    here, there = _place(sock.getsockname()), _place(sock.getpeername())
+                    _log.info("first connection: %s to %s%s", here, there, shown)
         return link
 
 

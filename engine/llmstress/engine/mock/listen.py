@@ -1,5 +1,6 @@
 """Where the mock listens, and with which certificate."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -22,36 +23,40 @@ def listen(options: MockOptions) -> list[socket.socket]:
     family, kind, _, _, address = socket.getaddrinfo(
         options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
-    sockets: list[socket.socket] = []
-    for _ in range(options.procs):
-        sock = socket.socket(family, kind)
-        sockets.append(sock)
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # accepted sockets inherit it
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if options.procs > 1:
-            # a single process goes without, so that a second mock on its port is refused
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind(address)
-        # port 0: the others join the one that the first was given
-        address = sock.getsockname()
-        sock.listen(BACKLOG)
+    with contextlib.ExitStack() as unused:
+        sockets: list[socket.socket] = []
+        for _ in range(options.procs):
+            sock = unused.enter_context(socket.socket(family, kind))
+            sockets.append(sock)
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # accepted sockets inherit it
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if options.procs > 1:
+                # a single process goes without, so that a second mock on its port is refused
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind(address)
+            # port 0: the others join the one that the first was given
+            address = sock.getsockname()
+            sock.listen(BACKLOG)
+        unused.pop_all()
     return sockets
 
 
 def _listen_at_path(path: str, procs: int) -> list[socket.socket]:
     """A path can be bound once only: the processes take from one queue, whoever comes first."""
-    sock = socket.socket(socket.AF_UNIX)
-    sock.setblocking(False)
-    try:
-        sock.bind(path)
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE or not _is_left_over(path):
-            raise
-        os.unlink(path)
-        sock.bind(path)
-    sock.listen(BACKLOG)
+    with contextlib.ExitStack() as unused:
+        sock = unused.enter_context(socket.socket(socket.AF_UNIX))
+        sock.setblocking(False)
+        try:
+            sock.bind(path)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or not _is_left_over(path):
+                raise
+            os.unlink(path)
+            sock.bind(path)
+        sock.listen(BACKLOG)
+        unused.pop_all()
     return [sock, *(sock.dup() for _ in range(procs - 1))]
 
 
@@ -73,14 +78,21 @@ def server_context(options: MockOptions) -> ssl.SSLContext | None:
     """What a TLS server needs; None for plain http.
 
     Raises:
-        OSError: a file can't be read, or isn't what it should be.
+        ValueError: a file can't be read, or isn't what it should be; the text names the option.
     """
     if not options.tls_cert:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(options.tls_cert, options.tls_key or None, password="")
     context.set_alpn_protocols(["http/1.1"])
-    if options.tls_client_ca:
-        context.load_verify_locations(options.tls_client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED
+    named = f"--tls-cert {options.tls_cert}" + (f", --tls-key {options.tls_key}" if options.tls_key else "")
+    try:
+        context.load_cert_chain(options.tls_cert, options.tls_key or None, password="")
+        if options.tls_client_ca:
+            named = f"--tls-client-ca {options.tls_client_ca}"
+            context.load_verify_locations(options.tls_client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except ssl.SSLError as error:
+        raise ValueError(f"{named}: no certificate and key (PEM) that go together ({error.reason or error})") from error
+    except OSError as error:
+        raise ValueError(f"{named}: {error.strerror}") from error
     return context

@@ -33,7 +33,8 @@ def serve(options: MockOptions, on_listening: Callable[[str], None]) -> Truth:
     called in the main thread.
 
     Raises:
-        OSError: the address can't be bound, or a file of TLS can't be used.
+        OSError: the address can't be bound.
+        ValueError: a file of TLS can't be used.
         RuntimeError: one of several processes died.
     """
     tls = server_context(options)
@@ -46,7 +47,8 @@ def serve(options: MockOptions, on_listening: Callable[[str], None]) -> Truth:
         return _serve_in_children(options, sockets, tls, lambda: on_listening(url))
     finally:
         if options.unix_socket:
-            os.unlink(options.unix_socket)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(options.unix_socket)
 
 
 def _raise_file_limit() -> None:

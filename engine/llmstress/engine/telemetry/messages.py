@@ -13,7 +13,7 @@ import msgspec
 
 from llmstress.engine.telemetry.histogram import Histogram
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Raised with every change to a message that an older peer would misread."""
 
 
@@ -59,7 +59,7 @@ class Counters(msgspec.Struct, array_like=True):
     """Ok requests whose tokens came from the server's usage; the other ok ones were counted in events."""
     connections: int = 0
     connects_repeated: int = 0
-    """Connections whose first packet had to be sent again: their `connect` contains a wait of a second or more."""
+    """Connections for which packets had to be sent again before they stood; a lost first one costs a second."""
     stale_retries: int = 0
     """Requests sent again because a kept connection had died before a byte of the answer was read."""
     stream_ignored: int = 0

@@ -1,6 +1,6 @@
 """A run kept in a file: everything that was published about it, in order, with the moment of each message.
 
-Layout: the line `llmstress.record/1`, then frame after frame: 8 bytes of nanoseconds after T0 (signed, big-endian),
+Layout: the line `llmstress.record/2`, then frame after frame: 8 bytes of nanoseconds after T0 (signed, big-endian),
 4 bytes of length, the message as `broadcast.encode` gives it. A keyframe stands first and every few seconds, so that a
 reader can begin anywhere. A file that was cut off is read up to its last whole frame.
 """
@@ -15,7 +15,7 @@ import msgspec
 
 from llmstress.engine.telemetry.broadcast import Frame, RunView, decode
 
-MAGIC = b"llmstress.record/1\n"
+MAGIC = b"llmstress.record/2\n"
 
 _HEADER = struct.Struct(">qI")
 

@@ -82,7 +82,7 @@ def _host(counters: Counters) -> list[str]:
         return []
     notes = []
     busy, stolen = counters.host_busy_ns / counters.host_ns, counters.host_stolen_ns / counters.host_ns
-    if busy + stolen > MAX_HOST_BUSY:
+    if busy > MAX_HOST_BUSY:
         notes.append(
             f"the cores of this machine were {busy:.0%} busy: if the target runs on it, too, the load slowed it down"
         )
@@ -115,8 +115,8 @@ def _notes(aggregate: Aggregate) -> list[str]:
     notes += _host(aggregate.phases[Phase.STEADY].counters)
     if counters.connects_repeated:
         notes.append(
-            f"{counters.connects_repeated:,} of {counters.connections:,} connections stood only after a second attempt "
-            "of TCP, a second or more later: the listen queue of the target was full (a longer --ramp-up)"
+            f"for {counters.connects_repeated:,} of {counters.connections:,} connections packets had to be sent again "
+            "before they stood: often a full listen queue of the target, which costs a second (a longer --ramp-up)"
         )
     if counters.stale_retries:
         notes.append(
