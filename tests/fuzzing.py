@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from support import BEGIN, DONE, END, FINISH, HEAD, MS, REASONING, ROLE, TOKEN, Bench, chunk, delta, event, usage
+from support import DONE, END, FINISH, HEAD, MS, REASONING, ROLE, TOKEN, Bench, chunk, delta, event, usage
 
 from llmstress.engine.stream import AFTER_DONE_NS
 
@@ -94,6 +94,11 @@ def outcome(reads: Iterable[bytes], *, lost: bool, fast: bool = True, streamed: 
             bench.stream.cut(bench.now)
     kept = bench.stream.link is not None and ended_at_once == 1
     part = bench.steady()
+    # what comes after the end ends nothing once more
+    bench.lose(None)
+    bench.stream.check(bench.now)
+    bench.stream.cut(bench.now)
+    assert not bench.steady().ended
     assert bench.stream.exchange is None
     assert bench.recorder.open == 0
     assert part.counters.started == 1 == sum(part.ended.values())
@@ -104,7 +109,6 @@ def outcome(reads: Iterable[bytes], *, lost: bool, fast: bool = True, streamed: 
         assert counters.events > 0
     itl = part.latency.get("itl")
     assert (0 if itl is None else itl.count) <= max(0, counters.events - 1)
-    assert bench.now >= BEGIN
     return Seen(part.ended, counters.events, counters.output, counters.events_unknown, kept)
 
 

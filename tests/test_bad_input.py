@@ -192,6 +192,19 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
     (("mock", "--ttft", "-1s"), "--ttft"),
     (("mock", "--gap", "2h"), "--gap"),
     (("mock", "--seed", "-1"), "--seed"),
+    *(
+        (("mock", "--port", "0", "--tls-cert", path), "--tls-cert")
+        for path in ("none.pem", "{dir}", "{dir}/none", "{text}", "{empty}", "{cert}", "{key}", "{damaged}")
+    ),
+    (("mock", "--port", "0", "--tls-cert", "{cert}", "--tls-key", "{other}"), "--tls-key"),
+    (("mock", "--port", "0", "--tls-cert", "{cert}", "--tls-key", "{dir}/none"), "--tls-key"),
+    *(
+        (
+            ("mock", "--port", "0", "--tls-cert", "{cert}", "--tls-key", "{key}", "--tls-client-ca", path),
+            "--tls-client-ca",
+        )
+        for path in ("{dir}/none", "{text}", "{empty}", "{key}")
+    ),
     (("mock", "--bogus"), "--bogus"),
     (("attach", "x"), "PID"),
     (("attach", "1", "2"), "2"),
@@ -319,3 +332,26 @@ def test_a_key_in_a_command_line_that_is_wrong_is_not_repeated(
     for url in ("http://u:sk-secret@h:x", "http://h:x/?token=sk-secret", "ftp://u:sk-secret@h"):
         assert "sk-secret" not in told(capsys, 2, ("--url", url), places)
         assert "sk-secret" not in told(capsys, 2, (*HTTP, "--proxy", url), places)
+
+
+@pytest.mark.parametrize("path", ["none.pem", "{text}", "{damaged}"])
+def test_a_certificate_of_the_mock_that_is_none_is_not_the_address_s_fault(
+    capsys: pytest.CaptureFixture[str], places: dict[str, str], path: str
+) -> None:
+    said = told(capsys, 2, ("mock", "--port", "0", "--tls-cert", path), places)
+    assert "--tls-cert" in said
+    assert "--host" not in said
+    assert "--port" not in said
+    assert "listen" not in said
+
+
+@pytest.mark.parametrize("sign", "/?#\\ ")
+def test_a_password_with_signs_that_are_none_of_a_url_is_not_repeated(
+    capsys: pytest.CaptureFixture[str], places: dict[str, str], monkeypatch: pytest.MonkeyPatch, sign: str
+) -> None:
+    url = f"http://user:pa{sign}ss-secret@proxy:3128"
+    said = [told(capsys, 2, (*HTTP, "--proxy", url), places), told(capsys, 2, ("--url", url), places)]
+    monkeypatch.setenv("https_proxy", url)
+    said.append(told(capsys, 2, HTTPS, places))
+    assert [flag in each for flag, each in zip(("--proxy", "--url", "https_proxy"), said, strict=True)] == [True] * 3
+    assert not any("ss-secret" in each or "user" in each for each in said)

@@ -1,14 +1,17 @@
 """Connections that take their time, are paced, or are never made: over real sockets, by a clock that the test sets."""
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-from sites import ANSWER, DIALS, HOUR, GatedDialer, live, site, until
+from sites import ANSWER, DIALS, HOUR, GatedDialer, Site, live, site, until
 from support import MS, values
 
 from llmstress.engine.control import Timeouts
 from llmstress.engine.load import TURN
+from llmstress.engine.transport import Dialer, TakenOver
 
 
 @live
@@ -80,6 +83,74 @@ async def test_a_dead_target_is_not_dialled_by_all_at_once() -> None:
             for task in here.load._dials:
                 task.cancel()
         assert (await here.end()).ended == {"connect_refused": 2}
+
+
+class Unsteady:
+    """A dialer some of whose attempts are refused, and some of which take until they may go on."""
+
+    def __init__(self, healthy: Dialer, refused: Dialer, *refusals: int, held: dict[int, asyncio.Event]) -> None:
+        self.calls = 0
+        self._healthy = healthy
+        self._refused = refused
+        self._refusals = refusals
+        self._held = held
+
+    async def open(self) -> TakenOver:
+        self.calls += 1
+        number = self.calls
+        if number in self._held:
+            await self._held[number].wait()
+        return await (self._refused if number in self._refusals else self._healthy).open()
+
+
+@contextlib.asynccontextmanager
+async def unsteady(here: Site, *refusals: int, held: int) -> AsyncIterator[tuple[Unsteady, asyncio.Event]]:
+    """Has a site's attempts of these numbers (from 1 on) refused; the one of number `held` waits for the event."""
+    refused = GatedDialer("http://127.0.0.1:9/", Timeouts(0, 0, 0, 0))
+    refused.gate.set()
+    go_on = asyncio.Event()
+    async with refused:
+        dialer = Unsteady(here.load._dialer, refused, *refusals, held={held: go_on})
+        here.load._dialer = dialer  # type: ignore[assignment]
+        yield dialer, go_on
+
+
+@live
+async def test_dials_that_fail_now_and_then_don_t_hold_healthy_ones_up() -> None:
+    # both places have failed once before half of the streams have had their turn
+    async with site(10, error_pause_s=3600, dials=2) as here, unsteady(here, 1, 3, held=2) as (dialer, go_on):
+        here.start()
+        await until(lambda: here.started == 2 and here.recorder.open == 1)
+        await until(here.starting.done)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert dialer.calls == 2, "one place rests"
+        go_on.set()
+        await here.asked(8)
+        assert here.started == dialer.calls == 10
+        assert (await here.end()).ended == {"ok": 8, "connect_refused": 2}
+
+
+@live
+async def test_a_kept_connection_that_has_gone_stale_is_replaced_before_anybody_begins() -> None:
+    async with site(4, error_pause_s=3600, dials=1) as here, unsteady(here, 2, held=3) as (dialer, go_on):
+        here.start()
+        await until(lambda: here.started == 2 and here.recorder.open == 1)
+        await until(here.starting.done)
+        await here.asked(1)
+        here.server.answer()
+        await here.asked(1)
+        assert (dialer.calls, here.started) == (2, 3), "the only place rests"
+        [kept] = here.server.waiting
+        kept.transport.close()
+        await until(lambda: dialer.calls == 3)
+        assert here.started == 3, "the request that had begun is dialled for"
+        go_on.set()
+        await here.asked(3)
+        assert (dialer.calls, here.started) == (5, 5)
+        part = await here.end()
+        assert part.ended == {"ok": 4, "connect_refused": 1}
+        assert part.counters.stale_retries == 1
 
 
 @live

@@ -2,10 +2,12 @@
 makes is in proportion to its size."""
 
 import gzip
+import re
 import sys
 import tracemalloc
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import pytest
 from fuzzing import CORPUS, answer, check, coded, flushed, outcome
@@ -13,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import DONE, END, FINISH, HEAD, TOKEN, Bench, chunk, event
 
+from llmstress.engine import answer as answers
+from llmstress.engine import framing
 from llmstress.engine.sse import Decoder
 
 CUTS = st.lists(st.integers(0, 1 << 16), max_size=10)
@@ -133,6 +137,9 @@ HOSTILE: dict[str, Callable[[int], list[bytes]]] = {
 
 @pytest.mark.parametrize("wire", HOSTILE.values(), ids=HOSTILE)
 def test_work_is_linear(wire: Callable[[int], list[bytes]]) -> None:
+    """Counts bytecode instructions, which are blind to what C does in one of them: copies are counted by the meters
+    below and in `test_framing`, and what is kept by the test of memory."""
+
     def work(size: int) -> int:
         reads = wire(size)
         return operations(lambda: outcome(reads, lost=True))
@@ -152,9 +159,47 @@ class Metered(bytearray):
         super().__iadd__(more)
         return self
 
+    def __getitem__(self, key: Any) -> Any:
+        part = super().__getitem__(key)
+        if isinstance(key, slice):
+            Metered.copied += len(part)
+        return part
+
     def __bytes__(self) -> bytes:
         Metered.copied += len(self)
         return bytes(memoryview(self))
+
+
+class MeteredPattern:
+    """A pattern that counts the bytes it looks through as if they were copied."""
+
+    def __init__(self, pattern: re.Pattern[bytes]) -> None:
+        self._pattern = pattern
+
+    def search(self, text: bytes, begin: int) -> re.Match[bytes] | None:
+        found = self._pattern.search(text, begin)
+        Metered.copied += (len(text) if found is None else found.end()) - begin
+        return found
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        pytest.param(HEAD[:-2] + b"X: " + b"y" * 20_000 + b"\r\n\r\n", id="a head"),
+        pytest.param(HEAD + b"1;" + b"x" * 4_000 + b"\r\n{\r\n" + b"1;" + b"x" * 4_000, id="lines of chunk sizes"),
+        pytest.param(HEAD + b"0\r\n" + b"x: y\r\n" * 3_000, id="trailers"),
+        pytest.param(answer(b'{"a":"' + b"x" * 20_000), id="a JSON body"),
+        pytest.param(answer(b"x" * 20_000, status=b"500 No"), id="an error's body"),
+    ],
+)
+def test_what_is_held_or_kept_is_copied_a_fixed_number_of_times(monkeypatch: pytest.MonkeyPatch, wire: bytes) -> None:
+    for module in (framing, answers):
+        monkeypatch.setattr(module, "bytearray", Metered, raising=False)
+    monkeypatch.setattr(framing, "_END_OF_HEAD", MeteredPattern(framing._END_OF_HEAD))
+    Metered.copied = 0
+    outcome(in_pieces(wire, 1), lost=True)
+    # to see that a head goes on, a few bytes of it are looked at in each read
+    assert len(wire) // 2 < Metered.copied <= 15 * len(wire)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from llmstress.coordinator.errors import UsageError
 from llmstress.coordinator.headers import find_key
 from llmstress.coordinator.options import Options, describe
+from llmstress.coordinator.plans import own_ramp_s, warning_of_ramp
 from llmstress.coordinator.target import Target, parse_target, redact_url, secret_parameters
 from llmstress.coordinator.texts import MaxErrors, parse_duration, parse_header, parse_max_errors
 
@@ -456,3 +457,32 @@ def test_how_long_the_steady_window_is(changes: dict[str, Any], steady_s: float 
 def test_streams_are_per_process() -> None:
     for procs, streams in itertools.product((1, 16), (1, 4000)):
         assert options(procs=procs, streams=streams).total_streams == procs * streams
+
+
+MANY = {"procs": 16, "streams": 4_000, "url": "http://h"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "takes"),
+    [
+        pytest.param(MANY | {"ramp_up_s": 5.0}, "10.7 s", id="too short"),
+        pytest.param(MANY | {"ramp_up_s": 0.0}, "10.7 s", id="none, which was asked for"),
+        pytest.param(MANY | {"ramp_up_s": 5.0, "warmup_s": 5.6}, "10.7 s", id="too short with the warm-up"),
+        pytest.param(MANY | {"ramp_up_s": 5.0, "warmup_s": 6.0}, "", id="the warm-up takes the rest of it in"),
+        pytest.param(MANY | {"ramp_up_s": 11.0}, "", id="long enough"),
+        pytest.param(MANY | {"ramp_up_s": 5.0, "requests": 10**6}, "", id="counted in requests"),
+        pytest.param({"procs": 1, "streams": 3_000, "url": "http://h"}, "1.5 s", id="a few in one process"),
+        pytest.param({"procs": 1, "streams": 1_000, "url": "http://h"}, "", id="fewer"),
+        pytest.param({"procs": 1, "streams": 1_000, "url": "https://h"}, "2.5 s", id="as many with TLS"),
+        pytest.param({"procs": 1, "streams": 1_000, "url": "HTTPS://h"}, "2.5 s", id="which is TLS in any case"),
+    ],
+)
+def test_a_ramp_that_is_too_short_is_warned_of(changes: dict[str, Any], takes: str) -> None:
+    said = warning_of_ramp(options(**changes))
+    assert ("--ramp-up" in said, takes in said) == (bool(takes), True)
+    assert bool(said) == bool(takes)
+
+
+@pytest.mark.parametrize("changes", [MANY, {"procs": 1, "streams": 1_000}, {"procs": 3, "streams": 9_999}], ids=str)
+def test_the_ramp_that_a_run_has_by_itself_is_long_enough(changes: dict[str, Any]) -> None:
+    assert warning_of_ramp(options(**changes, ramp_up_s=own_ramp_s(options(**changes)))) == ""

@@ -104,12 +104,20 @@ def test_groups_of_the_old_kind_are_read_too(kernel: Kernel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "quota", "cores"), [("max 100000", None, None), ("50000 100000", 0.5, 1), ("100000 100000", 1.0, 1)]
+    ("limit", "quota", "whole"),
+    [
+        ("max 100000", None, None),
+        ("50000 100000", 0.5, 1),
+        ("100000 100000", 1.0, 1),
+        ("190000 100000", 1.9, 1),
+        ("350000 100000", 3.5, 3),
+    ],
 )
-def test_cores_are_not_more_than_the_quota(kernel: Kernel, limit: str, quota: float | None, cores: int | None) -> None:
+def test_cores_are_not_more_than_the_quota(kernel: Kernel, limit: str, quota: float | None, whole: int | None) -> None:
     kernel.write("proc/self/cgroup", "0::/").write("cgroup/cpu.max", limit)
     assert cpu_quota(kernel.proc, kernel.groups) == quota
-    assert available_cores(kernel.proc, kernel.groups) == cores or cores is None
+    mine = len(os.sched_getaffinity(0))
+    assert available_cores(kernel.proc, kernel.groups) == (mine if whole is None else min(mine, whole))
 
 
 AMPLE = Machine(files=1_000_000, ports=28_232, memory=Room(64 * GB, "this machine's memory"), tasks=None, quota=None)
@@ -172,7 +180,9 @@ def test_more_processes_than_the_quota_are_allowed_with_a_warning(quota: float |
         pytest.param("http://h", {"source_ips": ("192.0.2.7",) * 2}, ["192.0.2.1"], 1, id="one source named twice"),
         pytest.param("http://h", {"source_ips": ("127.0.0.9",)}, ["127.0.0.1"], 1, id="a loopback address is named"),
         pytest.param("http://h", {}, ["127.0.0.1"], None, id="loopback has addresses enough"),
+        pytest.param("http://h", {}, ["127.0.0.1", "::1"], None, id="and its IPv6 beside it"),
         pytest.param("http://h", {}, ["::1"], 1, id="its IPv6 has but one"),
+        pytest.param("http://h", {}, ["127.0.0.1", "192.0.2.1"], 2, id="loopback and a network"),
         pytest.param("http://h", {}, [], None, id="nobody knows"),
     ],
 )
@@ -180,7 +190,7 @@ def test_ports_are_counted_by_pairs_of_addresses(
     url: str, given: dict[str, Any], addresses: list[str], pairs: int | None
 ) -> None:
     options = Options(procs=2, prompt="p", streams=20_000, **given)
-    networks = with_sources(Network(sources=list(options.source_ips)), addresses, options.shares)
+    networks = with_sources(Network(sources=list(options.source_ips)), addresses, options.shares, 28_232)
     needs = needs_of(options, parse_target(url, "/x"), networks, addresses)
     assert needs == Needs(procs=2, streams=20_000, total=40_000, flag="--streams", tls=False, pairs=pairs)
 

@@ -302,6 +302,22 @@ def test_max_total_tokens_ends_the_run_before_it_costs_more() -> None:
     assert limit <= truth["tokens"] + counted["input"] < limit + 2 * streams * tokens
 
 
+def test_a_limit_that_is_reached_in_the_planned_drain_doesn_t_end_the_run() -> None:
+    tokens, streams, limit = 400, 10, 2_000
+    with mock_server("--tokens", str(tokens), "--gap-ms", "5") as server:
+        code, summary, said = llmstress(
+            *("--url", server.url, "--model", "m", "--procs", "1", "--streams", str(streams), "--max-tokens", "400"),
+            # a token every 4 ms at most: 1,250 within the window
+            *("--duration", "500ms", "--max-total-tokens", str(limit), "--interval", "50ms"),
+        )
+        truth = server.stop()
+    check(summary)
+    assert (code, summary["ended_by"]) == (0, "duration")
+    assert summary["requests"]["cancelled"] == 0
+    assert summary["tokens"]["output"] == truth["tokens"] == streams * tokens > limit
+    assert "--max-total-tokens" not in said
+
+
 def test_tokens_of_answers_that_never_end_count_too() -> None:
     with mock_server("--tokens", "1000000") as server:
         code, summary, _ = llmstress(

@@ -3,9 +3,12 @@
 import base64
 import contextlib
 import http.server
+import itertools
 import json
 import os
+import re
 import signal
+import socketserver
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -14,7 +17,11 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 import pytest
+from loads import load
 from processes import Run, children_of
+from proxies import saying
+from sites import live
+from support import HEAD
 from terminal import terminal
 
 from llmstress.coordinator.headers import build_headers
@@ -51,12 +58,25 @@ def forms_of(secret: str) -> list[bytes]:
 
 
 CREDENTIALS = ("planted-user:planted-PASS-0123", "planted-proxy:planted-PROXY-0123")
-NEEDLES = {form for secret in (*PLANTED.values(), *CREDENTIALS) for form in forms_of(secret)}
-NEEDLES.add(b"sk-planted")
+PLAIN = {*(secret.encode() for secret in PLANTED.values()), b"sk-planted"}
+NEEDLES = {*PLAIN, *(form for secret in (*PLANTED.values(), *CREDENTIALS) for form in forms_of(secret))}
+
+BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}")
+
+
+def decoded_in(data: bytes) -> Iterator[bytes]:
+    """What comes out of all that may be base64 in `data`, wherever it began."""
+    for run in BASE64.findall(data):
+        plain = run.translate(bytes.maketrans(b"-_", b"+/"))
+        for begin in range(4):
+            signs = plain[begin:]
+            yield base64.b64decode(signs[: len(signs) - (len(signs) % 4 == 1)] + b"==")
 
 
 def found_in(where: str, data: bytes) -> list[str]:
-    return [f"{where}: {needle.decode()}" for needle in NEEDLES if needle in data]
+    found = {needle for needle in NEEDLES if needle in data}
+    found |= {needle for text in decoded_in(data) for needle in PLAIN if needle in text}
+    return [f"{where}: {needle.decode()}" for needle in found]
 
 
 class Echo(http.server.BaseHTTPRequestHandler):
@@ -85,7 +105,8 @@ class Echo(http.server.BaseHTTPRequestHandler):
         }
         way = self.turn % 6
         if way in (0, 4):
-            body = words if way else json.dumps(words).replace("/", "\\/") + quote(words, safe="") + encoded
+            shifted = base64.b64encode(b"x" * (self.turn // 6 % 3) + words.encode()).decode()
+            body = shifted + words if way else json.dumps(words).replace("/", "\\/") + quote(words, safe="") + encoded
             self.answer(500 + way, "text/plain", body.encode())
         elif way == 5:
             self.wfile.write(b"HTTP/1.1 " + words.encode()[:300] + b"\r\n\r\n")
@@ -230,7 +251,9 @@ def test_no_key_is_on_the_screen(echo: str, home: Path, tmp_path: Path) -> None:
 def test_a_server_that_refuses_the_key_may_say_which(home: Path, tmp_path: Path) -> None:
     class Refusing(Echo):
         def do_GET(self) -> None:
-            self.answer(401, "text/plain", (base64.b64encode(PLANTED["key"].encode()) + self.all_it_knows().encode()))
+            key = PLANTED["key"].encode()
+            encoded = b" ".join(base64.b64encode(b"x" * before + key) for before in range(3))
+            self.answer(401, "text/plain", encoded + self.all_it_knows().encode())
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -243,6 +266,67 @@ def test_a_server_that_refuses_the_key_may_say_which(home: Path, tmp_path: Path)
     assert (code, "401" in said) == (3, True)
     left = [each for path in tmp_path.iterdir() for each in found_in(path.name, path.read_bytes())]
     assert found_in("stderr", said.encode()) + left == []
+
+
+NAMES_THE_KEY = f"Invalid API key {PLANTED['key']}".encode()
+
+
+class NoHttp(socketserver.BaseRequestHandler):
+    """Says that the key is wrong in words of its own, and waits until the client has had enough of it."""
+
+    said: ClassVar[bytes]
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            self.request.recv(1 << 16)
+            self.request.sendall(self.said)
+            while self.request.recv(1 << 16):
+                pass
+
+
+@pytest.mark.parametrize("cut", [0, 9], ids=["whole", "cut-within-the-key"])
+def test_no_key_is_in_what_is_left_of_an_answer_that_is_no_http(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
+) -> None:
+    monkeypatch.setattr(NoHttp, "said", NAMES_THE_KEY[: len(NAMES_THE_KEY) - cut], raising=False)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), NoHttp) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        where = f"127.0.0.1:{server.server_address[1]}"
+        run = Run(*arguments(where, by="key"), "--requests", "20", env=environment(home, where), cwd=tmp_path)
+        code, summary, said = run.finish()
+        server.shutdown()
+        thread.join()
+    assert (code, summary["errors"]["malformed"]["count"]) == (5, 20)
+    assert "Invalid API key ***" in summary["errors"]["malformed"]["samples"][0]["text"]
+    found = found_in("stderr", said.encode()) + found_in("stdout", json.dumps(summary).encode())
+    assert [*found, *found_afterwards(tmp_path)] == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(NAMES_THE_KEY + b"\n", id="no HTTP"),
+        pytest.param(b"x" * 20 + NAMES_THE_KEY, id="no HTTP, the key further behind"),
+        pytest.param(NAMES_THE_KEY[:-9], id="no HTTP, cut within the key"),
+        pytest.param(b"HTTP/1.1 " + NAMES_THE_KEY + b"\r\n\r\n", id="a status line"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n" + NAMES_THE_KEY + b"\r\n\r\n", id="a header without a colon"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: " + NAMES_THE_KEY + b"\r\n\r\n", id="a length"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nContent-Length: " + b"x" * 46 + NAMES_THE_KEY + b"\r\n\r\n", id="a length, cut off"
+        ),
+        pytest.param(HEAD + NAMES_THE_KEY + b"\r\n", id="a chunk's size"),
+        pytest.param(HEAD + b"1\r\nx" + NAMES_THE_KEY + b"\r\n", id="a chunk that is too long"),
+    ],
+)
+@live
+async def test_what_is_quoted_of_a_malformed_answer_has_no_key(said: bytes) -> None:
+    async with saying(said) as port:
+        secrets = secrets_in([("Authorization", f"Bearer {PLANTED['key']}")])
+        done = await load(f"http://127.0.0.1:{port}", secrets=secrets)
+    assert done.ended == {"malformed": 6}
+    assert all("***" in text for text in done.texts)
+    assert [each for text in done.texts for each in found_in("a sample", text.encode())] == []
 
 
 def test_the_mock_of_a_demo_has_no_key_either(home: Path) -> None:
@@ -264,7 +348,11 @@ def test_what_a_server_makes_of_a_secret_is_a_secret() -> None:
         assert blank_out(f"<{shown}>", secrets) == "<***>"
     for shown in ("p%40ssword", "p@ssword", "user:p@ssword", "v%2Falue1", "v/alue1"):
         assert blank_out(f"<{shown}>", secrets) == "<***>"
-    assert "dXNlcjpwQHNzd29yZA" in secrets
+    for before, encode in itertools.product(range(3), (base64.b64encode, base64.urlsafe_b64encode)):
+        encoded = encode(b"?" * before + b"user:p@ssword" + b"?").decode()
+        shown = blank_out(encoded, secrets)
+        assert shown.count("***") == 1
+        assert len(shown.rstrip("=")) <= 3 + 6, "but for what stood before and after it"
     assert secrets_in([("Accept", "*/*")]) == [], "too short to be one"
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -73,52 +73,58 @@ def forged(worker: int) -> list[bytes]:
     ]
 
 
+UNREAD = 1000
+"""Messages that a ZeroMQ socket takes in before it is read, if it isn't told otherwise."""
+
+
 @contextlib.contextmanager
 def socket_of(context: zmq.Context, kind: int, path: Path, identity: bytes = b"") -> Iterator[zmq.Socket]:
     with context.socket(kind) as opened:
-        opened.linger = DEADLINE_S * 1000  # what is sent arrives
+        opened.linger = 0  # `say` waits until all has arrived
+        opened.sndtimeo = DEADLINE_S * 1000
         if identity:
             opened.identity = identity
         opened.connect(f"ipc://{path}")
         yield opened
 
 
+def say(to: zmq.Socket, messages: Iterable[list[bytes]], limit: int) -> None:
+    """Send `messages` and see that all of them arrive. The last one is over the `limit`, for which the other end hangs
+    up: it has taken in what came before it."""
+    with to.get_monitor_socket(zmq.EVENT_DISCONNECTED) as monitor:
+        for frames in messages:
+            to.send_multipart(frames)
+        to.send(b"\x91" * (limit + 1))
+        assert monitor.poll(DEADLINE_S * 1000), "it never hung up"
+        to.disable_monitor()
+
+
 def say_what_strangers_say(directory: Path, workers: int) -> None:
     """On every socket, as everybody that a stranger could pretend to be."""
+    names = [*range(-1, workers + 2), 2**62]
+    taken = [b"worker-%d" % number for number in range(workers)]
+    words = [frames for number in names for data in forged(number) for frames in ([data], [b"worker-0", data])]
+    # when the last one of so many more is taken in, those before them have been read
+    read = [[b""]] * (UNREAD + 1)
     with zmq.Context() as context:
-        names = [*range(-1, workers + 2), 2**62]
         for identity in (b"", b"stranger", b"\xff" * 200, *(b"worker-%d" % number for number in names)):
             with socket_of(context, zmq.DEALER, directory / HUB, identity) as dealer:
-                for number in names:
-                    for data in forged(number):
-                        # a second one of the same name is not listened to, and hears nothing
-                        with contextlib.suppress(zmq.Again):
-                            dealer.send(data, zmq.NOBLOCK)
-                            dealer.send_multipart([b"worker-0", data], zmq.NOBLOCK)
-                dealer.linger = 200
-        with socket_of(context, zmq.DEALER, directory / HUB, b"stranger") as dealer:
-            dealer.send(b"\x91" * (MAX_MESSAGE + 1))
-            dealer.linger = 200
+                # a second one of the same name is not listened to, and hears nothing
+                say(dealer, words if identity in taken else words + read, MAX_MESSAGE)
         with socket_of(context, zmq.PUSH, directory / ASK) as push:
-            for data in (
-                b"",
-                NO_UTF8,
-                b"\xff" * 100,
-                encode(Paused(True)),
-                msgspec.msgpack.encode(["SetStreams", "x"]),
-            ):
-                push.send(data)
-            push.send(b"\x91" * (MAX_COMMAND + 1))
-            push.linger = 200
+            none = [b"", NO_UTF8, b"\xff" * 100, encode(Paused(True)), msgspec.msgpack.encode(["SetStreams", "x"])]
+            say(push, [[data] for data in none] + read, MAX_COMMAND)
         with socket_of(context, zmq.XSUB, directory / WATCH) as xsub:
-            for data in (b"\1topic", b"\0topic", b"\0", b"words", b"\2", b"\1" + b"x" * MAX_COMMAND):
-                xsub.send(data)
-            xsub.linger = 200
+            say(xsub, [[b"\1topic"], [b"\0topic"], [b"\0"], [b"words"], [b"\2"]], MAX_COMMAND)
     for name in (HUB, ASK, WATCH):
         for data in (b"", b"GET / HTTP/1.1\r\n\r\n", b"\xff" + b"\0" * 8 + b"\x7f", os.urandom(100_000)):
-            with socket.socket(socket.AF_UNIX) as raw, contextlib.suppress(OSError):
+            with socket.socket(socket.AF_UNIX) as raw, contextlib.suppress(ConnectionError):
+                raw.settimeout(DEADLINE_S)
                 raw.connect(str(directory / name))
                 raw.sendall(data)
+                raw.shutdown(socket.SHUT_WR)
+                while raw.recv(1 << 16):  # it hangs up when it has read all, or enough
+                    pass
 
 
 def test_strangers_of_the_same_user_change_nothing() -> None:
@@ -147,8 +153,7 @@ def test_a_stranger_who_looks_does_not_blind_the_viewers() -> None:
             viewer.subscribe(b"")
             viewer.recv_multipart()
             with socket_of(context, zmq.XSUB, directory / WATCH) as stranger:
-                for data in (b"\1topic", b"\0topic", b"words"):
-                    stranger.send(data)
+                say(stranger, [[b"\1topic"], [b"\0topic"], [b"words"]], MAX_COMMAND)
             first = int.from_bytes(viewer.recv_multipart()[0], "big")
             # more than had been on their way when the stranger came
             while int.from_bytes(viewer.recv_multipart()[0], "big") < first + 8:

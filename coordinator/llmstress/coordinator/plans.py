@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from urllib.parse import urlsplit
 
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.target import Target
@@ -100,4 +99,4 @@ def _opening_s(options: Options) -> float:
 
 
 def _connect_gap_ns(options: Options, url: str) -> int:
-    return schedule.connect_gap_ns(options.procs, tls=urlsplit(url).scheme == "https")
+    return schedule.connect_gap_ns(options.procs, tls=url.lower().startswith("https:"))

@@ -64,7 +64,7 @@ def split_url(url: str) -> SplitResult | None:
         usable = split.scheme in ("http", "https") and _is_host(split.hostname or "") and split.port != 0
     except ValueError:  # a port that is no number or over 65535, brackets that hold no address
         return None
-    return split if usable and url.isascii() and url.isprintable() and " " not in url else None
+    return split if usable and url.isascii() and url.isprintable() and not {" ", "\\"} & {*url} else None
 
 
 def _is_host(name: str) -> bool:
