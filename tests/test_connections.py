@@ -408,6 +408,7 @@ def test_https_over_ipv6(files: Files) -> None:
     assert server.url.startswith("https://[::1]:")
 
 
+@pytest.mark.slow
 def test_a_real_proxy_for_http_and_https(files: Files, tmp_path: Path) -> None:
     with real_proxy(tmp_path, "--basic-auth", "user:p%w") as address:
         with mock_server() as server:
@@ -431,6 +432,7 @@ def test_a_unix_socket_end_to_end(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_no_keepalive_and_a_limit_of_requests(files: Files) -> None:
     with mock_server("--tls-cert", files.server) as server:
         truth, _ = check(server, ("--url", server.url, "--insecure", "--no-keepalive"))

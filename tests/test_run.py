@@ -139,6 +139,7 @@ LONG = ("--model", "mock-7b", "--streams", "10", "--duration", "30s", "--max-tok
 """A run that no test waits for."""
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_a_loss_and_the_others_go_on() -> None:
     with mock_server("--tokens", "50") as server:
         run = Run("--url", server.url, "--model", "m", "--procs", "2", "--streams", "10", "--duration", "3s")

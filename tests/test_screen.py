@@ -676,6 +676,7 @@ def test_the_log_appends_and_wraps_anew() -> None:
 # --- a replay
 
 
+@pytest.mark.slow
 def test_the_keys_of_a_replay(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         assert "replay" in text_of(app).splitlines()[-2]

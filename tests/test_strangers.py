@@ -145,6 +145,7 @@ def test_strangers_of_the_same_user_change_nothing() -> None:
     assert not [event for event in summary["events"] if event["kind"] == "load"]
 
 
+@pytest.mark.slow
 def test_a_stranger_who_looks_does_not_blind_the_viewers() -> None:
     with mock_server() as server, zmq.Context() as context:
         load = ("--url", server.url, "--model", "m", "--procs", "1", "--streams", "2", "--duration", "60s")

@@ -135,6 +135,7 @@ def test_a_signal_closes_the_screen_too(env: dict[str, str], tmp_path: Path) -> 
         assert "verdict" in shown.text
 
 
+@pytest.mark.slow
 def test_a_screen_that_dies_takes_nothing_with_it(env: dict[str, str], tmp_path: Path) -> None:
     with (
         mock_server() as server,
@@ -149,6 +150,7 @@ def test_a_screen_that_dies_takes_nothing_with_it(env: dict[str, str], tmp_path:
         assert "verdict" in shown.text
 
 
+@pytest.mark.slow
 def test_who_detaches_may_leave_and_come_back(env: dict[str, str], tmp_path: Path) -> None:
     with (
         mock_server() as server,
@@ -177,6 +179,7 @@ def test_who_detaches_may_leave_and_come_back(env: dict[str, str], tmp_path: Pat
     assert summary_in(tmp_path / "o.json")["streams"] == {"target": 20, "peak": 20}
 
 
+@pytest.mark.slow
 def test_another_size_is_another_layout(env: dict[str, str], tmp_path: Path) -> None:
     with (
         mock_server() as server,
@@ -208,6 +211,7 @@ def test_attach_without_a_run_says_so(env: dict[str, str], tmp_path: Path) -> No
         assert "no run of yours is going on here" in shown.text
 
 
+@pytest.mark.slow
 def test_a_record_is_shown_again(env: dict[str, str], tmp_path: Path) -> None:
     with mock_server() as server:
         arguments = ("--url", server.url, *LOAD, "--duration", "1s", "--headless", "--record", "run.rec")
@@ -239,6 +243,7 @@ def test_nothing_is_left_when_the_coordinator_is_killed(env: dict[str, str], tmp
         assert rundir.running() == []
 
 
+@pytest.mark.slow
 def test_a_screen_that_hangs_holds_nothing_up(env: dict[str, str], tmp_path: Path) -> None:
     with (
         mock_server() as server,
