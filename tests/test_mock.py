@@ -9,7 +9,6 @@ import ssl
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -19,6 +18,7 @@ from typing import Any
 import msgspec
 import pytest
 import trustme
+from processes import alive, children_of, wait_until_gone
 
 from llmstress.engine.mock.chat import parse_chat
 from llmstress.engine.mock.http import HEAD_LIMIT, Request, RequestError, RequestParser
@@ -498,7 +498,7 @@ def test_two_processes_share_the_port_and_their_truth_is_summed() -> None:
         children = children_of(server.process.pid)
         assert len(children) == 2
         truth = server.stop()
-        assert all(is_gone(pid) for pid in children)
+        assert not any(alive(pid) for pid in children)
     assert (truth["requests"], truth["done"], truth["events"]) == (24, 24, 24 * 12)
 
 
@@ -515,7 +515,7 @@ def test_a_dead_child_ends_the_server() -> None:
         children = children_of(server.process.pid)
         os.kill(children[0], signal.SIGKILL)
         assert server.process.wait(DEADLINE_S) == 1
-        assert all(is_gone(pid) for pid in children)
+        assert not any(alive(pid) for pid in children)
 
 
 def test_a_port_in_use_is_refused() -> None:
@@ -658,23 +658,3 @@ def test_a_unix_socket_that_was_left_behind_is_no_obstacle(tmp_path: Path) -> No
 def test_options_that_do_not_go_together(given: dict[str, str], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         MockOptions(**given)
-
-
-def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def is_gone(pid: int) -> bool:
-    """Whether the process has ended; one that nobody has waited for yet counts."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return stat.rpartition(")")[2].split()[0] in "ZX"
-
-
-def wait_until_gone(pids: list[int]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not all(is_gone(pid) for pid in pids):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

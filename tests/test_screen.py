@@ -2,13 +2,13 @@
 
 import asyncio
 import re
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import DEADLINE_S
 from screens import (
     HOSTILE,
     QueueSource,
@@ -90,12 +90,10 @@ def test_before_the_first_picture() -> None:
     on_screen(app, steps)
 
 
-def test_a_picture_within_a_second() -> None:
+def test_a_picture_without_any_key() -> None:
     async def run() -> None:
-        async with app.run_test(size=(80, 24)):
-            begun = time.monotonic()
+        async with app.run_test(size=(80, 24)), asyncio.timeout(DEADLINE_S):
             while "TTFT p50" not in text_of(app):
-                assert time.monotonic() - begun < 1.0
                 await asyncio.sleep(0.02)
 
     app = StressApp(live())

@@ -16,7 +16,7 @@ _LINGER_MS = 1000
 class Hub:
     """Speaks with workers by their number."""
 
-    def __init__(self, directory: Path, workers: int = 1) -> None:
+    def __init__(self, directory: Path, workers: int) -> None:
         """`directory` must be private to this user; its path short (ipc paths are limited to 107 bytes). `workers`:
         how many there are; whoever calls himself another one is a stranger."""
         self.endpoint = f"ipc://{directory / 'hub'}"

@@ -36,6 +36,8 @@ class ConnectError(Exception):
 class _Early:
     """What aiohttp's protocol gives what it has read to: it keeps it for whoever reads next."""
 
+    __slots__ = ("data",)
+
     def __init__(self) -> None:
         self.data = b""
 
