@@ -19,6 +19,9 @@ with atheris.instrument_imports(include=["llmstress.engine"]):
     import fuzzing
 
     from llmstress.engine.api import APIS
+    from llmstress.engine.api.ask import Ask
+
+SPOKEN = [api(Ask()) for api in APIS.values()]
 
 LOST, WHOLE, PLAIN_API = 1, 2, 4
 """Bits of the first byte: the connection is closed at the end; the answer isn't streamed; an event, not an answer."""
@@ -30,7 +33,7 @@ def try_one(data: bytes) -> None:
         return
     switches, cuts, wire = data[0], data[1:4], data[4:]
     if switches & PLAIN_API:
-        for api in APIS.values():
+        for api in SPOKEN:
             api.classify(wire, b"error" if switches & LOST else b"")
             api.read_answer(wire)
         return

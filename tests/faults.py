@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, ClassVar, NamedTuple, cast
 from unittest import mock
 
-from sites import ANSWER, plan_of, until
+from sites import ANSWER, BODY, plan_of, until
 from support import BEGIN, DONE, END, FINISH, HEAD, MS, ROLE, TOKEN, chunk
 
 from llmstress.engine.control import Network, Timeouts
@@ -88,7 +88,7 @@ class Peer(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.heard = True
         self._data += data
-        if self._data.endswith(b"\r\n\r\nBODY"):
+        if self._data.endswith(b"\r\n\r\n" + BODY):
             self._data = b""
             self.asked += 1
             if not self.playing:

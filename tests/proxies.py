@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from processes import DEADLINE_S
+from sites import BODY
 from support import DONE, END, FINISH, HEAD, TOKEN
 
 ANSWER = HEAD + TOKEN + FINISH + DONE + END
@@ -140,7 +141,7 @@ class _Peer(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._data += data
         head, end, body = self._data.partition(b"\r\n\r\n")
-        if end and body == b"BODY":
+        if end and body == BODY:
             self._data = b""
             self._target.arrived(self, head.decode())
 

@@ -15,6 +15,8 @@ import msgspec
 from processes import DEADLINE_S
 from support import BEGIN, DONE, END, FINISH, HEAD, MS, TOKEN
 
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.api.openai_chat import OpenAIChat
 from llmstress.engine.control import Network, Plan, Timeouts
 from llmstress.engine.load import ClosedLoad
 from llmstress.engine.loop import Loop
@@ -30,6 +32,9 @@ REST_S = 0.05
 
 DIALS = 64
 """Connections that may be being opened at once."""
+
+BODY = OpenAIChat(Ask()).body()
+"""What every request asks."""
 
 ANSWER = HEAD + TOKEN + FINISH + DONE + END
 FAILURE = b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno"
@@ -65,7 +70,7 @@ class Peer(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.data += data
         _, _, body = self.data.partition(b"\r\n\r\n")
-        if body == b"BODY":
+        if body == BODY:
             self.data = b""
             self.server.ask(self)
 
@@ -181,8 +186,7 @@ def plan_of(url: str, streams: int, **changes: object) -> Plan:
         url=url,
         network=Network(),
         headers=[],
-        body=b"BODY",
-        stream=True,
+        ask=Ask(),
         streams=streams,
         worker=0,
         workers=1,

@@ -6,10 +6,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
-from llmstress.engine.api import APIS, Api
+from llmstress.engine.api import make_api
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.arrival import read_arrived
 from llmstress.engine.control import Timeouts
 from llmstress.engine.recorder import Recorder
-from llmstress.engine.stream import Stream, read_arrived
+from llmstress.engine.shape import Shape
+from llmstress.engine.stream import Stream
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Delta, Part, Phase
 
@@ -87,17 +90,18 @@ class Bench:
         streamed: bool = True,
         timeouts: Timeouts | None = None,
         edges: tuple[int, int, int | None] = (0, 0, None),
-        api: Api = APIS["openai-chat"],
+        api: str = "openai-chat",
+        ask: Ask | None = None,
     ) -> None:
-        self.api = api
+        self.api = make_api(api, ask or Ask(stream=streamed))
         self.arrived: deque[tuple[Stream, bytes, int]] = deque()
-        self.classify = api.classify
+        self.classify = self.api.classify
         self.now = BEGIN
         self.clock: Callable[[], int] = lambda: self.now
         self.recorder = Recorder(0, self.clock)
         self.request = b"REQUEST"
         self.requests_per_connection = 0
-        self.streamed = streamed
+        self.shape = Shape(self.api)
         self.timeouts = timeouts or Timeouts(0, 0, 0, 0)
         self.redials = 0
         self.freed: list[bool] = []

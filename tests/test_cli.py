@@ -63,7 +63,10 @@ def test_help_shows_every_flag_in_its_section(capsys: pytest.CaptureFixture[str]
     assert cli.run(["--help"]) == 0
     shown = capsys.readouterr().out
     sections = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
-    assert sections == ["Target:", "Load:", "Request:", "Connection:", "Limits:", "Output:", "Other:", "Commands:"]
+    assert sections == [
+        *("Target:", "Load:", "Request:", "What only some APIs know:", "Connection:", "Limits:", "Output:"),
+        *("Other:", "Commands:"),
+    ]
     assert all(flag in shown for flag in ("--procs", "--streams", "--timeout-first-token", "--histograms", "mock"))
 
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.event import DONE, NOTHING, REASONING, TOKEN, UNKNOWN, Event, TokenOf, Usage
-from llmstress.engine.api.openai_chat import build_body, classify, read_answer
+from llmstress.engine.api.openai_chat import OpenAIChat, classify, read_answer
 
 # requests
 
@@ -18,13 +19,9 @@ def body_of(**changes: Any) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "model": "m",
         "prompt": "Hi",
-        "system": None,
         "max_tokens": 5,
-        "stream": True,
-        "usage": True,
-        "extra": {},
     }
-    body: dict[str, Any] = json.loads(build_body(**arguments | changes))
+    body: dict[str, Any] = json.loads(OpenAIChat(Ask(**arguments | changes)).body())
     return body
 
 
@@ -481,7 +478,7 @@ def check(event: Event) -> None:
     # what is sent on can be sent: no half surrogate pairs, no integers of more than 64 bits
     msgspec.msgpack.encode((event.finish, event.error, event.malformed, event.usage))
     if event.usage is not None:
-        assert min(msgspec.structs.astuple(event.usage)) >= 0
+        assert min(n or 0 for n in msgspec.structs.astuple(event.usage)) >= 0
     assert all(token.visible or token.reasoning for token in event.tokens)
 
 

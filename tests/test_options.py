@@ -14,6 +14,8 @@ from llmstress.coordinator.options import Options, describe
 from llmstress.coordinator.plans import own_ramp_s, warning_of_ramp
 from llmstress.coordinator.target import Target, parse_target, redact_url, secret_parameters
 from llmstress.coordinator.texts import MaxErrors, parse_duration, parse_header, parse_max_errors
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.api.openai_chat import OpenAIChat
 
 CHAT = "/chat/completions"
 SECRET = "sk-s3cr3t"
@@ -236,7 +238,7 @@ NOTE = f"{CHAT} was appended to the path "
     ],
 )
 def test_where_requests_go(url: str, expected: Target) -> None:
-    assert parse_target(url, CHAT) == expected
+    assert parse_target(url, OpenAIChat(Ask())) == expected
 
 
 HINTED = "; did you mean http://"
@@ -282,7 +284,7 @@ HINTED = "; did you mean http://"
 )
 def test_what_is_no_target_is_refused_with_a_hint_where_there_is_one(url: str, hint: str) -> None:
     with pytest.raises(UsageError) as refused:
-        parse_target(url, CHAT)
+        parse_target(url, OpenAIChat(Ask()))
     text = str(refused.value)
     assert text.startswith("--url needs a URL like http://localhost:8000, not '")
     assert text.endswith(f"'{hint}")
@@ -300,13 +302,13 @@ def test_what_is_no_target_is_refused_with_a_hint_where_there_is_one(url: str, h
 )
 def test_a_target_is_found_or_refused(url: str) -> None:
     try:
-        found = parse_target(url, CHAT)
+        found = parse_target(url, OpenAIChat(Ask()))
     except UsageError:
         return
     assert found.url.partition("?")[0].endswith(CHAT)
     assert found.url.startswith(("http://", "https://"))
     assert (found.url + found.models_url).isprintable()
-    assert parse_target(found.url, CHAT) == Target(found.url, found.models_url, "", "")
+    assert parse_target(found.url, OpenAIChat(Ask())) == Target(found.url, found.models_url, "", "")
 
 
 # secrets

@@ -18,6 +18,8 @@ from llmstress.coordinator.network import with_sources
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.preflight import Needs, doubts, needs_of, shortage
 from llmstress.coordinator.target import parse_target
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.api.openai_chat import OpenAIChat
 from llmstress.engine.control import Network
 
 GB = 10**9
@@ -191,7 +193,7 @@ def test_ports_are_counted_by_pairs_of_addresses(
 ) -> None:
     options = Options(procs=2, prompt="p", streams=20_000, **given)
     networks = with_sources(Network(sources=list(options.source_ips)), addresses, options.shares, 28_232)
-    needs = needs_of(options, parse_target(url, "/x"), networks, addresses)
+    needs = needs_of(options, parse_target(url, OpenAIChat(Ask())), networks, addresses)
     assert needs == Needs(procs=2, streams=20_000, total=40_000, flag="--streams", tls=False, pairs=pairs)
 
 
@@ -232,7 +234,7 @@ def test_dns_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(socket, "getaddrinfo", ask)
     monkeypatch.setattr(network, "DNS_LIMIT_S", 0.05)
     with pytest.raises(CouldNotStart, match=r"DNS has not said within 0.05 s where h is: --resolve"):
-        asyncio.run(network.resolve(Network(), parse_target("http://h", "/x")))
+        asyncio.run(network.resolve(Network(), parse_target("http://h", OpenAIChat(Ask()))))
     silent.set()  # the thread's answer comes after the loop has been closed
 
 
@@ -242,7 +244,7 @@ def test_a_name_that_dns_does_not_know_has_no_addresses(monkeypatch: pytest.Monk
         raise error
 
     monkeypatch.setattr(socket, "getaddrinfo", ask)
-    target = parse_target("http://h", "/x")
+    target = parse_target("http://h", OpenAIChat(Ask()))
     assert asyncio.run(network.resolve(Network(), target)) == []
     assert asyncio.run(network.resolve(Network(addresses=["192.0.2.1"]), target)) == ["192.0.2.1"]
     assert asyncio.run(network.resolve(Network(unix_socket="/s"), target)) == []

@@ -18,6 +18,8 @@ from llmstress.coordinator.network import describe_way, network_of, proxy_for
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.target import parse_target
 from llmstress.coordinator.texts import Resolve
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.api.openai_chat import OpenAIChat
 from llmstress.engine.control import Network, Timeouts, Tls
 
 
@@ -143,7 +145,7 @@ def test_the_proxy_that_the_environment_names(environ: dict[str, str], url: str,
 def test_ways_that_can_not_be_gone(given: dict[str, Any], environ: dict[str, str], words: str) -> None:
     asked = options(**given)
     with pytest.raises(UsageError, match=words) as refused:
-        network_of(asked, parse_target(asked.url or "", "/chat/completions"), environ)
+        network_of(asked, parse_target(asked.url or "", OpenAIChat(Ask())), environ)
     assert "secret" not in str(refused.value)
 
 

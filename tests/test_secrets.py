@@ -28,6 +28,8 @@ from llmstress.coordinator.headers import build_headers
 from llmstress.coordinator.options import Options, describe
 from llmstress.coordinator.secrecy import child_environment, scrub, secrets_in
 from llmstress.coordinator.target import parse_target
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.api.openai_chat import OpenAIChat
 from llmstress.engine.secrets import blank_out
 from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.messages import Delta, ErrorSample, Part, Phase
@@ -406,5 +408,6 @@ def test_a_body_s_keys_are_not_in_the_summary() -> None:
 
 def test_the_user_of_the_url_is_sent_as_such() -> None:
     options = Options(procs=1, prompt="p", url="http://u:p%40ss@h")
-    [(name, value)] = build_headers(options, parse_target(options.url or "", "/x"), os.environ)
+    api = OpenAIChat(Ask())
+    [(name, value)] = build_headers(options, api, parse_target(options.url or "", api), os.environ)
     assert (name, base64.b64decode(value.removeprefix("Basic "))) == ("Authorization", b"u:p@ss")

@@ -25,10 +25,10 @@ from support import (
     values,
 )
 
+from llmstress.engine.arrival import read_arrived
 from llmstress.engine.control import Timeouts
 from llmstress.engine.outcome import End
 from llmstress.engine.recorder import Recorder
-from llmstress.engine.stream import read_arrived
 from llmstress.engine.telemetry.messages import Delta
 
 WHOLE = {

@@ -26,6 +26,8 @@ from llmstress.coordinator.facts import run_facts
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.target import parse_target
 from llmstress.coordinator.viewer import LiveSource
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.api.openai_chat import OpenAIChat
 from llmstress.engine.telemetry import record, snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice
 from llmstress.engine.telemetry.broadcast import (
@@ -392,7 +394,8 @@ def test_a_place_that_others_could_have_made_is_refused(home: Path) -> None:
 
 def test_a_window_that_is_the_whole_run_holds_the_ramp() -> None:
     options = Options(procs=1, prompt="p", requests=10**9, duration_s=60.0, ramp_up_s=30.0)
-    view = RunView(run_facts(options, parse_target("http://h", "/chat/completions"), "m"), Aggregate.over([1]))
+    target = parse_target("http://h", OpenAIChat(Ask()))
+    view = RunView(run_facts(options, "openai-chat", target, "m"), Aggregate.over([1]))
     view.aggregate.elapsed_ns = 85 * 10**9
     assert view.steady_s == 85
     view.aggregate.elapsed_ns = 120 * 10**9

@@ -13,6 +13,7 @@ import msgspec
 
 from llmstress.coordinator import preflight, screen
 from llmstress.coordinator import run as runs
+from llmstress.coordinator.asking import choose_api, name_of_api
 from llmstress.coordinator.console import Console
 from llmstress.coordinator.errors import ExitCode, LlmstressError, UsageError
 from llmstress.coordinator.headers import key_variables
@@ -53,6 +54,7 @@ def run_command(arguments: dict[str, Any]) -> int:
     options = Options(**arguments, ramp_up_s=asked_ramp or 0.0)
     if asked_ramp is None:
         options = msgspec.structs.replace(options, ramp_up_s=own_ramp_s(options))
+    choose_api(name_of_api(options, options.url or ""), options.ask(options.model or ""))
     check_outputs(options)
     show = screen.wanted(
         options,

@@ -84,9 +84,11 @@ class Console:
         with contextlib.suppress(OSError):
             print(blank_out(line, self._secrets), file=self._stream, flush=True)
 
-    def banner(self, options: Options, target: Target, model: str, way: str) -> None:
+    def banner(self, options: Options, api: str, target: Target, model: str, way: str) -> None:
         """What is about to happen; `way`: what is special about the way to the target."""
-        self.say(f"llmstress {program_version()}   {redact_url(target.url)}   model {model}")
+        self.say(
+            f"llmstress {program_version()}   {redact_url(target.url)}   {api}{f'   model {model}' if model else ''}"
+        )
         if target.note:
             self.say(f"  {target.note}")
         if way:

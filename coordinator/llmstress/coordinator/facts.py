@@ -12,14 +12,12 @@ from llmstress.engine.telemetry.broadcast import RunFacts, RunView
 from llmstress.engine.telemetry.messages import Phase
 from llmstress.tui.figures import duration
 
-API = "openai-chat"
 
-
-def run_facts(options: Options, target: Target, model: str) -> RunFacts:
+def run_facts(options: Options, api: str, target: Target, model: str) -> RunFacts:
     """What viewers are told before the run starts."""
     return RunFacts(
         version=program_version(),
-        api=API,
+        api=api,
         url=redact_url(target.url),
         model=model,
         procs=options.procs,

@@ -15,6 +15,7 @@ from llmstress.coordinator.texts import (
     parse_max_errors,
     parse_resolve,
     parse_share,
+    parse_token_ids,
 )
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -76,6 +77,16 @@ class Header(click.ParamType[tuple[str, str]]):
         if isinstance(value, tuple):
             return value
         return _parsed(self, lambda text: parse_header(text, os.environ), value, param, ctx)
+
+
+class TokenIds(click.ParamType[tuple[int, ...]]):
+    """`101,2023,2003`."""
+
+    name = "id,id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Parse, or fail with a sentence that names the flag."""
+        return value if isinstance(value, tuple) else _parsed(self, parse_token_ids, value, param, ctx)
 
 
 class JsonObject(click.ParamType[dict[str, Any]]):

@@ -8,13 +8,18 @@ from llmstress.coordinator.errors import UsageError
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.target import Target
 from llmstress.coordinator.texts import fits_a_header
+from llmstress.engine.api.base import Api
 
-KEY_OWNERS = {"OPENAI_API_KEY": "api.openai.com"}
-"""Key variable -> the only host that it is sent to without being named."""
+KEY_OWNERS = {
+    "OPENAI_API_KEY": "api.openai.com",
+    "ANTHROPIC_API_KEY": "api.anthropic.com",
+    "AZURE_OPENAI_API_KEY": ".openai.azure.com",
+}
+"""Key variable -> the only host, or the end of the only hosts, that it is sent to without being named."""
 
 
-def build_headers(options: Options, target: Target, environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The headers that the options ask for; those given by `--header` win.
+def build_headers(options: Options, api: Api, target: Target, environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The headers of the API, and those that the options ask for; what `--header` gives wins.
 
     Raises:
         UsageError: the variable named by `--api-key-env` isn't set, or a key can't be sent.
@@ -22,14 +27,12 @@ def build_headers(options: Options, target: Target, environ: Mapping[str, str]) 
     headers = list(options.headers)
     given = {name.lower() for name, _ in headers}
     key = find_key(options, urlsplit(target.url).hostname or "", environ)
-    if "authorization" not in given:
-        if key is not None:
-            headers.append(("Authorization", f"Bearer {key}"))
-        elif target.userinfo:
-            user, _, password = target.userinfo.partition(":")
-            encoded = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
-            headers.append(("Authorization", f"Basic {encoded}"))
-    return headers
+    own = api.headers(key)
+    if key is None and target.userinfo:
+        user, _, password = target.userinfo.partition(":")
+        encoded = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+        own.append(("Authorization", f"Basic {encoded}"))
+    return headers + [(name, value) for name, value in own if name.lower() not in given]
 
 
 def find_key(options: Options, host: str, environ: Mapping[str, str]) -> str | None:
@@ -39,7 +42,7 @@ def find_key(options: Options, host: str, environ: Mapping[str, str]) -> str | N
         UsageError: the variable that was named isn't set, or the key can't be sent.
     """
     named = options.api_key_env
-    names = [named] if named is not None else [name for name, owner in KEY_OWNERS.items() if host == owner]
+    names = [named] if named is not None else [name for name, owner in KEY_OWNERS.items() if _is_of(owner, host)]
     for name in names:
         if key := environ.get(name, "").strip():  # a key from a file often ends with a line break
             if not fits_a_header(key):
@@ -48,6 +51,10 @@ def find_key(options: Options, host: str, environ: Mapping[str, str]) -> str | N
     if named is not None:
         raise UsageError(f"--api-key-env {named}: the environment has no such variable")
     return None
+
+
+def _is_of(owner: str, host: str) -> bool:
+    return host.endswith(owner) if owner.startswith(".") else host == owner
 
 
 def key_variables(options: Options) -> frozenset[str]:

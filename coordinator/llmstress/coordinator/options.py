@@ -9,6 +9,7 @@ from llmstress.coordinator.errors import UsageError
 from llmstress.coordinator.target import redact_url
 from llmstress.coordinator.texts import MaxErrors, Resolve, is_address
 from llmstress.engine import schedule
+from llmstress.engine.api.ask import Ask
 
 DEFAULT_DURATION_S = 60.0
 
@@ -36,6 +37,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     url: str | None = None
     """Target as given; None: the built-in mock."""
+    api: str | None = None
+    """Name of the API; None: what the URL says."""
     model: str | None = None
     procs: int
     streams: int | None = None
@@ -49,10 +52,23 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     grace_s: float = 30.0
     prompt: str
     system: str | None = None
-    max_tokens: int = 128
+    max_tokens: int | None = None
     stream: bool = True
     extra_body: dict[str, Any] = {}
     usage: bool = True
+    prompt_ids: tuple[int, ...] = ()
+    min_tokens: int | None = None
+    ignore_eos: bool = False
+    limit_field: str | None = None
+    batch: int = 1
+    encoding: str | None = None
+    auth: str | None = None
+    api_version: str = ""
+    method: str = ""
+    body: str | None = None
+    text: str = ""
+    done: str = ""
+    error_event: str = ""
     api_key_env: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     source_ips: tuple[str, ...] = ()
@@ -97,6 +113,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             ("--requests", self.requests, 1, _MOST),
             ("--requests-per-connection", self.requests_per_connection, 1, _MOST),
             ("--max-tokens", self.max_tokens, 1, 10**9),
+            ("--min-tokens", self.min_tokens, 0, 10**9),
+            ("--batch", self.batch, 1, 100_000),
             ("--max-total-tokens", self.max_total_tokens, 1, 10**15),
             ("--seed", self.seed, 0, (1 << 63) - 1),
         ):
@@ -157,9 +175,42 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         for flag, text in (("--url", self.url), ("--model", self.model)):
             if text == "":
                 raise UsageError(f"{flag} is empty: leave it out, or say which")
-        for flag, text in (("--prompt", self.prompt), ("--system", self.system), ("--model", self.model)):
+        for flag, text in (
+            ("--prompt", self.prompt),
+            ("--system", self.system),
+            ("--model", self.model),
+            ("--body", self.body),
+            ("--text", self.text),
+            ("--done", self.done),
+            ("--error-event", self.error_event),
+        ):
             if text is not None and _SURROGATE.search(text):  # what Python makes of an argument that isn't UTF-8
                 raise UsageError(f"{flag} is not UTF-8 text")
+
+    def ask(self, model: str) -> Ask:
+        """What every request asks of `model`."""
+        return Ask(
+            model=model,
+            prompt=self.prompt,
+            prompt_ids=self.prompt_ids,
+            system=self.system,
+            max_tokens=self.max_tokens,
+            min_tokens=self.min_tokens,
+            ignore_eos=self.ignore_eos,
+            limit_field=self.limit_field or "",
+            stream=self.stream,
+            usage=self.usage,
+            batch=self.batch,
+            encoding=self.encoding or "",
+            extra=self.extra_body,
+            version=self.api_version,
+            auth=self.auth or "",
+            method=self.method.upper(),
+            body=self.body,
+            text=self.text,
+            done=self.done,
+            error_event=self.error_event,
+        )
 
     @property
     def shares(self) -> list[int]:

@@ -6,7 +6,7 @@ import math
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.target import Target
 from llmstress.engine import schedule
-from llmstress.engine.api import APIS
+from llmstress.engine.api.ask import Ask
 from llmstress.engine.control import Network, Plan, Timeouts
 
 DIALS, LEAST_DIALS = 256, 4
@@ -16,22 +16,13 @@ DIALS, LEAST_DIALS = 256, 4
 def make_plans(
     options: Options,
     api: str,
+    ask: Ask,
     target: Target,
-    model: str,
     headers: list[tuple[str, str]],
     secrets: list[str],
     networks: list[Network],
 ) -> list[Plan]:
     """One plan per worker, each with its network; their shares sum to the whole."""
-    body = APIS[api].build_body(
-        model=model,
-        prompt=options.prompt,
-        system=options.system,
-        max_tokens=options.max_tokens,
-        stream=options.stream,
-        usage=options.usage,
-        extra=options.extra_body,
-    )
     ends = list(itertools.accumulate(options.shares))
     requests: list[int | None] = [None] * options.procs
     if options.requests is not None:  # in proportion to the streams
@@ -49,8 +40,7 @@ def make_plans(
             url=target.url,
             network=networks[worker],
             headers=headers,
-            body=body,
-            stream=options.stream,
+            ask=ask,
             streams=share,
             worker=worker,
             workers=options.procs,

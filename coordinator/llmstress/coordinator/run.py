@@ -15,12 +15,11 @@ from pathlib import Path
 
 import msgspec
 
-from llmstress.coordinator import ending, facts, inquiry, preflight
+from llmstress.coordinator import asking, ending, facts, inquiry, preflight
 from llmstress.coordinator.broadcaster import KEYFRAME_S, Broadcaster
 from llmstress.coordinator.console import Console
 from llmstress.coordinator.errors import CouldNotStart, ExitCode, LlmstressError, UsageError
 from llmstress.coordinator.events import Event, Inbox, Lost, Signalled, Tick
-from llmstress.coordinator.facts import API
 from llmstress.coordinator.headers import build_headers, key_variables
 from llmstress.coordinator.herald import Herald
 from llmstress.coordinator.hub import Hub
@@ -35,7 +34,7 @@ from llmstress.coordinator.steering import Steering
 from llmstress.coordinator.summary import Facts, Summary, summarise
 from llmstress.coordinator.supervisor import Crew, Exited
 from llmstress.coordinator.target import Target, parse_target, redact_url
-from llmstress.engine.api import APIS
+from llmstress.engine.api.base import Api
 from llmstress.engine.control import Ack, Final, Go, Hello, How, Network, Plan, Ready, Setup, Stop
 from llmstress.engine.secrets import blank_out
 from llmstress.engine.telemetry import broadcast, snapshot
@@ -96,8 +95,10 @@ async def execute(
     Raises:
         UsageError, CouldNotStart: nothing was sent.
     """
-    target = parse_target(url, APIS[API].PATH)
-    headers = build_headers(options, target, os.environ)
+    name = asking.name_of_api(options, url)
+    api = asking.choose_api(name, options.ask(options.model or ""))
+    target = parse_target(url, api)
+    headers = build_headers(options, api, target, os.environ)
     network = network_of(options, target, os.environ)
     secrets = secrets_in(headers, options.url or "", network.proxy)
     console.hide(secrets)
@@ -116,7 +117,7 @@ async def execute(
             (directory / ABOUT).write_text(f"{redact_url(target.url)}  {streams}", "utf-8")
             hub = await stack.enter_async_context(Hub(directory, options.procs))
             view = RunView(
-                facts.run_facts(options, target, options.model or ""),
+                facts.run_facts(options, name, target, options.model or ""),
                 Aggregate.over(options.shares, facts.row_ns(options.interval_s)),
             )
             try:
@@ -126,13 +127,13 @@ async def execute(
                 raise UsageError(f"--record {options.record}: {error.strerror}") from error
             herald = Herald(broadcaster, console, secrets)
             crew = Crew(directory, hub.endpoint, environ)
-            run = _Run(options, target, hub, crew, broadcaster, herald, asked_at)
+            run = _Run(options, name, target, hub, crew, broadcaster, herald, asked_at)
             try:
                 if screen:
                     await run.open_screen(directory, environ)
                 for warning in warnings:
                     herald.warn(warning)
-                result = await run.conduct(headers, secrets, networks)
+                result = await run.conduct(api, headers, secrets, networks)
                 deliver(result)
                 await run.wait_for_screen()
                 return result
@@ -150,6 +151,7 @@ class _Run:
     def __init__(
         self,
         options: Options,
+        api: str,
         target: Target,
         hub: Hub,
         crew: Crew,
@@ -158,6 +160,7 @@ class _Run:
         asked_at: float,
     ) -> None:
         self._options = options
+        self._api = api
         self._target = target
         self._hub = hub
         self._crew = crew
@@ -186,13 +189,15 @@ class _Run:
         self._screen = await Screen.start(directory, environ)
         self._screen_watch = asyncio.create_task(self._screen.watch(self._inbox.put))
 
-    async def conduct(self, headers: list[tuple[str, str]], secrets: list[str], networks: list[Network]) -> Result:
+    async def conduct(
+        self, api: Api, headers: list[tuple[str, str]], secrets: list[str], networks: list[Network]
+    ) -> Result:
         """Start the workers, let them run, sum up."""
         self._inbox.open(self._hub, self._broadcaster)
         await self._crew.start(self._options.procs, self._inbox.put)
-        model = await self._agree_on_model(headers, secrets, networks[0])
-        plans = make_plans(self._options, API, self._target, model, headers, secrets, networks)
-        self._herald.tell(facts.run_facts(self._options, self._target, model))
+        model = await self._agree_on_model(api, headers, secrets, networks[0])
+        plans = make_plans(self._options, self._api, self._options.ask(model), self._target, headers, secrets, networks)
+        self._herald.tell(facts.run_facts(self._options, self._api, self._target, model))
         try:
             async with asyncio.timeout(READY_S):
                 await self._get_ready(plans)
@@ -200,7 +205,7 @@ class _Run:
             raise CouldNotStart(f"the workers were not ready within {READY_S:g} s") from None
         self._startup_s = time.monotonic() - self._asked_at
         started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        self._herald.console.banner(self._options, self._target, model, describe_way(networks))
+        self._herald.console.banner(self._options, self._api, self._target, model, describe_way(networks))
         await self._go()
         self._herald.tell(msgspec.structs.replace(self._view.facts, started_at=started_at))
         self._note_phase(facts.first_phase(self._options))
@@ -250,9 +255,13 @@ class _Run:
 
     # --- before T0
 
-    async def _agree_on_model(self, headers: list[tuple[str, str]], secrets: list[str], network: Network) -> str:
+    async def _agree_on_model(
+        self, api: Api, headers: list[tuple[str, str]], secrets: list[str], network: Network
+    ) -> str:
+        if self._options.model is None and not api.NEEDS_MODEL:
+            return ""
         answer = inquiry.Answer()
-        if self._options.probe:
+        if self._options.probe and self._target.models_url:
             answer = await inquiry.ask_for_models(self._target, network, headers, secrets)
         model, warning = inquiry.choose_model(self._options, answer)
         if warning:

@@ -15,7 +15,7 @@ from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.broadcast import Message, RunFacts, WorkerChange
 from llmstress.engine.telemetry.messages import Delta
 
-_PUBLIC = frozenset({"accept", "content-type", "host", "user-agent"})
+_PUBLIC = frozenset({"accept", "anthropic-version", "content-type", "host", "user-agent"})
 """Headers whose values are no secrets."""
 
 _SHORTEST = 6

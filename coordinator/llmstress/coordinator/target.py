@@ -7,6 +7,7 @@ import msgspec
 
 from llmstress.coordinator.errors import UsageError
 from llmstress.coordinator.texts import is_address
+from llmstress.engine.api.base import Api
 
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _LONGEST_HOST = 254
@@ -22,39 +23,35 @@ class Target(msgspec.Struct, frozen=True):
     url: str
     """The endpoint, without user information."""
     models_url: str
+    """Empty: nobody lists them."""
     userinfo: str
     """`user:password` of the URL as given; empty without."""
     note: str
     """What was made of the URL, if the user may not expect it."""
 
 
-def parse_target(url: str, path: str) -> Target:
-    """Where requests to `url` go, for an API whose endpoint ends in `path`.
+def parse_target(url: str, api: Api) -> Target:
+    """Where requests to `url` go, and where the models are asked for.
 
     Raises:
-        UsageError: it is no http or https URL.
+        UsageError: it is no http or https URL, or the API can't be spoken there.
     """
     split = split_url(url)
     if split is None:
         shown = redact_no_url(url)
         hint = f"; did you mean http://{shown}?" if "//" not in url and split_url(f"http://{url}") is not None else ""
         raise UsageError(f"--url needs a URL like http://localhost:8000, not {shown!r}{hint}")
-    given = split.path.rstrip("/")
-    note = ""
-    if given.endswith(path):
-        base = given.removesuffix(path)
-    elif not given:
-        base = "/v1"
-    else:
-        base = given
-        if not given.endswith("/v1"):
-            note = f"{path} was appended to the path {given}"
+    try:
+        endpoint = api.endpoint(split.path, split.query)
+    except ValueError as error:
+        raise UsageError(f"--url: {error}") from error
     userinfo, _, host = split.netloc.rpartition("@")
 
-    def build(end: str) -> str:
-        return urlunsplit(SplitResult(split.scheme, host, base + end, split.query, ""))
+    def build(path: str) -> str:
+        return urlunsplit(SplitResult(split.scheme, host, path, endpoint.query, ""))
 
-    return Target(build(path), build("/models"), userinfo, note)
+    models_url = build(endpoint.models_path) if endpoint.models_path else ""
+    return Target(build(endpoint.path), models_url, userinfo, endpoint.note)
 
 
 def split_url(url: str) -> SplitResult | None:

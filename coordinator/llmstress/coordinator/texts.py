@@ -85,6 +85,18 @@ def parse_resolve(text: str) -> Resolve:
     return Resolve(match[1].strip("[]").lower(), int(match[2]), tuple(addresses))
 
 
+def parse_token_ids(text: str) -> tuple[int, ...]:
+    """Numbers between commas; nothing is none.
+
+    Raises:
+        ValueError: they aren't, or are too large for a token id.
+    """
+    words = [word.strip() for word in text.split(",")] if text.strip() else []
+    if not all(word.isascii() and word.isdigit() and len(word) <= 9 for word in words):
+        raise ValueError(f"{text[:80]!r} is not like 101,2023,2003")
+    return tuple(int(word) for word in words)
+
+
 def is_address(text: str) -> bool:
     """Whether this is an IP address."""
     try:

@@ -7,7 +7,7 @@ bytes that go in and come out; and neither output nor fault depends on how the i
 """
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from llmstress.engine.framing import Malformed
 
@@ -68,14 +68,6 @@ class Inflater:
                 if size > MAX_BURST:
                     raise Malformed(f"a read that stands for more than {MAX_BURST} bytes when decoded")
                 yield piece
-
-    def feed_all(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """`feed` each of `pieces`, which are of one read.
-
-        Raises:
-            Malformed: as `feed`.
-        """
-        return self.feed(b"".join(pieces))
 
     def _inflate(self, data: bytes) -> Iterator[bytes]:
         while True:

@@ -8,6 +8,7 @@ import enum
 
 import msgspec
 
+from llmstress.engine.api.ask import Ask
 from llmstress.engine.telemetry.messages import Delta
 
 
@@ -51,14 +52,14 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     """What one worker has to do: its exact shares of the load, and everything needed to speak to the target."""
 
     api: str
+    """Name of the API."""
     url: str
     """Full URL of the endpoint, without user information."""
     network: Network
     headers: list[tuple[str, str]]
     """Sent with every request, in this order; may hold secrets."""
-    body: bytes
-    """JSON body, the same for every request."""
-    stream: bool
+    ask: Ask
+    """What every request asks."""
     streams: int
     """This worker's number of streams."""
     worker: int

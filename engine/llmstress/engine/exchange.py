@@ -20,6 +20,7 @@ class Exchange:
     __slots__ = (
         "_filtered",
         "_finish",
+        "_inputs",
         "_others",
         "_reasoning_streamed",
         "_recorder",
@@ -70,6 +71,7 @@ class Exchange:
         self._others: dict[int, int] | None = None  # choice -> stamp of its last token, but for choice 0
         self._finish = ""
         self._filtered = False
+        self._inputs = 0
         self._usage: Usage | None = None
         self._reasoning_streamed = False
 
@@ -97,7 +99,7 @@ class Exchange:
         """An event of the stream has come at `now`; gives the end if it is one."""
         if self.done_at:
             # after its last word a server may repeat itself or add its usage; nothing of that can end a request
-            self._usage = event.usage or self._usage
+            self._take_usage(event.usage)
             return None
         self.last_event = now
         if event.malformed:
@@ -110,7 +112,7 @@ class Exchange:
             self._token(token.choice, visible=token.visible, now=now)
             self._reasoning_streamed |= token.reasoning
             self.kind = event
-        self._usage = event.usage or self._usage
+        self._take_usage(event.usage)
         if event.finish and not self._finish:
             self._finish = event.finish
             self._filtered = event.filtered
@@ -118,6 +120,10 @@ class Exchange:
         if event.done:
             self.done_at = self.end_at = now
         return None
+
+    def _take_usage(self, usage: Usage | None) -> None:
+        if usage is not None:
+            self._usage = usage if self._usage is None else self._usage.updated(usage)
 
     def apply_answer(self, event: Event, now: int) -> End:
         """A whole answer that was not streamed has come at `now`; gives the end."""
@@ -127,12 +133,19 @@ class Exchange:
             return End("stream_error", event.error)
         self._usage = event.usage
         self._finish = event.finish
+        self._inputs = event.inputs
         self.end_at = now
         if not event.finish:
             return End("truncated", "the answer has no finish reason")
         if event.filtered:
             return FILTERED
-        return OK if event.tokens else End("empty", f"finished ({event.finish}) without a token")
+        return OK if event.tokens or event.tokenless else End("empty", f"finished ({event.finish}) without a token")
+
+    def finish_with_body(self, now: int) -> None:
+        """The body has properly ended at `now`, which is the finish signal unless there was another."""
+        if not self._finish:
+            self._finish = "end of body"
+            self.end_at = now
 
     def end_of_stream(self) -> End:
         """The stream is over, by its body's end or the connection's; gives the end."""
@@ -154,6 +167,7 @@ class Exchange:
             counters.output_failed += events
             return
         output = usage.output if usage is not None and usage.output else events
+        counters.inputs += self._inputs
         reason = self._finish[:MAX_REASON]
         part.finish[reason] = part.finish.get(reason, 0) + 1
         part.bound()
@@ -163,9 +177,9 @@ class Exchange:
             counters.output_streamed += output
         if usage is not None:
             counters.usage_seen += 1
-            counters.input += usage.input
-            counters.cached_input += usage.cached_input
-            counters.reasoning += usage.reasoning
+            counters.input += usage.input or 0
+            counters.cached_input += usage.cached_input or 0
+            counters.reasoning += usage.reasoning or 0
 
     @property
     def decoded(self) -> int:
@@ -175,7 +189,8 @@ class Exchange:
         if usage is None or not usage.output:
             return self.event_count
         # some providers report reasoning beside the output instead of within it
-        hidden = 0 if self._reasoning_streamed or usage.reasoning >= usage.output else usage.reasoning
+        reasoning = usage.reasoning or 0
+        hidden = 0 if self._reasoning_streamed or reasoning >= usage.output else reasoning
         return usage.output - hidden
 
     def _token(self, choice: int, *, visible: bool, now: int) -> None:

@@ -74,6 +74,7 @@ class ResponseReader:
     """Reads one response. `feed` until `complete`, then make another one for the next response."""
 
     __slots__ = (
+        "_bodiless",
         "_held",
         "_left",
         "_scanned",
@@ -85,7 +86,9 @@ class ResponseReader:
         "surplus",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, bodiless: bool = False) -> None:
+        """`bodiless`: it answers a HEAD, so nothing follows its head whatever that says."""
+        self._bodiless = bodiless
         self.head: Head | None = None
         self.keep_alive = False
         """Whether the server lets the connection serve another request once this body is complete."""
@@ -202,7 +205,7 @@ class ResponseReader:
         persistent = "close" not in options and (minor == 1 or "keep-alive" in options)
         coding = headers.get("transfer-encoding", "").lower()
         length = headers.get("content-length")
-        if status in (101, 204, 304):
+        if self._bodiless or status in (101, 204, 304):
             self._state, self.keep_alive = _COMPLETE, persistent and status != 101
         elif coding:
             chunked = coding.rsplit(",", 1)[-1].strip() == "chunked"

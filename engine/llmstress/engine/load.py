@@ -13,13 +13,15 @@ from collections import deque
 from collections.abc import Callable
 
 from llmstress.engine import schedule
-from llmstress.engine.api import APIS
+from llmstress.engine.api import make_api
+from llmstress.engine.arrival import read_arrived
 from llmstress.engine.control import Plan
 from llmstress.engine.exchange import Exchange
 from llmstress.engine.recorder import NEVER, Recorder
 from llmstress.engine.request import build_request
 from llmstress.engine.secrets import blank_out
-from llmstress.engine.stream import Stream, read_arrived
+from llmstress.engine.shape import Shape
+from llmstress.engine.stream import Stream
 from llmstress.engine.tcpinfo import retransmissions
 from llmstress.engine.transport import ConnectError, Dialer
 
@@ -52,14 +54,14 @@ class ClosedLoad:
     """Runs the streams of one process from the ramp to the end."""
 
     def __init__(self, plan: Plan, recorder: Recorder, dialer: Dialer, clock: Callable[[], int] = time.monotonic_ns):
-        self.api = APIS[plan.api]
+        self.api = make_api(plan.api, plan.ask)
         self.arrived: deque[tuple[Stream, bytes, int]] = deque()
         self.classify = self.api.classify
         self.clock = clock
         self.recorder = recorder
-        self.request = build_request(plan)
+        self.request = build_request(plan, self.api)
         self.requests_per_connection = plan.requests_per_connection
-        self.streamed = plan.stream
+        self.shape = Shape(self.api)
         self.timeouts = plan.timeouts
         self.exhausted = asyncio.Event()
         """Nothing is in flight and nothing will start any more; or there is a `fault`."""

@@ -3,10 +3,11 @@
 from base64 import b64encode
 from urllib.parse import unquote, urlsplit
 
+from llmstress.engine.api.base import Api, Framing
 from llmstress.engine.control import Plan
 
 
-def build_request(plan: Plan) -> bytes:
+def build_request(plan: Plan, api: Api) -> bytes:
     """Head and body of the plan's request.
 
     `Accept-Encoding: identity`: a compressed stream is delivered in bursts unless the server flushes every event.
@@ -16,13 +17,15 @@ def build_request(plan: Plan) -> bytes:
     proxied = bool(plan.network.proxy) and url.scheme == "http"
     if proxied:
         target = f"http://{url.netloc}{target}"  # a proxy that opens no tunnel wants it whole (RFC 9112, 3.2.2)
+    body = api.body()
     headers = {
         "Host": url.netloc.rpartition("@")[2],
-        "Accept": "text/event-stream" if plan.stream else "application/json",
+        "Accept": _accepted(api),
         "Accept-Encoding": "identity",
         "User-Agent": "llmstress",
-        "Content-Type": "application/json",
     }
+    if body:
+        headers["Content-Type"] = "application/json"
     names = {name.lower(): name for name in headers}
     for name, value in plan.headers:
         headers.pop(names.get(name.lower(), ""), None)
@@ -35,6 +38,13 @@ def build_request(plan: Plan) -> bytes:
         user, _, password = credentials.partition(":")
         words = f"{unquote(user)}:{unquote(password)}".encode()
         headers["Proxy-Authorization"] = f"Basic {b64encode(words).decode()}"
-    headers["Content-Length"] = str(len(plan.body))
-    lines = [f"POST {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + plan.body
+    if body or api.method in ("POST", "PUT", "PATCH"):
+        headers["Content-Length"] = str(len(body))
+    lines = [f"{api.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+
+
+def _accepted(api: Api) -> str:
+    if not api.streamed:
+        return "application/json" if api.PATH else "*/*"
+    return "text/event-stream" if api.FRAMING is Framing.EVENTS else "*/*"

@@ -16,14 +16,16 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from llmstress.engine.answer import Kept, may_be_stream, request_id, succeeded
-from llmstress.engine.api import Api, Classify
+from llmstress.engine.api.base import Api, Classify, Framing
 from llmstress.engine.coding import Inflater, inflater_of
 from llmstress.engine.connect_errors import end_before_head
 from llmstress.engine.control import Timeouts
 from llmstress.engine.exchange import Exchange
 from llmstress.engine.framing import Head, Malformed, ResponseReader
 from llmstress.engine.outcome import CANCELLED, End
+from llmstress.engine.reads import Reads
 from llmstress.engine.recorder import Recorder
+from llmstress.engine.shape import Shape
 from llmstress.engine.sse import Decoder, ServerEvent
 from llmstress.engine.telemetry.histogram import HIGHEST_US
 from llmstress.engine.telemetry.messages import ErrorSample
@@ -32,30 +34,6 @@ MAX_REQUEST_ID = 100
 
 AFTER_DONE_NS = 500_000_000
 """How long after its last word a body may stay open; then the request is over and the connection is closed."""
-
-_FAST_READ = 4096
-"""Reads below this many bytes may take the fast path."""
-
-
-def _one_event_prefixes() -> list[bytes]:
-    """For every length of a read: what it begins with if it is one chunk holding one `data:` line.
-
-    Comparing with this proves the chunk size right and finds the payload, without parsing the number.
-    """
-    prefixes = [b"\0"] * _FAST_READ
-    for size in range(_FAST_READ):
-        head = b"%x\r\n" % size
-        if len(head) + size + 2 < _FAST_READ:
-            prefixes[len(head) + size + 2] = head + b"data: "
-    return prefixes
-
-
-_END_OF_EVENT = b"\n\n\r\n"
-"""Of an event that ends with its chunk."""
-
-_LF, _CR = b"\n\r"  # as integers: looking for a byte takes 20 ns, looking for bytes 200
-
-_PREFIXES = _one_event_prefixes()
 
 
 class Link(Protocol):
@@ -86,8 +64,8 @@ class Load(Protocol):
     request: bytes
     requests_per_connection: int
     """After so many a connection is closed; 0: it is kept as long as the server keeps it."""
-    streamed: bool
-    """A stream was asked for."""
+    shape: Shape
+    """Of the reads that take the fast path."""
     timeouts: Timeouts
 
     def wake(self) -> None:
@@ -131,7 +109,7 @@ class Stream(asyncio.Protocol):
         """The request in flight, while its next read may take the fast path."""
         self._reader: ResponseReader | None = None
         self._inflater: Inflater | None = None
-        self._decoder: Decoder | None = None
+        self._decoder: Decoder | Reads | None = None
         self._kept: Kept | None = None
         self._linked_at = 0
         self._lost_by: Exception | None = None
@@ -174,7 +152,7 @@ class Stream(asyncio.Protocol):
     def _send(self) -> None:
         assert self.link is not None
         assert self.exchange is not None
-        self._reader = ResponseReader()
+        self._reader = ResponseReader(bodiless=self._load.api.method == "HEAD")
         self._inflater = self._decoder = self._kept = None
         self.exchange.sent = self.exchange.last_event = self._load.clock()
         self._requests += 1
@@ -215,7 +193,7 @@ class Stream(asyncio.Protocol):
                 self._send_again(exchange)
             return
         events_before = exchange.event_count
-        if self.fast is not None:
+        if self.fast is not None and self._load.shape.lines:
             data = self._take_run(exchange, data, now)
         elif not exchange.first_token:
             exchange.last_event = now
@@ -251,25 +229,19 @@ class Stream(asyncio.Protocol):
         A client that falls behind finds several events in each read. If all of them took the long way, at five times
         the work, it would fall further behind and never recover.
         """
-        chunks = data.split(_END_OF_EVENT)
+        shape = self._load.shape
+        chunks = data.split(shape.end)
         taken = 0
         for chunk in chunks[:-1]:
-            size = len(chunk) + len(_END_OF_EVENT)
-            prefix = _PREFIXES[size] if size < _FAST_READ else b"\0"
-            payload = chunk[len(prefix) :]
-            if (
-                not chunk.startswith(prefix)
-                or _LF in payload
-                or _CR in payload
-                or self._load.classify(payload) is not exchange.kind
-            ):
+            payload = shape.payload(chunk)
+            if payload is None or self._load.classify(payload) is not exchange.kind:
                 break
             gap = min((now - exchange.last_token) // 1000, HIGHEST_US)
             exchange.last_token = now
             self._load.recorder.gaps.append(gap)
             exchange.gaps.append(gap)
             taken += 1
-        return _END_OF_EVENT.join(chunks[taken:]) if taken else data
+        return shape.end.join(chunks[taken:]) if taken else data
 
     def _feed(self, reader: ResponseReader, exchange: Exchange, data: bytes, now: int) -> End | None:
         fault: Malformed | None = None
@@ -284,7 +256,9 @@ class Stream(asyncio.Protocol):
             if succeeded(head.status) and (coding := head.headers.get("content-encoding")):
                 self._inflater = inflater_of(coding)
         if self._inflater is not None:
-            pieces = self._inflater.feed_all(pieces)
+            pieces = self._inflater.feed(b"".join(pieces))
+        if self._load.api.FRAMING is Framing.READS:
+            pieces = [b"".join(pieces)]
         for piece in pieces:
             if self._decoder is not None:
                 end = self._take_all(self._decoder.feed(piece), exchange, now)
@@ -302,10 +276,14 @@ class Stream(asyncio.Protocol):
         """The first piece of a body says whether it is to be decoded as it comes, or to be kept until it is whole."""
         head = reader.head
         assert head is not None
+        api = self._load.api
+        if api.streamed and api.FRAMING is Framing.READS and succeeded(head.status):
+            self._decoder = Reads()
+            return self._take_all(self._decoder.feed(piece), exchange, now)
         piece = piece.lstrip()  # no byte may change what the body is, whether it comes alone or not
         if not piece:
             return None
-        if self._load.streamed and may_be_stream(head, piece):
+        if api.streamed and may_be_stream(head, piece):
             self._decoder = Decoder()
             return self._take_all(self._decoder.feed(piece), exchange, now)
         self._kept = Kept(head)
@@ -336,9 +314,10 @@ class Stream(asyncio.Protocol):
 
     def _end_of_body(self, reader: ResponseReader, exchange: Exchange, now: int, *, closed: bool = False) -> End:
         """The body has come to its end, which is proper; `closed`: only the connection's end says so."""
-        assert reader.head is not None
-        if not succeeded(reader.head.status):
-            return self._end_by_status(reader.head)
+        head, api = reader.head, self._load.api
+        assert head is not None
+        if not (succeeded(head.status) or (api.MAY_BE_EMPTY and head.status == 204)):
+            return self._end_by_status(head)
         if self._decoder is not None:
             pending = self._decoder.end()
             if pending is not None and not self._load.classify(pending.data, pending.name).malformed:
@@ -346,16 +325,18 @@ class Stream(asyncio.Protocol):
                 end = self._take_all([pending], exchange, now)
                 if end is not None:
                     return end
+            if api.ENDS_WITH_BODY:
+                exchange.finish_with_body(now)
             return exchange.end_of_stream()
-        if self._kept is None:
+        if self._kept is None and not api.MAY_BE_EMPTY:
             return End("truncated", "the body is empty")
-        body = self._kept.body()
-        answer = self._load.api.read_answer(body)
+        body = self._kept.body() if self._kept is not None else b""
+        answer = api.read_answer(body, head.headers.get("content-type", ""))
         if answer.malformed:
             unfinished = self._inflater is not None and not self._inflater.complete
             if unfinished or (closed and body.startswith(b"{") and not body.rstrip().endswith(b"}")):
                 return End("truncated", "the answer stops in its middle")
-        if self._load.streamed and not answer.malformed:
+        if api.streamed and not answer.malformed:
             self._load.recorder.counters.stream_ignored += 1
         return exchange.apply_answer(answer, now)
 
@@ -411,7 +392,7 @@ class Stream(asyncio.Protocol):
                 self._end(exchange.end_of_stream(), now)
         elif 0 < limits.total_ns < now - exchange.start:
             self._time_out("timeout_total", f"not finished {limits.total_ns / 1e9:g} s after its start", now)
-        elif 0 < limits.first_token_ns < now - exchange.start and not exchange.first_token and self._load.streamed:
+        elif 0 < limits.first_token_ns < now - exchange.start and not exchange.first_token and self._load.api.streamed:
             self._time_out("timeout_first_token", f"no token {limits.first_token_ns / 1e9:g} s after its start", now)
         elif 0 < limits.idle_ns < now - exchange.last_token and limits.idle_ns < now - exchange.last_event:
             self._time_out("timeout_idle", f"nothing came for {limits.idle_ns / 1e9:g} s", now)
@@ -445,45 +426,3 @@ class Stream(asyncio.Protocol):
         link, self.link = self.link, None
         if link is not None:
             link.close(at_once=at_once)
-
-
-def read_arrived(load: Load, most: int, until: int) -> None:
-    """Make sense of what has arrived, in the order of its stamps: at most `most` reads, and none after one that took
-    the long way and ended beyond stamp `until`.
-
-    Stamping is kept apart from understanding so that no read waits for its stamp while others are parsed. Thousands
-    of streams that began together also end together; when each read was understood as it came, such a wave held the
-    next stamps up for 50 ms.
-    """
-    arrived, classify, recorder = load.arrived, load.classify, load.recorder
-    record_gap = recorder.gaps.append
-    edge = recorder.edge
-    for _ in range(min(most, len(arrived))):
-        stream, data, now = arrived.popleft()
-        if now >= edge:
-            recorder.cross(now)
-            edge = recorder.edge
-        exchange = stream.fast
-        if exchange is not None:
-            size = len(data)
-            prefix = _PREFIXES[size] if size < _FAST_READ else b"\0"
-            payload = data[len(prefix) : -4]
-            if (
-                data.startswith(prefix)
-                and data.endswith(_END_OF_EVENT)
-                and _LF not in payload
-                and _CR not in payload
-                and classify(payload) is exchange.kind
-            ):
-                gap = (now - exchange.last_token) // 1000
-                exchange.last_token = now
-                record_gap(gap)
-                try:
-                    exchange.gaps.append(gap)
-                except OverflowError:  # over 71 minutes
-                    exchange.gaps.append(HIGHEST_US)
-                continue
-        stream.read(data, now)
-        edge = recorder.edge
-        if load.clock() > until:
-            return

@@ -1,48 +1,51 @@
 """The wire APIs that can be spoken: one module each, and one line here.
 
-An API module is pure: it builds the request once and says what an event means; it opens nothing and keeps nothing.
+Other packages add theirs by an entry point of the group `llmstress.api`: a name, and a subclass of `base.Api`.
 """
 
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from types import MappingProxyType
-from typing import Any, Protocol
 
-from llmstress.engine.api import openai_chat
-from llmstress.engine.api.event import Event
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.api.base import Api
+from llmstress.engine.api.openai_chat import OpenAIChat
 
+APIS: Mapping[str, type[Api]] = MappingProxyType({"openai-chat": OpenAIChat})
+"""In the order in which they are asked whether a URL is theirs: those with the narrower paths first."""
 
-class Classify(Protocol):
-    """Says what one streamed event means; `name` is its `event:` field. Never raises."""
+DEFAULT_API = "openai-chat"
 
-    def __call__(self, data: bytes, name: bytes = b"") -> Event:
-        """See above."""
-
-
-class Api(Protocol):
-    """What a module in this package answers."""
-
-    PATH: str
-    """Appended to a base URL."""
-
-    def build_body(
-        self,
-        *,
-        model: str,
-        prompt: str,
-        system: str | None,
-        max_tokens: int,
-        stream: bool,
-        usage: bool,
-        extra: dict[str, Any],
-    ) -> bytes:
-        """The JSON body of a request. `extra` is merged in last; a null in it removes the key."""
-
-    @property
-    def classify(self) -> Classify:
-        """What one streamed event means."""
-
-    def read_answer(self, body: bytes) -> Event:
-        """What the body of an answer that is not streamed means. Never raises."""
+ENTRY_POINTS = "llmstress.api"
 
 
-APIS: Mapping[str, Api] = MappingProxyType({"openai-chat": openai_chat})
+def find_api(name: str) -> type[Api]:
+    """The API of that name, built in or of an installed package.
+
+    Raises:
+        LookupError: there is none; the text lists those that there are.
+        TypeError: an installed package's is no `Api`.
+    """
+    if name in APIS:
+        return APIS[name]
+    found = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+    if name not in found:
+        raise LookupError(f"there is no API {name!r}, but {', '.join([*APIS, *sorted(found)])}")
+    api = found[name].load()
+    if not (isinstance(api, type) and issubclass(api, Api)):
+        raise TypeError(f"{found[name].value} is no API: {api!r}")
+    return api
+
+
+def make_api(name: str, ask: Ask) -> Api:
+    """The API of that name, for what is to be asked.
+
+    Raises:
+        LookupError, TypeError: as `find_api`.
+    """
+    return find_api(name)(ask)
+
+
+def guess_api(host: str, path: str) -> str | None:
+    """The API whose endpoints look like this; None: it isn't unmistakable."""
+    return next((name for name, api in APIS.items() if api.claims(host.lower(), path.rstrip("/"))), None)

@@ -6,12 +6,22 @@ import msgspec
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Token counts as the server reports them. `output` contains `reasoning`, `input` contains `cached_input`."""
+    """Token counts as the server reports them; None: it doesn't say. `output` contains `reasoning`, `input` contains
+    `cached_input`."""
 
-    input: int = 0
-    output: int = 0
-    cached_input: int = 0
-    reasoning: int = 0
+    input: int | None = None
+    output: int | None = None
+    cached_input: int | None = None
+    reasoning: int | None = None
+
+    def updated(self, later: "Usage") -> "Usage":
+        """What is known after a later report: counts are cumulative, and what it doesn't say still holds."""
+        return Usage(
+            self.input if later.input is None else later.input,
+            self.output if later.output is None else later.output,
+            self.cached_input if later.cached_input is None else later.cached_input,
+            self.reasoning if later.reasoning is None else later.reasoning,
+        )
 
 
 class TokenOf(msgspec.Struct, frozen=True):
@@ -43,6 +53,10 @@ class Event(msgspec.Struct, frozen=True):
     """Why this isn't even the API's syntax."""
     unknown: bool = False
     """Valid syntax of a shape that the module doesn't know."""
+    tokenless: bool = False
+    """A whole answer that is good without a token, because its API has none."""
+    inputs: int = 0
+    """Inputs that a whole answer has dealt with, where a request has several."""
 
 
 TOKEN = Event(tokens=(TokenOf(choice=0, visible=True, reasoning=False),))

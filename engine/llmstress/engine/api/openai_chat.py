@@ -1,10 +1,11 @@
 """OpenAI Chat Completions, as OpenAI, vLLM, SGLang, TGI, llama.cpp, Mistral and most gateways speak it."""
 
 import json
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 import msgspec
 
+from llmstress.engine.api.base import Api, Classify, encode_body
 from llmstress.engine.api.event import (
     DONE,
     NOTHING,
@@ -16,26 +17,6 @@ from llmstress.engine.api.event import (
     Usage,
     error_text,
 )
-
-PATH = "/chat/completions"
-
-
-def build_body(
-    *, model: str, prompt: str, system: str | None, max_tokens: int, stream: bool, usage: bool, extra: dict[str, Any]
-) -> bytes:
-    """The JSON body of a request. `extra` is merged in last; a null in it removes the key."""
-    messages = [{"role": "system", "content": system}] if system is not None else []
-    body: dict[str, Any] = {
-        "model": model,
-        "messages": [*messages, {"role": "user", "content": prompt}],
-        "max_tokens": max_tokens,
-        "stream": stream,
-    }
-    if stream and usage:
-        body["stream_options"] = {"include_usage": True}
-    body.update(extra)
-    return msgspec.json.encode({key: value for key, value in body.items() if value is not None})
-
 
 # `Any` where only truth counts, or where dialects differ: a field of an odd type must not make an event unreadable.
 
@@ -112,7 +93,7 @@ def classify(data: bytes, name: bytes = b"") -> Event:
     return _meaning(chunk.choices, chunk.usage)
 
 
-def read_answer(body: bytes) -> Event:
+def read_answer(body: bytes, content_type: str = "") -> Event:
     """What the body of an answer that is not streamed means. Never raises."""
     event = classify(body)
     if event.unknown or event.done:
@@ -239,13 +220,42 @@ def _usage_in(value: Any) -> Usage | None:
         return None
     reasoning = _count(value.get("completion_tokens_details"), "reasoning_tokens")
     return Usage(
-        input=given or 0,
-        output=taken or 0,
-        cached_input=_count(value.get("prompt_tokens_details"), "cached_tokens") or 0,
-        reasoning=reasoning or _count(value, "reasoning_tokens") or 0,  # SGLang has it at the top
+        input=given,
+        output=taken,
+        cached_input=_count(value.get("prompt_tokens_details"), "cached_tokens"),
+        reasoning=reasoning or _count(value, "reasoning_tokens"),  # SGLang has it at the top
     )
 
 
 def _count(counts: Any, name: str) -> int | None:
     value = counts.get(name) if isinstance(counts, dict) else None
     return int(value) if isinstance(value, int | float) and 0 <= value <= _MOST_TOKENS else None
+
+
+class OpenAIChat(Api):
+    """`POST /v1/chat/completions`."""
+
+    PATH = "/chat/completions"
+    TAKES = frozenset({"system", "max_tokens", "min_tokens", "ignore_eos", "limit_field", "usage", "auth"})
+    LIMIT_FIELD: ClassVar[str] = "max_tokens"
+    """Every server knows this name but OpenAI's own reasoning models."""
+
+    classify: Classify = staticmethod(classify)
+    read_answer = staticmethod(read_answer)
+
+    def body(self) -> bytes:
+        """See `Api`."""
+        ask = self.ask
+        system = [{"role": "system", "content": ask.system}] if ask.system is not None else []
+        return encode_body(
+            {
+                "model": ask.model,
+                "messages": [*system, {"role": "user", "content": ask.prompt}],
+                ask.limit_field or self.LIMIT_FIELD: ask.limit,
+                "min_tokens": ask.min_tokens,
+                "ignore_eos": ask.ignore_eos or None,
+                "stream": self.streamed,
+                "stream_options": {"include_usage": True} if self.streamed and ask.usage else None,
+            },
+            ask.extra,
+        )

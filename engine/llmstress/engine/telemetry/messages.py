@@ -13,7 +13,7 @@ import msgspec
 
 from llmstress.engine.telemetry.histogram import Histogram
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 """Raised with every change to a message that an older peer would misread."""
 
 
@@ -52,6 +52,8 @@ class Counters(msgspec.Struct, array_like=True):
     """The part of `output` that came as a stream."""
     output_failed: int = 0
     output_cancelled: int = 0
+    inputs: int = 0
+    """Inputs dealt with by ok answers, where requests have several (embeddings)."""
     input: int = 0
     cached_input: int = 0
     reasoning: int = 0

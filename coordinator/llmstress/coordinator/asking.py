@@ -1,0 +1,55 @@
+"""Which API is spoken, and whether what was asked for can be said in it."""
+
+from llmstress.coordinator.errors import UsageError
+from llmstress.coordinator.options import Options
+from llmstress.coordinator.target import split_url
+from llmstress.engine.api import DEFAULT_API, find_api, guess_api
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.api.base import Api
+
+FLAGS = {
+    "prompt_ids": "--prompt-ids",
+    "system": "--system",
+    "max_tokens": "--max-tokens",
+    "min_tokens": "--min-tokens",
+    "ignore_eos": "--ignore-eos",
+    "limit_field": "--limit-field",
+    "batch": "--batch",
+    "encoding": "--encoding",
+    "auth": "--auth",
+    "version": "--api-version",
+    "method": "--method",
+    "body": "--body",
+    "text": "--text",
+    "done": "--done",
+    "error_event": "--error-event",
+}
+"""Field of `Ask` -> the flag that says it, for those that only some APIs know."""
+
+
+def name_of_api(options: Options, url: str) -> str:
+    """The name of the API to speak to `url`."""
+    if options.api is not None:
+        return options.api
+    split = split_url(url)
+    return (split and guess_api(split.hostname or "", split.path)) or DEFAULT_API
+
+
+def choose_api(name: str, ask: Ask) -> Api:
+    """The API of that name, for what is to be asked.
+
+    Raises:
+        UsageError: there is none, or it can't say what was asked for.
+    """
+    try:
+        kind = find_api(name)
+    except (LookupError, TypeError, ImportError, AttributeError) as error:
+        raise UsageError(f"--api {name}: {error.args[0] if error.args else error}") from error
+    plain = Ask()
+    for field, flag in FLAGS.items():
+        if getattr(ask, field) != getattr(plain, field) and field not in kind.TAKES:
+            raise UsageError(f"{flag} means nothing in --api {name}: drop one of them")
+    try:
+        return kind(ask)
+    except ValueError as error:
+        raise UsageError(f"--api {name}: {error}") from error
