@@ -1,0 +1,19 @@
+"""Decides what is answered to a request: pure, whatever the API."""
+
+from llmstress.engine.mock.options import MockOptions
+from llmstress.engine.mock.speech.said import Asked, Said
+
+
+def answer_to(asked: Asked, options: MockOptions, *, id: str, created: int) -> Said:
+    """What the server says; `id` and `created` as in `Said`."""
+    limit = options.tokens if asked.limit is None else asked.limit
+    return Said(
+        id=id,
+        created=created,
+        model=asked.model or options.model,
+        prompt_tokens=asked.prompt_tokens,
+        tokens=min(limit, options.tokens),
+        ending="length" if limit < options.tokens else "stop",
+        usage=asked.usage,
+        choices=asked.choices,
+    )
