@@ -181,8 +181,9 @@ class Connection(asyncio.Protocol):
         self.send(stream_head(speech.content_type, headers=headers, chunked=chunked, keep_alive=self._keep_alive))
 
     def _error(self, dialect: Dialect, refusal: Refusal) -> bytes:
-        body = dialect.error_body(refusal.status, refusal.message)
-        return self._response(refusal.status, body, (*refusal.headers, *dialect.headers(self._new_id())))
+        id = self._new_id()
+        body = dialect.error_body(refusal.status, refusal.message, id=id)
+        return self._response(refusal.status, body, (*refusal.headers, *dialect.headers(id)))
 
     def _response(self, status: int, body: bytes, headers: Headers) -> bytes:
         return response(status, body, headers=headers, keep_alive=self._keep_alive)

@@ -77,21 +77,27 @@ class StreamedReply:
     def write(self, number: int) -> bytes:
         """See `Reply`."""
         speech = self._speech
-        events = speech.opening() if number == 0 else []
+        before: list[bytes] = speech.opening() if number == 0 else []
+        after: list[bytes] = []
         for kind, first, end in self._stretches:
             if first <= number < end:
                 if number == first:
-                    events += speech.start(kind)
-                events.append(speech.token_event(kind, self._said.text(kind, number - first, 1)))
+                    before += speech.start(kind)
+                after.append(speech.token_event(kind, self._said.text(kind, number - first, 1)))
                 if number == end - 1:
-                    events += speech.end(kind)
+                    after += speech.end(kind)
         last = number == self.writes - 1
         if last:
-            events += speech.closing()
+            after += speech.closing()
         if speech.stamped:
-            events = [speech.stamp(event, self._spoken + i, number) for i, event in enumerate(events)]
-            self._spoken += len(events)
-        return b"".join([self._frame(event) for event in events]) + (self._end if last else b"")
+            before = self._stamp(before, number)
+            after = self._stamp(after, min(number + 1, self.steps))
+        return b"".join([self._frame(event) for event in before + after]) + (self._end if last else b"")
+
+    def _stamp(self, events: list[bytes], tokens: int) -> list[bytes]:
+        stamped = [self._speech.stamp(event, self._spoken + i, tokens) for i, event in enumerate(events)]
+        self._spoken += len(stamped)
+        return stamped
 
     def run(self, number: int) -> Run:
         """See `Reply`. What opens or ends a part is no prepared write."""

@@ -21,8 +21,8 @@ def response(
 
 
 def chunk(data: bytes) -> bytes:
-    """One HTTP chunk."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
+    """One HTTP chunk; nothing for nothing, because an empty chunk would end the body."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
 def _head(status: int, headers: Headers, *, keep_alive: bool) -> bytes:

@@ -51,16 +51,19 @@ class Speech(Protocol):
         """Events right behind the last token of a part."""
 
     def closing(self) -> list[bytes]:
-        """The last events: why it ends, usage, the end mark."""
+        """The last events: why it ends, usage; the last one of them is the end mark, if the API has one."""
 
     def ping(self) -> bytes:
-        """What the API says while it has nothing to say."""
+        """What the API says while it has nothing to say; empty if it keeps still."""
 
     def error_event(self, message: str, code: str) -> list[bytes]:
-        """The last events of a stream that fails."""
+        """The last events of a stream that fails; none if all that the API can do is to break off."""
 
     def stamp(self, event: bytes, number: int, tokens: int) -> bytes:
-        """Fill in what depends on when it is said: the number of events and of tokens (of one choice) before it."""
+        """Fill in what depends on when it is said.
+
+        `number` events were said before it. `tokens` of one choice are out with it: its own count, hidden ones don't.
+        """
 
     def whole(self) -> bytes:
         """The body of an answer that isn't streamed; JSON."""
@@ -79,8 +82,11 @@ class Dialect(Protocol):
     def speak(self, said: Said, asked: Asked) -> Speech:
         """Find the words for an answer."""
 
-    def error_body(self, status: int, message: str, code: str = "") -> bytes:
-        """The JSON body of a response with an error status; without a `code` the usual one of that status."""
+    def error_body(self, status: int, message: str, code: str = "", id: str = "") -> bytes:
+        """The JSON body of a response with an error status; without a `code` the usual one of that status.
+
+        `id` as in `Said`, for the APIs that repeat it here.
+        """
 
     def headers(self, id: str) -> Headers:
         """What the API adds to every response; `id` as in `Said`."""

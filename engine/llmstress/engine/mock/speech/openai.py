@@ -28,7 +28,7 @@ def error_object(status: int, message: str, code: str) -> dict[str, Any]:
     }
 
 
-def error_body(status: int, message: str, code: str = "") -> bytes:
+def error_body(status: int, message: str, code: str = "", id: str = "") -> bytes:
     """See `Dialect`."""
     return encode({"error": error_object(status, message, code)})
 

@@ -8,6 +8,8 @@ Kind = Literal["reasoning", "text", "tool"]
 """What a token belongs to: reasoning that is shown, the text, or the arguments of a tool call."""
 Ending = Literal["stop", "length", "tool_call", "content_filter"]
 """Why an answer ends."""
+Reasoning = Literal["shown", "hidden", "none"]
+"""Whether the client wants to see it, only to pay for it, or to do without."""
 
 CYCLE = 10
 """Number of different words; word number i is the same as word number i + CYCLE."""
@@ -27,12 +29,18 @@ class Asked(msgspec.Struct, frozen=True):
     model: str | None = None
     stream: bool = False
     usage: bool = True
-    """Whether the API tells the usage unless the server is of another mind."""
+    """Whether the client wants the usage told; only streams of some APIs leave that to it."""
     limit: int | None = None
     """Most output tokens wanted; None without a limit."""
     prompt_tokens: int = 0
     choices: int = 1
     """Answers wanted at once."""
+    reasoning: Reasoning = "shown"
+    """What becomes of reasoning, if there is any."""
+    tool: str = "write"
+    """The tool to call, if one is called."""
+    must_call: bool = False
+    """Whether the client insists on the call of a tool."""
 
 
 class Part(NamedTuple):
@@ -63,7 +71,7 @@ class Said(msgspec.Struct, frozen=True):
     """Whether `tokens` are the arguments of a tool call."""
     ending: Ending = "stop"
     usage: bool = True
-    """Whether the usage is told."""
+    """Whether the usage is told, where that is left to the client."""
     choices: int = 1
 
     @property
