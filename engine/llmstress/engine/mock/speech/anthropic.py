@@ -8,6 +8,7 @@ from llmstress.engine.mock.http import Headers, Request
 from llmstress.engine.mock.speech import limits, prompts, sse
 from llmstress.engine.mock.speech.said import Asked, Ending, Kind, Reasoning, Said
 
+name = "anthropic"
 rate_limit_headers = limits.anthropic_headers
 
 _NO_SAMPLING = "2026-10-21"
@@ -30,6 +31,13 @@ _ERROR_TYPES = {
     529: "overloaded_error",
 }
 _SIGNATURE = "c2lnbmF0dXJl"
+_TRANSLATED = {
+    "server_error": "api_error",
+    "server_is_overloaded": "overloaded_error",
+    "rate_limit_exceeded": "rate_limit_error",
+}
+_DETAILS = {"insufficient_quota": {"error_code": "enforced_spend_limit_reached"}}
+_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 _PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 
 
@@ -86,11 +94,12 @@ def speak(said: Said, asked: Asked) -> "MessagesSpeech":
 
 
 def error_body(status: int, message: str, code: str = "", id: str = "") -> bytes:
-    """See `Dialect`; a `code` is the type of the error."""
-    kind = code or _ERROR_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
-    return sse.encode(
-        {"type": "error", "error": {"type": kind, "message": message}, "request_id": f"req_{id}" if id else None}
-    )
+    """See `Dialect`."""
+    usual = _ERROR_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
+    error: dict[str, Any] = {"type": _TRANSLATED.get(code, usual), "message": message}
+    if code in _DETAILS:
+        error["details"] = _DETAILS[code]
+    return sse.encode({"type": "error", "error": error, "request_id": f"req_{id}" if id else None})
 
 
 def headers(id: str) -> Headers:
@@ -104,6 +113,7 @@ class MessagesSpeech:
     __slots__ = ("_asked", "_said")
 
     content_type = sse.CONTENT_TYPE
+    last_word = _STOP
     stamped = False
 
     def __init__(self, said: Said, asked: Asked) -> None:
@@ -162,7 +172,7 @@ class MessagesSpeech:
         """See `Speech`."""
         return [
             _event("message_delta", {"delta": self._stop, "usage": self._usage}),
-            _event("message_stop", {}),
+            _STOP,
         ]
 
     def ping(self) -> bytes:
@@ -170,8 +180,8 @@ class MessagesSpeech:
         return _PING
 
     def error_event(self, message: str, code: str) -> list[bytes]:
-        """See `Speech`; a `code` is the type of the error."""
-        return [_event("error", {"error": {"type": code or "overloaded_error", "message": message}})]
+        """See `Speech`."""
+        return [_event("error", {"error": {"type": _TRANSLATED.get(code, "overloaded_error"), "message": message}})]
 
     def stamp(self, event: bytes, number: int, tokens: int) -> bytes:
         """See `Speech`."""

@@ -30,6 +30,11 @@ class Azure(msgspec.Struct, frozen=True):
     filtered: Callable[[Said, Asked, bytes], Speech] | None = None
     """Makes its speech with further members in every choice; None if the filter writes nothing into it."""
 
+    @property
+    def name(self) -> str:
+        """See `Dialect`."""
+        return self.api.name.replace("openai", "azure")
+
     def read(self, request: Request) -> Asked:
         """See `Dialect`. The deployment in the path is the model."""
         deployment = _DEPLOYMENT.match(request.path)
@@ -65,7 +70,7 @@ class Azure(msgspec.Struct, frozen=True):
 class FilteredSpeech:
     """Implements `Speech` around one whose choices know already what was found in them, unless that comes `behind`."""
 
-    __slots__ = ("_behind", "_checked", "_inner", "_said", "stamped")
+    __slots__ = ("_behind", "_checked", "_inner", "_said", "last_word", "stamped")
 
     content_type = sse.CONTENT_TYPE
 
@@ -74,6 +79,7 @@ class FilteredSpeech:
         self._said = said
         self._behind = behind
         self._checked = 0
+        self.last_word = inner.last_word
         self.stamped = inner.stamped or behind
 
     def opening(self) -> list[bytes]:

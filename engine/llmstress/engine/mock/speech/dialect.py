@@ -1,11 +1,14 @@
 """What an API has to offer to be spoken by the mock."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from llmstress.engine.mock.http import Headers, Request
 from llmstress.engine.mock.speech.said import Asked, Kind, Said
+
+RetryAfter = Literal["seconds", "ms", "date", "none"]
+"""`retry-after` in whole seconds; the same and `retry-after-ms`; as a date; not at all."""
 
 
 class RateLimit(msgspec.Struct, frozen=True):
@@ -23,6 +26,8 @@ class RateLimit(msgspec.Struct, frozen=True):
     """Unix time, for those who name moments."""
     retry_after_s: float | None = None
     """Seconds to wait before the next attempt; None where this one wasn't refused."""
+    retry_after: RetryAfter = "seconds"
+    """How the headers say so, if they do."""
 
 
 class Speech(Protocol):
@@ -35,6 +40,8 @@ class Speech(Protocol):
 
     content_type: str
     """Of a stream."""
+    last_word: bytes
+    """The event with which `closing` ends if that only marks the end, as [DONE] does; empty if the API has none."""
     stamped: bool
     """Whether everything said in a stream has to pass through `stamp` right before it is sent."""
 
@@ -57,7 +64,10 @@ class Speech(Protocol):
         """What the API says while it has nothing to say; empty if it keeps still."""
 
     def error_event(self, message: str, code: str) -> list[bytes]:
-        """The last events of a stream that fails; none if all that the API can do is to break off."""
+        """The last events of a stream that fails; none if all that the API can do is to break off.
+
+        `code` as in `Dialect.error_body`.
+        """
 
     def stamp(self, event: bytes, number: int, tokens: int) -> bytes:
         """Fill in what depends on when it is said.
@@ -72,6 +82,10 @@ class Speech(Protocol):
 class Dialect(Protocol):
     """An API."""
 
+    @property
+    def name(self) -> str:
+        """Under which it is counted."""
+
     def read(self, request: Request) -> Asked:
         """Understand a request; what the mock doesn't know is ignored.
 
@@ -85,6 +99,7 @@ class Dialect(Protocol):
     def error_body(self, status: int, message: str, code: str = "", id: str = "") -> bytes:
         """The JSON body of a response with an error status; without a `code` the usual one of that status.
 
+        A `code` is one of OpenAI's, as `insufficient_quota` or `server_error`; other APIs translate what they know.
         `id` as in `Said`, for the APIs that repeat it here.
         """
 

@@ -1,6 +1,7 @@
 """How each provider tells what is left of a client's allowance, and when to come back."""
 
 from datetime import UTC, datetime
+from email.utils import formatdate
 from math import ceil
 
 from llmstress.engine.mock.http import Headers
@@ -16,7 +17,7 @@ def openai_headers(limit: RateLimit) -> Headers:
         ("x-ratelimit-remaining-tokens", str(limit.tokens_left)),
         ("x-ratelimit-reset-requests", go_duration(limit.requests_reset_s)),
         ("x-ratelimit-reset-tokens", go_duration(limit.tokens_reset_s)),
-        *retry_after(limit.retry_after_s),
+        *retry_after(limit),
     )
 
 
@@ -29,7 +30,7 @@ def azure_headers(limit: RateLimit) -> Headers:
         ("x-ratelimit-remaining-tokens", str(limit.tokens_left)),
         ("x-ratelimit-reset-requests", str(ceil(limit.requests_reset_s))),
         ("x-ratelimit-reset-tokens", str(ceil(limit.tokens_reset_s))),
-        *retry_after(limit.retry_after_s),
+        *retry_after(limit),
     )
 
 
@@ -48,14 +49,18 @@ def anthropic_headers(limit: RateLimit) -> Headers:
             (f"anthropic-ratelimit-{name}-remaining", str(left)),
             (f"anthropic-ratelimit-{name}-reset", moment),
         ]
-    return (*headers, *retry_after(limit.retry_after_s)[:1])
+    return (*headers, *retry_after(limit))
 
 
-def retry_after(seconds: float | None) -> Headers:
-    """The wait in whole seconds, as HTTP knows it, and in milliseconds; nothing for None."""
-    if seconds is None:
+def retry_after(limit: RateLimit) -> Headers:
+    """When to come back, in the way that the limit names; nothing without a wait."""
+    wait_s = limit.retry_after_s
+    if wait_s is None or limit.retry_after == "none":
         return ()
-    return (("retry-after", str(ceil(seconds))), ("retry-after-ms", str(ceil(seconds * 1e3))))
+    if limit.retry_after == "date":
+        return (("retry-after", formatdate(ceil(limit.now_s + wait_s), usegmt=True)),)
+    seconds = ("retry-after", str(ceil(wait_s)))
+    return (seconds, ("retry-after-ms", str(ceil(wait_s * 1e3)))) if limit.retry_after == "ms" else (seconds,)
 
 
 def go_duration(seconds: float) -> str:

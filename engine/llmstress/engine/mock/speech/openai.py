@@ -8,6 +8,7 @@ from llmstress.engine.mock.speech.said import Ending, Said
 
 rate_limit_headers = limits.openai_headers
 
+_QUOTA = "insufficient_quota"
 _TYPES = {429: "requests", 503: "service_unavailable_error"}
 _CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded", 500: "server_error", 503: "server_is_overloaded"}
 
@@ -21,9 +22,10 @@ FINISH_REASONS: dict[Ending, str] = {
 
 def error_object(status: int, message: str, code: str = "") -> dict[str, Any]:
     """The error object; without a `code` the usual one of that status."""
+    usual = "server_error" if status >= 500 else "invalid_request_error"
     return {
         "message": message,
-        "type": _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error"),
+        "type": code if code == _QUOTA else _TYPES.get(status, usual),
         "param": None,
         "code": code or _CODES.get(status),
     }

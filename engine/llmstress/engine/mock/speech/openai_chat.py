@@ -9,7 +9,9 @@ from llmstress.engine.mock.speech import openai, prompts, sse
 from llmstress.engine.mock.speech.openai import error_body, headers, rate_limit_headers
 from llmstress.engine.mock.speech.said import Asked, Kind, Said
 
-__all__ = ["ChatSpeech", "error_body", "headers", "rate_limit_headers", "read", "speak"]
+__all__ = ["ChatSpeech", "error_body", "headers", "name", "rate_limit_headers", "read", "speak"]
+
+name = "openai-chat"
 
 
 class _Body(msgspec.Struct):
@@ -63,6 +65,7 @@ class ChatSpeech:
     __slots__ = ("_asked", "_heads", "_said", "_start", "_tail", "stamped")
 
     content_type = sse.CONTENT_TYPE
+    last_word = sse.DONE
 
     def __init__(self, said: Said, asked: Asked, more: bytes = b"") -> None:
         """`more` are further members of every choice with content, each behind a comma."""

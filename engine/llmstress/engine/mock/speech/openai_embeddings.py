@@ -12,7 +12,9 @@ from llmstress.engine.mock.speech.openai import error_body, headers, rate_limit_
 from llmstress.engine.mock.speech.said import Asked, Said
 from llmstress.engine.mock.speech.wordless import WholeSpeech
 
-__all__ = ["error_body", "headers", "rate_limit_headers", "read", "speak"]
+__all__ = ["error_body", "headers", "name", "rate_limit_headers", "read", "speak"]
+
+name = "openai-embeddings"
 
 _MOST_INPUTS = 2_048
 _DIMENSIONS = 1_536

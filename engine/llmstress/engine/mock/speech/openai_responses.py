@@ -9,7 +9,9 @@ from llmstress.engine.mock.speech import openai, prompts, sse
 from llmstress.engine.mock.speech.openai import error_body, headers, rate_limit_headers
 from llmstress.engine.mock.speech.said import Asked, Kind, Said
 
-__all__ = ["ResponsesSpeech", "error_body", "headers", "rate_limit_headers", "read", "speak"]
+__all__ = ["ResponsesSpeech", "error_body", "headers", "name", "rate_limit_headers", "read", "speak"]
+
+name = "openai-responses"
 
 # no JSON can look like that, inside of a text the quotes would be escaped: `stamp` finds nothing else
 _NUMBER = b'"sequence_number":,'
@@ -66,6 +68,7 @@ class ResponsesSpeech:
     __slots__ = ("_asked", "_heads", "_said")
 
     content_type = sse.CONTENT_TYPE
+    last_word = b""
     stamped = True
 
     def __init__(self, said: Said, asked: Asked) -> None:

@@ -27,6 +27,11 @@ class Plain(msgspec.Struct, frozen=True):
     form: str
     """`sse`, `text` or `json`."""
 
+    @property
+    def name(self) -> str:
+        """See `Dialect`."""
+        return f"plain-{self.form}"
+
     def read(self, request: Request) -> Asked:
         """See `Dialect`. The prompt and its like are in the query, or in the body, a JSON object."""
         query = {name: values[-1] for name, values in parse_qs(request.query).items()}
@@ -56,7 +61,7 @@ class Plain(msgspec.Struct, frozen=True):
 
     def rate_limit_headers(self, limit: RateLimit) -> Headers:
         """See `Dialect`."""
-        return limits.retry_after(limit.retry_after_s)[:1]
+        return limits.retry_after(limit)
 
 
 class EventsSpeech:
@@ -65,6 +70,7 @@ class EventsSpeech:
     __slots__ = ()
 
     content_type = sse.CONTENT_TYPE
+    last_word = sse.DONE
     stamped = False
 
     def opening(self) -> list[bytes]:
@@ -110,6 +116,7 @@ class TextSpeech(EventsSpeech):
     __slots__ = ()
 
     content_type = "text/plain; charset=utf-8"
+    last_word = b""
 
     def token_event(self, kind: Kind, text: str) -> bytes:
         """See `Speech`."""

@@ -11,6 +11,7 @@ class WholeSpeech:
     __slots__ = ("whole",)
 
     content_type = "application/json"
+    last_word = b""
     stamped = False
 
     def __init__(self, whole: Callable[[], bytes]) -> None:
