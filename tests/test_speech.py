@@ -6,6 +6,19 @@ from typing import Any
 
 import msgspec
 import pytest
+from hearing import (
+    Event,
+    Heard,
+    anthropic_stream,
+    anthropic_whole,
+    chat_stream,
+    chat_whole,
+    completions_stream,
+    completions_whole,
+    events_in,
+    responses_stream,
+    responses_whole,
+)
 
 from llmstress.engine.mock.http import Request
 from llmstress.engine.mock.speech import (
@@ -20,9 +33,6 @@ from llmstress.engine.mock.speech.azure import Azure
 from llmstress.engine.mock.speech.dialect import Dialect, RateLimit, Speech
 from llmstress.engine.mock.speech.plain import Plain
 from llmstress.engine.mock.speech.said import Asked, Said, words
-
-Event = tuple[str, Any]
-"""Name, and the value of its JSON; the data itself where that isn't JSON."""
 
 AZURE_CHAT = Azure(openai_chat, openai_chat.ChatSpeech)
 AZURE_COMPLETIONS = Azure(openai_completions, openai_completions.CompletionsSpeech)
@@ -62,92 +72,6 @@ def tell(speech: Speech, said: Said, per_event: int = 1) -> list[bytes]:
     return out
 
 
-def events_in(wire: bytes) -> list[Event]:
-    """Server-sent events."""
-    assert wire.endswith(b"\n\n")
-    found: list[Event] = []
-    for block in wire.decode().split("\n\n")[:-1]:
-        name, data = "", ""
-        for line in block.split("\n"):
-            field, _, value = line.partition(": ")
-            assert field in ("event", "data"), line
-            name, data = (value, data) if field == "event" else (name, value)
-        found.append((name, json.loads(data) if data.startswith("{") else data))
-    return found
-
-
-class Heard:
-    """What a client makes of an answer."""
-
-    def __init__(self, reasoning: str = "", text: str = "", arguments: str = "", tool: str = "") -> None:
-        self.told = (reasoning, text, arguments, tool)
-
-
-def chat_stream(events: list[Event]) -> Heard:
-    reasoning = text = arguments = tool = ""
-    for choice in (c for _, e in events if isinstance(e, dict) for c in e["choices"] if "delta" in c):
-        reasoning += choice["delta"].get("reasoning_content", "")
-        text += choice["delta"].get("content") or ""
-        for call in choice["delta"].get("tool_calls", ()):
-            tool += call["function"].get("name", "")
-            arguments += call["function"]["arguments"]
-    return Heard(reasoning, text, arguments, tool)
-
-
-def chat_whole(body: dict[str, Any]) -> Heard:
-    message = body["choices"][0]["message"]
-    call = message.get("tool_calls", [{"function": {"arguments": "", "name": ""}}])[0]["function"]
-    return Heard(message.get("reasoning_content", ""), message["content"] or "", call["arguments"], call["name"])
-
-
-def completions_stream(events: list[Event]) -> Heard:
-    return Heard(text="".join(c.get("text", "") for _, e in events if isinstance(e, dict) for c in e["choices"]))
-
-
-def completions_whole(body: dict[str, Any]) -> Heard:
-    return Heard(text=body["choices"][0]["text"])
-
-
-def responses_stream(events: list[Event]) -> Heard:
-    def all_of(kind: str) -> str:
-        return "".join(e["delta"] for name, e in events if name == f"response.{kind}.delta")
-
-    tool = "".join(e["item"].get("name", "") for name, e in events if name == "response.output_item.added")
-    thoughts = all_of("reasoning_text") + all_of("reasoning_summary_text")
-    return Heard(thoughts, all_of("output_text"), all_of("function_call_arguments"), tool)
-
-
-def responses_whole(body: dict[str, Any]) -> Heard:
-    reasoning = text = arguments = tool = ""
-    for item in body["output"]:
-        if item["type"] == "reasoning":
-            reasoning += "".join(part["text"] for part in item["content"] + item["summary"])
-        elif item["type"] == "message":
-            text += "".join(part["text"] for part in item["content"])
-        else:
-            arguments, tool = item["arguments"], item["name"]
-    return Heard(reasoning, text, arguments, tool)
-
-
-def anthropic_stream(events: list[Event]) -> Heard:
-    deltas = [e["delta"] for name, e in events if name == "content_block_delta"]
-    tool = "".join(e["content_block"].get("name", "") for name, e in events if name == "content_block_start")
-    thoughts, text, arguments = (
-        "".join(d.get(member, "") for d in deltas) for member in ("thinking", "text", "partial_json")
-    )
-    return Heard(thoughts, text, arguments, tool)
-
-
-def anthropic_whole(body: dict[str, Any]) -> Heard:
-    reasoning = text = arguments = tool = ""
-    for block in body["content"]:
-        reasoning += block.get("thinking", "")
-        text += block.get("text", "")
-        if block["type"] == "tool_use":
-            arguments, tool = json.dumps(block["input"], separators=(",", ":")), block["name"]
-    return Heard(reasoning, text, arguments, tool)
-
-
 APIS: dict[str, tuple[Dialect, Callable[[list[Event]], Heard], Callable[[dict[str, Any]], Heard]]] = {
     "openai-chat": (openai_chat, chat_stream, chat_whole),
     "openai-completions": (openai_completions, completions_stream, completions_whole),
@@ -169,8 +93,8 @@ def test_streamed_and_whole_say_the_same(api: str, said: Said, per_event: int) -
     speech = dialect.speak(said, Asked(tool="get"))
     events = tell(speech, said, per_event)
     whole = of_whole(json.loads(speech.whole()))
-    assert of_stream(events_in(b"".join(events))).told == whole.told
-    reasoning, text, arguments, tool = whole.told
+    assert of_stream(events_in(b"".join(events))) == whole
+    reasoning, text, arguments, tool = whole
     if api in TALKATIVE:
         assert text == "".join(said.text(part.kind) for part in said.parts)
         return
