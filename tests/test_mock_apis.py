@@ -366,8 +366,10 @@ def test_bodies_that_ask_for_nothing(server: MockServer, path: str, api: str, bo
         ("/v1/chat/completions", {**CHAT, "n": 0}),
         ("/v1/chat/completions", {**CHAT, "n": 129}),
         ("/v1/completions", {"prompt": []}),
+        ("/v1/completions", {"prompt": ["a"] * 100, "n": 100}),
         ("/v1/responses", {"input": "a", "max_output_tokens": 0}),
         ("/v1/embeddings", {"input": "a", "dimensions": 0}),
+        ("/v1/embeddings", {"input": "a", "dimensions": 4_097}),
         ("/v1/embeddings", {"input": "a", "encoding_format": "hex"}),
         ("/v1/embeddings", {"input": ["a"] * 2_049}),
         ("/v1/messages", {"messages": MESSAGES}),
@@ -377,3 +379,11 @@ def test_bodies_that_ask_for_nothing(server: MockServer, path: str, api: str, bo
 )
 def test_fields_with_impossible_values(server: MockServer, path: str, body: Any) -> None:
     assert send(server, "POST", path, body).status == 400
+
+
+@pytest.mark.parametrize("depth", [900, 50_000])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_bodies_as_deep_as_they_come(server: MockServer, path: str, depth: int) -> None:
+    deep = b"[" * depth + b"]" * depth
+    answer = send(server, "POST", path, b'{"max_tokens":1,"messages":[{"content":' + deep + b"}]}")
+    assert answer.status == (200 if depth < 1_000 else 400)

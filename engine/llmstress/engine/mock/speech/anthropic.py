@@ -65,7 +65,7 @@ _decoder = msgspec.json.Decoder(_Body, strict=False)
 
 def read(request: Request) -> Asked:
     """See `Dialect`."""
-    body = _decoder.decode(request.body)
+    body = prompts.decode(_decoder, request.body)
     if dict(request.headers).get("anthropic-version", "") >= _NO_SAMPLING:
         for name in ("temperature", "top_p", "top_k"):
             if getattr(body, name) is not None:

@@ -34,7 +34,7 @@ _decoder = msgspec.json.Decoder(_Body, strict=False)
 
 def read(request: Request) -> Asked:
     """See `Dialect`."""
-    body = _decoder.decode(request.body)
+    body = prompts.decode(_decoder, request.body)
     stream = body.stream is True
     options = body.stream_options or prompts.StreamOptions()
     tool, must_call = prompts.tool_to_call(body.tools, body.tool_choice)

@@ -29,11 +29,11 @@ _decoder = msgspec.json.Decoder(_Body, strict=False)
 
 def read(request: Request) -> Asked:
     """See `Dialect`. Without a limit the answer is as long as the server likes, not 16 tokens as at OpenAI."""
-    body = _decoder.decode(request.body)
+    body = prompts.decode(_decoder, request.body)
     stream = body.stream is True
     options = body.stream_options or prompts.StreamOptions()
     given = prompts.prompts_in(body.prompt)
-    n = prompts.choices(body.n)
+    choices = prompts.choices(body.n, len(given))
     return Asked(
         model=body.model,
         stream=stream,
@@ -41,8 +41,8 @@ def read(request: Request) -> Asked:
         running_usage=options.continuous_usage_stats is True,
         limit=prompts.at_least(1, body.max_tokens),
         prompt_tokens=sum(map(prompts.tokens_in, given)),
-        choices=len(given) * n,
-        echoes=tuple([_text(prompt) for prompt in given for _ in range(n)]) if body.echo else (),
+        choices=choices,
+        echoes=tuple([_text(prompt) for prompt in given for _ in range(choices // len(given))]) if body.echo else (),
     )
 
 

@@ -18,7 +18,7 @@ name = "openai-embeddings"
 
 _MOST_INPUTS = 2_048
 _DIMENSIONS = 1_536
-_MOST_DIMENSIONS = 1 << 16
+_MOST_DIMENSIONS = 4_096
 
 
 class _Body(msgspec.Struct):
@@ -33,7 +33,7 @@ _decoder = msgspec.json.Decoder(_Body, strict=False)
 
 def read(request: Request) -> Asked:
     """See `Dialect`; each input is a choice, and none has any output."""
-    body = _decoder.decode(request.body)
+    body = prompts.decode(_decoder, request.body)
     given = prompts.prompts_in(body.input)
     if len(given) > _MOST_INPUTS:
         raise ValueError(f"more than {_MOST_INPUTS} inputs")

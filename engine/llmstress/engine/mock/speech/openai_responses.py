@@ -39,7 +39,7 @@ _decoder = msgspec.json.Decoder(_Body, strict=False)
 
 def read(request: Request) -> Asked:
     """See `Dialect`."""
-    body = _decoder.decode(request.body)
+    body = prompts.decode(_decoder, request.body)
     messages = [prompts.Message(body.input)] if isinstance(body.input, str) else body.input
     if body.instructions is not None:
         messages = [prompts.Message(body.instructions), *messages]

@@ -35,7 +35,7 @@ class Plain(msgspec.Struct, frozen=True):
     def read(self, request: Request) -> Asked:
         """See `Dialect`. The prompt and its like are in the query, or in the body, a JSON object."""
         query = {name: values[-1] for name, values in parse_qs(request.query).items()}
-        body = _decoder.decode(request.body) if request.body else msgspec.convert(query, _Body, strict=False)
+        body = prompts.decode(_decoder, request.body) if request.body else msgspec.convert(query, _Body, strict=False)
         if body.prompt is None and self.form != "json":
             raise ValueError("there is no prompt")
         return Asked(

@@ -1,12 +1,28 @@
 """What requests of several APIs have in common: prompts, tools, limits."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 TOKENS_PER_MESSAGE = 4
 """Added to a message's words, as the role and the separators count in real templates."""
-_MOST_CHOICES = 128
+_MOST_PER_PROMPT = 128
+_MOST_CHOICES = 2_048
+
+
+_Body = TypeVar("_Body")
+
+
+def decode(decoder: "msgspec.json.Decoder[_Body]", body: bytes) -> _Body:
+    """A request's body.
+
+    Raises:
+        ValueError: it isn't JSON, or not what it should be.
+    """
+    try:
+        return decoder.decode(body)
+    except RecursionError:
+        raise ValueError("too deeply nested") from None
 
 
 class Message(msgspec.Struct):
@@ -28,11 +44,9 @@ def words_in(content: Any) -> int:
 
     `content` is text, or a list of texts and of parts with a `text`; what is anything else counts nothing.
     """
-    if isinstance(content, str):
-        return len(content.split())
-    if isinstance(content, list):
-        return sum(words_in(part.get("text") if isinstance(part, dict) else part) for part in content)
-    return 0
+    parts = content if isinstance(content, list) else [content]
+    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+    return sum(len(text.split()) for text in texts if isinstance(text, str))
 
 
 def tokens_of(messages: list[Message]) -> int:
@@ -71,15 +85,18 @@ def at_least(least: int, limit: int | None) -> int | None:
     return limit
 
 
-def choices(n: int | None) -> int:
-    """How many answers are wanted.
+def choices(n: int | None, prompts: int = 1) -> int:
+    """How many answers are wanted for so many prompts.
 
     Raises:
         ValueError: none, or too many.
     """
-    if n is not None and not 1 <= n <= _MOST_CHOICES:
-        raise ValueError(f"n has to be from 1 to {_MOST_CHOICES}")
-    return 1 if n is None else n
+    n = 1 if n is None else n
+    if not 1 <= n <= _MOST_PER_PROMPT:
+        raise ValueError(f"n has to be from 1 to {_MOST_PER_PROMPT}")
+    if n * prompts > _MOST_CHOICES:
+        raise ValueError(f"more than {_MOST_CHOICES} answers at once")
+    return n * prompts
 
 
 def tool_to_call(tools: list[Any] | None, choice: Any) -> tuple[str, bool]:
@@ -100,8 +117,9 @@ def _are_ids(value: Any) -> bool:
 def _name(value: Any) -> str:
     if not isinstance(value, dict):
         return ""
-    name = value.get("name")
-    return name if isinstance(name, str) else _name(value.get("function"))
+    function = value.get("function")
+    name = value.get("name", function.get("name") if isinstance(function, dict) else None)
+    return name if isinstance(name, str) else ""
 
 
 def _kind(choice: Any) -> Any:
