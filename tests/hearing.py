@@ -1,10 +1,33 @@
-"""What a client makes of the mock's answers, in each API."""
+"""What the mock says when nobody cuts it into pieces, and what a client makes of it, in each API."""
 
 import json
 from typing import Any, NamedTuple
 
+from llmstress.engine.mock.speech.dialect import Speech
+from llmstress.engine.mock.speech.said import Said
+
 Event = tuple[str, Any]
 """Name, and the value of its JSON; the data itself where that isn't JSON."""
+
+
+def tell(speech: Speech, said: Said, per_event: int = 1) -> list[bytes]:
+    """All of an answer's events."""
+    out: list[bytes] = []
+    tokens = 0
+
+    def add(events: list[bytes]) -> None:
+        out.extend(speech.stamp(event, len(out), tokens) if speech.stamped else event for event in events)
+
+    add(speech.opening())
+    for kind, count in said.parts:
+        add(speech.start(kind))
+        for first in range(0, count, per_event):
+            size = min(per_event, count - first)
+            tokens += size
+            add([speech.token_event(kind, said.text(kind, first, size))])
+        add(speech.end(kind))
+    add(speech.closing())
+    return out
 
 
 def events_in(wire: bytes) -> list[Event]:

@@ -18,6 +18,7 @@ from hearing import (
     events_in,
     responses_stream,
     responses_whole,
+    tell,
 )
 
 from llmstress.engine.mock.http import Request
@@ -30,7 +31,7 @@ from llmstress.engine.mock.speech import (
     openai_responses,
 )
 from llmstress.engine.mock.speech.azure import Azure
-from llmstress.engine.mock.speech.dialect import Dialect, RateLimit, Speech
+from llmstress.engine.mock.speech.dialect import Dialect, RateLimit
 from llmstress.engine.mock.speech.plain import Plain
 from llmstress.engine.mock.speech.said import Asked, Said, words
 
@@ -50,26 +51,6 @@ VARIANTS = {
     "reasoning, then a tool": msgspec.structs.replace(SAID, reasoning_tokens=2, tool_call=True, ending="tool_call"),
     "filtered": msgspec.structs.replace(SAID, ending="content_filter"),
 }
-
-
-def tell(speech: Speech, said: Said, per_event: int = 1) -> list[bytes]:
-    """All of an answer's events."""
-    out: list[bytes] = []
-    tokens = 0
-
-    def add(events: list[bytes]) -> None:
-        out.extend(speech.stamp(event, len(out), tokens) if speech.stamped else event for event in events)
-
-    add(speech.opening())
-    for kind, count in said.parts:
-        add(speech.start(kind))
-        for first in range(0, count, per_event):
-            size = min(per_event, count - first)
-            tokens += size
-            add([speech.token_event(kind, said.text(kind, first, size))])
-        add(speech.end(kind))
-    add(speech.closing())
-    return out
 
 
 APIS: dict[str, tuple[Dialect, Callable[[list[Event]], Heard], Callable[[dict[str, Any]], Heard]]] = {
