@@ -1,5 +1,7 @@
 """Which API is spoken, and whether what was asked for can be said in it."""
 
+import msgspec
+
 from llmstress.coordinator.errors import UsageError
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.target import split_url
@@ -33,6 +35,17 @@ def name_of_api(options: Options, url: str) -> str:
         return options.api
     split = split_url(url)
     return (split and guess_api(split.hostname or "", split.path)) or DEFAULT_API
+
+
+def ask_of(options: Options, url: str, model: str) -> Ask:
+    """What every request to `url` asks of `model`."""
+    ask = options.ask(model)
+    split = split_url(url)
+    host = f".{split.hostname}" if split else ""
+    if not ask.limit_field and host.endswith(".api.openai.com") and name_of_api(options, url) == "openai-chat":
+        # of the servers that speak it, this one has models that refuse the name that all others know
+        return msgspec.structs.replace(ask, limit_field="max_completion_tokens")
+    return ask
 
 
 def choose_api(name: str, ask: Ask) -> Api:
