@@ -81,6 +81,16 @@ class Exchange:
         return bool(self._finish) or self.done_at > 0
 
     @property
+    def finish(self) -> str:
+        """The finish reason in the API's own words; empty: none has come."""
+        return self._finish
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the server has reported so far."""
+        return self._usage
+
+    @property
     def single_choice(self) -> bool:
         """All tokens so far were choice 0's."""
         return not self._others
