@@ -91,8 +91,8 @@ def call(**function: Any) -> list[Any]:
     return [{"index": 0, "function": function}]
 
 
-def said(*tokens: TokenOf, finish: str = "", usage: Usage | None = None) -> Event:
-    return Event(tokens, finish, finish == "content_filter", usage)
+def said(*tokens: TokenOf, finish: str = "", usage: Usage | None = None, finished: tuple[int, ...] = (0,)) -> Event:
+    return Event(tokens, finish, finish == "content_filter", usage, finished=finished)
 
 
 TEXT = TokenOf(choice=0, visible=True, reasoning=False)
@@ -193,7 +193,14 @@ FINISHES: dict[str, tuple[bytes, Event]] = {
     "an empty finish reason without text": (delta(finish=""), NOTHING),
     "one choice of two finishes": (
         chunk({"index": 0, "delta": {"content": "x"}}, {"index": 1, "delta": {}, "finish_reason": "stop"}),
-        said(TEXT, finish="stop"),
+        said(TEXT, finish="stop", finished=(1,)),
+    ),
+    "two choices finish, the moderation's doing": (
+        chunk(
+            {"index": 1, "delta": {}, "finish_reason": "stop"},
+            {"index": 0, "delta": {}, "finish_reason": "content_filter"},
+        ),
+        Event(finish="stop", filtered=True, finished=(1, 0)),
     ),
     "the finish may lack its delta": (chunk({"index": 0, "finish_reason": "stop"}), said(finish="stop")),
     "vLLM adds a stop reason": (
@@ -409,7 +416,7 @@ ANSWERS: dict[str, tuple[bytes, Event]] = {
     "without a finish reason": (answer(finish=None, content="Hi", usage=None), TOKEN),
     "two choices": (
         packed({"choices": [{"index": i, "message": {"content": "x"}, "finish_reason": "stop"} for i in (0, 1)]}),
-        said(TEXT, TokenOf(choice=1, visible=True, reasoning=False), finish="stop"),
+        said(TEXT, TokenOf(choice=1, visible=True, reasoning=False), finish="stop", finished=(0, 1)),
     ),
     "an error": (packed({"error": {"message": "boom"}}), Event(error="boom")),
     "a flat error": (packed({"object": "error", "message": "boom"}), Event(error="boom")),

@@ -12,7 +12,7 @@ import msgspec
 
 from llmstress.coordinator import preflight, screen
 from llmstress.coordinator import run as runs
-from llmstress.coordinator.asking import choose_api, name_of_api
+from llmstress.coordinator.asking import ask_of, choose_api, name_of_api
 from llmstress.coordinator.console import Console
 from llmstress.coordinator.errors import ExitCode, LlmstressError, UsageError
 from llmstress.coordinator.headers import key_variables
@@ -25,6 +25,12 @@ from llmstress.coordinator.summary import Summary, encode, histograms_of, write_
 from llmstress.coordinator.supervisor import Mock
 
 DEMO_MODEL = "mock-7b"
+
+DEMO_PATHS = {"sse": "/stream?prompt={prompt}", "text": "/text", "http": "/json"}
+"""Where the built-in mock speaks the APIs that have no path of their own."""
+
+DEMO_BODIES = {"text": '{"prompt": "{prompt}"}'}
+"""What is posted there, unless the user says."""
 
 DEMO_WARMUP_S, DEMO_STEADY_S = 2.0, 8.0
 """Ten seconds in all against the built-in mock; the warm-up keeps the opening of connections out of the figures."""
@@ -53,7 +59,7 @@ def run_command(arguments: dict[str, Any]) -> int:
     options = Options(**arguments, ramp_up_s=asked_ramp or 0.0)
     if asked_ramp is None:
         options = msgspec.structs.replace(options, ramp_up_s=own_ramp_s(options))
-    choose_api(name_of_api(options, options.url or ""), options.ask(options.model or ""))
+    choose_api(name_of_api(options, options.url or ""), ask_of(options, options.url or "", options.model or ""))
     check_outputs(options)
     show = screen.wanted(
         options,
@@ -125,12 +131,18 @@ async def _run(
     mock = await Mock.start(procs, options.seed, environ)
     console.say(f"no --url: loading a mock LLM of our own, {procs} process{'es' if procs > 1 else ''} at {mock.url}")
     try:
-        # it is on this machine, whatever the environment says of proxies
-        named = msgspec.structs.replace(options, model=options.model or DEMO_MODEL, proxy="none")
-        result = await runs.execute(named, mock.url, console, asked_at, screen=show, deliver=deliver)
+        named = of_demo(options)
+        url = mock.url + DEMO_PATHS.get(options.api or "", "")
+        result = await runs.execute(named, url, console, asked_at, screen=show, deliver=deliver)
     finally:
         truth = await mock.stop()
     return result, truth
+
+
+def of_demo(options: Options) -> Options:
+    """`options` for the built-in mock, which is on this machine, whatever the environment says of proxies."""
+    body = options.body if options.body is not None or options.method else DEMO_BODIES.get(options.api or "")
+    return msgspec.structs.replace(options, model=options.model or DEMO_MODEL, proxy="none", body=body)
 
 
 def _full(result: runs.Result) -> Summary:

@@ -329,7 +329,7 @@ class Stream(asyncio.Protocol):
                 end = self._take_all([pending], exchange, now)
                 if end is not None:
                     return end
-            if api.ENDS_WITH_BODY:
+            if api.ends_with_body:
                 exchange.finish_with_body(now)
             return exchange.end_of_stream()
         if self._kept is None and not api.MAY_BE_EMPTY:
