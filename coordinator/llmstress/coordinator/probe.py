@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from llmstress.coordinator import asking, ending, inquiry, probe_view
+from llmstress.coordinator.command import DEMO_PATHS, of_demo
 from llmstress.coordinator.console import program_version
 from llmstress.coordinator.errors import CouldNotStart, ExitCode, LlmstressError
 from llmstress.coordinator.headers import build_headers, key_variables
@@ -97,9 +98,10 @@ async def _probe(options: Options, announce: Callable[[Where], None], signals: l
         return await probe_target(options, options.url, announce, signals, raw=raw)
     environ = child_environment(os.environ, secrets_of(options, options.headers), key_variables(options))
     mock = await Mock.start(1, options.seed, environ)
+    asked = msgspec.structs.replace(of_demo(options), model=options.model)
     try:
-        # it is on this machine, whatever the environment says of proxies
-        return await probe_target(msgspec.structs.replace(options, proxy="none"), mock.url, announce, signals, raw=raw)
+        url = mock.url + DEMO_PATHS.get(options.api or "", "")
+        return await probe_target(asked, url, announce, signals, raw=raw)
     finally:
         await mock.stop()
 
@@ -120,7 +122,7 @@ async def probe_target(
         UsageError, CouldNotStart: nothing was sent.
     """
     name = asking.name_of_api(options, url)
-    api = asking.choose_api(name, options.ask(options.model or ""))
+    api = asking.choose_api(name, asking.ask_of(options, url, options.model or ""))
     target = parse_target(url, api)
     headers = build_headers(options, api, target, os.environ)
     network = network_of(options, target, os.environ)
@@ -144,7 +146,7 @@ async def probe_target(
             notes=tuple(note for note in ("" if options.url else OWN_MOCK, target.note, plain) if note),
         )
         announce(where)
-        ask = options.ask(model)
+        ask = asking.ask_of(options, url, model)
         [plan] = make_plans(options, name, ask, target, headers, secrets, [network])
         async with Dialer(plan.url, plan.network, plan.timeouts) as dialer:
             seen = await _watched(Witness(plan), dialer, signals)

@@ -110,8 +110,8 @@ def _remarks(probe: Probe) -> Iterator[str]:
         yield "packets had to be sent again before the connection stood, which costs a second"
     if tokens.events >= _ENOUGH and tokens.events_shared >= _MUCH_SHARED * tokens.events:
         yield (
-            f"{tokens.events_shared} of {tokens.events} token events came together with others: something on the way "
-            "buffers, and the gaps are its own"
+            f"{tokens.events_shared} of {tokens.events} token events came together with others: something holds them "
+            "back (a proxy that buffers, a busy machine), and the gaps are its own"
         )
     coding = headers.get("content-encoding", "identity")
     if coding != "identity":

@@ -108,7 +108,7 @@ class Seen(msgspec.Struct, frozen=True):
     gap_ms: float | None
     """Since the one before."""
     what: tuple[str, ...]
-    """What it was taken for: `token`, `reasoning`, `no tokens` (an answer that is good without), `finish`, `usage`,
+    """What it was taken for: `token`, `reasoning`, `answer` (a whole one without tokens), `finish`, `usage`,
     `done`, `error`, `malformed`, `unknown`, `comment`, `ping`, or `nothing`: it doesn't count."""
     name: str
     bytes: int
@@ -281,7 +281,7 @@ def words_of(meaning: Event | None, name: bytes = b"") -> tuple[str, ...]:
         "error": meaning.error,
         "token": any(token.visible for token in meaning.tokens),
         "reasoning": any(not token.visible for token in meaning.tokens),
-        "no tokens": meaning.tokenless,
+        "answer": meaning.tokenless,
         "finish": meaning.finish,
         "usage": meaning.usage is not None,
         "done": meaning.done,
@@ -292,10 +292,11 @@ def words_of(meaning: Event | None, name: bytes = b"") -> tuple[str, ...]:
 
 def _tokens(seen: Testimony) -> Tokens:
     exchange = seen.last.exchange
+    output, by_usage = exchange.output
     usage = exchange.usage or Usage()
     return Tokens(
-        output=usage.output or exchange.event_count,
-        source="usage" if usage.output else "events",
+        output=output,
+        source="usage" if by_usage else "events",
         input=usage.input,
         cached_input=usage.cached_input,
         reasoning=usage.reasoning,

@@ -32,6 +32,10 @@ _HEADERS = (
 _HEADER_FAMILIES = ("x-ratelimit-", "anthropic-ratelimit-", "x-litellm-")
 """What is shown of an answer's headers; JSON has all."""
 
+_MEMBER = re.compile(r"[^{,]*[{,]|[^{,]+")
+"""What JSON is cut into to be compared: commas in strings cut, too, and do no harm."""
+_NUMBER = re.compile(r'(?<=":)\s*\d+')
+
 _WORTH_LEAVING_OUT = 16
 """Characters that an event begins with like the one before; fewer are shown again."""
 
@@ -235,21 +239,25 @@ def _event(number: int, event: Seen, before: Seen | None, news: int, kinds: int,
 
 
 def _news(events: Sequence[Seen]) -> Iterator[int]:
-    """Where in the data of each event that begins which differs from the one before."""
-    before, begin = "", 0
+    """Where in the data of each event that begins which the one before doesn't say."""
+    before: list[str] = []
+    alike = 0
     for event in events:
-        if event.data != before:
-            begin = news_in(event.data, before)
-        before = event.data
-        yield begin
+        members = _MEMBER.findall(event.data)
+        if (same := members_alike(members, before)) < len(members):
+            alike = same  # else it says nothing new: it is shown from where that one was
+        before = members
+        begin = len("".join(members[:alike]))
+        yield begin if begin >= _WORTH_LEAVING_OUT else 0
 
 
-def news_in(data: str, before: str) -> int:
-    """Where the first member begins that `data` has and `before` has not: what an event has to say stands behind a
-    hundred characters that all events begin with. 0: so few are alike that they can be shown."""
-    alike = next((at for at, (one, other) in enumerate(zip(data, before, strict=False)) if one != other), len(before))
-    begin = max(data.rfind("{", 0, alike), data.rfind(",", 0, alike) + 1)
-    return begin if begin >= _WORTH_LEAVING_OUT else 0
+def members_alike(one: Sequence[str], other: Sequence[str]) -> int:
+    """With how many of the same members two events begin, whatever the numbers in them: an event's own words stand
+    behind a hundred characters that all events have."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next(
+        (at for at, (mine, its) in pairs if _NUMBER.sub("", mine) != _NUMBER.sub("", its)), min(len(one), len(other))
+    )
 
 
 def _raw(probe: Probe, raw: probe_raw.Raw) -> Iterator[Text]:

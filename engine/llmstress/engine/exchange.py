@@ -199,8 +199,7 @@ class Exchange:
         if end.outcome != "ok":
             counters.output_failed += events
             return
-        by_usage = usage is not None and (bool(usage.output) or not events)
-        output = events if usage is None or not by_usage else usage.output or 0
+        output, by_usage = self.output
         counters.inputs += self._inputs
         reason = self._finish[:MAX_REASON]
         part.finish[reason] = part.finish.get(reason, 0) + 1
@@ -214,6 +213,14 @@ class Exchange:
             counters.input += usage.input or 0
             counters.cached_input += usage.cached_input or 0
             counters.reasoning += usage.reasoning or 0
+
+    @property
+    def output(self) -> tuple[int, bool]:
+        """Output tokens so far, and whether the server's usage says so; else they are token-bearing events."""
+        usage, events = self._usage, self.event_count
+        if usage is None or (events and not usage.output):
+            return events, False
+        return usage.output or 0, True
 
     @property
     def decoding(self) -> tuple[int, int]:
