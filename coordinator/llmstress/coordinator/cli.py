@@ -9,14 +9,17 @@ import click
 from llmstress.coordinator.arguments import (
     api_options,
     connection_options,
+    inquiry_options,
     limit_options,
     load_options,
     output_options,
     request_options,
     target_options,
+    timeout_options,
+    view_options,
 )
 from llmstress.coordinator.errors import ExitCode, LlmstressError, UsageError
-from llmstress.coordinator.flags import Duration, SectionedGroup, Share, section
+from llmstress.coordinator.flags import Duration, SectionedCommand, SectionedGroup, Share, section
 
 LONGEST = 600
 """Characters of a sentence that says what is wrong: it may quote what was given."""
@@ -24,10 +27,12 @@ LONGEST = 600
 
 @click.group(cls=SectionedGroup, invoke_without_command=True, context_settings={"max_content_width": 110})
 @target_options
+@inquiry_options
 @load_options
 @request_options
 @api_options
 @connection_options
+@timeout_options
 @limit_options
 @output_options
 @section("Other")
@@ -38,14 +43,47 @@ def cli(context: click.Context, /, **arguments: Any) -> int:
 
     \b
     llmstress                                             show everything working, against a built-in mock
+    llmstress probe --url http://localhost:8000           one request, in every detail
     llmstress --url http://localhost:8000 --model m       100 streams per core, 60 s
     llmstress --url ... --procs 16 --streams 4000         16 × 4000 = 64,000 streams
     """
     if context.invoked_subcommand is not None:
+        _refuse_misplaced(context, context.invoked_subcommand)
         return ExitCode.OK
     from llmstress.coordinator.command import run_command  # the engine's imports take longer than --help may
 
     return run_command(arguments)
+
+
+def _refuse_misplaced(context: click.Context, command: str) -> None:
+    """Options before the name of a command would be a run's, which there won't be.
+
+    Raises:
+        UsageError: there are some.
+    """
+    for parameter in context.command.params:
+        if context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE:
+            raise UsageError(f"{parameter.opts[0]} stands before {command!r}: options of a command follow its name")
+
+
+@cli.command(cls=SectionedCommand)
+@target_options
+@request_options
+@api_options
+@connection_options
+@timeout_options
+@view_options
+def probe(**arguments: Any) -> int:
+    """Make one request and show what becomes of it, moment by moment.
+
+    \b
+    llmstress probe                                       the built-in mock
+    llmstress probe --url http://localhost:8000           a server; its model, if it lists just one
+    llmstress probe --url ... --raw                       the bytes, too
+    """
+    from llmstress.coordinator.probe import probe_command
+
+    return probe_command(arguments)
 
 
 @cli.command()

@@ -97,6 +97,16 @@ class Exchange:
         return self.done_at > 0 or (bool(self._finish) and not self._running)
 
     @property
+    def finish(self) -> str:
+        """The finish reason in the API's own words; empty: none has come."""
+        return self._finish
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the server has reported so far."""
+        return self._usage
+
+    @property
     def single_choice(self) -> bool:
         """All tokens so far were choice 0's."""
         return not self._others
@@ -197,8 +207,7 @@ class Exchange:
         if end.outcome != "ok":
             counters.output_failed += events
             return
-        by_usage = usage is not None and (bool(usage.output) or not events)
-        output = events if usage is None or not by_usage else usage.output or 0
+        output, by_usage = self.output
         counters.inputs += self._inputs
         reason = self._finish[:MAX_REASON]
         part.finish[reason] = part.finish.get(reason, 0) + 1
@@ -224,6 +233,14 @@ class Exchange:
             counters.blocks += blocks
             counters.blocks_events += events
             counters.blocks_late_ns += late_ns(events, self.first_block, lasted)
+
+    @property
+    def output(self) -> tuple[int, bool]:
+        """Output tokens so far, and whether the server's usage says so; else they are token-bearing events."""
+        usage, events = self._usage, self.event_count
+        if usage is None or (events and not usage.output):
+            return events, False
+        return usage.output or 0, True
 
     @property
     def decoding(self) -> tuple[int, int]:
