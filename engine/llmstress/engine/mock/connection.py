@@ -3,26 +3,21 @@
 import asyncio
 import os
 import time
-from http import HTTPStatus
 from typing import cast
 
-from llmstress.engine.mock.chat import ChatRequest, parse_chat
-from llmstress.engine.mock.http import Request, RequestError, RequestParser
+from llmstress.engine.mock.answering import answer_to
+from llmstress.engine.mock.cutting import StreamedReply, WholeReply
+from llmstress.engine.mock.heads import response, stream_head
+from llmstress.engine.mock.http import Headers, Request, RequestError, RequestParser
 from llmstress.engine.mock.options import MockOptions
 from llmstress.engine.mock.pacer import Answer, Pacer
-from llmstress.engine.mock.reply import (
-    Completion,
-    StreamedReply,
-    WholeReply,
-    error_response,
-    models_response,
-    stream_head,
-)
+from llmstress.engine.mock.routes import Refusal, find, models_body
+from llmstress.engine.mock.speech import openai_chat
+from llmstress.engine.mock.speech.dialect import Dialect
+from llmstress.engine.mock.speech.said import Asked
 
 _SURPLUS_LIMIT = 64 * 1024
 """Bytes of further requests taken from a client while it still owes us the reading of earlier answers."""
-
-_ROUTES = {"/chat/completions": "POST", "/models": "GET"}
 
 
 class Connection(asyncio.Protocol):
@@ -147,7 +142,7 @@ class Connection(asyncio.Protocol):
                 request = self._parser.take()
             except RequestError as error:
                 self._keep_alive = False
-                self.send(error_response(error.status, str(error), keep_alive=False))
+                self.send(self._error(openai_chat, Refusal(error.status, str(error))))
                 self._close_or_go_on()
                 return
             if request is None:
@@ -162,40 +157,39 @@ class Connection(asyncio.Protocol):
 
     def _route(self, request: Request) -> bytes | None:
         """The response to a request; None if it is an answer that the pacer writes."""
-        path = request.path.removeprefix("/v1")
-        method = _ROUTES.get(path)
-        if method is None:
-            return self._error(HTTPStatus.NOT_FOUND, f"unknown path: {request.path}")
-        if method != request.method:
-            allow = f"Allow: {method}\r\n".encode()
-            return self._error(HTTPStatus.METHOD_NOT_ALLOWED, f"use {method} here", allow)
-        if method == "GET":
-            return models_response(self._options.model, keep_alive=self._keep_alive)
+        route = find(request)
+        if route.refusal is not None:
+            return self._error(route.dialect, route.refusal)
+        if route.lists_models:
+            return self._response(200, models_body(self._options.model), route.dialect.headers(self._new_id()))
         try:
-            self._begin(parse_chat(request.body), chunked=not request.http_1_0)
+            asked = route.dialect.read(request)
         except ValueError as error:
-            return self._error(HTTPStatus.BAD_REQUEST, f"invalid request: {error}")
+            return self._error(route.dialect, Refusal(400, f"invalid request: {error}"))
+        self._begin(route.dialect, asked, chunked=not request.http_1_0)
         return None
 
-    def _begin(self, chat: ChatRequest, *, chunked: bool) -> None:
-        limit = self._options.tokens if chat.limit is None else chat.limit
-        completion = Completion(
-            id=f"chatcmpl-{self._pacer.random.getrandbits(96):024x}",
-            created=int(time.time()),
-            model=chat.model or self._options.model,
-            tokens=min(limit, self._options.tokens),
-            prompt_tokens=chat.prompt_tokens(),
-            cut=limit < self._options.tokens,
-        )
-        if not chat.stream:
-            self._answer = self._pacer.start(self, WholeReply(completion, keep_alive=self._keep_alive))
+    def _begin(self, dialect: Dialect, asked: Asked, *, chunked: bool) -> None:
+        said = answer_to(asked, self._options, id=self._new_id(), created=int(time.time()))
+        speech = dialect.speak(said, asked)
+        headers = dialect.headers(said.id)
+        if not asked.stream:
+            whole = WholeReply(said, speech, headers=headers, keep_alive=self._keep_alive)
+            self._answer = self._pacer.start(self, whole)
             return
-        reply = StreamedReply(completion, usage_wanted=chat.usage_wanted, chunked=chunked)
-        self._answer = self._pacer.start(self, reply)
-        self.send(stream_head(chunked=chunked, keep_alive=self._keep_alive))
+        self._answer = self._pacer.start(self, StreamedReply(said, speech, chunked=chunked))
+        self.send(stream_head(speech.content_type, headers=headers, chunked=chunked, keep_alive=self._keep_alive))
 
-    def _error(self, status: HTTPStatus, message: str, headers: bytes = b"") -> bytes:
-        return error_response(status, message, keep_alive=self._keep_alive, headers=headers)
+    def _error(self, dialect: Dialect, refusal: Refusal) -> bytes:
+        id = self._new_id()
+        body = dialect.error_body(refusal.status, refusal.message, id=id)
+        return self._response(refusal.status, body, (*refusal.headers, *dialect.headers(id)))
+
+    def _response(self, status: int, body: bytes, headers: Headers) -> bytes:
+        return response(status, body, headers=headers, keep_alive=self._keep_alive)
+
+    def _new_id(self) -> str:
+        return f"{self._pacer.random.getrandbits(96):024x}"
 
     def _close_or_go_on(self) -> None:
         """After a response."""

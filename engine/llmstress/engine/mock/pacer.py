@@ -6,8 +6,9 @@ import random
 import time
 from typing import Protocol
 
+from llmstress.engine.mock.cutting import Reply
 from llmstress.engine.mock.options import MockOptions
-from llmstress.engine.mock.reply import TEXTS, StreamedReply, WholeReply
+from llmstress.engine.mock.speech.said import CYCLE
 from llmstress.engine.mock.ticker import Ticker
 from llmstress.engine.mock.truth import Recorder
 from llmstress.engine.mock.wheel import Wheel
@@ -55,15 +56,17 @@ class Answer:
         "parked",
         "reply",
         "sink",
+        "until",
     )
 
-    def __init__(self, pacer: "Pacer", sink: Sink, reply: StreamedReply | WholeReply) -> None:
+    def __init__(self, pacer: "Pacer", sink: Sink, reply: Reply) -> None:
         self.pacer = pacer
         self.sink: Sink | None = sink
         """None once the answer is over, however it ended."""
         self.reply = reply
         self.fd = sink.fd
-        self.events = reply.events
+        self.events, self.until = reply.run(0)
+        """The prepared writes, and the first one behind them."""
         self.number = 0
         """Of the next write."""
         self.final = reply.writes - 1
@@ -88,7 +91,7 @@ class Answer:
             return  # it was the write that found the client gone
         record = self.pacer.record
         record.lateness_us.append(now - self.due)
-        if not self.events:
+        if not self.reply.streamed:
             record.tokens_in_one_piece += self.reply.tokens
         elif number == 0:
             record.ttft_us.append(now - self.last)
@@ -96,6 +99,8 @@ class Answer:
             record.gap_us.append(now - self.last)
         self.last = now
         self.number = number + 1
+        if number >= self.until:
+            self.events, self.until = self.reply.run(number + 1)
         if number < self.final:
             self.direct = sink.clear()
             self.pacer.schedule_gap(self)
@@ -154,16 +159,16 @@ class Pacer:
         loop.remove_reader(self._ticker.fd)
         self._ticker.close()
 
-    def start(self, sink: Sink, reply: StreamedReply | WholeReply) -> Answer:
+    def start(self, sink: Sink, reply: Reply) -> Answer:
         """Begin the answer to a request that is complete now."""
         answer = Answer(self, sink, reply)
         least, spread = self._ttft
         draw = self.random.random
         answer.due = answer.last + int(least + spread * draw())
-        if not reply.events:
+        if not reply.streamed:
             # everything comes when the last token would have
             least, spread = self._gap
-            answer.due += sum([int(least + spread * draw()) for _ in range(reply.tokens - 1)])
+            answer.due += sum([int(least + spread * draw()) for _ in range(reply.steps - 1)])
         self.record.begin()
         self.schedule(answer)
         return answer
@@ -194,11 +199,11 @@ class Pacer:
             for answer in answers:
                 now = clock() // 1_000
                 number = answer.number
-                if not answer.direct or number == answer.final:
+                if not answer.direct or number >= answer.until:
                     answer.step(now)
                     continue
                 due = answer.due
-                data = answer.events[number % TEXTS]
+                data = answer.events[number % CYCLE]
                 try:
                     sent = write(answer.fd, data)
                 except BlockingIOError:
