@@ -16,6 +16,10 @@ class Fate(NamedTuple):
     """Where in the range of lengths the answer's lies: from 0 up to 1."""
 
 
+NO_FATE = Fate(None, 0.0, 0.0)
+"""Nothing is left to chance."""
+
+
 class Fates:
     """Draws by the number of the request alone: the same seed gives the same fates in the same order."""
 

@@ -11,6 +11,10 @@ class Freezes:
         self._every = every_us
         self._length = length_us
 
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return self._length > 0
+
     def frozen(self, now_us: int) -> bool:
         """Whether nothing may be sent at this time."""
         if not self._length:

@@ -1,11 +1,14 @@
 """What an API has to offer to be spoken by the mock."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from llmstress.engine.mock.http import Headers, Request
 from llmstress.engine.mock.speech.said import Asked, Kind, Said
+
+RetryAfter = Literal["seconds", "ms", "date", "none"]
+"""`retry-after` in whole seconds; the same and `retry-after-ms`; as a date; not at all."""
 
 
 class RateLimit(msgspec.Struct, frozen=True):
@@ -23,6 +26,8 @@ class RateLimit(msgspec.Struct, frozen=True):
     """Unix time, for those who name moments."""
     retry_after_s: float | None = None
     """Seconds to wait before the next attempt; None where this one wasn't refused."""
+    retry_after: RetryAfter = "seconds"
+    """How the headers say so, if they do."""
 
 
 class Speech(Protocol):
@@ -35,6 +40,8 @@ class Speech(Protocol):
 
     content_type: str
     """Of a stream."""
+    last_word: bytes
+    """The event with which `closing` ends if that only marks the end, as [DONE] does; empty if the API has none."""
     stamped: bool
     """Whether everything said in a stream has to pass through `stamp` right before it is sent."""
 
@@ -71,6 +78,9 @@ class Speech(Protocol):
 
 class Dialect(Protocol):
     """An API."""
+
+    name: str
+    """Under which it is counted."""
 
     def read(self, request: Request) -> Asked:
         """Understand a request; what the mock doesn't know is ignored.

@@ -10,7 +10,9 @@ from llmstress.engine.mock.speech.openai import error_body, headers, rate_limit_
 from llmstress.engine.mock.speech.prompts import positive, words_in
 from llmstress.engine.mock.speech.said import Asked, Ending, Kind, Said
 
-__all__ = ["error_body", "headers", "rate_limit_headers", "read", "speak"]
+__all__ = ["error_body", "headers", "name", "rate_limit_headers", "read", "speak"]
+
+name = "openai_chat"
 
 TOKENS_PER_MESSAGE = 4
 """Added to a message's words, as the role and the separators count in real templates."""
@@ -68,6 +70,7 @@ class ChatSpeech:
     __slots__ = ("_head", "_said", "_tail")
 
     content_type = openai.CONTENT_TYPE
+    last_word = openai.DONE
     stamped = False
 
     def __init__(self, said: Said) -> None:
