@@ -64,7 +64,10 @@ class Speech(Protocol):
         """What the API says while it has nothing to say; empty if it keeps still."""
 
     def error_event(self, message: str, code: str) -> list[bytes]:
-        """The last events of a stream that fails; none if all that the API can do is to break off."""
+        """The last events of a stream that fails; none if all that the API can do is to break off.
+
+        `code` as in `Dialect.error_body`.
+        """
 
     def stamp(self, event: bytes, number: int, tokens: int) -> bytes:
         """Fill in what depends on when it is said.
@@ -79,8 +82,9 @@ class Speech(Protocol):
 class Dialect(Protocol):
     """An API."""
 
-    name: str
-    """Under which it is counted."""
+    @property
+    def name(self) -> str:
+        """Under which it is counted."""
 
     def read(self, request: Request) -> Asked:
         """Understand a request; what the mock doesn't know is ignored.
@@ -95,6 +99,7 @@ class Dialect(Protocol):
     def error_body(self, status: int, message: str, code: str = "", id: str = "") -> bytes:
         """The JSON body of a response with an error status; without a `code` the usual one of that status.
 
+        A `code` is one of OpenAI's, as `insufficient_quota` or `server_error`; other APIs translate what they know.
         `id` as in `Said`, for the APIs that repeat it here.
         """
 

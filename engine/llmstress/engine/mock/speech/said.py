@@ -41,6 +41,16 @@ class Asked(msgspec.Struct, frozen=True):
     """The tool to call, if one is called."""
     must_call: bool = False
     """Whether the client insists on the call of a tool."""
+    running_usage: bool = False
+    """Whether each event of a stream shall tell the usage so far, as vLLM can."""
+    summary: bool = False
+    """Whether reasoning is shown as a summary, as OpenAI does."""
+    echoes: tuple[str, ...] = ()
+    """What each choice repeats before it begins; empty if none does."""
+    dimensions: int = 0
+    """Numbers of an embedding."""
+    base64: bool = False
+    """Whether embeddings are packed."""
 
 
 class Part(NamedTuple):
