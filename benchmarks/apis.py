@@ -37,7 +37,7 @@ STREAMED = {
     "anthropic": Kind("anthropic"),
     "azure-openai": Kind("azure-openai"),
     "sse": Kind("sse", "/stream?prompt={prompt}"),
-    "text": Kind("text", "/text"),
+    "text": Kind("text", "/text", ("--body", '{"prompt": "{prompt}"}')),
 }
 
 WHOLE = {

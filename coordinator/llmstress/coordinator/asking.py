@@ -1,5 +1,7 @@
 """Which API is spoken, and whether what was asked for can be said in it."""
 
+import msgspec
+
 from llmstress.coordinator.errors import UsageError
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.target import split_url
@@ -31,8 +33,30 @@ def name_of_api(options: Options, url: str) -> str:
     """The name of the API to speak to `url`."""
     if options.api is not None:
         return options.api
+    return _guessed(url) or DEFAULT_API
+
+
+def why_this_api(options: Options, url: str) -> str:
+    """What `name_of_api` went by."""
+    if options.api is not None:
+        return "named with --api"
+    return "guessed from the URL" if _guessed(url) else "the default: nothing in the URL says otherwise"
+
+
+def _guessed(url: str) -> str | None:
     split = split_url(url)
-    return (split and guess_api(split.hostname or "", split.path)) or DEFAULT_API
+    return guess_api(split.hostname or "", split.path) if split is not None else None
+
+
+def ask_of(options: Options, url: str, model: str) -> Ask:
+    """What every request to `url` asks of `model`."""
+    ask = options.ask(model)
+    split = split_url(url)
+    host = f".{split.hostname}" if split else ""
+    if not ask.limit_field and host.endswith(".api.openai.com") and name_of_api(options, url) == "openai-chat":
+        # of the servers that speak it, this one has models that refuse the name that all others know
+        return msgspec.structs.replace(ask, limit_field="max_completion_tokens")
+    return ask
 
 
 def choose_api(name: str, ask: Ask) -> Api:

@@ -29,7 +29,7 @@ from llmstress.coordinator.options import Options
 from llmstress.coordinator.plans import make_plans, warning_of_ramp
 from llmstress.coordinator.rundir import ABOUT, own_directory
 from llmstress.coordinator.screen import Screen, ScreenClosed
-from llmstress.coordinator.secrecy import child_environment, secrets_in
+from llmstress.coordinator.secrecy import child_environment, secrets_of
 from llmstress.coordinator.steering import Steering
 from llmstress.coordinator.summary import Facts, Summary, summarise
 from llmstress.coordinator.supervisor import Crew, Exited
@@ -96,11 +96,11 @@ async def execute(
         UsageError, CouldNotStart: nothing was sent.
     """
     name = asking.name_of_api(options, url)
-    api = asking.choose_api(name, options.ask(options.model or ""))
+    api = asking.choose_api(name, asking.ask_of(options, url, options.model or ""))
     target = parse_target(url, api)
     headers = build_headers(options, api, target, os.environ)
     network = network_of(options, target, os.environ)
-    secrets = secrets_in(headers, options.url or "", network.proxy)
+    secrets = secrets_of(options, headers, network.proxy)
     console.hide(secrets)
     try:
         addresses = await resolve(network, target)
@@ -196,7 +196,8 @@ class _Run:
         self._inbox.open(self._hub, self._broadcaster)
         await self._crew.start(self._options.procs, self._inbox.put)
         model = await self._agree_on_model(api, headers, secrets, networks[0])
-        plans = make_plans(self._options, self._api, self._options.ask(model), self._target, headers, secrets, networks)
+        ask = asking.ask_of(self._options, self._target.url, model)
+        plans = make_plans(self._options, self._api, ask, self._target, headers, secrets, networks)
         self._herald.tell(facts.run_facts(self._options, self._api, self._target, model))
         try:
             async with asyncio.timeout(READY_S):

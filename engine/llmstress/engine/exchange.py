@@ -5,7 +5,7 @@ Stamps are monotonic nanoseconds of the read that completed them, 0 while the mo
 
 from array import array
 
-from llmstress.engine.api.event import TOKEN, Event, Usage
+from llmstress.engine.api.event import END_OF_BODY, TOKEN, Event, Usage
 from llmstress.engine.outcome import FILTERED, OK, End
 from llmstress.engine.recorder import Recorder
 from llmstress.engine.telemetry.blocks import LONG_ANSWER, in_blocks, late_ns
@@ -22,10 +22,14 @@ class Exchange:
     __slots__ = (
         "_filtered",
         "_finish",
+        "_finished",
+        "_firsts",
         "_inputs",
         "_others",
         "_reasoning_streamed",
         "_recorder",
+        "_retold",
+        "_running",
         "_usage",
         "choices",
         "done_at",
@@ -77,16 +81,30 @@ class Exchange:
         """What the last token event was: the fast path takes only more of the same."""
         self._recorder = recorder
         self._others: dict[int, int] | None = None  # choice -> stamp of its last token, but for choice 0
-        self._finish = ""
+        self._firsts = 0  # sum of the stamps of the choices' first tokens
+        self._finish = ""  # reason of the choice that finished first
+        self._finished: set[int] | None = None  # the choices that have finished, once there is one
+        self._running = 0  # how many choices have borne a token and not finished
         self._filtered = False
         self._inputs = 0
         self._usage: Usage | None = None
         self._reasoning_streamed = False
+        self._retold = False
 
     @property
     def over(self) -> bool:
-        """The finish signal or the protocol's last word has been seen."""
-        return bool(self._finish) or self.done_at > 0
+        """The protocol's last word has been seen, or the finish signal of every choice that has borne a token."""
+        return self.done_at > 0 or (bool(self._finish) and not self._running)
+
+    @property
+    def finish(self) -> str:
+        """The finish reason in the API's own words; empty: none has come."""
+        return self._finish
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the server has reported so far."""
+        return self._usage
 
     @property
     def single_choice(self) -> bool:
@@ -119,15 +137,28 @@ class Exchange:
         for token in event.tokens:
             self._token(token.choice, visible=token.visible, now=now)
             self._reasoning_streamed |= token.reasoning
+            self._retold |= token.retold
             self.kind = event
         self._take_usage(event.usage)
-        if event.finish and not self._finish:
-            self._finish = event.finish
-            self._filtered = event.filtered
-            self.end_at = now
+        if event.finish and not self.over:
+            self._take_finish(event, now)
         if event.done:
             self.done_at = self.end_at = now
         return None
+
+    def _take_finish(self, event: Event, now: int) -> None:
+        self._finish = self._finish or event.finish
+        self._filtered |= event.filtered
+        self.end_at = now
+        if self._finished is None:
+            self._finished = set()
+        for choice in event.finished:
+            if choice not in self._finished:
+                self._finished.add(choice)
+                self._running -= self._has_borne(choice)
+
+    def _has_borne(self, choice: int) -> bool:
+        return choice in (self._others or ()) if choice else self.last_token > 0
 
     def _take_usage(self, usage: Usage | None) -> None:
         if usage is not None:
@@ -139,7 +170,8 @@ class Exchange:
             return End("malformed", event.malformed)
         if event.error:
             return End("stream_error", event.error)
-        self._usage = event.usage
+        # without tokens there are none whose number had to be guessed
+        self._usage = event.usage or (Usage() if event.tokenless else None)
         self._finish = event.finish
         self._inputs = event.inputs
         self.end_at = now
@@ -152,12 +184,13 @@ class Exchange:
     def finish_with_body(self, now: int) -> None:
         """The body has properly ended at `now`, which is the finish signal unless there was another."""
         if not self._finish:
-            self._finish = "end of body"
+            self._finish = END_OF_BODY
+            self._running = 0
             self.end_at = now
 
     def end_of_stream(self) -> End:
         """The stream is over, by its body's end or the connection's; gives the end."""
-        if not self._finish:
+        if not self._finish or not self.over:
             return End("truncated", "the stream ended before a finish signal")
         if self._filtered:
             return FILTERED
@@ -174,7 +207,7 @@ class Exchange:
         if end.outcome != "ok":
             counters.output_failed += events
             return
-        output = usage.output if usage is not None and usage.output else events
+        output, by_usage = self.output
         counters.inputs += self._inputs
         reason = self._finish[:MAX_REASON]
         part.finish[reason] = part.finish.get(reason, 0) + 1
@@ -183,10 +216,10 @@ class Exchange:
         counters.events_ok += events
         if events:
             counters.output_streamed += output
+        counters.usage_seen += by_usage
         if events >= LONG_ANSWER and self.single_choice:
             self._count_blocks(counters, events)
         if usage is not None:
-            counters.usage_seen += 1
             counters.input += usage.input or 0
             counters.cached_input += usage.cached_input or 0
             counters.reasoning += usage.reasoning or 0
@@ -202,16 +235,34 @@ class Exchange:
             counters.blocks_late_ns += late_ns(events, self.first_block, lasted)
 
     @property
-    def decoded(self) -> int:
-        """Tokens generated between first and last token event, both included: reasoning that stayed hidden was
-        generated before."""
+    def output(self) -> tuple[int, bool]:
+        """Output tokens so far, and whether the server's usage says so; else they are token-bearing events."""
+        usage, events = self._usage, self.event_count
+        if usage is None or (events and not usage.output):
+            return events, False
+        return usage.output or 0, True
+
+    @property
+    def decoding(self) -> tuple[int, int]:
+        """How long (ns) the tokens after the first took, and how many they are: `tpot` is the quotient.
+
+        With several choices both are sums over them: of usage, which is what says how many tokens an event carries,
+        there is only one for all. Reasoning that stayed hidden was generated before the first token. Reasoning that
+        was retold came at a pace of its own: then it is the visible answer that is measured.
+        """
         usage = self._usage
+        span = self.last_token + (sum(self._others.values()) if self._others else 0) - self._firsts
         if usage is None or not usage.output:
-            return self.event_count
+            return span, self.event_count - self.choices
         # some providers report reasoning beside the output instead of within it
         reasoning = usage.reasoning or 0
-        hidden = 0 if self._reasoning_streamed or reasoning >= usage.output else reasoning
-        return usage.output - hidden
+        if reasoning >= usage.output or (self._reasoning_streamed and not self._retold):
+            reasoning = 0
+        if reasoning and self._retold:
+            span = self.last_token - self.first_answer
+            if not 0 < self.first_answer < self.last_token:
+                return 0, 0
+        return span, usage.output - reasoning - self.choices
 
     def _token(self, choice: int, *, visible: bool, now: int) -> None:
         if not self.first_token:
@@ -234,4 +285,6 @@ class Exchange:
             self.gaps.append(gap)
         else:
             self.choices += 1
+            self._firsts += now
+            self._running += self._finished is None or choice not in self._finished
             self._recorder.first_of_choice()

@@ -49,14 +49,13 @@ class Ended(Protocol):
     end_at: int
     gaps: "array[int]"
     marks: int
-    choices: int
 
     def mark(self, sign: int) -> None:
         """Append `sign` to `gaps` and count it in `marks`."""
 
     @property
-    def decoded(self) -> int:
-        """Tokens generated between the first and the last token event."""
+    def decoding(self) -> tuple[int, int]:
+        """How long (ns) the tokens after the first took, and how many they are."""
 
 
 class Recorder:
@@ -227,9 +226,9 @@ class Recorder:
             if gaps:
                 largest = max(gap for gap in request.gaps if gap < _EDGE) if request.marks else max(request.gaps)
                 samples.append(("stall", at, largest * 1000))
-            decoded = request.decoded
-            if gaps and decoded > 1 and request.choices == 1:
-                samples.append(("tpot", at, (request.last_token - request.first_token) // (decoded - 1)))
+            span, tokens = request.decoding
+            if gaps and tokens > 0:
+                samples.append(("tpot", at, span // tokens))
         if end.failed:
             self._retract(request)
             for metric, stamp, nanoseconds in samples:

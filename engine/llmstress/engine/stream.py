@@ -17,6 +17,7 @@ from typing import Protocol
 
 from llmstress.engine.answer import Kept, may_be_stream, request_id, succeeded
 from llmstress.engine.api.base import Api, Classify, Framing
+from llmstress.engine.api.event import Event
 from llmstress.engine.coding import Inflater, inflater_of
 from llmstress.engine.connect_errors import end_before_head
 from llmstress.engine.control import Timeouts
@@ -300,20 +301,23 @@ class Stream(asyncio.Protocol):
         return None if self._kept.add(piece) else self._kept.end_by_status()
 
     def _take_all(self, events: list[ServerEvent], exchange: Exchange, now: int) -> End | None:
-        for name, data in events:
-            meaning = self._load.classify(data, name)
-            if meaning.malformed and b"\n" in data:
-                # Events with one newline between them instead of two: the standard joins them to something that
-                # isn't JSON, although each line is.
-                lines = [self._load.classify(line) for line in data.split(b"\n")]
-                meanings = [meaning] if any(line.malformed for line in lines) else lines
-            else:
-                meanings = [meaning]
-            for each in meanings:
-                end = exchange.apply(each, now)
+        for event in events:
+            for meaning in self._meanings(event):
+                end = exchange.apply(meaning, now)
                 if end is not None:
                     return end
         return None
+
+    def _meanings(self, event: ServerEvent) -> list[Event]:
+        name, data = event
+        meaning = self._load.classify(data, name)
+        if meaning.malformed and b"\n" in data:
+            # Events with one newline between them instead of two: the standard joins them to something that
+            # isn't JSON, although each line is.
+            lines = [self._load.classify(line) for line in data.split(b"\n")]
+            if not any(line.malformed for line in lines):
+                return lines
+        return [meaning]
 
     # --- ending
 
@@ -330,7 +334,7 @@ class Stream(asyncio.Protocol):
                 end = self._take_all([pending], exchange, now)
                 if end is not None:
                     return end
-            if api.ENDS_WITH_BODY:
+            if api.ends_with_body:
                 exchange.finish_with_body(now)
             return exchange.end_of_stream()
         if self._kept is None and not api.MAY_BE_EMPTY:

@@ -7,12 +7,32 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from types import MappingProxyType
 
+from llmstress.engine.api.anthropic import Anthropic
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.api.azure_openai import AzureOpenAI
 from llmstress.engine.api.base import Api
+from llmstress.engine.api.http import Http
 from llmstress.engine.api.openai_chat import OpenAIChat
+from llmstress.engine.api.openai_completions import OpenAICompletions
+from llmstress.engine.api.openai_embeddings import OpenAIEmbeddings
+from llmstress.engine.api.openai_responses import OpenAIResponses
+from llmstress.engine.api.sse import Sse
+from llmstress.engine.api.text import Text
 
-APIS: Mapping[str, type[Api]] = MappingProxyType({"openai-chat": OpenAIChat})
-"""In the order in which they are asked whether a URL is theirs: those with the narrower paths first."""
+APIS: Mapping[str, type[Api]] = MappingProxyType(
+    {
+        "anthropic": Anthropic,
+        "openai-completions": OpenAICompletions,
+        "openai-embeddings": OpenAIEmbeddings,
+        "openai-responses": OpenAIResponses,
+        "azure-openai": AzureOpenAI,
+        "openai-chat": OpenAIChat,
+        "sse": Sse,
+        "text": Text,
+        "http": Http,
+    }
+)
+"""In the order in which they are asked whether a URL is theirs: those with the narrower claims first."""
 
 DEFAULT_API = "openai-chat"
 

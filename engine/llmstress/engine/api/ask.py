@@ -44,7 +44,7 @@ class Ask(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     text: str = ""
     """Where an event has its text: a path like `choices.0.delta.content`; empty: all of its data."""
     done: str = ""
-    """Data of the event that says the stream is over; empty: the end of the body, or `[DONE]`."""
+    """Data or name of the event that says the stream is over; empty: the end of the body, or `[DONE]`."""
     error_event: str = ""
     """Name of the events that are errors; empty: `error`."""
 

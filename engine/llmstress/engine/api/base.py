@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Protocol
 import msgspec
 
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.event import Event
+from llmstress.engine.api.event import NOTHING, Event
 
 
 class Classify(Protocol):
@@ -14,6 +14,11 @@ class Classify(Protocol):
 
     def __call__(self, data: bytes, name: bytes = b"") -> Event:
         """See above."""
+
+
+def no_event(data: bytes, name: bytes = b"") -> Event:
+    """For APIs that stream nothing."""
+    return NOTHING
 
 
 class Framing(enum.Enum):
@@ -63,6 +68,8 @@ class Api:
         self.ask = ask
         self.streamed = ask.stream and self.STREAMS
         """A stream is asked for."""
+        self.ends_with_body = self.ENDS_WITH_BODY
+        """The proper end of the body is a finish signal of what is asked."""
 
     # --- what is sent
 
@@ -101,7 +108,7 @@ class Api:
 
     # --- what comes back
 
-    classify: Classify
+    classify: Classify = staticmethod(no_event)
     """What one streamed event means."""
 
     def read_answer(self, body: bytes, content_type: str = "") -> Event:

@@ -1,7 +1,5 @@
 """What an API module says about one event of a stream, or about a whole answer."""
 
-from typing import Any
-
 import msgspec
 
 
@@ -30,6 +28,8 @@ class TokenOf(msgspec.Struct, frozen=True):
     choice: int
     visible: bool
     reasoning: bool
+    retold: bool = False
+    """The reasoning may be a summary: how many tokens were generated meanwhile, its text doesn't say."""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -57,23 +57,19 @@ class Event(msgspec.Struct, frozen=True):
     """A whole answer that is good without a token, because its API has none."""
     inputs: int = 0
     """Inputs that a whole answer has dealt with, where a request has several."""
+    finished: tuple[int, ...] = (0,)
+    """The choices that `finish` ends."""
 
 
 TOKEN = Event(tokens=(TokenOf(choice=0, visible=True, reasoning=False),))
 """Visible output of choice 0 and nothing else."""
 REASONING = Event(tokens=(TokenOf(choice=0, visible=False, reasoning=True),))
 """Reasoning of choice 0 and nothing else."""
+RETOLD = Event(tokens=(TokenOf(choice=0, visible=False, reasoning=True, retold=True),))
+"""Reasoning of choice 0, perhaps retold in fewer words, and nothing else."""
 NOTHING = Event()
 DONE = Event(done=True)
 UNKNOWN = Event(unknown=True)
 
-
-def error_text(error: Any) -> str:
-    """The words of an `error` value, whatever its shape: message and code of an object, else its JSON."""
-    if isinstance(error, str):
-        return error
-    if isinstance(error, dict):
-        words = [str(error[key]) for key in ("code", "type", "message") if error.get(key)]
-        if words:
-            return ": ".join(words)
-    return msgspec.json.encode(error).decode()
+END_OF_BODY = "end of body"
+"""The finish reason of an answer that is over when its body is."""

@@ -1,22 +1,20 @@
 """OpenAI Chat Completions, as OpenAI, vLLM, SGLang, TGI, llama.cpp, Mistral and most gateways speak it."""
 
-import json
-from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
 from llmstress.engine.api.base import Api, Classify, encode_body
 from llmstress.engine.api.event import (
-    DONE,
     NOTHING,
     REASONING,
     TOKEN,
     UNKNOWN,
     Event,
     TokenOf,
-    Usage,
-    error_text,
 )
+from llmstress.engine.api.lenient import error_event, read_odd
+from llmstress.engine.api.openai_usage import usage_in
 
 # `Any` where only truth counts, or where dialects differ: a field of an odd type must not make an event unreadable.
 
@@ -48,10 +46,6 @@ class _Chunk(msgspec.Struct, Generic[_Content], gc=False):
 
 
 _decode_chunk = msgspec.json.Decoder(_Chunk[str]).decode
-_decode_any = msgspec.json.Decoder().decode
-
-_MOST_TOKENS = 1 << 40
-"""A token count above this is none: sums of them must fit into 64 bits."""
 
 _BARE: dict[str | None, Event] = {reason: Event(finish=reason) for reason in ("stop", "length", "tool_calls")}
 _BARE[None] = NOTHING
@@ -103,80 +97,37 @@ def read_answer(body: bytes, content_type: str = "") -> Event:
 
 def _classify_odd(data: bytes, name: bytes) -> Event:
     """What is no chunk with choices: errors, the last word, usage alone, other dialects, no JSON."""
-    if data.startswith(b"[DONE]"):
-        return DONE
-    try:
-        value = _read(data)
-    except (ValueError, RecursionError) as error:
-        if name == b"error":
-            return _error(data.decode("utf-8", "replace"))
-        return Event(malformed=f"not JSON ({error}): {data[:800]!r}") if data.strip() else NOTHING
-    if name == b"error":
-        return _error((value.get("error") if isinstance(value, dict) else None) or value)
-    if not isinstance(value, dict):
-        return UNKNOWN
-    if value.get("error"):
-        return _error(value["error"])
-    if value.get("object") == "error":
-        return _error(value)
+    value = read_odd(data, name)
+    if isinstance(value, Event):
+        return value
     try:
         chunk = msgspec.convert(value, _Chunk[Any])
     except msgspec.ValidationError:
         return UNKNOWN
     if chunk.choices is not None:
         return _meaning(chunk.choices, chunk.usage)
-    usage = _usage_in(chunk.usage)
+    usage = usage_in(chunk.usage)
     return UNKNOWN if usage is None else Event(usage=usage)
 
 
-def _read(data: bytes) -> Any:
-    """The value of any JSON text.
-
-    Raises:
-        ValueError: it is none.
-        RecursionError: it is nested too deeply.
-    """
-    try:
-        return _decode_any(data)
-    except ValueError:
-        # The grammar allows what msgspec refuses, and servers send it: half a surrogate pair where an emoji was cut in
-        # two, numbers that no machine has. Bytes that are no UTF-8 are U+FFFD to a reader of event streams.
-        text = data.decode("utf-8", "replace")
-        value = json.loads(text, parse_int=_in_range, parse_float=_in_range, parse_constant=_refuse)
-        return _decode_any(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
-
-
-def _in_range(digits: str) -> float:
-    return int(digits) if len(digits) < 16 and digits.lstrip("-").isdigit() else max(-1e300, min(float(digits), 1e300))
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
-
-
-def _error(value: Any) -> Event:
-    try:
-        text = error_text(value)
-    except (ValueError, RecursionError):
-        text = ""
-    return Event(error=text or "an error without words")
-
-
 def _meaning(choices: tuple[_Choice[Any], ...], usage_value: Any) -> Event:
-    usage = _usage_in(usage_value)
+    usage = usage_in(usage_value)
     tokens: list[TokenOf] = []
-    finish = ""
+    finishes: dict[int, str] = {}
     for choice in choices:
         if choice.error or choice.finish_reason in ("error", "abort"):
-            return _error(choice.error or f"finish_reason is {choice.finish_reason}")
+            return error_event(choice.error or f"finish_reason is {choice.finish_reason}")
+        index = choice.index or 0
         payload = choice.delta or choice.message
-        if payload is not None and (token := _token_in(payload, choice.index or 0)) is not None:
+        if payload is not None and (token := _token_in(payload, index)) is not None:
             tokens.append(token)
-        finish = choice.finish_reason or finish
-    if finish or usage is not None:
-        return Event(tuple(tokens), finish, finish == "content_filter", usage)
+        if choice.finish_reason:
+            finishes[index] = choice.finish_reason
     said = tuple(tokens)
-    return _COMMON.get(said) or Event(said)
+    if finishes:
+        reasons = tuple(finishes.values())
+        return Event(said, reasons[0], "content_filter" in reasons, usage, finished=tuple(finishes))
+    return Event(said, usage=usage) if usage is not None else _COMMON.get(said) or Event(said)
 
 
 def _token_in(payload: _Payload[Any], choice: int) -> TokenOf | None:
@@ -212,26 +163,6 @@ def _has_audio(payload: _Payload[Any]) -> bool:
     return isinstance(audio, dict) and bool(audio.get("data") or audio.get("transcript"))
 
 
-def _usage_in(value: Any) -> Usage | None:
-    if not isinstance(value, dict):
-        return None
-    given, taken = _count(value, "prompt_tokens"), _count(value, "completion_tokens")
-    if given is None and taken is None:
-        return None
-    reasoning = _count(value.get("completion_tokens_details"), "reasoning_tokens")
-    return Usage(
-        input=given,
-        output=taken,
-        cached_input=_count(value.get("prompt_tokens_details"), "cached_tokens"),
-        reasoning=reasoning or _count(value, "reasoning_tokens"),  # SGLang has it at the top
-    )
-
-
-def _count(counts: Any, name: str) -> int | None:
-    value = counts.get(name) if isinstance(counts, dict) else None
-    return int(value) if isinstance(value, int | float) and 0 <= value <= _MOST_TOKENS else None
-
-
 class OpenAIChat(Api):
     """`POST /v1/chat/completions`."""
 
@@ -249,7 +180,7 @@ class OpenAIChat(Api):
         system = [{"role": "system", "content": ask.system}] if ask.system is not None else []
         return encode_body(
             {
-                "model": ask.model,
+                "model": ask.model or None,
                 "messages": [*system, {"role": "user", "content": ask.prompt}],
                 ask.limit_field or self.LIMIT_FIELD: ask.limit,
                 "min_tokens": ask.min_tokens,

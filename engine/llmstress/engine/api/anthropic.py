@@ -1,0 +1,174 @@
+"""Anthropic Messages, as Anthropic, its clouds and the engines that imitate it speak it."""
+
+from typing import Any
+
+import msgspec
+
+from llmstress.engine.api.base import Api, Classify, encode_body
+from llmstress.engine.api.event import DONE, NOTHING, RETOLD, TOKEN, UNKNOWN, Event, TokenOf, Usage
+from llmstress.engine.api.lenient import count_in, error_event, read_odd
+
+VERSION = "2023-06-01"
+"""Every server knows this one. From 2026-10-21 on fields of sampling are refused, which we don't send."""
+
+
+class _Delta(msgspec.Struct, gc=False):
+    text: Any = None
+    thinking: Any = None
+    partial_json: Any = None
+    stop_reason: Any = None
+
+
+class _Block(msgspec.Struct, gc=False):
+    type: Any = None
+    name: Any = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    usage: Any = None
+
+
+class _Event(msgspec.Struct, gc=False):
+    type: str
+    delta: _Delta | None = None
+    content_block: _Block | None = None
+    message: _Message | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_decode_event = msgspec.json.Decoder(_Event).decode
+
+_SILENT = frozenset({"ping", "content_block_stop"})
+
+_NO_ANSWER = Event(malformed="the answer is no message")
+
+
+def classify(data: bytes, name: bytes = b"") -> Event:
+    """What one streamed event means: its type is in the data, so `name` only matters if it speaks of an error. Never
+    raises."""
+    try:
+        event = _decode_event(data)
+    except (ValueError, RecursionError):
+        return _classify_odd(data, name)
+    if event.error or name == b"error":
+        return _classify_odd(data, name)
+    if event.type == "content_block_delta" and (delta := event.delta) is not None:
+        return TOKEN if delta.text else _meaning_of_delta(delta)
+    return _meaning(event)
+
+
+def read_answer(body: bytes, content_type: str = "") -> Event:
+    """What the body of an answer that is not streamed means. Never raises."""
+    value = read_odd(body, b"")
+    if isinstance(value, Event):
+        return value if value.error or value.malformed else _NO_ANSWER
+    content, reason = value.get("content"), value.get("stop_reason")
+    if not isinstance(content, list):
+        return _NO_ANSWER
+    blocks = [block for block in content if isinstance(block, dict)]
+    visible = any(block.get("text") or _is_call(block.get("type"), block.get("name")) for block in blocks)
+    reasoning = any(bool(block.get("thinking")) for block in blocks)
+    finish = reason if isinstance(reason, str) else ""
+    said = (TokenOf(0, visible, reasoning),) if visible or reasoning else ()
+    return Event(said, finish, finish == "refusal", _usage_in(value.get("usage")))
+
+
+def _classify_odd(data: bytes, name: bytes) -> Event:
+    """Errors, the last word of other APIs, other dialects, no JSON."""
+    value = read_odd(data, name)
+    if isinstance(value, Event):
+        return value
+    try:
+        event = msgspec.convert(value, _Event)
+    except msgspec.ValidationError:
+        return UNKNOWN
+    return _meaning(event)
+
+
+def _meaning(event: _Event) -> Event:
+    kind = event.type
+    if kind == "content_block_delta" and event.delta is not None:
+        return _meaning_of_delta(event.delta)
+    if kind == "content_block_start" and event.content_block is not None:
+        return TOKEN if _is_call(event.content_block.type, event.content_block.name) else NOTHING
+    if kind == "message_start":
+        usage = _usage_in(event.message.usage) if event.message is not None else None
+        if usage is None or usage.input is None:
+            return NOTHING
+        return Event(usage=msgspec.structs.replace(usage, output=None))  # a placeholder
+    if kind == "message_delta":
+        reason = event.delta.stop_reason if event.delta is not None else None
+        finish = reason if isinstance(reason, str) else ""
+        return Event(finish=finish, filtered=finish == "refusal", usage=_usage_in(event.usage))
+    if kind == "message_stop":
+        return DONE
+    if kind == "error":
+        return error_event("")
+    return NOTHING if kind in _SILENT else UNKNOWN
+
+
+def _meaning_of_delta(delta: _Delta) -> Event:
+    """Signatures and citations are no tokens."""
+    if delta.text or delta.partial_json:
+        return TOKEN
+    return RETOLD if delta.thinking else NOTHING
+
+
+def _is_call(kind: Any, name: Any) -> bool:
+    """Whether a block announces a call: of a tool of the client's, the server's, or an MCP server's."""
+    return isinstance(kind, str) and kind.endswith("tool_use") and bool(name)
+
+
+def _usage_in(value: Any) -> Usage | None:
+    """Input is reported in three parts, what was read from the cache and what was written to it apart."""
+    plain, written, read = (
+        count_in(value, name) for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+    )
+    output = count_in(value, "output_tokens")
+    # some report 0 with the end, having said the number at the start
+    given = (plain or 0) + (written or 0) + (read or 0) or None
+    if given is None and output is None:
+        return None
+    details = value.get("output_tokens_details")
+    return Usage(
+        input=given,
+        output=output,
+        cached_input=read if given is not None else None,
+        reasoning=count_in(details, "thinking_tokens"),
+    )
+
+
+class Anthropic(Api):
+    """`POST /v1/messages`."""
+
+    PATH = "/messages"
+    TAKES = frozenset({"system", "max_tokens", "version", "auth"})
+    AUTH = "x-api-key"
+    EVENT_BEGINS = b"event: content_block_delta\ndata: "
+
+    classify: Classify = staticmethod(classify)
+    read_answer = staticmethod(read_answer)
+
+    @classmethod
+    def claims(cls, host: str, path: str) -> bool:
+        """See `Api`."""
+        return path.endswith(cls.PATH) or host == "api.anthropic.com"
+
+    def headers(self, key: str | None) -> list[tuple[str, str]]:
+        """See `Api`."""
+        return [*super().headers(key), ("anthropic-version", self.ask.version or VERSION)]
+
+    def body(self) -> bytes:
+        """See `Api`."""
+        ask = self.ask
+        return encode_body(
+            {
+                "model": ask.model,
+                "max_tokens": ask.limit,
+                "system": ask.system,
+                "messages": [{"role": "user", "content": ask.prompt}],
+                "stream": self.streamed,
+            },
+            ask.extra,
+        )

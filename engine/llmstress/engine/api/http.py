@@ -1,0 +1,24 @@
+"""A plain request and its answer, of any method and any kind."""
+
+from llmstress.engine.api.event import END_OF_BODY, Event
+from llmstress.engine.api.lenient import no_json, read_json
+from llmstress.engine.api.template import Template
+
+_GOOD = Event(finish=END_OF_BODY, tokenless=True)
+
+
+class Http(Template):
+    """Every 2xx is a good answer; what says that it is JSON has to be."""
+
+    STREAMS = False
+    MAY_BE_EMPTY = True
+
+    def read_answer(self, body: bytes, content_type: str = "") -> Event:
+        """See `Api`."""
+        kind = content_type.partition(";")[0].strip().lower()
+        if body and (kind == "application/json" or kind.endswith("+json")):
+            try:
+                read_json(body)
+            except (ValueError, RecursionError) as fault:
+                return no_json(fault, body)
+        return _GOOD

@@ -1,0 +1,148 @@
+"""Any endpoint that streams server-sent events: the user says where the text is, and what ends the stream."""
+
+from typing import Any
+
+import msgspec
+
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.api.event import NOTHING, TOKEN, UNKNOWN, Event
+from llmstress.engine.api.lenient import error_event, named_error, no_json, read_json, read_odd
+from llmstress.engine.api.template import Template
+
+DONE = "[DONE]"
+
+_PINGS = frozenset({b"ping", b"heartbeat", b"keepalive"})
+"""Names of events that say that the server is still there."""
+
+
+class Sse(Template):
+    """A stream of events, each of which is a token if there is text in it.
+
+    Its text is all of its data (the inside of a JSON string, if it is one), or what lies at a path in its JSON. Where
+    each event repeats the text so far, it counts once for each event all the same.
+    """
+
+    TAKES = Template.TAKES | {"text", "done", "error_event"}
+
+    def __init__(self, ask: Ask) -> None:
+        """Raises ValueError: what was asked for can't be said here."""
+        super().__init__(ask)
+        if not ask.stream:
+            raise ValueError("--no-stream leaves no events: take --api http")
+        done = ask.done or DONE
+        self._last_words = {done.encode(), msgspec.json.encode(done)}
+        self._last = Event(finish=done, done=True)
+        self._error_name = ask.error_event.encode() or b"error"
+        self.ends_with_body = not ask.done
+        self.classify = self._classify_text
+        if ask.text:
+            self._path = Path(ask.text)
+            self.classify = self._classify_json
+
+    def read_answer(self, body: bytes, content_type: str = "") -> Event:
+        """See `Api`."""
+        value = read_odd(body, b"")
+        if isinstance(value, Event) and value.error:
+            return value
+        return Event(malformed="the answer is no stream of events")
+
+    def _classify_text(self, data: bytes, name: bytes = b"") -> Event:
+        if name and (event := self._meaning_of_name(name, data)) is not None:
+            return event
+        if data in self._last_words:
+            return self._last
+        if not data or data == b'""':
+            return NOTHING
+        if data.startswith(b'{"error"'):
+            said = read_odd(data, b"")
+            if isinstance(said, Event) and said.error:
+                return said
+        return TOKEN
+
+    def _classify_json(self, data: bytes, name: bytes = b"") -> Event:
+        if name and (event := self._meaning_of_name(name, data)) is not None:
+            return event
+        if data in self._last_words:
+            return self._last
+        return TOKEN if self._path.leads_to_text(data) else self._classify_odd(data)
+
+    def _classify_odd(self, data: bytes) -> Event:
+        """Without text, or with text that a second look finds."""
+        if not data.strip():
+            return NOTHING
+        try:
+            value = read_json(data)
+        except (ValueError, RecursionError) as fault:
+            return no_json(fault, data)
+        try:
+            text = self._path.follow(value)
+        except LookupError:
+            text, meaning = None, UNKNOWN
+        else:
+            meaning = NOTHING
+        if _is_text(text):
+            return TOKEN
+        error = value.get("error") if isinstance(value, dict) else None
+        return error_event(error) if error else meaning
+
+    def _meaning_of_name(self, name: bytes, data: bytes) -> Event | None:
+        if name == self._error_name:
+            return named_error(data)
+        if name in self._last_words:
+            return self._last
+        return NOTHING if name in _PINGS else None
+
+
+class Path:
+    """Where text lies in JSON: names of members and numbers of places, `choices.0.text`."""
+
+    def __init__(self, text: str) -> None:
+        """Raises ValueError: there is a step without a name."""
+        self._steps = text.split(".")
+        if not all(self._steps):
+            raise ValueError(f"--text {text!r} is no path like choices.0.text")
+        kind: Any = Any
+        self._places: list[int | None] = []
+        for step in reversed(self._steps):
+            place = int(step) if _is_number(step) else None
+            self._places.insert(0, place)
+            if place is None:
+                member = msgspec.defstruct("Member", [("inside", kind, None)], rename={"inside": step}, gc=False)
+                kind = member | None
+            else:
+                kind = list[kind] | None
+        self._decode = msgspec.json.Decoder(kind).decode
+
+    def leads_to_text(self, data: bytes) -> bool:
+        """Whether there is text at the path: one typed decode, which may miss what `follow` finds."""
+        try:
+            value: Any = self._decode(data)
+            for place in self._places:
+                value = value.inside if place is None else value[place]
+        except (ValueError, RecursionError, AttributeError, LookupError, TypeError):
+            return False
+        return bool(value)
+
+    def follow(self, value: Any) -> Any:
+        """What lies at the path in `value`.
+
+        Raises:
+            LookupError: nothing.
+        """
+        for step in self._steps:
+            if isinstance(value, list) and _is_number(step):
+                value = value[int(step)]
+            elif isinstance(value, dict):
+                value = value[step]
+            else:
+                raise LookupError(step)
+        return value
+
+
+def _is_number(step: str) -> bool:
+    return step.isascii() and step.isdigit() and len(step) <= 9
+
+
+def _is_text(value: Any) -> bool:
+    """Anything but null, false and what is empty; a number is never empty."""
+    return bool(value) or (isinstance(value, int | float) and not isinstance(value, bool))

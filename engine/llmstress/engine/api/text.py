@@ -1,0 +1,28 @@
+"""Text as it comes, without any framing: what BentoML's generators and bare streaming responses send."""
+
+from llmstress.engine.api.base import Classify, Framing
+from llmstress.engine.api.event import END_OF_BODY, NOTHING, TOKEN, Event
+from llmstress.engine.api.template import Template
+
+
+def classify(data: bytes, name: bytes = b"") -> Event:
+    """What one read brought."""
+    return TOKEN if data else NOTHING
+
+
+def read_answer(body: bytes, content_type: str = "") -> Event:
+    """What a whole text means."""
+    return Event(classify(body).tokens, END_OF_BODY)
+
+
+class Text(Template):
+    """A body of plain text, which is over when it properly ends.
+
+    Events are reads: how a server cuts its text into chunks, and the network these into reads, is not for us to know.
+    """
+
+    FRAMING = Framing.READS
+    ENDS_WITH_BODY = True
+
+    classify: Classify = staticmethod(classify)
+    read_answer = staticmethod(read_answer)
