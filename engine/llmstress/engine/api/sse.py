@@ -124,14 +124,17 @@ class Path:
         return bool(value)
 
     def follow(self, value: Any) -> Any:
-        """What lies at the path in `value`.
+        """What lies at the path in `value`; None: nothing yet, for there is a null or a shorter list on the way.
 
         Raises:
-            LookupError: nothing.
+            LookupError: the path doesn't lead through this.
         """
         for step in self._steps:
+            if value is None:
+                return None
             if isinstance(value, list) and _is_number(step):
-                value = value[int(step)]
+                place = int(step)
+                value = value[place] if place < len(value) else None
             elif isinstance(value, dict):
                 value = value[step]
             else:
