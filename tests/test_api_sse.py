@@ -1,5 +1,6 @@
 """Any endpoint that streams events: what is sent, where text is found, what ends a stream, read in every way."""
 
+import functools
 import json
 from typing import Any
 
@@ -66,6 +67,10 @@ def test_the_url_is_taken_as_it_is_but_for_its_places(path: str, query: str, exp
         (Ask(stream=False), "--no-stream"),
         (Ask(text="a..b"), "--text"),
         (Ask(text="."), "--text"),
+        (Ask(text='a."b"'), "--text"),
+        (Ask(text="a\\b"), "--text"),
+        (Ask(text="a.\n"), "--text"),
+        (Ask(text="a." * 5000 + "b"), "--text"),
     ],
 )
 def test_what_can_t_be_sent(ask: Ask, words: str) -> None:
@@ -161,6 +166,11 @@ PATHS: dict[str, tuple[str, Any, Event]] = {
     "the text so far counts as one": ("text", {"text": "all of it until now"}, TOKEN),
     "a number is text": ("token", {"token": 0}, TOKEN),
     "a list of parts is text": ("tokens", {"tokens": [1]}, TOKEN),
+    "as deep as a path may be": (
+        ".".join("a" * 30),
+        functools.reduce(lambda inner, _: {"a": inner}, range(30), "Hi"),
+        TOKEN,
+    ),
     "half a surrogate pair is text": ("text", {"text": "\ud83d"}, TOKEN),
     "half a surrogate pair beside it": ("text", {"text": "Hi", "x": "\ud83d"}, TOKEN),
     "empty text": ("text", {"text": ""}, NOTHING),
@@ -169,9 +179,11 @@ PATHS: dict[str, tuple[str, Any, Event]] = {
     "an empty list": ("text", {"text": []}, NOTHING),
     "a null on the way": ("token.text", {"token": None}, NOTHING),
     "a list that is too short": ("choices.0.text", {"choices": []}, NOTHING),
-    "the path leads nowhere": ("text", {"meta": 1}, UNKNOWN),
-    "a list where a member should be": ("a.b", {"a": ["b"]}, UNKNOWN),
-    "a text where a member should be": ("a.b", {"a": "b"}, UNKNOWN),
+    "an end without text": ("choices.0.delta.text", {"choices": [{"delta": {}, "finish_reason": "stop"}]}, NOTHING),
+    "the path begins nowhere": ("text", {"meta": 1}, UNKNOWN),
+    "a list where a member should be": ("a.b", {"a": ["b"]}, NOTHING),
+    "a text where a member should be": ("a.b.c", {"a": "b"}, NOTHING),
+    "a list where an object should be": ("a", ["b"], UNKNOWN),
     "a string instead of an object": ("text", "Hi", UNKNOWN),
     "an error": ("text", {"error": {"code": 500, "message": "boom"}}, Event(error="500: boom")),
     "an error beside empty text": ("text", {"text": "", "error": "boom"}, Event(error="boom")),
