@@ -20,10 +20,14 @@ import pytest
 import trustme
 from processes import alive, children_of, wait_until_gone
 
-from llmstress.engine.mock.chat import parse_chat
+from llmstress.engine.mock.courses import course_of
+from llmstress.engine.mock.cutting import StreamedReply
+from llmstress.engine.mock.framing import Form
+from llmstress.engine.mock.heads import head
 from llmstress.engine.mock.http import HEAD_LIMIT, Request, RequestError, RequestParser
-from llmstress.engine.mock.options import MockOptions
-from llmstress.engine.mock.reply import Completion, StreamedReply, WholeReply
+from llmstress.engine.mock.replies import whole
+from llmstress.engine.mock.speech import openai_chat
+from llmstress.engine.mock.speech.said import Asked, Ending, Said
 from llmstress.engine.mock.truth import Recorder, Truth
 from llmstress.engine.mock.wheel import SLOT_US, Wheel
 
@@ -41,17 +45,26 @@ WIRE = (
     b"3;ext=1\r\nabc\r\nA\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n"
     b"POST /empty HTTP/1.1\r\ntransfer-encoding: Chunked\r\n\r\n0\r\n\r\n"
     b"POST /expect HTTP/1.1\r\nExpect: 100-continue\r\ncontent-length:2\r\n\r\n\r\n"
-    b"GET /old HTTP/1.0\r\n\r\n"
+    b"GET /old%20one HTTP/1.0\r\n\r\n"
     b"GET /bye HTTP/1.1\r\nConnection: foo, Close\r\n\r\n"
 )
+HOST = (("host", "x"),)
 REQUESTS = [
-    Request("POST", "/v1/chat/completions", False, True, b"hello"),
-    Request("GET", "/models", False, True, b""),
-    Request("POST", "/chunked", False, True, b"abc0123456789"),
-    Request("POST", "/empty", False, True, b""),
-    Request("POST", "/expect", False, True, b"\r\n"),
-    Request("GET", "/old", True, False, b""),
-    Request("GET", "/bye", False, False, b""),
+    Request(
+        "POST",
+        "/v1/chat/completions",
+        False,
+        True,
+        b"hello",
+        query="beta=true",
+        headers=(*HOST, ("content-length", "5")),
+    ),
+    Request("GET", "/models", False, True, b"", headers=HOST),
+    Request("POST", "/chunked", False, True, b"abc0123456789", headers=(("transfer-encoding", "chunked"),)),
+    Request("POST", "/empty", False, True, b"", headers=(("transfer-encoding", "Chunked"),)),
+    Request("POST", "/expect", False, True, b"\r\n", headers=(("expect", "100-continue"), ("content-length", "2"))),
+    Request("GET", "/old one", True, False, b""),
+    Request("GET", "/bye", False, False, b"", headers=(("connection", "foo, Close"),)),
 ]
 
 
@@ -123,19 +136,23 @@ def test_continue_is_wanted_once_and_only_before_the_body() -> None:
     assert not parser.take_continue()
 
 
+def chat_of(body: bytes) -> Asked:
+    return openai_chat.read(Request("POST", "/chat/completions", False, True, body))
+
+
 def test_chat_requests_are_read_leniently() -> None:
-    chat = parse_chat(
+    chat = chat_of(
         b'{"stream":true,"max_tokens":9,"max_completion_tokens":"7","n":1,"stream_options":{"x":1},'
         b'"messages":[{"role":"system","content":"a b"},{"content":[{"type":"text","text":"c d e"},'
         b'{"type":"image_url"},7]},{"content":null}]}'
     )
-    assert (chat.limit, chat.usage_wanted, chat.prompt_tokens()) == (7, False, 5 + 3 * 4)
+    assert (chat.limit, chat.usage, chat.prompt_tokens) == (7, False, 5 + 3 * 4)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"max_tokens":0}', b'{"messages":{}}', b"\xff"])
 def test_impossible_chat_requests_are_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        parse_chat(body)
+        chat_of(body)
 
 
 # pacing
@@ -177,20 +194,15 @@ def test_after_a_long_pause_slots_come_in_order() -> None:
     assert wheel.take(3_600_000_000) == ["c"]
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"port": -1}, {"ttft_ms": -1}, {"gap_ms": float("nan")}, {"tokens": 0}, {"jitter": 1.1}, {"procs": 0}],
-)
-def test_options_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        MockOptions(**wrong)
-
-
 # answers
 
 
-def completion(tokens: int, *, cut: bool = False) -> Completion:
-    return Completion('id"1', 1_700_000_000, "größe", tokens, prompt_tokens=5, cut=cut)
+def said(tokens: int, *, usage: bool = True, ending: Ending = "stop") -> Said:
+    return Said('"1', 1_700_000_000, "größe", prompt_tokens=5, tokens=tokens, usage=usage, ending=ending)
+
+
+def streamed(said: Said, *, chunked: bool = True) -> StreamedReply:
+    return StreamedReply(said, openai_chat.speak(said, Asked()), form=Form(chunked=chunked))
 
 
 def unchunk(wire: bytes) -> list[bytes]:
@@ -216,10 +228,12 @@ def events(chunks: list[bytes]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("tokens", [1, 2, 23])
 @pytest.mark.parametrize("usage", [False, True])
 def test_a_streamed_answer_is_openai_chunks(tokens: int, usage: bool) -> None:
-    reply = StreamedReply(completion(tokens, cut=usage), usage_wanted=usage)
+    reply = streamed(said(tokens, usage=usage, ending="length" if usage else "stop"))
     writes = [reply.write(i) for i in range(tokens)]
-    assert reply.writes == tokens
-    assert all(writes[i] == reply.events[i % 10] for i in range(1, tokens - 1))
+    assert (reply.writes, reply.tokens_in(tokens)) == (tokens, {"text": tokens})
+    prepared, until = reply.run(1)
+    assert until == max(1, tokens - 1)
+    assert all(writes[i] == prepared[i % 10] for i in range(1, until))
     *chunks, end = unchunk(b"".join(writes))
     assert end == b""
     assert writes[-1].endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
@@ -240,39 +254,59 @@ def test_a_streamed_answer_is_openai_chunks(tokens: int, usage: bool) -> None:
         "length" if usage else "stop",
     )
     for event in (role, *rest):
-        assert (event["id"], event["model"]) == ('id"1', "größe")
+        assert (event["id"], event["model"]) == ('chatcmpl-"1', "größe")
         assert (event["object"], event["created"]) == ("chat.completion.chunk", 1_700_000_000)
         assert ("usage" in event, event.get("usage")) == (usage, None)
 
 
 def test_without_chunks_the_answer_is_the_same_events() -> None:
-    plain, chunked = (StreamedReply(completion(3), usage_wanted=True, chunked=chunked) for chunked in (False, True))
+    plain, chunked = (streamed(said(3), chunked=chunked) for chunked in (False, True))
     framed = unchunk(b"".join(chunked.write(i) for i in range(3)))
     assert b"".join(plain.write(i) for i in range(3)) == b"".join(framed)
 
 
 def test_an_answer_in_one_piece_says_its_length() -> None:
-    head, _, body = WholeReply(completion(11), keep_alive=False).write(0).partition(b"\r\n\r\n")
-    assert f"Content-Length: {len(body)}".encode() in head
-    assert b"Connection: close" in head
-    answer = json.loads(body)
-    assert answer["choices"][0]["message"]["content"].split() == [f"tok{i % 10}" for i in range(11)]
-    assert answer["usage"]["completion_tokens"] == 11
+    answer = said(11)
+    reply = whole(
+        answer,
+        openai_chat.speak(answer, Asked()).whole,
+        lambda: b"",
+        lambda length: head(200, "application/json", length, keep_alive=False),
+        course_of(None, 0, 11),
+    )
+    assert (reply.writes, reply.gaps_before(0), reply.events_in(0), reply.tokens_in(1)) == (1, 10, 0, {"text": 11})
+    top, _, body = reply.write(0).partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(body)}".encode() in top
+    assert b"Connection: close" in top
+    told = json.loads(body)
+    assert told["choices"][0]["message"]["content"].split() == [f"tok{i % 10}" for i in range(11)]
+    assert told["usage"]["completion_tokens"] == 11
 
 
 def test_truths_merge_by_addition_and_survive_the_wire() -> None:
     truths = []
     for n in (1, 2):
         recorder = Recorder()
-        recorder.begin()
-        recorder.connections = recorder.done = recorder.tokens_in_one_piece = recorder.cpu_ns = n
-        recorder.ttft_us, recorder.gap_us, recorder.lateness_us = [1_000], [20_000] * n, [3] * (n + 1)
-        truths.append(msgspec.msgpack.decode(msgspec.msgpack.encode(recorder.truth()), type=Truth))
+        truth = recorder.truth
+        truth.connections = truth.done = truth.cpu_ns = n
+        truth.tokens = {"text": n, f"kind{n}": n}
+        truth.apis = {"chat": {"requests": n}, f"api{n}": {"requests": n}}
+        recorder.asked("chat")
+        recorder.responded(200)
+        truth.ttft.record(1_000)
+        truth.gap.record_many([20_000] * n)
+        recorder.lateness_us += [3] * (n + 1)
+        recorder.fold(at_least=1)
+        truths.append(msgspec.msgpack.decode(msgspec.msgpack.encode(truth), type=Truth))
     both = Truth.merged(truths)
-    assert both.connections == 3
-    assert (both.requests, both.done, both.events, both.tokens, both.cpu_ns) == (2, 3, 5, 8, 3)
+    assert (both.connections, both.requests, both.done, both.cpu_ns) == (3, 2, 3, 3)
+    assert both.tokens == {"text": 3, "kind1": 1, "kind2": 2}
+    assert both.apis == {"chat": {"requests": 5}, "api1": {"requests": 1}, "api2": {"requests": 2}}
+    assert both.statuses == {"200": 2}
     summary = both.summary()
     assert (summary["ttft_ms"]["p50"], summary["gap_ms"]["max"], summary["lateness_ms"]["max"]) == (1, 20, 0.003)
+    assert (summary["tokens"], summary["gap_ms"]["count"], summary["lateness_ms"]["count"]) == (6, 3, 5)
+    assert [len(truth.gap.counts) for truth in truths] == [1, 1], "merging leaves them as they were"
 
 
 # the server
@@ -645,16 +679,3 @@ def test_a_unix_socket_that_was_left_behind_is_no_obstacle(tmp_path: Path) -> No
     with start("--unix-socket", str(path), stderr=subprocess.DEVNULL) as refused:
         assert refused.wait(DEADLINE_S) == 1
     assert path.read_text() == "of somebody else"
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"tls_key": "k"}, "needs a certificate"),
-        ({"tls_client_ca": "c"}, "needs a certificate"),
-        ({"tls_cert": "c", "unix_socket": "s"}, "plain http"),
-    ],
-)
-def test_options_that_do_not_go_together(given: dict[str, str], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        MockOptions(**given)

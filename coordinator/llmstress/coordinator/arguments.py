@@ -26,7 +26,7 @@ def _group(title: str, *options: Callable[[Any], Any]) -> Callable[[_Command], _
 
 target_options = _group(
     "Target",
-    click.option("--url", help="Host, .../v1 or full endpoint. Without it a built-in mock LLM is started and loaded."),
+    click.option("--url", help="Host, .../v1 or full endpoint. Without it a built-in mock LLM is the target."),
     click.option(
         "--api",
         metavar="NAME",
@@ -43,11 +43,16 @@ target_options = _group(
         metavar="'K: V'",
         help="Header to add; 'K: env:NAME' takes the value from the environment. Repeatable.",
     ),
+)
+"""Where requests go, and what is spoken there."""
+
+inquiry_options = _group(
+    "Target",
     click.option(
         "--no-probe", "probe", flag_value=False, default=True, help="Don't ask the target for its models first."
     ),
 )
-"""Where requests go, and what is spoken there."""
+"""What is asked of the target before a run."""
 
 load_options = _group(
     "Load",
@@ -180,7 +185,7 @@ connection_options = _group(
 )
 """The way to the target."""
 
-limit_options = _group(
+timeout_options = _group(
     "Limits",
     click.option(
         "--timeout-connect",
@@ -214,6 +219,11 @@ limit_options = _group(
         show_default=True,
         help="For a whole request.",
     ),
+)
+"""When a request is given up."""
+
+limit_options = _group(
+    "Limits",
     click.option(
         "--error-pause",
         "error_pause_s",
@@ -235,7 +245,7 @@ limit_options = _group(
         help="End the run at N tokens, input and output together, failed answers included.",
     ),
 )
-"""When something is given up."""
+"""When streams rest, and when a run is given up."""
 
 output_options = _group(
     "Output",
@@ -262,3 +272,11 @@ output_options = _group(
     ),
 )
 """Where results go."""
+
+view_options = _group(
+    "Output",
+    click.option("--events", is_flag=True, help="Show all events, not only the first and the last."),
+    click.option("--raw", is_flag=True, help="Show the bytes, too: the request, and each read as it came."),
+    click.option("--json", is_flag=True, help="JSON instead, for scripts and bug reports; with --raw the bytes, too."),
+)
+"""How a probe is shown."""

@@ -33,8 +33,19 @@ def name_of_api(options: Options, url: str) -> str:
     """The name of the API to speak to `url`."""
     if options.api is not None:
         return options.api
+    return _guessed(url) or DEFAULT_API
+
+
+def why_this_api(options: Options, url: str) -> str:
+    """What `name_of_api` went by."""
+    if options.api is not None:
+        return "named with --api"
+    return "guessed from the URL" if _guessed(url) else "the default: nothing in the URL says otherwise"
+
+
+def _guessed(url: str) -> str | None:
     split = split_url(url)
-    return (split and guess_api(split.hostname or "", split.path)) or DEFAULT_API
+    return guess_api(split.hostname or "", split.path) if split is not None else None
 
 
 def ask_of(options: Options, url: str, model: str) -> Ask:

@@ -9,14 +9,18 @@ import click
 from llmstress.coordinator.arguments import (
     api_options,
     connection_options,
+    inquiry_options,
     limit_options,
     load_options,
     output_options,
     request_options,
     target_options,
+    timeout_options,
+    view_options,
 )
 from llmstress.coordinator.errors import ExitCode, LlmstressError, UsageError
-from llmstress.coordinator.flags import Duration, SectionedGroup, Share, section
+from llmstress.coordinator.flags import SectionedCommand, SectionedGroup, section
+from llmstress.coordinator.mock_command import mock
 
 LONGEST = 600
 """Characters of a sentence that says what is wrong: it may quote what was given."""
@@ -24,10 +28,12 @@ LONGEST = 600
 
 @click.group(cls=SectionedGroup, invoke_without_command=True, context_settings={"max_content_width": 110})
 @target_options
+@inquiry_options
 @load_options
 @request_options
 @api_options
 @connection_options
+@timeout_options
 @limit_options
 @output_options
 @section("Other")
@@ -38,51 +44,50 @@ def cli(context: click.Context, /, **arguments: Any) -> int:
 
     \b
     llmstress                                             show everything working, against a built-in mock
+    llmstress probe --url http://localhost:8000           one request, in every detail
     llmstress --url http://localhost:8000 --model m       100 streams per core, 60 s
     llmstress --url ... --procs 16 --streams 4000         16 × 4000 = 64,000 streams
     """
     if context.invoked_subcommand is not None:
+        _refuse_misplaced(context, context.invoked_subcommand)
         return ExitCode.OK
     from llmstress.coordinator.command import run_command  # the engine's imports take longer than --help may
 
     return run_command(arguments)
 
 
-@cli.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, metavar="N", help="0 takes a free one."
-)
-@click.option("--ttft", type=Duration(3600), default="200ms", show_default=True, help="From request to first token.")
-@click.option("--gap", type=Duration(3600), default="20ms", show_default=True, help="From token to token.")
-@click.option(
-    "--tokens",
-    type=click.IntRange(1, 10**9),
-    default=64,
-    show_default=True,
-    metavar="N",
-    help="Tokens of an answer.",
-)
-@click.option("--jitter", type=Share(), default="20%", show_default=True, help="By how much each delay may differ.")
-@click.option("--procs", type=click.IntRange(1, 1024), default=1, show_default=True, metavar="N", help="Processes.")
-@click.option(
-    "--seed",
-    type=click.IntRange(0, (1 << 63) - 1),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Start of the random numbers.",
-)
-@click.option("--model", default="mock-7b", show_default=True, help="Name of the model.")
-@click.option("--unix-socket", type=click.Path(), default="", metavar="PATH", help="Listen there instead.")
-@click.option("--tls-cert", type=click.Path(), default="", metavar="FILE", help="Certificate chain (PEM): speak https.")
-@click.option("--tls-key", type=click.Path(), default="", metavar="FILE", help="Its key, unless in the same file.")
-@click.option("--tls-client-ca", type=click.Path(), default="", metavar="FILE", help="Want certificates from clients.")
-def mock(**arguments: Any) -> int:
-    """Run the built-in mock LLM: known delays, and the truth about what it sent when it ends."""
-    from llmstress.coordinator.command import mock_command
+def _refuse_misplaced(context: click.Context, command: str) -> None:
+    """Options before the name of a command would be a run's, which there won't be.
 
-    return mock_command(arguments)
+    Raises:
+        UsageError: there are some.
+    """
+    for parameter in context.command.params:
+        if context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE:
+            raise UsageError(f"{parameter.opts[0]} stands before {command!r}: options of a command follow its name")
+
+
+@cli.command(cls=SectionedCommand)
+@target_options
+@request_options
+@api_options
+@connection_options
+@timeout_options
+@view_options
+def probe(**arguments: Any) -> int:
+    """Make one request and show what becomes of it, moment by moment.
+
+    \b
+    llmstress probe                                       the built-in mock
+    llmstress probe --url http://localhost:8000           a server; its model, if it lists just one
+    llmstress probe --url ... --raw                       the bytes, too
+    """
+    from llmstress.coordinator.probe import probe_command
+
+    return probe_command(arguments)
+
+
+cli.add_command(mock)
 
 
 @cli.command()

@@ -1,7 +1,6 @@
 """What the commands do once their arguments are parsed."""
 
 import asyncio
-import errno
 import os
 import sys
 import time
@@ -19,9 +18,9 @@ from llmstress.coordinator.errors import ExitCode, LlmstressError, UsageError
 from llmstress.coordinator.headers import key_variables
 from llmstress.coordinator.machine import available_cores
 from llmstress.coordinator.options import DEFAULT_STREAMS, MOST_PROCS, Options
-from llmstress.coordinator.outputs import check_outputs, open_log
+from llmstress.coordinator.outputs import check_outputs, open_log, write_out
 from llmstress.coordinator.plans import own_ramp_s
-from llmstress.coordinator.secrecy import child_environment, secrets_in
+from llmstress.coordinator.secrecy import child_environment, secrets_of
 from llmstress.coordinator.summary import Summary, encode, histograms_of, write_atomically
 from llmstress.coordinator.supervisor import Mock
 
@@ -91,12 +90,14 @@ def run_command(arguments: dict[str, Any]) -> int:
     finally:
         console.close()
     if options.headless or not sys.stdout.isatty():
-        _write(encode(_full(result) if options.histograms else result.summary))
+        write_out(encode(_full(result) if options.histograms else result.summary))
     return ExitCode.INTERNAL if failures else result.exit_code
 
 
 def mock_command(arguments: dict[str, Any]) -> int:
-    """Run the mock server until a signal; its truth goes to stdout as JSON.
+    """Run the mock server that `arguments` (the fields of `MockOptions`) ask for until a signal.
+
+    Its truth goes to stdout as JSON.
 
     Raises:
         UsageError: it can't be run so.
@@ -105,7 +106,7 @@ def mock_command(arguments: dict[str, Any]) -> int:
     from llmstress.engine.mock.server import serve
 
     try:
-        options = MockOptions(ttft_ms=arguments.pop("ttft") * 1000, gap_ms=arguments.pop("gap") * 1000, **arguments)
+        options = MockOptions(**arguments)
         at = f" --unix-socket {options.unix_socket}" if options.unix_socket else ""
         truth = serve(options, lambda url: Console(sys.stderr).say(f"mock LLM at {url}{at}   Ctrl-C ends it"))
     except (OSError, UnicodeError) as error:
@@ -117,7 +118,7 @@ def mock_command(arguments: dict[str, Any]) -> int:
         raise UsageError(f"mock: {error}") from error
     except RuntimeError as error:
         raise LlmstressError(f"mock: {error}") from error
-    _write(msgspec.json.format(msgspec.json.encode(truth.summary()), indent=2))
+    write_out(msgspec.json.format(msgspec.json.encode(truth.summary()), indent=2))
     return ExitCode.OK
 
 
@@ -128,7 +129,7 @@ async def _run(
     if options.url is not None:
         return await runs.execute(options, options.url, console, asked_at, screen=show, deliver=deliver), {}
     procs = max(1, available_cores() // 2)
-    environ = child_environment(os.environ, secrets_in(options.headers), key_variables(options))
+    environ = child_environment(os.environ, secrets_of(options, options.headers), key_variables(options))
     mock = await Mock.start(procs, options.seed, environ)
     console.say(f"no --url: loading a mock LLM of our own, {procs} process{'es' if procs > 1 else ''} at {mock.url}")
     try:
@@ -148,14 +149,3 @@ def of_demo(options: Options) -> Options:
 
 def _full(result: runs.Result) -> Summary:
     return msgspec.structs.replace(result.summary, histograms=histograms_of(result.aggregate))
-
-
-def _write(text: bytes) -> None:
-    try:
-        sys.stdout.buffer.write(text)
-        sys.stdout.buffer.flush()
-    except OSError as error:
-        if error.errno not in (errno.EPIPE, errno.EIO):
-            raise
-        # the reader has seen enough, or the terminal is closed; keep Python from complaining again when it flushes
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

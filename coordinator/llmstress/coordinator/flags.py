@@ -67,6 +67,18 @@ class ResolveType(click.ParamType[Resolve]):
         return value if isinstance(value, Resolve) else _parsed(self, parse_resolve, value, param, ctx)
 
 
+class Worded(click.ParamType[Any]):
+    """What a parser makes of some words."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse, or fail with a sentence that names the flag."""
+        return _parsed(self, self._parse, value, param, ctx) if isinstance(value, str) else value
+
+
 class Header(click.ParamType[tuple[str, str]]):
     """`Name: value` or `Name: env:VARIABLE`."""
 
@@ -136,17 +148,29 @@ def section(title: str) -> Callable[[_Command], _Command]:
     return mark
 
 
-class SectionedGroup(click.Group):
-    """A group whose help page shows its options in the sections that `section` marked."""
+class SectionedCommand(click.Command):
+    """A command whose help page shows its options in the sections that `section` marked."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options section by section, those without one last, then the commands."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None:
-                sections.setdefault(getattr(parameter, "section", "Other"), []).append(record)
-        for title, records in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
+        """Write the options section by section, those without one last."""
+        _write_sections(self, ctx, formatter)
+
+
+class SectionedGroup(click.Group):
+    """The same for a group, with its commands behind."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, then the commands."""
+        _write_sections(self, ctx, formatter)
         self.format_commands(ctx, formatter)
+
+
+def _write_sections(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    sections: dict[str, list[tuple[str, str]]] = {}
+    for parameter in command.get_params(ctx):
+        record = parameter.get_help_record(ctx)
+        if record is not None:
+            sections.setdefault(getattr(parameter, "section", "Other"), []).append(record)
+    for title, records in sections.items():
+        with formatter.section(title):
+            formatter.write_dl(records)

@@ -247,12 +247,25 @@ def describe(options: Options) -> dict[str, Any]:
     return shown
 
 
-def _without_keys(body: dict[str, Any]) -> dict[str, Any]:
-    """`body` without the strings whose names say that they are secrets."""
-    shown: dict[str, Any] = {}
-    for name, value in body.items():
-        if isinstance(value, dict):
-            shown[name] = _without_keys(value)
-        else:
-            shown[name] = "***" if isinstance(value, str) and _SECRET_NAME.search(name) else value
-    return shown
+def keys_in(value: Any) -> list[tuple[str, str]]:
+    """Names and values of the strings in `value` whose names say that they are secrets."""
+    if isinstance(value, list):
+        return [found for each in value for found in keys_in(each)]
+    if not isinstance(value, dict):
+        return []
+    return [
+        found for name, each in value.items() for found in ([(name, each)] if _is_key(name, each) else keys_in(each))
+    ]
+
+
+def _without_keys(value: Any) -> Any:
+    """`value` without the strings whose names say that they are secrets."""
+    if isinstance(value, list):
+        return [_without_keys(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: "***" if _is_key(name, each) else _without_keys(each) for name, each in value.items()}
+
+
+def _is_key(name: str, value: Any) -> bool:
+    return isinstance(value, str) and _SECRET_NAME.search(name) is not None

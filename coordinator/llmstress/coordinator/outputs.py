@@ -1,8 +1,10 @@
-"""The files that a run writes: can they be written, and are they different ones? Asked before anything starts."""
+"""Where results go: stdout, and the files that a run writes. Can they be written, and are they different ones? Asked
+before anything starts."""
 
 import errno
 import os
 import stat
+import sys
 import tempfile
 from pathlib import Path
 
@@ -79,6 +81,18 @@ def open_log(options: Options) -> LogFile | None:
         return LogFile(Path(options.log_file))
     except OSError as error:
         raise UsageError(f"--log-file {options.log_file}: {_words(error)}") from None
+
+
+def write_out(text: bytes) -> None:
+    """Write to stdout; that nobody reads it any more is no error."""
+    try:
+        sys.stdout.buffer.write(text)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EIO):
+            raise
+        # the reader has seen enough, or the terminal is closed; keep Python from complaining again when it flushes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _words(error: Exception) -> str:

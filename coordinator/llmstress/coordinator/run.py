@@ -29,7 +29,7 @@ from llmstress.coordinator.options import Options
 from llmstress.coordinator.plans import make_plans, warning_of_ramp
 from llmstress.coordinator.rundir import ABOUT, own_directory
 from llmstress.coordinator.screen import Screen, ScreenClosed
-from llmstress.coordinator.secrecy import child_environment, secrets_in
+from llmstress.coordinator.secrecy import child_environment, secrets_of
 from llmstress.coordinator.steering import Steering
 from llmstress.coordinator.summary import Facts, Summary, summarise
 from llmstress.coordinator.supervisor import Crew, Exited
@@ -100,7 +100,7 @@ async def execute(
     target = parse_target(url, api)
     headers = build_headers(options, api, target, os.environ)
     network = network_of(options, target, os.environ)
-    secrets = secrets_in(headers, options.url or "", network.proxy)
+    secrets = secrets_of(options, headers, network.proxy)
     console.hide(secrets)
     try:
         addresses = await resolve(network, target)

@@ -1,6 +1,7 @@
 """What must not be shown, in every form that somebody may give it; and an environment without it."""
 
 import base64
+import contextlib
 import html
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,6 +10,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
+from llmstress.coordinator.options import Options, keys_in
 from llmstress.coordinator.target import secret_parameters, user_information
 from llmstress.engine.secrets import blank_out
 from llmstress.engine.telemetry.aggregate import Notice
@@ -28,6 +30,14 @@ _NEEDED = frozenset(
     }
 )
 """Variables that children keep, even if one happens to contain the value of a header."""
+
+
+def secrets_of(options: Options, headers: Iterable[tuple[str, str]], proxy: str = "") -> list[str]:
+    """What must not be printed of a run or a probe with these options, which sends these headers through this proxy."""
+    with_keys = [options.extra_body]
+    with contextlib.suppress(ValueError, RecursionError):  # a body need not be JSON
+        with_keys.append(msgspec.json.decode(options.body or "{}"))
+    return secrets_in([*headers, *keys_in(with_keys)], options.url or "", proxy)
 
 
 def secrets_in(headers: Iterable[tuple[str, str]], *urls: str) -> list[str]:
@@ -94,6 +104,7 @@ def scrub(message: _Said, secrets: list[str]) -> _Said:
                 )
                 for sample in message.samples
             ]
+            message.signs = [blank_out(sign, secrets) for sign in message.signs]
             for part in message.parts.values():
                 if any(blank_out(reason, secrets) != reason for reason in part.finish):
                     told, part.finish = part.finish, {}

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from llmstress.engine.answer import Kept, may_be_stream, request_id, succeeded
 from llmstress.engine.api.base import Api, Classify, Framing
+from llmstress.engine.api.event import Event
 from llmstress.engine.coding import Inflater, inflater_of
 from llmstress.engine.connect_errors import end_before_head
 from llmstress.engine.control import Timeouts
@@ -204,6 +205,9 @@ class Stream(asyncio.Protocol):
         events = exchange.event_count - events_before
         if events > 1:
             self._load.recorder.counters.events_shared += events
+            exchange.joined += events - 1
+            if not events_before:
+                exchange.first_block = events
         if end is None and reader.complete:
             end = self._end_of_body(reader, exchange, now)
         if end is not None:
@@ -253,6 +257,8 @@ class Stream(asyncio.Protocol):
         head = reader.head
         if head is not None and not exchange.head_at:
             exchange.head_at = now
+            if head is not self._load.recorder.known_head:
+                self._load.recorder.saw(head, self._load.clean)
             if succeeded(head.status) and (coding := head.headers.get("content-encoding")):
                 self._inflater = inflater_of(coding)
         if self._inflater is not None:
@@ -296,20 +302,23 @@ class Stream(asyncio.Protocol):
         return None if self._kept.add(piece) else self._kept.end_by_status()
 
     def _take_all(self, events: list[ServerEvent], exchange: Exchange, now: int) -> End | None:
-        for name, data in events:
-            meaning = self._load.classify(data, name)
-            if meaning.malformed and b"\n" in data:
-                # Events with one newline between them instead of two: the standard joins them to something that
-                # isn't JSON, although each line is.
-                lines = [self._load.classify(line) for line in data.split(b"\n")]
-                meanings = [meaning] if any(line.malformed for line in lines) else lines
-            else:
-                meanings = [meaning]
-            for each in meanings:
-                end = exchange.apply(each, now)
+        for event in events:
+            for meaning in self._meanings(event):
+                end = exchange.apply(meaning, now)
                 if end is not None:
                     return end
         return None
+
+    def _meanings(self, event: ServerEvent) -> list[Event]:
+        name, data = event
+        meaning = self._load.classify(data, name)
+        if meaning.malformed and b"\n" in data:
+            # Events with one newline between them instead of two: the standard joins them to something that
+            # isn't JSON, although each line is.
+            lines = [self._load.classify(line) for line in data.split(b"\n")]
+            if not any(line.malformed for line in lines):
+                return lines
+        return [meaning]
 
     # --- ending
 

@@ -1,7 +1,8 @@
-"""What the kernel knows of a TCP connection."""
+"""What is known of a connection that stands."""
 
 import asyncio
 import socket
+import ssl
 import struct
 
 _TOTAL_RETRANS = struct.Struct("100xI")
@@ -24,3 +25,27 @@ def retransmissions(transport: asyncio.BaseTransport) -> int:
     except (OSError, struct.error):
         return 0  # gone already, or a kernel that says less
     return int(count)
+
+
+def ends_of(transport: asyncio.BaseTransport) -> tuple[str, str]:
+    """The addresses of this end and of the other, as `host:port`; empty if the connection is gone already."""
+    connection: socket.socket | None = transport.get_extra_info("socket")
+    try:
+        return ("", "") if connection is None else (place(connection.getsockname()), place(connection.getpeername()))
+    except OSError:
+        return "", ""
+
+
+def tls_of(transport: asyncio.BaseTransport) -> str:
+    """Version and cipher of its TLS; empty: it is spoken to without."""
+    tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    cipher = tls.cipher() if tls is not None else None
+    return "" if tls is None or cipher is None else f"{tls.version()} {cipher[0]}"
+
+
+def place(address: object) -> str:
+    """`host:port` of an address as sockets have it."""
+    if isinstance(address, tuple):
+        host, port = address[:2]
+        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    return str(address) or "a Unix socket"

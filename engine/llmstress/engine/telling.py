@@ -3,16 +3,14 @@
 Nothing of this is on the hot path: failures are taken from the samples of a delta, four times a second.
 """
 
-import contextlib
 import logging
 import os
-import socket
-import ssl
 import sys
 from collections import Counter
 
 from llmstress.engine.control import Plan
 from llmstress.engine.secrets import blank_out
+from llmstress.engine.tcpinfo import ends_of, tls_of
 from llmstress.engine.telemetry.messages import Delta
 from llmstress.engine.transport import Dialer, TakenOver
 
@@ -93,20 +91,7 @@ class _TellingDialer(Dialer):
         link = await super().open()
         if not self._told:
             self._told = True
-            get = link.transport.get_extra_info
-            sock: socket.socket | None = get("socket")
-            tls: ssl.SSLObject | None = get("ssl_object")
-            cipher = tls.cipher() if tls is not None else None
-            shown = f", {tls.version()} {cipher[0]}" if tls is not None and cipher is not None else ""
-            if sock is not None:
-                with contextlib.suppress(OSError):  # it is gone already
-                    here, there = _place(sock.getsockname()), _place(sock.getpeername())
-                    _log.info("first connection: %s to %s%s", here, there, shown)
+            (here, there), tls = ends_of(link.transport), tls_of(link.transport)
+            if there:
+                _log.info("first connection: %s to %s%s", here, there, f", {tls}" if tls else "")
         return link
-
-
-def _place(name: object) -> str:
-    if isinstance(name, tuple):
-        host, port = name[:2]
-        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
-    return str(name) or "a Unix socket"

@@ -1,1 +1,1 @@
-"""A paced mock of an OpenAI-compatible server that knows the truth about what it sent."""
+"""A paced mock of LLM APIs that knows the truth about what it sent."""

@@ -2,27 +2,18 @@
 
 import asyncio
 import os
-import time
-from http import HTTPStatus
+import socket
+import struct
 from typing import cast
 
-from llmstress.engine.mock.chat import ChatRequest, parse_chat
+from llmstress.engine.mock.courses import End
 from llmstress.engine.mock.http import Request, RequestError, RequestParser
-from llmstress.engine.mock.options import MockOptions
-from llmstress.engine.mock.pacer import Answer, Pacer
-from llmstress.engine.mock.reply import (
-    Completion,
-    StreamedReply,
-    WholeReply,
-    error_response,
-    models_response,
-    stream_head,
-)
+from llmstress.engine.mock.pacer import Answer, Pacer, clock_us
+from llmstress.engine.mock.replies import Job
+from llmstress.engine.mock.service import Response, Service
 
 _SURPLUS_LIMIT = 64 * 1024
 """Bytes of further requests taken from a client while it still owes us the reading of earlier answers."""
-
-_ROUTES = {"/chat/completions": "POST", "/models": "GET"}
 
 
 class Connection(asyncio.Protocol):
@@ -34,24 +25,27 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_answer",
+        "_arrived",
         "_everyone",
         "_full",
         "_keep_alive",
-        "_options",
         "_pacer",
         "_parser",
         "_reading",
+        "_service",
         "_transport",
         "fd",
     )
 
-    def __init__(self, options: MockOptions, pacer: Pacer, everyone: "set[Connection]") -> None:
-        self._options = options
+    def __init__(self, service: Service, pacer: Pacer, everyone: "set[Connection]") -> None:
+        self._service = service
         self._pacer = pacer
         self._everyone = everyone
         self._parser = RequestParser()
         self._answer: Answer | None = None
         self._transport: asyncio.Transport | None = None
+        self._arrived = 0
+        """Stamp of the last bytes that came while nothing was being answered."""
         self._keep_alive = True
         self._full = False
         self._reading = True
@@ -64,7 +58,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self.fd = transport.get_extra_info("socket").fileno()
         self._everyone.add(self)
-        self._pacer.record.connections += 1
+        self._pacer.record.truth.connections += 1
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop, before it closes the descriptor."""
@@ -78,6 +72,7 @@ class Connection(asyncio.Protocol):
         """Called by the event loop."""
         self._parser.feed(data)
         if self._answer is None:
+            self._arrived = clock_us()
             self._serve()
         self._adjust_reading()
 
@@ -121,14 +116,25 @@ class Connection(asyncio.Protocol):
             data = data[sent:]
         self._transport.write(data)
 
+    def drip(self, data: bytes) -> None:
+        """See `Sink`."""
+        for at in range(len(data)):
+            self.send(data[at : at + 1])
+
     def broken(self) -> None:
         """See `Sink`."""
         self.abort()
 
-    def answered(self) -> None:
+    def answered(self, end: End) -> None:
         """See `Sink`."""
         self._answer = None
-        self._close_or_go_on()
+        self._leave(end)
+        self._arrived = clock_us()
+        self._serve()
+        self._adjust_reading()
+
+    def thaw(self) -> None:
+        """See `Sink`."""
         self._serve()
         self._adjust_reading()
 
@@ -143,65 +149,54 @@ class Connection(asyncio.Protocol):
     def _serve(self) -> None:
         """Answer the requests that are complete, up to the first one whose answer takes time."""
         while self._answer is None and self._transport is not None and not self._full:
+            if self._pacer.hold(self):
+                return
             try:
                 request = self._parser.take()
             except RequestError as error:
                 self._keep_alive = False
-                self.send(error_response(error.status, str(error), keep_alive=False))
-                self._close_or_go_on()
+                self._respond(self._service.malformed(error.status, str(error)))
                 return
             if request is None:
                 if self._parser.take_continue():
                     self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
                 return
             self._keep_alive = request.keep_alive
-            response = self._route(request)
-            if response is not None:
-                self.send(response)
-                self._close_or_go_on()
+            self._answer_to(request)
 
-    def _route(self, request: Request) -> bytes | None:
-        """The response to a request; None if it is an answer that the pacer writes."""
-        path = request.path.removeprefix("/v1")
-        method = _ROUTES.get(path)
-        if method is None:
-            return self._error(HTTPStatus.NOT_FOUND, f"unknown path: {request.path}")
-        if method != request.method:
-            allow = f"Allow: {method}\r\n".encode()
-            return self._error(HTTPStatus.METHOD_NOT_ALLOWED, f"use {method} here", allow)
-        if method == "GET":
-            return models_response(self._options.model, keep_alive=self._keep_alive)
-        try:
-            self._begin(parse_chat(request.body), chunked=not request.http_1_0)
-        except ValueError as error:
-            return self._error(HTTPStatus.BAD_REQUEST, f"invalid request: {error}")
-        return None
+    def _answer_to(self, request: Request) -> None:
+        todo = self._service.respond(request)
+        match todo:
+            case Response():
+                self._respond(todo)
+            case Job():
+                self._keep_alive = todo.keep_alive
+                self._answer = self._pacer.start(self, todo, self._arrived)
+                if todo.head:
+                    self._pacer.record.responded(200)
+                    (self.drip if todo.reply.bytewise else self.send)(todo.head)
+            case End():
+                self._leave(todo)
 
-    def _begin(self, chat: ChatRequest, *, chunked: bool) -> None:
-        limit = self._options.tokens if chat.limit is None else chat.limit
-        completion = Completion(
-            id=f"chatcmpl-{self._pacer.random.getrandbits(96):024x}",
-            created=int(time.time()),
-            model=chat.model or self._options.model,
-            tokens=min(limit, self._options.tokens),
-            prompt_tokens=chat.prompt_tokens(),
-            cut=limit < self._options.tokens,
-        )
-        if not chat.stream:
-            self._answer = self._pacer.start(self, WholeReply(completion, keep_alive=self._keep_alive))
+    def _respond(self, response: Response) -> None:
+        self._pacer.record.responded(response.status)
+        self.send(response.data)
+        self._leave(End.ORDER)
+
+    def _leave(self, end: End) -> None:
+        """Do with the connection what is due after a response."""
+        if self._transport is None:
             return
-        reply = StreamedReply(completion, usage_wanted=chat.usage_wanted, chunked=chunked)
-        self._answer = self._pacer.start(self, reply)
-        self.send(stream_head(chunked=chunked, keep_alive=self._keep_alive))
-
-    def _error(self, status: HTTPStatus, message: str, headers: bytes = b"") -> bytes:
-        return error_response(status, message, keep_alive=self._keep_alive, headers=headers)
-
-    def _close_or_go_on(self) -> None:
-        """After a response."""
-        if not self._keep_alive and self._transport is not None:
+        if end is End.RESET:
+            # a copy of the descriptor: the transport keeps its own
+            with socket.socket(fileno=os.dup(self.fd)) as copy:
+                copy.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.abort()
+        elif end is End.CLOSE or not self._keep_alive:
             self._transport.close()
-            self._transport = None
+        else:
+            return
+        self._transport = None
 
     def _adjust_reading(self) -> None:
         """Stop taking requests from a client that sends them faster than it reads the answers."""

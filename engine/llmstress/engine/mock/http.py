@@ -2,11 +2,15 @@
 
 from http import HTTPStatus
 from typing import NamedTuple
+from urllib.parse import unquote
 
 HEAD_LIMIT = 64 * 1024
 """Bytes of request line and headers (or of a chunked body's trailers)."""
 BODY_LIMIT = 64 * 1024 * 1024
 _SIZE_LINE_LIMIT = 4 * 1024
+
+Headers = tuple[tuple[str, str], ...]
+"""Header lines: names and values."""
 
 
 class Request(NamedTuple):
@@ -14,10 +18,14 @@ class Request(NamedTuple):
 
     method: str
     path: str
-    """Without the query."""
+    """Decoded, without the query."""
     http_1_0: bool
     keep_alive: bool
     body: bytes
+    query: str = ""
+    """What stood behind the question mark, as it was sent."""
+    headers: Headers = ()
+    """Names in lower case."""
 
 
 class RequestError(Exception):
@@ -33,6 +41,8 @@ class _Head(NamedTuple):
     path: str
     http_1_0: bool
     keep_alive: bool
+    query: str
+    headers: Headers
     length: int
     """Bytes of the body; -1 if it comes in chunks."""
     expects_continue: bool
@@ -86,7 +96,7 @@ class RequestParser:
             del self._buffer[: head.length]
         self._head = None
         self._wants_continue = False
-        return Request(head.method, head.path, head.http_1_0, head.keep_alive, body)
+        return Request(head.method, head.path, head.http_1_0, head.keep_alive, body, head.query, head.headers)
 
     def take_continue(self) -> bool:
         """Whether the client waits for a `100 Continue` before it sends the body; True once per request."""
@@ -165,29 +175,41 @@ def _parse_head(raw: bytes) -> _Head:
     keep_alive = not http_1_0
     length: int | None = None
     chunked = expects_continue = False
+    headers: list[tuple[str, str]] = []
     for line in lines:
         name, colon, value = line.partition(b":")
         if not colon or not name or name != name.strip():
             raise RequestError(HTTPStatus.BAD_REQUEST, "malformed header line")
-        match name.lower():
+        name, value = name.lower(), value.strip()
+        headers.append((name.decode("latin-1"), value.decode("latin-1")))
+        match name:
             case b"content-length":
-                number = _number(value.strip(), 10)
+                number = _number(value, 10)
                 if length not in (None, number):
                     raise RequestError(HTTPStatus.BAD_REQUEST, "two different content lengths")
                 length = number
             case b"transfer-encoding":
-                if value.strip().lower() != b"chunked" or chunked:
+                if value.lower() != b"chunked" or chunked:
                     raise RequestError(HTTPStatus.NOT_IMPLEMENTED, "only the chunked transfer encoding is known")
                 chunked = True
             case b"connection":
                 if b"close" in [token.strip() for token in value.lower().split(b",")]:
                     keep_alive = False
             case b"expect":
-                expects_continue = value.strip().lower() == b"100-continue" and not http_1_0
+                expects_continue = value.lower() == b"100-continue" and not http_1_0
     if chunked and length is not None:
         raise RequestError(HTTPStatus.BAD_REQUEST, "both a content length and chunks")
     if (length or 0) > BODY_LIMIT:
         raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body too large")
-    path = target.partition(b"?")[0].decode("latin-1")
+    path, _, query = target.decode("latin-1").partition("?")
     size = -1 if chunked else (length or 0)
-    return _Head(method.decode("latin-1"), path, http_1_0, keep_alive, size, expects_continue and size != 0)
+    return _Head(
+        method=method.decode("latin-1"),
+        path=unquote(path),
+        http_1_0=http_1_0,
+        keep_alive=keep_alive,
+        query=query,
+        headers=tuple(headers),
+        length=size,
+        expects_continue=expects_continue and size != 0,
+    )

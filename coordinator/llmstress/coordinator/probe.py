@@ -1,0 +1,203 @@
+"""`llmstress probe`: one request, made as a run would make it, and told in every detail."""
+
+import asyncio
+import datetime
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from llmstress.coordinator import asking, ending, inquiry, probe_view
+from llmstress.coordinator.command import DEMO_PATHS, of_demo
+from llmstress.coordinator.console import program_version
+from llmstress.coordinator.errors import CouldNotStart, ExitCode, LlmstressError
+from llmstress.coordinator.headers import build_headers, key_variables
+from llmstress.coordinator.network import describe_way, network_of, resolve
+from llmstress.coordinator.options import Options
+from llmstress.coordinator.outputs import write_out
+from llmstress.coordinator.plans import make_plans
+from llmstress.coordinator.probe_advice import hint_of, remarks_of
+from llmstress.coordinator.probe_facts import Probe, Where, probe_of
+from llmstress.coordinator.secrecy import child_environment, secrets_of
+from llmstress.coordinator.supervisor import Mock
+from llmstress.coordinator.target import Target, parse_target, redact_url
+from llmstress.coordinator.texts import is_address
+from llmstress.engine.api.base import Api
+from llmstress.engine.control import Network
+from llmstress.engine.secrets import blank_out
+from llmstress.engine.transport import Dialer
+from llmstress.engine.witness import Testimony, WatchedLoop, Witness
+
+PIPED = 100
+"""Columns where there is no terminal to say how many."""
+
+
+OWN_MOCK = "no --url: this is a mock LLM of our own"
+
+
+WAITING, ERASED = b"\n  (waiting; Ctrl-C shows what has come)", b"\r\x1b[K\x1b[A"
+"""Said on a terminal until the answer is there, and taken back then."""
+
+
+class Form(msgspec.Struct, frozen=True):
+    """How a probe is told."""
+
+    json: bool
+    raw: bool
+    """With the bytes."""
+    events: bool
+    """With all events."""
+
+
+def probe_command(arguments: dict[str, Any]) -> int:
+    """Make the request that `arguments` (fields of `Options`, and of `Form`) describe, and tell what became of it;
+    gives the exit code.
+
+    Raises:
+        LlmstressError: it could not be made.
+    """
+    form = Form(**{name: arguments.pop(name) for name in Form.__struct_fields__})
+    options = Options(**arguments, procs=1, streams=1, requests=1)
+    width = max(probe_view.NARROWEST, shutil.get_terminal_size((PIPED, 0)).columns)
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    left_on_terminal = b""
+
+    def announce(where: Where) -> None:
+        nonlocal left_on_terminal
+        if form.json:
+            return
+        write_out(probe_view.render(probe_view.opening(where, width), colour=colour))
+        if colour:
+            write_out(WAITING)
+            left_on_terminal = ERASED
+
+    signals: list[int] = []
+    try:
+        with asyncio.Runner(loop_factory=WatchedLoop) as runner:
+            probe = runner.run(_probe(options, announce, signals, raw=form.raw))
+    finally:
+        write_out(left_on_terminal)
+    if form.json:
+        write_out(msgspec.json.format(msgspec.json.encode(probe), indent=2) + b"\n")
+    else:
+        write_out(probe_view.render(probe_view.account(probe, width, all_events=form.events), colour=colour))
+    if probe.outcome == "ok":
+        return ExitCode.OK
+    return ending.exit_code_of(signals[0]) if signals else ExitCode.NO_SUCCESS
+
+
+async def _probe(options: Options, announce: Callable[[Where], None], signals: list[int], *, raw: bool) -> Probe:
+    """Of the target, or without one of a mock that is started for it."""
+    if options.url is not None:
+        return await probe_target(options, options.url, announce, signals, raw=raw)
+    environ = child_environment(os.environ, secrets_of(options, options.headers), key_variables(options))
+    mock = await Mock.start(1, options.seed, environ)
+    asked = msgspec.structs.replace(of_demo(options), model=options.model)
+    try:
+        url = mock.url + DEMO_PATHS.get(options.api or "", "")
+        return await probe_target(asked, url, announce, signals, raw=raw)
+    finally:
+        await mock.stop()
+
+
+async def probe_target(
+    options: Options, url: str, announce: Callable[[Where], None], signals: list[int], *, raw: bool
+) -> Probe:
+    """One request to `url`.
+
+    Args:
+        options: what is asked, and how.
+        url: the target.
+        announce: is told where the request goes before it is sent.
+        signals: takes the signals that cut it off.
+        raw: the bytes are wanted, too.
+
+    Raises:
+        UsageError, CouldNotStart: nothing was sent.
+    """
+    name = asking.name_of_api(options, url)
+    api = asking.choose_api(name, asking.ask_of(options, url, options.model or ""))
+    target = parse_target(url, api)
+    headers = build_headers(options, api, target, os.environ)
+    network = network_of(options, target, os.environ)
+    secrets = secrets_of(options, headers, network.proxy)
+    try:
+        addresses = await resolve(network, target)
+        model, because = await _agree_on_model(options, api, target, network, headers, secrets)
+        plain = "" if network.unix_socket else inquiry.warning_of_plain_http(target, headers)
+        where = Where(
+            version=program_version(),
+            started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+            method=api.method,
+            url=redact_url(target.url),
+            api=name,
+            api_because=asking.why_this_api(options, url),
+            model=blank_out(model, secrets),
+            model_because=because,
+            streamed=api.streamed,
+            addresses=tuple(addresses),
+            way=describe_way([network]),
+            notes=tuple(note for note in ("" if options.url else OWN_MOCK, target.note, plain) if note),
+        )
+        announce(where)
+        ask = asking.ask_of(options, url, model)
+        [plan] = make_plans(options, name, ask, target, headers, secrets, [network])
+        async with Dialer(plan.url, plan.network, plan.timeouts) as dialer:
+            seen = await _watched(Witness(plan), dialer, signals)
+    except LlmstressError as error:
+        error.args = (blank_out(str(error), secrets),)
+        raise
+    probe = probe_of(where, seen, api, secrets, by_name=_asks_dns(network, target), raw=raw)
+    return msgspec.structs.replace(probe, hint=hint_of(probe), remarks=remarks_of(probe))
+
+
+async def _agree_on_model(
+    options: Options, api: Api, target: Target, network: Network, headers: list[tuple[str, str]], secrets: list[str]
+) -> tuple[str, str]:
+    """The model to ask for, and why that one.
+
+    Raises:
+        CouldNotStart: none was named, and the target lists several, or none.
+    """
+    if options.model is not None:
+        return options.model, "named with --model"
+    if not api.NEEDS_MODEL:
+        return "", ""
+    answer = inquiry.Answer()
+    if target.models_url:
+        try:
+            answer = await inquiry.ask_for_models(target, network, headers, secrets)
+        except CouldNotStart:  # the request will fail in the same way, and show how
+            return "", "not known, for the target can't be asked for its models; --model names one"
+    model, _ = inquiry.choose_model(options, answer)
+    return model, "the only one that the target lists"
+
+
+def _asks_dns(network: Network, target: Target) -> bool:
+    host = urlsplit(network.proxy or target.url).hostname or ""
+    return not (network.addresses or network.unix_socket or is_address(host))
+
+
+async def _watched(witness: Witness, dialer: Dialer, signals: list[int]) -> Testimony:
+    """What the witness says; a signal cuts the request off, and it says what there was until then."""
+    loop = asyncio.get_running_loop()
+    watching = loop.create_task(witness.watch(dialer))
+
+    def cut(number: int) -> None:
+        signals.append(number)
+        watching.cancel()
+
+    handled = (signal.SIGINT, signal.SIGTERM)
+    for number in handled:
+        loop.add_signal_handler(number, cut, number)
+    try:
+        return await watching
+    finally:
+        for number in handled:
+            loop.remove_signal_handler(number)

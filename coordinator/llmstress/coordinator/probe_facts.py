@@ -1,0 +1,318 @@
+"""What a probe found out: one frozen description without secrets, from which text and JSON are made."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from llmstress.coordinator.probe_raw import Raw, raw_of
+from llmstress.engine import framing
+from llmstress.engine.answer import MAX_ERROR_BODY, succeeded
+from llmstress.engine.api.base import Api
+from llmstress.engine.api.event import Event, Usage
+from llmstress.engine.coding import decoded_words
+from llmstress.engine.secrets import blank_out
+from llmstress.engine.witness import Heard, Testimony
+
+SCHEMA = "llmstress.probe/1"
+
+MOST_TEXT = 1000
+"""Characters of an event that are kept."""
+
+_METRICS = ("connect", "ttfb", "ttft", "ttfa", "tpot", "stall", "e2e")
+
+
+class Where(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known before anything is sent."""
+
+    version: str
+    """Of llmstress."""
+    started_at: str
+    """UTC, ISO 8601."""
+    method: str
+    url: str
+    api: str
+    api_because: str
+    model: str
+    """Empty: none is named."""
+    model_because: str
+    streamed: bool
+    """A stream is asked for."""
+    addresses: tuple[str, ...]
+    """Empty: DNS knows none, or it is a Unix socket."""
+    way: str
+    """What is special about the way there; empty: nothing."""
+    notes: tuple[str, ...]
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """An address that a connection was tried to."""
+
+    address: str
+    at_ms: float
+    took_ms: float
+    error: str
+    """Empty: it stands."""
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """The connection; a part of its making is None where there was none, or where nobody could tell."""
+
+    local: str
+    peer: str
+    tls: str
+    """Version and cipher; empty: none."""
+    dns_ms: float | None
+    tcp_ms: float | None
+    tls_ms: float | None
+    """With the opening of the tunnel, if it goes through a proxy."""
+    repeated: int
+    """Segments that had to be sent again before it stood: a lost first one costs a second."""
+    kept: bool
+    """The server keeps it for another request."""
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """The request."""
+
+    bytes: int
+    body_bytes: int
+    headers: tuple[str, ...]
+    """Their names."""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The head of the answer."""
+
+    status: int
+    http: str
+    headers: dict[str, str]
+
+
+class Read(msgspec.Struct, frozen=True):
+    """What came at once."""
+
+    at_ms: float
+    bytes: int
+    """0: the end of the connection."""
+    tokens: int
+    """Token-bearing events that it completed."""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """An event of a stream, a comment in it, or an answer that came as a whole."""
+
+    read: int
+    """Number of the read that completed it, from 1."""
+    at_ms: float
+    gap_ms: float | None
+    """Since the one before."""
+    what: tuple[str, ...]
+    """What it was taken for: `token`, `reasoning`, `answer` (a whole one without tokens), `finish`, `usage`,
+    `done`, `error`, `malformed`, `unknown`, `comment`, `ping`, or `nothing`: it doesn't count."""
+    name: str
+    bytes: int
+    data: str
+    """The beginning of it."""
+
+
+class Tokens(msgspec.Struct, frozen=True):
+    """Tokens, as a run would count them."""
+
+    output: int
+    source: str
+    """`usage` or `events`."""
+    input: int | None
+    cached_input: int | None
+    reasoning: int | None
+    events: int
+    """Token-bearing events."""
+    events_shared: int
+    """Those that shared their read with another one."""
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True):
+    """One request and what became of it. Times are milliseconds since its start, latencies those of a run's summary."""
+
+    schema: str = SCHEMA
+    where: Where
+    attempts: tuple[Attempt, ...]
+    connection: Connection | None
+    asked: Asked
+    head: Head | None
+    at_ms: dict[str, float]
+    """`sent`, `head`, `first_token`, `first_answer`, `last_token`, `last_word`, `end`: those that came."""
+    latency_ms: dict[str, float]
+    gaps_ms: tuple[float, ...]
+    """Between token-bearing events."""
+    reads: tuple[Read, ...]
+    events: tuple[Seen, ...]
+    tokens: Tokens
+    finish: str
+    """The finish reason; empty: none came."""
+    outcome: str
+    """The class in which a run would count the request."""
+    words: str
+    """What explains a failure: the server's words, or ours."""
+    hint: str = ""
+    """What to do about a failure; empty: nobody knows."""
+    remarks: tuple[str, ...] = ()
+    """What is worth knowing before a run."""
+    raw: Raw | None = None
+
+
+def probe_of(where: Where, seen: Testimony, api: Api, secrets: Sequence[str], *, by_name: bool, raw: bool) -> Probe:
+    """What `seen` says, without `secrets`.
+
+    by_name: the connector had to ask DNS for the host. raw: the bytes are wanted, too.
+    """
+    last, exchange = seen.last, seen.last.exchange
+    stamps = {
+        "sent": exchange.sent,
+        "head": exchange.head_at,
+        "first_token": exchange.first_token,
+        "first_answer": exchange.first_answer,
+        "last_token": exchange.last_token,
+        "last_word": exchange.end_at,
+        "end": last.stamp,
+    }
+    latency = seen.part.latency_failed if last.end.failed else seen.part.latency
+    return Probe(
+        where=where,
+        attempts=tuple(
+            Attempt(each.address, _ms(each.begin - exchange.start), _ms(each.end - each.begin), each.error)
+            for each in seen.attempts
+        ),
+        connection=_connection(seen, by_name=by_name),
+        asked=_asked(seen.request),
+        head=_head(last.head, secrets),
+        at_ms={name: _ms(stamp - exchange.start) for name, stamp in stamps.items() if stamp},
+        latency_ms={name: latency[name].sum / 1000 for name in _METRICS if name in latency and latency[name].count},
+        gaps_ms=tuple(gap / 1000 for gap in exchange.gaps),
+        reads=_reads(seen),
+        events=_events([*seen.heard, *_whole_answer(seen, api)], exchange.start, secrets),
+        tokens=_tokens(seen),
+        finish=blank_out(exchange.finish, secrets),
+        outcome=last.end.outcome,
+        words=blank_out(last.end.text, secrets),
+        raw=_raw(seen, secrets) if raw else None,
+    )
+
+
+def _ms(nanoseconds: int) -> float:
+    """Whole microseconds, as the histograms have them."""
+    return nanoseconds // 1000 / 1000
+
+
+def _connection(seen: Testimony, *, by_name: bool) -> Connection | None:
+    made, exchange = seen.connection, seen.last.exchange
+    if made is None:
+        return None
+    tcp = next((each for each in seen.attempts if not each.error), None)
+    return Connection(
+        local=made.local,
+        peer=made.peer,
+        tls=made.tls,
+        dns_ms=_ms(seen.attempts[0].begin - exchange.start) if by_name and seen.attempts else None,
+        tcp_ms=_ms(tcp.end - tcp.begin) if tcp is not None else None,
+        tls_ms=_ms(exchange.sent - tcp.end) if tcp is not None and made.tls else None,
+        repeated=made.repeated,
+        kept=seen.last.keeps_alive,
+    )
+
+
+def _asked(request: bytes) -> Asked:
+    head, _, body = request.partition(b"\r\n\r\n")
+    names = [line.partition(b":")[0].decode("latin-1") for line in head.split(b"\r\n")[1:]]
+    return Asked(len(request), len(body), tuple(names))
+
+
+def _head(head: framing.Head | None, secrets: Sequence[str]) -> Head | None:
+    if head is None:
+        return None
+    headers = {
+        blank_out(name, secrets): "***" if name == "set-cookie" else blank_out(value, secrets)
+        for name, value in head.headers.items()
+    }
+    return Head(head.status, f"1.{head.minor_version}", headers)
+
+
+def _reads(seen: Testimony) -> tuple[Read, ...]:
+    bearing = Counter(each.read for each in seen.heard if each.meaning is not None and each.meaning.tokens)
+    begin = seen.last.exchange.start
+    return tuple(
+        Read(_ms(read.stamp - begin), len(read.data), bearing[number]) for number, read in enumerate(seen.reads)
+    )
+
+
+def _whole_answer(seen: Testimony, api: Api) -> list[Heard]:
+    """The answer, if it is one that means something only as a whole: in the words of the API that read it."""
+    last = seen.last
+    if last.body is None or last.head is None or not succeeded(last.head.status):
+        return []
+    meaning = api.read_answer(last.body, last.head.headers.get("content-type", ""))
+    return [Heard(len(seen.reads) - 1, last.stamp, b"", last.body, meaning)]
+
+
+def _events(heard: Sequence[Heard], begin: int, secrets: Sequence[str]) -> tuple[Seen, ...]:
+    events: list[Seen] = []
+    for each in heard:
+        at_ms = _ms(each.stamp - begin)
+        events.append(
+            Seen(
+                read=each.read + 1,
+                at_ms=at_ms,
+                gap_ms=round(at_ms - events[-1].at_ms, 3) if events else None,
+                what=words_of(each.meaning, each.name),
+                name=blank_out(each.name.decode("utf-8", "replace"), secrets),
+                bytes=len(each.data),
+                data=blank_out(each.data.decode("utf-8", "replace"), secrets)[:MOST_TEXT],
+            )
+        )
+    return tuple(events)
+
+
+def words_of(meaning: Event | None, name: bytes = b"") -> tuple[str, ...]:
+    """What an event was taken for, in the words of `Seen.what`; None: it is a comment."""
+    if meaning is None:
+        return ("comment",)
+    said = {
+        "malformed": meaning.malformed,
+        "error": meaning.error,
+        "token": any(token.visible for token in meaning.tokens),
+        "reasoning": any(not token.visible for token in meaning.tokens),
+        "answer": meaning.tokenless,
+        "finish": meaning.finish,
+        "usage": meaning.usage is not None,
+        "done": meaning.done,
+        "unknown": meaning.unknown,
+    }
+    return tuple(word for word, is_so in said.items() if is_so) or ("ping" if name == b"ping" else "nothing",)
+
+
+def _tokens(seen: Testimony) -> Tokens:
+    exchange = seen.last.exchange
+    output, by_usage = exchange.output
+    usage = exchange.usage or Usage()
+    return Tokens(
+        output=output,
+        source="usage" if by_usage else "events",
+        input=usage.input,
+        cached_input=usage.cached_input,
+        reasoning=usage.reasoning,
+        events=exchange.event_count,
+        events_shared=seen.part.counters.events_shared,
+    )
+
+
+def _raw(seen: Testimony, secrets: Sequence[str]) -> Raw:
+    """The bytes; but in compressed ones nobody finds a secret, so none are shown if what came out of them holds one."""
+    last, reads = seen.last, [read.data for read in seen.reads]
+    coding = last.head.headers.get("content-encoding", "") if last.head is not None else ""
+    if last.head is not None and coding not in ("", "identity"):
+        body = last.body or b""
+        words = body if succeeded(last.head.status) else decoded_words(coding, body, MAX_ERROR_BODY)
+        said = [text.decode("utf-8", "replace") for text in (words, *(each.data for each in seen.heard))]
+        if any(blank_out(text, secrets) != text for text in said):
+            reads = [b"(compressed, and a secret is in it)" for _ in reads]
+    return raw_of(seen.request, reads, secrets)

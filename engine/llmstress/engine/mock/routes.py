@@ -1,0 +1,117 @@
+"""Which API is meant by a request's method and path, and which models there are."""
+
+import re
+from typing import NamedTuple
+
+from llmstress.engine.mock.http import Headers, Request
+from llmstress.engine.mock.speech import (
+    anthropic,
+    openai_chat,
+    openai_completions,
+    openai_embeddings,
+    openai_responses,
+)
+from llmstress.engine.mock.speech.azure import Azure
+from llmstress.engine.mock.speech.dialect import Dialect
+from llmstress.engine.mock.speech.plain import Plain
+from llmstress.engine.mock.speech.sse import encode
+
+
+class Refusal(NamedTuple):
+    """Why a request means no API."""
+
+    status: int
+    message: str
+    headers: Headers = ()
+
+
+class Route(NamedTuple):
+    """What a request means."""
+
+    dialect: Dialect
+    """The API; for what isn't served the one in which to say so."""
+    refusal: Refusal | None = None
+    lists_models: bool = False
+    """Whether it asks for the list of models, and not for an answer."""
+
+
+_OPENAI: dict[str, Dialect] = {
+    "/chat/completions": openai_chat,
+    "/completions": openai_completions,
+    "/responses": openai_responses,
+    "/embeddings": openai_embeddings,
+}
+_AZURE: dict[str, Dialect] = {
+    "/chat/completions": Azure(openai_chat, openai_chat.ChatSpeech),
+    "/completions": Azure(openai_completions, openai_completions.CompletionsSpeech),
+    "/responses": Azure(openai_responses),
+    "/embeddings": Azure(openai_embeddings),
+}
+_AZURE_ERRORS = Azure(openai_chat)
+_AZURE_PATH = re.compile(r"/openai(?P<kind>/v1|/deployments/[^/]+|)(?P<rest>/.*)")
+_PLAIN: dict[str, Dialect] = {"/stream": Plain("sse"), "/text": Plain("text"), "/json": Plain("json")}
+_PLAIN_METHODS = {
+    "/stream": ("GET", "POST"),
+    "/text": ("POST",),
+    "/json": ("GET", "POST", "PUT", "PATCH", "DELETE"),
+}
+
+
+def find(request: Request) -> Route:
+    """Look at method, path and query only."""
+    path = request.path
+    if path.startswith("/openai/"):
+        return _find_azure(request)
+    path = path.removeprefix("/v1")
+    if path == "/models":
+        return _only(request, ("GET",), Route(openai_chat, lists_models=True))
+    if path in _OPENAI:
+        return _only(request, ("POST",), Route(_OPENAI[path]))
+    if path == "/messages":
+        return _only(request, ("POST",), Route(anthropic))
+    if path in _PLAIN:
+        return _only(request, _PLAIN_METHODS[path], Route(_PLAIN[path]))
+    return _unknown(request, anthropic if path.startswith("/messages/") else openai_chat)
+
+
+def _find_azure(request: Request) -> Route:
+    match = _AZURE_PATH.fullmatch(request.path)
+    if match is None:
+        return _unknown(request, _AZURE_ERRORS)
+    kind, rest = match["kind"], match["rest"]
+    # deployments have no path for responses and no list of models; all others are named in the body
+    if rest == "/models" and not kind.startswith("/deployments"):
+        route, method = Route(_AZURE_ERRORS, lists_models=True), "GET"
+    elif rest in _AZURE and (kind == "/v1" or (rest == "/responses") != kind.startswith("/deployments")):
+        route, method = Route(_AZURE[rest]), "POST"
+    else:
+        return _unknown(request, _AZURE_ERRORS)
+    if kind != "/v1" and "api-version=" not in request.query:
+        return Route(_AZURE_ERRORS, Refusal(404, "Resource not found: the query names no api-version"))
+    return _only(request, (method,), route)
+
+
+def _only(request: Request, methods: tuple[str, ...], route: Route) -> Route:
+    if request.method in methods:
+        return route
+    allowed = ", ".join(methods)
+    return Route(route.dialect, Refusal(405, f"use {allowed} here", (("Allow", allowed),)))
+
+
+def _unknown(request: Request, dialect: Dialect) -> Route:
+    return Route(dialect, Refusal(404, f"unknown path: {request.path}"))
+
+
+def models_body(model: str) -> bytes:
+    """The list of models, the one there is, in a form in which OpenAI's and Anthropic's clients both find their own."""
+    entry = {
+        "id": model,
+        "object": "model",
+        "created": 0,
+        "owned_by": "llmstress",
+        "type": "model",
+        "display_name": model,
+        "created_at": "1970-01-01T00:00:00Z",
+    }
+    page = {"has_more": False, "first_id": model, "last_id": model}
+    return encode({"object": "list", "data": [entry], **page})

@@ -1,0 +1,73 @@
+"""How each provider tells what is left of a client's allowance, and when to come back."""
+
+from datetime import UTC, datetime
+from email.utils import formatdate
+from math import ceil
+
+from llmstress.engine.mock.http import Headers
+from llmstress.engine.mock.speech.dialect import RateLimit
+
+
+def openai_headers(limit: RateLimit) -> Headers:
+    """Durations as Go writes them."""
+    return (
+        ("x-ratelimit-limit-requests", str(limit.requests)),
+        ("x-ratelimit-limit-tokens", str(limit.tokens)),
+        ("x-ratelimit-remaining-requests", str(limit.requests_left)),
+        ("x-ratelimit-remaining-tokens", str(limit.tokens_left)),
+        ("x-ratelimit-reset-requests", go_duration(limit.requests_reset_s)),
+        ("x-ratelimit-reset-tokens", go_duration(limit.tokens_reset_s)),
+        *retry_after(limit),
+    )
+
+
+def azure_headers(limit: RateLimit) -> Headers:
+    """As OpenAI, but for the durations: whole seconds."""
+    return (
+        ("x-ratelimit-limit-requests", str(limit.requests)),
+        ("x-ratelimit-limit-tokens", str(limit.tokens)),
+        ("x-ratelimit-remaining-requests", str(limit.requests_left)),
+        ("x-ratelimit-remaining-tokens", str(limit.tokens_left)),
+        ("x-ratelimit-reset-requests", str(ceil(limit.requests_reset_s))),
+        ("x-ratelimit-reset-tokens", str(ceil(limit.tokens_reset_s))),
+        *retry_after(limit),
+    )
+
+
+def anthropic_headers(limit: RateLimit) -> Headers:
+    """Moments in RFC 3339. Input and output have the same allowance here as both together."""
+    headers: list[tuple[str, str]] = []
+    for name, most, left, reset_s in (
+        ("requests", limit.requests, limit.requests_left, limit.requests_reset_s),
+        ("tokens", limit.tokens, limit.tokens_left, limit.tokens_reset_s),
+        ("input-tokens", limit.tokens, limit.tokens_left, limit.tokens_reset_s),
+        ("output-tokens", limit.tokens, limit.tokens_left, limit.tokens_reset_s),
+    ):
+        moment = datetime.fromtimestamp(ceil(limit.now_s + reset_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        headers += [
+            (f"anthropic-ratelimit-{name}-limit", str(most)),
+            (f"anthropic-ratelimit-{name}-remaining", str(left)),
+            (f"anthropic-ratelimit-{name}-reset", moment),
+        ]
+    return (*headers, *retry_after(limit))
+
+
+def retry_after(limit: RateLimit) -> Headers:
+    """When to come back, in the way that the limit names; nothing without a wait."""
+    wait_s = limit.retry_after_s
+    if wait_s is None or limit.retry_after == "none":
+        return ()
+    if limit.retry_after == "date":
+        return (("retry-after", formatdate(ceil(limit.now_s + wait_s), usegmt=True)),)
+    seconds = ("retry-after", str(ceil(wait_s)))
+    return (seconds, ("retry-after-ms", str(ceil(wait_s * 1e3)))) if limit.retry_after == "ms" else (seconds,)
+
+
+def go_duration(seconds: float) -> str:
+    """A duration as Go prints it, to the millisecond: `12ms`, `1.5s`, `6m0s`, `1h0m0s`."""
+    ms = round(seconds * 1e3)
+    if ms < 1_000:
+        return f"{ms}ms" if ms else "0s"
+    minutes, ms = divmod(ms, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else "") + f"{ms / 1e3:g}s"

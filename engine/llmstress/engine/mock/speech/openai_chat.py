@@ -1,0 +1,175 @@
+"""OpenAI chat completions."""
+
+from typing import Any
+
+import msgspec
+
+from llmstress.engine.mock.http import Request
+from llmstress.engine.mock.speech import openai, prompts, sse
+from llmstress.engine.mock.speech.openai import error_body, headers, rate_limit_headers
+from llmstress.engine.mock.speech.said import Asked, Kind, Said
+
+__all__ = ["ChatSpeech", "error_body", "headers", "name", "rate_limit_headers", "read", "speak"]
+
+name = "openai-chat"
+
+
+class _Body(msgspec.Struct):
+    messages: list[prompts.Message]
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: prompts.StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    n: int | None = None
+    tools: list[Any] | None = None
+    tool_choice: Any = None
+    reasoning_effort: str | None = None
+    include_reasoning: bool | None = None
+    """vLLM's."""
+
+
+_decoder = msgspec.json.Decoder(_Body, strict=False)
+
+
+def read(request: Request) -> Asked:
+    """See `Dialect`."""
+    body = prompts.decode(_decoder, request.body)
+    stream = body.stream is True
+    options = body.stream_options or prompts.StreamOptions()
+    tool, must_call = prompts.tool_to_call(body.tools, body.tool_choice)
+    hidden = body.include_reasoning is False
+    limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+    return Asked(
+        model=body.model,
+        stream=stream,
+        usage=not stream or options.include_usage is True,
+        running_usage=options.continuous_usage_stats is True,
+        limit=prompts.at_least(1, limit),
+        prompt_tokens=prompts.tokens_of(body.messages),
+        choices=prompts.choices(body.n),
+        reasoning="none" if body.reasoning_effort == "none" else "hidden" if hidden else "shown",
+        tool=tool,
+        must_call=must_call,
+    )
+
+
+def speak(said: Said, asked: Asked) -> "ChatSpeech":
+    """See `Dialect`."""
+    return ChatSpeech(said, asked)
+
+
+class ChatSpeech:
+    """Implements `Speech`."""
+
+    __slots__ = ("_asked", "_heads", "_said", "_start", "_tail", "stamped")
+
+    content_type = sse.CONTENT_TYPE
+    last_word = sse.DONE
+
+    def __init__(self, said: Said, asked: Asked, more: bytes = b"") -> None:
+        """`more` are further members of every choice with content, each behind a comma."""
+        self._said = said
+        self._asked = asked
+        self.stamped = said.usage and asked.running_usage
+        # put together by hand: encoding a dictionary per event would cost ten times as much
+        self._start = (
+            b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,'
+            b'"system_fingerprint":"fp_mock","choices":['
+        ) % (sse.encode(f"chatcmpl-{said.id}"), said.created, sse.encode(said.model))
+        self._heads = [self._start + b'{"index":%d%b,"delta":' % (i, more) for i in range(said.choices)]
+        self._tail = b"]," + openai.NO_USAGE if said.usage else b"]}\n\n"
+
+    def opening(self) -> list[bytes]:
+        """See `Speech`."""
+        content = b"null" if self._said.tool_call else b'""'
+        return self._each(b'{"role":"assistant","content":%b}' % content)
+
+    def start(self, kind: Kind) -> list[bytes]:
+        """See `Speech`."""
+        if kind != "tool":
+            return []
+        name = sse.encode(self._asked.tool)
+        return [
+            self._chunk(
+                choice,
+                b'{"tool_calls":[{"index":0,"id":%b,"type":"function","function":{"name":%b,"arguments":""}}]}'
+                % (sse.encode(self._call_id(choice)), name),
+            )
+            for choice in range(self._said.choices)
+        ]
+
+    def token_event(self, kind: Kind, text: str) -> bytes:
+        """See `Speech`."""
+        written = sse.encode(text)
+        if kind == "text":
+            delta = b'{"content":%b}' % written
+        elif kind == "reasoning":
+            delta = b'{"reasoning_content":%b}' % written
+        else:
+            delta = b'{"tool_calls":[{"index":0,"function":{"arguments":%b}}]}' % written
+        return b"".join(self._each(delta))
+
+    def end(self, kind: Kind) -> list[bytes]:
+        """See `Speech`."""
+        return []
+
+    def closing(self) -> list[bytes]:
+        """See `Speech`."""
+        events = self._each(b"{}", sse.encode(openai.FINISH_REASONS[self._said.ending]))
+        if self._said.usage:
+            events.append(self._start + b'],"usage":' + sse.encode(openai.usage(self._said)) + b"}\n\n")
+        return [*events, sse.DONE]
+
+    def ping(self) -> bytes:
+        """See `Speech`."""
+        return sse.PING
+
+    def error_event(self, message: str, code: str) -> list[bytes]:
+        """See `Speech`."""
+        return openai.error_event(message, code)
+
+    def stamp(self, event: bytes, number: int, tokens: int) -> bytes:
+        """See `Speech`."""
+        return openai.usage_so_far(event, self._said, tokens)
+
+    def whole(self) -> bytes:
+        """See `Speech`."""
+        said = self._said
+        finish = openai.FINISH_REASONS[said.ending]
+        return sse.encode(
+            {
+                "id": f"chatcmpl-{said.id}",
+                "object": "chat.completion",
+                "created": said.created,
+                "model": said.model,
+                "choices": [
+                    {"index": choice, "message": self._message(choice), "logprobs": None, "finish_reason": finish}
+                    for choice in range(said.choices)
+                ],
+                "usage": openai.usage(said),
+                "system_fingerprint": "fp_mock",
+            }
+        )
+
+    def _message(self, choice: int) -> dict[str, Any]:
+        said = self._said
+        message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
+        if said.reasoning_tokens:
+            message["reasoning_content"] = said.text("reasoning")
+        if said.tool_call:
+            call = {"name": self._asked.tool, "arguments": said.text("tool")}
+            message["tool_calls"] = [{"id": self._call_id(choice), "type": "function", "function": call}]
+        else:
+            message["content"] = said.text("text")
+        return message
+
+    def _call_id(self, choice: int) -> str:
+        return f"call_{self._said.id}{choice}"
+
+    def _each(self, delta: bytes, finish_reason: bytes = b"null") -> list[bytes]:
+        """A chunk for each choice."""
+        return [self._chunk(choice, delta, finish_reason) for choice in range(self._said.choices)]
+
+    def _chunk(self, choice: int, delta: bytes, finish_reason: bytes = b"null") -> bytes:
+        return b'%b%b,"logprobs":null,"finish_reason":%b}%b' % (self._heads[choice], delta, finish_reason, self._tail)

@@ -1,0 +1,147 @@
+"""OpenAI's older completions. They know neither reasoning nor tools: whatever is said is text."""
+
+from typing import Any
+
+import msgspec
+
+from llmstress.engine.mock.http import Request
+from llmstress.engine.mock.speech import openai, prompts, sse
+from llmstress.engine.mock.speech.openai import error_body, headers, rate_limit_headers
+from llmstress.engine.mock.speech.said import Asked, Kind, Said
+
+__all__ = ["CompletionsSpeech", "error_body", "headers", "name", "rate_limit_headers", "read", "speak"]
+
+name = "openai-completions"
+
+
+class _Body(msgspec.Struct):
+    prompt: str | list[Any]
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: prompts.StreamOptions | None = None
+    max_tokens: int | None = None
+    n: int | None = None
+    echo: bool | None = None
+
+
+_decoder = msgspec.json.Decoder(_Body, strict=False)
+
+
+def read(request: Request) -> Asked:
+    """See `Dialect`. Without a limit the answer is as long as the server likes, not 16 tokens as at OpenAI."""
+    body = prompts.decode(_decoder, request.body)
+    stream = body.stream is True
+    options = body.stream_options or prompts.StreamOptions()
+    given = prompts.prompts_in(body.prompt)
+    choices = prompts.choices(body.n, len(given))
+    return Asked(
+        model=body.model,
+        stream=stream,
+        usage=not stream or options.include_usage is True,
+        running_usage=options.continuous_usage_stats is True,
+        limit=prompts.at_least(1, body.max_tokens),
+        prompt_tokens=sum(map(prompts.tokens_in, given)),
+        choices=choices,
+        echoes=tuple([_text(prompt) for prompt in given for _ in range(choices // len(given))]) if body.echo else (),
+    )
+
+
+def speak(said: Said, asked: Asked) -> "CompletionsSpeech":
+    """See `Dialect`."""
+    return CompletionsSpeech(said, asked)
+
+
+def _text(prompt: str | list[int]) -> str:
+    """Nobody here knows which words token ids stand for."""
+    return prompt if isinstance(prompt, str) else "".join(f" {token}" for token in prompt)
+
+
+class CompletionsSpeech:
+    """Implements `Speech`."""
+
+    __slots__ = ("_asked", "_heads", "_more", "_said", "_start", "_tail", "stamped")
+
+    content_type = sse.CONTENT_TYPE
+    last_word = sse.DONE
+
+    def __init__(self, said: Said, asked: Asked, more: bytes = b"") -> None:
+        """`more` are further members of every choice with content, each behind a comma."""
+        self._said = said
+        self._asked = asked
+        self._more = more
+        self.stamped = said.usage and asked.running_usage
+        self._start = b'data: {"id":%b,"object":"text_completion","created":%d,"model":%b,"choices":[' % (
+            sse.encode(f"cmpl-{said.id}"),
+            said.created,
+            sse.encode(said.model),
+        )
+        self._heads = [self._start + b'{"index":%d%b,"text":' % (i, more) for i in range(said.choices)]
+        self._tail = b"]," + openai.NO_USAGE if said.usage else b"]}\n\n"
+
+    def opening(self) -> list[bytes]:
+        """See `Speech`."""
+        return [self._chunk(choice, echo) for choice, echo in enumerate(self._asked.echoes)]
+
+    def start(self, kind: Kind) -> list[bytes]:
+        """See `Speech`."""
+        return []
+
+    def token_event(self, kind: Kind, text: str) -> bytes:
+        """See `Speech`."""
+        return b"".join([self._chunk(choice, text) for choice in range(self._said.choices)])
+
+    def end(self, kind: Kind) -> list[bytes]:
+        """See `Speech`."""
+        return []
+
+    def closing(self) -> list[bytes]:
+        """See `Speech`."""
+        reason = sse.encode(self._finish_reason)
+        events = [self._chunk(choice, "", reason) for choice in range(self._said.choices)]
+        if self._said.usage:
+            events.append(self._start + b'],"usage":' + sse.encode(openai.usage(self._said)) + b"}\n\n")
+        return [*events, sse.DONE]
+
+    def ping(self) -> bytes:
+        """See `Speech`."""
+        return sse.PING
+
+    def error_event(self, message: str, code: str) -> list[bytes]:
+        """See `Speech`."""
+        return openai.error_event(message, code)
+
+    def stamp(self, event: bytes, number: int, tokens: int) -> bytes:
+        """See `Speech`."""
+        return openai.usage_so_far(event, self._said, tokens)
+
+    def whole(self) -> bytes:
+        """See `Speech`."""
+        said = self._said
+        text = "".join([said.text(part.kind) for part in said.parts])
+        echoes = self._asked.echoes or ("",) * said.choices
+        return sse.encode(
+            {
+                "id": f"cmpl-{said.id}",
+                "object": "text_completion",
+                "created": said.created,
+                "model": said.model,
+                "choices": [
+                    {"index": i, "text": echo + text, "logprobs": None, "finish_reason": self._finish_reason}
+                    for i, echo in enumerate(echoes)
+                ],
+                "usage": openai.usage(said),
+            }
+        )
+
+    @property
+    def _finish_reason(self) -> str:
+        ending = self._said.ending
+        return openai.FINISH_REASONS["stop" if ending == "tool_call" else ending]
+
+    def _chunk(self, choice: int, text: str, finish_reason: bytes = b"null") -> bytes:
+        return b'%b%b,"logprobs":null,"finish_reason":%b}%b' % (
+            self._heads[choice],
+            sse.encode(text),
+            finish_reason,
+            self._tail,
+        )

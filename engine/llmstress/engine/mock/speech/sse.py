@@ -1,0 +1,19 @@
+"""The wire form of server-sent events."""
+
+import msgspec
+
+encode = msgspec.json.encode
+
+CONTENT_TYPE = "text/event-stream; charset=utf-8"
+DONE = b"data: [DONE]\n\n"
+PING = b": ping\n\n"
+
+
+def data(body: bytes) -> bytes:
+    """An event without a name; `body` has no line end."""
+    return b"data: %b\n\n" % body
+
+
+def named(name: str, body: bytes) -> bytes:
+    """An event with a name; neither it nor `body` has a line end."""
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), body)

@@ -1,0 +1,525 @@
+"""The mock as the providers' own clients see it: OpenAI's, Azure's and Anthropic's, over a real connection."""
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import anthropic
+import msgspec
+import openai
+import pytest
+from hearing import tell
+from processes import DEADLINE_S, MockServer, mock_server
+
+from llmstress.engine.mock.speech import anthropic as anthropic_speech
+from llmstress.engine.mock.speech import openai_chat, openai_responses
+from llmstress.engine.mock.speech.dialect import Dialect
+from llmstress.engine.mock.speech.said import Asked, Said, words
+
+TEXT = "".join(f" tok{i}" for i in range(8))
+MESSAGES: Any = [{"role": "user", "content": "one two three"}]
+CHAT: Any = {"model": "m", "messages": MESSAGES}
+CHAT_TOOL: Any = {"type": "function", "function": {"name": "get", "parameters": {"type": "object"}}}
+FLAT_TOOL: Any = {"type": "function", "name": "get", "parameters": {"type": "object"}}
+CLAUDE: Any = {"model": "m", "max_tokens": 100, "messages": MESSAGES}
+CLAUDE_TOOL: Any = {"name": "get", "input_schema": {"type": "object"}}
+OURS: Any = {"api_key": "k", "max_retries": 0, "timeout": DEADLINE_S}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def direct() -> Iterator[None]:
+    """The clients would take the environment's proxies."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        patch.setenv("no_proxy", "127.0.0.1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[MockServer]:
+    """Answers have 8 tokens."""
+    with mock_server("--ttft-ms", "1", "--gap-ms", "1") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def gpt(server: MockServer) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{server.url}/v1", **OURS) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def azure(server: MockServer) -> Iterator[openai.AzureOpenAI]:
+    with openai.AzureOpenAI(azure_endpoint=server.url, api_version="2024-10-21", **OURS) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def claude(server: MockServer) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(base_url=server.url, **OURS) as client:
+        yield client
+
+
+def test_both_list_the_models(gpt: openai.OpenAI, azure: openai.AzureOpenAI, claude: anthropic.Anthropic) -> None:
+    assert [model.id for model in gpt.models.list()] == ["mock-7b"]
+    assert [model.id for model in azure.models.list()] == ["mock-7b"]
+    assert [model.id for model in claude.models.list()] == ["mock-7b"]
+
+
+# chat completions
+
+
+def test_chat(gpt: openai.OpenAI) -> None:
+    answer = gpt.chat.completions.create(**CHAT)
+    (choice,) = answer.choices
+    assert (choice.message.content, choice.finish_reason, answer.model) == (TEXT, "stop", "m")
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (7, 8, 15)
+    assert answer._request_id is not None
+    assert answer._request_id.startswith("req_")
+
+
+def test_chat_streamed(gpt: openai.OpenAI) -> None:
+    chunks = list(gpt.chat.completions.create(**CHAT, stream=True, stream_options={"include_usage": True}))
+    choices = [choice for chunk in chunks for choice in chunk.choices]
+    assert choices[0].delta.role == "assistant"
+    assert "".join(choice.delta.content or "" for choice in choices) == TEXT
+    assert [choice.finish_reason for choice in choices] == [None] * 9 + ["stop"]
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == 8
+
+
+def test_chat_streamed_through_the_helper(gpt: openai.OpenAI) -> None:
+    with gpt.chat.completions.stream(**CHAT, n=2, stream_options={"include_usage": True}) as stream:
+        kinds = {event.type for event in stream}
+        answer = stream.get_final_completion()
+    assert kinds == {"chunk", "content.delta", "content.done"}
+    assert [choice.message.content for choice in answer.choices] == [TEXT, TEXT]
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 16
+
+
+def test_two_choices(gpt: openai.OpenAI) -> None:
+    answer = gpt.chat.completions.create(**CHAT, n=2)
+    assert [(choice.index, choice.message.content) for choice in answer.choices] == [(0, TEXT), (1, TEXT)]
+    texts = ["", ""]
+    finishes = []
+    for chunk in gpt.chat.completions.create(**CHAT, n=2, stream=True):
+        for choice in chunk.choices:
+            texts[choice.index] += choice.delta.content or ""
+            finishes += [choice.finish_reason] if choice.finish_reason else []
+    assert (texts, finishes) == ([TEXT, TEXT], ["stop", "stop"])
+
+
+def test_a_tool_called_in_chat(gpt: openai.OpenAI) -> None:
+    asked: Any = {**CHAT, "tools": [CHAT_TOOL], "tool_choice": "required"}
+    (choice,) = gpt.chat.completions.create(**asked).choices
+    assert choice.finish_reason == "tool_calls"
+    assert choice.message.content is None
+    (call,) = choice.message.tool_calls
+    assert (call.function.name, json.loads(call.function.arguments)) == ("get", {"words": TEXT})
+    with gpt.chat.completions.stream(**asked) as stream:
+        streamed = stream.get_final_completion()
+    (choice,) = streamed.choices
+    (call,) = choice.message.tool_calls
+    assert (call.function.name, json.loads(call.function.arguments)) == ("get", {"words": TEXT})
+    assert choice.finish_reason == "tool_calls"
+
+
+def test_many_at_once(server: MockServer) -> None:
+    async def all_of_them() -> list[str]:
+        async with openai.AsyncOpenAI(base_url=server.url, **OURS) as client:
+
+            async def one() -> str:
+                stream = await client.chat.completions.create(**CHAT, stream=True)
+                return "".join([choice.delta.content or "" async for chunk in stream for choice in chunk.choices])
+
+            return await asyncio.gather(*[one() for _ in range(20)])
+
+    assert asyncio.run(all_of_them()) == [TEXT] * 20
+
+
+# completions, embeddings
+
+
+@pytest.mark.parametrize("prompt", ["a b", ["a b"], [1, 2], [[1, 2]]])
+def test_completions(gpt: openai.OpenAI, prompt: Any) -> None:
+    answer = gpt.completions.create(model="m", prompt=prompt, max_tokens=3)
+    assert [(choice.text, choice.finish_reason) for choice in answer.choices] == [(TEXT[:15], "length")]
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (2, 3)
+    chunks = list(gpt.completions.create(model="m", prompt=prompt, max_tokens=3, stream=True))
+    assert "".join(chunk.choices[0].text for chunk in chunks) == TEXT[:15]
+    assert chunks[-1].choices[0].finish_reason == "length"
+
+
+def test_embeddings(gpt: openai.OpenAI) -> None:
+    asked: Any = {"model": "e", "input": ["a b", "c"], "dimensions": 6}
+    packed = gpt.embeddings.create(**asked)  # unless told otherwise this client asks for base64
+    numbers = gpt.embeddings.create(**asked, encoding_format="float")
+    assert [entry.index for entry in packed.data] == [0, 1]
+    assert packed.usage.prompt_tokens == 3
+    for coded, plain in zip(packed.data, numbers.data, strict=True):
+        assert len(plain.embedding) == 6
+        assert coded.embedding == pytest.approx(plain.embedding)
+
+
+# Responses
+
+
+def test_responses(gpt: openai.OpenAI) -> None:
+    answer = gpt.responses.create(model="m", input="one two three")
+    assert (answer.output_text, answer.status, answer.model) == (TEXT, "completed", "m")
+    assert answer.usage is not None
+    assert (answer.usage.input_tokens, answer.usage.output_tokens, answer.usage.total_tokens) == (7, 8, 15)
+    short = gpt.responses.create(model="m", input=[{"role": "user", "content": "x"}], max_output_tokens=2)
+    assert (short.status, short.output_text) == ("incomplete", TEXT[:10])
+    assert short.incomplete_details is not None
+    assert short.incomplete_details.reason == "max_output_tokens"
+
+
+def test_responses_streamed(gpt: openai.OpenAI) -> None:
+    events = list(gpt.responses.create(model="m", input="one two three", stream=True))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == TEXT
+    assert events[-1].type == "response.completed"
+    assert events[-1].response.output_text == TEXT
+
+
+def test_responses_streamed_through_the_helper(gpt: openai.OpenAI) -> None:
+    with gpt.responses.stream(model="m", input="one two three") as stream:
+        snapshots = [event.snapshot for event in stream if event.type == "response.output_text.delta"]
+        answer = stream.get_final_response()
+    assert snapshots == [TEXT[: 5 * (i + 1)] for i in range(8)]
+    assert answer.output_text == TEXT
+    assert answer.usage is not None
+    assert answer.usage.output_tokens == 8
+    with gpt.responses.stream(model="m", input="x", max_output_tokens=2) as stream:
+        assert [event.type for event in stream][-1] == "response.incomplete"
+
+
+def test_a_tool_called_in_responses(gpt: openai.OpenAI) -> None:
+    asked: Any = {"model": "m", "input": "x", "tools": [FLAT_TOOL], "tool_choice": "required"}
+    (call,) = gpt.responses.create(**asked).output
+    assert (call.type, call.name, json.loads(call.arguments)) == ("function_call", "get", {"words": TEXT})
+    with gpt.responses.stream(**asked) as stream:
+        (call,) = stream.get_final_response().output
+    assert (call.name, json.loads(call.arguments)) == ("get", {"words": TEXT})
+
+
+def test_responses_of_the_asynchronous_client(server: MockServer) -> None:
+    async def answer() -> str:
+        async with (
+            openai.AsyncOpenAI(base_url=f"{server.url}/v1", **OURS) as client,
+            client.responses.stream(model="m", input="x") as stream,
+        ):
+            return (await stream.get_final_response()).output_text
+
+    assert asyncio.run(answer()) == TEXT
+
+
+# Azure
+
+
+def test_chat_at_azure(azure: openai.AzureOpenAI) -> None:
+    answer = azure.chat.completions.create(**{**CHAT, "model": "my gpt"})
+    assert (answer.choices[0].message.content, answer.model) == (TEXT, "my gpt")
+    first, *chunks = azure.chat.completions.create(**CHAT, stream=True)
+    assert (first.choices, first.id) == ([], "")
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == TEXT
+    assert chunks[-1].choices[0].finish_reason == "stop"
+
+
+def test_the_asynchronous_filter_of_azure_has_chunks_without_a_delta(azure: openai.AzureOpenAI) -> None:
+    chunks = azure.chat.completions.create(**{**CHAT, "model": "gpt-async"}, stream=True)
+    deltas: list[Any] = [choice.delta for chunk in chunks for choice in chunk.choices]
+    assert deltas.count(None) == 1
+    assert "".join(delta.content or "" for delta in deltas if delta is not None) == TEXT
+
+
+def test_everything_else_at_azure(azure: openai.AzureOpenAI, server: MockServer) -> None:
+    assert azure.completions.create(model="d", prompt="x").choices[0].text == TEXT
+    assert len(azure.embeddings.create(model="d", input="x", dimensions=3).data[0].embedding) == 3
+    assert azure.responses.create(model="d", input="x").output_text == TEXT
+    with openai.OpenAI(base_url=f"{server.url}/openai/v1/", **OURS) as client:
+        assert client.chat.completions.create(**CHAT).choices[0].message.content == TEXT
+        assert client.responses.create(model="d", input="x").output_text == TEXT
+
+
+# Anthropic
+
+
+def test_messages(claude: anthropic.Anthropic) -> None:
+    message = claude.messages.create(**CLAUDE)
+    assert [(block.type, block.text) for block in message.content] == [("text", TEXT)]
+    assert (message.stop_reason, message.model) == ("end_turn", "m")
+    assert (message.usage.input_tokens, message.usage.output_tokens) == (7, 8)
+    assert message._request_id is not None
+    assert message._request_id.startswith("req_")
+
+
+def test_messages_as_events(claude: anthropic.Anthropic) -> None:
+    events = list(claude.messages.create(**{**CLAUDE, "max_tokens": 4}, stream=True))
+    assert [event.type for event in events] == [
+        "message_start",
+        "content_block_start",
+        *["content_block_delta"] * 4,
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+    ]
+    assert events[-2].delta.stop_reason == "max_tokens"
+    assert events[-2].usage.output_tokens == 4
+
+
+def test_messages_through_the_helper(claude: anthropic.Anthropic) -> None:
+    with claude.messages.stream(**CLAUDE) as stream:
+        text = "".join(stream.text_stream)
+        message = stream.get_final_message()
+    assert text == TEXT
+    assert [block.text for block in message.content] == [TEXT]
+    assert (message.stop_reason, message.usage.input_tokens, message.usage.output_tokens) == ("end_turn", 7, 8)
+
+
+def test_messages_of_the_asynchronous_client(server: MockServer) -> None:
+    async def answer() -> tuple[str, str]:
+        async with anthropic.AsyncAnthropic(base_url=server.url, **OURS) as client:
+            message = await client.messages.create(**CLAUDE)
+            async with client.messages.stream(**CLAUDE) as stream:
+                return message.content[0].text, await stream.get_final_text()
+
+    assert asyncio.run(answer()) == (TEXT, TEXT)
+
+
+def test_a_tool_called_in_messages(claude: anthropic.Anthropic) -> None:
+    asked: Any = {**CLAUDE, "tools": [CLAUDE_TOOL], "tool_choice": {"type": "any"}}
+    message = claude.messages.create(**asked)
+    with claude.messages.stream(**asked) as stream:
+        streamed = stream.get_final_message()
+    for told in (message, streamed):
+        assert told.stop_reason == "tool_use"
+        (block,) = told.content
+        assert (block.type, block.name, block.input) == ("tool_use", "get", {"words": TEXT})
+
+
+def test_the_older_version_of_anthropic(server: MockServer) -> None:
+    older = {"anthropic-version": "2023-06-01", "x-api-key": "k"}
+    with anthropic.Anthropic(base_url=server.url, default_headers=older, **OURS) as client:
+        assert client.messages.create(**CLAUDE, extra_body={"temperature": 1}).stop_reason == "end_turn"
+
+
+# errors
+
+
+def test_errors_before_an_answer(
+    gpt: openai.OpenAI, azure: openai.AzureOpenAI, claude: anthropic.Anthropic, server: MockServer
+) -> None:
+    with pytest.raises(openai.BadRequestError, match="n has to be") as refused:
+        gpt.chat.completions.create(**CHAT, n=0)
+    assert (refused.value.type, refused.value.code) == ("invalid_request_error", None)
+    with pytest.raises(openai.BadRequestError) as refused:
+        azure.chat.completions.create(**CHAT, max_tokens=0)
+    assert refused.value.code == "400"
+    with pytest.raises(openai.NotFoundError):
+        gpt.files.list()
+    with pytest.raises(anthropic.NotFoundError):
+        claude.messages.batches.list()
+    with pytest.raises(anthropic.BadRequestError, match="temperature") as wrong:
+        claude.messages.create(**CLAUDE, extra_body={"temperature": 1})
+    assert wrong.value.type == "invalid_request_error"
+    assert wrong.value.request_id is not None
+
+
+# answers of other kinds
+
+
+@contextlib.contextmanager
+def reciting(body: bytes, status: int = 200, content_type: str = "text/event-stream") -> Iterator[str]:
+    """The URL of a server that answers everything with `body`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+SAID = Said("ab" * 12, 1_700_000_000, "m", prompt_tokens=9, cached_tokens=4, tokens=3)
+THOUGHT = msgspec.structs.replace(SAID, reasoning_tokens=2)
+HIDDEN = msgspec.structs.replace(SAID, hidden_reasoning_tokens=2)
+
+
+@contextlib.contextmanager
+def gpt_hears(events: list[bytes]) -> Iterator[openai.OpenAI]:
+    with reciting(b"".join(events)) as url, openai.OpenAI(base_url=url, **OURS) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def claude_hears(events: list[bytes]) -> Iterator[anthropic.Anthropic]:
+    with reciting(b"".join(events)) as url, anthropic.Anthropic(base_url=url, **OURS) as client:
+        yield client
+
+
+@pytest.mark.parametrize("tool_call", [False, True])
+def test_thinking_in_messages(tool_call: bool) -> None:
+    said = msgspec.structs.replace(THOUGHT, tool_call=tool_call, ending="tool_call" if tool_call else "stop")
+    speech = anthropic_speech.speak(said, Asked(tool="get"))
+    with claude_hears(tell(speech, said)) as client, client.messages.stream(**CLAUDE) as stream:
+        streamed = stream.get_final_message()
+    whole = anthropic.types.Message.model_validate_json(speech.whole())
+    for message in (streamed, whole):
+        thinking, block = message.content
+        assert (thinking.type, thinking.thinking, thinking.signature) == ("thinking", words(0, 2), "c2lnbmF0dXJl")
+        if tool_call:
+            assert (block.type, block.input, message.stop_reason) == ("tool_use", {"words": words(0, 3)}, "tool_use")
+        else:
+            assert (block.type, block.text, message.stop_reason) == ("text", words(0, 3), "end_turn")
+        usage = message.usage
+        assert (usage.input_tokens, usage.cache_read_input_tokens, usage.output_tokens) == (5, 4, 5)
+        assert usage.output_tokens_details is not None
+        assert usage.output_tokens_details.thinking_tokens == 2
+
+
+def test_thinking_left_out_of_messages() -> None:
+    events = tell(anthropic_speech.speak(HIDDEN, Asked(reasoning="hidden")), HIDDEN)
+    with claude_hears(events) as client, client.messages.stream(**CLAUDE) as stream:
+        thinking, text = stream.get_final_message().content
+    assert (thinking.thinking, thinking.signature, text.text) == ("", "c2lnbmF0dXJl", words(0, 3))
+
+
+@pytest.mark.parametrize("summary", [False, True])
+def test_reasoning_in_responses(summary: bool) -> None:
+    events = tell(openai_responses.speak(THOUGHT, Asked(summary=summary)), THOUGHT)
+    with gpt_hears(events) as client, client.responses.stream(model="m", input="x") as stream:
+        kind = "response.reasoning_summary_text.delta" if summary else "response.reasoning_text.delta"
+        deltas = [event.delta for event in stream if event.type == kind]
+        answer = stream.get_final_response()
+    assert "".join(deltas) == words(0, 2)
+    thought, message = answer.output
+    assert [part.text for part in (thought.summary if summary else thought.content)] == [words(0, 2)]
+    assert (message.type, answer.output_text) == ("message", words(0, 3))
+    assert answer.usage is not None
+    assert answer.usage.output_tokens_details.reasoning_tokens == 2
+
+
+def test_reasoning_hidden_in_responses() -> None:
+    events = tell(openai_responses.speak(HIDDEN, Asked()), HIDDEN)
+    with gpt_hears(events) as client, client.responses.stream(model="m", input="x") as stream:
+        answer = stream.get_final_response()
+    assert [item.type for item in answer.output] == ["reasoning", "message"]
+    assert answer.output_text == words(0, 3)
+
+
+def test_reasoning_in_chat() -> None:
+    with gpt_hears(tell(openai_chat.speak(THOUGHT, Asked()), THOUGHT)) as client:
+        deltas = [
+            chunk.choices[0].delta for chunk in client.chat.completions.create(**CHAT, stream=True) if chunk.choices
+        ]
+    assert "".join((delta.model_extra or {}).get("reasoning_content", "") for delta in deltas) == words(0, 2)
+    assert "".join(delta.content or "" for delta in deltas) == words(0, 3)
+
+
+def test_what_the_provider_s_filter_ended() -> None:
+    said = msgspec.structs.replace(SAID, ending="content_filter")
+    with gpt_hears(tell(openai_chat.speak(said, Asked()), said)) as client:
+        *_, last, _ = client.chat.completions.create(**CHAT, stream=True)
+        assert last.choices[0].finish_reason == "content_filter"
+    with gpt_hears(tell(openai_responses.speak(said, Asked()), said)) as client:
+        *_, end = client.responses.create(model="m", input="x", stream=True)
+        assert end.response.incomplete_details.reason == "content_filter"
+    with (
+        claude_hears(tell(anthropic_speech.speak(said, Asked()), said)) as client,
+        client.messages.stream(**CLAUDE) as stream,
+    ):
+        message = stream.get_final_message()
+    assert message.stop_reason == "refusal"
+    assert message.stop_details is not None
+    assert message.stop_details.type == "refusal"
+
+
+def test_pings_are_no_answer() -> None:
+    def pinged(dialect: Dialect) -> list[bytes]:
+        speech = dialect.speak(SAID, Asked())
+        ping = speech.stamp(speech.ping(), 7, 0)
+        return [part for event in tell(speech, SAID) for part in (event, ping)]
+
+    with gpt_hears(pinged(openai_chat)) as client, client.chat.completions.stream(**CHAT) as chat:
+        assert chat.get_final_completion().choices[0].message.content == words(0, 3)
+    with gpt_hears(pinged(openai_responses)) as client, client.responses.stream(model="m", input="x") as responses:
+        assert [event.type for event in responses][1::2] == ["keepalive"] * 11
+        assert responses.get_final_response().output_text == words(0, 3)
+    with claude_hears(pinged(anthropic_speech)) as client, client.messages.stream(**CLAUDE) as messages:
+        assert messages.get_final_text() == words(0, 3)
+
+
+def test_errors_within_a_stream_raise() -> None:
+    def broken(dialect: Dialect) -> list[bytes]:
+        speech = dialect.speak(SAID, Asked())
+        events = [*speech.opening(), *speech.start("text"), speech.token_event("text", " tok0")]
+        events += speech.error_event("it broke", "server_error")
+        return [speech.stamp(event, number, 0) for number, event in enumerate(events)]
+
+    with gpt_hears(broken(openai_chat)) as client, pytest.raises(openai.APIError, match="it broke") as raised:
+        list(client.chat.completions.create(**CHAT, stream=True))
+    assert raised.value.code == "server_error"
+    with gpt_hears(broken(openai_responses)) as client, pytest.raises(openai.APIError, match="it broke"):
+        list(client.responses.create(model="m", input="x", stream=True))
+    with (
+        claude_hears(broken(anthropic_speech)) as client,
+        client.messages.stream(**CLAUDE) as stream,
+        pytest.raises(anthropic.APIStatusError, match="it broke") as failed,
+    ):
+        stream.get_final_message()
+    assert (failed.value.status_code, failed.value.type) == (200, "api_error")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "of_openai", "of_anthropic"),
+    [
+        (400, "", openai.BadRequestError, "invalid_request_error"),
+        (401, "", openai.AuthenticationError, "authentication_error"),
+        (403, "", openai.PermissionDeniedError, "permission_error"),
+        (404, "", openai.NotFoundError, "not_found_error"),
+        (409, "", openai.ConflictError, "conflict_error"),
+        (413, "", openai.APIStatusError, "request_too_large"),
+        (429, "", openai.RateLimitError, "rate_limit_error"),
+        (429, "insufficient_quota", openai.RateLimitError, "rate_limit_error"),
+        (500, "", openai.InternalServerError, "api_error"),
+        (503, "", openai.InternalServerError, "api_error"),
+        (529, "", openai.InternalServerError, "overloaded_error"),
+    ],
+)
+def test_errors_with_a_status_raise(
+    status: int, code: str, of_openai: type[openai.APIStatusError], of_anthropic: str
+) -> None:
+    body = openai_chat.error_body(status, "it broke", code)
+    with reciting(body, status, "application/json") as url, openai.OpenAI(base_url=url, **OURS) as gpt:
+        with pytest.raises(of_openai, match="it broke") as raised:
+            gpt.chat.completions.create(**CHAT)
+        assert raised.value.status_code == status
+        assert code in ("", raised.value.code)
+    body = anthropic_speech.error_body(status, "it broke", code, "id")
+    with reciting(body, status, "application/json") as url, anthropic.Anthropic(base_url=url, **OURS) as claude:
+        with pytest.raises(anthropic.APIStatusError, match="it broke") as wrong:
+            claude.messages.create(**CLAUDE)
+        assert (wrong.value.status_code, wrong.value.type) == (status, of_anthropic)
