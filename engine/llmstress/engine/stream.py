@@ -264,7 +264,8 @@ class Stream(asyncio.Protocol):
         if self._inflater is not None:
             pieces = self._inflater.feed(b"".join(pieces))
         if self._load.api.FRAMING is Framing.READS:
-            pieces = [piece] if (piece := b"".join(pieces)) else []
+            whole = b"".join(pieces)
+            pieces = [whole] if whole else []
         for piece in pieces:
             if self._decoder is not None:
                 end = self._take_all(self._decoder.feed(piece), exchange, now)
