@@ -31,7 +31,7 @@ from llmstress.engine.api.base import Api
 from llmstress.engine.control import Network
 from llmstress.engine.secrets import blank_out
 from llmstress.engine.transport import Dialer
-from llmstress.engine.witness import Testimony, WatchedLoop, Witness
+from llmstress.engine.witness import Evidence, WatchedLoop, Witness
 
 PIPED = 100
 """Columns where there is no terminal to say how many."""
@@ -184,7 +184,7 @@ def _asks_dns(network: Network, target: Target) -> bool:
     return not (network.addresses or network.unix_socket or is_address(host))
 
 
-async def _watched(witness: Witness, dialer: Dialer, signals: list[int]) -> Testimony:
+async def _watched(witness: Witness, dialer: Dialer, signals: list[int]) -> Evidence:
     """What the witness says; a signal cuts the request off, and it says what there was until then."""
     loop = asyncio.get_running_loop()
     watching = loop.create_task(witness.watch(dialer))

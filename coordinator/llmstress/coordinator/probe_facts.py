@@ -12,7 +12,7 @@ from llmstress.engine.api.base import Api
 from llmstress.engine.api.event import Event, Usage
 from llmstress.engine.coding import decoded_words
 from llmstress.engine.secrets import blank_out
-from llmstress.engine.witness import Heard, Testimony
+from llmstress.engine.witness import Evidence, Heard
 
 SCHEMA = "llmstress.probe/1"
 
@@ -161,7 +161,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     raw: Raw | None = None
 
 
-def probe_of(where: Where, seen: Testimony, api: Api, secrets: Sequence[str], *, by_name: bool, raw: bool) -> Probe:
+def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, by_name: bool, raw: bool) -> Probe:
     """What `seen` says, without `secrets`.
 
     by_name: the connector had to ask DNS for the host. raw: the bytes are wanted, too.
@@ -204,7 +204,7 @@ def _ms(nanoseconds: int) -> float:
     return nanoseconds // 1000 / 1000
 
 
-def _connection(seen: Testimony, *, by_name: bool) -> Connection | None:
+def _connection(seen: Evidence, *, by_name: bool) -> Connection | None:
     made, exchange = seen.connection, seen.last.exchange
     if made is None:
         return None
@@ -237,7 +237,7 @@ def _head(head: framing.Head | None, secrets: Sequence[str]) -> Head | None:
     return Head(head.status, f"1.{head.minor_version}", headers)
 
 
-def _reads(seen: Testimony) -> tuple[Read, ...]:
+def _reads(seen: Evidence) -> tuple[Read, ...]:
     bearing = Counter(each.read for each in seen.heard if each.meaning is not None and each.meaning.tokens)
     begin = seen.last.exchange.start
     return tuple(
@@ -245,7 +245,7 @@ def _reads(seen: Testimony) -> tuple[Read, ...]:
     )
 
 
-def _whole_answer(seen: Testimony, api: Api) -> list[Heard]:
+def _whole_answer(seen: Evidence, api: Api) -> list[Heard]:
     """The answer, if it is one that means something only as a whole: in the words of the API that read it."""
     last = seen.last
     if last.body is None or last.head is None or not succeeded(last.head.status):
@@ -290,7 +290,7 @@ def words_of(meaning: Event | None, name: bytes = b"") -> tuple[str, ...]:
     return tuple(word for word, is_so in said.items() if is_so) or ("ping" if name == b"ping" else "nothing",)
 
 
-def _tokens(seen: Testimony) -> Tokens:
+def _tokens(seen: Evidence) -> Tokens:
     exchange = seen.last.exchange
     output, by_usage = exchange.output
     usage = exchange.usage or Usage()
@@ -305,7 +305,7 @@ def _tokens(seen: Testimony) -> Tokens:
     )
 
 
-def _raw(seen: Testimony, secrets: Sequence[str]) -> Raw:
+def _raw(seen: Evidence, secrets: Sequence[str]) -> Raw:
     """The bytes; but in compressed ones nobody finds a secret, so none are shown if what came out of them holds one."""
     last, reads = seen.last, [read.data for read in seen.reads]
     coding = last.head.headers.get("content-encoding", "") if last.head is not None else ""
