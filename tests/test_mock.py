@@ -20,9 +20,12 @@ import pytest
 import trustme
 from processes import alive, children_of, wait_until_gone
 
-from llmstress.engine.mock.cutting import StreamedReply, WholeReply
+from llmstress.engine.mock.courses import course_of
+from llmstress.engine.mock.cutting import StreamedReply
+from llmstress.engine.mock.framing import Form
+from llmstress.engine.mock.heads import head
 from llmstress.engine.mock.http import HEAD_LIMIT, Request, RequestError, RequestParser
-from llmstress.engine.mock.options import MockOptions
+from llmstress.engine.mock.replies import whole
 from llmstress.engine.mock.speech import openai_chat
 from llmstress.engine.mock.speech.said import Asked, Ending, Said
 from llmstress.engine.mock.truth import Recorder, Truth
@@ -191,15 +194,6 @@ def test_after_a_long_pause_slots_come_in_order() -> None:
     assert wheel.take(3_600_000_000) == ["c"]
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"port": -1}, {"ttft_ms": -1}, {"gap_ms": float("nan")}, {"tokens": 0}, {"jitter": 1.1}, {"procs": 0}],
-)
-def test_options_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        MockOptions(**wrong)
-
-
 # answers
 
 
@@ -208,7 +202,7 @@ def said(tokens: int, *, usage: bool = True, ending: Ending = "stop") -> Said:
 
 
 def streamed(said: Said, *, chunked: bool = True) -> StreamedReply:
-    return StreamedReply(said, openai_chat.speak(said, Asked()), chunked=chunked)
+    return StreamedReply(said, openai_chat.speak(said, Asked()), form=Form(chunked=chunked))
 
 
 def unchunk(wire: bytes) -> list[bytes]:
@@ -236,7 +230,7 @@ def events(chunks: list[bytes]) -> list[dict[str, Any]]:
 def test_a_streamed_answer_is_openai_chunks(tokens: int, usage: bool) -> None:
     reply = streamed(said(tokens, usage=usage, ending="length" if usage else "stop"))
     writes = [reply.write(i) for i in range(tokens)]
-    assert (reply.writes, reply.steps, reply.tokens) == (tokens, tokens, tokens)
+    assert (reply.writes, reply.tokens_in(tokens)) == (tokens, {"text": tokens})
     prepared, until = reply.run(1)
     assert until == max(1, tokens - 1)
     assert all(writes[i] == prepared[i % 10] for i in range(1, until))
@@ -272,29 +266,47 @@ def test_without_chunks_the_answer_is_the_same_events() -> None:
 
 
 def test_an_answer_in_one_piece_says_its_length() -> None:
-    head, _, body = (
-        WholeReply(said(11), openai_chat.speak(said(11), Asked()), keep_alive=False).write(0).partition(b"\r\n\r\n")
+    answer = said(11)
+    reply = whole(
+        answer,
+        openai_chat.speak(answer, Asked()).whole,
+        lambda: b"",
+        lambda length: head(200, "application/json", length, keep_alive=False),
+        course_of(None, 0, 11),
     )
-    assert f"Content-Length: {len(body)}".encode() in head
-    assert b"Connection: close" in head
-    answer = json.loads(body)
-    assert answer["choices"][0]["message"]["content"].split() == [f"tok{i % 10}" for i in range(11)]
-    assert answer["usage"]["completion_tokens"] == 11
+    assert (reply.writes, reply.gaps_before(0), reply.events_in(0), reply.tokens_in(1)) == (1, 10, 0, {"text": 11})
+    top, _, body = reply.write(0).partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(body)}".encode() in top
+    assert b"Connection: close" in top
+    told = json.loads(body)
+    assert told["choices"][0]["message"]["content"].split() == [f"tok{i % 10}" for i in range(11)]
+    assert told["usage"]["completion_tokens"] == 11
 
 
 def test_truths_merge_by_addition_and_survive_the_wire() -> None:
     truths = []
     for n in (1, 2):
         recorder = Recorder()
-        recorder.begin()
-        recorder.connections = recorder.done = recorder.tokens_in_one_piece = recorder.cpu_ns = n
-        recorder.ttft_us, recorder.gap_us, recorder.lateness_us = [1_000], [20_000] * n, [3] * (n + 1)
-        truths.append(msgspec.msgpack.decode(msgspec.msgpack.encode(recorder.truth()), type=Truth))
+        truth = recorder.truth
+        truth.connections = truth.done = truth.cpu_ns = n
+        truth.tokens = {"text": n, f"kind{n}": n}
+        truth.apis = {"chat": {"requests": n}, f"api{n}": {"requests": n}}
+        recorder.asked("chat")
+        recorder.responded(200)
+        truth.ttft.record(1_000)
+        truth.gap.record_many([20_000] * n)
+        recorder.lateness_us += [3] * (n + 1)
+        recorder.fold(at_least=1)
+        truths.append(msgspec.msgpack.decode(msgspec.msgpack.encode(truth), type=Truth))
     both = Truth.merged(truths)
-    assert both.connections == 3
-    assert (both.requests, both.done, both.events, both.tokens, both.cpu_ns) == (2, 3, 5, 8, 3)
+    assert (both.connections, both.requests, both.done, both.cpu_ns) == (3, 2, 3, 3)
+    assert both.tokens == {"text": 3, "kind1": 1, "kind2": 2}
+    assert both.apis == {"chat": {"requests": 5}, "api1": {"requests": 1}, "api2": {"requests": 2}}
+    assert both.statuses == {"200": 2}
     summary = both.summary()
     assert (summary["ttft_ms"]["p50"], summary["gap_ms"]["max"], summary["lateness_ms"]["max"]) == (1, 20, 0.003)
+    assert (summary["tokens"], summary["gap_ms"]["count"], summary["lateness_ms"]["count"]) == (6, 3, 5)
+    assert [len(truth.gap.counts) for truth in truths] == [1, 1], "merging leaves them as they were"
 
 
 # the server
@@ -667,16 +679,3 @@ def test_a_unix_socket_that_was_left_behind_is_no_obstacle(tmp_path: Path) -> No
     with start("--unix-socket", str(path), stderr=subprocess.DEVNULL) as refused:
         assert refused.wait(DEADLINE_S) == 1
     assert path.read_text() == "of somebody else"
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"tls_key": "k"}, "needs a certificate"),
-        ({"tls_client_ca": "c"}, "needs a certificate"),
-        ({"tls_cert": "c", "unix_socket": "s"}, "plain http"),
-    ],
-)
-def test_options_that_do_not_go_together(given: dict[str, str], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        MockOptions(**given)

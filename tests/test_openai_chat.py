@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from odd_json import DEPTHS, NAMES, VALUES, check, damaged, grafted, nested, objects_of, packed
 
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.event import DONE, NOTHING, REASONING, TOKEN, UNKNOWN, Event, TokenOf, Usage
@@ -72,10 +72,6 @@ def test_the_body_of_a_request(changes: dict[str, Any], expected: dict[str, Any]
 
 
 # events
-
-
-def packed(value: Any) -> bytes:
-    return json.dumps(value).encode()
 
 
 def chunk(*choices: Any, **more: Any) -> bytes:
@@ -440,60 +436,11 @@ def test_a_body_that_is_no_chat_completion_is_malformed(body: bytes) -> None:
 
 # anything at all
 
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers(-5, 5)
-    | st.integers(-(10**30), 10**30)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(), max_size=4)  # lone surrogates included
-    | st.sampled_from(["", "error", "stop", "abort", "text", "content_filter", "[DONE]"])
-)
-KEYS = st.sampled_from(["choices", "delta", "content", "error", "usage", "text", "object", "x", ""])
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
-    max_leaves=8,
-)
-WHOLE = [
-    json.loads(data)
-    for table in (TOKENS, USAGES, ANSWERS)
-    for data, _ in table.values()
-    if data.isascii() and b"\\ud" not in data and b"e999" not in data
-]
-
-
-def places(value: Any) -> list[tuple[Any, Any]]:
-    """Every place in a JSON value: what contains it, and its key there."""
-    keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
-    return [place for key in keys for place in ((value, key), *places(value[key]))]
-
-
-@st.composite
-def grafted(draw: st.DrawFn) -> bytes:
-    """A valid chunk with other values at random places of it."""
-    value = {"chunk": json.loads(json.dumps(draw(st.sampled_from(WHOLE))))}
-    for _ in range(draw(st.integers(1, 3))):
-        container, key = draw(st.sampled_from(places(value)))
-        container[key] = draw(VALUES)
-    return packed(value["chunk"])
-
-
-def check(event: Event) -> None:
-    """What everyone may rely on, whatever the server said."""
-    assert isinstance(event, Event)
-    # what is sent on can be sent: no half surrogate pairs, no integers of more than 64 bits
-    msgspec.msgpack.encode((event.finish, event.error, event.malformed, event.usage))
-    if event.usage is not None:
-        assert min(n or 0 for n in msgspec.structs.astuple(event.usage)) >= 0
-    assert all(token.visible or token.reasoning for token in event.tokens)
-
-
-NAMES = st.sampled_from([b"", b"error", b"message", b"ping"])
+WHOLE = objects_of(data for table in (TOKENS, USAGES, ANSWERS) for data, _ in table.values())
 
 
 @settings(max_examples=600, deadline=None)
-@given(data=grafted(), name=NAMES)
+@given(data=grafted(WHOLE), name=NAMES)
 def test_any_json_at_any_place_has_a_meaning(data: bytes, name: bytes) -> None:
     event = classify(data, name)
     check(event)
@@ -512,27 +459,16 @@ def test_any_json_has_a_meaning(data: bytes, name: bytes) -> None:
     check(read_answer(data))
 
 
-@st.composite
-def damaged(draw: st.DrawFn) -> bytes:
-    """A valid chunk with a few bytes of it replaced."""
-    data = bytearray(packed(draw(st.sampled_from(WHOLE))))
-    for _ in range(draw(st.integers(1, 4))):
-        begin = draw(st.integers(0, len(data)))
-        data[begin : draw(st.integers(begin, begin + 6))] = draw(st.binary(max_size=4))
-    return bytes(data)
-
-
 @settings(max_examples=500, deadline=None)
-@given(data=damaged() | st.binary(max_size=60), name=NAMES)
+@given(data=damaged(WHOLE) | st.binary(max_size=60), name=NAMES)
 def test_any_bytes_have_a_meaning(data: bytes, name: bytes) -> None:
     check(classify(data, name))
     check(read_answer(data))
 
 
-@pytest.mark.parametrize("depth", [*range(880, 1010, 3), 5000])
+@pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("key", ["id", "error", "usage", "choices"])
 def test_no_depth_of_nesting_raises(key: str, depth: int) -> None:
     for name in (b"", b"error"):
-        for opening, closing in ((b"[", b"]"), (b'{"message":', b"}")):
-            data = b'{"%b":' % key.encode() + opening * depth + b"1" + closing * depth + b"}"
+        for data in nested(key, depth):
             check(classify(data, name))

@@ -157,6 +157,14 @@ def test_the_machine_s_time_passes_in_all_cores() -> None:
     assert after.busy > before.busy
 
 
+def test_what_there_is_between_is_said() -> None:
+    counters = msgspec.structs.replace(GOOD, long_answers=100, in_blocks=2, blocks=8, tried_again=3)
+    aggregate = measured(counters, ok=100)
+    aggregate.signs = ["server: nginx"]
+    made = msgspec.to_builtins(summarise(aggregate, facts()).gateway)
+    assert made == {"signs": ["server: nginx"], "tried_again": 3, "long_answers": 100, "in_blocks": 2}
+
+
 def test_a_lost_worker_makes_it_invalid_and_incomplete() -> None:
     total = measured(GOOD, ok=90)
     total.lose(0, "killed by SIGKILL")

@@ -19,7 +19,8 @@ from llmstress.coordinator.arguments import (
     view_options,
 )
 from llmstress.coordinator.errors import ExitCode, LlmstressError, UsageError
-from llmstress.coordinator.flags import Duration, SectionedCommand, SectionedGroup, Share, section
+from llmstress.coordinator.flags import SectionedCommand, SectionedGroup, section
+from llmstress.coordinator.mock_command import mock
 
 LONGEST = 600
 """Characters of a sentence that says what is wrong: it may quote what was given."""
@@ -86,41 +87,7 @@ def probe(**arguments: Any) -> int:
     return probe_command(arguments)
 
 
-@cli.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, metavar="N", help="0 takes a free one."
-)
-@click.option("--ttft", type=Duration(3600), default="200ms", show_default=True, help="From request to first token.")
-@click.option("--gap", type=Duration(3600), default="20ms", show_default=True, help="From token to token.")
-@click.option(
-    "--tokens",
-    type=click.IntRange(1, 10**9),
-    default=64,
-    show_default=True,
-    metavar="N",
-    help="Tokens of an answer.",
-)
-@click.option("--jitter", type=Share(), default="20%", show_default=True, help="By how much each delay may differ.")
-@click.option("--procs", type=click.IntRange(1, 1024), default=1, show_default=True, metavar="N", help="Processes.")
-@click.option(
-    "--seed",
-    type=click.IntRange(0, (1 << 63) - 1),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Start of the random numbers.",
-)
-@click.option("--model", default="mock-7b", show_default=True, help="Name of the model.")
-@click.option("--unix-socket", type=click.Path(), default="", metavar="PATH", help="Listen there instead.")
-@click.option("--tls-cert", type=click.Path(), default="", metavar="FILE", help="Certificate chain (PEM): speak https.")
-@click.option("--tls-key", type=click.Path(), default="", metavar="FILE", help="Its key, unless in the same file.")
-@click.option("--tls-client-ca", type=click.Path(), default="", metavar="FILE", help="Want certificates from clients.")
-def mock(**arguments: Any) -> int:
-    """Run the built-in mock LLM: known delays, and the truth about what it sent when it ends."""
-    from llmstress.coordinator.command import mock_command
-
-    return mock_command(arguments)
+cli.add_command(mock)
 
 
 @cli.command()

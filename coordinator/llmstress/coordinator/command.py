@@ -95,7 +95,9 @@ def run_command(arguments: dict[str, Any]) -> int:
 
 
 def mock_command(arguments: dict[str, Any]) -> int:
-    """Run the mock server until a signal; its truth goes to stdout as JSON.
+    """Run the mock server that `arguments` (the fields of `MockOptions`) ask for until a signal.
+
+    Its truth goes to stdout as JSON.
 
     Raises:
         UsageError: it can't be run so.
@@ -104,7 +106,7 @@ def mock_command(arguments: dict[str, Any]) -> int:
     from llmstress.engine.mock.server import serve
 
     try:
-        options = MockOptions(ttft_ms=arguments.pop("ttft") * 1000, gap_ms=arguments.pop("gap") * 1000, **arguments)
+        options = MockOptions(**arguments)
         at = f" --unix-socket {options.unix_socket}" if options.unix_socket else ""
         truth = serve(options, lambda url: Console(sys.stderr).say(f"mock LLM at {url}{at}   Ctrl-C ends it"))
     except (OSError, UnicodeError) as error:

@@ -67,6 +67,18 @@ class ResolveType(click.ParamType[Resolve]):
         return value if isinstance(value, Resolve) else _parsed(self, parse_resolve, value, param, ctx)
 
 
+class Worded(click.ParamType[Any]):
+    """What a parser makes of some words."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse, or fail with a sentence that names the flag."""
+        return _parsed(self, self._parse, value, param, ctx) if isinstance(value, str) else value
+
+
 class Header(click.ParamType[tuple[str, str]]):
     """`Name: value` or `Name: env:VARIABLE`."""
 

@@ -104,6 +104,7 @@ def scrub(message: _Said, secrets: list[str]) -> _Said:
                 )
                 for sample in message.samples
             ]
+            message.signs = [blank_out(sign, secrets) for sign in message.signs]
             for part in message.parts.values():
                 if any(blank_out(reason, secrets) != reason for reason in part.finish):
                     told, part.finish = part.finish, {}

@@ -182,6 +182,19 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     workers: list[Worker]
 
 
+class Gateway(msgspec.Struct, frozen=True):
+    """What can be told of who stands between here and those who make the tokens."""
+
+    signs: list[str]
+    """Headers of answers that tell who sent them or passed them on, such as `server: nginx/1.26.2`: up to 5."""
+    tried_again: int
+    """Answers of which a gateway says that they were not its first attempt."""
+    long_answers: int
+    """Ok streamed answers of one choice with at least 8 token events."""
+    in_blocks: int
+    """The part of them whose events came collected: several to a read, and the reads far apart."""
+
+
 class EventRow(msgspec.Struct, frozen=True):
     """Something that happened `t` seconds after T0; `kind` is phase, warning, load (changed by hand), end or note."""
 
@@ -221,6 +234,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     latency_failed_ms: dict[str, Latency]
     tps_user: TpsUser
     errors: dict[str, ErrorClass]
+    gateway: Gateway
     client: Client
     timeline_step_s: float
     timeline: list[TimelineRow]
@@ -278,6 +292,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
             for outcome, n in sorted(ended.items())
             if n and outcome not in ("ok", "cancelled")
         },
+        gateway=Gateway(aggregate.signs, counters.tried_again, counters.long_answers, counters.in_blocks),
         client=_client(aggregate, facts, window),
         timeline_step_s=aggregate.row_ns / 1e9,
         timeline=_timeline(aggregate),

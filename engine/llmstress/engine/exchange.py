@@ -8,7 +8,9 @@ from array import array
 from llmstress.engine.api.event import END_OF_BODY, TOKEN, Event, Usage
 from llmstress.engine.outcome import FILTERED, OK, End
 from llmstress.engine.recorder import Recorder
+from llmstress.engine.telemetry.blocks import LONG_ANSWER, in_blocks, late_ns
 from llmstress.engine.telemetry.histogram import HIGHEST_US
+from llmstress.engine.telemetry.messages import Counters
 
 MAX_REASON = 40
 """Length of a finish reason: it is a server's word and stays for the whole run."""
@@ -35,9 +37,11 @@ class Exchange:
         "end_at",
         "events",
         "first_answer",
+        "first_block",
         "first_token",
         "gaps",
         "head_at",
+        "joined",
         "kind",
         "last_event",
         "last_token",
@@ -67,6 +71,10 @@ class Exchange:
         self.gaps = array("I")
         """Gaps in µs: 4 bytes per token event of an answer in flight. They have been recorded already; the log is
         there to take them back should the request fail, for the largest one, and for their number."""
+        self.first_block = 1
+        """Token events of the first read that had any."""
+        self.joined = 0
+        """Token events that came in the same read as another one before them."""
         self.marks = 0
         """How many entries of `gaps` are the recorder's marks of phase edges."""
         self.kind: Event = TOKEN
@@ -209,10 +217,22 @@ class Exchange:
         if events:
             counters.output_streamed += output
         counters.usage_seen += by_usage
+        if events >= LONG_ANSWER and self.single_choice:
+            self._count_blocks(counters, events)
         if usage is not None:
             counters.input += usage.input or 0
             counters.cached_input += usage.cached_input or 0
             counters.reasoning += usage.reasoning or 0
+
+    def _count_blocks(self, counters: Counters, events: int) -> None:
+        counters.long_answers += 1
+        blocks, lasted = events - self.joined, self.last_token - self.first_token
+        if in_blocks(events, blocks, lasted):
+            counters.in_blocks += 1
+            counters.in_one_block += blocks == 1
+            counters.blocks += blocks
+            counters.blocks_events += events
+            counters.blocks_late_ns += late_ns(events, self.first_block, lasted)
 
     @property
     def output(self) -> tuple[int, bool]:

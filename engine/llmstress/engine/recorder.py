@@ -11,10 +11,22 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from typing import Protocol, get_args
 
+from llmstress.engine.framing import Head
+from llmstress.engine.gateway import signs_of, tried_again
 from llmstress.engine.outcome import End
 from llmstress.engine.probe import HostTimes
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import MAX_SAMPLES_PER_CLASS, Counters, Delta, ErrorSample, Metric, Part, Phase
+from llmstress.engine.telemetry.messages import (
+    MAX_SAMPLES_PER_CLASS,
+    MAX_SIGN,
+    MAX_SIGNS,
+    Counters,
+    Delta,
+    ErrorSample,
+    Metric,
+    Part,
+    Phase,
+)
 
 NEVER = 1 << 63
 """A time that doesn't come (ns)."""
@@ -60,6 +72,9 @@ class Recorder:
         """The stamp from which on samples belong to the next phase; the hot path compares every read with it."""
         self.gaps: list[int] = []
         """Inter-token gaps in µs since the last fold; the same list for ever, so that its append can be kept."""
+        self.known_head: Head | None = None
+        """The last head of which there is nothing to count: the next answer with the very same needs no look at it.
+        Heads of equal bytes are one object, so thousands of answers cost a comparison each."""
         self.phase = int(Phase.RAMP)
         self._phase_began = 0
         self.open = 0
@@ -78,6 +93,7 @@ class Recorder:
         self._open_max = 0
         self._samples: list[ErrorSample] = []
         self._sampled: dict[str, list[str]] = {}
+        self._signs: dict[str, str] = {}  # as the server has it -> as it is shown
         self._seq = 0
         self._merged = 0
         self._cut_at = 0
@@ -233,6 +249,16 @@ class Recorder:
             kept.append(sample.text)
             self._samples.append(sample)
 
+    def saw(self, head: Head, clean: Callable[[str], str]) -> None:
+        """A head other than `known_head` has come: keep what it tells of a gateway; `clean` takes secrets out."""
+        if tried_again(head):
+            self.counters.tried_again += 1
+        else:
+            self.known_head = head
+        for sign in signs_of(head):
+            if sign not in self._signs and len(self._signs) < MAX_SIGNS:
+                self._signs[sign] = clean(sign)[:MAX_SIGN]
+
     def _retract(self, request: Ended) -> None:
         """Move the samples that were shown live to the failed set, each in the phase that it was recorded in."""
         self.fold()
@@ -286,6 +312,7 @@ class Recorder:
             rss=rss,
             parts=self._parts,
             samples=self._samples,
+            signs=list(dict.fromkeys(self._signs.values())),
         )
 
     def sent(self, delta: Delta) -> None:

@@ -3,7 +3,8 @@
 Rules of this file: an event comes out in the very call that brings the first byte of its blank line's end, because
 that call's time is its stamp (so a bare CR ends a line at once and swallows a LF that follows it later); work is
 linear in the bytes fed; what the standard ignores is ignored. Deviations are for servers that bend the rules: the
-unfinished last event is handed out by `end` for the caller to judge, and `id` and `retry` are not kept.
+unfinished last event is handed out by `end` for the caller to judge, an object in a field `error` is an event of that
+name (older builds of llama.cpp fail so), and `id` and `retry` are not kept.
 """
 
 from typing import NamedTuple
@@ -113,6 +114,9 @@ class Decoder:
             self._data.append(value)
         elif field == b"event":
             self._name = value
+        elif field == b"error" and value.startswith(b"{"):
+            self._name = field
+            self._data.append(value)
         elif not field:
             self.comments += 1
 

@@ -205,6 +205,9 @@ class Stream(asyncio.Protocol):
         events = exchange.event_count - events_before
         if events > 1:
             self._load.recorder.counters.events_shared += events
+            exchange.joined += events - 1
+            if not events_before:
+                exchange.first_block = events
         if end is None and reader.complete:
             end = self._end_of_body(reader, exchange, now)
         if end is not None:
@@ -254,6 +257,8 @@ class Stream(asyncio.Protocol):
         head = reader.head
         if head is not None and not exchange.head_at:
             exchange.head_at = now
+            if head is not self._load.recorder.known_head:
+                self._load.recorder.saw(head, self._load.clean)
             if succeeded(head.status) and (coding := head.headers.get("content-encoding")):
                 self._inflater = inflater_of(coding)
         if self._inflater is not None:

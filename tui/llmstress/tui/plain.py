@@ -38,6 +38,7 @@ def tame(frame: Frame) -> Frame:
             for part in frame.parts.values():
                 _tame_part(part)
             frame.samples = [_flat(sample) for sample in frame.samples]
+            frame.signs = [plain(sign, MAX_NAME) for sign in frame.signs]
         case RunFacts() | WorkerChange() | Ended():
             return _flat(frame, MAX_NAME)
         case _:
@@ -56,6 +57,7 @@ def _tame_view(view: RunView) -> None:
         plain(name, MAX_NAME): [_flat(sample) for sample in samples] for name, samples in aggregate.samples.items()
     }
     aggregate.last_seen = {plain(name, MAX_NAME): t for name, t in aggregate.last_seen.items()}
+    aggregate.signs = [plain(sign, MAX_NAME) for sign in aggregate.signs]
     for part in aggregate.phases.values():
         _tame_part(part)
 

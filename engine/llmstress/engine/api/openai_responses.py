@@ -54,7 +54,7 @@ _DELTAS = {
 }
 """Type of an event that bears its payload in `delta` -> what it means if that isn't empty."""
 
-_CALLS = frozenset({"function_call", "custom_tool_call", "mcp_call"})
+_CALLS = ("function_call", "custom_tool_call", "mcp_call")
 """Items that announce a call by its name, which is a token of its own."""
 
 _LAST = {f"response.{status}": status for status in ("completed", "incomplete", "failed")}

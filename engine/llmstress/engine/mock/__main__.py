@@ -7,23 +7,8 @@ import msgspec
 
 from llmstress.engine.mock.options import MockOptions
 from llmstress.engine.mock.server import serve
+from llmstress.engine.mock.switches import Kind, Switch, fault_list, switches
 from llmstress.engine.orphan import die_with_parent
-
-_HELP = {
-    "host": "address to listen on",
-    "port": "port to listen on, 0 for any free one",
-    "ttft_ms": "from the request to the first token",
-    "gap_ms": "from token to token",
-    "tokens": "tokens of an answer",
-    "jitter": "share by which every delay may differ, 0 to 1",
-    "procs": "processes that share the port",
-    "seed": "start of the random numbers",
-    "model": "name of the model",
-    "tls_cert": "file with a certificate chain (PEM): speak https",
-    "tls_key": "file with its private key, unless that is in the same file",
-    "tls_client_ca": "file with authorities (PEM): every client has to show a certificate of theirs",
-    "unix_socket": "path to listen on instead of host and port",
-}
 
 
 def main() -> None:
@@ -31,22 +16,56 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m llmstress.engine.mock",
         description=__doc__,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog=fault_list(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    for field in msgspec.structs.fields(MockOptions):
-        name = "--" + field.name.replace("_", "-")
-        parser.add_argument(name, type=field.type, default=field.default, help=_HELP[field.name])
+    groups: dict[str, Any] = {}
+    for switch in switches():
+        if switch.section not in groups:
+            groups[switch.section] = parser.add_argument_group(switch.section)
+        groups[switch.section].add_argument(f"--{switch.name}", **_settings(switch))
     parser.add_argument("--parent-pid", type=int, help="die when this process, the parent, does")
-    settings = vars(parser.parse_args())
+    settings: dict[str, Any] = vars(parser.parse_args())
     parent_pid = settings.pop("parent_pid")
     if parent_pid is not None:
         die_with_parent(parent_pid)
     try:
-        options = MockOptions(**settings)
+        options = MockOptions(**{**settings, "fault": tuple(settings["fault"])})
     except ValueError as error:
         parser.error(str(error))
     truth = serve(options, lambda url: _print({"listening": url}))
     _print(truth.summary())
+
+
+def _settings(switch: Switch) -> dict[str, Any]:
+    """How argparse is told of a switch. Durations are numbers here, in the unit that the name says."""
+    words = switch.help.replace("%", "%%")
+    if switch.kind is Kind.FLAG:
+        return {"action": "store_true", "help": words}
+    if switch.repeated:
+        return {
+            "action": "append",
+            "type": _telling(switch.parse),
+            "default": [],
+            "metavar": switch.metavar,
+            "help": words,
+        }
+    help_ = words if switch.default in ("", 0) else f"{words} [{switch.default}]"
+    if switch.kind is Kind.CHOICE:
+        return {"choices": switch.choices, "default": switch.default, "help": help_}
+    return {"type": _telling(switch.parse), "default": switch.default, "metavar": switch.metavar, "help": help_}
+
+
+def _telling(parse: Any) -> Any:
+    """`parse` in a form that makes argparse say what its ValueError says."""
+
+    def checked(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return checked
 
 
 def _print(line: dict[str, Any]) -> None:

@@ -2,19 +2,15 @@
 
 import asyncio
 import os
-import time
+import socket
+import struct
 from typing import cast
 
-from llmstress.engine.mock.answering import answer_to
-from llmstress.engine.mock.cutting import StreamedReply, WholeReply
-from llmstress.engine.mock.heads import response, stream_head
-from llmstress.engine.mock.http import Headers, Request, RequestError, RequestParser
-from llmstress.engine.mock.options import MockOptions
-from llmstress.engine.mock.pacer import Answer, Pacer
-from llmstress.engine.mock.routes import Refusal, find, models_body
-from llmstress.engine.mock.speech import openai_chat
-from llmstress.engine.mock.speech.dialect import Dialect
-from llmstress.engine.mock.speech.said import Asked
+from llmstress.engine.mock.courses import End
+from llmstress.engine.mock.http import Request, RequestError, RequestParser
+from llmstress.engine.mock.pacer import Answer, Pacer, clock_us
+from llmstress.engine.mock.replies import Job
+from llmstress.engine.mock.service import Response, Service
 
 _SURPLUS_LIMIT = 64 * 1024
 """Bytes of further requests taken from a client while it still owes us the reading of earlier answers."""
@@ -29,24 +25,27 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_answer",
+        "_arrived",
         "_everyone",
         "_full",
         "_keep_alive",
-        "_options",
         "_pacer",
         "_parser",
         "_reading",
+        "_service",
         "_transport",
         "fd",
     )
 
-    def __init__(self, options: MockOptions, pacer: Pacer, everyone: "set[Connection]") -> None:
-        self._options = options
+    def __init__(self, service: Service, pacer: Pacer, everyone: "set[Connection]") -> None:
+        self._service = service
         self._pacer = pacer
         self._everyone = everyone
         self._parser = RequestParser()
         self._answer: Answer | None = None
         self._transport: asyncio.Transport | None = None
+        self._arrived = 0
+        """Stamp of the last bytes that came while nothing was being answered."""
         self._keep_alive = True
         self._full = False
         self._reading = True
@@ -59,7 +58,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self.fd = transport.get_extra_info("socket").fileno()
         self._everyone.add(self)
-        self._pacer.record.connections += 1
+        self._pacer.record.truth.connections += 1
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop, before it closes the descriptor."""
@@ -73,6 +72,7 @@ class Connection(asyncio.Protocol):
         """Called by the event loop."""
         self._parser.feed(data)
         if self._answer is None:
+            self._arrived = clock_us()
             self._serve()
         self._adjust_reading()
 
@@ -116,14 +116,25 @@ class Connection(asyncio.Protocol):
             data = data[sent:]
         self._transport.write(data)
 
+    def drip(self, data: bytes) -> None:
+        """See `Sink`."""
+        for at in range(len(data)):
+            self.send(data[at : at + 1])
+
     def broken(self) -> None:
         """See `Sink`."""
         self.abort()
 
-    def answered(self) -> None:
+    def answered(self, end: End) -> None:
         """See `Sink`."""
         self._answer = None
-        self._close_or_go_on()
+        self._leave(end)
+        self._arrived = clock_us()
+        self._serve()
+        self._adjust_reading()
+
+    def thaw(self) -> None:
+        """See `Sink`."""
         self._serve()
         self._adjust_reading()
 
@@ -138,64 +149,54 @@ class Connection(asyncio.Protocol):
     def _serve(self) -> None:
         """Answer the requests that are complete, up to the first one whose answer takes time."""
         while self._answer is None and self._transport is not None and not self._full:
+            if self._pacer.hold(self):
+                return
             try:
                 request = self._parser.take()
             except RequestError as error:
                 self._keep_alive = False
-                self.send(self._error(openai_chat, Refusal(error.status, str(error))))
-                self._close_or_go_on()
+                self._respond(self._service.malformed(error.status, str(error)))
                 return
             if request is None:
                 if self._parser.take_continue():
                     self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
                 return
             self._keep_alive = request.keep_alive
-            response = self._route(request)
-            if response is not None:
-                self.send(response)
-                self._close_or_go_on()
+            self._answer_to(request)
 
-    def _route(self, request: Request) -> bytes | None:
-        """The response to a request; None if it is an answer that the pacer writes."""
-        route = find(request)
-        if route.refusal is not None:
-            return self._error(route.dialect, route.refusal)
-        if route.lists_models:
-            return self._response(200, models_body(self._options.model), route.dialect.headers(self._new_id()))
-        try:
-            asked = route.dialect.read(request)
-        except ValueError as error:
-            return self._error(route.dialect, Refusal(400, f"invalid request: {error}"))
-        self._begin(route.dialect, asked, chunked=not request.http_1_0)
-        return None
+    def _answer_to(self, request: Request) -> None:
+        todo = self._service.respond(request)
+        match todo:
+            case Response():
+                self._respond(todo)
+            case Job():
+                self._keep_alive = todo.keep_alive
+                self._answer = self._pacer.start(self, todo, self._arrived)
+                if todo.head:
+                    self._pacer.record.responded(200)
+                    (self.drip if todo.reply.bytewise else self.send)(todo.head)
+            case End():
+                self._leave(todo)
 
-    def _begin(self, dialect: Dialect, asked: Asked, *, chunked: bool) -> None:
-        said = answer_to(asked, self._options, id=self._new_id(), created=int(time.time()))
-        speech = dialect.speak(said, asked)
-        headers = dialect.headers(said.id)
-        if not asked.stream:
-            whole = WholeReply(said, speech, headers=headers, keep_alive=self._keep_alive)
-            self._answer = self._pacer.start(self, whole)
+    def _respond(self, response: Response) -> None:
+        self._pacer.record.responded(response.status)
+        self.send(response.data)
+        self._leave(End.ORDER)
+
+    def _leave(self, end: End) -> None:
+        """Do with the connection what is due after a response."""
+        if self._transport is None:
             return
-        self._answer = self._pacer.start(self, StreamedReply(said, speech, chunked=chunked))
-        self.send(stream_head(speech.content_type, headers=headers, chunked=chunked, keep_alive=self._keep_alive))
-
-    def _error(self, dialect: Dialect, refusal: Refusal) -> bytes:
-        id = self._new_id()
-        body = dialect.error_body(refusal.status, refusal.message, id=id)
-        return self._response(refusal.status, body, (*refusal.headers, *dialect.headers(id)))
-
-    def _response(self, status: int, body: bytes, headers: Headers) -> bytes:
-        return response(status, body, headers=headers, keep_alive=self._keep_alive)
-
-    def _new_id(self) -> str:
-        return f"{self._pacer.random.getrandbits(96):024x}"
-
-    def _close_or_go_on(self) -> None:
-        """After a response."""
-        if not self._keep_alive and self._transport is not None:
+        if end is End.RESET:
+            # a copy of the descriptor: the transport keeps its own
+            with socket.socket(fileno=os.dup(self.fd)) as copy:
+                copy.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.abort()
+        elif end is End.CLOSE or not self._keep_alive:
             self._transport.close()
-            self._transport = None
+        else:
+            return
+        self._transport = None
 
     def _adjust_reading(self) -> None:
         """Stop taking requests from a client that sends them faster than it reads the answers."""

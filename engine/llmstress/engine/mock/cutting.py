@@ -1,15 +1,19 @@
-"""Cuts what is said into writes and frames them for HTTP; no I/O.
+"""Cuts what is said into writes; no I/O.
 
-An answer is a number of writes, each with a delay before it. Nearly all of them are one token event and nothing
+A streamed answer is a number of writes, each with a delay before it. Nearly all of them are one token event and nothing
 else, prepared beforehand (`run`); the others are put together when their time has come (`write`).
 """
 
-from typing import NamedTuple, Protocol
+from functools import cache
+from typing import NamedTuple
 
-from llmstress.engine.mock.heads import chunk, response
-from llmstress.engine.mock.http import Headers
+from llmstress.engine.mock.courses import ENDLESS, End, course_of
+from llmstress.engine.mock.fate import NO_FATE, Fate
+from llmstress.engine.mock.framing import Form, Framing
 from llmstress.engine.mock.speech.dialect import Speech
 from llmstress.engine.mock.speech.said import CYCLE, Kind, Said, words
+
+_ERROR = "the model has failed", "server_error"
 
 
 class Run(NamedTuple):
@@ -20,116 +24,204 @@ class Run(NamedTuple):
     """Number of the first write behind them that holds something else."""
 
 
-class Reply(Protocol):
-    """An answer as writes."""
+class Cut(NamedTuple):
+    """How large the pieces are."""
 
-    tokens: int
-    """Tokens in it, of all choices."""
-    steps: int
-    """Points in time at which a token of each choice is there."""
-    writes: int
-    """How many writes the answer has."""
-    streamed: bool
-
-    def write(self, number: int) -> bytes:
-        """Write `number`, counted from 0, in full; each is asked for at most once, in order."""
-
-    def run(self, number: int) -> Run:
-        """The prepared writes from write `number` on; none if `until` isn't beyond it."""
+    tokens_per_event: int = 1
+    events_per_write: int = 1
+    last_word: bool = True
+    """Whether the mark that nothing more comes is said."""
 
 
 class _Stretch(NamedTuple):
-    """The writes of one part."""
+    """The token events of one part."""
 
     kind: Kind
+    tokens: int
     first: int
     end: int
-    """First write behind it."""
+    """First event behind it."""
+
+
+_PLAIN_FORM, _PLAIN_CUT = Form(), Cut()
 
 
 class StreamedReply:
-    """An answer as events: one write per token.
+    """A streamed answer as writes."""
 
-    With `chunked` every event is an HTTP chunk of its own; without (HTTP/1.0) the end of the connection is
-    the end of the answer.
-    """
+    __slots__ = (
+        "_course",
+        "_cut",
+        "_framing",
+        "_opened",
+        "_said",
+        "_speech",
+        "_spoken",
+        "_stretches",
+        "_tokens_out",
+        "bytewise",
+        "pings",
+        "writes",
+    )
 
-    __slots__ = ("_end", "_frame", "_said", "_speech", "_spoken", "_stretches", "steps", "tokens", "writes")
-
-    streamed = True
-
-    def __init__(self, said: Said, speech: Speech, *, chunked: bool = True) -> None:
+    def __init__(
+        self,
+        said: Said,
+        speech: Speech,
+        *,
+        form: Form = _PLAIN_FORM,
+        cut: Cut = _PLAIN_CUT,
+        fate: Fate = NO_FATE,
+    ) -> None:
+        stretches = _stretches(said, cut)
+        course = course_of(fate.fault, fate.at, stretches[-1].end if stretches else 0)
         self._said = said
         self._speech = speech
-        self._frame = chunk if chunked else bytes
-        self._end = b"0\r\n\r\n" if chunked else b""
+        self._framing = Framing(form)
+        self._cut = cut
+        if course.last == "error" and not speech.error_event(*_ERROR):
+            course = course._replace(last="nothing", end=End.CLOSE)
+        if course.events == ENDLESS:
+            stretches[-1] = stretches[-1]._replace(tokens=ENDLESS, end=ENDLESS)
+        self._course = course
+        self._stretches = stretches
+        self._opened = False
         self._spoken = 0
-        self._stretches: list[_Stretch] = []
-        steps = 0
-        for kind, tokens in said.parts:
-            self._stretches.append(_Stretch(kind, steps, steps + tokens))
-            steps += tokens
-        self.tokens = said.shown_tokens
-        self.steps = steps
-        # an answer without tokens has to open and close all the same
-        self.writes = max(steps, 1)
+        self._tokens_out = 0
+        self.bytewise = form.bytewise
+        self.pings = 0
+        """How many were said."""
+        self.writes = -(-course.events // cut.events_per_write) + course.apart
+        """How many writes the answer has; 0 if nothing ever comes."""
+        if not self.writes and course.last != "nothing":
+            self.writes = 1  # an answer without tokens has to open and close all the same
+
+    @property
+    def end(self) -> End:
+        """What happens after the last write."""
+        return self._course.end
+
+    @property
+    def endless(self) -> bool:
+        """Whether there is no last write."""
+        return self._course.events == ENDLESS
+
+    @property
+    def finished(self) -> bool:
+        """Whether its last write says why it ends."""
+        return self._course.last == "closing"
 
     def write(self, number: int) -> bytes:
-        """See `Reply`."""
-        speech = self._speech
-        before: list[bytes] = speech.opening() if number == 0 else []
-        after: list[bytes] = []
-        for kind, first, end in self._stretches:
-            if first <= number < end:
-                if number == first:
-                    before += speech.start(kind)
-                after.append(speech.token_event(kind, self._said.text(kind, number - first, 1)))
-                if number == end - 1:
-                    after += speech.end(kind)
+        """Write `number`, counted from 0, in full; each is asked for at most once, in order."""
+        course, cut, speech = self._course, self._cut, self._speech
+        said = self._open()
+        first = number * cut.events_per_write
+        for event in range(first, first + self.events_in(number)):
+            said += self._token(event)
         last = number == self.writes - 1
-        if last:
-            after += speech.closing()
-        if speech.stamped:
-            before = self._stamp(before, number)
-            after = self._stamp(after, min(number + 1, self.steps))
-        return b"".join([self._frame(event) for event in before + after]) + (self._end if last else b"")
+        if last and course.last != "nothing":
+            said += self._say(self._closing() if course.last == "closing" else speech.error_event(*_ERROR))
+        frame = self._framing.frame
+        data = frame(b"".join(said)) if cut.events_per_write > 1 else b"".join([frame(each) for each in said])
+        return data + self._framing.end() if last and course.end is End.ORDER else data
 
-    def _stamp(self, events: list[bytes], tokens: int) -> list[bytes]:
-        stamped = [self._speech.stamp(event, self._spoken + i, tokens) for i, event in enumerate(events)]
-        self._spoken += len(stamped)
-        return stamped
+    def ping(self) -> bytes:
+        """What the API says while it has nothing to say, to be sent now; empty if it keeps still."""
+        return self._framing.frame(b"".join(self._open() + self._ping()))
 
-    def run(self, number: int) -> Run:
-        """See `Reply`. What opens or ends a part is no prepared write."""
-        if not self._speech.stamped:
-            for kind, first, end in self._stretches:
-                if first < number < end - 1:
-                    # the words of write number i, at place i % CYCLE
-                    texts = [words(i - first, 1) for i in range(CYCLE - first % CYCLE, 2 * CYCLE - first % CYCLE)]
-                    events = [self._frame(self._speech.token_event(kind, text)) for text in texts]
-                    return Run(tuple(events), end - 1)
-        return Run((), number)
+    def events_in(self, number: int) -> int:
+        """Token events in a write."""
+        size = self._cut.events_per_write
+        return max(0, min(size, self._course.events - number * size))
 
-
-class WholeReply:
-    """An answer in one piece: a single write."""
-
-    __slots__ = ("_headers", "_keep_alive", "_speech", "steps", "tokens")
-
-    streamed = False
-    writes = 1
-
-    def __init__(self, said: Said, speech: Speech, *, headers: Headers = (), keep_alive: bool) -> None:
-        self._speech = speech
-        self._headers = headers
-        self._keep_alive = keep_alive
-        self.tokens = said.shown_tokens
-        self.steps = sum(part.tokens for part in said.parts)
-
-    def write(self, number: int) -> bytes:
-        """See `Reply`: the head and the body."""
-        return response(200, self._speech.whole(), headers=self._headers, keep_alive=self._keep_alive)
+    def gaps_before(self, number: int) -> int:
+        """How many gaps lie between a write and the one before it, or the time of the first token."""
+        events = self.events_in(number)
+        return max(0, events - 1) if number == 0 else events or 1
 
     def run(self, number: int) -> Run:
-        """See `Reply`."""
+        """The prepared writes from write `number` on; none if `until` isn't beyond it.
+
+        What opens or ends a part, or the answer, is no prepared write.
+        """
+        course, size = self._course, self._cut.tokens_per_event
+        alike = self._framing.repeats and not (self.bytewise or self._speech.stamped or course.chatty)
+        if alike and self._cut.events_per_write == 1:
+            until = self.writes - 1 if number > course.broken else min(self.writes - 1, course.broken)
+            for kind, _, first, end in self._stretches:
+                if first < number < min(end - 1, until):
+                    frame, token = self._framing.frame, self._speech.token_event
+                    events = [frame(token(kind, text)) for text in _texts(-first % CYCLE, size)]
+                    return Run(tuple(events), min(end - 1, until))
         return Run((), number)
+
+    def tokens_in(self, writes: int) -> dict[Kind, int]:
+        """How many tokens of each kind the first `writes` writes bear, of all choices."""
+        events = min(writes * self._cut.events_per_write, self._course.events)
+        counts: dict[Kind, int] = {}
+        for kind, tokens, first, end in self._stretches:
+            shown = min(tokens, (min(events, end) - first) * self._cut.tokens_per_event)
+            if shown > 0:
+                counts[kind] = shown * self._said.choices
+        return counts
+
+    def _open(self) -> list[bytes]:
+        """What comes before everything else, pings included: some clients want it so."""
+        if self._opened:
+            return []
+        self._opened = True
+        return self._say(self._speech.opening())
+
+    def _token(self, event: int) -> list[bytes]:
+        """A token event, and what belongs around it."""
+        speech = self._speech
+        kind, tokens, first, end = next(each for each in self._stretches if event < each.end)
+        said = self._say(speech.start(kind)) if event == first else []
+        if self._course.chatty:
+            said += self._ping()
+        begin = (event - first) * self._cut.tokens_per_event
+        count = min(self._cut.tokens_per_event, tokens - begin)
+        data = speech.token_event(kind, self._said.text(kind, begin, count))
+        if event == self._course.broken:
+            said += [_broken(each) for each in self._say([data])]
+        self._tokens_out += count
+        said += self._say([data])
+        return said + self._say(speech.end(kind)) if event == end - 1 else said
+
+    def _closing(self) -> list[bytes]:
+        events = self._speech.closing()
+        return events if self._cut.last_word or events[-1] != self._speech.last_word else events[:-1]
+
+    def _ping(self) -> list[bytes]:
+        ping = self._speech.ping()
+        self.pings += bool(ping)
+        return self._say([ping]) if ping else []
+
+    def _say(self, events: list[bytes]) -> list[bytes]:
+        if self._speech.stamped:
+            stamp = self._speech.stamp
+            events = [stamp(event, self._spoken + i, self._tokens_out) for i, event in enumerate(events)]
+            self._spoken += len(events)
+        return events
+
+
+@cache
+def _texts(first: int, size: int) -> tuple[str, ...]:
+    """What `CYCLE` token events say, from event number `first` on. As good as always the same."""
+    return tuple([words(i * size, size) for i in range(first, first + CYCLE)])
+
+
+def _stretches(said: Said, cut: Cut) -> list[_Stretch]:
+    found: list[_Stretch] = []
+    first = 0
+    for kind, tokens in said.parts:
+        end = first - (-tokens // cut.tokens_per_event)
+        found.append(_Stretch(kind, tokens, first, end))
+        first = end
+    return found
+
+
+def _broken(event: bytes) -> bytes:
+    """The event without the end of its JSON; of several the last one."""
+    text = event.rstrip(b"\n")
+    return text.rpartition(b"\n\n")[2][:-2] + event[len(text) :]

@@ -5,32 +5,36 @@ from http import HTTPStatus
 from llmstress.engine.mock.http import Headers
 
 
-def stream_head(content_type: str, *, headers: Headers = (), chunked: bool, keep_alive: bool) -> bytes:
-    """The head of a streamed answer."""
-    length = (("Transfer-Encoding", "chunked"),) if chunked else ()
-    lines = (("Content-Type", content_type), ("Cache-Control", "no-cache"), *length, *headers)
-    return _head(200, lines, keep_alive=keep_alive)
+def stream_head(
+    content_type: str, *, headers: Headers = (), chunked: bool, keep_alive: bool, length: int | None = None
+) -> bytes:
+    """The head of a streamed answer; `length` in bytes if it is sent as a whole."""
+    lines = (("Cache-Control", "no-cache"), *((("Transfer-Encoding", "chunked"),) if chunked else ()), *headers)
+    return head(200, content_type, length, headers=lines, keep_alive=keep_alive)
 
 
 def response(
     status: int, body: bytes, *, headers: Headers = (), keep_alive: bool, content_type: str = "application/json"
 ) -> bytes:
     """A whole response."""
-    lines = (("Content-Type", content_type), ("Content-Length", str(len(body))), *headers)
-    return _head(status, lines, keep_alive=keep_alive) + body
+    return head(status, content_type, len(body), headers=headers, keep_alive=keep_alive) + body
+
+
+def head(status: int, content_type: str, length: int | None, *, headers: Headers = (), keep_alive: bool) -> bytes:
+    """The head of any response; without a `length`, in bytes, something else has to tell where the body ends."""
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""  # 529 has none
+    lines = [f"HTTP/1.1 {status} {phrase}", f"Content-Type: {content_type}"]
+    if length is not None:
+        lines.append(f"Content-Length: {length}")
+    lines += [f"{name}: {value}" for name, value in headers]
+    if not keep_alive:
+        lines.append("Connection: close")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
 def chunk(data: bytes) -> bytes:
     """One HTTP chunk; nothing for nothing, because an empty chunk would end the body."""
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-
-
-def _head(status: int, headers: Headers, *, keep_alive: bool) -> bytes:
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = ""  # 529 has none
-    lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in headers)]
-    if not keep_alive:
-        lines.append("Connection: close")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

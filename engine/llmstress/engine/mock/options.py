@@ -1,54 +1,182 @@
-"""What the mock server is told to do."""
+"""What the mock server is told to do: the one place that knows its switches, their ranges, defaults and help."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal, get_type_hints
 
 import msgspec
 
+from llmstress.engine.mock.delays import Shape
+from llmstress.engine.mock.faults import FaultShare
+from llmstress.engine.mock.speech.dialect import RetryAfter
 
-class MockOptions(msgspec.Struct, frozen=True):
-    """Settings of the mock server.
+MOST_TOKENS = 10**9
+"""Of one answer."""
+
+
+class Span(msgspec.Struct, frozen=True):
+    """A range of whole numbers, both ends included."""
+
+    low: int
+    high: int
+
+    def at(self, share: float) -> int:
+        """The number that lies so far into it, `share` from 0 up to 1: evenly drawn shares draw evenly."""
+        return self.low + int(share * (self.high - self.low + 1))
+
+    def __str__(self) -> str:
+        return str(self.low) if self.low == self.high else f"{self.low}..{self.high}"
+
+
+def parse_span(text: str) -> Span:
+    """`64` or `10..200`.
 
     Raises:
-        ValueError: a value is out of its range.
+        ValueError: it is neither, or no number of tokens.
+    """
+    match = re.fullmatch(r"(\d{1,18})(?:\.\.(\d{1,18}))?", text.strip(), re.ASCII)
+    span = Span(int(match[1]), int(match[2] or match[1])) if match else Span(0, 0)
+    if not 1 <= span.low <= span.high <= MOST_TOKENS:
+        raise ValueError(f"{text!r} is neither a number from 1 like 64 nor a range like 10..200")
+    return span
+
+
+DURATION_SUFFIX = "_ms"
+"""Of fields that are durations: `llmstress mock` takes them with a unit in the value, not in the name of the flag."""
+
+_Ms = Annotated[float, msgspec.Meta(ge=0, le=3_600_000)]
+"""Milliseconds up to an hour."""
+_Rate = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+
+
+class MockOptions(msgspec.Struct, frozen=True):
+    """Settings of the mock server; each says itself what it means.
+
+    Raises:
+        ValueError: a value is out of its range, or two don't go together.
     """
 
-    host: str = "127.0.0.1"
-    port: int = 8000
-    """0 takes any free port."""
-    ttft_ms: float = 200.0
-    """Milliseconds from the complete request to the first token."""
-    gap_ms: float = 20.0
-    """Milliseconds between two tokens."""
-    tokens: int = 64
-    """Tokens of an answer, unless the request asks for fewer."""
-    jitter: float = 0.2
-    """Every delay is multiplied by a value drawn evenly from 1 - jitter to 1 + jitter."""
-    procs: int = 1
-    """Processes that share the port."""
-    seed: int = 0
-    """Start of the random numbers behind delays and ids; process number i uses its own sequence."""
-    model: str = "mock-7b"
-    """The model listed, and the one named in answers to requests that name none."""
-    tls_cert: str = ""
-    """File with the server's certificate chain (PEM): https is spoken then. Empty: http."""
-    tls_key: str = ""
-    """File with its private key; empty: it is in `tls_cert`."""
-    tls_client_ca: str = ""
-    """File with the authorities (PEM) of which every client has to show a certificate; empty: none has to."""
-    unix_socket: str = ""
-    """Path to listen on instead of host and port; empty: none."""
+    host: Annotated[str, msgspec.Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")] = 8000
+    unix_socket: Annotated[str, msgspec.Meta(description="Path to listen on instead of host and port.")] = ""
+    procs: Annotated[int, msgspec.Meta(ge=1, le=1024, description="Processes that share the port, and the limits.")] = 1
+    tls_cert: Annotated[str, msgspec.Meta(description="File with a certificate chain (PEM): speak https.")] = ""
+    tls_key: Annotated[str, msgspec.Meta(description="File with its key, unless that is in the same file.")] = ""
+    tls_client_ca: Annotated[
+        str, msgspec.Meta(description="File with authorities (PEM): every client has to show a certificate of theirs.")
+    ] = ""
+
+    ttft_ms: Annotated[_Ms, msgspec.Meta(description="From the request to the first token, on average.")] = 200.0
+    gap_ms: Annotated[_Ms, msgspec.Meta(description="From event to event, on average.")] = 20.0
+    delays: Annotated[Shape, msgspec.Meta(description="How these two are distributed.")] = "uniform"
+    jitter: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0,
+            le=1,
+            description="Share by which each delay may differ; for lognormal their standard deviation as a share of "
+            "the mean; exponential delays know none.",
+        ),
+    ] = 0.2
+    slots: Annotated[
+        int, msgspec.Meta(ge=0, le=10**9, description="Answers generated at a time, others wait; 0: all.")
+    ] = 0
+    freeze_every_ms: Annotated[_Ms, msgspec.Meta(description="How often nothing at all is sent for a while.")] = 0.0
+    freeze_for_ms: Annotated[_Ms, msgspec.Meta(description="How long such a while is.")] = 0.0
+    seed: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=(1 << 63) - 1, description="Start of the random numbers; each process has its own."),
+    ] = 0
+
+    model: Annotated[str, msgspec.Meta(description="Name of the model.")] = "mock-7b"
+    tokens: Annotated[
+        Span,
+        msgspec.Meta(description="Tokens of an answer, N or drawn evenly from A..B, unless fewer are asked for."),
+    ] = Span(64, 64)
+    reasoning: Annotated[
+        int, msgspec.Meta(ge=0, le=MOST_TOKENS, description="Reasoning tokens streamed before those of the answer.")
+    ] = 0
+    hidden_reasoning: Annotated[
+        int, msgspec.Meta(ge=0, le=MOST_TOKENS, description="Reasoning tokens that only the usage tells of.")
+    ] = 0
+    tool_call: Annotated[bool, msgspec.Meta(description="Answer with the call of a tool instead of text.")] = False
+    usage: Annotated[
+        Literal["asked", "always", "never"],
+        msgspec.Meta(description="When a stream tells its usage, in APIs that leave it to the client."),
+    ] = "asked"
+    no_done: Annotated[bool, msgspec.Meta(description="Leave out the last word, [DONE] for instance.")] = False
+
+    tokens_per_event: Annotated[int, msgspec.Meta(ge=1, le=10_000, description="Tokens in one event.")] = 1
+    events_per_write: Annotated[
+        int,
+        msgspec.Meta(ge=1, le=10**6, description="Token events sent in one piece, when the last of them is due."),
+    ] = 1
+    one_byte_writes: Annotated[
+        bool, msgspec.Meta(description="Each byte a chunk and a write of its own: slow, for few streams.")
+    ] = False
+    crlf: Annotated[bool, msgspec.Meta(description="CRLF line ends in event streams.")] = False
+    ping_every_ms: Annotated[_Ms, msgspec.Meta(description="How often a stream has a ping of its API; 0: never.")] = 0.0
+    gzip: Annotated[bool, msgspec.Meta(description="Streams compressed, flushed after each write.")] = False
+    content_length: Annotated[
+        bool, msgspec.Meta(description="Streams sent as a whole at their end, with Content-Length.")
+    ] = False
+    close: Annotated[bool, msgspec.Meta(description="Streams without chunks: the end of the connection ends them.")] = (
+        False
+    )
+
+    requests_per_s: Annotated[_Rate, msgspec.Meta(description="Refuse more requests with 429; 0: no limit.")] = 0.0
+    tokens_per_s: Annotated[
+        _Rate, msgspec.Meta(description="Refuse more tokens, input and output together; 0: no limit.")
+    ] = 0.0
+    burst_ms: Annotated[_Ms, msgspec.Meta(description="For how long these rates may be used up at once.")] = 1000.0
+    retry_after_style: Annotated[
+        RetryAfter,
+        msgspec.Meta(description="How a 429 says when to come back; ms: in retry-after-ms too."),
+    ] = "seconds"
+
+    fault: Annotated[
+        tuple[FaultShare, ...],
+        msgspec.Meta(description="A fault, and the share of the requests that have it: cut=5%. Repeatable."),
+    ] = ()
+    faults_until: Annotated[
+        int, msgspec.Meta(ge=0, le=10**12, description="Faults only among the first N requests; 0: among all.")
+    ] = 0
 
     def __post_init__(self) -> None:
-        ranges = {
-            "port from 0 to 65535": 0 <= self.port <= 65_535,
-            "ttft_ms from 0 to an hour": 0 <= self.ttft_ms <= 3_600_000,
-            "gap_ms from 0 to an hour": 0 <= self.gap_ms <= 3_600_000,
-            "tokens from 1": self.tokens >= 1,
-            "jitter from 0 to 1": 0 <= self.jitter <= 1,
-            "procs from 1": self.procs >= 1,
-        }
-        for rule, holds in ranges.items():
-            if not holds:
-                raise ValueError(f"out of range: {rule}")
+        for name, (low, high) in _BOUNDS.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"out of range: {flag_of(name)} from {low:g} to {high:g}")
+        if 0 < self.slots < self.procs or 0 < self.faults_until < self.procs:
+            raise ValueError("--slots and --faults-until are shared by the processes: at least one for each")
+        if sum(each.share for each in self.fault) > 1 + 1e-9:
+            raise ValueError("--fault: the shares come to more than 100%")
+        if (self.freeze_every_ms or self.freeze_for_ms) and not 0 < self.freeze_for_ms < self.freeze_every_ms:
+            raise ValueError("--freeze-for has to be shorter than --freeze-every, and one needs the other")
+        if self.content_length and self.close:
+            raise ValueError("--content-length and --close are two ways to say where a stream ends: take one")
         if (self.tls_key or self.tls_client_ca) and not self.tls_cert:
             raise ValueError("TLS needs a certificate: name its file")
         if self.unix_socket and self.tls_cert:
             raise ValueError("a Unix socket speaks plain http: drop the certificate")
+
+
+def flag_of(field: str) -> str:
+    """The flag of `llmstress mock` for a field."""
+    return "--" + field.removesuffix(DURATION_SUFFIX).replace("_", "-")
+
+
+def _bounds() -> dict[str, tuple[float, float]]:
+    found: dict[str, tuple[float, float]] = {}
+    for name, hint in get_type_hints(MockOptions, include_extras=True).items():
+        for meta in getattr(hint, "__metadata__", ()):
+            if meta.ge is not None:
+                found[name] = meta.ge, meta.le
+    return found
+
+
+_BOUNDS: Mapping[str, tuple[float, float]] = _bounds()
+
+
+def share_of(total: int, index: int, procs: int) -> int:
+    """The part of `total` that process `index` of `procs` has: the parts sum to the total."""
+    return total * (index + 1) // procs - total * index // procs

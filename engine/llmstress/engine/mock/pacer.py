@@ -4,13 +4,19 @@ import asyncio
 import os
 import random
 import time
+from array import array
+from collections import deque
 from typing import Protocol
 
-from llmstress.engine.mock.cutting import Reply
-from llmstress.engine.mock.options import MockOptions
+from llmstress.engine.mock.courses import End
+from llmstress.engine.mock.delays import Delays
+from llmstress.engine.mock.freezes import Freezes
+from llmstress.engine.mock.options import MockOptions, share_of
+from llmstress.engine.mock.replies import Job
+from llmstress.engine.mock.slots import Slots
 from llmstress.engine.mock.speech.said import CYCLE
 from llmstress.engine.mock.ticker import Ticker
-from llmstress.engine.mock.truth import Recorder
+from llmstress.engine.mock.truth import Outcome, Recorder
 from llmstress.engine.mock.wheel import Wheel
 
 
@@ -34,11 +40,17 @@ class Sink(Protocol):
     def send(self, data: bytes) -> None:
         """Write `data` behind what is waiting."""
 
+    def drip(self, data: bytes) -> None:
+        """The same, byte by byte."""
+
     def broken(self) -> None:
         """The socket refused a write: the client is gone."""
 
-    def answered(self) -> None:
-        """The answer has been written to its end."""
+    def answered(self, end: End) -> None:
+        """The answer has been written to its end, which is not `End.HANG`."""
+
+    def thaw(self) -> None:
+        """The freeze that it was held in is over."""
 
 
 class Answer:
@@ -50,28 +62,34 @@ class Answer:
         "events",
         "fd",
         "final",
+        "gaps",
+        "job",
         "last",
         "number",
         "pacer",
         "parked",
-        "reply",
         "sink",
+        "ttft",
         "until",
     )
 
-    def __init__(self, pacer: "Pacer", sink: Sink, reply: Reply) -> None:
+    def __init__(self, pacer: "Pacer", sink: Sink, job: Job, arrived: int) -> None:
         self.pacer = pacer
         self.sink: Sink | None = sink
         """None once the answer is over, however it ended."""
-        self.reply = reply
+        self.job = job
         self.fd = sink.fd
-        self.events, self.until = reply.run(0)
-        """The prepared writes, and the first one behind them."""
+        self.events: tuple[bytes, ...] = ()
+        """The prepared writes, up to write `until`."""
+        self.until = 0
         self.number = 0
         """Of the next write."""
-        self.final = reply.writes - 1
-        self.last = clock_us()
-        """Stamp of the last write; before the first one that of the request."""
+        self.final = job.reply.writes - 1
+        self.last = arrived
+        """Stamp of the last token event; before the first one that of the request."""
+        self.ttft = -1
+        self.gaps = array("q")
+        """From token event to token event, in µs: only its end shows among which ones they belong."""
         self.due = 0
         self.direct = False
         """Whether the pacer may write the next event to the socket by itself."""
@@ -85,30 +103,48 @@ class Answer:
         if sink.full():
             self.parked = True
             return
-        number = self.number
-        sink.send(self.reply.write(number))
+        number, reply, record = self.number, self.job.reply, self.pacer.record
+        data = reply.write(number)
+        if reply.bytewise:
+            sink.drip(data)
+        else:
+            sink.send(data)
         if self.sink is None:
             return  # it was the write that found the client gone
-        record = self.pacer.record
+        if number == 0 and not self.job.head:
+            record.responded(200)
         record.lateness_us.append(now - self.due)
-        if not self.reply.streamed:
-            record.tokens_in_one_piece += self.reply.tokens
-        elif number == 0:
-            record.ttft_us.append(now - self.last)
-        else:
-            record.gap_us.append(now - self.last)
-        self.last = now
+        events = reply.events_in(number)
+        if events:
+            if self.ttft < 0:
+                self.ttft = now - self.last
+            else:
+                self.gaps.append(now - self.last)
+            self.gaps.extend([0] * (events - 1))
+            self.last = now
         self.number = number + 1
         if number >= self.until:
-            self.events, self.until = self.reply.run(number + 1)
+            self.events, self.until = reply.run(number + 1)
         if number < self.final:
-            self.direct = sink.clear()
-            self.pacer.schedule_gap(self)
+            self.direct = sink.clear() and not reply.bytewise
+            self.pacer.schedule_next(self)
+        elif reply.end is not End.HANG:
+            self._over("failed" if self.job.failing else "done")
+            sink.answered(reply.end)
+
+    def ping(self) -> None:
+        """Let the API say that it is still there."""
+        sink = self.sink
+        if sink is None or self.parked or sink.full():
+            return
+        data = self.job.reply.ping()
+        if not data:
+            return
+        if self.job.reply.bytewise:
+            sink.drip(data)
         else:
-            self.sink = None
-            record.open -= 1
-            record.done += 1
-            sink.answered()
+            sink.send(data)
+            self.direct = self.direct and sink.clear()
 
     def spill(self, rest: bytes) -> None:
         """The socket was full: leave the rest of an event to the sink."""
@@ -129,23 +165,35 @@ class Answer:
             self.pacer.schedule(self)
 
     def abort(self) -> None:
-        """The client is gone."""
+        """The client is gone, or the server is about to be."""
         if self.sink is not None:
-            self.sink = None
             self.direct = False
-            self.pacer.record.open -= 1
-            self.pacer.record.aborted += 1
+            self._over("open" if self.pacer.closing else "aborted")
+
+    def _over(self, outcome: Outcome) -> None:
+        self.sink = None
+        self.pacer.record.ended(self.job, outcome, self.number, self.ttft, self.gaps)
+        self.pacer.leave(self)
 
 
 class Pacer:
     """All answers of one process and the timer that drives them."""
 
-    def __init__(self, options: MockOptions, index: int, record: Recorder) -> None:
+    def __init__(self, options: MockOptions, index: int, record: Recorder, epoch_us: int) -> None:
+        """`epoch_us`: from when on freezes are counted, by the same clock."""
         self.record = record
-        self.random = random.Random(f"{options.seed}/{index}")
-        share = options.jitter
-        self._ttft = options.ttft_ms * 1e3 * (1 - share), options.ttft_ms * 1e3 * 2 * share
-        self._gap = options.gap_ms * 1e3 * (1 - share), options.gap_ms * 1e3 * 2 * share
+        self.closing = False
+        """Whether the server is about to end, so that nobody else is the reason why answers do."""
+        source = random.Random(f"{options.seed}/{index}")
+        self._ttft = Delays(options.delays, options.ttft_ms * 1e3, options.jitter, source)
+        self._gap = Delays(options.delays, options.gap_ms * 1e3, options.jitter, source)
+        self._slots: Slots[Answer] = Slots(share_of(options.slots, index, options.procs))
+        self._limited = options.slots > 0
+        self._freezes = Freezes(epoch_us, int(options.freeze_every_ms * 1e3), int(options.freeze_for_ms * 1e3))
+        self._held: list[Sink] = []
+        self._ping_us = int(options.ping_every_ms * 1e3)
+        # all wait equally long, so that whose turn comes next is whoever had it longest ago
+        self._pings: deque[tuple[int, Answer]] = deque()
         self._wheel: Wheel[Answer] = Wheel(clock_us())
         self._ticker = Ticker()
         self._ticking = False
@@ -159,41 +207,66 @@ class Pacer:
         loop.remove_reader(self._ticker.fd)
         self._ticker.close()
 
-    def start(self, sink: Sink, reply: Reply) -> Answer:
-        """Begin the answer to a request that is complete now."""
-        answer = Answer(self, sink, reply)
-        least, spread = self._ttft
-        draw = self.random.random
-        answer.due = answer.last + int(least + spread * draw())
-        if not reply.streamed:
-            # everything comes when the last token would have
-            least, spread = self._gap
-            answer.due += sum([int(least + spread * draw()) for _ in range(reply.steps - 1)])
+    def start(self, sink: Sink, job: Job, arrived: int) -> Answer:
+        """Begin the answer to a request that was complete at stamp `arrived`."""
+        answer = Answer(self, sink, job, arrived)
         self.record.begin()
-        self.schedule(answer)
+        if self._slots.enter(answer):
+            self._generate(answer, arrived)
+        if self._ping_us and job.head:
+            self._pings.append((clock_us() + self._ping_us, answer))
+            self._wake()
         return answer
+
+    def leave(self, answer: Answer) -> None:
+        """An answer is over: whoever waits longest has its slot."""
+        following = self._slots.leave(answer)
+        if following is not None:
+            self._generate(following, clock_us())
 
     def schedule(self, answer: Answer) -> None:
         """Wait for `answer.due`."""
         self._wheel.add(answer.due, answer)
+        self._wake()
+
+    def schedule_next(self, answer: Answer) -> None:
+        """Wait for the next write. Its gaps count from when this one was due: lateness doesn't add up."""
+        answer.due += self._gap.total(answer.job.reply.gaps_before(answer.number))
+        self.schedule(answer)
+
+    def hold(self, sink: Sink) -> bool:
+        """Whether everything is frozen now; then `sink` is told when that is over."""
+        if not self._freezes or not self._freezes.frozen(clock_us()):
+            return False
+        if sink not in self._held:
+            self._held.append(sink)
+            self._wake()
+        return True
+
+    def _generate(self, answer: Answer, now: int) -> None:
+        if self._limited:
+            self.record.queued(now - answer.last)
+        reply = answer.job.reply
+        if reply.writes:
+            answer.due = now + self._ttft.next() + self._gap.total(reply.gaps_before(0))
+            self.schedule(answer)
+
+    def _wake(self) -> None:
         if not self._ticking:
             self._ticking = True
             self._ticker.start()
 
-    def schedule_gap(self, answer: Answer) -> None:
-        """Wait for the next token. The gap counts from when this one was due: lateness doesn't add up."""
-        least, spread = self._gap
-        answer.due += int(least + spread * self.random.random())
-        self.schedule(answer)
-
     def _tick(self) -> None:
         self._ticker.clear()
         end = clock_us()
+        if self._freezes.frozen(end):
+            return
+        while self._held:
+            self._held.pop(0).thaw()
         wheel, record = self._wheel, self.record
         take, add = wheel.take, wheel.add
-        late, gaps = record.lateness_us.append, record.gap_us.append
-        least, spread = self._gap
-        draw, clock, write = self.random.random, time.monotonic_ns, os.write
+        late, gap = record.lateness_us.append, self._gap.next
+        clock, write = time.monotonic_ns, os.write
         # gaps shorter than a slot come up again within the same tick
         while answers := take(end):
             for answer in answers:
@@ -212,14 +285,23 @@ class Pacer:
                     answer.broken()
                     continue
                 late(now - due)
-                gaps(now - answer.last)
+                answer.gaps.append(now - answer.last)
                 answer.last = now
                 answer.number = number + 1
-                answer.due = due = due + int(least + spread * draw())
+                answer.due = due = due + gap()
                 if sent != len(data):
                     answer.spill(data[sent:])
                 add(due, answer)
             record.fold()
-        if not wheel:
+        self._ping(end)
+        if not (wheel or self._pings or self._held):
             self._ticking = False
             self._ticker.stop()
+
+    def _ping(self, now: int) -> None:
+        pings = self._pings
+        while pings and pings[0][0] <= now:
+            due, answer = pings.popleft()
+            if answer.sink is not None:
+                answer.ping()
+                pings.append((due + self._ping_us, answer))

@@ -10,6 +10,7 @@ import socket
 import ssl
 import traceback
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 import uvloop
@@ -17,12 +18,22 @@ import uvloop
 from llmstress.engine.mock.connection import Connection, TlsConnection
 from llmstress.engine.mock.listen import BACKLOG, listen, server_context, url_of
 from llmstress.engine.mock.options import MockOptions
-from llmstress.engine.mock.pacer import Pacer
+from llmstress.engine.mock.pacer import Pacer, clock_us
+from llmstress.engine.mock.service import Service
 from llmstress.engine.mock.truth import Recorder, Truth
 from llmstress.engine.orphan import die_with_parent
 
 _READY = b"+"
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Task(NamedTuple):
+    """What all processes have in common."""
+
+    options: MockOptions
+    tls: ssl.SSLContext | None
+    epoch_us: int
+    """Stamp of the start: they freeze together."""
 
 
 def serve(options: MockOptions, on_listening: Callable[[str], None]) -> Truth:
@@ -41,10 +52,11 @@ def serve(options: MockOptions, on_listening: Callable[[str], None]) -> Truth:
     sockets = listen(options)
     url = url_of(options, sockets[0])
     _raise_file_limit()
+    task = Task(options, tls, clock_us())
     try:
         if len(sockets) == 1:
-            return _serve_here(options, 0, sockets[0], tls, lambda: on_listening(url))
-        return _serve_in_children(options, sockets, tls, lambda: on_listening(url))
+            return _serve_here(task, 0, sockets[0], lambda: on_listening(url))
+        return _serve_in_children(task, sockets, lambda: on_listening(url))
     finally:
         if options.unix_socket:
             with contextlib.suppress(FileNotFoundError):
@@ -57,62 +69,57 @@ def _raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _serve_here(
-    options: MockOptions, index: int, sock: socket.socket, tls: ssl.SSLContext | None, on_ready: Callable[[], None]
-) -> Truth:
+def _serve_here(task: Task, index: int, sock: socket.socket, on_ready: Callable[[], None]) -> Truth:
     # finished streams leave no reference cycles worth hunting for, and a full collection makes tokens late
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 1_000)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(options, index, sock, tls, on_ready))
+        return runner.run(_serve(task, index, sock, on_ready))
 
 
-async def _serve(
-    options: MockOptions, index: int, sock: socket.socket, tls: ssl.SSLContext | None, on_ready: Callable[[], None]
-) -> Truth:
+async def _serve(task: Task, index: int, sock: socket.socket, on_ready: Callable[[], None]) -> Truth:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, stopped.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     record = Recorder()
-    pacer = Pacer(options, index, record)
+    pacer = Pacer(task.options, index, record, task.epoch_us)
+    service = Service(task.options, index, record, clock_us)
     connections: set[Connection] = set()
     pacer.attach(loop)
-    kind = Connection if tls is None else TlsConnection
+    kind = Connection if task.tls is None else TlsConnection
 
     def accept() -> Connection:
-        return kind(options, pacer, connections)
+        return kind(service, pacer, connections)
 
-    if options.unix_socket:
+    if task.options.unix_socket:
         server = await loop.create_unix_server(accept, sock=sock, backlog=BACKLOG)
     else:
-        server = await loop.create_server(accept, sock=sock, backlog=BACKLOG, ssl=tls)
+        server = await loop.create_server(accept, sock=sock, backlog=BACKLOG, ssl=task.tls)
     on_ready()
     await stopped.wait()
     record.stamp_cpu()
-    # before the connections are cut: these aborts aren't the clients'
-    truth = record.truth()
     server.close()
+    pacer.closing = True
     for connection in list(connections):
         connection.abort()
+    record.fold(at_least=1)
     # the loop closes aborted transports in its next turn
     await asyncio.sleep(0)
     pacer.close(loop)
-    return truth
+    return record.truth
 
 
-def _serve_in_children(
-    options: MockOptions, sockets: list[socket.socket], tls: ssl.SSLContext | None, on_ready: Callable[[], None]
-) -> Truth:
+def _serve_in_children(task: Task, sockets: list[socket.socket], on_ready: Callable[[], None]) -> Truth:
     # blocked from before the forks until each process can handle them: none is lost, none kills unheard
     waited_for = {*_STOP_SIGNALS, signal.SIGCHLD}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, waited_for)
     children: dict[int, int] = {}
     try:
         for index in range(len(sockets)):
-            pid, pipe = _fork(options, index, sockets, tls)
+            pid, pipe = _fork(task, index, sockets)
             children[pid] = pipe
         for sock in sockets:
             # a copy kept here would collect connections that nobody accepts if its process died
@@ -144,9 +151,7 @@ def _collect(children: dict[int, int]) -> Truth:
     return Truth.merged(truths)
 
 
-def _fork(
-    options: MockOptions, index: int, sockets: list[socket.socket], tls: ssl.SSLContext | None
-) -> tuple[int, int]:
+def _fork(task: Task, index: int, sockets: list[socket.socket]) -> tuple[int, int]:
     """Start process `index`; its pid and the reading end of the pipe that carries its truth."""
     parent = os.getpid()
     reading, writing = os.pipe()
@@ -166,7 +171,7 @@ def _fork(
                 pipe.write(_READY)
                 pipe.flush()
 
-            truth = _serve_here(options, index, sockets[index], tls, ready)
+            truth = _serve_here(task, index, sockets[index], ready)
             pipe.write(msgspec.msgpack.encode(truth))
     except BaseException:
         # only the parent may return from here; the traceback is all it will know

@@ -1,137 +1,227 @@
 """What the mock really sent and when: what a client's numbers are held against."""
 
 import time
+from array import array
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+from llmstress.engine.mock.faults import Fault
+from llmstress.engine.mock.replies import Job
 from llmstress.engine.telemetry.histogram import PERCENTILES, Histogram
 
 _FOLD_AT = 2_000
 """Values put into a histogram at once: 0.25 ms of work at ~110 ns each, too short to make tokens late."""
 
+Outcome = Literal["done", "failed", "aborted", "open"]
+"""How an answer ended: as it should, by its fault, because the client went away, or not before the server did."""
 
-class Truth(msgspec.Struct, frozen=True):
-    """Sums and histograms (µs) of everything sent.
 
-    Requests that are neither done nor aborted were still open at the end.
+def _none() -> dict[str, int]:
+    return {}
+
+
+class Truth(msgspec.Struct):
+    """Sums and histograms (µs) of everything sent. All of it merges by addition.
+
+    Each request is done, failed, aborted or rate limited, or was still open at the end. Latencies are kept apart by
+    these: those of `done` answers, of `failed` ones, and of the others, here called unfinished.
     """
 
-    connections: int
+    connections: int = 0
     """Connections that stood, TLS handshake included; those that only asked for the models, too."""
-    requests: int
-    """Chat requests accepted; those answered with an error are none."""
-    done: int
-    aborted: int
-    """Requests whose client went away before the end of the answer."""
-    tokens: int
-    events: int
-    """Token-bearing events, one token each; answers in one piece have tokens but no events."""
-    open_max: int
+    requests: int = 0
+    """Requests for an answer that were understood, refused ones included."""
+    done: int = 0
+    """Answers without fault, or with one that does no harm."""
+    failed: int = 0
+    """Requests with a fault of which a client may complain, whoever ended them."""
+    aborted: int = 0
+    """Requests without one whose client went away before the end of the answer."""
+    rate_limited: int = 0
+    """Requests refused because of a rate limit."""
+    open_max: int = 0
     """Most requests open at a time; with several processes the sum of theirs, an upper bound."""
-    cpu_ns: int
+    events: int = 0
+    """Token-bearing events, of all choices; answers in one piece have tokens but no events."""
+    writes: int = 0
+    """Pieces in which answers were sent, each at a time of its own."""
+    pings: int = 0
+    inputs: int = 0
+    """Texts of which embeddings were sent."""
+    tokens: dict[str, int] = msgspec.field(default_factory=_none)
+    """What was shown, by its kind: text, reasoning, tool."""
+    usage: dict[str, int] = msgspec.field(default_factory=_none)
+    """What the usage said, summed: answers that had one, input, output, and the reasoning therein."""
+    endings: dict[str, int] = msgspec.field(default_factory=_none)
+    """Why answers ended, if they were said to: stop, length, tool_call, content_filter."""
+    faults: dict[str, int] = msgspec.field(default_factory=_none)
+    statuses: dict[str, int] = msgspec.field(default_factory=_none)
+    """Of all responses whose head was sent."""
+    apis: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
+    """Of each API: requests, how they ended, events and tokens."""
+    cpu_ns: int = 0
     """CPU time of the serving processes since their start."""
-    ttft: Histogram
+    ttft: Histogram = msgspec.field(default_factory=Histogram)
     """From the complete request to the write of the first token."""
-    gap: Histogram
-    """From write to write."""
-    lateness: Histogram
+    gap: Histogram = msgspec.field(default_factory=Histogram)
+    """From token event to token event, as written: events of one write have gaps of 0."""
+    ttft_failed: Histogram = msgspec.field(default_factory=Histogram)
+    gap_failed: Histogram = msgspec.field(default_factory=Histogram)
+    ttft_unfinished: Histogram = msgspec.field(default_factory=Histogram)
+    gap_unfinished: Histogram = msgspec.field(default_factory=Histogram)
+    queue: Histogram = msgspec.field(default_factory=Histogram)
+    """From the complete request until one of the slots was free; without a limit of slots nobody waits."""
+    lateness: Histogram = msgspec.field(default_factory=Histogram)
     """From when a write was due to when it happened."""
 
     @classmethod
     def merged(cls, truths: Iterable["Truth"]) -> "Truth":
         """The sum over several processes."""
-        total = Recorder()
+        total = cls()
         for truth in truths:
-            total.connections += truth.connections
-            total.requests += truth.requests
-            total.done += truth.done
-            total.aborted += truth.aborted
-            total.tokens_in_one_piece += truth.tokens - truth.events
-            total.open_max += truth.open_max
-            total.cpu_ns += truth.cpu_ns
-            total.ttft.merge(truth.ttft)
-            total.gap.merge(truth.gap)
-            total.lateness.merge(truth.lateness)
-        return total.truth()
+            for name in cls.__struct_fields__:
+                setattr(total, name, _sum(getattr(total, name), getattr(truth, name)))
+        return total
 
     def summary(self) -> dict[str, Any]:
         """The printable form: counts, percentiles in ms (None where there are too few samples), CPU in s."""
+        counts = {name: getattr(self, name) for name in self.__struct_fields__}
+        histograms = {name: counts.pop(name) for name, value in list(counts.items()) if isinstance(value, Histogram)}
+        cpu_ns, tokens = counts.pop("cpu_ns"), counts.pop("tokens")
         return {
-            "connections": self.connections,
-            "requests": self.requests,
-            "done": self.done,
-            "aborted": self.aborted,
-            "events": self.events,
-            "tokens": self.tokens,
-            "open_max": self.open_max,
-            "ttft_ms": _in_ms(self.ttft),
-            "gap_ms": _in_ms(self.gap),
-            "lateness_ms": _in_ms(self.lateness),
-            "cpu_s": round(self.cpu_ns / 1e9, 3),
+            **counts,
+            "tokens": sum(tokens.values()),
+            "tokens_by_kind": tokens,
+            **{f"{name}_ms": _in_ms(histogram) for name, histogram in histograms.items()},
+            "cpu_s": round(cpu_ns / 1e9, 3),
         }
 
 
 class Recorder:
     """Collects the truth of one process.
 
-    The pacing loop appends µs to `ttft_us`, `gap_us` and `lateness_us`, ~20 ns each, and calls `fold` now and
-    then.
+    The pacing loop appends µs to `lateness_us`, ~20 ns each, and calls `fold` now and then.
     """
 
     def __init__(self) -> None:
-        self.connections = self.requests = self.done = self.aborted = self.tokens_in_one_piece = 0
-        self.open = self.open_max = self.cpu_ns = 0
-        self.ttft, self.gap, self.lateness = Histogram(), Histogram(), Histogram()
-        self.ttft_us: list[int] = []
-        self.gap_us: list[int] = []
+        self.truth = Truth()
+        self.open = 0
         self.lateness_us: list[int] = []
+        self._ttft_us: list[int] = []
+        self._gap_us: list[int] = []
+
+    def asked(self, api: str) -> None:
+        """A request was understood."""
+        self.truth.requests += 1
+        self._count(api, "requests")
+
+    def fault(self, fault: Fault) -> None:
+        """It has this fault."""
+        _add(self.truth.faults, fault, 1)
+
+    def failed(self, api: str) -> None:
+        """It had no answer because of its fault."""
+        self.truth.failed += 1
+        self._count(api, "failed")
+
+    def rate_limited(self, api: str) -> None:
+        """It was refused."""
+        self.truth.rate_limited += 1
+        self._count(api, "rate_limited")
+
+    def responded(self, status: int) -> None:
+        """A head was sent."""
+        _add(self.truth.statuses, str(status), 1)
 
     def begin(self) -> None:
-        """A request was accepted."""
-        self.requests += 1
+        """An answer was begun."""
         self.open += 1
-        self.open_max = max(self.open_max, self.open)
+        self.truth.open_max = max(self.truth.open_max, self.open)
+
+    def queued(self, us: int) -> None:
+        """An answer has waited for its slot."""
+        self.truth.queue.record(us)
+
+    def ended(self, job: Job, outcome: Outcome, writes: int, ttft_us: int, gaps_us: "array[int]") -> None:
+        """An answer is over after so many writes; `ttft_us` is below 0 if there was no token event."""
+        truth, said, reply, api = self.truth, job.said, job.reply, self.truth.apis[job.api]
+        self.open -= 1
+        if outcome == "aborted" and job.failing:
+            outcome = "failed"
+        if outcome != "open":
+            setattr(truth, outcome, getattr(truth, outcome) + 1)
+            _add(api, outcome, 1)
+        truth.writes += writes
+        truth.pings += reply.pings
+        # each choice has the events, and so the gaps, of the others
+        events = said.choices * ((ttft_us >= 0) + len(gaps_us))
+        truth.events += events
+        _add(api, "events", events)
+        for kind, count in reply.tokens_in(writes).items():
+            _add(truth.tokens, kind, count)
+            _add(api, "tokens", count)
+        if writes == reply.writes and reply.finished:
+            _add(truth.endings, said.ending, 1)
+            if said.usage:
+                told = {"answers": 1, "input": said.prompt_tokens, "output": said.output_tokens}
+                for name, count in {**told, "reasoning": said.all_reasoning_tokens}.items():
+                    _add(truth.usage, name, count)
+        if outcome == "done":
+            # in large batches: what an answer adds to a histogram alone costs more
+            self._gap_us += gaps_us.tolist() * said.choices
+            if ttft_us >= 0:
+                self._ttft_us.append(ttft_us)
+            return
+        ttft, gap = truth.ttft_unfinished, truth.gap_unfinished
+        if job.failing:
+            ttft, gap = truth.ttft_failed, truth.gap_failed
+        gap.record_many(gaps_us.tolist() * said.choices)
+        if ttft_us >= 0:
+            ttft.record(ttft_us)
 
     def fold(self, at_least: int = _FOLD_AT) -> None:
-        """Move the collected values into the histograms if they are `at_least` so many."""
-        if len(self.lateness_us) < at_least:
-            return
+        """Move collected values into the histograms where there are `at_least` so many."""
+        truth = self.truth
         for histogram, values in (
-            (self.ttft, self.ttft_us),
-            (self.gap, self.gap_us),
-            (self.lateness, self.lateness_us),
+            (truth.lateness, self.lateness_us),
+            (truth.gap, self._gap_us),
+            (truth.ttft, self._ttft_us),
         ):
-            histogram.record_many(values)
-            values.clear()
-
-    def truth(self) -> Truth:
-        """Everything collected so far."""
-        self.fold(at_least=1)
-        events = self.ttft.count + self.gap.count
-        return Truth(
-            connections=self.connections,
-            requests=self.requests,
-            done=self.done,
-            aborted=self.aborted,
-            tokens=events + self.tokens_in_one_piece,
-            events=events,
-            open_max=self.open_max,
-            cpu_ns=self.cpu_ns,
-            ttft=self.ttft.copy(),
-            gap=self.gap.copy(),
-            lateness=self.lateness.copy(),
-        )
+            if len(values) >= at_least:
+                histogram.record_many(values)
+                values.clear()
 
     def stamp_cpu(self) -> None:
         """Take over the CPU time this process has used since it started."""
-        self.cpu_ns = time.process_time_ns()
+        self.truth.cpu_ns = time.process_time_ns()
+
+    def _count(self, api: str, what: str, count: int = 1) -> None:
+        _add(self.truth.apis.setdefault(api, {}), what, count)
+
+
+def _add(counts: dict[str, int], name: str, count: int) -> None:
+    counts[name] = counts.get(name, 0) + count
+
+
+def _sum(total: Any, value: Any) -> Any:
+    """Numbers added up, dictionaries by their keys, histograms merged."""
+    if isinstance(value, Histogram):
+        total.merge(value)
+        return total
+    if isinstance(value, dict):
+        merged = dict(total)
+        for key, each in value.items():
+            merged[key] = _sum(merged[key], each) if key in merged else each
+        return merged
+    return total + value
 
 
 def _in_ms(histogram: Histogram) -> dict[str, float | None]:
     mean = histogram.mean
     return {
+        "count": histogram.count,
         **{
             name: None if us is None else us / 1e3
             for name, us in zip(PERCENTILES, histogram.percentiles(PERCENTILES.values()), strict=True)

@@ -7,6 +7,7 @@ import msgspec
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import (
     MAX_SAMPLES_PER_CLASS,
+    MAX_SIGNS,
     NOT_FAILED,
     Counters,
     Delta,
@@ -132,6 +133,8 @@ class Aggregate(msgspec.Struct, array_like=True):
     elapsed_ns: int = 0
     row_open: dict[tuple[int, int], int] = msgspec.field(default_factory=dict)
     """(row, worker) -> most requests in flight within it."""
+    signs: list[str] = msgspec.field(default_factory=list)
+    """Headers of answers by which a gateway can be told."""
 
     @classmethod
     def over(cls, streams_per_worker: list[int], row_ns: int = 1_000_000_000) -> Self:
@@ -153,6 +156,7 @@ class Aggregate(msgspec.Struct, array_like=True):
             mine.bound()
         for sample in delta.samples:
             self._keep(sample)
+        self.signs = list(dict.fromkeys([*self.signs, *delta.signs]))[:MAX_SIGNS]
         self._merge_live(delta)
 
     def lose(self, worker: int, reason: str) -> None:

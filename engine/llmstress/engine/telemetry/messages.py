@@ -74,6 +74,20 @@ class Counters(msgspec.Struct, array_like=True):
     """The part of it in which they ran anything."""
     host_stolen_ns: int = 0
     """The part of it that the hypervisor gave to other machines."""
+    long_answers: int = 0
+    """Ok streamed answers of one choice with at least `blocks.LONG_ANSWER` token events."""
+    in_blocks: int = 0
+    """The part of them whose events somebody had collected (`blocks.in_blocks`)."""
+    in_one_block: int = 0
+    """The part of these that came in one piece."""
+    blocks: int = 0
+    """Blocks that `in_blocks` came in."""
+    blocks_events: int = 0
+    """Token events in these."""
+    blocks_late_ns: int = 0
+    """How late their first tokens were (`blocks.late_ns`), summed up."""
+    tried_again: int = 0
+    """Answers of which a gateway says that they are of a later attempt than its first."""
 
     @property
     def tokens_per_event(self) -> float | None:
@@ -154,6 +168,13 @@ class ErrorSample(msgspec.Struct, array_like=True, frozen=True):
     request_id: str
 
 
+MAX_SIGNS = 5
+"""Distinct signs of a gateway that are kept, in a worker and over all of them."""
+
+MAX_SIGN = 100
+"""Characters of one."""
+
+
 class Delta(msgspec.Struct, array_like=True, tag=True):
     """What one worker measured between two cuts."""
 
@@ -174,3 +195,5 @@ class Delta(msgspec.Struct, array_like=True, tag=True):
     parts: dict[int, Part]
     """Phase -> what happened in it."""
     samples: list[ErrorSample]
+    signs: list[str] = []
+    """Headers of answers by which a gateway can be told, without secrets: all that this worker has seen in the run."""

@@ -3,6 +3,7 @@
 import msgspec
 
 from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.collecting import Collected, collected
 from llmstress.engine.telemetry.messages import Counters, Phase
 
 MAX_CPU_SHARE = 0.9
@@ -11,6 +12,13 @@ LAG_SHARE_OF_ITL = 0.05
 MAX_CANCELLED_SHARE = 0.01
 MAX_TOKENS_PER_EVENT = 1.2
 MAX_SHARED_READS = 0.2
+MAX_IN_BLOCKS = 0.5
+"""Share of the long answers: beyond it medians are those of blocks."""
+MIN_IN_BLOCKS = 0.01
+"""Beyond it the p99 is."""
+LAG_SHARE_OF_BLOCKS = 0.25
+"""A client that reads so late that events pile up is late by half of what a block takes, in the median; a p99 over its
+limit is that of a few reads."""
 MAX_HOST_BUSY = 0.95
 MAX_HOST_STOLEN = 0.02
 
@@ -28,14 +36,16 @@ def judge(aggregate: Aggregate, steady_s: float) -> Verdict:
     invalid = [
         f"worker {worker.worker} was lost: {worker.reason}" for worker in aggregate.workers if worker.state == "lost"
     ]
+    found = _collected(aggregate, steady_s)
     degraded = [
         *_busy_workers(aggregate, steady_s),
         *_late_workers(aggregate),
         *_cut_off(aggregate),
         *_missing(aggregate),
+        *([found.text] if found is not None and found.share > MAX_IN_BLOCKS else []),
     ]
     status = "invalid" if invalid else "degraded" if degraded else "valid"
-    return Verdict(status, invalid + degraded, _notes(aggregate))
+    return Verdict(status, invalid + degraded, _notes(aggregate, found))
 
 
 def _busy_workers(aggregate: Aggregate, steady_s: float) -> list[str]:
@@ -56,6 +66,20 @@ def _late_workers(aggregate: Aggregate) -> list[str]:
         for worker in aggregate.workers
         if (lag := worker.loop_lag.percentile("p99") or 0) > limit
     ]
+
+
+def _collected(aggregate: Aggregate, steady_s: float) -> Collected | None:
+    """Who else collects events; None: nobody, or this client may have let them pile up itself. Of the steady window,
+    where its lateness is known, and of what ended after it."""
+    counters = Counters()
+    for phase in (Phase.STEADY, Phase.DRAIN):
+        counters.add(aggregate.phases[phase].counters)
+    found = collected(counters, aggregate.signs)
+    if found is None or found.share <= MIN_IN_BLOCKS or _busy_workers(aggregate, steady_s):
+        return None
+    limit = max(MIN_LAG_LIMIT_US, LAG_SHARE_OF_BLOCKS * found.late_us)
+    late = any((worker.loop_lag.percentile("p50") or 0) > limit for worker in aggregate.workers)
+    return None if late else found
 
 
 def _cut_off(aggregate: Aggregate) -> list[str]:
@@ -91,12 +115,13 @@ def _host(counters: Counters) -> list[str]:
     return notes
 
 
-def _notes(aggregate: Aggregate) -> list[str]:
+def _notes(aggregate: Aggregate, found: Collected | None) -> list[str]:
     counters, ended = aggregate.counters(), aggregate.ended()
-    notes: list[str] = []
+    notes = [found.text] if found is not None and found.share <= MAX_IN_BLOCKS else []
     if (per_event := counters.tokens_per_event or 0.0) > MAX_TOKENS_PER_EVENT:
         notes.append(f"an event carries {per_event:.2f} tokens: itl is the gap between events, tpot the time per token")
-    if counters.events and (shared := counters.events_shared / counters.events) > MAX_SHARED_READS:
+    shared = counters.events_shared / counters.events if counters.events else 0.0
+    if found is None and shared > MAX_SHARED_READS:
         notes.append(
             f"{shared:.0%} of the events shared a read with another one: they were sent together, or this client "
             "read them late, so single gaps in itl mean little"
@@ -122,6 +147,11 @@ def _notes(aggregate: Aggregate) -> list[str]:
         notes.append(
             f"{counters.stale_retries:,} times a request was sent again on a fresh connection, "
             "because the server had closed the kept one"
+        )
+    if counters.tried_again:
+        notes.append(
+            f"{counters.tried_again:,} answers were not a gateway's first attempt, as their headers say "
+            "(x-litellm-attempted-retries, -fallbacks): their latencies contain what failed before"
         )
     changes = sum(notice.kind == "load" for notice in aggregate.notices)
     if changes:

@@ -1,0 +1,52 @@
+"""Draws delays of a given mean and shape."""
+
+import itertools
+import math
+import random
+from collections.abc import Callable
+from typing import Literal
+
+Shape = Literal["uniform", "exponential", "lognormal"]
+
+_BATCH = 256
+"""Delays drawn at once: 25 µs of work."""
+
+
+class Delays:
+    """Random delays in whole µs; `next` gives one, at the price of a step of an iterator.
+
+    With mean m, jitter j and u drawn evenly from 0 to 1:
+
+    - uniform: m·(1 - j + 2·j·u), so evenly from m·(1 - j) to m·(1 + j);
+    - exponential: -m·ln(1 - u), the gaps of a Poisson process; knows no jitter;
+    - lognormal: exp(µ + σ·z) with z drawn from the standard normal distribution, σ² = ln(1 + j²) and
+      µ = ln(m) - σ²/2, which has mean m and standard deviation j·m.
+    """
+
+    __slots__ = ("next",)
+
+    def __init__(self, shape: Shape, mean_us: float, jitter: float, source: random.Random) -> None:
+        batches = iter(_batches(shape, mean_us, jitter, source), None)
+        self.next: Callable[[], int] = itertools.chain.from_iterable(batches).__next__
+        """The next delay."""
+
+    def total(self, count: int) -> int:
+        """The sum of the next `count` delays."""
+        return sum([self.next() for _ in range(count)])
+
+
+def _batches(shape: Shape, mean_us: float, jitter: float, source: random.Random) -> Callable[[], list[int] | None]:
+    draw, normal, batch = source.random, source.gauss, range(_BATCH)
+    if mean_us == 0:
+        return lambda: [0] * _BATCH
+    match shape:
+        case "uniform":
+            least, spread = mean_us * (1 - jitter), mean_us * 2 * jitter
+            return lambda: [int(least + spread * draw()) for _ in batch]
+        case "exponential":
+            log1p = math.log1p
+            return lambda: [int(-mean_us * log1p(-draw())) for _ in batch]
+        case "lognormal":
+            exp, variance = math.exp, math.log1p(jitter * jitter)
+            middle, deviation = math.log(mean_us) - variance / 2, math.sqrt(variance)
+            return lambda: [int(exp(middle + deviation * normal(0, 1))) for _ in batch]

@@ -1,0 +1,91 @@
+"""The faults that the mock can have, by name."""
+
+import enum
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+
+class Fault(enum.StrEnum):
+    """What may go wrong with a request; the switch `--fault` takes these names."""
+
+    RESET_BEFORE_HEAD = "reset_before_head"
+    CLOSE_BEFORE_HEAD = "close_before_head"
+    HTTP_400 = "http_400"
+    HTTP_401 = "http_401"
+    HTTP_404 = "http_404"
+    HTTP_429 = "http_429"
+    HTTP_QUOTA = "http_quota"
+    HTTP_500 = "http_500"
+    HTTP_503_HTML = "http_503_html"
+    HTTP_529 = "http_529"
+    STALL_FIRST_TOKEN = "stall_first_token"
+    STALL_MID_STREAM = "stall_mid_stream"
+    ERROR_EVENT = "error_event"
+    MALFORMED_JSON = "malformed_json"
+    CUT = "cut"
+    CUT_CLOSE_DELIMITED = "cut_close_delimited"
+    RESET_MID_STREAM = "reset_mid_stream"
+    NO_FINISH = "no_finish"
+    NEVER_ENDS = "never_ends"
+    EMPTY = "empty"
+    FILTERED = "filtered"
+    NO_USAGE = "no_usage"
+    KEEPALIVE_EVENTS = "keepalive_events"
+
+
+MEANING: Mapping[Fault, str] = {
+    Fault.RESET_BEFORE_HEAD: "the connection is reset instead of an answer",
+    Fault.CLOSE_BEFORE_HEAD: "the connection is closed instead of an answer",
+    Fault.HTTP_400: "status 400 in the API's words",
+    Fault.HTTP_401: "status 401 in the API's words",
+    Fault.HTTP_404: "status 404 in the API's words",
+    Fault.HTTP_429: "status 429 in the API's words, though no rate was exceeded",
+    Fault.HTTP_QUOTA: "status 429 that means money",
+    Fault.HTTP_500: "status 500 in the API's words",
+    Fault.HTTP_503_HTML: "status 503 with a proxy's page",
+    Fault.HTTP_529: "status 529, overloaded",
+    Fault.STALL_FIRST_TOKEN: "nothing comes after the head",
+    Fault.STALL_MID_STREAM: "nothing comes after some tokens",
+    Fault.ERROR_EVENT: "an error in the API's words after some tokens",
+    Fault.MALFORMED_JSON: "an event amid the tokens that breaks off within its JSON",
+    Fault.CUT: "the connection is closed after some tokens, within the body",
+    Fault.CUT_CLOSE_DELIMITED: "the same, where only the end of the connection tells the end of the body",
+    Fault.RESET_MID_STREAM: "the connection is reset after some tokens",
+    Fault.NO_FINISH: "the body ends in order after the last token, without the words that end an answer",
+    Fault.NEVER_ENDS: "tokens come for as long as they are read",
+    Fault.EMPTY: "an answer without a token",
+    Fault.FILTERED: "the provider's moderation ends the answer after some tokens",
+    Fault.NO_USAGE: "no usage though it was asked for",
+    Fault.KEEPALIVE_EVENTS: "something that means nothing before each token",
+}
+
+HARMLESS = frozenset({Fault.FILTERED, Fault.NO_USAGE, Fault.KEEPALIVE_EVENTS})
+"""Those that leave an answer whole: a client has nothing to complain about."""
+
+
+class FaultShare(msgspec.Struct, frozen=True):
+    """How many of the requests have a fault."""
+
+    fault: Fault
+    share: float
+    """From 0 to 1."""
+
+    def __str__(self) -> str:
+        return f"{self.fault}={self.share * 100:g}%"
+
+
+def parse_fault(text: str) -> FaultShare:
+    """`cut=5%`.
+
+    Raises:
+        ValueError: there is no such fault, or no such share.
+    """
+    name, _, share = text.strip().partition("=")
+    if name not in set(Fault):
+        raise ValueError(f"{text!r} is no fault and its share, like cut=5%; there are {', '.join(Fault)}")
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s?%", share.strip(), re.ASCII)
+    if match is None or float(match[1]) > 100:
+        raise ValueError(f"{text!r} has no share from 0% to 100%; write it like {name}=5%")
+    return FaultShare(Fault(name), float(match[1]) / 100)

@@ -1,0 +1,192 @@
+"""Decides what becomes of each request: a response at once, an answer that takes its time, or a fault; no I/O."""
+
+import random
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from llmstress.engine.mock.answering import answer_to
+from llmstress.engine.mock.buckets import RateLimits
+from llmstress.engine.mock.courses import End, course_of
+from llmstress.engine.mock.cutting import Cut, StreamedReply
+from llmstress.engine.mock.fate import NO_FATE, Fate, Fates
+from llmstress.engine.mock.faults import HARMLESS, Fault
+from llmstress.engine.mock.framing import Form
+from llmstress.engine.mock.heads import head, response, stream_head
+from llmstress.engine.mock.http import Headers, Request
+from llmstress.engine.mock.options import MockOptions, share_of
+from llmstress.engine.mock.replies import Job, held_back, whole
+from llmstress.engine.mock.routes import Refusal, find, models_body
+from llmstress.engine.mock.speech import openai_chat
+from llmstress.engine.mock.speech.dialect import Dialect, RateLimit, Speech
+from llmstress.engine.mock.speech.said import Asked, Said
+from llmstress.engine.mock.truth import Recorder
+
+_REFUSALS = {
+    Fault.HTTP_400: (400, "the request is invalid", ""),
+    Fault.HTTP_401: (401, "the key is invalid", ""),
+    Fault.HTTP_404: (404, "the model does not exist", ""),
+    Fault.HTTP_429: (429, "rate limit reached", ""),
+    Fault.HTTP_QUOTA: (429, "the quota is used up", "insufficient_quota"),
+    Fault.HTTP_500: (500, "the server had an error", ""),
+    Fault.HTTP_529: (529, "overloaded", ""),
+}
+"""Status, words and code."""
+
+_RETRY_AFTER_S = 1.0
+"""When to come back after a 429 that no rate limit is the reason of."""
+
+_PAGE = (
+    b"<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n"
+    b"<body>\r\n<center><h1>503 Service Temporarily Unavailable</h1></center>\r\n</body>\r\n</html>\r\n"
+)
+
+
+class Response(NamedTuple):
+    """What is sent at once."""
+
+    status: int
+    data: bytes
+
+
+class Service:
+    """What one process answers."""
+
+    def __init__(self, options: MockOptions, index: int, record: Recorder, clock_us: Callable[[], int]) -> None:
+        procs = options.procs
+        self._options = options
+        self._record = record
+        self._ids = random.Random(f"{options.seed}/{index}/ids")
+        self._clock_us = clock_us
+        self._cut = Cut(options.tokens_per_event, options.events_per_write, not options.no_done)
+        self._limits = RateLimits(
+            options.requests_per_s / procs, options.tokens_per_s / procs, options.burst_ms / 1e3, clock_us()
+        )
+        until = share_of(options.faults_until, index, procs)
+        self._fates = Fates(options.fault, f"{options.seed}/{index}", until)
+        self._by_chance = bool(options.fault) or options.tokens.low != options.tokens.high
+
+    def respond(self, request: Request) -> Response | Job | End:
+        """What to do about a request; an `End` is what happens to the connection, without a response."""
+        route = find(request)
+        dialect, keep_alive = route.dialect, request.keep_alive
+        if route.refusal is not None:
+            return self._refused(dialect, route.refusal, keep_alive)
+        if route.lists_models:
+            id = self._new_id()
+            body = models_body(self._options.model)
+            return Response(200, response(200, body, headers=self._headers(dialect, id), keep_alive=keep_alive))
+        try:
+            asked = dialect.read(request)
+        except ValueError as error:
+            return self._refused(dialect, Refusal(400, f"invalid request: {error}"), keep_alive)
+        fate = self._fates.of(self._record.truth.requests) if self._by_chance else NO_FATE
+        self._record.asked(dialect.name)
+        said = answer_to(asked, self._options, fate, id=self._new_id(), created=int(time.time()))
+        if self._limits and (wait_us := self._limits.admit(said.prompt_tokens + said.output_tokens, self._clock_us())):
+            self._record.rate_limited(dialect.name)
+            return self._refused(dialect, Refusal(429, "rate limit reached"), keep_alive, retry_after_s=wait_us / 1e6)
+        if fate.fault is not None:
+            self._record.fault(fate.fault)
+            early = self._early(dialect, fate.fault, keep_alive)
+            if early is not None:
+                self._record.failed(dialect.name)
+                return early
+        return self._job(request, dialect, asked, said, fate)
+
+    def malformed(self, status: int, message: str) -> Response:
+        """The response to what is no request; the connection can't be used any more."""
+        return self._refused(openai_chat, Refusal(status, message), keep_alive=False)
+
+    def _early(self, dialect: Dialect, fault: Fault, keep_alive: bool) -> Response | End | None:
+        """What a fault does instead of an answer; None if there is to be one."""
+        if fault is Fault.RESET_BEFORE_HEAD:
+            return End.RESET
+        if fault is Fault.CLOSE_BEFORE_HEAD:
+            return End.CLOSE
+        if fault is Fault.HTTP_503_HTML:
+            return Response(503, response(503, _PAGE, keep_alive=keep_alive, content_type="text/html"))
+        if fault not in _REFUSALS:
+            return None
+        status, message, code = _REFUSALS[fault]
+        wait = _RETRY_AFTER_S if fault is Fault.HTTP_429 else None
+        return self._refused(dialect, Refusal(status, message), keep_alive, code=code, retry_after_s=wait)
+
+    def _refused(
+        self,
+        dialect: Dialect,
+        refusal: Refusal,
+        keep_alive: bool,
+        *,
+        code: str = "",
+        retry_after_s: float | None = None,
+    ) -> Response:
+        id = self._new_id()
+        headers = (*refusal.headers, *self._headers(dialect, id, retry_after_s))
+        body = dialect.error_body(refusal.status, refusal.message, code, id)
+        return Response(refusal.status, response(refusal.status, body, headers=headers, keep_alive=keep_alive))
+
+    def _job(self, request: Request, dialect: Dialect, asked: Asked, said: Said, fate: Fate) -> Job:
+        headers = self._headers(dialect, said.id)
+        speech = dialect.speak(said, asked)
+        failing = fate.fault is not None and fate.fault not in HARMLESS
+        if asked.stream:
+            return self._streamed(request, dialect.name, said, speech, headers, fate, failing)
+        course = course_of(fate.fault, fate.at, sum(part.tokens for part in said.parts))
+        unbounded = fate.fault is Fault.CUT_CLOSE_DELIMITED
+        keep_alive = request.keep_alive and not unbounded
+
+        def top(length: int) -> bytes:
+            told = None if unbounded else length
+            return head(200, "application/json", told, headers=headers, keep_alive=keep_alive)
+
+        reply = whole(said, speech.whole, lambda: dialect.error_body(500, "the model has failed"), top, course)
+        return Job(dialect.name, said, b"", reply, keep_alive, failing)
+
+    def _streamed(
+        self, request: Request, api: str, said: Said, speech: Speech, headers: Headers, fate: Fate, failing: bool
+    ) -> Job:
+        options = self._options
+        unbounded = options.close or request.http_1_0 or fate.fault is Fault.CUT_CLOSE_DELIMITED
+        back = options.content_length and fate.fault is not Fault.CUT_CLOSE_DELIMITED
+        keep_alive = request.keep_alive and (back or not unbounded)
+        form = Form(
+            chunked=not (unbounded or back),
+            crlf=options.crlf and speech.content_type.startswith("text/event-stream"),
+            gzip=options.gzip,
+            bytewise=options.one_byte_writes,
+        )
+        if options.gzip:
+            headers = (*headers, ("Content-Encoding", "gzip"))
+        reply = StreamedReply(said, speech, form=form, cut=self._cut, fate=fate)
+
+        def top(length: int | None = None) -> bytes:
+            return stream_head(
+                speech.content_type, headers=headers, chunked=form.chunked, keep_alive=keep_alive, length=length
+            )
+
+        if back:
+            return Job(api, said, b"", held_back(reply, top), keep_alive, failing)
+        return Job(api, said, top(), reply, keep_alive, failing)
+
+    def _headers(self, dialect: Dialect, id: str, retry_after_s: float | None = None) -> Headers:
+        headers = dialect.headers(id)
+        if not self._limits and retry_after_s is None:
+            return headers
+        now_us = self._clock_us()
+        requests, tokens = self._limits.requests(now_us), self._limits.tokens(now_us)
+        limit = RateLimit(
+            requests=requests.limit,
+            requests_left=requests.remaining,
+            requests_reset_s=requests.reset_us / 1e6,
+            tokens=tokens.limit,
+            tokens_left=tokens.remaining,
+            tokens_reset_s=tokens.reset_us / 1e6,
+            now_s=time.time(),
+            retry_after_s=retry_after_s,
+            retry_after=self._options.retry_after_style,
+        )
+        return (*headers, *dialect.rate_limit_headers(limit))
+
+    def _new_id(self) -> str:
+        return f"{self._ids.getrandbits(96):024x}"

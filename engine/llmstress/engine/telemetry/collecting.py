@@ -1,0 +1,54 @@
+"""Somebody collects events before they reach this client: how many answers, how late, who it may be, what to do."""
+
+import msgspec
+
+from llmstress.engine.telemetry.messages import Counters
+
+
+class Collected(msgspec.Struct, frozen=True):
+    """What the reads of a stretch of the run show."""
+
+    share: float
+    """Of the long answers, how many came in blocks."""
+    late_us: float
+    """How late the first tokens of answers in several blocks were, on average; 0: there were none."""
+    text: str
+    """A sentence or two."""
+
+
+def collected(counters: Counters, signs: list[str]) -> Collected | None:
+    """What is to be said of the answers that came in blocks; None: none did. `signs`: headers of the answers."""
+    if not (counters.long_answers and counters.blocks):
+        return None
+    share = counters.in_blocks / counters.long_answers
+    several = counters.in_blocks - counters.in_one_block
+    late_us = counters.blocks_late_ns / 1000 / several if several > 0 else 0.0
+    if several > 0:
+        each = counters.blocks_events / counters.blocks
+        late = f"ttft is about {late_us / 1000:,.0f} ms late, tpot too short, and " if late_us >= 1000 else ""
+        what = (
+            f"answers come in blocks: in {share:.0%} of them {each:.1f} token events shared a read, so {late}itl is "
+            "that of blocks"
+        )
+    else:
+        what = (
+            f"answers come in one piece: in {share:.0%} of them all token events shared a read, so ttft is when the "
+            "answer was whole, and itl and tpot say nothing"
+        )
+    named = f" (the answers' headers: {', '.join(signs)})" if signs else ""
+    who = f"The target or a proxy on the way collects them{named}"
+    return Collected(share, late_us, f"{what}; e2e is right. {who}: {_cure(signs)}")
+
+
+def _cure(signs: list[str]) -> str:
+    nginx = any(sign.startswith("server: nginx") for sign in signs)
+    if any(sign.startswith("content-encoding: ") for sign in signs):
+        return "have it not compress text/event-stream, or flush each event (nginx does with proxy_buffering off)"
+    if nginx:
+        return (
+            "proxy_buffering off or proxy_http_version 1.1 in nginx, or X-Accel-Buffering: no in the target's answers"
+        )
+    return (
+        "have a proxy pass each event on at once (nginx: proxy_buffering off, or X-Accel-Buffering: no in the target's "
+        "answers), or the target write them one by one"
+    )

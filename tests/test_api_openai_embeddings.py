@@ -1,0 +1,161 @@
+"""OpenAI Embeddings: bodies, what an answer means, and what is measured without tokens."""
+
+import base64
+import json
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from odd_json import DEPTHS, NAMES, anything, check_api, nested, objects_of, packed
+from support import Bench, values
+
+from llmstress.engine.api import guess_api
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.api.event import Event, Usage
+from llmstress.engine.api.openai_embeddings import OpenAIEmbeddings
+
+
+@pytest.mark.parametrize(
+    ("ask", "expected"),
+    [
+        pytest.param(Ask(model="m", prompt="Hi"), {"model": "m", "input": ["Hi"]}, id="a minimal request"),
+        pytest.param(
+            Ask(model="m", prompt="Hi", batch=3, encoding="base64"),
+            {"model": "m", "input": ["Hi"] * 3, "encoding_format": "base64"},
+            id="several inputs, coded",
+        ),
+        pytest.param(
+            Ask(model="m", prompt_ids=(1, 2), batch=2), {"model": "m", "input": [[1, 2], [1, 2]]}, id="token ids"
+        ),
+        pytest.param(
+            Ask(model="m", prompt="Hi", extra={"dimensions": 8, "input": None}),
+            {"model": "m", "dimensions": 8},
+            id="extra keys are added, null removes one",
+        ),
+    ],
+)
+def test_the_body_of_a_request(ask: Ask, expected: dict[str, Any]) -> None:
+    assert json.loads(OpenAIEmbeddings(ask).body()) == expected
+
+
+def test_a_url_of_embeddings_says_so() -> None:
+    assert guess_api("h", "/v1/embeddings") == "openai-embeddings"
+
+
+CODED = base64.b64encode(struct.pack("<2f", 1.0, 2.0)).decode()
+
+
+def answer(*vectors: Any, usage: Any = None) -> bytes:
+    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
+    return packed({"object": "list", "data": data, "model": "m", "usage": usage})
+
+
+COUNTS = {"prompt_tokens": 5, "total_tokens": 5}
+
+
+def good(inputs: int, usage: Usage | None = None) -> Event:
+    return Event(finish="end of body", tokenless=True, inputs=inputs, usage=usage)
+
+
+def wrong(words: str) -> Event:
+    return Event(malformed=words)
+
+
+NO_LIST = wrong("the answer is no list of embeddings")
+
+ANSWERS: dict[str, tuple[int, bytes, Event]] = {
+    "a vector": (1, answer([0.5, -1.0], usage=COUNTS), good(1, Usage(input=5))),
+    "a vector that is coded": (1, answer(CODED, usage=COUNTS), good(1, Usage(input=5))),
+    "several vectors": (3, answer([0.5], [0.25], CODED), good(3)),
+    "without usage": (1, answer([0.5]), good(1)),
+    "usage of an odd type": (1, answer([0.5], usage="free"), good(1)),
+    "a null vector": (1, answer(None), wrong("0 vectors for 1 inputs")),
+    "an empty vector": (1, answer([]), wrong("0 vectors for 1 inputs")),
+    "an empty coded vector": (1, answer(""), wrong("0 vectors for 1 inputs")),
+    "fewer vectors than inputs": (3, answer([0.5], [0.5]), wrong("2 vectors for 3 inputs")),
+    "more vectors than inputs": (1, answer([0.5], [0.5]), wrong("2 vectors for 1 inputs")),
+    "an entry without a vector": (1, packed({"data": [{"index": 0}]}), wrong("0 vectors for 1 inputs")),
+    "entries of an odd type": (1, packed({"data": [5, {"embedding": [1]}]}), good(1)),
+    "half a surrogate pair beside it": (1, b'{"data":[{"embedding":[1]}],"model":"\\ud83d"}', good(1)),
+    "no list": (1, packed({"data": {"embedding": [1]}}), NO_LIST),
+    "another object": (1, packed({"hello": 1}), NO_LIST),
+    "a list alone": (1, packed([[0.5]]), NO_LIST),
+    "[DONE]": (1, b"[DONE]", NO_LIST),
+    "nothing": (1, b"", NO_LIST),
+    "an error": (1, packed({"error": {"message": "boom"}}), Event(error="boom")),
+    "an error beside the vectors": (1, packed({"data": [{"embedding": [1]}], "error": "boom"}), Event(error="boom")),
+    "a flat error": (1, packed({"object": "error", "message": "boom"}), Event(error="boom")),
+}
+
+
+@pytest.mark.parametrize(("inputs", "body", "expected"), ANSWERS.values(), ids=ANSWERS)
+def test_what_an_answer_means(inputs: int, body: bytes, expected: Event) -> None:
+    assert OpenAIEmbeddings(Ask(batch=inputs)).read_answer(body) == expected
+
+
+def test_what_is_no_json_is_malformed() -> None:
+    assert OpenAIEmbeddings(Ask()).read_answer(b'{"data":[{"embedding":[0.1,').malformed.startswith("not JSON")
+
+
+@pytest.mark.parametrize(
+    ("given", "inputs"),
+    [("Hi", 1), (["a", "b"], 2), ([1, 2, 3], 1), ([[1, 2], [3]], 2)],
+    ids=["a text", "texts", "token ids", "lists of them"],
+)
+def test_the_number_of_inputs_is_that_of_the_body_that_is_sent(given: Any, inputs: int) -> None:
+    api = OpenAIEmbeddings(Ask(batch=7, extra={"input": given}))
+    assert api.read_answer(answer(*[[0.5]] * inputs)) == good(inputs)
+    assert api.read_answer(answer(*[[0.5]] * 7)).malformed
+
+
+API = OpenAIEmbeddings(Ask())
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=anything(objects_of(body for _, body, _ in ANSWERS.values())), name=NAMES)
+def test_anything_at_all_has_a_meaning(data: bytes, name: bytes) -> None:
+    check_api(API, data, name)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("key", ["id", "error", "data", "usage"])
+def test_no_depth_of_nesting_raises(key: str, depth: int) -> None:
+    for data in nested(key, depth):
+        check_api(API, data)
+        check_api(API, b'{"data":[' + data + b"]}")
+
+
+def test_what_is_measured() -> None:
+    bench = Bench(api="openai-embeddings", ask=Ask(batch=3))
+    bench.begin()
+    body = answer([0.5], [0.5], [0.5], usage=COUNTS)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    bench.read(30, head)
+    bench.read(40, body[:20])
+    bench.read(50, body[20:])
+    part = bench.steady()
+    assert part.ended == {"ok": 1}
+    assert part.finish == {"end of body": 1}
+    counters = part.counters
+    assert (counters.inputs, counters.input, counters.output, counters.events) == (3, 5, 0, 0)
+    assert counters.usage_seen == 1, "nothing had to be counted in events"
+    assert values(part.latency, "e2e") == [50]
+    assert not {"ttft", "itl", "tpot"} & part.latency.keys()
+    assert counters.stream_ignored == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "ended"),
+    [
+        (answer([0.5], [0.5]), "malformed"),
+        (packed({"error": "boom"}), "stream_error"),
+        (b"", "truncated"),
+    ],
+    ids=["too few vectors", "an error under 200", "an empty body"],
+)
+def test_how_a_request_fails(body: bytes, ended: str) -> None:
+    bench = Bench(api="openai-embeddings", ask=Ask(batch=3))
+    bench.begin()
+    bench.read(30, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    assert bench.steady().ended == {ended: 1}
