@@ -313,8 +313,10 @@ MANY = {"tokens": Tokens(10, "usage", 1, None, None, 10, 0)}
     ("changes", "remark"),
     [
         ({}, ""),
-        ({"tokens": Tokens(10, "usage", 1, None, None, 10, 2)}, "2 of 10 token events came together"),
-        ({"tokens": Tokens(10, "usage", 1, None, None, 10, 1)}, ""),
+        ({"tokens": Tokens(10, "usage", 1, None, None, 10, 3)}, "3 of 10 token events shared a read"),
+        ({"tokens": Tokens(10, "usage", 1, None, None, 10, 2)}, ""),
+        ({"tokens": Tokens(10, "usage", 1, None, None, 10, 9), "collected": "answers come in blocks"}, "in blocks"),
+        ({"tried_again": True}, "not the gateway's first attempt"),
         ({"tokens": Tokens(4, "usage", 1, None, None, 4, 4)}, ""),
         ({"tokens": Tokens(10, "events", None, None, None, 10, 0)}, "no usage"),
         ({"tokens": Tokens(23, "usage", 1, None, None, 10, 0)}, "2.3 tokens"),

@@ -12,6 +12,7 @@ from llmstress.engine.api.base import Api
 from llmstress.engine.api.event import Event, Usage
 from llmstress.engine.coding import decoded_words
 from llmstress.engine.secrets import blank_out
+from llmstress.engine.telemetry.collecting import collected
 from llmstress.engine.witness import Evidence, Heard
 
 SCHEMA = "llmstress.probe/1"
@@ -148,6 +149,10 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     reads: tuple[Read, ...]
     events: tuple[Seen, ...]
     tokens: Tokens
+    collected: str = ""
+    """How the token events were collected on the way, in a run's words; empty: they were not."""
+    tried_again: bool = False
+    """A gateway says that this was not its first attempt."""
     finish: str
     """The finish reason; empty: none came."""
     outcome: str
@@ -192,6 +197,8 @@ def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, 
         reads=_reads(seen),
         events=_events([*seen.heard, *_whole_answer(seen, api)], exchange.start, secrets),
         tokens=_tokens(seen),
+        collected=found.text if (found := collected(seen.part.counters, seen.signs)) is not None else "",
+        tried_again=seen.part.counters.tried_again > 0,
         finish=blank_out(exchange.finish, secrets),
         outcome=last.end.outcome,
         words=blank_out(last.end.text, secrets),

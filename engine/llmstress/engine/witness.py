@@ -101,6 +101,8 @@ class Evidence(msgspec.Struct):
     last: Last
     part: Part
     """What a run would have counted."""
+    signs: list[str]
+    """Headers by which a gateway can be told."""
 
 
 class WatchedLoop(Loop):
@@ -167,9 +169,19 @@ class Witness:
         if self._fault is not None:
             raise self._fault
         assert self._last is not None
-        part = self.recorder.cut(self.clock(), 0).parts[Phase.STEADY]
+        delta = self.recorder.cut(self.clock(), 0)
+        part = delta.parts[Phase.STEADY]
         part.settle()
-        return Evidence(self.request, attempts[before:], self._connection, self.reads, self.heard, self._last, part)
+        return Evidence(
+            request=self.request,
+            attempts=attempts[before:],
+            connection=self._connection,
+            reads=self.reads,
+            heard=self.heard,
+            last=self._last,
+            part=part,
+            signs=delta.signs,
+        )
 
     async def _see_through(self, dialer: Dialer) -> None:
         try:
