@@ -56,7 +56,7 @@ def test_a_stream_moment_by_moment(mock: MockServer) -> None:
     code, out, err = probe("--url", mock.url)
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0] == f"POST {mock.url}/v1/chat/completions"
+    assert lines[0].endswith(f"   POST {mock.url}/v1/chat/completions")
     names = ("api", "model", "connected", "sent", "head", "first token", "last token", "last word", "end")
     found = [next(number for number, line in enumerate(lines) if f"  {name}  " in line) for name in names]
     assert found == sorted(found)
@@ -314,7 +314,7 @@ def test_colours_on_a_terminal(mock: MockServer, tmp_path: Path, env: dict[str, 
         assert (b"\x1b[" in shown.raw) == coloured
         lines = [line.rstrip() for line in shown.text.splitlines()]
     assert "waiting" not in shown.text
-    assert lines[0] == f"POST {mock.url}/v1/chat/completions"
+    assert lines[0].endswith(f"   POST {mock.url}/v1/chat/completions")
     assert "ok" in lines
     assert lines[lines.index("") + 1].split()[2] == "connected"
 

@@ -22,11 +22,13 @@ from llmstress.coordinator.probe_facts import (
     words_of,
 )
 from llmstress.coordinator.probe_raw import shown
+from llmstress.coordinator.summary import Host
 from llmstress.engine.api.event import DONE as LAST_WORD
 from llmstress.engine.api.event import NOTHING, UNKNOWN, Event, TokenOf, Usage
 
 WHERE = Where(
-    version="1",
+    version="1.2.3",
+    host=Host(2, "3.11.7", "Linux"),
     started_at="2026-01-31T09:14:07.512+00:00",
     method="POST",
     url="http://llm.test:8000/v1/chat/completions",
@@ -37,6 +39,7 @@ WHERE = Where(
     streamed=True,
     addresses=("192.0.2.7",),
     way="",
+    proxied=False,
     notes=(),
 )
 
@@ -120,7 +123,7 @@ def test_the_account_of_a_good_answer() -> None:
     assert (
         text_of(a_probe()).splitlines()
         == """\
-POST http://llm.test:8000/v1/chat/completions
+llmstress 1.2.3   POST http://llm.test:8000/v1/chat/completions
   api      openai-chat (named with --api)
   model    m (named with --model)
   address  192.0.2.7
@@ -171,7 +174,9 @@ ODD = a_probe(
 @pytest.mark.parametrize("probe", [a_probe(), ODD, failed("reset")], ids=["good", "odd", "failed"])
 def test_no_line_is_too_long(probe: Probe, width: int) -> None:
     for all_events in (False, True):
-        assert max(cell_len(line) for line in text_of(probe, width, all_events=all_events).splitlines()) <= width
+        url, *others = text_of(probe, width, all_events=all_events).splitlines()
+        assert max(cell_len(line) for line in others) <= width
+        assert url.endswith(WHERE.url), "that is shown whole"
 
 
 def test_a_narrow_terminal_has_it_all_the_same() -> None:

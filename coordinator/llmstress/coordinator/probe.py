@@ -24,6 +24,7 @@ from llmstress.coordinator.plans import make_plans
 from llmstress.coordinator.probe_advice import hint_of, remarks_of
 from llmstress.coordinator.probe_facts import Probe, Where, probe_of
 from llmstress.coordinator.secrecy import child_environment, secrets_of
+from llmstress.coordinator.summary import host
 from llmstress.coordinator.supervisor import Mock
 from llmstress.coordinator.target import Target, parse_target, redact_url
 from llmstress.coordinator.texts import is_address
@@ -133,6 +134,7 @@ async def probe_target(
         plain = "" if network.unix_socket else inquiry.warning_of_plain_http(target, headers)
         where = Where(
             version=program_version(),
+            host=host(),
             started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
             method=api.method,
             url=redact_url(target.url),
@@ -143,6 +145,7 @@ async def probe_target(
             streamed=api.streamed,
             addresses=tuple(addresses),
             way=describe_way([network]),
+            proxied=bool(network.proxy),
             notes=tuple(note for note in ("" if options.url else OWN_MOCK, target.note, plain) if note),
         )
         announce(where)

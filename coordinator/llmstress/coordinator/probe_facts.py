@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from llmstress.coordinator.probe_raw import Raw, raw_of
+from llmstress.coordinator.summary import Host
 from llmstress.engine import framing
 from llmstress.engine.answer import MAX_ERROR_BODY, succeeded
 from llmstress.engine.api.base import Api
@@ -28,6 +29,7 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
 
     version: str
     """Of llmstress."""
+    host: Host
     started_at: str
     """UTC, ISO 8601."""
     method: str
@@ -43,6 +45,7 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: DNS knows none, or it is a Unix socket."""
     way: str
     """What is special about the way there; empty: nothing."""
+    proxied: bool
     notes: tuple[str, ...]
 
 
