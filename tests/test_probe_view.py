@@ -198,8 +198,8 @@ def test_a_narrow_terminal_has_it_all_the_same() -> None:
 def test_of_many_events_the_first_and_the_last_are_shown() -> None:
     some, whole = (text_of(ODD, 80, all_events=all_events).splitlines() for all_events in (False, True))
     numbers = [line.split()[0] for line in some if "name: " in line]
-    assert numbers == ["1", "2", "3", "4", "5", "6", "96", "97", "98", "99", "100"]
-    assert any("89 more: --events" in line for line in some)
+    assert numbers == ["1", "2", "3", "4", "97", "98", "99", "100"]
+    assert any("92 more: --events" in line for line in some)
     assert [line.split()[0] for line in whole if "name: " in line] == [str(number) for number in range(1, 101)]
 
 

@@ -16,7 +16,7 @@ from llmstress.tui.figures import count, latency
 NARROWEST = 40
 """Columns; a terminal with fewer wraps by itself."""
 
-FIRST, LAST = 6, 5
+FIRST, LAST = 4, 4
 """Events that are shown of an answer with more of them, unless all are wanted."""
 
 _MOST_WORDS = 800
