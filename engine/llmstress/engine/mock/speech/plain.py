@@ -43,6 +43,7 @@ class Plain(msgspec.Struct, frozen=True):
             stream=self.form != "json",
             limit=prompts.at_least(1, body.max_tokens),
             prompt_tokens=prompts.words_in(body.prompt),
+            text_only=True,
         )
 
     def speak(self, said: Said, asked: Asked) -> "WholeSpeech | EventsSpeech | TextSpeech":
