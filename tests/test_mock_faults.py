@@ -286,6 +286,16 @@ def test_faults_of_answers_in_one_piece(fault: Fault) -> None:
         assert told["usage"]["completion_tokens"] == length == truth["tokens"]
 
 
+@pytest.mark.parametrize("fault", [Fault.CUT, Fault.MALFORMED_JSON, Fault.NO_FINISH])
+def test_embeddings_break_too(fault: Fault) -> None:
+    with mock_server(*FAST, "--fault", f"{fault}=100%") as server:
+        heard = ask(server.url, "/v1/embeddings", input=["a", "b"], stream=None)
+        truth = server.stop()
+    assert heard.ended == ("closed" if fault is Fault.CUT else "order")
+    assert not _is_json(heard.body)
+    assert (truth["failed"], truth["inputs"], truth["usage"]) == (1, 0, {})
+
+
 @pytest.mark.parametrize("fault", [Fault.CUT, Fault.RESET_MID_STREAM, Fault.STALL_MID_STREAM])
 def test_streams_sent_as_a_whole_break_off_within_their_length(fault: Fault) -> None:
     with (

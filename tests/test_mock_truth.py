@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from processes import mock_server
+from processes import llmstress, mock_server
 from wire import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Client, Heard, ask
 
 FAULTS = (
@@ -186,3 +186,27 @@ def test_what_nobody_waited_for_is_kept_apart() -> None:
     assert truth["ttft_ms"]["count"] == truth["gap_ms"]["count"] == 0, "the third one was in one piece"
     assert truth["tokens"] == truth["events"] + 3
     assert truth["usage"] == {"answers": 1, "input": 7, "output": 3, "reasoning": 0}
+
+
+def test_our_own_client_says_the_same() -> None:
+    """Its latencies of good and of failed requests, each sample of them, against the mock's."""
+    faults = ("cut", "error_event", "no_finish", "http_500", "filtered", "keepalive_events", "empty")
+    switches = [word for fault in faults for word in ("--fault", f"{fault}=8%")]
+    with mock_server("--tokens", "2..30", "--reasoning", "2", *switches) as server:
+        load = ("--procs", "2", "--streams", "10", "--requests", "240", "--error-pause", "1ms")
+        code, summary, _ = llmstress("--url", server.url, "--model", "mock-7b", *load)
+        truth = server.stop()
+    assert code == 0
+    requests, errors = summary["requests"], summary["errors"]
+    assert truth["requests"] == requests["started"] == 240
+    assert set(truth["faults"]) == set(faults)
+    assert truth["done"] == requests["ok"] + requests["filtered"]
+    assert truth["faults"]["filtered"] == requests["filtered"] == truth["endings"]["content_filter"]
+    assert truth["failed"] == requests["failed"]
+    assert errors["truncated"]["count"] == truth["faults"]["cut"] + truth["faults"]["no_finish"]
+    assert errors["stream_error"]["count"] == truth["faults"]["error_event"]
+    assert errors["http_500"]["count"] == truth["faults"]["http_500"]
+    for theirs, ours in (("ttft", "ttft"), ("itl", "gap")):
+        assert summary["latency_ms"][theirs]["count"] == truth[f"{ours}_ms"]["count"] > 100
+        assert summary["latency_failed_ms"][theirs]["count"] == truth[f"{ours}_failed_ms"]["count"] > 10
+    assert truth["gap_unfinished_ms"]["count"] == truth["aborted"] == 0
