@@ -15,7 +15,7 @@ def answer_to(asked: Asked, options: MockOptions, fate: Fate, *, id: str, create
     """
     wanted = options.tokens.at(fate.length)
     hidden, shown = options.hidden_reasoning, options.reasoning
-    if asked.reasoning == "none":
+    if asked.reasoning == "none" or asked.text_only:
         hidden, shown = 0, 0
     elif asked.reasoning == "hidden":
         hidden, shown = hidden + shown, 0
@@ -23,7 +23,7 @@ def answer_to(asked: Asked, options: MockOptions, fate: Fate, *, id: str, create
     cut = left < hidden + shown + wanted
     hidden = min(hidden, left)
     shown = min(shown, left - hidden)
-    tool_call = asked.calls and (asked.must_call or options.tool_call)
+    tool_call = asked.must_call or (options.tool_call and not asked.text_only)
     said = Said(
         id=id,
         created=created,

@@ -90,7 +90,7 @@ class StreamedReply:
             stretches[-1] = stretches[-1]._replace(tokens=ENDLESS, end=ENDLESS)
         self._course = course
         self._stretches = stretches
-        self._announced = stretches[-1].first if said.tool_call and speech.start("tool") and stretches else -1
+        self._announced = stretches[-1].first if stretches and said.tool_call and speech.start("tool") else -1
         self._opened = False
         self._spoken = 0
         self._tokens_out = 0

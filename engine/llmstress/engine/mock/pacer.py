@@ -190,7 +190,8 @@ class Pacer:
         self._slots: Slots[Answer] = Slots(share_of(options.slots, index, options.procs))
         self._limited = options.slots > 0
         self._freezes = Freezes(epoch_us, int(options.freeze_every_ms * 1e3), int(options.freeze_for_ms * 1e3))
-        self._held: list[Sink] = []
+        self._held: dict[Sink, None] = {}
+        """Those who have requests to answer, in the order in which they came."""
         self._ping_us = int(options.ping_every_ms * 1e3)
         # all wait equally long, so that whose turn comes next is whoever had it longest ago
         self._pings: deque[tuple[int, Answer]] = deque()
@@ -221,7 +222,7 @@ class Pacer:
     def leave(self, answer: Answer) -> None:
         """An answer is over: whoever waits longest has its slot."""
         following = self._slots.leave(answer)
-        if following is not None:
+        if following is not None and not self.closing:
             self._generate(following, clock_us())
 
     def schedule(self, answer: Answer) -> None:
@@ -238,9 +239,8 @@ class Pacer:
         """Whether everything is frozen now; then `sink` is told when that is over."""
         if not self._freezes or not self._freezes.frozen(clock_us()):
             return False
-        if sink not in self._held:
-            self._held.append(sink)
-            self._wake()
+        self._held[sink] = None
+        self._wake()
         return True
 
     def _generate(self, answer: Answer, now: int) -> None:
@@ -261,8 +261,10 @@ class Pacer:
         end = clock_us()
         if self._freezes.frozen(end):
             return
-        while self._held:
-            self._held.pop(0).thaw()
+        if self._held:
+            held, self._held = self._held, {}
+            for sink in held:
+                sink.thaw()
         wheel, record = self._wheel, self.record
         take, add = wheel.take, wheel.add
         late, gap = record.lateness_us.append, self._gap.next

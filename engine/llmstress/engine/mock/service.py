@@ -132,7 +132,8 @@ class Service:
         failing = fate.fault is not None and fate.fault not in HARMLESS
         if asked.stream:
             return self._streamed(request, dialect.name, said, speech, headers, fate, failing)
-        course = course_of(fate.fault, fate.at, sum(part.tokens for part in said.parts))
+        # an answer of no tokens, embeddings for instance, can break nevertheless
+        course = course_of(fate.fault, fate.at, max(1, sum(part.tokens for part in said.parts)))
         unbounded = fate.fault is Fault.CUT_CLOSE_DELIMITED
         keep_alive = request.keep_alive and not unbounded
 

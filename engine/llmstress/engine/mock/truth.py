@@ -44,10 +44,11 @@ class Truth(msgspec.Struct):
     open_max: int = 0
     """Most requests open at a time; with several processes the sum of theirs, an upper bound."""
     events: int = 0
-    """Token-bearing events, of all choices; answers in one piece have tokens but no events."""
+    """Token-bearing events, of all choices, announcements of a tool included; answers in one piece have none."""
     writes: int = 0
     """Pieces in which answers were sent, each at a time of its own."""
     pings: int = 0
+    """Those that a switch or a fault asked for."""
     inputs: int = 0
     """Texts of which embeddings were sent."""
     tokens: dict[str, int] = msgspec.field(default_factory=_none)

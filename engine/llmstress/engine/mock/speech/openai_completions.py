@@ -38,7 +38,7 @@ def read(request: Request) -> Asked:
         model=body.model,
         stream=stream,
         usage=options.include_usage is True if stream else None,
-        calls=False,
+        text_only=True,
         running_usage=options.continuous_usage_stats is True,
         limit=prompts.at_least(1, body.max_tokens),
         prompt_tokens=sum(map(prompts.tokens_in, given)),

@@ -45,7 +45,7 @@ def read(request: Request) -> Asked:
     return Asked(
         model=body.model,
         limit=0,
-        calls=False,
+        text_only=True,
         tells="usage",
         prompt_tokens=sum(map(prompts.tokens_in, given)),
         choices=len(given),

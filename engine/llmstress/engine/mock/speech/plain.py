@@ -43,7 +43,7 @@ class Plain(msgspec.Struct, frozen=True):
             stream=self.form != "json",
             limit=prompts.at_least(1, body.max_tokens),
             prompt_tokens=prompts.words_in(body.prompt),
-            calls=False,
+            text_only=True,
             tells="nothing",
         )
 

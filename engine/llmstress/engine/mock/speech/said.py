@@ -44,8 +44,8 @@ class Asked(msgspec.Struct, frozen=True):
     """The tool to call, if one is called."""
     must_call: bool = False
     """Whether the client insists on the call of a tool."""
-    calls: bool = True
-    """Whether the API knows the call of a tool."""
+    text_only: bool = False
+    """Whether the API knows neither reasoning nor tools."""
     tells: Tells = "all"
     running_usage: bool = False
     """Whether each event of a stream shall tell the usage so far, as vLLM can."""
