@@ -165,19 +165,29 @@ class Site:
         return part
 
 
-def live(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Run an async test on the loop that a worker has."""
+AsyncTest = Callable[..., Awaitable[None]]
 
-    @functools.wraps(test)
-    def run(*arguments: object, **named: object) -> None:
-        async def bounded() -> None:
-            async with asyncio.timeout(2 * DEADLINE_S):
-                await test(*arguments, **named)
 
-        with asyncio.Runner(loop_factory=Loop) as runner:
-            runner.run(bounded())
+def on(loop: type[Loop]) -> Callable[[AsyncTest], Callable[..., None]]:
+    """Runs an async test on a loop of this kind."""
 
-    return run
+    def decorate(test: AsyncTest) -> Callable[..., None]:
+        @functools.wraps(test)
+        def run(*arguments: object, **named: object) -> None:
+            async def bounded() -> None:
+                async with asyncio.timeout(2 * DEADLINE_S):
+                    await test(*arguments, **named)
+
+            with asyncio.Runner(loop_factory=loop) as runner:
+                runner.run(bounded())
+
+        return run
+
+    return decorate
+
+
+live = on(Loop)
+"""Runs an async test on the loop that a worker has."""
 
 
 def plan_of(url: str, streams: int, **changes: object) -> Plan:

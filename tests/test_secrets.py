@@ -9,6 +9,8 @@ import os
 import re
 import signal
 import socketserver
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ from urllib.parse import quote
 
 import pytest
 from loads import load
-from processes import Run, children_of
+from processes import DEADLINE_S, Run, children_of
 from proxies import saying
 from sites import live
 from support import HEAD
@@ -175,7 +177,7 @@ def environment(home: Path, echo: str) -> dict[str, str]:
     }
 
 
-def arguments(echo: str, *, by: str) -> tuple[str, ...]:
+def asking(echo: str, *, by: str) -> tuple[str, ...]:
     """Options with secrets in all places; `by`: whether the key or the URL's user is sent."""
     user = f"planted-user:{PLANTED['password of the URL']}@" if by == "user" else ""
     return (
@@ -183,9 +185,16 @@ def arguments(echo: str, *, by: str) -> tuple[str, ...]:
         *(("--api-key-env", "MY_KEY") if by == "key" else ()),
         *("--header", "X-Env: env:MY_HEADER", "--header", f"X-Literal: {PLANTED['header']}"),
         *("--proxy", f"http://planted-proxy:{PLANTED['password of the proxy']}@{echo}"),
+        *("--extra-body", json.dumps({"vendor_key": PLANTED["header"], "user": "me"})),
+    )
+
+
+def arguments(echo: str, *, by: str) -> tuple[str, ...]:
+    """The same for a run that writes all that it can."""
+    return (
+        *asking(echo, by=by),
         *("--procs", "1", "--streams", "6", "--error-pause", "50ms", "--interval", "50ms"),
         *("--output", "out.json", "--record", "run.rec", "--log-file", "run.log", "--verbose"),
-        *("--extra-body", json.dumps({"vendor_key": PLANTED["header"], "user": "me"})),
     )
 
 
@@ -248,6 +257,24 @@ def test_no_key_is_on_the_screen(echo: str, home: Path, tmp_path: Path) -> None:
         shown.finish()
         found += found_in("the screen", shown.raw)
     assert [*found, *found_afterwards(tmp_path)] == []
+
+
+@pytest.mark.parametrize("by", ["key", "user"])
+@pytest.mark.parametrize("form", [("--raw", "--events"), ("--raw", "--json")], ids=["text", "json"])
+def test_no_key_is_in_what_a_probe_says(echo: str, home: Path, by: str, form: tuple[str, ...]) -> None:
+    for _ in range(6):
+        said = subprocess.run(
+            [sys.executable, "-m", "llmstress", "probe", *form, *asking(echo, by=by)],
+            capture_output=True,
+            env={**os.environ, **environment(home, echo)},
+            timeout=DEADLINE_S,
+        )
+        assert said.returncode in (0, 5)
+        assert found_in("stdout", said.stdout) + found_in("stderr", said.stderr) == []
+        assert b"***" in said.stdout
+    told = "".join(Echo.told)
+    sent = {"key", "header from the environment", "header", "parameter"} if by == "key" else {*PLANTED} - {"key"}
+    assert all(PLANTED[name] in told for name in sent), "and all of it had been sent"
 
 
 def test_a_server_that_refuses_the_key_may_say_which(home: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from llmstress.coordinator.plans import make_plans
 from llmstress.coordinator.probe_advice import hint_of, remarks_of
 from llmstress.coordinator.probe_facts import Probe, Where, probe_of
 from llmstress.coordinator.secrecy import child_environment, secrets_of
+from llmstress.coordinator.summary import host
 from llmstress.coordinator.supervisor import Mock
 from llmstress.coordinator.target import Target, parse_target, redact_url
 from llmstress.coordinator.texts import is_address
@@ -31,7 +32,7 @@ from llmstress.engine.api.base import Api
 from llmstress.engine.control import Network
 from llmstress.engine.secrets import blank_out
 from llmstress.engine.transport import Dialer
-from llmstress.engine.witness import Testimony, WatchedLoop, Witness
+from llmstress.engine.witness import Evidence, WatchedLoop, Witness
 
 PIPED = 100
 """Columns where there is no terminal to say how many."""
@@ -133,6 +134,7 @@ async def probe_target(
         plain = "" if network.unix_socket else inquiry.warning_of_plain_http(target, headers)
         where = Where(
             version=program_version(),
+            host=host(),
             started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
             method=api.method,
             url=redact_url(target.url),
@@ -143,6 +145,7 @@ async def probe_target(
             streamed=api.streamed,
             addresses=tuple(addresses),
             way=describe_way([network]),
+            proxied=bool(network.proxy),
             notes=tuple(note for note in ("" if options.url else OWN_MOCK, target.note, plain) if note),
         )
         announce(where)
@@ -184,7 +187,7 @@ def _asks_dns(network: Network, target: Target) -> bool:
     return not (network.addresses or network.unix_socket or is_address(host))
 
 
-async def _watched(witness: Witness, dialer: Dialer, signals: list[int]) -> Testimony:
+async def _watched(witness: Witness, dialer: Dialer, signals: list[int]) -> Evidence:
     """What the witness says; a signal cuts the request off, and it says what there was until then."""
     loop = asyncio.get_running_loop()
     watching = loop.create_task(witness.watch(dialer))

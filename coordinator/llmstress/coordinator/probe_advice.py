@@ -5,15 +5,10 @@ from collections.abc import Iterator
 
 from llmstress.coordinator.probe_facts import Probe
 from llmstress.coordinator.target import redact_url
-
-_MUCH_SHARED = 0.2
-"""From this share of the token events on that came together with others, something is said to buffer."""
+from llmstress.engine.telemetry.verdict import MAX_SHARED_READS, MAX_TOKENS_PER_EVENT
 
 _ENOUGH = 5
-"""Token events from which on that is no chance."""
-
-_MUCH_PER_EVENT = 1.2
-"""Tokens of an event from which on a gap is no time per token; the summary's own limit."""
+"""Token events from which on it is no chance that several share a read."""
 
 _OF_WORDS = (
     (
@@ -108,11 +103,15 @@ def _remarks(probe: Probe) -> Iterator[str]:
         yield f"{', '.join(dict.fromkeys(each.address for each in failed))} did not take the connection, and cost time"
     if probe.connection is not None and probe.connection.repeated:
         yield "packets had to be sent again before the connection stood, which costs a second"
-    if tokens.events >= _ENOUGH and tokens.events_shared >= _MUCH_SHARED * tokens.events:
+    if probe.collected:
+        yield probe.collected
+    elif tokens.events >= _ENOUGH and tokens.events_shared > MAX_SHARED_READS * tokens.events:
         yield (
-            f"{tokens.events_shared} of {tokens.events} token events came together with others: something holds them "
-            "back (a proxy that buffers, a busy machine), and the gaps are its own"
+            f"{tokens.events_shared} of {tokens.events} token events shared a read with another one: they were sent "
+            "together, or read late, so single gaps mean little"
         )
+    if probe.tried_again:
+        yield "this was not the gateway's first attempt, as its headers say: the times contain what failed before"
     coding = headers.get("content-encoding", "identity")
     if coding != "identity":
         yield f"the answer is compressed ({coding}) although identity was asked for: events may be held back by that"
@@ -120,7 +119,7 @@ def _remarks(probe: Probe) -> Iterator[str]:
         yield "a stream was asked for, and the answer came as a whole: there is no ttft"
     if ok and tokens.events and tokens.source == "events":
         yield "the server reports no usage: tokens are counted as events"
-    if ok and tokens.events and tokens.output > _MUCH_PER_EVENT * tokens.events:
+    if ok and tokens.events and tokens.output > MAX_TOKENS_PER_EVENT * tokens.events:
         yield (
             f"an event carries {tokens.output / tokens.events:.2g} tokens: itl is the gap between events, "
             "tpot the time per token"

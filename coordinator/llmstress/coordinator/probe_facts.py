@@ -6,13 +6,15 @@ from collections.abc import Sequence
 import msgspec
 
 from llmstress.coordinator.probe_raw import Raw, raw_of
+from llmstress.coordinator.summary import Host
 from llmstress.engine import framing
 from llmstress.engine.answer import MAX_ERROR_BODY, succeeded
 from llmstress.engine.api.base import Api
 from llmstress.engine.api.event import Event, Usage
 from llmstress.engine.coding import decoded_words
 from llmstress.engine.secrets import blank_out
-from llmstress.engine.witness import Heard, Testimony
+from llmstress.engine.telemetry.collecting import collected
+from llmstress.engine.witness import Evidence, Heard
 
 SCHEMA = "llmstress.probe/1"
 
@@ -27,6 +29,7 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
 
     version: str
     """Of llmstress."""
+    host: Host
     started_at: str
     """UTC, ISO 8601."""
     method: str
@@ -42,6 +45,7 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: DNS knows none, or it is a Unix socket."""
     way: str
     """What is special about the way there; empty: nothing."""
+    proxied: bool
     notes: tuple[str, ...]
 
 
@@ -148,6 +152,10 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     reads: tuple[Read, ...]
     events: tuple[Seen, ...]
     tokens: Tokens
+    collected: str = ""
+    """How the token events were collected on the way, in a run's words; empty: they were not."""
+    tried_again: bool = False
+    """A gateway says that this was not its first attempt."""
     finish: str
     """The finish reason; empty: none came."""
     outcome: str
@@ -161,7 +169,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     raw: Raw | None = None
 
 
-def probe_of(where: Where, seen: Testimony, api: Api, secrets: Sequence[str], *, by_name: bool, raw: bool) -> Probe:
+def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, by_name: bool, raw: bool) -> Probe:
     """What `seen` says, without `secrets`.
 
     by_name: the connector had to ask DNS for the host. raw: the bytes are wanted, too.
@@ -192,6 +200,8 @@ def probe_of(where: Where, seen: Testimony, api: Api, secrets: Sequence[str], *,
         reads=_reads(seen),
         events=_events([*seen.heard, *_whole_answer(seen, api)], exchange.start, secrets),
         tokens=_tokens(seen),
+        collected=found.text if (found := collected(seen.part.counters, seen.signs)) is not None else "",
+        tried_again=seen.part.counters.tried_again > 0,
         finish=blank_out(exchange.finish, secrets),
         outcome=last.end.outcome,
         words=blank_out(last.end.text, secrets),
@@ -204,7 +214,7 @@ def _ms(nanoseconds: int) -> float:
     return nanoseconds // 1000 / 1000
 
 
-def _connection(seen: Testimony, *, by_name: bool) -> Connection | None:
+def _connection(seen: Evidence, *, by_name: bool) -> Connection | None:
     made, exchange = seen.connection, seen.last.exchange
     if made is None:
         return None
@@ -237,7 +247,7 @@ def _head(head: framing.Head | None, secrets: Sequence[str]) -> Head | None:
     return Head(head.status, f"1.{head.minor_version}", headers)
 
 
-def _reads(seen: Testimony) -> tuple[Read, ...]:
+def _reads(seen: Evidence) -> tuple[Read, ...]:
     bearing = Counter(each.read for each in seen.heard if each.meaning is not None and each.meaning.tokens)
     begin = seen.last.exchange.start
     return tuple(
@@ -245,7 +255,7 @@ def _reads(seen: Testimony) -> tuple[Read, ...]:
     )
 
 
-def _whole_answer(seen: Testimony, api: Api) -> list[Heard]:
+def _whole_answer(seen: Evidence, api: Api) -> list[Heard]:
     """The answer, if it is one that means something only as a whole: in the words of the API that read it."""
     last = seen.last
     if last.body is None or last.head is None or not succeeded(last.head.status):
@@ -290,7 +300,7 @@ def words_of(meaning: Event | None, name: bytes = b"") -> tuple[str, ...]:
     return tuple(word for word, is_so in said.items() if is_so) or ("ping" if name == b"ping" else "nothing",)
 
 
-def _tokens(seen: Testimony) -> Tokens:
+def _tokens(seen: Evidence) -> Tokens:
     exchange = seen.last.exchange
     output, by_usage = exchange.output
     usage = exchange.usage or Usage()
@@ -305,7 +315,7 @@ def _tokens(seen: Testimony) -> Tokens:
     )
 
 
-def _raw(seen: Testimony, secrets: Sequence[str]) -> Raw:
+def _raw(seen: Evidence, secrets: Sequence[str]) -> Raw:
     """The bytes; but in compressed ones nobody finds a secret, so none are shown if what came out of them holds one."""
     last, reads = seen.last, [read.data for read in seen.reads]
     coding = last.head.headers.get("content-encoding", "") if last.head is not None else ""

@@ -16,7 +16,7 @@ from llmstress.tui.figures import count, latency
 NARROWEST = 40
 """Columns; a terminal with fewer wraps by itself."""
 
-FIRST, LAST = 6, 5
+FIRST, LAST = 4, 4
 """Events that are shown of an answer with more of them, unless all are wanted."""
 
 _MOST_WORDS = 800
@@ -57,7 +57,7 @@ def opening(where: Where, width: int) -> list[Text]:
         ("way", where.way),
         *(("note", note) for note in where.notes),
     ]
-    lines = [Text(printable(f"{where.method} {where.url}"), "bold")]
+    lines = [Text.assemble(f"llmstress {where.version}   ", (printable(f"{where.method} {where.url}"), "bold"))]
     for name, value in entries:
         if value:
             lines += _entry(Text(f"  {name:<9}", "dim"), value, width)
@@ -116,7 +116,9 @@ def _moments(probe: Probe, width: int) -> Iterator[Text]:
             how = attempt.error or f"TCP {_ms(attempt.took_ms)}"
             yield from _moment(attempt.at_ms + attempt.took_ms, "tried", f"{attempt.address}: {how}", width)
     if probe.connection is not None and "sent" in at:
-        yield from _moment(at["sent"], "connected", _of_connection(probe.connection), width)
+        yield from _moment(
+            at["sent"], "connected", _of_connection(probe.connection, proxied=probe.where.proxied), width
+        )
     if "sent" in at:
         yield from _moment(at["sent"], "sent", f"{count(probe.asked.bytes)} bytes", width)
     if probe.head is not None and "head" in at:
@@ -146,8 +148,8 @@ def _moment(at_ms: float, name: str, said: str, width: int) -> list[Text]:
     return _entry(stamp.append(f"{name:<{_NAMES}}", "not dim bold"), said, width)
 
 
-def _of_connection(made: Connection) -> str:
-    parts = [("DNS", made.dns_ms), ("TCP", made.tcp_ms), ("TLS", made.tls_ms)]
+def _of_connection(made: Connection, *, proxied: bool) -> str:
+    parts = [("DNS", made.dns_ms), ("TCP", made.tcp_ms), ("tunnel and TLS" if proxied else "TLS", made.tls_ms)]
     took = ", ".join(f"{name} {_ms(ms)}" for name, ms in parts if ms is not None)
     said = [took, f"{made.local} → {made.peer}" if made.peer else "", made.tls]
     return "; ".join(each for each in said if each)

@@ -90,7 +90,7 @@ class Last(NamedTuple):
     """Of an answer that means something only as a whole; coded still if it is an error's."""
 
 
-class Testimony(msgspec.Struct):
+class Evidence(msgspec.Struct):
     """What became of the request. Stamps are monotonic nanoseconds."""
 
     request: bytes
@@ -101,6 +101,8 @@ class Testimony(msgspec.Struct):
     last: Last
     part: Part
     """What a run would have counted."""
+    signs: list[str]
+    """Headers by which a gateway can be told."""
 
 
 class WatchedLoop(Loop):
@@ -140,16 +142,16 @@ class Witness:
         self.requests_per_connection = plan.requests_per_connection
         self.shape = Shape(self.api)
         self.timeouts = plan.timeouts
+        self.reads: list[Read] = []
+        self.heard: list[Heard] = []
         self._secrets = plan.secrets
         self._stream = _Watched(self)
         self._over = asyncio.Event()
         self._fault: BaseException | None = None
-        self._reads: list[Read] = []
-        self._heard: list[Heard] = []
         self._connection: Connection | None = None
         self._last: Last | None = None
 
-    async def watch(self, dialer: Dialer) -> Testimony:
+    async def watch(self, dialer: Dialer) -> Evidence:
         """Make the request over a connection of `dialer`. Cancelled, it tells what has come so far: the request is
         cut off then as at the end of a run."""
         loop, stream = asyncio.get_running_loop(), self._stream
@@ -167,9 +169,19 @@ class Witness:
         if self._fault is not None:
             raise self._fault
         assert self._last is not None
-        part = self.recorder.cut(self.clock(), 0).parts[Phase.STEADY]
+        delta = self.recorder.cut(self.clock(), 0)
+        part = delta.parts[Phase.STEADY]
         part.settle()
-        return Testimony(self.request, attempts[before:], self._connection, self._reads, self._heard, self._last, part)
+        return Evidence(
+            request=self.request,
+            attempts=attempts[before:],
+            connection=self._connection,
+            reads=self.reads,
+            heard=self.heard,
+            last=self._last,
+            part=part,
+            signs=delta.signs,
+        )
 
     async def _see_through(self, dialer: Dialer) -> None:
         try:
@@ -219,11 +231,11 @@ class Witness:
 
     def note_read(self, data: bytes, now: int) -> None:
         """It takes in what came at stamp `now`; nothing: the end of the connection."""
-        self._reads.append(Read(now, data))
+        self.reads.append(Read(now, data))
 
     def note(self, name: bytes, data: bytes, meaning: Event | None) -> None:
         """It found this in the last read."""
-        self._heard.append(Heard(len(self._reads) - 1, self._reads[-1].stamp, name, data, meaning))
+        self.heard.append(Heard(len(self.reads) - 1, self.reads[-1].stamp, name, data, meaning))
 
     def note_end(self, last: Last) -> None:
         """The request has ended."""
