@@ -21,10 +21,13 @@ with atheris.instrument_imports(include=["llmstress.engine"]):
     from llmstress.engine.api import APIS
     from llmstress.engine.api.ask import Ask
 
-SPOKEN = [api(Ask()) for api in APIS.values()]
+SPOKEN = [*(api(Ask()) for api in APIS.values()), APIS["sse"](Ask(text="choices.0.delta.content"))]
 
 LOST, WHOLE, PLAIN_API = 1, 2, 4
 """Bits of the first byte: the connection is closed at the end; the answer isn't streamed; an event, not an answer."""
+
+API_SHIFT = 4
+"""The upper four bits say which API the answer is of, from `fuzzing.EVENTS`; 0 and numbers beyond are openai-chat."""
 
 
 def try_one(data: bytes) -> None:
@@ -38,7 +41,12 @@ def try_one(data: bytes) -> None:
             api.read_answer(wire)
         return
     places = [cut * max(1, len(wire)) >> 8 for cut in cuts]
-    fuzzing.check(wire, places, lost=bool(switches & LOST), streamed=not switches & WHOLE)
+    others = list(fuzzing.EVENTS)
+    number = switches >> API_SHIFT
+    if 0 < number <= len(others):
+        fuzzing.check(wire, places, lost=bool(switches & LOST), api=others[number - 1])
+    else:
+        fuzzing.check(wire, places, lost=bool(switches & LOST), streamed=not switches & WHOLE)
 
 
 def main() -> None:
@@ -58,6 +66,12 @@ def _write_seeds(corpus: Path) -> None:
     for number, wire in enumerate(fuzzing.CORPUS):
         for switches in (0, LOST, WHOLE):
             (corpus / f"answer-{number}-{switches}").write_bytes(bytes([switches, 60, 128, 200]) + wire)
+    for number, api in enumerate(fuzzing.EVENTS, start=1):
+        for kind, wire in enumerate(fuzzing.wires_of(api)):
+            (corpus / f"answer-{api}-{kind}").write_bytes(bytes([number << API_SHIFT, 60, 128, 200]) + wire)
+        for kind, event in enumerate(fuzzing.EVENTS[api]):
+            data = event.rpartition(b"data: ")[2].removesuffix(b"\n\n")
+            (corpus / f"event-{api}-{kind}").write_bytes(bytes([PLAIN_API, 0, 0, 0]) + data)
     for number, event in enumerate((fuzzing.BODY.split(b"\n\n")[1][6:], fuzzing.JSON_ANSWER)):
         (corpus / f"event-{number}").write_bytes(bytes([PLAIN_API, 0, 0, 0]) + event)
 

@@ -54,6 +54,37 @@ CORPUS = (
 )
 """Answers of every kind: what is to be mutated."""
 
+EVENTS = {
+    "openai-completions": [
+        b'data: {"choices":[{"index":0,"text":"a","finish_reason":null}]}\n\n',
+        b'data: {"choices":[{"index":0,"text":"b","finish_reason":null}]}\n\n',
+        b'data: {"choices":[{"index":0,"text":"","finish_reason":"stop"}],"usage":{"completion_tokens":3}}\n\n',
+        b"data: [DONE]\n\n",
+    ],
+    "openai-responses": [
+        b'event: response.created\ndata: {"type":"response.created","response":{"status":"in_progress"}}\n\n',
+        b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"a"}\n\n',
+        b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"b"}\n\n',
+        b'event: response.completed\ndata: {"type":"response.completed","response":{"usage":{"output_tokens":3}}}\n\n',
+    ],
+    "anthropic": [
+        b'event: message_start\ndata: {"type":"message_start","message":{"usage":{"input_tokens":3}}}\n\n',
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","delta":{"text":"a"}}\n\n',
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","delta":{"text":"b"}}\n\n',
+        b'event: ping\ndata: {"type":"ping"}\n\n',
+        b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"}}\n\n',
+        b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+    ],
+    "sse": [b"data: a\n\n", b'data: "b"\n\n', b"data: c\n\n", b": ping\n\n", b"data: [DONE]\n\n"],
+    "text": [b"once", b" upon", b" a time"],
+    "openai-embeddings": [b'{"data":[{"embedding":[0.5]}],"usage":{"prompt_tokens":2}}'],
+    "http": [b'{"a":', b"1}"],
+}
+"""API -> the body of a good answer in pieces: one of its events each, if it has events."""
+
+
+PLAIN_HEAD = HEAD.replace(b"text/event-stream", b"text/plain")
+
 
 class Seen(NamedTuple):
     """What became of a request."""
@@ -65,12 +96,14 @@ class Seen(NamedTuple):
     kept: bool
 
 
-def outcome(reads: Iterable[bytes], *, lost: bool, fast: bool = True, streamed: bool = True) -> Seen:
+def outcome(
+    reads: Iterable[bytes], *, lost: bool, fast: bool = True, streamed: bool = True, api: str = "openai-chat"
+) -> Seen:
     """Let a request be answered so; checks what must hold whatever the answer is.
 
     `lost`: the connection is closed at the end, and cut off by the run's end otherwise.
     """
-    bench = Bench(streamed=streamed)
+    bench = Bench(streamed=streamed, api=api)
     bench.begin()
     ms = 100.0
     for data in reads:
@@ -105,20 +138,29 @@ def outcome(reads: Iterable[bytes], *, lost: bool, fast: bool = True, streamed: 
     assert len(bench.freed) == 1
     assert bench.redials == 0
     counters = part.counters
-    if "ok" in part.ended and streamed and not counters.stream_ignored:
+    if "ok" in part.ended and bench.api.streamed and not counters.stream_ignored:
         assert counters.events > 0
     itl = part.latency.get("itl")
     assert (0 if itl is None else itl.count) <= max(0, counters.events - 1)
     return Seen(part.ended, counters.events, counters.output, counters.events_unknown, kept)
 
 
-def check(wire: bytes, cuts: Iterable[int], *, lost: bool, streamed: bool = True) -> None:
+def wires_of(api: str) -> list[bytes]:
+    """Good answers of an API: in chunks, and as long as they say."""
+    chunked = HEAD if api in ("openai-completions", "openai-responses", "anthropic", "sse") else PLAIN_HEAD
+    return [chunked + b"".join(map(chunk, EVENTS[api])) + END, answer(b"".join(EVENTS[api]))]
+
+
+def check(wire: bytes, cuts: Iterable[int], *, lost: bool, streamed: bool = True, api: str = "openai-chat") -> None:
     """However `wire` is cut, the class and the counts are the same, and neither way raises."""
     edges = [0, *sorted({cut % (len(wire) + 1) for cut in cuts} - {0, len(wire)}), len(wire)]
     pieces = [wire[begin:end] for begin, end in itertools.pairwise(edges) if begin < end]
-    whole = outcome([wire] if wire else [], lost=lost, streamed=streamed)
-    cut = outcome(pieces, lost=lost, streamed=streamed)
-    slow = outcome(pieces, lost=lost, fast=False, streamed=streamed)
+    whole = outcome([wire] if wire else [], lost=lost, streamed=streamed, api=api)
+    cut = outcome(pieces, lost=lost, streamed=streamed, api=api)
+    slow = outcome(pieces, lost=lost, fast=False, streamed=streamed, api=api)
     assert cut == slow, (cut, slow)
+    if api == "text":  # its events are the reads
+        assert cut.ended == whole.ended, (cut, whole)
+        return
     # what has ended doesn't hear of the bytes that come later, and whether the connection lives may hang on those
     assert cut[:-1] == whole[:-1], (cut, whole)

@@ -62,7 +62,7 @@ def test_workers_add_up() -> None:
     assert total.phases[Phase.STEADY].latency["ttft"].count == 3
     assert total.peak == 6
     [row] = total.rows
-    assert (row.requests, row.events, row.failed, row.ttft.count, row.open) == (8, 100, 1, 3, 6)
+    assert (row.requests, row.events, row.failed, row.latency.count, row.open) == (8, 100, 1, 3, 6)
 
 
 def test_a_delta_survives_the_wire() -> None:
@@ -87,7 +87,7 @@ def test_retracted_samples_leave_the_totals_but_not_the_moment_they_were_seen_in
     assert (steady.latency["ttft"].count, steady.latency["ttft"].sum) == (1, 1000)
     assert steady.latency_failed["ttft"].count == 1
     assert not steady.retracted
-    assert total.rows[0].ttft.count == 2
+    assert total.rows[0].latency.count == 2
 
 
 def test_samples_that_are_taken_back_although_their_delta_was_lost_change_nothing_else() -> None:
@@ -130,7 +130,7 @@ def test_the_timeline_is_bounded_and_loses_nothing(monkeypatch: pytest.MonkeyPat
     assert total.row_ns == 16 * S
     assert sum(row.events for row in total.rows) == 2000
     assert sum(row.requests for row in total.rows) == 200
-    assert sum(row.ttft.count for row in total.rows) == 200
+    assert sum(row.latency.count for row in total.rows) == 200
     assert [row.open for row in total.rows] == [12] * 7
     assert total.peak == 12
 

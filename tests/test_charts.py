@@ -40,7 +40,7 @@ FACTS = RunFacts(
 def row(*ms: float, events: int = 0) -> Row:
     histogram = Histogram()
     histogram.record_many([int(each * MS) for each in ms])
-    return Row(phase=Phase.STEADY, events=events, ttft=histogram)
+    return Row(phase=Phase.STEADY, events=events, latency=histogram)
 
 
 def columns_of(*rows: Row, step: int = 1) -> list[Column]:
@@ -52,7 +52,7 @@ def test_columns_hold_every_row_once() -> None:
     columns = downsample(rows, 0.5, 7)
     assert len(columns) == 147
     assert sum(column.events for column in columns) == sum(each.events for each in rows)
-    assert sum(column.ttft.count for column in columns) == sum(each.ttft.count for each in rows)
+    assert sum(column.latency.count for column in columns) == sum(each.latency.count for each in rows)
     assert (columns[1].begin_s, columns[1].seconds) == (3.5, 3.5)
     assert columns[-1].seconds == 1.0
 
@@ -68,7 +68,7 @@ def test_percentiles_are_of_the_merged_samples() -> None:
 def test_columns_that_have_not_changed_are_kept() -> None:
     rows = [row(5, 6, events=2), row(7, events=1), row(8, events=1)]
     before = downsample(rows, 1.0, 1)
-    rows[2].ttft.record(9 * MS)
+    rows[2].latency.record(9 * MS)
     rows.append(row(1))
     after = downsample(rows, 1.0, 1, before)
     assert [one is other for one, other in zip(before, after, strict=False)] == [True, True, False]
@@ -83,7 +83,7 @@ def test_nothing_is_kept_when_the_step_doubles() -> None:
     assert len(timeline.columns("x", aggregate, 2)) == 2
     aggregate._double_step()
     columns = timeline.columns("x", aggregate, 1)
-    assert [column.ttft.count for column in columns] == [2, 1]
+    assert [column.latency.count for column in columns] == [2, 1]
     assert columns[1].begin_s == 2.0
 
 

@@ -5,12 +5,12 @@ import gzip
 import re
 import sys
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
 import pytest
-from fuzzing import CORPUS, answer, check, coded, flushed, outcome
+from fuzzing import CORPUS, EVENTS, answer, check, coded, flushed, outcome, wires_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import DONE, END, FINISH, HEAD, TOKEN, Bench, chunk, event
@@ -43,9 +43,9 @@ SPLICES = st.sampled_from(
 
 
 @st.composite
-def mutated(draw: st.DrawFn) -> bytes:
+def mutated(draw: st.DrawFn, corpus: Sequence[bytes] = CORPUS) -> bytes:
     """A good answer to which a few things have happened."""
-    wire = bytearray(draw(st.sampled_from(CORPUS)))
+    wire = bytearray(draw(st.sampled_from(corpus)))
     for _ in range(draw(st.integers(0, 4))):
         begin = draw(st.integers(0, len(wire)))
         end = draw(st.integers(begin, min(len(wire), begin + 12)))
@@ -59,6 +59,23 @@ def test_any_bytes_end_a_request_once_and_cuts_change_nothing(
     wire: bytes, cuts: list[int], lost: bool, streamed: bool
 ) -> None:
     check(wire, cuts, lost=lost, streamed=streamed)
+
+
+@pytest.mark.parametrize("api", EVENTS)
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), cuts=CUTS, lost=st.booleans())
+def test_any_bytes_end_a_request_of_any_api_once(api: str, data: st.DataObject, cuts: list[int], lost: bool) -> None:
+    check(data.draw(mutated(wires_of(api))), cuts, lost=lost, api=api)
+
+
+@pytest.mark.parametrize("api", EVENTS)
+def test_every_good_answer_of_any_api_cut_everywhere(api: str) -> None:
+    chunked, plain = wires_of(api)
+    for wire in (chunked, plain):
+        assert outcome([wire], lost=False, api=api).ended == {"ok": 1}
+        check(wire, range(len(wire)), lost=True, api=api)
+    for cut in range(len(chunked)):
+        check(chunked, [cut], lost=True, api=api)
 
 
 @pytest.mark.parametrize("wire", CORPUS, ids=range(len(CORPUS)))

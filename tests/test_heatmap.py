@@ -19,7 +19,7 @@ MS = 1000
 def row(values: list[int]) -> Row:
     histogram = Histogram()
     histogram.record_many(values)
-    return Row(requests=len(values), ttft=histogram)
+    return Row(requests=len(values), latency=histogram)
 
 
 def columns_of(rows: list[Row], most: int = 100) -> list[Column]:
@@ -86,7 +86,7 @@ def test_what_was_kept_is_what_is_made_anew() -> None:
     binning, timeline, aggregate = Binning(), Timeline(), Aggregate.over([1])
     for n in range(60):
         aggregate.rows.append(row([int(rnd.lognormvariate(0, 0.1 + n / 100) * 200 * MS) for _ in range(20)]))
-        aggregate.rows[-1].ttft.record(rnd.randint(1, 10_000) * MS)
+        aggregate.rows[-1].latency.record(rnd.randint(1, 10_000) * MS)
         if n == 40:
             aggregate._double_step()
         columns = timeline.columns("x", aggregate, step_for(len(aggregate.rows), 25))
@@ -137,7 +137,7 @@ def test_a_grid_of_a_full_timeline_is_cheap() -> None:
     binning, timeline = Binning(), Timeline()
     took = []
     for n in range(6):
-        aggregate.rows[-1].ttft.record((n + 100) * MS)
+        aggregate.rows[-1].latency.record((n + 100) * MS)
         begun = time.perf_counter()
         grid = binning.grid(timeline.columns("x", aggregate, step_for(1024, 190)), 30)
         took.append(time.perf_counter() - begun)

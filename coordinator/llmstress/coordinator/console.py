@@ -100,14 +100,15 @@ class Console:
     def progress(self, picture: Snapshot) -> None:
         """One line for the second that has gone by; its figures look back a few seconds."""
         now = picture.now
-        ttft, itl = ([latency(now.percentile(metric, name)) for name in ("p50", "p99")] for metric in ("ttft", "itl"))
+        work = {"tokens": f"{rate(now.tokens_per_s or 0)} tok/s", "inputs": f"{rate(now.inputs_per_s or 0)} inputs/s"}
+        metrics = ("e2e",) if picture.whole_answers else ("ttft", "itl")
+        shown = [(metric, *(latency(now.percentile(metric, name)) for name in ("p50", "p99"))) for metric in metrics]
         parts = [
             f"{duration(round(picture.elapsed_s)):>6} {picture.phase.name.lower():<6}",
             f"open {count(picture.open)}/{count(picture.target)}",
-            f"{rate(now.tokens_per_s or 0)} tok/s",
+            *([work[picture.counted_in]] if picture.counted_in in work else []),
             f"{rate(now.requests_per_s or 0)} req/s",
-            f"TTFT p50 {ttft[0]} p99 {ttft[1]}",
-            f"ITL p50 {itl[0]} p99 {itl[1]}",
+            *(f"{metric.upper()} p50 {p50} p99 {p99}" for metric, p50, p99 in shown),
             f"failed {share(picture.whole.failed, picture.whole.finished)}",
         ]
         line = "  ".join(parts)
@@ -129,13 +130,19 @@ class Console:
             self.say(f"          · {note}")
         per_s = f"   {rate(requests.per_s)}/s" if requests.per_s is not None else ""
         self.say(f"requests  {count(requests.started)} started: {', '.join(ends)}{per_s}")
-        per_s = f"   {rate(tokens.output_per_s)}/s" if tokens.output_per_s is not None else ""
-        source = f" (by {tokens.source})" if tokens.source else ""
-        self.say(f"tokens    {count(tokens.output)} output{source}, {count(tokens.input)} input{per_s}")
+        whole_answers = requests.ok > 0 and tokens.events == 0
+        if tokens.inputs:
+            per_s = f"   {rate(tokens.inputs_per_s)}/s" if tokens.inputs_per_s is not None else ""
+            self.say(f"inputs    {count(tokens.inputs)}{per_s}")
+        if tokens.source or not whole_answers:
+            per_s = f"   {rate(tokens.output_per_s)}/s" if tokens.output_per_s is not None and tokens.output else ""
+            source = f" (by {tokens.source})" if tokens.source else ""
+            self.say(f"tokens    {count(tokens.output)} output{source}, {count(tokens.input)} input{per_s}")
         for outcome, error in summary.errors.items():
             text = f": {error.samples[0].text}" if error.samples else ""
             self.say(f"{outcome:<20}{count(error.count):>10}{shorten(text, 110, placeholder='…')}")
-        self._latencies(summary.latency_ms)
+        metrics = ("ttfb", "e2e") if whole_answers else ("ttft", "itl", "tpot", "e2e")
+        self._latencies({metric: summary.latency_ms[metric] for metric in metrics})
 
     def truth(self, truth: dict[str, Any]) -> None:
         """What the built-in mock says it sent, over the whole run, to hold the table against."""
@@ -154,8 +161,7 @@ class Console:
         self.say()
         titles = "".join(f"{name.replace('_', '.'):>11}" for name in names)
         self.say(f"{'':<10}{titles}{'samples':>12}")
-        for metric in ("ttft", "itl", "tpot", "e2e"):
-            found = latencies[metric]
+        for metric, found in latencies.items():
             cells = []
             for name in names:
                 value = getattr(found, name)

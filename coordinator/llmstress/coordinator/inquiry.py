@@ -19,6 +19,9 @@ PROBE_LIMIT_S = 3.0
 _MOST = 1 << 20
 """Bytes of its answer that are read."""
 
+_KEYS = frozenset({"authorization", "x-api-key", "api-key"})
+"""Headers that carry one."""
+
 
 class Answer(msgspec.Struct, frozen=True):
     """What the target said when asked for its models."""
@@ -34,7 +37,7 @@ def warning_of_plain_http(target: Target, headers: list[tuple[str, str]]) -> str
     split = urlsplit(target.url)
     host = split.hostname or ""
     local = host in ("localhost", "::1") or host.startswith("127.")
-    if split.scheme == "https" or local or all(name.lower() != "authorization" for name, _ in headers):
+    if split.scheme == "https" or local or not any(name.lower() in _KEYS for name, _ in headers):
         return ""
     return f"the key goes to {host} over plain http, readable on the way"
 

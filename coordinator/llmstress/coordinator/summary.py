@@ -92,7 +92,8 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
-    """`output` is of ok requests; `events` are token-bearing ones; `source` is usage, events or mixed."""
+    """`output` is of ok requests; `events` are token-bearing ones; `source` is usage, events or mixed, null without
+    tokens; `inputs` are those of embeddings, of which a request has several."""
 
     output: int
     output_failed: int
@@ -100,8 +101,10 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     input: int
     cached_input: int
     reasoning: int
+    inputs: int
     output_per_s: float | None
     input_per_s: float | None
+    inputs_per_s: float | None
     events: int
     events_per_s: float | None
     events_shared_a_read: int
@@ -204,7 +207,8 @@ class EventRow(msgspec.Struct, frozen=True):
 
 
 class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One step; `t` is its begin in seconds after T0, `requests` are those that ended, latencies ms."""
+    """One step; `t` is its begin in seconds after T0, `requests` are those that ended, latencies ms. In a
+    run that streams nothing they are those of whole answers."""
 
     t: float
     phase: str
@@ -213,6 +217,8 @@ class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     ttft_p50: float | None
     ttft_p99: float | None
+    e2e_p50: float | None
+    e2e_p99: float | None
     failed: int
     changes: list[str]
     """What was changed by hand within it."""
@@ -375,7 +381,8 @@ def _rounded(per_second: float | None) -> float | None:
 
 
 def _tokens(whole: Counters, figures: Figures, ok: int) -> Tokens:
-    source = None if not ok else "usage" if whole.usage_seen == ok else "mixed" if whole.usage_seen else "events"
+    counted = ok and (whole.output or whole.input)
+    source = None if not counted else "usage" if whole.usage_seen == ok else "mixed" if whole.usage_seen else "events"
     return Tokens(
         output=whole.output,
         output_failed=whole.output_failed,
@@ -383,8 +390,10 @@ def _tokens(whole: Counters, figures: Figures, ok: int) -> Tokens:
         input=whole.input,
         cached_input=whole.cached_input,
         reasoning=whole.reasoning,
+        inputs=whole.inputs,
         output_per_s=_rounded(figures.tokens_per_s),
         input_per_s=_rounded(figures.input_per_s),
+        inputs_per_s=_rounded(figures.inputs_per_s),
         events=whole.events,
         events_per_s=_rounded(figures.events_per_s),
         events_shared_a_read=whole.events_shared,
@@ -455,7 +464,8 @@ def _timeline(aggregate: Aggregate) -> list[TimelineRow]:
         if notice.kind == "load":
             changes.setdefault(notice.t // aggregate.row_ns, []).append(notice.text)
     for index, row in enumerate(aggregate.rows):
-        p50, p99 = row.ttft.percentiles((5_000, 9_900))
+        latencies = [_ms(us) for us in row.latency.percentiles((5_000, 9_900))]
+        ttft, e2e = ([None, None], latencies) if aggregate.whole_answers else (latencies, [None, None])
         rows.append(
             TimelineRow(
                 t=round(index * step, 3),
@@ -463,8 +473,10 @@ def _timeline(aggregate: Aggregate) -> list[TimelineRow]:
                 open=row.open,
                 requests=row.requests,
                 events=row.events,
-                ttft_p50=_ms(p50),
-                ttft_p99=_ms(p99),
+                ttft_p50=ttft[0],
+                ttft_p99=ttft[1],
+                e2e_p50=e2e[0],
+                e2e_p99=e2e[1],
                 failed=row.failed,
                 changes=changes.get(index, []),
             )

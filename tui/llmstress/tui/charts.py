@@ -45,33 +45,35 @@ class Column:
         self.seconds = seconds
         self.seal = seal
         self.events = sum(row.events for row in rows)
+        self.requests = sum(row.requests for row in rows)
         self._rows = rows
 
     @cached_property
-    def ttft(self) -> Histogram:
+    def latency(self) -> Histogram:
         """The rows' samples, merged for those that ask for them; not to be changed."""
         if len(self._rows) == 1:
-            return self._rows[0].ttft
+            return self._rows[0].latency
         merged = Histogram()
         for row in self._rows:
-            merged.merge(row.ttft)
+            merged.merge(row.latency)
         return merged
 
     @cached_property
     def percentiles(self) -> dict[str, int | None]:
-        """TTFT in µs: p50, p90, p99 and max; None where there are too few samples."""
-        p50, p90, p99 = self.ttft.percentiles((5_000, 9_000, 9_900))
-        return {"p50": p50, "p90": p90, "p99": p99, "max": self.ttft.max if self.ttft.count else None}
+        """In µs: p50, p90, p99 and max; None where there are too few samples."""
+        p50, p90, p99 = self.latency.percentiles((5_000, 9_000, 9_900))
+        return {"p50": p50, "p90": p90, "p99": p99, "max": self.latency.max if self.latency.count else None}
 
 
 def seal_of(rows: Sequence[Row], row_s: float) -> tuple[float, ...]:
     """Changes whenever something in `rows` does: what was made of them can be kept as long as it doesn't."""
-    count = total = events = 0
+    count = total = events = requests = 0
     for row in rows:
-        count += row.ttft.count
-        total += row.ttft.sum
+        count += row.latency.count
+        total += row.latency.sum
         events += row.events
-    return row_s, len(rows), count, total, events
+        requests += row.requests
+    return row_s, len(rows), count, total, events, requests
 
 
 def downsample(rows: Sequence[Row], row_s: float, step: int, known: Sequence[Column] = ()) -> list[Column]:
@@ -132,7 +134,7 @@ def step_for(rows: int, most: int) -> int:
 
 def upper_line(rows: Sequence[Row], most: int) -> tuple[str, int]:
     """The highest line there are samples for (p99, p90 or max), and the rows per point that it takes."""
-    counts = [row.ttft.count for row in rows if row.ttft.count]
+    counts = [row.latency.count for row in rows if row.latency.count]
     least = step_for(len(rows), most)
     if counts:
         typical = sum(counts) / len(counts)
@@ -146,9 +148,13 @@ def upper_line(rows: Sequence[Row], most: int) -> tuple[str, int]:
 
 
 def latency_drawing(
-    columns: Sequence[Column], upper: str, elapsed_s: float, marks: tuple[tuple[float, str], ...] = ()
+    columns: Sequence[Column],
+    upper: str,
+    elapsed_s: float,
+    marks: tuple[tuple[float, str], ...] = (),
+    metric: str = "TTFT",
 ) -> Drawing:
-    """TTFT over time: the median, and above it `upper`."""
+    """A latency over time: the median, and above it `upper`."""
     points = {
         name: tuple((_middle(column, elapsed_s), _number(column.percentiles[name])) for column in columns)
         for name in ("p50", upper)
@@ -158,7 +164,7 @@ def latency_drawing(
     low, high = (decade_below(min(values)), nice_ceiling(max(values))) if logarithmic else (0.0, ceiling_of(values))
     every = f" · every {figures.duration(round(columns[0].seconds, 2))}" if columns else ""
     return Drawing(
-        title=f"TTFT p50, {upper}{every}{', log' if logarithmic else ''}",
+        title=f"{metric} p50, {upper}{every}{', log' if logarithmic else ''}",
         lines=tuple(Line(name, line) for name, line in points.items()),
         seconds=max(elapsed_s, 1.0),
         low=low,
@@ -170,22 +176,25 @@ def latency_drawing(
 
 def rate_drawing(
     columns: Sequence[Column],
-    per_event: float,
+    per_event: float | None,
     elapsed_s: float,
     *,
     ended: bool,
     marks: tuple[tuple[float, str], ...] = (),
 ) -> Drawing:
-    """Tokens/s over time. A column that has not passed yet is left out, as its workers have not all reported."""
+    """Tokens/s over time, or requests/s if there are no events that could carry tokens (`per_event` is None). A column
+    that has not passed yet is left out, as its workers have not all reported."""
+    name = "requests/s" if per_event is None else "tokens/s"
     points = []
     for column in columns:
         lasted = min(column.seconds, elapsed_s - column.begin_s)
         whole = lasted >= column.seconds - 1e-6
         if lasted > 0 and (whole or (ended and lasted >= column.seconds / 2) or len(columns) == 1):
-            points.append((_middle(column, elapsed_s), column.events * per_event / lasted))
+            done = column.requests if per_event is None else column.events * per_event
+            points.append((_middle(column, elapsed_s), done / lasted))
     return Drawing(
-        title=f"tokens/s · every {figures.duration(round(columns[0].seconds, 2))}" if columns else "tokens/s",
-        lines=(Line("tokens/s", tuple(points)),),
+        title=f"{name} · every {figures.duration(round(columns[0].seconds, 2))}" if columns else name,
+        lines=(Line(name, tuple(points)),),
         seconds=max(elapsed_s, 1.0),
         low=0.0,
         high=ceiling_of([value for _, value in points]),
@@ -194,9 +203,9 @@ def rate_drawing(
     )
 
 
-def tokens_per_event(aggregate: Aggregate) -> float:
-    """What an event of this run carries, as far as the server has said; 1.0 until then."""
-    return aggregate.counters().tokens_per_event or 1.0
+def tokens_per_event(aggregate: Aggregate) -> float | None:
+    """What an event of this run carries, as far as the server has said; 1.0 until then; None: it streams nothing."""
+    return None if aggregate.whole_answers else aggregate.counters().tokens_per_event or 1.0
 
 
 def marks_of(view: RunView) -> tuple[tuple[float, str], ...]:

@@ -1,4 +1,5 @@
-"""How many first tokens took how long, and when: time goes right, latency up (logarithmic), counts are shades."""
+"""How many first tokens (or whole answers) took how long, and when: time goes right, latency up (logarithmic), counts
+are shades."""
 
 import math
 from bisect import bisect_right
@@ -131,7 +132,7 @@ class Binning:
         for number, column in enumerate(columns):
             kept = self._bands.get(number)
             if kept is None or kept[0] != column.seal:
-                kept = self._bands[number] = column.seal, bands_of(column.ttft)
+                kept = self._bands[number] = column.seal, bands_of(column.latency)
             each.append(kept[1])
             for band, count in kept[1].items():
                 total[band] = total.get(band, 0) + count
@@ -195,6 +196,7 @@ class Heatmap(Widget):
         super().__init__(id=id)
         self._binning = Binning()
         self._shown: list[Column] = []
+        self._metric = ""
         self._key: object = None
         self._strips: list[Strip] = []
 
@@ -203,9 +205,9 @@ class Heatmap(Widget):
         """How many columns there is room for."""
         return max(1, self.size.width - _LABEL)
 
-    def show(self, columns: list[Column]) -> None:
+    def show(self, columns: list[Column], metric: str = "TTFT") -> None:
         """Show `columns`, of which the last one may not have passed yet."""
-        self._shown = columns
+        self._shown, self._metric = columns, metric
         self._make()
 
     def notify_style_update(self) -> None:
@@ -230,13 +232,13 @@ class Heatmap(Widget):
         grid = self._binning.grid(columns, rows)
         # the axis goes to the end of the last column, which has not passed yet
         seconds = len(columns) * columns[0].seconds if columns else 0.0
-        key = grid, width, height, seconds
+        key = grid, width, height, seconds, self._metric
         if key == self._key:
             return
         self._key = key
         self._strips = self._paint(grid, width, rows, seconds)
         shades = legend(grid.most)
-        self.border_title = "TTFT heatmap" + (f", requests per cell: {shades}" if shades else "")
+        self.border_title = f"{self._metric} heatmap" + (f", requests per cell: {shades}" if shades else "")
         self.refresh()
 
     def _paint(self, grid: Grid, width: int, rows: int, seconds: float) -> list[Strip]:

@@ -84,10 +84,11 @@ class Overview(Vertical):
         view, aggregate = picture.view, picture.view.aggregate
         rows, elapsed_s = aggregate.rows, aggregate.elapsed_ns / 1e9
         marks = charts.marks_of(view)
+        metric = "E2E" if aggregate.whole_answers else "TTFT"
         if self._latency.size.width:
             upper, step = charts.upper_line(rows, self._latency.most_points)
             columns = self._timeline.columns("latency", aggregate, step)
-            self._latency.show(charts.latency_drawing(columns, upper, elapsed_s, marks))
+            self._latency.show(charts.latency_drawing(columns, upper, elapsed_s, marks, metric))
         if self._rate.size.width:
             columns = self._timeline.columns("rate", aggregate, charts.step_for(len(rows), self._rate.most_points))
             per_event = charts.tokens_per_event(aggregate)
@@ -95,7 +96,7 @@ class Overview(Vertical):
             self._rate.show(charts.rate_drawing(columns, per_event, elapsed_s, ended=ended, marks=marks))
         if self._heatmap.size.width:
             step = charts.step_for(len(rows), self._heatmap.places)
-            self._heatmap.show(self._timeline.columns("heatmap", aggregate, step))
+            self._heatmap.show(self._timeline.columns("heatmap", aggregate, step), metric)
 
     def on_resize(self) -> None:
         """What was cut to the old width is cut to the new one, once the parts have their sizes."""

@@ -51,7 +51,8 @@ def picture_of(view: RunView, *, whole: bool) -> Picture:
     else:
         stage = _STAGES[aggregate.phase]
     verdict = judge(aggregate, steady_s)
-    if verdict.status == "valid" and view.ended is None and not aggregate.phases[Phase.STEADY].counters.events:
+    steady = aggregate.phases[Phase.STEADY]
+    if verdict.status == "valid" and view.ended is None and not (steady.counters.events or steady.ended):
         verdict = TOO_EARLY
     return Picture(
         view=view,

@@ -7,11 +7,13 @@ from textual.content import Content
 from textual.renderables.digits import Digits
 from textual.widget import Widget
 
+from llmstress.engine.telemetry.snapshot import Figures
 from llmstress.tui import figures
 from llmstress.tui.headline import QUIET
 from llmstress.tui.picture import Picture
 
-_LATENCIES = (("ttft", "p50"), ("ttft", "p99"), ("itl", "p50"), ("itl", "p99"))
+_OF_STREAMS = (("ttft", "p50"), ("ttft", "p99"), ("itl", "p50"), ("itl", "p99"))
+_OF_WHOLE_ANSWERS = (("e2e", "p50"), ("e2e", "p99"), ("ttfb", "p50"), ("ttfb", "p99"))
 
 _DIGIT_ROWS = 3
 
@@ -42,10 +44,10 @@ def tiles_of(picture: Picture) -> list[Tile]:
             beside=f"/{figures.count(snapshot.target)}",
             note=f"of {figures.count(snapshot.target)}",
         ),
-        Tile(name="tokens/s", value=_rate(shown.tokens_per_s)),
+        _work(snapshot.counted_in, shown),
         Tile(name="requests/s", label="req/s", value=_rate(shown.requests_per_s), note="ended ok"),
     ]
-    for metric, percentile in _LATENCIES:
+    for metric, percentile in _OF_WHOLE_ANSWERS if snapshot.whole_answers else _OF_STREAMS:
         histogram = shown.latency.get(metric)
         thin = histogram is not None and histogram.count > 0 and percentile in histogram.low_sample()
         us = shown.percentile(metric, percentile)
@@ -67,6 +69,12 @@ def tiles_of(picture: Picture) -> list[Tile]:
         )
     )
     return made
+
+
+def _work(counted_in: str, shown: Figures) -> Tile:
+    if counted_in == "inputs":
+        return Tile(name="inputs/s", value=_rate(shown.inputs_per_s))
+    return Tile(name="tokens/s", value=_rate(shown.tokens_per_s if counted_in == "tokens" else None))
 
 
 def _short(n: int) -> str:

@@ -76,7 +76,8 @@ class Row(msgspec.Struct, array_like=True):
     requests: int = 0
     events: int = 0
     failed: int = 0
-    ttft: Histogram = msgspec.field(default_factory=Histogram)
+    latency: Histogram = msgspec.field(default_factory=Histogram)
+    """TTFT; e2e as long as there are only whole answers."""
 
     def absorb(self, later: "Row") -> None:
         """Merge the following row into this one."""
@@ -85,7 +86,7 @@ class Row(msgspec.Struct, array_like=True):
         self.requests += later.requests
         self.events += later.events
         self.failed += later.failed
-        self.ttft.merge(later.ttft)
+        self.latency.merge(later.latency)
 
 
 class WorkerRecent(msgspec.Struct, array_like=True):
@@ -111,6 +112,7 @@ class Recent(msgspec.Struct, array_like=True):
     output: int = 0
     latency: dict[str, Histogram] = msgspec.field(default_factory=dict)
     workers: dict[int, WorkerRecent] = msgspec.field(default_factory=dict)
+    inputs: int = 0
 
 
 class Aggregate(msgspec.Struct, array_like=True):
@@ -145,6 +147,12 @@ class Aggregate(msgspec.Struct, array_like=True):
     def open(self) -> int:
         """Requests in flight, as last reported."""
         return sum(worker.open for worker in self.workers if worker.state == "running")
+
+    @property
+    def whole_answers(self) -> bool:
+        """There are answers, and none has come as a stream: nothing is known of first tokens and of gaps."""
+        parts = self.phases.values()
+        return any("ok" in part.ended for part in parts) and not any(part.counters.events for part in parts)
 
     def merge(self, delta: Delta) -> None:
         """Take in one delta."""
@@ -241,6 +249,7 @@ class Aggregate(msgspec.Struct, array_like=True):
         slot.failed += failed
         slot.events += events
         slot.output += sum(part.counters.output for part in delta.parts.values())
+        slot.inputs += sum(part.counters.inputs for part in delta.parts.values())
         merge_histograms(slot.latency, latency)
         worker = slot.workers.get(delta.worker)
         if worker is None:
@@ -257,8 +266,9 @@ class Aggregate(msgspec.Struct, array_like=True):
         row.requests += requests
         row.failed += failed
         row.events += events
-        if "ttft" in latency:
-            row.ttft.merge(latency["ttft"])
+        shown = "e2e" if self.whole_answers else "ttft"
+        if shown in latency:
+            row.latency.merge(latency[shown])
         # the open streams of a row: each worker's most within it, summed
         key = (index, delta.worker)
         self.row_open[key] = max(self.row_open.get(key, 0), delta.open_max)

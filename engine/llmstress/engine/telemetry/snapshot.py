@@ -17,6 +17,9 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     events_per_s: float | None
     tokens_per_s: float | None
     input_per_s: float | None
+    """Input tokens."""
+    inputs_per_s: float | None
+    """Inputs, of which a request of embeddings has several."""
     latency: dict[str, Histogram]
     """Metric -> its samples; not to be changed."""
     finished: int
@@ -43,6 +46,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     elapsed_s: float
     open: int
     target: int
+    whole_answers: bool
+    """Nothing came as a stream: see `Aggregate.whole_answers`."""
+    counted_in: str
+    """What the work is counted in: tokens, inputs or requests."""
     now: Figures
     whole: Figures
 
@@ -54,9 +61,19 @@ def take(aggregate: Aggregate, steady_s: float = 0.0, window_s: float = 2.0) -> 
         elapsed_s=aggregate.elapsed_ns / 1e9,
         open=aggregate.open,
         target=sum(worker.streams for worker in aggregate.workers if worker.state != "lost"),
+        whole_answers=aggregate.whole_answers,
+        counted_in=counted_in(aggregate),
         now=recent(aggregate, window_s),
         whole=steady(aggregate, steady_s),
     )
+
+
+def counted_in(aggregate: Aggregate) -> str:
+    """What the work of a run is counted in: tokens, unless its answers have none."""
+    counters = aggregate.counters()
+    if counters.inputs:
+        return "inputs"
+    return "requests" if aggregate.whole_answers and not counters.output else "tokens"
 
 
 def steady(aggregate: Aggregate, steady_s: float) -> Figures:
@@ -75,6 +92,7 @@ def steady(aggregate: Aggregate, steady_s: float) -> Figures:
         events_per_s=per_second(part.counters.events),
         tokens_per_s=per_second(tokens),
         input_per_s=per_second(part.counters.input),
+        inputs_per_s=per_second(part.counters.inputs),
         latency=part.latency,
         finished=aggregate.finished(),
         failed=aggregate.failed(),
@@ -101,6 +119,7 @@ def recent(aggregate: Aggregate, window_s: float) -> Figures:
         events_per_s=events / seconds,
         tokens_per_s=(events * per_event if events else output) / seconds,
         input_per_s=None,
+        inputs_per_s=sum(slot.inputs * weight for slot, weight in zip(slots, weights, strict=True)) / seconds,
         latency=latency,
         finished=sum(slot.finished for slot in slots),
         failed=sum(slot.failed for slot in slots),
