@@ -1,17 +1,23 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+GATEWAYS := .venv-gateways
 
-.PHONY: demo test test-slow check bench bench-scale bench-soak fuzz clean
+.PHONY: demo test test-slow test-gateways gateways check bench bench-scale bench-soak fuzz clean
 
 demo: $(VENV)/installed  ## run llmstress against its built-in mock LLM
 	$(BIN)/llmstress
 
 test: $(VENV)/installed-dev  ## the test suite
-	$(BIN)/python -m pytest -m "not slow" -n 2
+	$(BIN)/python -m pytest -m "not slow and not gateway" -n 2
 
 test-slow: $(VENV)/installed-dev  ## the tests that take long or much of the machine
 	$(BIN)/python -m pytest -m slow
+
+test-gateways: $(VENV)/installed-dev gateways  ## the tests behind a real LiteLLM
+	LLMSTRESS_LITELLM=$(CURDIR)/$(GATEWAYS)/bin/litellm $(BIN)/python -m pytest -m gateway
+
+gateways: $(GATEWAYS)/installed  ## installs LiteLLM in an environment of its own: a minute, 750 MB
 
 check: $(VENV)/installed-dev  ## lint, format, types
 	$(BIN)/ruff check .
@@ -32,7 +38,7 @@ fuzz: $(VENV)/installed-dev  ## look for answers that break the parsers: make fu
 	$(BIN)/python benchmarks/fuzz.py $(FUZZ)
 
 clean:
-	rm -rf $(VENV) .fuzz
+	rm -rf $(VENV) $(GATEWAYS) .fuzz
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("llmstress needs Python 3.11 or newer: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
@@ -42,4 +48,10 @@ $(VENV)/installed: pyproject.toml
 
 $(VENV)/installed-dev: $(VENV)/installed constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+$(GATEWAYS)/installed: tests/gateways.txt
+	test -x $(GATEWAYS)/bin/python || $(PYTHON) -m venv $(GATEWAYS)
+	$(GATEWAYS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/gateways.txt
+	$(GATEWAYS)/bin/python -W ignore -c 'import litellm.proxy.proxy_server'
 	touch $@

@@ -65,6 +65,7 @@ class Outcome:
     """What became of a load that ran to its end."""
 
     def __init__(self, part: Part, texts: list[str]) -> None:
+        self.part = part
         self.ended = part.ended
         self.connections = part.counters.connections
         self.timed_connects = part.latency["connect"].count if "connect" in part.latency else 0
@@ -87,6 +88,7 @@ async def _run(
     url: str,
     network: Network,
     *,
+    path: str = "/v1/chat/completions",
     streams: int = 2,
     requests: int | None = 6,
     cut_when: Callable[[], object] | None = None,
@@ -95,13 +97,13 @@ async def _run(
 ) -> Outcome:
     """Until the requests are used up, or `cut_when` says so."""
     given = {"error_pause_s": 0, "timeouts": Timeouts(30, 0, 0, 0), "network": network, "requests": requests}
-    plan = plan_of(f"{url}/v1/chat/completions", streams, **{**given, **changes})
+    plan = plan_of(f"{url}{path}", streams, **{**given, **changes})
     recorder = Recorder(0)
     async with make_dialer(plan.url, network, plan.timeouts) as dialer:
         running = ClosedLoad(plan, recorder, dialer)
         recorder.begin(time.monotonic_ns(), (0, 0, None), running.in_flight)
         await running.start(time.monotonic_ns(), NEVER)
-        await until(lambda: running.exhausted.is_set() or (cut_when is not None and cut_when()))
+        await until(lambda: running.check() or running.exhausted.is_set() or (cut_when is not None and cut_when()))
         if running.fault is not None:
             raise running.fault
         running.cut()

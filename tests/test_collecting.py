@@ -123,7 +123,11 @@ def counted(**changes: int) -> Counters:
             ["server: uvicorn"],
             ["(the answers' headers: server: uvicorn)", "or the target write them"],
         ),
-        (counted(), ["server: nginx/1.22.1"], ["server: nginx/1.22.1", "proxy_http_version 1.1 in nginx"]),
+        (
+            counted(),
+            ["server: nginx/1.22.1"],
+            ["server: nginx/1.22.1", "server: nginx/1.22.1): proxy_buffering off in nginx"],
+        ),
         (counted(), ["via: 1.1 x", "content-encoding: gzip"], ["via: 1.1 x, content-encoding", "not compress text/"]),
         (counted(long_answers=40), [], ["in 25% of them"]),
         (counted(in_one_block=10, blocks=10, blocks_late_ns=0), [], ["one piece: in 100% of them all", "say nothing"]),

@@ -124,6 +124,15 @@ HOSTILE: dict[str, Callable[[int], list[bytes]]] = {
     "choices of many events": lambda n: [
         HEAD + b"".join(event(b'{"choices":[{"index":%d,"delta":{"content":"x"}}]}' % i) for i in range(n))
     ],
+    "choices that finish one by one": lambda n: [
+        HEAD
+        + b"".join(event(b'{"choices":[{"index":%d,"delta":{"content":"x"}}]}' % i) for i in range(n))
+        + b"".join(event(b'{"choices":[{"index":%d,"delta":{},"finish_reason":"stop"}]}' % i) for i in range(n))
+    ],
+    "choices of which one has finished": lambda n: [
+        HEAD + b"".join(event(b'{"choices":[{"index":%d,"delta":{"content":"x"}}]}' % i) for i in range(n)) + FINISH,
+        *[chunk(b": ping\n\n")] * n,
+    ],
     "odd numbers": lambda n: [HEAD + event(b'{"id":[1e999' + b",1e999" * n + b"]}")],
     "nesting": lambda n: [HEAD + event(b'{"id":' + b"[" * n + b"]" * n + b"}")],
     "a JSON body, byte by byte": lambda n: in_pieces(answer(b'{"a":"' + b"x" * n), 1),

@@ -215,7 +215,54 @@ def test_several_choices_have_gaps_of_their_own() -> None:
     part = measure(bench)
     assert latencies(part)["ttft"] == [200]
     assert latencies(part)["itl"] == [20, 30]
+    assert latencies(part)["tpot"] == [25], "(20 + 30) ms for 4 tokens, but the first of each"
+    assert latencies(part)["stall"] == [30]
     assert part.counters.events == 4
+
+
+def test_several_choices_share_one_usage() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD)
+    for ms, choice in ((200, 1), (210, 0), (220, 2), (230, 0), (260, 1)):
+        bench.read(ms, delta(index=choice, content="x"))
+    bench.read(270, delta(finish="stop"))
+    bench.read(280, delta(finish="stop", index=1))
+    bench.read(290, delta(finish="length", index=2))
+    bench.read(300, usage(11), END)
+    part = measure(bench)
+    assert latencies(part)["tpot"] == [10], "(20 + 60 + 0) ms for 11 tokens, but the first of each"
+    assert latencies(part)["e2e"] == [290], "over when the last of them has finished"
+    assert part.finish == {"stop": 1}
+
+
+def test_choices_of_a_single_event_have_no_tpot() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD)
+    bench.read(200, delta(index=0, content="x"))
+    bench.read(210, delta(index=1, content="x"))
+    bench.read(220, delta(finish="stop"), delta(finish="stop", index=1), usage(9), DONE, END)
+    part = measure(bench)
+    assert part.ended == {"ok": 1}
+    assert "tpot" not in part.latency
+
+
+def test_a_choice_that_goes_on_alone_takes_the_fast_path_again_only_if_it_was_always_alone() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD)
+    bench.read(200, TOKEN)
+    assert bench.stream.fast is not None
+    bench.read(210, delta(index=1, content="x"))
+    assert bench.stream.fast is None
+    bench.read(220, delta(finish="stop", index=1))
+    bench.read(230, TOKEN)
+    assert bench.stream.fast is None
+    bench.read(240, FINISH, DONE, END)
+    part = measure(bench)
+    assert part.ended == {"ok": 1}
+    assert latencies(part)["itl"] == [30]
 
 
 def test_without_usage_tokens_are_events() -> None:

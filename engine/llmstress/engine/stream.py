@@ -264,7 +264,8 @@ class Stream(asyncio.Protocol):
         if self._inflater is not None:
             pieces = self._inflater.feed(b"".join(pieces))
         if self._load.api.FRAMING is Framing.READS:
-            pieces = [b"".join(pieces)]
+            whole = b"".join(pieces)
+            pieces = [whole] if whole else []
         for piece in pieces:
             if self._decoder is not None:
                 end = self._take_all(self._decoder.feed(piece), exchange, now)
@@ -327,6 +328,8 @@ class Stream(asyncio.Protocol):
         assert head is not None
         if not (succeeded(head.status) or (api.MAY_BE_EMPTY and head.status == 204)):
             return self._end_by_status(head)
+        if self._decoder is None and self._kept is None and api.streamed and api.ends_with_body:
+            return End("empty", "the body is empty")
         if self._decoder is not None:
             pending = self._decoder.end()
             if pending is not None and not self._load.classify(pending.data, pending.name).malformed:

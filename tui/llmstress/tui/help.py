@@ -46,9 +46,12 @@ MEANINGS = (
     ("p99", "99 of 100 were at most this long"),
     ("~", "too few samples for such a percentile: don't lean on it; –: not enough to say anything"),
     ("open", "requests in flight, of the streams that are wanted"),
-    ("verdict", "can the figures be trusted? It looks at this client, not at the server:"),
+    ("verdict", "can the figures be trusted? It looks at this client and the way, not at the server:"),
     (f"  {VERDICTS['valid'][0]} valid", "it kept up"),
-    (f"  {VERDICTS['degraded'][0]} degraded", "it was late or busy, or answers were cut off: latencies may be off"),
+    (
+        f"  {VERDICTS['degraded'][0]} degraded",
+        "it was late or busy, answers came in blocks or cut off: latencies may be off",
+    ),
     (f"  {VERDICTS['invalid'][0]} invalid", "a process was lost: counts are too low"),
     ("!", "a worker beyond the verdict's limits for CPU or lateness of its event loop"),
 )

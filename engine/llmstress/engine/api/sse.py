@@ -1,5 +1,6 @@
 """Any endpoint that streams server-sent events: the user says where the text is, and what ends the stream."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -13,6 +14,9 @@ DONE = "[DONE]"
 
 _PINGS = frozenset({b"ping", b"heartbeat", b"keepalive"})
 """Names of events that say that the server is still there."""
+
+_STEP = re.compile(r'[^"\\\x00-\x1f]+')
+_MOST_STEPS = 30
 
 
 class Sse(Template):
@@ -97,10 +101,10 @@ class Path:
     """Where text lies in JSON: names of members and numbers of places, `choices.0.text`."""
 
     def __init__(self, text: str) -> None:
-        """Raises ValueError: there is a step without a name."""
+        """Raises ValueError: there is a step without a name, or with one that no decoder takes, or too many."""
         self._steps = text.split(".")
-        if not all(self._steps):
-            raise ValueError(f"--text {text!r} is no path like choices.0.text")
+        if len(self._steps) > _MOST_STEPS or not all(_STEP.fullmatch(step) for step in self._steps):
+            raise ValueError(f"--text {text[:80]!r} is no path like choices.0.text")
         kind: Any = Any
         self._places: list[int | None] = []
         for step in reversed(self._steps):
@@ -124,16 +128,18 @@ class Path:
         return bool(value)
 
     def follow(self, value: Any) -> Any:
-        """What lies at the path in `value`.
+        """What lies at the path in `value`; None: nothing, as in events that tell of an end or of usage.
 
         Raises:
-            LookupError: nothing.
+            LookupError: it isn't even an object, or list, that the path can begin in.
         """
-        for step in self._steps:
+        for number, step in enumerate(self._steps):
             if isinstance(value, list) and _is_number(step):
-                value = value[int(step)]
-            elif isinstance(value, dict):
-                value = value[step]
+                value = value[int(step)] if int(step) < len(value) else None
+            elif isinstance(value, dict) and (number or step in value):
+                value = value.get(step)
+            elif number:
+                return None
             else:
                 raise LookupError(step)
         return value

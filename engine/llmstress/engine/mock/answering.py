@@ -23,7 +23,7 @@ def answer_to(asked: Asked, options: MockOptions, fate: Fate, *, id: str, create
     cut = left < hidden + shown + wanted
     hidden = min(hidden, left)
     shown = min(shown, left - hidden)
-    tool_call = asked.must_call or options.tool_call
+    tool_call = asked.calls and (asked.must_call or options.tool_call)
     said = Said(
         id=id,
         created=created,
@@ -35,12 +35,15 @@ def answer_to(asked: Asked, options: MockOptions, fate: Fate, *, id: str, create
         tool_call=tool_call,
         ending="length" if cut else "tool_call" if tool_call else "stop",
         usage=_usage(asked, options, fate),
+        tells=asked.tells,
         choices=asked.choices,
     )
     return _changed(said, fate)
 
 
 def _usage(asked: Asked, options: MockOptions, fate: Fate) -> bool:
+    if asked.usage is None:
+        return True
     if fate.fault is Fault.NO_USAGE or options.usage == "never":
         return False
     return asked.usage or options.usage == "always"

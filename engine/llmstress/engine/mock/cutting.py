@@ -13,6 +13,9 @@ from llmstress.engine.mock.framing import Form, Framing
 from llmstress.engine.mock.speech.dialect import Speech
 from llmstress.engine.mock.speech.said import CYCLE, Kind, Said, words
 
+USAGE = b'"usage":{'
+"""Stands in what tells the usage, in whatever API; in a text the quotes would be escaped."""
+
 _ERROR = "the model has failed", "server_error"
 
 
@@ -50,6 +53,7 @@ class StreamedReply:
     """A streamed answer as writes."""
 
     __slots__ = (
+        "_announced",
         "_course",
         "_cut",
         "_framing",
@@ -61,6 +65,7 @@ class StreamedReply:
         "_tokens_out",
         "bytewise",
         "pings",
+        "usage_told",
         "writes",
     )
 
@@ -85,12 +90,14 @@ class StreamedReply:
             stretches[-1] = stretches[-1]._replace(tokens=ENDLESS, end=ENDLESS)
         self._course = course
         self._stretches = stretches
+        self._announced = stretches[-1].first if said.tool_call and speech.start("tool") and stretches else -1
         self._opened = False
         self._spoken = 0
         self._tokens_out = 0
         self.bytewise = form.bytewise
         self.pings = 0
         """How many were said."""
+        self.usage_told = False
         self.writes = -(-course.events // cut.events_per_write) + course.apart
         """How many writes the answer has; 0 if nothing ever comes."""
         if not self.writes and course.last != "nothing":
@@ -116,7 +123,7 @@ class StreamedReply:
         course, cut, speech = self._course, self._cut, self._speech
         said = self._open()
         first = number * cut.events_per_write
-        for event in range(first, first + self.events_in(number)):
+        for event in range(first, first + self._steps_in(number)):
             said += self._token(event)
         last = number == self.writes - 1
         if last and course.last != "nothing":
@@ -130,14 +137,15 @@ class StreamedReply:
         return self._framing.frame(b"".join(self._open() + self._ping()))
 
     def events_in(self, number: int) -> int:
-        """Token events in a write."""
-        size = self._cut.events_per_write
-        return max(0, min(size, self._course.events - number * size))
+        """Token events in a write; the announcement of a call, which names the tool, is one as well."""
+        steps = self._steps_in(number)
+        first = number * self._cut.events_per_write
+        return steps + (first <= self._announced < first + steps)
 
     def gaps_before(self, number: int) -> int:
         """How many gaps lie between a write and the one before it, or the time of the first token."""
-        events = self.events_in(number)
-        return max(0, events - 1) if number == 0 else events or 1
+        steps = self._steps_in(number)
+        return max(0, steps - 1) if number == 0 else steps or 1
 
     def run(self, number: int) -> Run:
         """The prepared writes from write `number` on; none if `until` isn't beyond it.
@@ -165,6 +173,11 @@ class StreamedReply:
                 counts[kind] = shown * self._said.choices
         return counts
 
+    def _steps_in(self, number: int) -> int:
+        """Token events in a write that have a time of their own."""
+        size = self._cut.events_per_write
+        return max(0, min(size, self._course.events - number * size))
+
     def _open(self) -> list[bytes]:
         """What comes before everything else, pings included: some clients want it so."""
         if self._opened:
@@ -190,7 +203,9 @@ class StreamedReply:
 
     def _closing(self) -> list[bytes]:
         events = self._speech.closing()
-        return events if self._cut.last_word or events[-1] != self._speech.last_word else events[:-1]
+        self.usage_told = any(USAGE in event for event in events)
+        last_word = self._speech.last_word
+        return events[:-1] if last_word and not self._cut.last_word and events[-1] == last_word else events
 
     def _ping(self) -> list[bytes]:
         ping = self._speech.ping()

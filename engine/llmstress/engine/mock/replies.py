@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from llmstress.engine.mock.courses import ENDLESS, Course, End
-from llmstress.engine.mock.cutting import Run, StreamedReply
+from llmstress.engine.mock.cutting import USAGE, Run, StreamedReply
 from llmstress.engine.mock.speech.said import Kind, Said
 
 _MISSING = 64
@@ -17,6 +17,7 @@ class Reply(Protocol):
     writes: int
     bytewise: bool
     pings: int
+    usage_told: bool
 
     @property
     def end(self) -> End:
@@ -48,7 +49,7 @@ class Reply(Protocol):
 class OnePiece:
     """A reply of a single write, head and all."""
 
-    __slots__ = ("_events", "_gaps", "_make", "_tokens", "bytewise", "end", "finished", "pings", "writes")
+    __slots__ = ("_events", "_gaps", "_make", "_tokens", "bytewise", "end", "finished", "pings", "usage_told", "writes")
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class OnePiece:
         end: End = End.ORDER,
         finished: bool = True,
         bytewise: bool = False,
+        usage_told: bool = False,
     ) -> None:
         """`make` gives all that is written, `gaps` after the time of the first token; `tokens` and token `events`
         are in it."""
@@ -71,6 +73,7 @@ class OnePiece:
         self.finished = finished
         self.bytewise = bytewise
         self.pings = 0
+        self.usage_told = usage_told
         self.writes = 1
 
     @classmethod
@@ -82,7 +85,9 @@ class OnePiece:
 
     def write(self, number: int) -> bytes:
         """See `Reply`."""
-        return self._make()
+        data = self._make()
+        self.usage_told = self.usage_told or USAGE in data
+        return data
 
     def ping(self) -> bytes:
         """See `Reply`."""
@@ -116,6 +121,8 @@ class Job(NamedTuple):
     keep_alive: bool
     failing: bool
     """Whether the client has something to complain about."""
+    inputs: int = 0
+    """Texts whose embeddings are sent."""
 
 
 def held_back(stream: StreamedReply, head: Callable[[int], bytes]) -> OnePiece:
@@ -133,6 +140,7 @@ def held_back(stream: StreamedReply, head: Callable[[int], bytes]) -> OnePiece:
         end=stream.end,
         finished=stream.finished,
         bytewise=stream.bytewise,
+        usage_told=stream.usage_told,
     )
 
 

@@ -141,7 +141,8 @@ class Service:
             return head(200, "application/json", told, headers=headers, keep_alive=keep_alive)
 
         reply = whole(said, speech.whole, lambda: dialect.error_body(500, "the model has failed"), top, course)
-        return Job(dialect.name, said, b"", reply, keep_alive, failing)
+        inputs = said.choices if asked.dimensions else 0
+        return Job(dialect.name, said, b"", reply, keep_alive, failing, inputs)
 
     def _streamed(
         self, request: Request, api: str, said: Said, speech: Speech, headers: Headers, fate: Fate, failing: bool

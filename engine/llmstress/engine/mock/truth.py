@@ -163,8 +163,10 @@ class Recorder:
             _add(truth.tokens, kind, count)
             _add(api, "tokens", count)
         if writes == reply.writes and reply.finished:
-            _add(truth.endings, said.ending, 1)
-            if said.usage:
+            truth.inputs += job.inputs
+            if said.tells == "all":
+                _add(truth.endings, said.ending, 1)
+            if reply.usage_told and said.tells != "nothing":
                 told = {"answers": 1, "input": said.prompt_tokens, "output": said.output_tokens}
                 for name, count in {**told, "reasoning": said.all_reasoning_tokens}.items():
                     _add(truth.usage, name, count)

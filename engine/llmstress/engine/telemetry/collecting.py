@@ -41,13 +41,10 @@ def collected(counters: Counters, signs: list[str]) -> Collected | None:
 
 
 def _cure(signs: list[str]) -> str:
-    nginx = any(sign.startswith("server: nginx") for sign in signs)
     if any(sign.startswith("content-encoding: ") for sign in signs):
         return "have it not compress text/event-stream, or flush each event (nginx does with proxy_buffering off)"
-    if nginx:
-        return (
-            "proxy_buffering off or proxy_http_version 1.1 in nginx, or X-Accel-Buffering: no in the target's answers"
-        )
+    if any(sign.startswith("server: nginx") for sign in signs):
+        return "proxy_buffering off in nginx, or X-Accel-Buffering: no in the target's answers"
     return (
         "have a proxy pass each event on at once (nginx: proxy_buffering off, or X-Accel-Buffering: no in the target's "
         "answers), or the target write them one by one"

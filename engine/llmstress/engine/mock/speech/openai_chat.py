@@ -43,7 +43,7 @@ def read(request: Request) -> Asked:
     return Asked(
         model=body.model,
         stream=stream,
-        usage=not stream or options.include_usage is True,
+        usage=options.include_usage is True if stream else None,
         running_usage=options.continuous_usage_stats is True,
         limit=prompts.at_least(1, limit),
         prompt_tokens=prompts.tokens_of(body.messages),

@@ -37,7 +37,8 @@ def read(request: Request) -> Asked:
     return Asked(
         model=body.model,
         stream=stream,
-        usage=not stream or options.include_usage is True,
+        usage=options.include_usage is True if stream else None,
+        calls=False,
         running_usage=options.continuous_usage_stats is True,
         limit=prompts.at_least(1, body.max_tokens),
         prompt_tokens=sum(map(prompts.tokens_in, given)),

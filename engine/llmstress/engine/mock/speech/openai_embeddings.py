@@ -45,6 +45,8 @@ def read(request: Request) -> Asked:
     return Asked(
         model=body.model,
         limit=0,
+        calls=False,
+        tells="usage",
         prompt_tokens=sum(map(prompts.tokens_in, given)),
         choices=len(given),
         dimensions=dimensions,

@@ -43,6 +43,8 @@ class Plain(msgspec.Struct, frozen=True):
             stream=self.form != "json",
             limit=prompts.at_least(1, body.max_tokens),
             prompt_tokens=prompts.words_in(body.prompt),
+            calls=False,
+            tells="nothing",
         )
 
     def speak(self, said: Said, asked: Asked) -> "WholeSpeech | EventsSpeech | TextSpeech":

@@ -11,6 +11,9 @@ Ending = Literal["stop", "length", "tool_call", "content_filter"]
 Reasoning = Literal["shown", "hidden", "none"]
 """Whether the client wants to see it, only to pay for it, or to do without."""
 
+Tells = Literal["all", "usage", "nothing"]
+"""What an API says of an answer: why it ends and what it used, or only the latter, or neither."""
+
 CYCLE = 10
 """Number of different words; word number i is the same as word number i + CYCLE."""
 # the leading space is how tokenizers mark the begin of a word; one digit keeps all of them equally long
@@ -28,8 +31,8 @@ class Asked(msgspec.Struct, frozen=True):
 
     model: str | None = None
     stream: bool = False
-    usage: bool = True
-    """Whether the client wants the usage told; only streams of some APIs leave that to it."""
+    usage: bool | None = None
+    """Whether the client wants the usage told; None where that isn't left to it."""
     limit: int | None = None
     """Most output tokens wanted; None without a limit."""
     prompt_tokens: int = 0
@@ -41,6 +44,9 @@ class Asked(msgspec.Struct, frozen=True):
     """The tool to call, if one is called."""
     must_call: bool = False
     """Whether the client insists on the call of a tool."""
+    calls: bool = True
+    """Whether the API knows the call of a tool."""
+    tells: Tells = "all"
     running_usage: bool = False
     """Whether each event of a stream shall tell the usage so far, as vLLM can."""
     summary: bool = False
@@ -82,6 +88,7 @@ class Said(msgspec.Struct, frozen=True):
     ending: Ending = "stop"
     usage: bool = True
     """Whether the usage is told, where that is left to the client."""
+    tells: Tells = "all"
     choices: int = 1
 
     @property
