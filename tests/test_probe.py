@@ -10,12 +10,12 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from fuzzing import JSON_ANSWER, answer
+from fuzzing import JSON_ANSWER, answer, flushed
 from processes import DEADLINE_S, MockServer, Run, mock_server
 from proxies import saying
 from sites import live
@@ -219,6 +219,24 @@ async def test_pings_are_comments() -> None:
     async with saying(CASES["pings"][0]) as port:
         _, found = await asyncio.to_thread(facts, "--url", f"http://127.0.0.1:{port}", "--model", "m")
     assert [each["what"] for each in found["events"]][:4] == [["comment"], ["comment"], ["nothing"], ["reasoning"]]
+
+
+@pytest.mark.parametrize(
+    "shape", [gzip.compress, lambda body: flushed(body[:30], body[30:])[:-9]], ids=["whole", "cut"]
+)
+@live
+async def test_compressed_bytes_are_not_shown_if_they_hold_a_key(shape: Callable[[bytes], bytes]) -> None:
+    said = delta(content="your key is planted-KEY-0123").split(b"\r\n")[1]
+    async with saying(GZIPPED + chunk(shape(said)) + END) as port:
+        where = ("--url", f"http://127.0.0.1:{port}", "--model", "m", "--raw", "--header")
+        _, hidden = await asyncio.to_thread(facts, *where, "X-Key: planted-KEY-0123")
+        _, shown = await asyncio.to_thread(facts, *where, "X-Key: planted-KEY-9999")
+    assert [read["text"] for read in hidden["raw"]["reads"]] == ["(compressed, and a secret is in it)"] * len(
+        hidden["reads"]
+    )
+    assert "planted-KEY" not in json.dumps(hidden)
+    assert shown["raw"]["reads"][0]["text"].startswith("HTTP/1.1 200 OK")
+    assert "planted-KEY-0123" in json.dumps(shown["events"])
 
 
 # --- where there is no answer

@@ -28,7 +28,7 @@ from terminal import terminal
 
 from llmstress.coordinator.headers import build_headers
 from llmstress.coordinator.options import Options, describe
-from llmstress.coordinator.secrecy import child_environment, scrub, secrets_in
+from llmstress.coordinator.secrecy import child_environment, scrub, secrets_in, secrets_of
 from llmstress.coordinator.target import parse_target
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.openai_chat import OpenAIChat
@@ -431,6 +431,21 @@ def test_a_body_s_keys_are_not_in_the_summary() -> None:
     body = {"api_key": "sk-123456", "nested": {"auth_token": "x"}, "max_tokens": 5, "stop": "END"}
     shown = describe(Options(procs=1, prompt="p", extra_body=body))["extra_body"]
     assert shown == {"api_key": "***", "nested": {"auth_token": "***"}, "max_tokens": 5, "stop": "END"}
+
+
+def test_keys_in_lists_are_keys() -> None:
+    body = {"tools": [{"auth_token": "sk-123456", "name": "search"}, "x"], "stop": ["END"]}
+    shown = describe(Options(procs=1, prompt="p", extra_body=body))["extra_body"]
+    assert shown == {"tools": [{"auth_token": "***", "name": "search"}, "x"], "stop": ["END"]}
+
+
+def test_a_body_s_keys_are_secrets() -> None:
+    extra = {"api_key": "sk-123456", "tools": [{"auth_token": "sk-654321"}], "max_tokens": 5, "stop": "the END"}
+    template = '{"secret": "sk-abcdef", "prompt": "{prompt}"}'
+    options = Options(procs=1, prompt="p", extra_body=extra, body=template)
+    said = "sk-123456 sk-654321 sk-abcdef the END {prompt}"
+    assert blank_out(said, secrets_of(options, [])) == "*** *** *** the END {prompt}"
+    assert secrets_of(Options(procs=1, prompt="p", body="no JSON, key=sk-123456"), []) == []
 
 
 def test_the_user_of_the_url_is_sent_as_such() -> None:

@@ -8,10 +8,11 @@ import msgspec
 from llmstress.coordinator.probe_raw import Raw, raw_of
 from llmstress.coordinator.summary import Host
 from llmstress.engine import framing
-from llmstress.engine.answer import MAX_ERROR_BODY, succeeded
+from llmstress.engine.answer import succeeded
 from llmstress.engine.api.base import Api
 from llmstress.engine.api.event import Event, Usage
-from llmstress.engine.coding import decoded_words
+from llmstress.engine.coding import MAX_BURST, decoded_words
+from llmstress.engine.framing import Malformed, ResponseReader
 from llmstress.engine.secrets import blank_out
 from llmstress.engine.telemetry.collecting import collected
 from llmstress.engine.witness import Evidence, Heard
@@ -316,13 +317,24 @@ def _tokens(seen: Evidence) -> Tokens:
 
 
 def _raw(seen: Evidence, secrets: Sequence[str]) -> Raw:
-    """The bytes; but in compressed ones nobody finds a secret, so none are shown if what came out of them holds one."""
-    last, reads = seen.last, [read.data for read in seen.reads]
-    coding = last.head.headers.get("content-encoding", "") if last.head is not None else ""
-    if last.head is not None and coding not in ("", "identity"):
-        body = last.body or b""
-        words = body if succeeded(last.head.status) else decoded_words(coding, body, MAX_ERROR_BODY)
-        said = [text.decode("utf-8", "replace") for text in (words, *(each.data for each in seen.heard))]
-        if any(blank_out(text, secrets) != text for text in said):
-            reads = [b"(compressed, and a secret is in it)" for _ in reads]
+    """The bytes; but a secret can't be found in compressed ones: none are shown if what comes out of them holds one."""
+    reads = [read.data for read in seen.reads]
+    said = _inflated(seen).decode("utf-8", "replace")
+    if blank_out(said, secrets) != said:
+        reads = [b"(compressed, and a secret is in it)" for _ in reads]
     return raw_of(seen.request, reads, secrets)
+
+
+def _inflated(seen: Evidence) -> bytes:
+    """What stands in a body that is compressed, as far as that can be said; nothing if it isn't."""
+    head = seen.last.head
+    coding = head.headers.get("content-encoding", "identity") if head is not None else "identity"
+    if coding.lower() == "identity":
+        return b""
+    reader, pieces = ResponseReader(), []
+    try:
+        for read in seen.reads:
+            pieces += reader.feed(read.data)
+    except Malformed as fault:
+        pieces += fault.pieces
+    return decoded_words(coding, b"".join(pieces), MAX_BURST)

@@ -174,7 +174,7 @@ class Witness:
         part.settle()
         return Evidence(
             request=self.request,
-            attempts=attempts[before:],
+            attempts=sorted(attempts[before:], key=lambda attempt: attempt.begin),
             connection=self._connection,
             reads=self.reads,
             heard=self.heard,
