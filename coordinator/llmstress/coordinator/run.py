@@ -387,7 +387,7 @@ class _Run:
         limit = None if drains else ending.limit_reached(self._options, self._aggregate)
         if limit is not None:
             self._ended_by = limit.ended_by
-            self._herald.warn(f"{limit.text}: draining for up to {duration(self._options.grace_s)}")
+            self._herald.warn(f"{limit.text}; draining for up to {duration(self._options.grace_s)}")
             await self._stop(How.DRAIN)
 
     async def _handle_tick(self) -> None:

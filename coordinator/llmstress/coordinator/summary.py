@@ -22,7 +22,7 @@ from llmstress.engine.telemetry.verdict import Verdict, judge
 
 SCHEMA = "llmstress.summary/1"
 
-LATENCIES = ("queue", "connect", "ttfb", "ttft", "ttfa", "itl", "tpot", "stall", "e2e")
+LATENCIES = ("queue", "connect", "ttfb", "ttft", "ttft_due", "ttfa", "itl", "tpot", "stall", "e2e", "e2e_due")
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +89,10 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True):
     lost: int
     open: int
     per_s: float | None
+    retries: int
+    """How often a request was sent again after a failure; such failures are in no other count."""
+    retried: dict[str, int]
+    """The same by class of failure."""
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +134,8 @@ class Sample(msgspec.Struct, frozen=True):
     status: int
     text: str
     request_id: str
+    headers: str
+    """Those that throttle or advise."""
 
 
 class ErrorClass(msgspec.Struct, frozen=True):
@@ -137,6 +143,14 @@ class ErrorClass(msgspec.Struct, frozen=True):
 
     count: int
     samples: list[Sample]
+
+
+class RateLimit(msgspec.Struct, frozen=True):
+    """What the server said of a rate limit: its size (null: it didn't), what was left at last, and at the least."""
+
+    limit: int | None
+    remaining: int
+    lowest: int
 
 
 class LoopLag(msgspec.Struct, frozen=True):
@@ -221,6 +235,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     latency_failed_ms: dict[str, Latency]
     tps_user: TpsUser
     errors: dict[str, ErrorClass]
+    retry_samples: dict[str, list[Sample]]
+    """Class of failure -> examples of those after which a request was sent again."""
+    rate_limits: dict[str, RateLimit]
+    """requests, tokens, input-tokens, output-tokens, as far as the server speaks of them in headers."""
     client: Client
     timeline_step_s: float
     timeline: list[TimelineRow]
@@ -241,7 +259,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
     """The summary, without histograms."""
-    counters, ended = aggregate.counters(), aggregate.ended()
+    counters, ended, retried = aggregate.counters(), aggregate.ended(), aggregate.retried()
     steady = aggregate.phases[Phase.STEADY]
     window = facts.run.phases_s.steady
     figures = snapshot.steady(aggregate, window)
@@ -264,6 +282,8 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
             lost=ended.get("lost", 0),
             open=counters.started - sum(ended.values()),
             per_s=_rounded(figures.requests_per_s),
+            retries=sum(retried.values()),
+            retried=dict(sorted(retried.items())),
         ),
         tokens=_tokens(counters, figures, ended.get("ok", 0)),
         finish=finish,
@@ -274,9 +294,14 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         },
         tps_user=_tps_user(steady.latency.get("tpot")),
         errors={
-            outcome: ErrorClass(n, [_sample(each) for each in aggregate.samples.get(outcome, [])])
+            outcome: ErrorClass(n, _samples(aggregate, outcome))
             for outcome, n in sorted(ended.items())
             if n and outcome not in ("ok", "cancelled")
+        },
+        retry_samples={outcome: _samples(aggregate, outcome) for outcome in sorted(retried)},
+        rate_limits={
+            kind: RateLimit(said.limit, said.remaining, said.lowest)
+            for kind, said in sorted(aggregate.rate_limits.items())
         },
         client=_client(aggregate, facts, window),
         timeline_step_s=aggregate.row_ns / 1e9,
@@ -383,8 +408,9 @@ def _tps_user(tpot: Histogram | None) -> TpsUser:
     return TpsUser(*(round(1e6 / us, 3) if us else None for us in slow))
 
 
-def _sample(sample: ErrorSample) -> Sample:
-    return Sample(sample.status, sample.text, sample.request_id)
+def _samples(aggregate: Aggregate, outcome: str) -> list[Sample]:
+    kept: list[ErrorSample] = aggregate.samples.get(outcome, [])
+    return [Sample(each.status, each.text, each.request_id, each.headers) for each in kept]
 
 
 def _lag(histogram: Histogram) -> LoopLag:

@@ -123,6 +123,11 @@ def _notes(aggregate: Aggregate) -> list[str]:
             f"{counters.stale_retries:,} times a request was sent again on a fresh connection, "
             "because the server had closed the kept one"
         )
+    if retries := sum(aggregate.retried().values()):
+        notes.append(
+            f"{retries:,} times a request was sent again after a failure (--retries): ttft and e2e are those of the "
+            "last attempt, ttft_due and e2e_due contain all of them and the waits between"
+        )
     changes = sum(notice.kind == "load" for notice in aggregate.notices)
     if changes:
         times = "once" if changes == 1 else f"{changes} times"
