@@ -11,7 +11,7 @@ from llmstress.coordinator.summary import Latency, Summary
 from llmstress.coordinator.target import Target, redact_url
 from llmstress.engine.secrets import blank_out
 from llmstress.engine.telemetry.snapshot import Snapshot
-from llmstress.tui.figures import count, duration, latency, rate, share
+from llmstress.tui.figures import count, duration, latency, left, rate, share, worth_a_line
 
 
 def program_version() -> str:
@@ -110,6 +110,10 @@ class Console:
             f"ITL p50 {itl[0]} p99 {itl[1]}",
             f"failed {share(picture.whole.failed, picture.whole.finished)}",
         ]
+        if picture.retries:
+            parts.append(f"retries {count(picture.retries)}")
+        if picture.rate_limits:
+            parts.append(f"left {left(picture.rate_limits)}")
         line = "  ".join(parts)
         self.note(line)
         if self._held is None:  # a second that is over is of no interest to who has seen it on the screen
@@ -129,12 +133,18 @@ class Console:
             self.say(f"          · {note}")
         per_s = f"   {rate(requests.per_s)}/s" if requests.per_s is not None else ""
         self.say(f"requests  {count(requests.started)} started: {', '.join(ends)}{per_s}")
+        if requests.retries:
+            by_class = ", ".join(f"{count(n)} {name}" for name, n in requests.retried.items())
+            self.say(f"retries   {count(requests.retries)} after {by_class}")
         per_s = f"   {rate(tokens.output_per_s)}/s" if tokens.output_per_s is not None else ""
         source = f" (by {tokens.source})" if tokens.source else ""
         self.say(f"tokens    {count(tokens.output)} output{source}, {count(tokens.input)} input{per_s}")
         for outcome, error in summary.errors.items():
             text = f": {error.samples[0].text}" if error.samples else ""
             self.say(f"{outcome:<20}{count(error.count):>10}{shorten(text, 110, placeholder='…')}")
+        for kind, said in summary.rate_limits.items():
+            of = f" of {count(said.limit)}" if said.limit is not None else ""
+            self.say(f"rate limit{count(said.remaining):>10}{of} {kind} left, {count(said.lowest)} at the least")
         self._latencies(summary.latency_ms)
 
     def truth(self, truth: dict[str, Any]) -> None:
@@ -154,7 +164,10 @@ class Console:
         self.say()
         titles = "".join(f"{name.replace('_', '.'):>11}" for name in names)
         self.say(f"{'':<10}{titles}{'samples':>12}")
-        for metric in ("ttft", "itl", "tpot", "e2e"):
+        means = {metric: found.mean for metric, found in latencies.items()}
+        for metric in ("ttft", "ttft_due", "itl", "tpot", "e2e", "e2e_due"):
+            if not worth_a_line(metric, means):
+                continue
             found = latencies[metric]
             cells = []
             for name in names:
