@@ -65,6 +65,7 @@ def test_too_many_errors(limit: MaxErrors | None, ended: dict[str, int], reached
 
 KEY_WORDS = '{"error": { "message": "wrong key"}}'
 KEY = ErrorSample("http_401", 401, '{"error": {\n  "message": "wrong key"}}', "req-1")
+ODD = ErrorSample("http_404", 404, "\x1b[31mno such\r\nplace\x07", "")
 MONEY = ErrorSample("quota", 429, "insufficient_quota", "")
 BUSY = ErrorSample("rate_limited", 529, "", "")
 
@@ -79,6 +80,7 @@ BUSY = ErrorSample("rate_limited", 529, "", "")
             0,
             Limit("errors", f"the first answer is http_401: {KEY_WORDS}"),
         ),
+        ({"end-first": ODD}, {}, 0, Limit("errors", r"the first answer is http_404: \x1b[31mno such place\x07")),
         ({"end-first": KEY}, {"http_401": 9, "ok": 1}, 0, None),
         ({"end-first": KEY}, {"http_401": 9, "filtered": 1}, 0, None),
         ({"end-first": KEY}, {"http_401": 9}, 1, None),
@@ -93,7 +95,14 @@ BUSY = ErrorSample("rate_limited", 529, "", "")
         ({"end": KEY, "end-first": MONEY}, {"ok": 9}, 0, Limit("errors", f"http_401 ends the run: {KEY_WORDS}")),
     ],
     ids=[
-        *("what is only counted", "the first answer", "after a good one", "after a filtered one", "after a token"),
+        *(
+            "what is only counted",
+            "the first answer",
+            "words for a terminal",
+            "after a good one",
+            "after a filtered one",
+            "after a token",
+        ),
         *("money first", "money at any time", "as the user said", "the graver one"),
     ],
 )

@@ -5,7 +5,8 @@ import asyncio
 import random
 
 import pytest
-from sites import HOUR, Site, live, site, until
+from loads import load
+from sites import HOUR, Site, listening, live, site, until
 from support import BEGIN, DONE, END, FINISH, HEAD, MS, ROLE, TOKEN, Bench, event, values
 
 from llmstress.engine.control import Timeouts
@@ -543,6 +544,29 @@ async def test_a_refused_key_costs_one_request_a_stream_until_the_run_can_be_end
         await here.asked(20)
         part = await here.end()
         assert part.ended == {"http_401": 20, "ok": 20}
+
+
+@live
+async def test_a_used_up_quota_holds_up_no_stream_but_its_own() -> None:
+    async with site(3, error_pause_s=0) as here:
+        here.start()
+        await here.asked(3)
+        here.server.answer(1, refusal("402 No"))
+        await here.rounds(3, 2)
+        here.later(HOUR)
+        await here.asked(3)
+        part = await here.end()
+        assert part.ended == {"quota": 1, "ok": part.ended["ok"]}
+
+
+@live
+async def test_a_target_that_isn_t_there_may_be_tried_again() -> None:
+    async with listening() as (_, url):
+        pass
+    outcome = await load(
+        url.removesuffix("/v1/chat/completions"), requests=4, retries=1, on_status=[("connect_refused", "retry")]
+    )
+    assert outcome.ended == outcome.retried == {"connect_refused": 4}
 
 
 @live

@@ -12,6 +12,7 @@ from llmstress.engine.control import Final
 from llmstress.engine.statuses import END, END_FIRST
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.messages import ErrorSample
+from llmstress.tui.plain import plain
 
 MIN_FINISHED_FOR_SHARE = 100
 """`--max-errors P%` needs this many finished requests before it can end a run: 1 of 1 is not 100 %."""
@@ -66,7 +67,7 @@ def _grave_failure(aggregate: Aggregate) -> Limit | None:
 
 def _limit_of(sample: ErrorSample, what: str) -> Limit:
     status = f" ({sample.status})" if sample.status and str(sample.status) not in sample.error else ""
-    words = " ".join(sample.text.split())
+    words = plain(" ".join(sample.text.split()))
     return Limit("quota" if sample.error == "quota" else "errors", f"{what}{status}{f': {words}' if words else ''}")
 
 

@@ -1,6 +1,5 @@
 """What a server's headers say of its rate limits, in the dialects of OpenAI, Azure and Anthropic. Pure functions."""
 
-import re
 from collections.abc import Mapping
 
 import msgspec
@@ -16,8 +15,8 @@ _NAMES = {
 }
 """Kind -> the names of its three headers in each dialect."""
 
-_NUMBER = re.compile(r"\s*(\d{1,15})\s*(?:,|$)", re.ASCII)
-"""Longer ones mean that there is no limit; of a header that came twice the first one counts."""
+_MOST_DIGITS = 15
+"""A longer number means that there is no limit."""
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -37,11 +36,15 @@ def limits_in(headers: Mapping[str, str]) -> list[Said]:
     for kind, dialects in _NAMES.items():
         for limit, remaining, reset in dialects:
             if remaining in headers or reset in headers:
-                found.append(Said(kind, _number(headers, limit), _number(headers, remaining), headers.get(reset, "")))
+                get = headers.get
+                found.append(Said(kind, _number(get(limit)), _number(get(remaining)), get(reset, "")))
                 break
     return found
 
 
-def _number(headers: Mapping[str, str], name: str) -> int | None:
-    match = _NUMBER.match(headers.get(name, ""))
-    return int(match[1]) if match else None
+def _number(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if "," in text:  # it came twice: the first one counts
+        text = text.partition(",")[0].strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None
