@@ -25,6 +25,7 @@ from llmstress.engine.exchange import Exchange
 from llmstress.engine.load import CHECK_TURNS, ClosedLoad
 from llmstress.engine.outcome import End
 from llmstress.engine.recorder import Recorder
+from llmstress.engine.statuses import DEFAULTS
 from llmstress.engine.stream import Link, Stream
 from llmstress.engine.telemetry.messages import Part, Phase
 from llmstress.engine.transport import Dialer, TakenOver
@@ -271,6 +272,9 @@ class Books(Recorder):
 
 PLAIN_WAY = Network()
 
+NO_END = [(what, "count") for what, meaning in DEFAULTS.items() if meaning != "retry"]
+"""Nothing ends the run, so no stream waits to hear of it."""
+
 
 class Dialers(Dialer):
     """A dialer whose first connection is another one's."""
@@ -292,7 +296,7 @@ class Scene:
         server.read_by = self._read_by
         self.now = BEGIN
         self.books = Books(lambda: self.now)
-        made = plan_of(server.url, streams, **{"error_pause_s": 0, **plan})
+        made = plan_of(server.url, streams, **{"error_pause_s": 0, "on_status": NO_END, **plan})
         with mock.patch("llmstress.engine.load.Stream", Watched):
             self.load = ClosedLoad(made, self.books, dialer, lambda: self.now)
         self.books.begin(BEGIN, (0, 0, None), self.load.in_flight)

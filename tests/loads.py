@@ -67,6 +67,7 @@ class Outcome:
     def __init__(self, part: Part, texts: list[str]) -> None:
         self.part = part
         self.ended = part.ended
+        self.retried = part.retried
         self.connections = part.counters.connections
         self.timed_connects = part.latency["connect"].count if "connect" in part.latency else 0
         self.texts = texts

@@ -208,6 +208,8 @@ def plan_of(url: str, streams: int, **changes: object) -> Plan:
         grace_s=30,
         interval_s=0.05,
         error_pause_s=REST_S,
+        retries=0,
+        on_status=[],
         timeouts=Timeouts(0, 0, 0, 0),
         requests_per_connection=0,
         connect_gap_ns=0,

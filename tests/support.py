@@ -10,8 +10,10 @@ from llmstress.engine.api import make_api
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.arrival import read_arrived
 from llmstress.engine.control import Timeouts
+from llmstress.engine.failures import Failures
 from llmstress.engine.recorder import Recorder
 from llmstress.engine.shape import Shape
+from llmstress.engine.statuses import Statuses
 from llmstress.engine.stream import Stream
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Delta, Part, Phase
@@ -92,6 +94,10 @@ class Bench:
         edges: tuple[int, int, int | None] = (0, 0, None),
         api: str = "openai-chat",
         ask: Ask | None = None,
+        retries: int = 0,
+        on_status: tuple[tuple[str, str], ...] = (),
+        uniform: float = 0.0,
+        wall_s: float = 0.0,
     ) -> None:
         self.api = make_api(api, ask or Ask(stream=streamed))
         self.arrived: deque[tuple[Stream, bytes, int]] = deque()
@@ -99,12 +105,18 @@ class Bench:
         self.now = BEGIN
         self.clock: Callable[[], int] = lambda: self.now
         self.recorder = Recorder(0, self.clock)
+        self.failures = Failures(
+            retries, Statuses(on_status), ["sk-secret"], self.recorder, lambda: uniform, lambda: wall_s
+        )
         self.request = b"REQUEST"
         self.requests_per_connection = 0
         self.shape = Shape(self.api)
         self.timeouts = timeouts or Timeouts(0, 0, 0, 0)
         self.redials = 0
         self.freed: list[bool] = []
+        self.grave: list[bool] = []
+        self.waits: list[float] = []
+        """Milliseconds from the end of an attempt to the next one."""
         self.links: list[BenchLink] = []
         self.stream = Stream(self)
         warmup, steady, drain = edges
@@ -125,11 +137,12 @@ class Bench:
     def redial(self, stream: Stream) -> None:
         self.redials += 1
 
-    def free(self, stream: Stream, *, failed: bool, now: int) -> None:
-        self.freed.append(failed)
+    def retry(self, stream: Stream, at: int) -> None:
+        self.waits.append((at - self.now) / MS)
 
-    def clean(self, text: str) -> str:
-        return text.replace("sk-secret", "***")
+    def free(self, stream: Stream, *, failed: bool, grave: bool, now: int) -> None:
+        self.freed.append(failed)
+        self.grave.append(grave)
 
     def at(self, ms: float) -> "Bench":
         """Set the clock."""

@@ -7,7 +7,7 @@ from llmstress.engine.telemetry import aggregate as module
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import Counters, Delta, ErrorSample, Part, Phase
+from llmstress.engine.telemetry.messages import Counters, Delta, ErrorSample, Part, Phase, RateLimit
 
 S = 1_000_000_000
 
@@ -167,6 +167,39 @@ def test_finish_reasons_stay_few() -> None:
     finish = total.phases[Phase.STEADY].finish
     assert len(finish) <= 31
     assert sum(finish.values()) == 100
+
+
+def test_retries_add_up_by_class_and_are_no_ends() -> None:
+    total = Aggregate.over([1, 1])
+    total.merge(delta(0, 0, 1.0, Part(retried={"rate_limited": 2})))
+    total.merge(delta(1, 0, 2.0, Part(retried={"rate_limited": 1, "http_503": 4}, ended={"ok": 1})))
+    assert total.retried() == {"rate_limited": 3, "http_503": 4}
+    assert total.ended() == {"ok": 1}
+    assert total.last_seen == {"rate_limited": 2 * S, "http_503": 2 * S, "ok": 2 * S}
+    assert snapshot.take(total).retries == 7
+
+
+def test_of_rate_limits_the_latest_word_and_the_lowest_figure_are_kept_whoever_heard_them() -> None:
+    total = Aggregate.over([1, 1])
+    for worker, limits in (
+        (0, {"requests": RateLimit(60, 50, 40, 5)}),
+        (1, {"requests": RateLimit(70, 30, 45, 4), "tokens": RateLimit(None, 9, 9, 4)}),
+        (0, {"requests": RateLimit(60, 49, 42, 6)}),
+    ):
+        made = delta(worker)
+        made.rate_limits = limits
+        total.merge(msgspec.msgpack.decode(msgspec.msgpack.encode(made), type=Delta))
+    assert total.rate_limits == {"requests": RateLimit(60, 49, 40, 6), "tokens": RateLimit(None, 9, 9, 4)}
+    assert snapshot.take(total).rate_limits == total.rate_limits
+
+
+def test_the_first_failure_that_may_end_the_run_is_kept() -> None:
+    total = Aggregate.over([1, 1])
+    for worker, text in ((0, "first"), (1, "second")):
+        made = delta(worker)
+        made.grave = {"end": ErrorSample("quota", 429, text, "")}
+        total.merge(made)
+    assert total.grave["end"].text == "first"
 
 
 def test_a_snapshot_of_nothing() -> None:

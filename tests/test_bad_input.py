@@ -55,6 +55,12 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
     ((*HTTP, "--interval", "1h"), "--interval"),
     # limits of errors
     *(((*HTTP, "--max-errors", value), "--max-errors") for value in ("0", "-3", "0%", "101%", "x", "", DIGITS, "5%%")),
+    # what failures mean
+    *(((*HTTP, "--retries", value), "--retries") for value in ("-1", "1001", MANY, "1.5", "many", "")),
+    *(
+        ((*HTTP, "--on-status", value), "--on-status")
+        for value in ("", "404", "404=", "404=skip", "=count", "200=count", "5xx=retry", "ok=end", "404=retry=count")
+    ),
     # contradictions
     ((*HTTP, "--total-streams", "10", "--streams", "5"), "--total-streams"),
     ((*HTTP, "--total-streams", "10", "--streams", "100"), "--total-streams"),

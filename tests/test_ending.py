@@ -9,7 +9,7 @@ from llmstress.coordinator.options import Options
 from llmstress.coordinator.texts import MaxErrors
 from llmstress.engine.control import Final
 from llmstress.engine.telemetry.aggregate import Aggregate
-from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase
+from llmstress.engine.telemetry.messages import Counters, Delta, ErrorSample, Part, Phase
 
 
 def options(**changes: Any) -> Options:
@@ -61,6 +61,58 @@ def test_too_many_errors(limit: MaxErrors | None, ended: dict[str, int], reached
     found = limit_reached(options(max_errors=limit), after(ended))
     assert (found is not None) == reached
     assert found is None or found.ended_by == "errors"
+
+
+KEY_WORDS = '{"error": { "message": "wrong key"}}'
+KEY = ErrorSample("http_401", 401, '{"error": {\n  "message": "wrong key"}}', "req-1")
+ODD = ErrorSample("http_404", 404, "\x1b[31mno such\r\nplace\x07", "")
+MONEY = ErrorSample("quota", 429, "insufficient_quota", "")
+BUSY = ErrorSample("rate_limited", 529, "", "")
+
+
+@pytest.mark.parametrize(
+    ("grave", "ended", "events", "limit"),
+    [
+        ({}, {"http_401": 9}, 0, None),
+        (
+            {"end-first": KEY},
+            {"http_401": 9, "reset": 1},
+            0,
+            Limit("errors", f"the first answer is http_401: {KEY_WORDS}"),
+        ),
+        ({"end-first": ODD}, {}, 0, Limit("errors", r"the first answer is http_404: \x1b[31mno such place\x07")),
+        ({"end-first": KEY}, {"http_401": 9, "ok": 1}, 0, None),
+        ({"end-first": KEY}, {"http_401": 9, "filtered": 1}, 0, None),
+        ({"end-first": KEY}, {"http_401": 9}, 1, None),
+        ({"end-first": MONEY}, {"quota": 9}, 0, Limit("quota", "the first answer is quota (429): insufficient_quota")),
+        (
+            {"end": MONEY},
+            {"ok": 9, "quota": 1},
+            99,
+            Limit("quota", "the provider's quota is used up (429): insufficient_quota"),
+        ),
+        ({"end": BUSY}, {"ok": 9, "rate_limited": 1}, 99, Limit("errors", "rate_limited ends the run (529)")),
+        ({"end": KEY, "end-first": MONEY}, {"ok": 9}, 0, Limit("errors", f"http_401 ends the run: {KEY_WORDS}")),
+    ],
+    ids=[
+        *(
+            "what is only counted",
+            "the first answer",
+            "words for a terminal",
+            "after a good one",
+            "after a filtered one",
+            "after a token",
+        ),
+        *("money first", "money at any time", "as the user said", "the graver one"),
+    ],
+)
+def test_failures_that_end_the_run_do_so_in_the_provider_s_words(
+    grave: dict[str, ErrorSample], ended: dict[str, int], events: int, limit: Limit | None
+) -> None:
+    aggregate = Aggregate.over([5])
+    part = Part(counters=Counters(events=events), ended=ended)
+    aggregate.merge(Delta(0, 0, 0, 1, Phase.STEADY, 0, 0, 0, 0, {Phase.STEADY: part}, [], grave=grave))
+    assert limit_reached(options(), aggregate) == limit
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmstress.engine.telemetry.messages import RateLimit
 from llmstress.tui import figures
 
 MS = 1000
@@ -140,3 +141,34 @@ def check_three_digits(show: Callable[[float], str], value: float) -> None:
     assert value_of(text) == pytest.approx(value, rel=0.0051)
     assert 3 <= sum(character.isdigit() for character in text) <= 4
     assert len(text) <= 7
+
+
+@pytest.mark.parametrize(
+    ("rate_limits", "text"),
+    [
+        ({}, ""),
+        ({"requests": RateLimit(5_000, 4_987, 0, 0)}, "4,987 of 5,000 requests"),
+        ({"requests": RateLimit(5_000, 4_987, 0, 0), "tokens": RateLimit(10, 5, 0, 0)}, "5 of 10 tokens"),
+        ({"tokens": RateLimit(None, 7, 0, 0)}, "7 tokens"),
+        ({"tokens": RateLimit(None, 0, 0, 0), "requests": RateLimit(10, 9, 0, 0)}, "9 of 10 requests"),
+        ({"tokens": RateLimit(0, 0, 0, 0)}, "0 tokens"),
+    ],
+)
+def test_what_is_left_of_the_limit_that_is_nearest_to_its_end(rate_limits: dict[str, RateLimit], text: str) -> None:
+    assert figures.left(rate_limits) == text
+
+
+@pytest.mark.parametrize(
+    ("means", "shown"),
+    [
+        ({"ttft": 100.0, "ttft_due": 104.9}, False),
+        ({"ttft": 100.0, "ttft_due": 105.1}, True),
+        ({"ttft": None, "ttft_due": None}, False),
+        ({}, False),
+        ({"ttft": 0.0, "ttft_due": 5.0}, True),
+    ],
+)
+def test_a_latency_since_it_was_due_has_a_line_where_it_differs(means: dict[str, float | None], shown: bool) -> None:
+    assert figures.worth_a_line("ttft_due", means) is shown
+    assert figures.worth_a_line("ttft", means)
+    assert not figures.worth_a_line("e2e_due", means)

@@ -34,11 +34,13 @@ def test_plain() -> None:
         "connect": [1],
         "ttfb": [89],
         "ttft": [200],
+        "ttft_due": [200],
         "ttfa": [200],
         "itl": [20, 20, 30, 30],
         "tpot": [25],
         "stall": [30],
         "e2e": [304],
+        "e2e_due": [304],
     }
     assert (part.counters.output, part.counters.input, part.counters.events) == (5, 3, 5)
 
@@ -126,7 +128,7 @@ def test_no_token_is_empty() -> None:
     assert part.ended == {"empty": 1}
     assert not part.latency
     assert values(part.latency_failed, "ttfb") == [89]
-    assert not {"ttft", "itl", "tpot"} & part.latency_failed.keys()
+    assert not {"ttft", "ttft_due", "itl", "tpot", "e2e_due"} & part.latency_failed.keys()
 
 
 def test_truncated_keeps_its_samples_apart() -> None:
@@ -142,6 +144,7 @@ def test_truncated_keeps_its_samples_apart() -> None:
     late = bench.cut().parts[2]
     assert late.ended == {"truncated": 1}
     assert values(late.retracted, "ttft") == values(late.latency_failed, "ttft") == [200]
+    assert values(late.retracted, "ttft_due") == values(late.latency_failed, "ttft_due") == [200]
     assert values(late.retracted, "itl") == values(late.latency_failed, "itl") == [20]
     assert "tpot" not in late.latency_failed
     live[2].add(late)
@@ -190,7 +193,9 @@ def test_late_start_is_queue() -> None:
     part = measure(bench)
     assert latencies(part)["queue"] == [300]
     assert latencies(part)["ttft"] == [200]
+    assert latencies(part)["ttft_due"] == [500]
     assert latencies(part)["e2e"] == [221]
+    assert latencies(part)["e2e_due"] == [521]
 
 
 def test_a_kept_connection_is_no_connect_sample() -> None:
@@ -326,7 +331,9 @@ def test_a_failure_takes_its_samples_out_of_each_phase_they_were_recorded_in() -
     for phase, part in after.items():
         before.setdefault(phase, Part()).add(part)
         before[phase].settle()
-    assert all(not values(part.latency, name) for part in before.values() for name in ("ttft", "ttfa", "itl"))
+    assert all(
+        not values(part.latency, name) for part in before.values() for name in ("ttft", "ttft_due", "ttfa", "itl")
+    )
     assert values(before[1].latency_failed, "ttft") == [200]
     assert values(before[1].latency_failed, "itl") == [30]
     assert values(before[2].latency_failed, "itl") == [30, 40, 90]

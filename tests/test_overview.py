@@ -14,7 +14,7 @@ import llmstress.tui.app
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice
 from llmstress.engine.telemetry.broadcast import Ended, RunFacts, RunView, WorkerChange
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase
+from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase, RateLimit
 from llmstress.engine.telemetry.verdict import Verdict
 from llmstress.tui import headline, tiles
 from llmstress.tui.distribution import Distribution
@@ -150,6 +150,20 @@ def test_the_stretch() -> None:
     assert said(at(32, whole=True)) == "steady window, 22s"
     assert said(at(32, whole=True, whole_run=True)) == "whole run, 32s"
     assert "~ few samples" in said(at(32), thin=True)
+
+
+def test_what_is_left_of_a_rate_limit_is_said_where_there_is_room() -> None:
+    view = view_until(32)
+    view.aggregate.rate_limits["tokens"] = RateLimit(150_000, 12_000, 9_000, 0)
+    picture = picture_of(view, whole=False)
+    said = text_of(headline.stretch_line(picture, 70, thin=True))
+    assert len(said) == 70
+    assert "last 5 s" in said
+    assert " 12,000 of 150,000 tokens left  ~ few samples ──" in said
+    narrow = text_of(headline.stretch_line(picture, 50, thin=True))
+    assert len(narrow) == 50
+    assert "tokens left" not in narrow
+    assert "tokens left" not in text_of(headline.stretch_line(at(32), 100, thin=False))
 
 
 def test_the_tiles() -> None:

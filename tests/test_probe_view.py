@@ -22,7 +22,7 @@ from llmstress.coordinator.probe_facts import (
     words_of,
 )
 from llmstress.coordinator.probe_raw import shown
-from llmstress.coordinator.summary import Host
+from llmstress.coordinator.report import Host
 from llmstress.engine.api.event import DONE as LAST_WORD
 from llmstress.engine.api.event import NOTHING, UNKNOWN, Event, TokenOf, Usage
 

@@ -388,6 +388,7 @@ def test_a_key_reaches_the_target_and_nothing_else(refusing: tuple[str, type[Han
     run = Run(
         *("--url", f"{url}/proxy/v1?api-key={KEY}", "--model", "m", "--procs", "1", "--streams", "3"),
         *("--duration", "2s", "--api-key-env", "PLANTED", "--header", f"X-Other: {KEY}x", "--output", str(path)),
+        *("--on-status", "403=count"),
         env={"PLANTED": KEY, "OPENAI_API_KEY": KEY},
     )
     run.wait_for("steady")

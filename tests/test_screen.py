@@ -29,7 +29,8 @@ from screens import (
 from textual.pilot import Pilot
 from textual.widgets import DataTable, RichLog
 
-from llmstress.coordinator.summary import Facts, Latency, PhaseLengths, RunInfo, Summary, host, summarise
+from llmstress.coordinator.report import Latency, PhaseLengths, RunInfo, Summary
+from llmstress.coordinator.summary import Facts, host, summarise
 from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.broadcast import (
     Abort,
@@ -44,11 +45,11 @@ from llmstress.engine.telemetry.broadcast import (
     WorkerChange,
 )
 from llmstress.engine.telemetry.histogram import PERCENTILES
-from llmstress.engine.telemetry.messages import ErrorSample, Part, Phase
+from llmstress.engine.telemetry.messages import ErrorSample, Part, Phase, RateLimit
 from llmstress.tui import figures
 from llmstress.tui.app import StressApp
 from llmstress.tui.confirm import Confirm
-from llmstress.tui.errors import error_rows
+from llmstress.tui.errors import error_rows, samples_text
 from llmstress.tui.help import Help
 from llmstress.tui.image import safe_name
 from llmstress.tui.latency import latency_cells
@@ -743,12 +744,17 @@ def test_hostile_texts_stay_text(text: str, size: tuple[int, int]) -> None:
     bad = delta(0, 0)
     bad.parts[bad.phase].ended[text] = 3
     bad.parts[bad.phase].finish[text] = 3
-    bad.samples = [ErrorSample(text, 500, text, text), ErrorSample("http_503", 500, text, text)]
+    bad.parts[bad.phase].retried[text] = 3
+    bad.rate_limits = {text: RateLimit(9, 5, 3, 0)}
+    bad.grave = {text: ErrorSample(text, 500, text, text, text)}
+    bad.samples = [ErrorSample(text, 500, text, text, text), ErrorSample("http_503", 500, text, text, text)]
     bad.parts[bad.phase].ended["http_503"] = 1
     view = opening()
     view.facts = facts(url=text, model=text, api=text)
     view.aggregate.note(Notice(0, "warning", text))
-    view.aggregate.samples["http_503"] = [ErrorSample("http_503", 500, text + "2", text)]
+    view.aggregate.samples["http_503"] = [ErrorSample("http_503", 500, text + "2", text, text)]
+    view.aggregate.rate_limits = {text: RateLimit(9, 5, 3, 0)}
+    view.aggregate.grave = {text: ErrorSample(text, 500, text, text, text)}
     view.aggregate.phases[0] = Part(ended={text: 1, "http_503": 1})
     later: list[Frame] = [
         bad,
@@ -860,6 +866,44 @@ def agree(view: RunView) -> None:
         lag_ms = worker.loop_lag_ms.p99
         assert worker_cells(seen)[7].text == figures.latency(None if lag_ms is None else round(lag_ms * 1000))
     assert picture.verdict == summary.verdict
+
+
+def test_retries_have_a_column_and_their_samples_are_shown() -> None:
+    made = delta(0, 0)
+    made.parts[made.phase].retried = {"rate_limited": 12, "http_503": 1}
+    made.parts[made.phase].ended["http_503"] = 2
+    made.samples = [ErrorSample("rate_limited", 429, "slow down", "", "retry-after: 2")]
+    view = opening()
+    view.apply(made)
+    rows = {name: [cell.text for cell in cells] for name, cells in error_rows(view.aggregate).items()}
+    assert rows == {
+        "http_503": ["http_503", "2", "29 %", "1", "0s ago"],
+        "rate_limited": ["rate_limited", "0", "0 %", "12", "0s ago"],
+    }
+    text = samples_text("rate_limited", view.aggregate.samples["rate_limited"]).plain
+    assert "status 429, retry-after: 2" in text
+    assert "slow down" in text
+
+
+def test_latencies_since_a_request_was_due_come_and_go_with_what_they_say() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "2")
+        table = app.query_one("#latency DataTable", DataTable)
+
+        def shown() -> list[str]:
+            return [table.get_row_at(row)[0].plain for row in range(table.row_count)]
+
+        assert shown() == [metric for metric in METRICS if not metric.endswith("_due")]
+        late = delta(0, 0)
+        latency = late.parts[late.phase].latency
+        latency["e2e_due"] = histogram(*(9_000_000 + n for n in range(latency["e2e"].count)))
+        source.give(late)
+        await settle_until(pilot, lambda: len(shown()) > len(METRICS) - 2)
+        assert shown() == [metric for metric in METRICS if metric != "ttft_due"]
+
+    source = QueueSource(opening())
+    app = StressApp(source)
+    on_screen(app, steps)
 
 
 @given(

@@ -8,8 +8,9 @@ import jsonschema
 import msgspec
 import pytest
 
-from llmstress.coordinator import summary as module
-from llmstress.coordinator.summary import Facts, PhaseLengths, RunInfo, Summary, host, summarise, write_atomically
+from llmstress.coordinator import report as module
+from llmstress.coordinator.report import PhaseLengths, RunInfo, Summary
+from llmstress.coordinator.summary import Facts, host, summarise, write_atomically
 from llmstress.engine.probe import host_times
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.histogram import Histogram

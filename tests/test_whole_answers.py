@@ -7,7 +7,8 @@ from screens import facts
 from support import Bench
 
 from llmstress.coordinator.console import Console
-from llmstress.coordinator.summary import Facts, PhaseLengths, RunInfo, Summary, host, summarise
+from llmstress.coordinator.report import PhaseLengths, RunInfo, Summary
+from llmstress.coordinator.summary import Facts, host, summarise
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate

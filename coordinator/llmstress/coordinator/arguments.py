@@ -5,7 +5,16 @@ from typing import Any, TypeVar
 
 import click
 
-from llmstress.coordinator.flags import Duration, Header, JsonObject, MaxErrorsType, ResolveType, TokenIds, section
+from llmstress.coordinator.flags import (
+    Duration,
+    Header,
+    JsonObject,
+    MaxErrorsType,
+    OnStatus,
+    ResolveType,
+    TokenIds,
+    section,
+)
 
 DEFAULT_PROMPT = "Write a short story about a lighthouse keeper who finds a message in a bottle."
 
@@ -231,6 +240,22 @@ limit_options = _group(
         default="1s",
         show_default=True,
         help="Rest of a stream after a failure, ±50 %; outside every latency.",
+    ),
+    click.option(
+        "--retries",
+        type=int,
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="Send a request again, up to N times, after a failure that may pass (429, 503 and the like).",
+    ),
+    click.option(
+        "--on-status",
+        multiple=True,
+        type=OnStatus(),
+        metavar="WHAT=DO",
+        help="What a status (529) or class (quota) does: count, retry, end-first (end the run if nothing was good "
+        "before) or end. Repeatable; see README for the defaults.",
     ),
     click.option(
         "--max-errors",

@@ -20,8 +20,9 @@ from llmstress.coordinator.machine import available_cores
 from llmstress.coordinator.options import DEFAULT_STREAMS, MOST_PROCS, Options
 from llmstress.coordinator.outputs import check_outputs, open_log, write_out
 from llmstress.coordinator.plans import own_ramp_s
+from llmstress.coordinator.report import Summary
 from llmstress.coordinator.secrecy import child_environment, secrets_of
-from llmstress.coordinator.summary import Summary, encode, histograms_of, write_atomically
+from llmstress.coordinator.summary import encode, histograms_of, write_atomically
 from llmstress.coordinator.supervisor import Mock
 
 DEMO_MODEL = "mock-7b"

@@ -7,11 +7,11 @@ from typing import Any, TextIO
 
 from llmstress.coordinator.log import LogFile
 from llmstress.coordinator.options import Options
-from llmstress.coordinator.summary import Latency, Summary
+from llmstress.coordinator.report import Latency, Summary
 from llmstress.coordinator.target import Target, redact_url
 from llmstress.engine.secrets import blank_out
 from llmstress.engine.telemetry.snapshot import Snapshot
-from llmstress.tui.figures import count, duration, latency, rate, share
+from llmstress.tui.figures import count, duration, latency, left, rate, share, worth_a_line
 
 
 def program_version() -> str:
@@ -111,6 +111,10 @@ class Console:
             *(f"{metric.upper()} p50 {p50} p99 {p99}" for metric, p50, p99 in shown),
             f"failed {share(picture.whole.failed, picture.whole.finished)}",
         ]
+        if picture.retries:
+            parts.append(f"retries {count(picture.retries)}")
+        if picture.rate_limits:
+            parts.append(f"left {left(picture.rate_limits)}")
         line = "  ".join(parts)
         self.note(line)
         if self._held is None:  # a second that is over is of no interest to who has seen it on the screen
@@ -130,6 +134,9 @@ class Console:
             self.say(f"          · {note}")
         per_s = f"   {rate(requests.per_s)}/s" if requests.per_s is not None else ""
         self.say(f"requests  {count(requests.started)} started: {', '.join(ends)}{per_s}")
+        if requests.retries:
+            by_class = ", ".join(f"{count(n)} {name}" for name, n in requests.retried.items())
+            self.say(f"retries   {count(requests.retries)} after {by_class}")
         whole_answers = requests.ok > 0 and tokens.events == 0
         if tokens.inputs:
             per_s = f"   {rate(tokens.inputs_per_s)}/s" if tokens.inputs_per_s is not None else ""
@@ -141,8 +148,12 @@ class Console:
         for outcome, error in summary.errors.items():
             text = f": {error.samples[0].text}" if error.samples else ""
             self.say(f"{outcome:<20}{count(error.count):>10}{shorten(text, 110, placeholder='…')}")
-        metrics = ("ttfb", "e2e") if whole_answers else ("ttft", "itl", "tpot", "e2e")
-        self._latencies({metric: summary.latency_ms[metric] for metric in metrics})
+        for kind, said in summary.rate_limits.items():
+            of = f" of {count(said.limit)}" if said.limit is not None else ""
+            self.say(f"rate limit{count(said.remaining):>10}{of} {kind} left, {count(said.lowest)} at the least")
+        metrics = ("ttfb", "e2e", "e2e_due") if whole_answers else ("ttft", "ttft_due", "itl", "tpot", "e2e", "e2e_due")
+        means = {metric: found.mean for metric, found in summary.latency_ms.items()}
+        self._latencies({name: summary.latency_ms[name] for name in metrics if worth_a_line(name, means)})
 
     def truth(self, truth: dict[str, Any]) -> None:
         """What the built-in mock says it sent, over the whole run, to hold the table against."""

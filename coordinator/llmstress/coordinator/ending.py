@@ -7,16 +7,19 @@ import msgspec
 
 from llmstress.coordinator.errors import ExitCode
 from llmstress.coordinator.options import Options
-from llmstress.coordinator.summary import Summary
+from llmstress.coordinator.report import Summary
 from llmstress.engine.control import Final
+from llmstress.engine.statuses import END, END_FIRST
 from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.messages import ErrorSample
+from llmstress.tui.plain import plain
 
 MIN_FINISHED_FOR_SHARE = 100
 """`--max-errors P%` needs this many finished requests before it can end a run: 1 of 1 is not 100 %."""
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """A limit of the user's that a run has reached."""
+    """What ends a run early."""
 
     ended_by: str
     """As in the summary."""
@@ -24,7 +27,9 @@ class Limit(msgspec.Struct, frozen=True):
 
 
 def limit_reached(options: Options, aggregate: Aggregate) -> Limit | None:
-    """The limit that what was measured so far has reached, if there is one."""
+    """What ends the run, given what was measured so far: a limit of the user's, or a failure; None: nothing does."""
+    if (failure := _grave_failure(aggregate)) is not None:
+        return failure
     if _too_many_errors(options, aggregate):
         return Limit("errors", f"--max-errors is reached ({aggregate.failed():,} failed requests)")
     if options.max_total_tokens is not None and (tokens := tokens_so_far(aggregate)) >= options.max_total_tokens:
@@ -49,6 +54,27 @@ def _too_many_errors(options: Options, aggregate: Aggregate) -> bool:
     if limit.count is not None:
         return failed >= limit.count
     return limit.share is not None and finished >= MIN_FINISHED_FOR_SHARE and failed >= limit.share * finished
+
+
+def _grave_failure(aggregate: Aggregate) -> Limit | None:
+    """The failure that ends the run, in the provider's own words."""
+    if (sample := aggregate.grave.get(END)) is not None:
+        what = "the provider's quota is used up" if sample.error == "quota" else f"{sample.error} ends the run"
+        return _limit_of(sample, what)
+    sample = aggregate.grave.get(END_FIRST)
+    return None if sample is None or _answered(aggregate) else _limit_of(sample, f"the first answer is {sample.error}")
+
+
+def _limit_of(sample: ErrorSample, what: str) -> Limit:
+    status = f" ({sample.status})" if sample.status and str(sample.status) not in sample.error else ""
+    words = plain(" ".join(sample.text.split()))
+    return Limit("quota" if sample.error == "quota" else "errors", f"{what}{status}{f': {words}' if words else ''}")
+
+
+def _answered(aggregate: Aggregate) -> bool:
+    """Whether anything good has come: a whole answer, or the beginning of one."""
+    ended = aggregate.ended()
+    return bool(ended.get("ok") or ended.get("filtered") or aggregate.counters().events)
 
 
 def why_ended(options: Options, aggregate: Aggregate, ended_by: str, finals: Collection[Final]) -> str:

@@ -4,7 +4,8 @@ from bisect import bisect_right
 
 from llmstress.coordinator.console import program_version
 from llmstress.coordinator.options import Options, describe
-from llmstress.coordinator.summary import PhaseLengths, RunInfo, host
+from llmstress.coordinator.report import PhaseLengths, RunInfo
+from llmstress.coordinator.summary import host
 from llmstress.coordinator.target import Target, redact_url
 from llmstress.engine import schedule
 from llmstress.engine.recorder import NEVER

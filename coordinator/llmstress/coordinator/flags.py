@@ -17,6 +17,7 @@ from llmstress.coordinator.texts import (
     parse_share,
     parse_token_ids,
 )
+from llmstress.engine.statuses import parse_entry
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -45,6 +46,16 @@ class MaxErrorsType(click.ParamType[MaxErrors]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> MaxErrors:
         """Parse, or fail with a sentence that names the flag."""
         return value if isinstance(value, MaxErrors) else _parsed(self, parse_max_errors, value, param, ctx)
+
+
+class OnStatus(click.ParamType[tuple[str, str]]):
+    """`529=count`, `quota=end-first`."""
+
+    name = "what=meaning"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Parse, or fail with a sentence that names the flag."""
+        return value if isinstance(value, tuple) else _parsed(self, parse_entry, value, param, ctx)
 
 
 class Share(click.ParamType[float]):

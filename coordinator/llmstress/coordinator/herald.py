@@ -7,8 +7,9 @@ from pathlib import Path
 
 from llmstress.coordinator.broadcaster import Broadcaster
 from llmstress.coordinator.console import Console
+from llmstress.coordinator.report import Summary
 from llmstress.coordinator.secrecy import scrub
-from llmstress.coordinator.summary import Summary, encode, write_atomically
+from llmstress.coordinator.summary import encode, write_atomically
 from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.broadcast import Message
 

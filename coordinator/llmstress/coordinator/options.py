@@ -24,6 +24,8 @@ MOST_STREAMS = 10**9
 _MOST = 10**12
 """The highest number of anything: sums of them still fit into 64 bits."""
 
+MOST_RETRIES = 1000
+
 _LONGEST_HEADER = 64 * 1024
 """Characters of a header's value; servers take 8 to 64 KiB for all of them together."""
 
@@ -87,6 +89,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     timeout_idle_s: float = 120.0
     timeout_total_s: float = 0.0
     error_pause_s: float = 1.0
+    retries: int = 0
+    on_status: tuple[tuple[str, str], ...] = ()
+    """Entries that change the table of what a failure means: status or class, meaning."""
     max_errors: MaxErrors | None = None
     max_total_tokens: int | None = None
     probe: bool = True
@@ -116,6 +121,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             ("--min-tokens", self.min_tokens, 0, 10**9),
             ("--batch", self.batch, 1, 100_000),
             ("--max-total-tokens", self.max_total_tokens, 1, 10**15),
+            ("--retries", self.retries, 0, MOST_RETRIES),
             ("--seed", self.seed, 0, (1 << 63) - 1),
         ):
             if value is not None and not low <= value <= high:

@@ -52,6 +52,8 @@ def make_plans(
             grace_s=options.grace_s,
             interval_s=options.interval_s,
             error_pause_s=options.error_pause_s,
+            retries=options.retries,
+            on_status=list(options.on_status),
             timeouts=timeouts,
             requests_per_connection=1 if not options.keepalive else options.requests_per_connection or 0,
             connect_gap_ns=_connect_gap_ns(options, target.url),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from llmstress.coordinator.probe_raw import Raw, raw_of
-from llmstress.coordinator.summary import Host
+from llmstress.coordinator.report import Host
 from llmstress.engine import framing
 from llmstress.engine.answer import succeeded
 from llmstress.engine.api.base import Api

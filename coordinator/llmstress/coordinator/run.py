@@ -27,11 +27,12 @@ from llmstress.coordinator.machine import local_ports
 from llmstress.coordinator.network import describe_way, network_of, resolve, with_sources
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.plans import make_plans, warning_of_ramp
+from llmstress.coordinator.report import Summary
 from llmstress.coordinator.rundir import ABOUT, own_directory
 from llmstress.coordinator.screen import Screen, ScreenClosed
 from llmstress.coordinator.secrecy import child_environment, secrets_of
 from llmstress.coordinator.steering import Steering
-from llmstress.coordinator.summary import Facts, Summary, summarise
+from llmstress.coordinator.summary import Facts, summarise
 from llmstress.coordinator.supervisor import Crew, Exited
 from llmstress.coordinator.target import Target, parse_target, redact_url
 from llmstress.engine.api.base import Api
@@ -388,7 +389,7 @@ class _Run:
         limit = None if drains else ending.limit_reached(self._options, self._aggregate)
         if limit is not None:
             self._ended_by = limit.ended_by
-            self._herald.warn(f"{limit.text}: draining for up to {duration(self._options.grace_s)}")
+            self._herald.warn(f"{limit.text}; draining for up to {duration(self._options.grace_s)}")
             await self._stop(How.DRAIN)
 
     async def _handle_tick(self) -> None:

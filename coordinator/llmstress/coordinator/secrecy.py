@@ -15,7 +15,7 @@ from llmstress.coordinator.target import secret_parameters, user_information
 from llmstress.engine.secrets import blank_out
 from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.broadcast import Message, RunFacts, WorkerChange
-from llmstress.engine.telemetry.messages import Delta
+from llmstress.engine.telemetry.messages import Delta, ErrorSample
 
 _PUBLIC = frozenset({"accept", "anthropic-version", "content-type", "host", "user-agent"})
 """Headers whose values are no secrets."""
@@ -98,12 +98,8 @@ def scrub(message: _Said, secrets: list[str]) -> _Said:
         return message
     match message:
         case Delta():
-            message.samples = [
-                msgspec.structs.replace(
-                    sample, text=blank_out(sample.text, secrets), request_id=blank_out(sample.request_id, secrets)
-                )
-                for sample in message.samples
-            ]
+            message.samples = [_scrub_sample(sample, secrets) for sample in message.samples]
+            message.grave = {meaning: _scrub_sample(sample, secrets) for meaning, sample in message.grave.items()}
             message.signs = [blank_out(sign, secrets) for sign in message.signs]
             for part in message.parts.values():
                 if any(blank_out(reason, secrets) != reason for reason in part.finish):
@@ -119,3 +115,12 @@ def scrub(message: _Said, secrets: list[str]) -> _Said:
         case RunFacts():
             return msgspec.structs.replace(message, model=blank_out(message.model, secrets))
     return message
+
+
+def _scrub_sample(sample: ErrorSample, secrets: list[str]) -> ErrorSample:
+    return msgspec.structs.replace(
+        sample,
+        text=blank_out(sample.text, secrets),
+        request_id=blank_out(sample.request_id, secrets),
+        headers=blank_out(sample.headers, secrets),
+    )

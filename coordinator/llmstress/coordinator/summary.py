@@ -1,253 +1,41 @@
-"""The JSON summary, schema `llmstress.summary/1`: additive keys keep the number.
-
-Counts cover the whole run; rates and latencies the steady window. Latencies are milliseconds.
-"""
+"""The JSON summary (`report`) made from what was measured, and written."""
 
 import base64
 import os
 import platform
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from llmstress.coordinator.machine import available_cores
+from llmstress.coordinator.report import (
+    LATENCIES,
+    SCHEMA,
+    Client,
+    ErrorClass,
+    EventRow,
+    Gateway,
+    Host,
+    Latency,
+    LoopLag,
+    RateLimit,
+    Requests,
+    RunInfo,
+    Sample,
+    Streams,
+    Summary,
+    TimelineRow,
+    Tokens,
+    TpsUser,
+    Worker,
+)
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
 from llmstress.engine.telemetry.histogram import HIGHEST_US, PERCENTILES, Histogram
 from llmstress.engine.telemetry.messages import Counters, ErrorSample, Phase
 from llmstress.engine.telemetry.snapshot import Figures
-from llmstress.engine.telemetry.verdict import Verdict, judge
-
-SCHEMA = "llmstress.summary/1"
-
-LATENCIES = ("queue", "connect", "ttfb", "ttft", "ttfa", "itl", "tpot", "stall", "e2e")
-
-
-class Latency(msgspec.Struct, frozen=True, kw_only=True):
-    """One distribution in milliseconds. A percentile is null where n < 1 / (1 - p)."""
-
-    count: int
-    mean: float | None
-    min: float | None
-    p50: float | None
-    p90: float | None
-    p95: float | None
-    p99: float | None
-    p99_9: float | None
-    max: float | None
-    low_sample: list[str]
-    """Percentiles for which the sample is thin."""
-    over_an_hour: int
-    """Values that were longer, and are counted as an hour."""
-
-
-class PhaseLengths(msgspec.Struct, frozen=True):
-    """Seconds."""
-
-    ramp: float
-    warmup: float
-    steady: float
-    drain: float
-
-
-class Host(msgspec.Struct, frozen=True):
-    """Where it ran."""
-
-    cpus: int
-    python: str
-    platform: str
-
-
-class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What was run."""
-
-    version: str
-    api: str
-    url: str
-    model: str
-    procs: int
-    streams: int
-    total_streams: int
-    phases_s: PhaseLengths
-    started_at: str
-    seed: int
-    options: dict[str, Any]
-    host: Host
-
-
-class Requests(msgspec.Struct, frozen=True, kw_only=True):
-    """`started` is the sum of the ends and of what is still `open`, which is 0 unless the run goes on; `per_s` are ok
-    requests that ended in the steady window."""
-
-    started: int
-    ok: int
-    failed: int
-    filtered: int
-    cancelled: int
-    lost: int
-    open: int
-    per_s: float | None
-
-
-class Tokens(msgspec.Struct, frozen=True, kw_only=True):
-    """`output` is of ok requests; `events` are token-bearing ones; `source` is usage, events or mixed, null without
-    tokens; `inputs` are those of embeddings, of which a request has several."""
-
-    output: int
-    output_failed: int
-    output_cancelled: int
-    input: int
-    cached_input: int
-    reasoning: int
-    inputs: int
-    output_per_s: float | None
-    input_per_s: float | None
-    inputs_per_s: float | None
-    events: int
-    events_per_s: float | None
-    events_shared_a_read: int
-    per_event: float | None
-    source: str | None
-
-
-class Streams(msgspec.Struct, frozen=True):
-    """Requests in flight: how many were meant to be, how many there were at most."""
-
-    target: int
-    peak: int
-
-
-class TpsUser(msgspec.Struct, frozen=True):
-    """Tokens/s that one user sees: 1000 / tpot. p10 is what one user in ten falls below."""
-
-    p50: float | None
-    p10: float | None
-    p1: float | None
-
-
-class Sample(msgspec.Struct, frozen=True):
-    """An example of a failure; status 0: none came."""
-
-    status: int
-    text: str
-    request_id: str
-
-
-class ErrorClass(msgspec.Struct, frozen=True):
-    """How often a class of failure occurred, with up to three distinct samples."""
-
-    count: int
-    samples: list[Sample]
-
-
-class LoopLag(msgspec.Struct, frozen=True):
-    """How late the event loops were (ms): the error that a stamp can have."""
-
-    p50: float | None
-    p99: float | None
-    max: float | None
-
-
-class Worker(msgspec.Struct, frozen=True, kw_only=True):
-    """One process; `cpu_share` is of a core, in the steady window."""
-
-    pid: int
-    state: str
-    reason: str
-    cpu_share: float | None
-    rss_mb: float
-    streams: int
-    merged_deltas: int
-    """Reports that could not be sent in time and went with the next one."""
-    loop_lag_ms: LoopLag
-
-
-class Client(msgspec.Struct, frozen=True, kw_only=True):
-    """What the load generator itself used. `startup_s` is the time from the command to T0."""
-
-    startup_s: float
-    cpu_s: float
-    cpu_us_per_event: float | None
-    rss_peak_mb: float
-    host_busy: float | None
-    """Share of the steady window in which the cores of this machine ran anything, this program or another."""
-    host_stolen: float | None
-    """Share of it that a hypervisor gave to other machines."""
-    connections: int
-    """Opened in all."""
-    connects_repeated: int
-    """The part of them for which packets had to be sent again before they stood."""
-    stale_retries: int
-    """Requests that were sent again because the server had closed the kept connection."""
-    loop_lag_ms: LoopLag
-    workers: list[Worker]
-
-
-class Gateway(msgspec.Struct, frozen=True):
-    """What can be told of who stands between here and those who make the tokens."""
-
-    signs: list[str]
-    """Headers of answers that tell who sent them or passed them on, such as `server: nginx/1.26.2`: up to 5."""
-    tried_again: int
-    """Answers of which a gateway says that they were not its first attempt."""
-    long_answers: int
-    """Ok streamed answers of one choice with at least 8 token events."""
-    in_blocks: int
-    """The part of them whose events came collected: several to a read, and the reads far apart."""
-
-
-class EventRow(msgspec.Struct, frozen=True):
-    """Something that happened `t` seconds after T0; `kind` is phase, warning, load (changed by hand), end or note."""
-
-    t: float
-    kind: str
-    text: str
-
-
-class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One step; `t` is its begin in seconds after T0, `requests` are those that ended, latencies ms. In a
-    run that streams nothing they are those of whole answers."""
-
-    t: float
-    phase: str
-    open: int
-    requests: int
-    events: int
-    ttft_p50: float | None
-    ttft_p99: float | None
-    e2e_p50: float | None
-    e2e_p99: float | None
-    failed: int
-    changes: list[str]
-    """What was changed by hand within it."""
-
-
-class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Everything a run has to say."""
-
-    schema: str
-    complete: bool
-    ended_by: str
-    verdict: Verdict
-    run: RunInfo
-    requests: Requests
-    tokens: Tokens
-    finish: dict[str, int]
-    streams: Streams
-    latency_ms: dict[str, Latency]
-    latency_failed_ms: dict[str, Latency]
-    tps_user: TpsUser
-    errors: dict[str, ErrorClass]
-    gateway: Gateway
-    client: Client
-    timeline_step_s: float
-    timeline: list[TimelineRow]
-    events: list[EventRow]
-    """The log of the run: its last 1,000 lines."""
-    histograms: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
-    """Metric -> base64 of HdrHistogram's V2 encoding, in µs, of the steady window."""
+from llmstress.engine.telemetry.verdict import judge
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -261,7 +49,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
     """The summary, without histograms."""
-    counters, ended = aggregate.counters(), aggregate.ended()
+    counters, ended, retried = aggregate.counters(), aggregate.ended(), aggregate.retried()
     steady = aggregate.phases[Phase.STEADY]
     window = facts.run.phases_s.steady
     figures = snapshot.steady(aggregate, window)
@@ -284,6 +72,8 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
             lost=ended.get("lost", 0),
             open=counters.started - sum(ended.values()),
             per_s=_rounded(figures.requests_per_s),
+            retries=sum(retried.values()),
+            retried=dict(sorted(retried.items())),
         ),
         tokens=_tokens(counters, figures, ended.get("ok", 0)),
         finish=finish,
@@ -294,11 +84,16 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         },
         tps_user=_tps_user(steady.latency.get("tpot")),
         errors={
-            outcome: ErrorClass(n, [_sample(each) for each in aggregate.samples.get(outcome, [])])
+            outcome: ErrorClass(n, _samples(aggregate, outcome))
             for outcome, n in sorted(ended.items())
             if n and outcome not in ("ok", "cancelled")
         },
         gateway=Gateway(aggregate.signs, counters.tried_again, counters.long_answers, counters.in_blocks),
+        retry_samples={outcome: _samples(aggregate, outcome) for outcome in sorted(retried)},
+        rate_limits={
+            kind: RateLimit(said.limit, said.remaining, said.lowest)
+            for kind, said in sorted(aggregate.rate_limits.items())
+        },
         client=_client(aggregate, facts, window),
         timeline_step_s=aggregate.row_ns / 1e9,
         timeline=_timeline(aggregate),
@@ -407,8 +202,9 @@ def _tps_user(tpot: Histogram | None) -> TpsUser:
     return TpsUser(*(round(1e6 / us, 3) if us else None for us in slow))
 
 
-def _sample(sample: ErrorSample) -> Sample:
-    return Sample(sample.status, sample.text, sample.request_id)
+def _samples(aggregate: Aggregate, outcome: str) -> list[Sample]:
+    kept: list[ErrorSample] = aggregate.samples.get(outcome, [])
+    return [Sample(each.status, each.text, each.request_id, each.headers) for each in kept]
 
 
 def _lag(histogram: Histogram) -> LoopLag:
@@ -482,9 +278,3 @@ def _timeline(aggregate: Aggregate) -> list[TimelineRow]:
             )
         )
     return rows
-
-
-def json_schema() -> dict[str, Any]:
-    """JSON Schema of the summary; `summary.schema.json` beside this file is what it gave."""
-    schema = msgspec.json.schema(Summary)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": SCHEMA, **schema}

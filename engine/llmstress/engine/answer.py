@@ -60,5 +60,6 @@ class Kept:
 
     def end_by_status(self) -> End:
         """How a request ends whose final status is no 2xx with a body of the API."""
-        body = decoded_words(self._head.headers.get("content-encoding", ""), self.body(), MAX_ERROR_BODY)
-        return End(class_of_status(self._head.status, body), body[:MAX_WORDS].decode("utf-8", "replace"))
+        headers = self._head.headers
+        body = decoded_words(headers.get("content-encoding", ""), self.body(), MAX_ERROR_BODY)
+        return End(class_of_status(self._head.status, body, headers), body[:MAX_WORDS].decode("utf-8", "replace"))

@@ -76,6 +76,10 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     grace_s: float
     interval_s: float
     error_pause_s: float
+    retries: int
+    """How often a request may be sent again."""
+    on_status: list[tuple[str, str]]
+    """Entries that change the table in `statuses`."""
     timeouts: Timeouts
     requests_per_connection: int
     """After so many a connection is closed; 0: it is kept as long as the server keeps it."""

@@ -31,6 +31,8 @@ class Exchange:
         "_retold",
         "_running",
         "_usage",
+        "attempt",
+        "begun",
         "choices",
         "done_at",
         "due",
@@ -53,7 +55,12 @@ class Exchange:
 
     def __init__(self, recorder: Recorder, due: int, start: int) -> None:
         self.due = due
+        self.begun = start
+        """The start of the first attempt."""
         self.start = start
+        """Of this attempt; 0 while it waits for its time."""
+        self.attempt = 0
+        """How many attempts have failed before this one."""
         self.opened = False
         """A connection was opened for this request."""
         self.sent = 0
@@ -115,6 +122,20 @@ class Exchange:
     def event_count(self) -> int:
         """How many token-bearing events have come."""
         return len(self.gaps) - self.marks + self.choices
+
+    def again(self, end: End, now: int) -> "Exchange":
+        """This attempt has failed with `end` at `now`: gives the next one, which waits for its time."""
+        self._recorder.retried(self, end, now)
+        attempt = Exchange(self._recorder, self.due, 0)
+        attempt.begun = self.begun
+        attempt.attempt = self.attempt + 1
+        return attempt
+
+    def begin_on_new_connection(self, now: int) -> None:
+        """A connection is being opened for this request from `now` on, unless it replaces one that was no good."""
+        if not self.start:
+            self.start = now
+            self.opened = True
 
     def mark(self, sign: int) -> None:
         """Put the sign of a phase edge into the log of gaps."""
@@ -267,7 +288,7 @@ class Exchange:
     def _token(self, choice: int, *, visible: bool, now: int) -> None:
         if not self.first_token:
             self.first_token = now
-            self._recorder.first_token((now - self.start) // 1000)
+            self._recorder.first_token((now - self.start) // 1000, (now - self.due) // 1000)
         if visible and not self.first_answer:
             self.first_answer = now
             self._recorder.first_answer((now - self.start) // 1000)

@@ -36,6 +36,8 @@ class Head(msgspec.Struct, frozen=True):
     status: int
     headers: dict[str, str]
     minor_version: int
+    rate_limits: dict[str, str] = {}
+    """Those of the headers that speak of rate limits: found once for all answers with the same head."""
 
 
 # States, as plain integers: reading a member off an enum class costs five times the comparison that it is for.
@@ -63,7 +65,11 @@ def parse_head(head: bytes) -> Head | None:
         key = name.strip().lower().decode("latin-1")
         values.setdefault(key, []).append(value.strip().decode("latin-1"))
     # joined at the end: a head may hold 20,000 lines of one name
-    return Head(status, {key: ", ".join(texts) for key, texts in values.items()}, minor)
+    headers = {key: ", ".join(texts) for key, texts in values.items()}
+    limits = {}
+    if b"ratelimit" in head.lower():  # 0.5 µs of 12
+        limits = {key: text for key, text in headers.items() if "ratelimit" in key}
+    return Head(status, headers, minor, limits)
 
 
 _parse_head_again = functools.lru_cache(maxsize=256)(parse_head)

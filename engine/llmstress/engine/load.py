@@ -17,10 +17,11 @@ from llmstress.engine.api import make_api
 from llmstress.engine.arrival import read_arrived
 from llmstress.engine.control import Plan
 from llmstress.engine.exchange import Exchange
+from llmstress.engine.failures import Failures
 from llmstress.engine.recorder import NEVER, Recorder
 from llmstress.engine.request import build_request
-from llmstress.engine.secrets import blank_out
 from llmstress.engine.shape import Shape
+from llmstress.engine.statuses import Statuses
 from llmstress.engine.stream import Stream
 from llmstress.engine.tcpinfo import retransmissions
 from llmstress.engine.transport import ConnectError, Dialer
@@ -46,6 +47,10 @@ BACKLOG = 16_384
 EXTRA_NS = 1_000
 """For every second read beyond that, so that they don't pile up for ever."""
 
+HEARING_S = 0.5
+"""After a failure that may end the run a stream rests at least as long as a report and an order take: in this time,
+and the interval of the reports, the coordinator has its say."""
+
 CHECK_TURNS = 5
 """Calls of `check` until it has seen every stream."""
 
@@ -70,7 +75,10 @@ class ClosedLoad:
         self._plan = plan
         self._dialer = dialer
         self._pause_ns = int(plan.error_pause_s * 1e9)
+        self._hearing_ns = int((plan.interval_s + HEARING_S) * 1e9)
         self._random = random.Random(plan.seed + plan.worker)
+        statuses = Statuses(tuple(plan.on_status))
+        self.failures = Failures(plan.retries, statuses, plan.secrets, recorder, self._random.random)
         self.requests_left = NEVER if plan.requests is None else plan.requests
         self._stop_at = NEVER
         self._streams = [Stream(self) for _ in range(plan.streams)]
@@ -192,25 +200,31 @@ class ClosedLoad:
         except Exception as fault:
             self.fail(fault)
 
-    def free(self, stream: Stream, *, failed: bool, now: int) -> None:
+    def free(self, stream: Stream, *, failed: bool, grave: bool, now: int) -> None:
         """The stream has ended a request at stamp `now`: it begins the next one, after a rest if it failed."""
-        if not failed or not self._pause_ns:
+        # a rest may be half as long as the pause
+        pause_ns = max(self._pause_ns, 2 * self._hearing_ns) if grave else self._pause_ns
+        if not failed or not pause_ns:
             # not from within: a stream whose requests end at once must not recurse
             self._loop.call_soon(self._begin, stream, now) if failed else self._begin(stream, now)
             return
         if stream in self._retired:
             stream.drop_link()
-        due = now + schedule.after_failure(self._pause_ns, self._random.random())
+        due = now + schedule.after_failure(pause_ns, self._random.random())
         self._begin_at(stream, due + (self._rest_offset_ns - due) % self._rest_step_ns)
         self._note_if_exhausted()
+
+    def retry(self, stream: Stream, at: int) -> None:
+        """Have the stream resume its request at stamp `at`, whatever is paused or retired: it is in flight."""
+        wait = at - self.clock()
+        if wait > 0:
+            self._loop.call_later(wait / 1e9, self.retry, stream, at)
+        else:
+            stream.resume()
 
     def redial(self, stream: Stream) -> None:
         """The stream needs a new connection to send the same request again."""
         self._dial(stream, None)
-
-    def clean(self, text: str) -> str:
-        """`text` without secrets."""
-        return blank_out(text, self._plan.secrets)
 
     # --- beginning
 
@@ -277,9 +291,10 @@ class ClosedLoad:
             self._loop.call_soon(self._begin_some)
 
     def _dial(self, stream: Stream, due: int | None) -> None:
-        if due is None:  # a request that has begun already: it goes first, and nobody may rest while it waits
+        if due is None:  # a request that has begun already: it goes first
             self._to_dial.appendleft((stream, due))
-            self._end_rests()
+            if stream.exchange is not None and stream.exchange.start:  # its time runs: nobody may rest while it waits
+                self._end_rests()
         else:
             self._to_dial.append((stream, due))
         if len(self._dials) < self._plan.dials:
@@ -305,6 +320,8 @@ class ClosedLoad:
                 stream.begin(due)
             elif stream.exchange is None:
                 continue
+            else:
+                stream.exchange.begin_on_new_connection(self.clock())
             try:
                 link = await self._dialer.open()
             except ConnectError as error:

@@ -8,13 +8,14 @@ to the phase of the stamp that completes it, so lists are folded exactly when a 
 import time
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, get_args
 
 from llmstress.engine.framing import Head
 from llmstress.engine.gateway import signs_of, tried_again
 from llmstress.engine.outcome import End
 from llmstress.engine.probe import HostTimes
+from llmstress.engine.ratelimits import limits_in
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import (
     MAX_SAMPLES_PER_CLASS,
@@ -26,6 +27,8 @@ from llmstress.engine.telemetry.messages import (
     Metric,
     Part,
     Phase,
+    RateLimit,
+    merge_rate_limits,
 )
 
 NEVER = 1 << 63
@@ -39,6 +42,7 @@ class Ended(Protocol):
     """What a request leaves behind; stamps are monotonic nanoseconds, 0 where the moment never came."""
 
     due: int
+    begun: int
     start: int
     opened: bool
     sent: int
@@ -78,6 +82,8 @@ class Recorder:
         self.phase = int(Phase.RAMP)
         self._phase_began = 0
         self.open = 0
+        self.answered = False
+        """Whether any answer was good."""
         self.steady_ns = 0
         self.drain_ns = 0
         self._worker = worker
@@ -94,6 +100,9 @@ class Recorder:
         self._samples: list[ErrorSample] = []
         self._sampled: dict[str, list[str]] = {}
         self._signs: dict[str, str] = {}  # as the server has it -> as it is shown
+        self._grave: dict[str, ErrorSample] = {}
+        self._grave_told: set[str] = set()
+        self._rate_limits: dict[str, RateLimit] = {}
         self._seq = 0
         self._merged = 0
         self._cut_at = 0
@@ -191,9 +200,10 @@ class Recorder:
         if self.open > self._open_max:
             self._open_max = self.open
 
-    def first_token(self, us: int) -> None:
-        """The first token of a request came `us` after its start."""
+    def first_token(self, us: int, us_due: int) -> None:
+        """The first token of a request came `us` after its start, and `us_due` after it was due."""
         self._collected["ttft"].append(us)
+        self._collected["ttft_due"].append(us_due)
 
     def first_answer(self, us: int) -> None:
         """The first token that a user sees came `us` after the start of the request."""
@@ -215,14 +225,12 @@ class Recorder:
         self.open -= 1
         part = self.part(self.phase_of(now))
         part.ended[end.outcome] = part.ended.get(end.outcome, 0) + 1
-        start, at, gaps = request.start, request.end_at, len(request.gaps) - request.marks
-        samples: list[tuple[Metric, int, int]] = [("queue", start, start - request.due)]
-        if request.opened and request.sent:
-            samples.append(("connect", request.sent, request.sent - start))
-        if request.head_at:
-            samples.append(("ttfb", request.head_at, request.head_at - request.sent))
+        at, gaps = request.end_at, len(request.gaps) - request.marks
+        samples: list[_Sample] = [("queue", request.begun, request.begun - request.due), *_before_tokens(request)]
         if end.outcome == "ok":
-            samples.append(("e2e", at, at - start))
+            self.answered = True
+            samples.append(("e2e", at, at - request.start))
+            samples.append(("e2e_due", at, at - request.due))
             if gaps:
                 largest = max(gap for gap in request.gaps if gap < _EDGE) if request.marks else max(request.gaps)
                 samples.append(("stall", at, largest * 1000))
@@ -231,16 +239,36 @@ class Recorder:
                 samples.append(("tpot", at, span // tokens))
         if end.failed:
             self._retract(request)
-            for metric, stamp, nanoseconds in samples:
-                failed = self.part(self.phase_of(stamp)).latency_failed
-                _histogram(failed, metric).record(nanoseconds // 1000)
-        elif start >= self._phase_began:
+            self._record_failed(samples)
+        elif request.begun >= self._phase_began:
             for metric, _, nanoseconds in samples:
                 self._collected[metric].append(nanoseconds // 1000)
         else:
             for metric, stamp, nanoseconds in samples:
                 _histogram(self.part(self.phase_of(stamp)).latency, metric).record(nanoseconds // 1000)
         return part
+
+    def retried(self, request: Ended, end: End, now: int) -> None:
+        """An attempt has failed at stamp `now`, and the request will be sent again: it is still open."""
+        retried = self.part(self.phase_of(now)).retried
+        retried[end.outcome] = retried.get(end.outcome, 0) + 1
+        self._record_failed(_before_tokens(request))
+
+    def heard_limits(self, headers: Mapping[str, str], now: int) -> None:
+        """An answer whose head came at stamp `now` speaks of rate limits."""
+        t = now - self._t0
+        said = {
+            each.kind: RateLimit(each.limit, each.remaining, each.remaining, t)
+            for each in limits_in(headers)
+            if each.remaining is not None
+        }
+        merge_rate_limits(self._rate_limits, said)
+
+    def grave(self, meaning: str, sample: ErrorSample) -> None:
+        """A failure may end the run: the next delta tells the first one of each meaning."""
+        if meaning not in self._grave_told:
+            self._grave_told.add(meaning)
+            self._grave[meaning] = sample
 
     def sample(self, sample: ErrorSample) -> None:
         """Keep an example of a failure: the first three distinct ones of a class."""
@@ -266,6 +294,7 @@ class Recorder:
             return
         phase = self.phase_of(request.first_token)
         self._move("ttft", phase, [(request.first_token - request.start) // 1000])
+        self._move("ttft_due", phase, [(request.first_token - request.due) // 1000])
         if request.first_answer:
             stamp = request.first_answer
             self._move("ttfa", self.phase_of(stamp), [(stamp - request.start) // 1000])
@@ -277,6 +306,11 @@ class Recorder:
             else:
                 gaps.append(value)
         self._move("itl", phase, gaps)
+
+    def _record_failed(self, samples: Iterable["_Sample"]) -> None:
+        for metric, stamp, nanoseconds in samples:
+            failed = self.part(self.phase_of(stamp)).latency_failed
+            _histogram(failed, metric).record(nanoseconds // 1000)
 
     def _move(self, metric: Metric, phase: int, us: list[int]) -> None:
         if us:
@@ -313,6 +347,8 @@ class Recorder:
             parts=self._parts,
             samples=self._samples,
             signs=list(dict.fromkeys(self._signs.values())),
+            rate_limits=self._rate_limits,
+            grave=self._grave,
         )
 
     def sent(self, delta: Delta) -> None:
@@ -322,6 +358,8 @@ class Recorder:
         self._cut_at = delta.t_to + self._t0
         self._parts = {}
         self._samples = []
+        self._rate_limits = {}
+        self._grave = {}
         self._open_max = self.open
 
     def not_sent(self) -> None:
@@ -332,6 +370,20 @@ class Recorder:
     def deltas(self) -> int:
         """How many deltas have been sent."""
         return self._seq
+
+
+_Sample = tuple[Metric, int, int]
+"""A metric, the stamp that completes it, nanoseconds."""
+
+
+def _before_tokens(request: Ended) -> list[_Sample]:
+    """What an attempt has measured before any token."""
+    samples: list[_Sample] = []
+    if request.opened and request.sent:
+        samples.append(("connect", request.sent, request.sent - request.start))
+    if request.head_at:
+        samples.append(("ttfb", request.head_at, request.head_at - request.sent))
+    return samples
 
 
 def _histogram(histograms: dict[str, Histogram], metric: Metric) -> Histogram:

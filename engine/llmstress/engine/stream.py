@@ -15,13 +15,14 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from llmstress.engine.answer import Kept, may_be_stream, request_id, succeeded
+from llmstress.engine.answer import Kept, may_be_stream, succeeded
 from llmstress.engine.api.base import Api, Classify, Framing
 from llmstress.engine.api.event import Event
 from llmstress.engine.coding import Inflater, inflater_of
 from llmstress.engine.connect_errors import end_before_head
 from llmstress.engine.control import Timeouts
 from llmstress.engine.exchange import Exchange
+from llmstress.engine.failures import ENDED, Failures
 from llmstress.engine.framing import Head, Malformed, ResponseReader
 from llmstress.engine.outcome import CANCELLED, End
 from llmstress.engine.reads import Reads
@@ -29,9 +30,6 @@ from llmstress.engine.recorder import Recorder
 from llmstress.engine.shape import Shape
 from llmstress.engine.sse import Decoder, ServerEvent
 from llmstress.engine.telemetry.histogram import HIGHEST_US
-from llmstress.engine.telemetry.messages import ErrorSample
-
-MAX_REQUEST_ID = 100
 
 AFTER_DONE_NS = 500_000_000
 """How long after its last word a body may stay open; then the request is over and the connection is closed."""
@@ -61,6 +59,7 @@ class Load(Protocol):
     clock: Callable[[], int]
     arrived: deque[tuple["Stream", bytes, int]]
     """Reads that wait to be understood by `read_arrived`: stream, bytes, stamp."""
+    failures: Failures
     recorder: Recorder
     request: bytes
     requests_per_connection: int
@@ -75,11 +74,11 @@ class Load(Protocol):
     def redial(self, stream: "Stream") -> None:
         """The stream needs a new connection to send the same request again."""
 
-    def free(self, stream: "Stream", *, failed: bool, now: int) -> None:
-        """The stream has ended a request at stamp `now`."""
+    def retry(self, stream: "Stream", at: int) -> None:
+        """Have the stream `resume` its request at stamp `at`."""
 
-    def clean(self, text: str) -> str:
-        """`text` without secrets."""
+    def free(self, stream: "Stream", *, failed: bool, grave: bool, now: int) -> None:
+        """The stream has ended a request at stamp `now`; `grave`: its failure may end the run."""
 
 
 class Stream(asyncio.Protocol):
@@ -131,6 +130,19 @@ class Stream(asyncio.Protocol):
             self._send()
         else:
             self.exchange.opened = True
+
+    def resume(self) -> None:
+        """The wait before another attempt is over: send the request again."""
+        exchange = self.exchange
+        if exchange is None:
+            return  # cut off meanwhile
+        self._retried = False
+        self._reused = self.link is not None
+        if self._reused:
+            exchange.start = self._load.clock()
+            self._send()
+        else:
+            self._load.redial(self)
 
     def connected(self, link: Link) -> None:
         """A connection stands: send the request on it."""
@@ -258,7 +270,9 @@ class Stream(asyncio.Protocol):
         if head is not None and not exchange.head_at:
             exchange.head_at = now
             if head is not self._load.recorder.known_head:
-                self._load.recorder.saw(head, self._load.clean)
+                self._load.recorder.saw(head, self._load.failures.clean)
+            if head.rate_limits:
+                self._load.recorder.heard_limits(head.rate_limits, now)
             if succeeded(head.status) and (coding := head.headers.get("content-encoding")):
                 self._inflater = inflater_of(coding)
         if self._inflater is not None:
@@ -367,30 +381,28 @@ class Stream(asyncio.Protocol):
         return otherwise
 
     def _end(self, end: End, now: int) -> None:
-        """The one way out of a request; the stream is free afterwards, and may have begun the next one."""
+        """The one way out of an attempt. The stream is free afterwards, and may have begun the next request; or it
+        waits for its next attempt, with the request in flight."""
         reader, exchange = self._reader, self.exchange
         assert exchange is not None
         self._reader = self._inflater = self._decoder = self._kept = self.fast = self.exchange = None
-        exchange.record_end(end, now)
-        head = reader.head if reader is not None else None
-        if end.failed:
-            self._load.recorder.sample(
-                ErrorSample(
-                    error=end.outcome,
-                    status=head.status if head else 0,
-                    text=self._load.clean(end.text)[:200],
-                    request_id=self._load.clean(request_id(head))[:MAX_REQUEST_ID] if head else "",
-                )
-            )
+        sequel = ENDED if not end.failed else self._load.failures.judge(exchange, end, reader.head if reader else None)
+        if sequel.again_ns is None:
+            exchange.record_end(end, now)
+        else:
+            self.exchange = exchange.again(end, now)
         if reader is None or not reader.complete:
             self.drop_link(at_once=True)
         elif not reader.keep_alive or reader.surplus or 0 < self._load.requests_per_connection <= self._requests:
             self.drop_link()
-        self._load.free(self, failed=end.failed, now=now)
+        if sequel.again_ns is None:
+            self._load.free(self, failed=end.failed, grave=sequel.grave, now=now)
+        else:
+            self._load.retry(self, now + sequel.again_ns)
 
     def cut(self, now: int) -> None:
         """The run is over: what is still in flight is cancelled, and the connection closed."""
-        if self.exchange is not None:
+        while self.exchange is not None:  # what ends now may want another attempt, which is cancelled in its turn
             self._end(self.exchange.end_of_stream() if self.exchange.over else CANCELLED, now)
         self.drop_link()
 

@@ -18,14 +18,15 @@ from llmstress.engine.api.event import Event
 from llmstress.engine.arrival import read_arrived
 from llmstress.engine.control import Plan
 from llmstress.engine.exchange import Exchange
+from llmstress.engine.failures import Failures
 from llmstress.engine.framing import Head
 from llmstress.engine.loop import Loop
 from llmstress.engine.outcome import End
 from llmstress.engine.recorder import NEVER, Recorder
 from llmstress.engine.request import build_request
-from llmstress.engine.secrets import blank_out
 from llmstress.engine.shape import Shape
 from llmstress.engine.sse import Decoder, ServerEvent
+from llmstress.engine.statuses import Statuses
 from llmstress.engine.stream import Stream
 from llmstress.engine.tcpinfo import ends_of, place, retransmissions, tls_of
 from llmstress.engine.telemetry.messages import Part, Phase
@@ -144,7 +145,7 @@ class Witness:
         self.timeouts = plan.timeouts
         self.reads: list[Read] = []
         self.heard: list[Heard] = []
-        self._secrets = plan.secrets
+        self.failures = Failures(0, Statuses(), plan.secrets, self.recorder, lambda: 0.0)
         self._stream = _Watched(self)
         self._over = asyncio.Event()
         self._fault: BaseException | None = None
@@ -219,13 +220,13 @@ class Witness:
         """Nothing is sent twice: the connection is a fresh one."""
         raise RuntimeError("the answer to a request was read before the request was sent")
 
-    def free(self, stream: Stream, *, failed: bool, now: int) -> None:
+    def retry(self, stream: Stream, at: int) -> None:
+        """No failure has another attempt."""
+        raise RuntimeError("a request was to be sent again that is sent only once")
+
+    def free(self, stream: Stream, *, failed: bool, grave: bool, now: int) -> None:
         """The request has ended."""
         self._over.set()
-
-    def clean(self, text: str) -> str:
-        """`text` without secrets."""
-        return blank_out(text, self._secrets)
 
     # --- what the stream did
 

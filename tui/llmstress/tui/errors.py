@@ -13,19 +13,32 @@ from llmstress.tui.picture import Picture
 from llmstress.tui.rows import Cell, Column, Rows
 from llmstress.tui.said import Said
 
-COLUMNS = (Column("class", 24, left=True), Column("count", 9), Column("share", 7), Column("last seen", 12))
+COLUMNS = (
+    *(Column("class", 24, left=True), Column("count", 9), Column("share", 7)),
+    *(Column("retried", 9), Column("last seen", 12)),
+)
 
 
 def error_rows(aggregate: Aggregate) -> dict[str, list[Cell]]:
-    """Class -> its row, the most frequent first. Shares are of all finished requests."""
-    finished = aggregate.finished()
-    found = {name: n for name, n in aggregate.ended().items() if n and name not in ("ok", "cancelled")}
+    """Class -> its row, the most frequent first. Shares are of all finished requests; what was sent again is in none of
+    them, and has a column of its own."""
+    finished, ended, retried = aggregate.finished(), aggregate.ended(), aggregate.retried()
+    found = {name: ended.get(name, 0) for name in ended.keys() | retried.keys() if name not in ("ok", "cancelled")}
     rows: dict[str, list[Cell]] = {}
-    for name, n in sorted(found.items(), key=lambda item: (-item[1], item[0])):
+    for name, n in sorted(found.items(), key=lambda item: (-item[1], -retried.get(item[0], 0), item[0])):
+        again = retried.get(name, 0)
+        if not n and not again:
+            continue
         seen = aggregate.last_seen.get(name)
         ago = "–" if seen is None else f"{figures.duration(max(0, aggregate.elapsed_ns - seen) // 1_000_000_000)} ago"
-        tone = "" if name in NOT_FAILED else "text-error"
-        rows[name] = [Cell(name, "bold", tone), Cell(figures.count(n)), Cell(figures.share(n, finished)), Cell(ago)]
+        tone = "text-error" if n and name not in NOT_FAILED else ""
+        rows[name] = [
+            Cell(name, "bold", tone),
+            Cell(figures.count(n)),
+            Cell(figures.share(n, finished)),
+            Cell(figures.count(again) if again else "–", "" if again else "dim"),
+            Cell(ago),
+        ]
     return rows
 
 
@@ -38,6 +51,8 @@ def samples_text(name: str, samples: list[ErrorSample]) -> Content:
         about = f"status {sample.status}" if sample.status else "no status"
         if sample.request_id:
             about += f", request {sample.request_id}"
+        if sample.headers:
+            about += f", {sample.headers}"
         lines.append(Content.assemble("\n• ", (about, "$text-muted"), "\n  ", sample.text))
     return Content("").join(lines)
 

@@ -1,5 +1,9 @@
 """Figures as a person reads them: pure functions, the same for the headless line and for any screen."""
 
+from collections.abc import Mapping
+
+from llmstress.engine.telemetry.messages import RateLimit
+
 
 def count(n: float) -> str:
     """A count: `950`, `12,345`, `1.23M`."""
@@ -41,6 +45,29 @@ def share(part: float, whole: float) -> str:
         return "0 %"
     percent = 100 * part / whole
     return f"{percent:.0f} %" if percent >= 9.95 else f"{percent:.1f} %"
+
+
+def left(rate_limits: Mapping[str, RateLimit]) -> str:
+    """What is left of the rate limit that is nearest to its end: `1,200 of 5,000 requests`; empty if none is known."""
+    if not rate_limits:
+        return ""
+    kind, said = min(
+        sorted(rate_limits.items()), key=lambda item: item[1].remaining / item[1].limit if item[1].limit else 1.0
+    )
+    of = f" of {count(said.limit)}" if said.limit else ""
+    return f"{count(said.remaining)}{of} {kind}"
+
+
+_DUE = {"ttft_due": "ttft", "e2e_due": "e2e"}
+
+
+def worth_a_line(metric: str, means: Mapping[str, float | None]) -> bool:
+    """Whether a latency has something to say, given the mean of each: one that is counted from when a request was due
+    only if it is more than a twentieth above the one from the start of the same requests."""
+    if metric not in _DUE:
+        return True
+    due, plain = means.get(metric), means.get(_DUE[metric])
+    return due is not None and plain is not None and due > 1.05 * plain
 
 
 def axis_latency(us: float) -> str:

@@ -156,4 +156,8 @@ def stretch_line(picture: Picture, width: int, *, thin: bool) -> list[Piece]:
         text = f" last {seconds:.0f} s{' of the run' if picture.stage == 'done' else ''} "
     note = " ~ few samples " if thin else ""
     rest = max(0, width - len(text) - len(note) - 4)
-    return [("──", QUIET), (text, "bold"), ("─" * rest, QUIET), (note, QUIET), ("──", QUIET)]
+    left = figures.left(picture.snapshot.rate_limits)
+    left = f" {left} left " if left else ""
+    if len(left) > rest:
+        left = ""
+    return [("──", QUIET), (text, "bold"), ("─" * (rest - len(left)), QUIET), (left, ""), (note, QUIET), ("──", QUIET)]

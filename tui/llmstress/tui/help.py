@@ -43,6 +43,7 @@ KEYS_WIDTH = 12
 SHOWN_METRICS = ("ttft", "itl", "tpot", "stall", "e2e")
 MEANINGS = (
     *((name.upper() if name != "stall" else name, METRICS[name]) for name in SHOWN_METRICS),
+    ("…_due", "the same from when the request was due: waits and failed attempts included"),
     ("p99", "99 of 100 were at most this long"),
     ("~", "too few samples for such a percentile: don't lean on it; –: not enough to say anything"),
     ("open", "requests in flight, of the streams that are wanted"),

@@ -15,7 +15,7 @@ from llmstress.tui.said import Said
 from llmstress.tui.words import METRICS, window_words
 
 COLUMNS = (
-    Column("metric", 7, left=True),
+    Column("metric", 8, left=True),
     *(Column(name.replace("_", "."), 8) for name in PERCENTILES),
     Column("max", 8),
     Column("count", 7),
@@ -69,9 +69,11 @@ class LatencyPane(Vertical):
             Content.assemble(("latency", "bold"), f" · {window_words(picture)} · ", ("~ few samples", "$text-muted"))
         )
         latency = picture.figures.latency
-        self._table.show({metric: latency_cells(metric, latency.get(metric)) for metric in METRICS})
+        means = {metric: histogram.mean for metric, histogram in latency.items()}
+        shown = [metric for metric in METRICS if figures.worth_a_line(metric, means)]
+        self._table.show({metric: latency_cells(metric, latency.get(metric)) for metric in shown})
         if first:
-            self._table.move_cursor(row=list(METRICS).index(FIRST))
+            self._table.move_cursor(row=shown.index(FIRST))
 
     def draw(self, picture: Picture) -> None:
         """The distribution."""

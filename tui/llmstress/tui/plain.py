@@ -16,6 +16,7 @@ MAX_NAME = 300
 """Of a URL, a model, a class of failure."""
 
 _S = TypeVar("_S", bound=msgspec.Struct)
+_V = TypeVar("_V")
 
 
 def plain(text: str, limit: int = MAX_TEXT) -> str:
@@ -39,6 +40,8 @@ def tame(frame: Frame) -> Frame:
                 _tame_part(part)
             frame.samples = [_flat(sample) for sample in frame.samples]
             frame.signs = [plain(sign, MAX_NAME) for sign in frame.signs]
+            frame.rate_limits = _plain_keys(frame.rate_limits)
+            frame.grave = {plain(name, MAX_NAME): _flat(sample) for name, sample in frame.grave.items()}
         case RunFacts() | WorkerChange() | Ended():
             return _flat(frame, MAX_NAME)
         case _:
@@ -56,8 +59,10 @@ def _tame_view(view: RunView) -> None:
     aggregate.samples = {
         plain(name, MAX_NAME): [_flat(sample) for sample in samples] for name, samples in aggregate.samples.items()
     }
-    aggregate.last_seen = {plain(name, MAX_NAME): t for name, t in aggregate.last_seen.items()}
+    aggregate.last_seen = _plain_keys(aggregate.last_seen)
     aggregate.signs = [plain(sign, MAX_NAME) for sign in aggregate.signs]
+    aggregate.rate_limits = _plain_keys(aggregate.rate_limits)
+    aggregate.grave = {plain(name, MAX_NAME): _flat(sample) for name, sample in aggregate.grave.items()}
     for part in aggregate.phases.values():
         _tame_part(part)
 
@@ -65,6 +70,11 @@ def _tame_view(view: RunView) -> None:
 def _tame_part(part: Part) -> None:
     part.ended = _keys(part.ended)
     part.finish = _keys(part.finish)
+    part.retried = _keys(part.retried)
+
+
+def _plain_keys(values: dict[str, _V]) -> dict[str, _V]:
+    return {plain(name, MAX_NAME): value for name, value in values.items()}
 
 
 def _keys(counts: dict[str, int]) -> dict[str, int]:

@@ -8,11 +8,13 @@ METRICS = {
     "connect": "from the start of a request to its connection, for those that opened one",
     "ttfb": "from the sending of a request to the head of its answer",
     "ttft": "from the start of a request to its first token, thoughts included",
+    "ttft_due": "from when a request was due to its first token: waits and earlier attempts included",
     "ttfa": "from the start of a request to the first token that a user sees",
     "itl": "from one token event to the next",
     "tpot": "from the first token to the last one, per token after the first",
     "stall": "the longest gap within an answer",
     "e2e": "from the start of a request to the end of its answer",
+    "e2e_due": "from when a request was due to the end of its answer: waits and earlier attempts included",
 }
 """Every latency and what it is the time of, in the order of a request."""
 

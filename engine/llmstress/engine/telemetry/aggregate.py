@@ -14,7 +14,9 @@ from llmstress.engine.telemetry.messages import (
     ErrorSample,
     Part,
     Phase,
+    RateLimit,
     merge_histograms,
+    merge_rate_limits,
 )
 
 MAX_ROWS = 1024
@@ -137,6 +139,10 @@ class Aggregate(msgspec.Struct, array_like=True):
     """(row, worker) -> most requests in flight within it."""
     signs: list[str] = msgspec.field(default_factory=list)
     """Headers of answers by which a gateway can be told."""
+    rate_limits: dict[str, RateLimit] = msgspec.field(default_factory=dict)
+    """Kind (requests, tokens, ...) -> what the server says of it."""
+    grave: dict[str, ErrorSample] = msgspec.field(default_factory=dict)
+    """What it means for the run (`end`, `end-first`) -> the first failure that means it."""
 
     @classmethod
     def over(cls, streams_per_worker: list[int], row_ns: int = 1_000_000_000) -> Self:
@@ -165,6 +171,8 @@ class Aggregate(msgspec.Struct, array_like=True):
         for sample in delta.samples:
             self._keep(sample)
         self.signs = list(dict.fromkeys([*self.signs, *delta.signs]))[:MAX_SIGNS]
+        merge_rate_limits(self.rate_limits, delta.rate_limits)
+        self.grave = delta.grave | self.grave
         self._merge_live(delta)
 
     def lose(self, worker: int, reason: str) -> None:
@@ -195,6 +203,14 @@ class Aggregate(msgspec.Struct, array_like=True):
         total: dict[str, int] = {}
         for part in self.phases.values():
             for outcome, n in part.ended.items():
+                total[outcome] = total.get(outcome, 0) + n
+        return total
+
+    def retried(self) -> dict[str, int]:
+        """Class of a failure after which a request was sent again -> how many, over the whole run."""
+        total: dict[str, int] = {}
+        for part in self.phases.values():
+            for outcome, n in part.retried.items():
                 total[outcome] = total.get(outcome, 0) + n
         return total
 
@@ -238,7 +254,7 @@ class Aggregate(msgspec.Struct, array_like=True):
         for part in delta.parts.values():
             for outcome, n in part.ended.items():
                 ended[outcome] = ended.get(outcome, 0) + n
-        for outcome in ended:
+        for outcome in (*ended, *(outcome for part in delta.parts.values() for outcome in part.retried)):
             self.last_seen[outcome] = delta.t_to
         requests = sum(ended.values())
         failed = sum(n for outcome, n in ended.items() if outcome not in NOT_FAILED)

@@ -26,7 +26,9 @@ class Phase(enum.IntEnum):
     DRAIN = 3
 
 
-Metric = Literal["queue", "connect", "ttfb", "ttft", "ttfa", "itl", "tpot", "stall", "e2e", "loop_lag"]
+Metric = Literal[
+    "queue", "connect", "ttfb", "ttft", "ttft_due", "ttfa", "itl", "tpot", "stall", "e2e", "e2e_due", "loop_lag"
+]
 """Names of the histograms, as the summary prints them; `loop_lag` is the client's own health."""
 
 
@@ -130,12 +132,15 @@ class Part(msgspec.Struct, array_like=True):
     latency_failed: dict[str, Histogram] = msgspec.field(default_factory=dict)
     retracted: dict[str, Histogram] = msgspec.field(default_factory=dict)
     """Samples reported earlier in `latency` whose request has failed since; they are in `latency_failed` now."""
+    retried: dict[str, int] = msgspec.field(default_factory=dict)
+    """Class of a failure after which a request was sent again -> how many."""
 
     def add(self, other: "Part") -> None:
         """Add everything of `other`."""
         self.counters.add(other.counters)
         _add_counts(self.ended, other.ended)
         _add_counts(self.finish, other.finish)
+        _add_counts(self.retried, other.retried)
         merge_histograms(self.latency, other.latency)
         merge_histograms(self.latency_failed, other.latency_failed)
         merge_histograms(self.retracted, other.retracted)
@@ -160,12 +165,38 @@ MAX_SAMPLES_PER_CLASS = 3
 
 
 class ErrorSample(msgspec.Struct, array_like=True, frozen=True):
-    """One example of a failed request: its class, the final status (0: none came), a text, the server's id for it."""
+    """One example of a failed attempt: its class, the final status (0: none came), a text, the server's id for it."""
 
     error: str
     status: int
     text: str
     request_id: str
+    headers: str = ""
+    """Those that throttle or advise, `name: value; name: value`."""
+
+
+class RateLimit(msgspec.Struct, array_like=True, frozen=True):
+    """What a server says of one of its rate limits."""
+
+    limit: int | None
+    """None: it doesn't say."""
+    remaining: int
+    """At the last word of it."""
+    lowest: int
+    """The least that ever remained."""
+    t: int
+    """When the last word came (ns after T0)."""
+
+    def updated(self, other: "RateLimit") -> "RateLimit":
+        """Both together, whichever is the later one."""
+        later = other if other.t >= self.t else self
+        return RateLimit(later.limit, later.remaining, min(self.lowest, other.lowest), later.t)
+
+
+def merge_rate_limits(mine: dict[str, RateLimit], theirs: dict[str, RateLimit]) -> None:
+    """Add `theirs` to `mine`, kind by kind."""
+    for kind, limit in theirs.items():
+        mine[kind] = mine[kind].updated(limit) if kind in mine else limit
 
 
 MAX_SIGNS = 5
@@ -197,3 +228,7 @@ class Delta(msgspec.Struct, array_like=True, tag=True):
     samples: list[ErrorSample]
     signs: list[str] = []
     """Headers of answers by which a gateway can be told, without secrets: all that this worker has seen in the run."""
+    rate_limits: dict[str, RateLimit] = msgspec.field(default_factory=dict)
+    """Kind (requests, tokens, ...) -> what the server said of it since the last cut."""
+    grave: dict[str, ErrorSample] = msgspec.field(default_factory=dict)
+    """What it means for the run (`end`, `end-first`) -> the first failure that means it; each is sent once."""

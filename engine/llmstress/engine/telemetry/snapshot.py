@@ -4,7 +4,7 @@ import msgspec
 
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerRecent
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import Phase, merge_histograms
+from llmstress.engine.telemetry.messages import Phase, RateLimit, merge_histograms
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +52,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What the work is counted in: tokens, inputs or requests."""
     now: Figures
     whole: Figures
+    retries: int
+    """Over the whole run."""
+    rate_limits: dict[str, RateLimit]
+    """Kind -> what the server says of it; not to be changed."""
 
 
 def take(aggregate: Aggregate, steady_s: float = 0.0, window_s: float = 2.0) -> Snapshot:
@@ -65,6 +69,8 @@ def take(aggregate: Aggregate, steady_s: float = 0.0, window_s: float = 2.0) -> 
         counted_in=counted_in(aggregate),
         now=recent(aggregate, window_s),
         whole=steady(aggregate, steady_s),
+        retries=sum(aggregate.retried().values()),
+        rate_limits=aggregate.rate_limits,
     )
 
 

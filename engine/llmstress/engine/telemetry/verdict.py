@@ -153,6 +153,11 @@ def _notes(aggregate: Aggregate, found: Collected | None) -> list[str]:
             f"{counters.tried_again:,} answers were not a gateway's first attempt, as their headers say "
             "(x-litellm-attempted-retries, -fallbacks): their latencies contain what failed before"
         )
+    if retries := sum(aggregate.retried().values()):
+        notes.append(
+            f"{retries:,} times a request was sent again after a failure (--retries): ttft and e2e are those of the "
+            "last attempt, ttft_due and e2e_due contain all of them and the waits between"
+        )
     changes = sum(notice.kind == "load" for notice in aggregate.notices)
     if changes:
         times = "once" if changes == 1 else f"{changes} times"
