@@ -108,8 +108,10 @@ def run(kind: Kind, server: list[str], client: list[str]) -> dict[str, Any]:
         truth = target.stop()
     if summary["requests"]["ok"] != truth["done"]:
         sys.exit(f"{kind.api}: {summary['requests']['ok']} requests here, {truth['done']} there: {summary['errors']}")
-    if summary["tokens"]["events"] != truth["events"]:
-        sys.exit(f"{kind.api}: {summary['tokens']['events']} token events here, {truth['events']} there")
+    events = summary["tokens"]["events"]
+    # of bare text a read is an event, and two tokens may share one
+    if events > truth["events"] or (events < truth["events"] and kind.api != "text"):
+        sys.exit(f"{kind.api}: {events} token events here, {truth['events']} there")
     return summary
 
 

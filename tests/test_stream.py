@@ -168,6 +168,41 @@ ENDS = {
         "stream_error",
         True,
     ),
+    "an error as a field of its own (llama.cpp)": (
+        [HEAD + TOKEN + chunk(b'error: {"code":500,"message":"boom"}\n\n') + END],
+        ...,
+        "stream_error",
+        True,
+    ),
+    "an error as the only field": ([HEAD + chunk(b'error: {"code":500}\n\n') + END], ..., "stream_error", True),
+    "an error and its type (TGI)": (
+        [HEAD + TOKEN + event({"error": "boom", "error_type": "overloaded"}) + END],
+        ...,
+        "stream_error",
+        True,
+    ),
+    "a flat error, then [DONE] (SGLang)": (
+        [HEAD + TOKEN + event({"object": "error", "message": "boom", "code": 500}) + DONE + END],
+        ...,
+        "stream_error",
+        True,
+    ),
+    "comments of a queue, and usage with the last text (OpenRouter)": (
+        [
+            HEAD + chunk(b": OPENROUTER PROCESSING\n\n") * 3 + TOKEN,
+            event(
+                {
+                    "choices": [{"delta": {"content": "."}, "finish_reason": "stop"}],
+                    "usage": {"prompt_tokens": 1, "completion_tokens": 2, "cost": 0.1},
+                }
+            )
+            + DONE
+            + END,
+        ],
+        ...,
+        "ok",
+        True,
+    ),
     "a bare JSON error in an event stream": ([HEAD + chunk(b'{"error":"boom"}') + END], ..., "stream_error", True),
     "a JSON error instead of a stream": ([as_json({"error": {"message": "boom"}})], ..., "stream_error", True),
     "a JSON answer instead of a stream": ([as_json(WHOLE)], ..., "ok", True),
