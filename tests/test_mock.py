@@ -296,7 +296,7 @@ def test_truths_merge_by_addition_and_survive_the_wire() -> None:
         truth.ttft.record(1_000)
         truth.gap.record_many([20_000] * n)
         recorder.lateness_us += [3] * (n + 1)
-        recorder.fold(at_least=1)
+        recorder.fold_all()
         truths.append(msgspec.msgpack.decode(msgspec.msgpack.encode(truth), type=Truth))
     both = Truth.merged(truths)
     assert (both.connections, both.requests, both.done, both.cpu_ns) == (3, 2, 3, 3)

@@ -1,9 +1,12 @@
 """One client connection: requests in, answers out, one after the other."""
 
 import asyncio
+import fcntl
 import os
 import socket
 import struct
+import sys
+import termios
 from typing import cast
 
 from llmstress.engine.mock.courses import End
@@ -98,6 +101,12 @@ class Connection(asyncio.Protocol):
     def full(self) -> bool:
         """See `Sink`."""
         return self._full
+
+    def undelivered(self) -> bool:
+        """See `Sink`."""
+        if self._transport is None:
+            return False
+        return self._transport.get_write_buffer_size() > 0 or _unacknowledged(self.fd) > 0
 
     def send(self, data: bytes) -> None:
         """See `Sink`."""
@@ -210,6 +219,11 @@ class Connection(asyncio.Protocol):
                 self._transport.resume_reading()
             else:
                 self._transport.pause_reading()
+
+
+def _unacknowledged(fd: int) -> int:
+    """Bytes that the kernel keeps because the other end hasn't confirmed them."""
+    return int.from_bytes(fcntl.ioctl(fd, termios.TIOCOUTQ, b"\0\0\0\0"), sys.byteorder)
 
 
 class TlsConnection(Connection):

@@ -176,7 +176,8 @@ class StreamedReply:
     def _steps_in(self, number: int) -> int:
         """Token events in a write that have a time of their own."""
         size = self._cut.events_per_write
-        return max(0, min(size, self._course.events - number * size))
+        left = self._course.events - number * size
+        return size if left >= size else max(0, left)
 
     def _open(self) -> list[bytes]:
         """What comes before everything else, pings included: some clients want it so."""

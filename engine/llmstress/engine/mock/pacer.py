@@ -17,7 +17,10 @@ from llmstress.engine.mock.slots import Slots
 from llmstress.engine.mock.speech.said import CYCLE
 from llmstress.engine.mock.ticker import Ticker
 from llmstress.engine.mock.truth import Outcome, Recorder
-from llmstress.engine.mock.wheel import Wheel
+from llmstress.engine.mock.wheel import SLOT_US, Wheel
+
+_PATIENCE_US = 1_000_000
+"""How long a reset is held back for what was sent before it."""
 
 
 def clock_us() -> int:
@@ -36,6 +39,9 @@ class Sink(Protocol):
 
     def full(self) -> bool:
         """Whether so much is waiting that nothing should be added; ends with a call of `Answer.resume`."""
+
+    def undelivered(self) -> bool:
+        """Whether anything written before has not arrived at the client's end."""
 
     def send(self, data: bytes) -> None:
         """Write `data` behind what is waiting."""
@@ -104,6 +110,10 @@ class Answer:
             self.parked = True
             return
         number, reply, record = self.number, self.job.reply, self.pacer.record
+        if number == self.final and reply.end is End.RESET and now < self.due + _PATIENCE_US and sink.undelivered():
+            # a reset would throw it away: the kernel sends ten packets before the client has to acknowledge the first
+            self.pacer.look_again(self, now)
+            return
         data = reply.write(number)
         if reply.bytewise:
             sink.drip(data)
@@ -123,9 +133,9 @@ class Answer:
             self.gaps.extend([0] * (events - 1))
             self.last = now
         self.number = number + 1
-        if number >= self.until:
-            self.events, self.until = reply.run(number + 1)
         if number < self.final:
+            if number >= self.until:
+                self.events, self.until = reply.run(number + 1)
             self.direct = sink.clear() and not reply.bytewise
             self.pacer.schedule_next(self)
         elif reply.end is not End.HANG:
@@ -229,6 +239,10 @@ class Pacer:
         """Wait for `answer.due`."""
         self._wheel.add(answer.due, answer)
         self._wake()
+
+    def look_again(self, answer: Answer, now: int) -> None:
+        """Come back to an answer in a moment, though it is due."""
+        self._wheel.add(now + SLOT_US, answer)
 
     def schedule_next(self, answer: Answer) -> None:
         """Wait for the next write. Its gaps count from when this one was due: lateness doesn't add up."""

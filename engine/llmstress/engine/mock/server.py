@@ -105,7 +105,7 @@ async def _serve(task: Task, index: int, sock: socket.socket, on_ready: Callable
     pacer.closing = True
     for connection in list(connections):
         connection.abort()
-    record.fold(at_least=1)
+    record.fold_all()
     # the loop closes aborted transports in its next turn
     await asyncio.sleep(0)
     pacer.close(loop)

@@ -110,8 +110,13 @@ class Recorder:
         self.truth = Truth()
         self.open = 0
         self.lateness_us: list[int] = []
-        self._ttft_us: list[int] = []
-        self._gap_us: list[int] = []
+        self._ttft_us = array("q")
+        self._gap_us = array("q")
+        self._collected: tuple[tuple[Histogram, list[int] | array[int]], ...] = (
+            (self.truth.lateness, self.lateness_us),
+            (self.truth.gap, self._gap_us),
+            (self.truth.ttft, self._ttft_us),
+        )
 
     def asked(self, api: str) -> None:
         """A request was understood."""
@@ -173,7 +178,7 @@ class Recorder:
                     _add(truth.usage, name, count)
         if outcome == "done":
             # in large batches: what an answer adds to a histogram alone costs more
-            self._gap_us += gaps_us.tolist() * said.choices
+            self._gap_us.extend(gaps_us * said.choices)
             if ttft_us >= 0:
                 self._ttft_us.append(ttft_us)
             return
@@ -184,17 +189,19 @@ class Recorder:
         if ttft_us >= 0:
             ttft.record(ttft_us)
 
-    def fold(self, at_least: int = _FOLD_AT) -> None:
-        """Move collected values into the histograms where there are `at_least` so many."""
-        truth = self.truth
-        for histogram, values in (
-            (truth.lateness, self.lateness_us),
-            (truth.gap, self._gap_us),
-            (truth.ttft, self._ttft_us),
-        ):
-            if len(values) >= at_least:
-                histogram.record_many(values)
-                values.clear()
+    def fold(self) -> None:
+        """Move some of the collected values into the histograms, if there are enough of them."""
+        for histogram, values in self._collected:
+            if len(values) >= _FOLD_AT:
+                # not all: answers that began together end together, and their gaps with them
+                histogram.record_many(list(values[-_FOLD_AT:]))
+                del values[-_FOLD_AT:]
+
+    def fold_all(self) -> None:
+        """Move all of them."""
+        for histogram, values in self._collected:
+            histogram.record_many(list(values))
+            del values[:]
 
     def stamp_cpu(self) -> None:
         """Take over the CPU time this process has used since it started."""

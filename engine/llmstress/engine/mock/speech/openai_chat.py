@@ -108,7 +108,8 @@ class ChatSpeech:
             delta = b'{"reasoning_content":%b}' % written
         else:
             delta = b'{"tool_calls":[{"index":0,"function":{"arguments":%b}}]}' % written
-        return b"".join(self._each(delta))
+        # most have one, and ten of these are made for each answer
+        return self._chunk(0, delta) if self._said.choices == 1 else b"".join(self._each(delta))
 
     def end(self, kind: Kind) -> list[bytes]:
         """See `Speech`."""
