@@ -374,6 +374,7 @@ def test_every_api_has_a_demo() -> None:
     assert DEMOS.keys() == APIS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DEMOS)
 def test_the_mock_can_be_loaded_over_every_api(name: str) -> None:
     flags, expected = DEMOS[name]

@@ -68,6 +68,7 @@ def test_any_bytes_end_a_request_of_any_api_once(api: str, data: st.DataObject, 
     check(data.draw(mutated(wires_of(api))), cuts, lost=lost, api=api)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("api", EVENTS)
 def test_every_good_answer_of_any_api_cut_everywhere(api: str) -> None:
     chunked, plain = wires_of(api)
@@ -78,6 +79,7 @@ def test_every_good_answer_of_any_api_cut_everywhere(api: str) -> None:
         check(chunked, [cut], lost=True, api=api)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wire", CORPUS, ids=range(len(CORPUS)))
 def test_every_answer_of_the_corpus_cut_everywhere(wire: bytes) -> None:
     for cut in range(len(wire)):

@@ -60,6 +60,7 @@ def reasons(summary: dict[str, Any]) -> list[str]:
     return [text for text in summary["verdict"]["reasons"] if text.startswith("answers come in ")]
 
 
+@pytest.mark.slow
 @with_nginx
 @pytest.mark.parametrize(
     ("settings", "options"),
@@ -81,6 +82,7 @@ def test_what_nginx_passes_on_at_once_is_measured_as_without_it(
     assert summary["gateway"]["in_blocks"] <= 6  # none, unless the machine stood still for as long as half an answer
 
 
+@pytest.mark.slow
 @with_nginx
 @pytest.mark.parametrize(
     ("settings", "options", "words"),
@@ -137,6 +139,7 @@ def ends(
     return {name: n for name, n in counts.items() if n}, summary
 
 
+@pytest.mark.slow
 @with_nginx
 @pytest.mark.parametrize("settings", [HTTP_1_0, HTTP_1_1], ids=["HTTP/1.0", "HTTP/1.1"])
 def test_what_fails_behind_nginx_keeps_its_class(settings: str, tmp_path: Path) -> None:

@@ -187,6 +187,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("said", "outcome", "hint"), CASES.values(), ids=CASES)
 @live
 async def test_answers_of_every_kind(said: bytes, outcome: str, hint: str) -> None:

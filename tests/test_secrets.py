@@ -259,6 +259,7 @@ def test_no_key_is_on_the_screen(echo: str, home: Path, tmp_path: Path) -> None:
     assert [*found, *found_afterwards(tmp_path)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["key", "user"])
 @pytest.mark.parametrize("form", [("--raw", "--events"), ("--raw", "--json")], ids=["text", "json"])
 def test_no_key_is_in_what_a_probe_says(echo: str, home: Path, by: str, form: tuple[str, ...]) -> None:

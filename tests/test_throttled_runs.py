@@ -211,6 +211,7 @@ def test_throttled_requests_succeed_later_and_are_counted_to_the_unit(serve: Ser
     assert any("30 times a request was sent again" in note for note in summary["verdict"]["notes"])
 
 
+@pytest.mark.slow
 def test_what_fails_in_all_its_attempts_has_failed_once(serve: Serve) -> None:
     url, answered = serve(always(503, {"Retry-After": "0"}, b"busy"))
     code, summary, _ = llmstress(
@@ -225,6 +226,7 @@ def test_what_fails_in_all_its_attempts_has_failed_once(serve: Serve) -> None:
     assert summary["latency_failed_ms"]["queue"]["count"] == 6
 
 
+@pytest.mark.slow
 def test_what_waits_for_another_attempt_when_the_grace_is_over_is_cancelled(serve: Serve) -> None:
     url, answered = serve(always(429, {"Retry-After": "100"}, b"come back tomorrow"))
     code, summary, _ = llmstress(
@@ -236,6 +238,7 @@ def test_what_waits_for_another_attempt_when_the_grace_is_over_is_cancelled(serv
     assert len(answered) == summary["requests"]["cancelled"] == summary["requests"]["retries"] == 6
 
 
+@pytest.mark.slow
 def test_what_is_left_is_shown_while_the_run_lasts(serve: Serve) -> None:
     limits = {
         "anthropic-ratelimit-requests-limit": "1000",
@@ -260,6 +263,7 @@ def test_what_is_left_is_shown_while_the_run_lasts(serve: Serve) -> None:
     }
 
 
+@pytest.mark.slow
 def test_without_retries_and_limits_nothing_is_said_of_them() -> None:
     with mock_server() as server:
         code, summary, said = llmstress(
