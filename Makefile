@@ -9,7 +9,7 @@ demo: $(VENV)/installed  ## run llmstress against its built-in mock LLM
 	$(BIN)/llmstress
 
 test: $(VENV)/installed-dev  ## the test suite
-	$(BIN)/python -m pytest -m "not slow and not gateway" -n 2
+	$(BIN)/python -m pytest -m "not slow and not gateway" -n 4
 
 test-slow: $(VENV)/installed-dev  ## the tests that take long or much of the machine
 	$(BIN)/python -m pytest -m slow

@@ -112,7 +112,7 @@ def test_the_number_of_inputs_is_that_of_the_body_that_is_sent(given: Any, input
 API = OpenAIEmbeddings(Ask())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=anything(objects_of(body for _, body, _ in ANSWERS.values())), name=NAMES)
 def test_anything_at_all_has_a_meaning(data: bytes, name: bytes) -> None:
     check_api(API, data, name)

@@ -242,7 +242,7 @@ def test_what_a_whole_answer_means(body: bytes, expected: Event) -> None:
 API = OpenAIResponses(Ask())
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=anything(objects_of(data for data, _ in (*ALL.values(), *ANSWERS.values()))), name=NAMES)
 def test_anything_at_all_has_a_meaning(data: bytes, name: bytes) -> None:
     check_api(API, data, name)

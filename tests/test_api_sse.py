@@ -217,7 +217,7 @@ def test_a_whole_answer_is_no_stream() -> None:
 BY_PATH = Sse(Ask(text="choices.0.delta.content"))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=anything([value for _, value, _ in PATHS.values() if isinstance(value, dict)]), name=NAMES)
 def test_anything_at_all_has_a_meaning(data: bytes, name: bytes) -> None:
     api = Sse(Ask())

@@ -106,7 +106,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.lists(PIECES, max_size=4).map(b"".join), max_size=8))
 def test_the_fast_path_means_what_the_long_way_means(reads: list[bytes]) -> None:
     reads = [HEAD + chunk(b"first"), *filter(None, reads)]

@@ -172,7 +172,7 @@ async def test_events_are_counted_whatever_the_reads(how: tuple[str, ...]) -> No
 @live
 async def test_bare_text_is_counted_in_reads() -> None:
     """Nothing else tells its events apart: how many there are depends on the way, but not how many answers."""
-    for how in [*HOWS.values(), *BLOCKS.values()]:
+    for how in [HOWS["plainly"], HOWS["with pings"], HOWS["until the connection closes"], *BLOCKS.values()]:
         with mock_server(*how) as server:
             found = await ask(server.url, TEXT)
             truth = server.stop()

@@ -408,6 +408,7 @@ def test_streams_of_a_lost_worker_are_not_asked_of_the_others() -> None:
 # --- keys for looking
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_every_tab_at_every_size(size: tuple[int, int]) -> None:
     async def steps(pilot: Pilot[int]) -> None:
@@ -737,6 +738,7 @@ def test_a_record_that_was_cut_off_says_so(tmp_path: Path) -> None:
 # --- what strangers write
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "size"), [*((text, (80, 24)) for text in HOSTILE), ("x " * 5_000, (160, 48))], ids=range(len(HOSTILE) + 1)
 )
