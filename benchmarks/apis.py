@@ -42,7 +42,8 @@ STREAMED = {
 
 WHOLE = {
     "openai-chat": Kind("openai-chat", options=("--no-stream",)),
-    "openai-embeddings": Kind("openai-embeddings"),
+    "openai-embeddings, floats": Kind("openai-embeddings", options=("--encoding", "float")),
+    "openai-embeddings, base64": Kind("openai-embeddings", options=("--encoding", "base64")),
     "http": Kind("http", "/json"),
 }
 

@@ -169,6 +169,7 @@ async def test_events_are_counted_whatever_the_reads(how: tuple[str, ...]) -> No
     )
 
 
+@pytest.mark.slow
 @live
 async def test_bare_text_is_counted_in_reads() -> None:
     """Nothing else tells its events apart: how many there are depends on the way, but not how many answers."""

@@ -222,6 +222,7 @@ async def test_pings_are_comments() -> None:
     assert [each["what"] for each in found["events"]][:4] == [["comment"], ["comment"], ["nothing"], ["reasoning"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape", [gzip.compress, lambda body: flushed(body[:30], body[30:])[:-9]], ids=["whole", "cut"]
 )

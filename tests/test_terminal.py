@@ -195,6 +195,7 @@ def test_another_size_is_another_layout(env: dict[str, str], tmp_path: Path) -> 
         assert shown.finish() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoiler", [{"TERM": "dumb"}, {"CI": "true"}])
 def test_no_screen_where_nobody_looks(env: dict[str, str], tmp_path: Path, spoiler: dict[str, str]) -> None:
     with mock_server() as server:

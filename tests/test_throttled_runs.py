@@ -110,6 +110,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "body", "words"), REFUSED.values(), ids=REFUSED)
 def test_a_refused_first_answer_ends_the_run_in_its_own_words(
     status: int, body: bytes, words: str, serve: Serve
@@ -131,6 +132,7 @@ def test_a_refused_first_answer_ends_the_run_in_its_own_words(
     assert KEY not in said + json.dumps(summary)
 
 
+@pytest.mark.slow
 def test_a_table_of_the_user_s_own_keeps_the_run_going(serve: Serve) -> None:
     url, answered = serve(always(404, {}, b"no"))
     code, summary, _ = llmstress(
