@@ -53,5 +53,5 @@ $(VENV)/installed-dev: $(VENV)/installed constraints.txt
 $(GATEWAYS)/installed: tests/gateways.txt
 	test -x $(GATEWAYS)/bin/python || $(PYTHON) -m venv $(GATEWAYS)
 	$(GATEWAYS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/gateways.txt
-	$(GATEWAYS)/bin/python -W ignore -c 'import litellm.proxy.proxy_server'
+	LITELLM_LOCAL_MODEL_COST_MAP=True $(GATEWAYS)/bin/python -W ignore -c 'import litellm.proxy.proxy_server'
 	touch $@
