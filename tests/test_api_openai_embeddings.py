@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from odd_json import DEPTHS, NAMES, anything, check_api, nested, objects_of, packed
+from hypothesis import strategies as st
+from odd_json import DEPTHS, NAMES, VALUES, anything, check_api, nested, objects_of, packed
 from support import Bench, values
 
 from llmstress.engine.api import guess_api
@@ -71,6 +72,8 @@ ANSWERS: dict[str, tuple[int, bytes, Event]] = {
     "without usage": (1, answer([0.5]), good(1)),
     "usage of an odd type": (1, answer([0.5], usage="free"), good(1)),
     "a null vector": (1, answer(None), wrong("0 vectors for 1 inputs")),
+    "a vector that is none": (2, answer({}, 5), wrong("0 vectors for 2 inputs")),
+    "an empty vector, spaced": (1, b'{"data":[{"embedding":[ ]}]}', wrong("0 vectors for 1 inputs")),
     "an empty vector": (1, answer([]), wrong("0 vectors for 1 inputs")),
     "an empty coded vector": (1, answer(""), wrong("0 vectors for 1 inputs")),
     "fewer vectors than inputs": (3, answer([0.5], [0.5]), wrong("2 vectors for 3 inputs")),
@@ -81,6 +84,10 @@ ANSWERS: dict[str, tuple[int, bytes, Event]] = {
     "no list": (1, packed({"data": {"embedding": [1]}}), NO_LIST),
     "another object": (1, packed({"hello": 1}), NO_LIST),
     "a list alone": (1, packed([[0.5]]), NO_LIST),
+    "a list of lists": (1, answer([[0.5, 1], [2, 3]]), good(1)),
+    "brackets and commas in strings": (2, answer(["],", 1, ",]"], [1, "],[", 2]), good(2)),
+    "a vector in a text": (1, packed({"data": [{"embedding": [1, 2]}], "x": '"embedding":[1,2'}), good(1)),
+    "spaces everywhere": (2, b' { "data" : [ { "embedding" : [ 1 , 2 ] } , { "embedding" : [ 3 , 4 ] } ] } ', good(2)),
     "[DONE]": (1, b"[DONE]", NO_LIST),
     "nothing": (1, b"", NO_LIST),
     "an error": (1, packed({"error": {"message": "boom"}}), Event(error="boom")),
@@ -96,6 +103,26 @@ def test_what_an_answer_means(inputs: int, body: bytes, expected: Event) -> None
 
 def test_what_is_no_json_is_malformed() -> None:
     assert OpenAIEmbeddings(Ask()).read_answer(b'{"data":[{"embedding":[0.1,').malformed.startswith("not JSON")
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"nul"])
+def test_a_vector_with_a_number_that_is_none_is_malformed(number: bytes) -> None:
+    event = OpenAIEmbeddings(Ask()).read_answer(b'{"data":[{"embedding":[0.1,%b,0.3]}]}' % number)
+    assert event.malformed.startswith("not JSON")
+
+
+@pytest.mark.parametrize("end", range(1, len(answer([0.5, -1.0, 2]))))
+def test_an_answer_that_is_cut_anywhere_is_malformed(end: int) -> None:
+    assert OpenAIEmbeddings(Ask()).read_answer(answer([0.5, -1.0, 2])[:end]).malformed
+
+
+@settings(max_examples=200, deadline=None)
+@given(vectors=st.lists(VALUES, min_size=1, max_size=3), spaced=st.booleans())
+def test_what_is_passed_over_changes_nothing(vectors: list[Any], spaced: bool) -> None:
+    body = json.dumps({"data": [{"embedding": vector} for vector in vectors]}, indent=1 if spaced else None).encode()
+    escaped = body.replace(b'"embedding"', rb'"\u0065mbedding"')  # a name that only a decoder recognises
+    api = OpenAIEmbeddings(Ask(batch=len(vectors)))
+    assert api.read_answer(body) == api.read_answer(escaped)
 
 
 @pytest.mark.parametrize(
