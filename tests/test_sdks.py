@@ -3,22 +3,15 @@
 import asyncio
 import contextlib
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import anthropic
-import msgspec
 import openai
 import pytest
-from hearing import tell
 from processes import DEADLINE_S, MockServer, mock_server
 
-from llmstress.engine.mock.speech import anthropic as anthropic_speech
-from llmstress.engine.mock.speech import openai_chat, openai_responses
-from llmstress.engine.mock.speech.dialect import Dialect
-from llmstress.engine.mock.speech.said import Asked, Said, words
+from llmstress.engine.mock.speech.said import words
 
 TEXT = "".join(f" tok{i}" for i in range(8))
 MESSAGES: Any = [{"role": "user", "content": "one two three"}]
@@ -338,188 +331,136 @@ def test_errors_before_an_answer(
 
 
 @contextlib.contextmanager
-def reciting(body: bytes, status: int = 200, content_type: str = "text/event-stream") -> Iterator[str]:
-    """The URL of a server that answers everything with `body`."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+def clients(*options: str) -> Iterator[tuple[openai.OpenAI, anthropic.Anthropic]]:
+    """Of a mock of their own; answers have 8 tokens."""
+    with (
+        mock_server("--ttft-ms", "1", "--gap-ms", "1", *options) as server,
+        openai.OpenAI(base_url=server.url, **OURS) as gpt,
+        anthropic.Anthropic(base_url=server.url, **OURS) as claude,
+    ):
+        yield gpt, claude
 
 
-SAID = Said("ab" * 12, 1_700_000_000, "m", prompt_tokens=9, cached_tokens=4, tokens=3)
-THOUGHT = msgspec.structs.replace(SAID, reasoning_tokens=2)
-HIDDEN = msgspec.structs.replace(SAID, hidden_reasoning_tokens=2)
-
-
-@contextlib.contextmanager
-def gpt_hears(events: list[bytes]) -> Iterator[openai.OpenAI]:
-    with reciting(b"".join(events)) as url, openai.OpenAI(base_url=url, **OURS) as client:
-        yield client
-
-
-@contextlib.contextmanager
-def claude_hears(events: list[bytes]) -> Iterator[anthropic.Anthropic]:
-    with reciting(b"".join(events)) as url, anthropic.Anthropic(base_url=url, **OURS) as client:
-        yield client
+THOUGHT = words(0, 2)
+RESPONSES: Any = {"model": "m", "input": "one two three"}
 
 
 @pytest.mark.parametrize("tool_call", [False, True])
 def test_thinking_in_messages(tool_call: bool) -> None:
-    said = msgspec.structs.replace(THOUGHT, tool_call=tool_call, ending="tool_call" if tool_call else "stop")
-    speech = anthropic_speech.speak(said, Asked(tool="get"))
-    with claude_hears(tell(speech, said)) as client, client.messages.stream(**CLAUDE) as stream:
-        streamed = stream.get_final_message()
-    whole = anthropic.types.Message.model_validate_json(speech.whole())
+    options = ["--reasoning", "2", *(["--tool-call"] if tool_call else [])]
+    asked: Any = {**CLAUDE, "tools": [CLAUDE_TOOL]}
+    with clients(*options) as (_, claude):
+        with claude.messages.stream(**asked) as stream:
+            streamed = stream.get_final_message()
+        whole = claude.messages.create(**asked)
     for message in (streamed, whole):
         thinking, block = message.content
-        assert (thinking.type, thinking.thinking, thinking.signature) == ("thinking", words(0, 2), "c2lnbmF0dXJl")
+        assert (thinking.type, thinking.thinking) == ("thinking", THOUGHT)
+        assert thinking.signature
         if tool_call:
-            assert (block.type, block.input, message.stop_reason) == ("tool_use", {"words": words(0, 3)}, "tool_use")
+            assert (block.type, block.input, message.stop_reason) == ("tool_use", {"words": TEXT}, "tool_use")
         else:
-            assert (block.type, block.text, message.stop_reason) == ("text", words(0, 3), "end_turn")
-        usage = message.usage
-        assert (usage.input_tokens, usage.cache_read_input_tokens, usage.output_tokens) == (5, 4, 5)
-        assert usage.output_tokens_details is not None
-        assert usage.output_tokens_details.thinking_tokens == 2
+            assert (block.type, block.text, message.stop_reason) == ("text", TEXT, "end_turn")
+        assert message.usage.output_tokens == 10
+        assert message.usage.output_tokens_details is not None
+        assert message.usage.output_tokens_details.thinking_tokens == 2
 
 
-def test_thinking_left_out_of_messages() -> None:
-    events = tell(anthropic_speech.speak(HIDDEN, Asked(reasoning="hidden")), HIDDEN)
-    with claude_hears(events) as client, client.messages.stream(**CLAUDE) as stream:
-        thinking, text = stream.get_final_message().content
-    assert (thinking.thinking, thinking.signature, text.text) == ("", "c2lnbmF0dXJl", words(0, 3))
+def test_reasoning_that_is_shown() -> None:
+    with clients("--reasoning", "2") as (gpt, _):
+        for summary in (False, True):
+            asked: Any = {**RESPONSES, **({"reasoning": {"summary": "auto"}} if summary else {})}
+            with gpt.responses.stream(**asked) as stream:
+                kind = "response.reasoning_summary_text.delta" if summary else "response.reasoning_text.delta"
+                said = [event.delta for event in stream if event.type == kind]
+                answer = stream.get_final_response()
+            assert "".join(said) == THOUGHT
+            thought, message = answer.output
+            assert [part.text for part in (thought.summary if summary else thought.content)] == [THOUGHT]
+            assert (message.type, answer.output_text) == ("message", TEXT)
+            assert answer.usage is not None
+            assert answer.usage.output_tokens_details.reasoning_tokens == 2
+        deltas = [chunk.choices[0].delta for chunk in gpt.chat.completions.create(**CHAT, stream=True)]
+        assert "".join((delta.model_extra or {}).get("reasoning_content", "") for delta in deltas) == THOUGHT
+        assert "".join(delta.content or "" for delta in deltas) == TEXT
 
 
-@pytest.mark.parametrize("summary", [False, True])
-def test_reasoning_in_responses(summary: bool) -> None:
-    events = tell(openai_responses.speak(THOUGHT, Asked(summary=summary)), THOUGHT)
-    with gpt_hears(events) as client, client.responses.stream(model="m", input="x") as stream:
-        kind = "response.reasoning_summary_text.delta" if summary else "response.reasoning_text.delta"
-        deltas = [event.delta for event in stream if event.type == kind]
-        answer = stream.get_final_response()
-    assert "".join(deltas) == words(0, 2)
-    thought, message = answer.output
-    assert [part.text for part in (thought.summary if summary else thought.content)] == [words(0, 2)]
-    assert (message.type, answer.output_text) == ("message", words(0, 3))
-    assert answer.usage is not None
-    assert answer.usage.output_tokens_details.reasoning_tokens == 2
-
-
-def test_reasoning_hidden_in_responses() -> None:
-    events = tell(openai_responses.speak(HIDDEN, Asked()), HIDDEN)
-    with gpt_hears(events) as client, client.responses.stream(model="m", input="x") as stream:
-        answer = stream.get_final_response()
+def test_reasoning_that_is_hidden() -> None:
+    with clients("--hidden-reasoning", "2") as (gpt, claude):
+        with gpt.responses.stream(**RESPONSES) as responses:
+            answer = responses.get_final_response()
+        with claude.messages.stream(
+            **CLAUDE, extra_body={"thinking": {"type": "adaptive", "display": "omitted"}}
+        ) as messages:
+            message = messages.get_final_message()
     assert [item.type for item in answer.output] == ["reasoning", "message"]
-    assert answer.output_text == words(0, 3)
-
-
-def test_reasoning_in_chat() -> None:
-    with gpt_hears(tell(openai_chat.speak(THOUGHT, Asked()), THOUGHT)) as client:
-        deltas = [
-            chunk.choices[0].delta for chunk in client.chat.completions.create(**CHAT, stream=True) if chunk.choices
-        ]
-    assert "".join((delta.model_extra or {}).get("reasoning_content", "") for delta in deltas) == words(0, 2)
-    assert "".join(delta.content or "" for delta in deltas) == words(0, 3)
+    assert answer.output_text == TEXT
+    thinking, text = message.content
+    assert (thinking.thinking, bool(thinking.signature), text.text) == ("", True, TEXT)
+    assert message.usage.output_tokens == 10
 
 
 def test_what_the_provider_s_filter_ended() -> None:
-    said = msgspec.structs.replace(SAID, ending="content_filter")
-    with gpt_hears(tell(openai_chat.speak(said, Asked()), said)) as client:
-        *_, last, _ = client.chat.completions.create(**CHAT, stream=True)
+    with clients("--fault", "filtered=100%") as (gpt, claude):
+        *_, last = gpt.chat.completions.create(**CHAT, stream=True)
         assert last.choices[0].finish_reason == "content_filter"
-    with gpt_hears(tell(openai_responses.speak(said, Asked()), said)) as client:
-        *_, end = client.responses.create(model="m", input="x", stream=True)
+        *_, end = gpt.responses.create(**RESPONSES, stream=True)
         assert end.response.incomplete_details.reason == "content_filter"
-    with (
-        claude_hears(tell(anthropic_speech.speak(said, Asked()), said)) as client,
-        client.messages.stream(**CLAUDE) as stream,
-    ):
-        message = stream.get_final_message()
+        with claude.messages.stream(**CLAUDE) as stream:
+            message = stream.get_final_message()
     assert message.stop_reason == "refusal"
     assert message.stop_details is not None
     assert message.stop_details.type == "refusal"
 
 
 def test_pings_are_no_answer() -> None:
-    def pinged(dialect: Dialect) -> list[bytes]:
-        speech = dialect.speak(SAID, Asked())
-        ping = speech.stamp(speech.ping(), 7, 0)
-        return [part for event in tell(speech, SAID) for part in (event, ping)]
-
-    with gpt_hears(pinged(openai_chat)) as client, client.chat.completions.stream(**CHAT) as chat:
-        assert chat.get_final_completion().choices[0].message.content == words(0, 3)
-    with gpt_hears(pinged(openai_responses)) as client, client.responses.stream(model="m", input="x") as responses:
-        assert [event.type for event in responses][1::2] == ["keepalive"] * 11
-        assert responses.get_final_response().output_text == words(0, 3)
-    with claude_hears(pinged(anthropic_speech)) as client, client.messages.stream(**CLAUDE) as messages:
-        assert messages.get_final_text() == words(0, 3)
+    with clients("--ping-every-ms", "2", "--gap-ms", "5") as (gpt, claude):
+        with gpt.chat.completions.stream(**CHAT) as chat:
+            assert chat.get_final_completion().choices[0].message.content == TEXT
+        with gpt.responses.stream(**RESPONSES) as responses:
+            assert "keepalive" in [event.type for event in responses]
+            assert responses.get_final_response().output_text == TEXT
+        with claude.messages.stream(**CLAUDE) as messages:
+            assert messages.get_final_text() == TEXT
 
 
 def test_errors_within_a_stream_raise() -> None:
-    def broken(dialect: Dialect) -> list[bytes]:
-        speech = dialect.speak(SAID, Asked())
-        events = [*speech.opening(), *speech.start("text"), speech.token_event("text", " tok0")]
-        events += speech.error_event("it broke", "server_error")
-        return [speech.stamp(event, number, 0) for number, event in enumerate(events)]
-
-    with gpt_hears(broken(openai_chat)) as client, pytest.raises(openai.APIError, match="it broke") as raised:
-        list(client.chat.completions.create(**CHAT, stream=True))
-    assert raised.value.code == "server_error"
-    with gpt_hears(broken(openai_responses)) as client, pytest.raises(openai.APIError, match="it broke"):
-        list(client.responses.create(model="m", input="x", stream=True))
-    with (
-        claude_hears(broken(anthropic_speech)) as client,
-        client.messages.stream(**CLAUDE) as stream,
-        pytest.raises(anthropic.APIStatusError, match="it broke") as failed,
-    ):
-        stream.get_final_message()
-    assert (failed.value.status_code, failed.value.type) == (200, "api_error")
+    with clients("--fault", "error_event=100%") as (gpt, claude):
+        with pytest.raises(openai.APIError, match="the model has failed") as raised:
+            list(gpt.chat.completions.create(**CHAT, stream=True))
+        assert raised.value.code == "server_error"
+        with pytest.raises(openai.APIError, match="the model has failed"):
+            list(gpt.responses.create(**RESPONSES, stream=True))
+        with (
+            claude.messages.stream(**CLAUDE) as stream,
+            pytest.raises(anthropic.APIStatusError, match="the model has failed") as failed,
+        ):
+            stream.get_final_message()
+        assert (failed.value.status_code, failed.value.type) == (200, "api_error")
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "of_openai", "of_anthropic"),
+    ("fault", "status", "of_openai", "of_anthropic"),
     [
-        (400, "", openai.BadRequestError, "invalid_request_error"),
-        (401, "", openai.AuthenticationError, "authentication_error"),
-        (403, "", openai.PermissionDeniedError, "permission_error"),
-        (404, "", openai.NotFoundError, "not_found_error"),
-        (409, "", openai.ConflictError, "conflict_error"),
-        (413, "", openai.APIStatusError, "request_too_large"),
-        (429, "", openai.RateLimitError, "rate_limit_error"),
-        (429, "insufficient_quota", openai.RateLimitError, "rate_limit_error"),
-        (500, "", openai.InternalServerError, "api_error"),
-        (503, "", openai.InternalServerError, "api_error"),
-        (529, "", openai.InternalServerError, "overloaded_error"),
+        ("http_400", 400, openai.BadRequestError, "invalid_request_error"),
+        ("http_401", 401, openai.AuthenticationError, "authentication_error"),
+        ("http_404", 404, openai.NotFoundError, "not_found_error"),
+        ("http_429", 429, openai.RateLimitError, "rate_limit_error"),
+        ("http_quota", 429, openai.RateLimitError, "rate_limit_error"),
+        ("http_500", 500, openai.InternalServerError, "api_error"),
+        ("http_503_html", 503, openai.InternalServerError, None),
+        ("http_529", 529, openai.InternalServerError, "overloaded_error"),
     ],
 )
 def test_errors_with_a_status_raise(
-    status: int, code: str, of_openai: type[openai.APIStatusError], of_anthropic: str
+    fault: str, status: int, of_openai: type[openai.APIStatusError], of_anthropic: str | None
 ) -> None:
-    body = openai_chat.error_body(status, "it broke", code)
-    with reciting(body, status, "application/json") as url, openai.OpenAI(base_url=url, **OURS) as gpt:
-        with pytest.raises(of_openai, match="it broke") as raised:
-            gpt.chat.completions.create(**CHAT)
-        assert raised.value.status_code == status
-        assert code in ("", raised.value.code)
-    body = anthropic_speech.error_body(status, "it broke", code, "id")
-    with reciting(body, status, "application/json") as url, anthropic.Anthropic(base_url=url, **OURS) as claude:
-        with pytest.raises(anthropic.APIStatusError, match="it broke") as wrong:
-            claude.messages.create(**CLAUDE)
-        assert (wrong.value.status_code, wrong.value.type) == (status, of_anthropic)
+    with clients("--fault", f"{fault}=100%") as (gpt, claude):
+        for stream in (False, True):
+            with pytest.raises(of_openai) as raised:
+                gpt.chat.completions.create(**CHAT, stream=stream)
+            assert raised.value.status_code == status
+            assert (raised.value.code == "insufficient_quota") == (fault == "http_quota")
+            with pytest.raises(anthropic.APIStatusError) as wrong:
+                claude.messages.create(**CLAUDE, stream=stream)
+            assert (wrong.value.status_code, wrong.value.type) == (status, of_anthropic)
