@@ -6,7 +6,7 @@ import msgspec
 
 from llmstress.engine.api.base import Api, Classify, encode_body
 from llmstress.engine.api.event import DONE, NOTHING, RETOLD, TOKEN, UNKNOWN, Event, TokenOf, Usage
-from llmstress.engine.api.lenient import count_in, error_event, read_odd
+from llmstress.engine.api.lenient import count_in, error_event, fitted, read_odd
 
 VERSION = "2023-06-01"
 """Every server knows this one. From 2026-10-21 on fields of sampling are refused, which we don't send."""
@@ -76,13 +76,9 @@ def read_answer(body: bytes, content_type: str = "") -> Event:
 
 def _classify_odd(data: bytes, name: bytes) -> Event:
     """Errors, the last word of other APIs, other dialects, no JSON."""
-    value = read_odd(data, name)
-    if isinstance(value, Event):
-        return value
-    try:
-        event = msgspec.convert(value, _Event)
-    except msgspec.ValidationError:
-        return UNKNOWN
+    event = fitted(read_odd(data, name), _Event)
+    if isinstance(event, Event):
+        return event
     return _meaning(event)
 
 

@@ -2,13 +2,15 @@
 server can cause, but for those that are named."""
 
 import json
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
 from llmstress.engine.api.event import DONE, NOTHING, UNKNOWN, Event
 
 _decode_any = msgspec.json.Decoder().decode
+
+_Kind = TypeVar("_Kind")
 
 _MOST_TOKENS = 1 << 40
 """A token count above this is none: sums of them must fit into 64 bits."""
@@ -47,6 +49,16 @@ def read_odd(data: bytes, name: bytes) -> Event | dict[str, Any]:
     if value.get("error"):
         return error_event(value["error"])
     return error_event(value) if value.get("object") == "error" else value
+
+
+def fitted(value: Event | dict[str, Any], kind: type[_Kind]) -> Event | _Kind:
+    """What `read_odd` gave, its object as the type that the API declares; what doesn't fit into that is unknown."""
+    if isinstance(value, Event):
+        return value
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return UNKNOWN
 
 
 def named_error(data: bytes) -> Event:

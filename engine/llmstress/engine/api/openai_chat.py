@@ -5,16 +5,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 import msgspec
 
 from llmstress.engine.api.base import Api, Classify, encode_body
-from llmstress.engine.api.event import (
-    NOTHING,
-    REASONING,
-    TOKEN,
-    UNKNOWN,
-    Event,
-    TokenOf,
-)
-from llmstress.engine.api.lenient import error_event, read_odd
-from llmstress.engine.api.openai_usage import usage_in
+from llmstress.engine.api.event import NOTHING, TOKEN, Event, TokenOf
+from llmstress.engine.api.openai_choices import Chunk, classify_odd, meaning
 
 # `Any` where only truth counts, or where dialects differ: a field of an odd type must not make an event unreadable.
 
@@ -38,20 +30,18 @@ class _Choice(msgspec.Struct, Generic[_Content], gc=False):
     index: int | None = 0
     error: Any = None
 
+    def token(self) -> TokenOf | None:
+        """See `Choice`."""
+        payload = self.delta or self.message
+        return _token_in(payload, self.index or 0) if payload is not None else None
 
-class _Chunk(msgspec.Struct, Generic[_Content], gc=False):
-    choices: tuple[_Choice[_Content], ...] | None = None
-    usage: Any = None
-    error: Any = None
 
-
-_decode_chunk = msgspec.json.Decoder(_Chunk[str]).decode
+_decode_chunk = msgspec.json.Decoder(Chunk[_Choice[str]]).decode
+_OddChunk = Chunk[_Choice[Any]]
 
 _BARE: dict[str | None, Event] = {reason: Event(finish=reason) for reason in ("stop", "length", "tool_calls")}
 _BARE[None] = NOTHING
 """What a choice without any payload means, by its finish reason: the first and the last event of most answers."""
-
-_COMMON = {event.tokens: event for event in (TOKEN, REASONING, NOTHING)}
 
 
 def classify(data: bytes, name: bytes = b"") -> Event:
@@ -59,7 +49,7 @@ def classify(data: bytes, name: bytes = b"") -> Event:
     try:
         chunk = _decode_chunk(data)
     except (ValueError, RecursionError):
-        return _classify_odd(data, name)
+        return classify_odd(data, name, _OddChunk)
     if chunk.error is None and chunk.usage is None and chunk.choices is not None and len(chunk.choices) == 1:
         choice = chunk.choices[0]
         delta = choice.delta
@@ -83,8 +73,8 @@ def classify(data: bytes, name: bytes = b"") -> Event:
             ):
                 return bare
     if chunk.choices is None or chunk.error or name == b"error":
-        return _classify_odd(data, name)
-    return _meaning(chunk.choices, chunk.usage)
+        return classify_odd(data, name, _OddChunk)
+    return meaning(chunk.choices, chunk.usage)
 
 
 def read_answer(body: bytes, content_type: str = "") -> Event:
@@ -95,43 +85,7 @@ def read_answer(body: bytes, content_type: str = "") -> Event:
     return event
 
 
-def _classify_odd(data: bytes, name: bytes) -> Event:
-    """What is no chunk with choices: errors, the last word, usage alone, other dialects, no JSON."""
-    value = read_odd(data, name)
-    if isinstance(value, Event):
-        return value
-    try:
-        chunk = msgspec.convert(value, _Chunk[Any])
-    except msgspec.ValidationError:
-        return UNKNOWN
-    if chunk.choices is not None:
-        return _meaning(chunk.choices, chunk.usage)
-    usage = usage_in(chunk.usage)
-    return UNKNOWN if usage is None else Event(usage=usage)
-
-
-def _meaning(choices: tuple[_Choice[Any], ...], usage_value: Any) -> Event:
-    usage = usage_in(usage_value)
-    tokens: list[TokenOf] = []
-    finishes: dict[int, str] = {}
-    for choice in choices:
-        if choice.error or choice.finish_reason in ("error", "abort"):
-            return error_event(choice.error or f"finish_reason is {choice.finish_reason}")
-        index = choice.index or 0
-        payload = choice.delta or choice.message
-        if payload is not None and (token := _token_in(payload, index)) is not None:
-            tokens.append(token)
-        if choice.finish_reason:
-            finishes[index] = choice.finish_reason
-    said = tuple(tokens)
-    if finishes:
-        reasons = tuple(finishes.values())
-        return Event(said, reasons[0], "content_filter" in reasons, usage, finished=tuple(finishes))
-    return Event(said, usage=usage) if usage is not None else _COMMON.get(said) or Event(said)
-
-
 def _token_in(payload: _Payload[Any], choice: int) -> TokenOf | None:
-    """The token that a `delta` or a `message` bears, if any: a non-empty payload; whitespace counts."""
     content: Any = payload.content
     thought: Any = None
     if isinstance(content, list):  # Mistral's way

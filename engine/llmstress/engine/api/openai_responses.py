@@ -6,7 +6,7 @@ import msgspec
 
 from llmstress.engine.api.base import Api, Classify, encode_body
 from llmstress.engine.api.event import NOTHING, REASONING, RETOLD, TOKEN, UNKNOWN, Event, TokenOf, Usage
-from llmstress.engine.api.lenient import count_in, error_event, read_odd
+from llmstress.engine.api.lenient import count_in, error_event, fitted, read_odd
 
 
 class _Item(msgspec.Struct, gc=False):
@@ -103,13 +103,9 @@ def read_answer(body: bytes, content_type: str = "") -> Event:
 
 def _classify_odd(data: bytes, name: bytes) -> Event:
     """Errors, the last word of other APIs, other dialects, no JSON."""
-    value = read_odd(data, name)
-    if isinstance(value, Event):
-        return value
-    try:
-        event = msgspec.convert(value, _Event)
-    except msgspec.ValidationError:
-        return UNKNOWN
+    event = fitted(read_odd(data, name), _Event)
+    if isinstance(event, Event):
+        return event
     meaning = _DELTAS.get(event.type)
     if meaning is not None:
         return meaning if event.delta else NOTHING
