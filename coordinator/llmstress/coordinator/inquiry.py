@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
+from llmstress.coordinator.approach import Approach
 from llmstress.coordinator.errors import CouldNotStart
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.target import Target, redact_url
@@ -42,21 +43,20 @@ def warning_of_plain_http(target: Target, headers: list[tuple[str, str]]) -> str
     return f"the key goes to {host} over plain http, readable on the way"
 
 
-async def ask_for_models(
-    target: Target, network: Network, headers: list[tuple[str, str]], secrets: list[str]
-) -> Answer:
-    """One `GET .../models`: is the target there, does it accept the key?
+async def ask_for_models(approach: Approach, network: Network) -> Answer:
+    """One `GET .../models` over `network`: is the target there, does it accept the key?
 
     Raises:
         CouldNotStart: it can't be reached, or refuses the key (401, 403). Any other answer is no conclusion.
     """
+    target = approach.target
     timeout = aiohttp.ClientTimeout(total=PROBE_LIMIT_S)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, connector=make_connector(network)) as session,
             session.get(
                 target.models_url,
-                headers=dict(headers),
+                headers=dict(approach.headers),
                 allow_redirects=False,
                 proxy=network.proxy or None,
                 ssl=tls_context(network.tls),
@@ -64,7 +64,7 @@ async def ask_for_models(
         ):
             text = (await _beginning_of(response.content)).decode("utf-8", "replace")
             if response.status in (401, 403):
-                words = blank_out(text, secrets)[:200].strip()
+                words = blank_out(text, approach.secrets)[:200].strip()
                 raise CouldNotStart(
                     f"the target refuses the request for its models with {response.status}: {words!r} "
                     "(is the key right? --api-key-env names its variable; --no-probe skips this question)"

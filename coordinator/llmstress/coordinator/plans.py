@@ -3,8 +3,8 @@
 import itertools
 import math
 
+from llmstress.coordinator.approach import Approach
 from llmstress.coordinator.options import Options
-from llmstress.coordinator.target import Target
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.control import Network, Plan, Timeouts
@@ -13,15 +13,7 @@ DIALS, LEAST_DIALS = 256, 4
 """Connections that may be being opened at once, by all processes and by each."""
 
 
-def make_plans(
-    options: Options,
-    api: str,
-    ask: Ask,
-    target: Target,
-    headers: list[tuple[str, str]],
-    secrets: list[str],
-    networks: list[Network],
-) -> list[Plan]:
+def make_plans(options: Options, approach: Approach, ask: Ask, networks: list[Network]) -> list[Plan]:
     """One plan per worker, each with its network; their shares sum to the whole."""
     ends = list(itertools.accumulate(options.shares))
     requests: list[int | None] = [None] * options.procs
@@ -36,10 +28,10 @@ def make_plans(
     )
     return [
         Plan(
-            api=api,
-            url=target.url,
+            api=approach.name,
+            url=approach.target.url,
             network=networks[worker],
-            headers=headers,
+            headers=approach.headers,
             ask=ask,
             streams=share,
             worker=worker,
@@ -56,10 +48,10 @@ def make_plans(
             on_status=list(options.on_status),
             timeouts=timeouts,
             requests_per_connection=1 if not options.keepalive else options.requests_per_connection or 0,
-            connect_gap_ns=_connect_gap_ns(options, target.url),
+            connect_gap_ns=_connect_gap_ns(options, approach.target.url),
             dials=max(LEAST_DIALS, DIALS // options.procs),
             seed=options.seed,
-            secrets=secrets,
+            secrets=approach.secrets,
             verbose=options.verbose or options.log_file is not None,
         )
         for worker, share in enumerate(options.shares)

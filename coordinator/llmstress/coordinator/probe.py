@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from llmstress.coordinator import asking, ending, inquiry, probe_view
+from llmstress.coordinator.approach import Approach, approach_of
 from llmstress.coordinator.command import DEMO_PATHS, of_demo
 from llmstress.coordinator.console import program_version
 from llmstress.coordinator.errors import CouldNotStart, ExitCode, LlmstressError
-from llmstress.coordinator.headers import build_headers, key_variables
-from llmstress.coordinator.network import describe_way, network_of, resolve
+from llmstress.coordinator.headers import key_variables
+from llmstress.coordinator.network import describe_way, resolve
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.outputs import write_out
 from llmstress.coordinator.plans import make_plans
@@ -26,9 +27,8 @@ from llmstress.coordinator.probe_facts import Probe, Where, probe_of
 from llmstress.coordinator.secrecy import child_environment, secrets_of
 from llmstress.coordinator.summary import host
 from llmstress.coordinator.supervisor import Mock
-from llmstress.coordinator.target import Target, parse_target, redact_url
+from llmstress.coordinator.target import Target, redact_url
 from llmstress.coordinator.texts import is_address
-from llmstress.engine.api.base import Api
 from llmstress.engine.control import Network
 from llmstress.engine.secrets import blank_out
 from llmstress.engine.transport import Dialer
@@ -122,23 +122,19 @@ async def probe_target(
     Raises:
         UsageError, CouldNotStart: nothing was sent.
     """
-    name = asking.name_of_api(options, url)
-    api = asking.choose_api(name, asking.ask_of(options, url, options.model or ""))
-    target = parse_target(url, api)
-    headers = build_headers(options, api, target, os.environ)
-    network = network_of(options, target, os.environ)
-    secrets = secrets_of(options, headers, network.proxy)
+    approach = approach_of(options, url, os.environ)
+    api, target, network, secrets = approach.api, approach.target, approach.network, approach.secrets
     try:
         addresses = await resolve(network, target)
-        model, because = await _agree_on_model(options, api, target, network, headers, secrets)
-        plain = "" if network.unix_socket else inquiry.warning_of_plain_http(target, headers)
+        model, because = await _agree_on_model(options, approach)
+        plain = "" if network.unix_socket else inquiry.warning_of_plain_http(target, approach.headers)
         where = Where(
             version=program_version(),
             host=host(),
             started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
             method=api.method,
             url=redact_url(target.url),
-            api=name,
+            api=approach.name,
             api_because=asking.why_this_api(options, url),
             model=blank_out(model, secrets),
             model_because=because,
@@ -150,7 +146,7 @@ async def probe_target(
         )
         announce(where)
         ask = asking.ask_of(options, url, model)
-        [plan] = make_plans(options, name, ask, target, headers, secrets, [network])
+        [plan] = make_plans(options, approach, ask, [network])
         async with Dialer(plan.url, plan.network, plan.timeouts) as dialer:
             seen = await _watched(Witness(plan), dialer, signals)
     except LlmstressError as error:
@@ -160,9 +156,7 @@ async def probe_target(
     return msgspec.structs.replace(probe, hint=hint_of(probe), remarks=remarks_of(probe))
 
 
-async def _agree_on_model(
-    options: Options, api: Api, target: Target, network: Network, headers: list[tuple[str, str]], secrets: list[str]
-) -> tuple[str, str]:
+async def _agree_on_model(options: Options, approach: Approach) -> tuple[str, str]:
     """The model to ask for, and why that one.
 
     Raises:
@@ -170,12 +164,12 @@ async def _agree_on_model(
     """
     if options.model is not None:
         return options.model, "named with --model"
-    if not api.NEEDS_MODEL:
+    if not approach.api.NEEDS_MODEL:
         return "", ""
     answer = inquiry.Answer()
-    if target.models_url:
+    if approach.target.models_url:
         try:
-            answer = await inquiry.ask_for_models(target, network, headers, secrets)
+            answer = await inquiry.ask_for_models(approach, approach.network)
         except CouldNotStart:  # the request will fail in the same way, and show how
             return "", "not known, for the target can't be asked for its models; --model names one"
     model, _ = inquiry.choose_model(options, answer)

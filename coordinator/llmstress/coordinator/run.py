@@ -16,26 +16,26 @@ from pathlib import Path
 import msgspec
 
 from llmstress.coordinator import asking, ending, facts, inquiry, preflight
+from llmstress.coordinator.approach import Approach, approach_of
 from llmstress.coordinator.broadcaster import KEYFRAME_S, Broadcaster
 from llmstress.coordinator.console import Console
 from llmstress.coordinator.errors import CouldNotStart, ExitCode, LlmstressError, UsageError
 from llmstress.coordinator.events import Event, Inbox, Lost, Signalled, Tick
-from llmstress.coordinator.headers import build_headers, key_variables
+from llmstress.coordinator.headers import key_variables
 from llmstress.coordinator.herald import Herald
 from llmstress.coordinator.hub import Hub
 from llmstress.coordinator.machine import local_ports
-from llmstress.coordinator.network import describe_way, network_of, resolve, with_sources
+from llmstress.coordinator.network import describe_way, resolve, with_sources
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.plans import make_plans, warning_of_ramp
 from llmstress.coordinator.report import Summary
 from llmstress.coordinator.rundir import ABOUT, own_directory
 from llmstress.coordinator.screen import Screen, ScreenClosed
-from llmstress.coordinator.secrecy import child_environment, secrets_of
+from llmstress.coordinator.secrecy import child_environment
 from llmstress.coordinator.steering import Steering
 from llmstress.coordinator.summary import Facts, summarise
 from llmstress.coordinator.supervisor import Crew, Exited
-from llmstress.coordinator.target import Target, parse_target, redact_url
-from llmstress.engine.api.base import Api
+from llmstress.coordinator.target import redact_url
 from llmstress.engine.control import Ack, Final, Go, Hello, How, Network, Plan, Ready, Setup, Stop
 from llmstress.engine.secrets import blank_out
 from llmstress.engine.telemetry import broadcast, snapshot
@@ -96,12 +96,8 @@ async def execute(
     Raises:
         UsageError, CouldNotStart: nothing was sent.
     """
-    name = asking.name_of_api(options, url)
-    api = asking.choose_api(name, asking.ask_of(options, url, options.model or ""))
-    target = parse_target(url, api)
-    headers = build_headers(options, api, target, os.environ)
-    network = network_of(options, target, os.environ)
-    secrets = secrets_of(options, headers, network.proxy)
+    approach = approach_of(options, url, os.environ)
+    target, network, secrets = approach.target, approach.network, approach.secrets
     console.hide(secrets)
     try:
         addresses = await resolve(network, target)
@@ -109,7 +105,7 @@ async def execute(
         warnings = preflight.check_machine(options, target, networks, addresses)
         if warning := warning_of_ramp(options):
             warnings.append(warning)
-        if options.unix_socket is None and (warning := inquiry.warning_of_plain_http(target, headers)):
+        if options.unix_socket is None and (warning := inquiry.warning_of_plain_http(target, approach.headers)):
             warnings.append(warning)
         environ = child_environment(os.environ, secrets, key_variables(options))
         async with contextlib.AsyncExitStack() as stack:
@@ -118,7 +114,7 @@ async def execute(
             (directory / ABOUT).write_text(f"{redact_url(target.url)}  {streams}", "utf-8")
             hub = await stack.enter_async_context(Hub(directory, options.procs))
             view = RunView(
-                facts.run_facts(options, name, target, options.model or ""),
+                facts.run_facts(options, approach.name, target, options.model or ""),
                 Aggregate.over(options.shares, facts.row_ns(options.interval_s)),
             )
             try:
@@ -128,13 +124,13 @@ async def execute(
                 raise UsageError(f"--record {options.record}: {error.strerror}") from error
             herald = Herald(broadcaster, console, secrets)
             crew = Crew(directory, hub.endpoint, environ)
-            run = _Run(options, name, target, hub, crew, broadcaster, herald, asked_at)
+            run = _Run(options, approach, hub, crew, broadcaster, herald, asked_at)
             try:
                 if screen:
                     await run.open_screen(directory, environ)
                 for warning in warnings:
                     herald.warn(warning)
-                result = await run.conduct(api, headers, secrets, networks)
+                result = await run.conduct(networks)
                 deliver(result)
                 await run.wait_for_screen()
                 return result
@@ -152,8 +148,7 @@ class _Run:
     def __init__(
         self,
         options: Options,
-        api: str,
-        target: Target,
+        approach: Approach,
         hub: Hub,
         crew: Crew,
         broadcaster: Broadcaster,
@@ -161,8 +156,7 @@ class _Run:
         asked_at: float,
     ) -> None:
         self._options = options
-        self._api = api
-        self._target = target
+        self._approach = approach
         self._hub = hub
         self._crew = crew
         self._broadcaster = broadcaster
@@ -190,16 +184,15 @@ class _Run:
         self._screen = await Screen.start(directory, environ)
         self._screen_watch = asyncio.create_task(self._screen.watch(self._inbox.put))
 
-    async def conduct(
-        self, api: Api, headers: list[tuple[str, str]], secrets: list[str], networks: list[Network]
-    ) -> Result:
+    async def conduct(self, networks: list[Network]) -> Result:
         """Start the workers, let them run, sum up."""
+        name, target = self._approach.name, self._approach.target
         self._inbox.open(self._hub, self._broadcaster)
         await self._crew.start(self._options.procs, self._inbox.put)
-        model = await self._agree_on_model(api, headers, secrets, networks[0])
-        ask = asking.ask_of(self._options, self._target.url, model)
-        plans = make_plans(self._options, self._api, ask, self._target, headers, secrets, networks)
-        self._herald.tell(facts.run_facts(self._options, self._api, self._target, model))
+        model = await self._agree_on_model(networks[0])
+        ask = asking.ask_of(self._options, target.url, model)
+        plans = make_plans(self._options, self._approach, ask, networks)
+        self._herald.tell(facts.run_facts(self._options, name, target, model))
         try:
             async with asyncio.timeout(READY_S):
                 await self._get_ready(plans)
@@ -207,7 +200,7 @@ class _Run:
             raise CouldNotStart(f"the workers were not ready within {READY_S:g} s") from None
         self._startup_s = time.monotonic() - self._asked_at
         started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        self._herald.console.banner(self._options, self._api, self._target, model, describe_way(networks))
+        self._herald.console.banner(self._options, name, target, model, describe_way(networks))
         await self._go()
         self._herald.tell(msgspec.structs.replace(self._view.facts, started_at=started_at))
         self._note_phase(facts.first_phase(self._options))
@@ -257,14 +250,12 @@ class _Run:
 
     # --- before T0
 
-    async def _agree_on_model(
-        self, api: Api, headers: list[tuple[str, str]], secrets: list[str], network: Network
-    ) -> str:
-        if self._options.model is None and not api.NEEDS_MODEL:
+    async def _agree_on_model(self, network: Network) -> str:
+        if self._options.model is None and not self._approach.api.NEEDS_MODEL:
             return ""
         answer = inquiry.Answer()
-        if self._options.probe and self._target.models_url:
-            answer = await inquiry.ask_for_models(self._target, network, headers, secrets)
+        if self._options.probe and self._approach.target.models_url:
+            answer = await inquiry.ask_for_models(self._approach, network)
         model, warning = inquiry.choose_model(self._options, answer)
         if warning:
             self._herald.warn(warning)
@@ -418,7 +409,7 @@ class _Run:
         """The summary as it is now."""
         times = os.times()
         known = Facts(
-            run=facts.run_info(self._options, self._target, self._view),
+            run=facts.run_info(self._options, self._approach.target, self._view),
             ended_by=self._view.ended.by if self._view.ended is not None else "running",
             startup_s=self._startup_s,
             coordinator_cpu_s=times.user + times.system,

@@ -1,0 +1,44 @@
+"""How a target is approached, by a run as by a probe: which API, which URL, which headers, which way; and what of all
+that is secret."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from llmstress.coordinator import asking
+from llmstress.coordinator.headers import build_headers
+from llmstress.coordinator.network import network_of
+from llmstress.coordinator.options import Options
+from llmstress.coordinator.secrecy import secrets_of
+from llmstress.coordinator.target import Target, parse_target
+from llmstress.engine.api.base import Api
+from llmstress.engine.control import Network
+
+
+class Approach(msgspec.Struct, frozen=True):
+    """What is settled before anything is opened."""
+
+    name: str
+    """Of the API."""
+    api: Api
+    """Made for the model that was named, or for none where the target is still to be asked for its own."""
+    target: Target
+    headers: list[tuple[str, str]]
+    network: Network
+    """Without the source addresses that are made for some workers."""
+    secrets: list[str]
+    """What must not be printed."""
+
+
+def approach_of(options: Options, url: str, environ: Mapping[str, str]) -> Approach:
+    """How `options` want `url` approached.
+
+    Raises:
+        UsageError: they contradict each other, the URL or the API, or name what there isn't.
+    """
+    name = asking.name_of_api(options, url)
+    api = asking.choose_api(name, asking.ask_of(options, url, options.model or ""))
+    target = parse_target(url, api)
+    headers = build_headers(options, api, target, environ)
+    network = network_of(options, target, environ)
+    return Approach(name, api, target, headers, network, secrets_of(options, headers, network.proxy))
