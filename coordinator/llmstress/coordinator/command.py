@@ -1,4 +1,4 @@
-"""What the commands do once their arguments are parsed."""
+"""What a run is asked for, once its arguments are parsed, and what is given back."""
 
 import asyncio
 import os
@@ -14,24 +14,14 @@ from llmstress.coordinator import preflight, screen
 from llmstress.coordinator import run as runs
 from llmstress.coordinator.asking import ask_of, choose_api, name_of_api
 from llmstress.coordinator.console import Console
-from llmstress.coordinator.errors import ExitCode, LlmstressError, UsageError
-from llmstress.coordinator.headers import key_variables
+from llmstress.coordinator.demo import of_demo, start_demo, url_of_demo
+from llmstress.coordinator.errors import ExitCode, LlmstressError
 from llmstress.coordinator.machine import available_cores
 from llmstress.coordinator.options import DEFAULT_STREAMS, MOST_PROCS, Options
 from llmstress.coordinator.outputs import check_outputs, open_log, write_out
 from llmstress.coordinator.plans import own_ramp_s
 from llmstress.coordinator.report import Summary
-from llmstress.coordinator.secrecy import child_environment, secrets_of
 from llmstress.coordinator.summary import encode, histograms_of, write_atomically
-from llmstress.coordinator.supervisor import Mock
-
-DEMO_MODEL = "mock-7b"
-
-DEMO_PATHS = {"sse": "/stream?prompt={prompt}", "text": "/text", "http": "/json"}
-"""Where the built-in mock speaks the APIs that have no path of their own."""
-
-DEMO_BODIES = {"text": '{"prompt": "{prompt}"}'}
-"""What is posted there, unless the user says."""
 
 DEMO_WARMUP_S, DEMO_STEADY_S = 2.0, 8.0
 """Ten seconds in all against the built-in mock; the warm-up keeps the opening of connections out of the figures."""
@@ -95,34 +85,6 @@ def run_command(arguments: dict[str, Any]) -> int:
     return ExitCode.INTERNAL if failures else result.exit_code
 
 
-def mock_command(arguments: dict[str, Any]) -> int:
-    """Run the mock server that `arguments` (the fields of `MockOptions`) ask for until a signal.
-
-    Its truth goes to stdout as JSON.
-
-    Raises:
-        UsageError: it can't be run so.
-    """
-    from llmstress.engine.mock.options import MockOptions
-    from llmstress.engine.mock.server import serve
-
-    try:
-        options = MockOptions(**arguments)
-        at = f" --unix-socket {options.unix_socket}" if options.unix_socket else ""
-        truth = serve(options, lambda url: Console(sys.stderr).say(f"mock LLM at {url}{at}   Ctrl-C ends it"))
-    except (OSError, UnicodeError) as error:
-        where = f"--host {arguments['host']} --port {arguments['port']}"
-        if arguments["unix_socket"]:
-            where = f"--unix-socket {arguments['unix_socket']}"
-        raise UsageError(f"mock: can't listen at {where}: {getattr(error, 'strerror', None) or error}") from error
-    except ValueError as error:
-        raise UsageError(f"mock: {error}") from error
-    except RuntimeError as error:
-        raise LlmstressError(f"mock: {error}") from error
-    write_out(msgspec.json.format(msgspec.json.encode(truth.summary()), indent=2))
-    return ExitCode.OK
-
-
 async def _run(
     options: Options, console: Console, asked_at: float, show: bool, deliver: Callable[[runs.Result], None]
 ) -> tuple[runs.Result, dict[str, Any]]:
@@ -130,22 +92,14 @@ async def _run(
     if options.url is not None:
         return await runs.execute(options, options.url, console, asked_at, screen=show, deliver=deliver), {}
     procs = max(1, available_cores() // 2)
-    environ = child_environment(os.environ, secrets_of(options, options.headers), key_variables(options))
-    mock = await Mock.start(procs, options.seed, environ)
+    mock = await start_demo(options, procs)
     console.say(f"no --url: loading a mock LLM of our own, {procs} process{'es' if procs > 1 else ''} at {mock.url}")
     try:
-        named = of_demo(options)
-        url = mock.url + DEMO_PATHS.get(options.api or "", "")
-        result = await runs.execute(named, url, console, asked_at, screen=show, deliver=deliver)
+        url = url_of_demo(options, mock)
+        result = await runs.execute(of_demo(options), url, console, asked_at, screen=show, deliver=deliver)
     finally:
         truth = await mock.stop()
     return result, truth
-
-
-def of_demo(options: Options) -> Options:
-    """`options` for the built-in mock, which is on this machine, whatever the environment says of proxies."""
-    body = options.body if options.body is not None or options.method else DEMO_BODIES.get(options.api or "")
-    return msgspec.structs.replace(options, model=options.model or DEMO_MODEL, proxy="none", body=body)
 
 
 def _full(result: runs.Result) -> Summary:

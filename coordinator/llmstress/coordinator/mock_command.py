@@ -1,11 +1,14 @@
 """The command `mock`, with a switch for each field of `MockOptions`: what they are and mean is said there."""
 
+import sys
 from typing import Any
 
 import click
+import msgspec
 
+from llmstress.coordinator.errors import ExitCode, LlmstressError, UsageError
 from llmstress.coordinator.flags import Duration, SectionedCommand, Share, Worded
-from llmstress.engine.mock.options import DURATION_SUFFIX
+from llmstress.engine.mock.options import DURATION_SUFFIX, MockOptions
 from llmstress.engine.mock.switches import Kind, Switch, fault_list, switches
 
 _ENDLESS = 10**9
@@ -57,12 +60,35 @@ def _whole(bound: float | None) -> int | None:
 
 
 def _run(**arguments: Any) -> int:
-    from llmstress.coordinator.command import mock_command
+    """Run the mock server that `arguments` (the fields of `MockOptions`, lengths of time in s) ask for until a signal.
+
+    Its truth goes to stdout as JSON.
+
+    Raises:
+        LlmstressError: it can't be run so.
+    """
+    from llmstress.coordinator.console import Console  # their imports take longer than --help may
+    from llmstress.coordinator.outputs import write_out
+    from llmstress.engine.mock.server import serve
 
     for field, value in arguments.items():
         if field.endswith(DURATION_SUFFIX):
             arguments[field] = value * 1e3
-    return mock_command(arguments)
+    try:
+        options = MockOptions(**arguments)
+        at = f" --unix-socket {options.unix_socket}" if options.unix_socket else ""
+        truth = serve(options, lambda url: Console(sys.stderr).say(f"mock LLM at {url}{at}   Ctrl-C ends it"))
+    except (OSError, UnicodeError) as error:
+        where = f"--host {arguments['host']} --port {arguments['port']}"
+        if arguments["unix_socket"]:
+            where = f"--unix-socket {arguments['unix_socket']}"
+        raise UsageError(f"mock: can't listen at {where}: {getattr(error, 'strerror', None) or error}") from error
+    except ValueError as error:
+        raise UsageError(f"mock: {error}") from error
+    except RuntimeError as error:
+        raise LlmstressError(f"mock: {error}") from error
+    write_out(msgspec.json.format(msgspec.json.encode(truth.summary()), indent=2))
+    return ExitCode.OK
 
 
 mock = SectionedCommand(

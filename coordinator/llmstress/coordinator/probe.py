@@ -14,19 +14,16 @@ import msgspec
 
 from llmstress.coordinator import asking, ending, inquiry, probe_view
 from llmstress.coordinator.approach import Approach, approach_of
-from llmstress.coordinator.command import DEMO_PATHS, of_demo
 from llmstress.coordinator.console import program_version
+from llmstress.coordinator.demo import of_demo, start_demo, url_of_demo
 from llmstress.coordinator.errors import CouldNotStart, ExitCode, LlmstressError
-from llmstress.coordinator.headers import key_variables
 from llmstress.coordinator.network import describe_way, resolve
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.outputs import write_out
 from llmstress.coordinator.plans import make_plans
 from llmstress.coordinator.probe_advice import hint_of, remarks_of
 from llmstress.coordinator.probe_facts import Probe, Where, probe_of
-from llmstress.coordinator.secrecy import child_environment, secrets_of
 from llmstress.coordinator.summary import host
-from llmstress.coordinator.supervisor import Mock
 from llmstress.coordinator.target import Target, redact_url
 from llmstress.coordinator.texts import is_address
 from llmstress.engine.control import Network
@@ -37,9 +34,7 @@ from llmstress.engine.witness import Evidence, WatchedLoop, Witness
 PIPED = 100
 """Columns where there is no terminal to say how many."""
 
-
 OWN_MOCK = "no --url: this is a mock LLM of our own"
-
 
 WAITING, ERASED = b"\n  (waiting; Ctrl-C shows what has come)", b"\r\x1b[K\x1b[A"
 """Said on a terminal until the answer is there, and taken back then."""
@@ -97,12 +92,10 @@ async def _probe(options: Options, announce: Callable[[Where], None], signals: l
     """Of the target, or without one of a mock that is started for it."""
     if options.url is not None:
         return await probe_target(options, options.url, announce, signals, raw=raw)
-    environ = child_environment(os.environ, secrets_of(options, options.headers), key_variables(options))
-    mock = await Mock.start(1, options.seed, environ)
+    mock = await start_demo(options, procs=1)
     asked = msgspec.structs.replace(of_demo(options), model=options.model)
     try:
-        url = mock.url + DEMO_PATHS.get(options.api or "", "")
-        return await probe_target(asked, url, announce, signals, raw=raw)
+        return await probe_target(asked, url_of_demo(options, mock), announce, signals, raw=raw)
     finally:
         await mock.stop()
 
