@@ -1,5 +1,6 @@
 """How each provider tells what is left of a client's allowance, and when to come back."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import formatdate
 from math import ceil
@@ -10,26 +11,22 @@ from llmstress.engine.mock.speech.dialect import RateLimit
 
 def openai_headers(limit: RateLimit) -> Headers:
     """Durations as Go writes them."""
-    return (
-        ("x-ratelimit-limit-requests", str(limit.requests)),
-        ("x-ratelimit-limit-tokens", str(limit.tokens)),
-        ("x-ratelimit-remaining-requests", str(limit.requests_left)),
-        ("x-ratelimit-remaining-tokens", str(limit.tokens_left)),
-        ("x-ratelimit-reset-requests", go_duration(limit.requests_reset_s)),
-        ("x-ratelimit-reset-tokens", go_duration(limit.tokens_reset_s)),
-        *retry_after(limit),
-    )
+    return _x_ratelimit(limit, go_duration)
 
 
 def azure_headers(limit: RateLimit) -> Headers:
     """As OpenAI, but for the durations: whole seconds."""
+    return _x_ratelimit(limit, lambda seconds: str(ceil(seconds)))
+
+
+def _x_ratelimit(limit: RateLimit, written: Callable[[float], str]) -> Headers:
     return (
         ("x-ratelimit-limit-requests", str(limit.requests)),
         ("x-ratelimit-limit-tokens", str(limit.tokens)),
         ("x-ratelimit-remaining-requests", str(limit.requests_left)),
         ("x-ratelimit-remaining-tokens", str(limit.tokens_left)),
-        ("x-ratelimit-reset-requests", str(ceil(limit.requests_reset_s))),
-        ("x-ratelimit-reset-tokens", str(ceil(limit.tokens_reset_s))),
+        ("x-ratelimit-reset-requests", written(limit.requests_reset_s)),
+        ("x-ratelimit-reset-tokens", written(limit.tokens_reset_s)),
         *retry_after(limit),
     )
 

@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 
 from llmstress.engine.mock.http import Request
-from llmstress.engine.mock.speech import openai, prompts, sse
+from llmstress.engine.mock.speech import prompts, sse
 from llmstress.engine.mock.speech.openai import error_body, headers, rate_limit_headers
+from llmstress.engine.mock.speech.openai_chunks import FINISH_REASONS, ChunksSpeech, usage
 from llmstress.engine.mock.speech.said import Asked, Kind, Said
 
 __all__ = ["ChatSpeech", "error_body", "headers", "name", "rate_limit_headers", "read", "speak"]
@@ -59,26 +60,21 @@ def speak(said: Said, asked: Asked) -> "ChatSpeech":
     return ChatSpeech(said, asked)
 
 
-class ChatSpeech:
+class ChatSpeech(ChunksSpeech):
     """Implements `Speech`."""
 
-    __slots__ = ("_asked", "_heads", "_said", "_start", "_tail", "stamped")
-
-    content_type = sse.CONTENT_TYPE
-    last_word = sse.DONE
+    __slots__ = ()
 
     def __init__(self, said: Said, asked: Asked, more: bytes = b"") -> None:
         """`more` are further members of every choice with content, each behind a comma."""
-        self._said = said
-        self._asked = asked
-        self.stamped = said.usage and asked.running_usage
-        # put together by hand: encoding a dictionary per event would cost ten times as much
-        self._start = (
-            b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,'
-            b'"system_fingerprint":"fp_mock","choices":['
-        ) % (sse.encode(f"chatcmpl-{said.id}"), said.created, sse.encode(said.model))
-        self._heads = [self._start + b'{"index":%d%b,"delta":' % (i, more) for i in range(said.choices)]
-        self._tail = b"]," + openai.NO_USAGE if said.usage else b"]}\n\n"
+        fields = {
+            "id": f"chatcmpl-{said.id}",
+            "object": "chat.completion.chunk",
+            "created": said.created,
+            "model": said.model,
+            "system_fingerprint": "fp_mock",
+        }
+        super().__init__(said, asked, fields, b"delta", more)
 
     def opening(self) -> list[bytes]:
         """See `Speech`."""
@@ -111,33 +107,14 @@ class ChatSpeech:
         # most have one, and ten of these are made for each answer
         return self._chunk(0, delta) if self._said.choices == 1 else b"".join(self._each(delta))
 
-    def end(self, kind: Kind) -> list[bytes]:
-        """See `Speech`."""
-        return []
-
     def closing(self) -> list[bytes]:
         """See `Speech`."""
-        events = self._each(b"{}", sse.encode(openai.FINISH_REASONS[self._said.ending]))
-        if self._said.usage:
-            events.append(self._start + b'],"usage":' + sse.encode(openai.usage(self._said)) + b"}\n\n")
-        return [*events, sse.DONE]
-
-    def ping(self) -> bytes:
-        """See `Speech`."""
-        return sse.PING
-
-    def error_event(self, message: str, code: str) -> list[bytes]:
-        """See `Speech`."""
-        return openai.error_event(message, code)
-
-    def stamp(self, event: bytes, number: int, tokens: int) -> bytes:
-        """See `Speech`."""
-        return openai.usage_so_far(event, self._said, tokens)
+        return self._last(b"{}", FINISH_REASONS[self._said.ending])
 
     def whole(self) -> bytes:
         """See `Speech`."""
         said = self._said
-        finish = openai.FINISH_REASONS[said.ending]
+        finish = FINISH_REASONS[said.ending]
         return sse.encode(
             {
                 "id": f"chatcmpl-{said.id}",
@@ -148,7 +125,7 @@ class ChatSpeech:
                     {"index": choice, "message": self._message(choice), "logprobs": None, "finish_reason": finish}
                     for choice in range(said.choices)
                 ],
-                "usage": openai.usage(said),
+                "usage": usage(said),
                 "system_fingerprint": "fp_mock",
             }
         )
@@ -167,10 +144,3 @@ class ChatSpeech:
 
     def _call_id(self, choice: int) -> str:
         return f"call_{self._said.id}{choice}"
-
-    def _each(self, delta: bytes, finish_reason: bytes = b"null") -> list[bytes]:
-        """A chunk for each choice."""
-        return [self._chunk(choice, delta, finish_reason) for choice in range(self._said.choices)]
-
-    def _chunk(self, choice: int, delta: bytes, finish_reason: bytes = b"null") -> bytes:
-        return b'%b%b,"logprobs":null,"finish_reason":%b}%b' % (self._heads[choice], delta, finish_reason, self._tail)

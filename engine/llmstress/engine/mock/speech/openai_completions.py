@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 
 from llmstress.engine.mock.http import Request
-from llmstress.engine.mock.speech import openai, prompts, sse
+from llmstress.engine.mock.speech import prompts, sse
 from llmstress.engine.mock.speech.openai import error_body, headers, rate_limit_headers
+from llmstress.engine.mock.speech.openai_chunks import FINISH_REASONS, ChunksSpeech, usage
 from llmstress.engine.mock.speech.said import Asked, Kind, Said
 
 __all__ = ["CompletionsSpeech", "error_body", "headers", "name", "rate_limit_headers", "read", "speak"]
@@ -57,31 +58,24 @@ def _text(prompt: str | list[int]) -> str:
     return prompt if isinstance(prompt, str) else "".join(f" {token}" for token in prompt)
 
 
-class CompletionsSpeech:
+class CompletionsSpeech(ChunksSpeech):
     """Implements `Speech`."""
 
-    __slots__ = ("_asked", "_heads", "_more", "_said", "_start", "_tail", "stamped")
-
-    content_type = sse.CONTENT_TYPE
-    last_word = sse.DONE
+    __slots__ = ()
 
     def __init__(self, said: Said, asked: Asked, more: bytes = b"") -> None:
         """`more` are further members of every choice with content, each behind a comma."""
-        self._said = said
-        self._asked = asked
-        self._more = more
-        self.stamped = said.usage and asked.running_usage
-        self._start = b'data: {"id":%b,"object":"text_completion","created":%d,"model":%b,"choices":[' % (
-            sse.encode(f"cmpl-{said.id}"),
-            said.created,
-            sse.encode(said.model),
-        )
-        self._heads = [self._start + b'{"index":%d%b,"text":' % (i, more) for i in range(said.choices)]
-        self._tail = b"]," + openai.NO_USAGE if said.usage else b"]}\n\n"
+        fields = {
+            "id": f"cmpl-{said.id}",
+            "object": "text_completion",
+            "created": said.created,
+            "model": said.model,
+        }
+        super().__init__(said, asked, fields, b"text", more)
 
     def opening(self) -> list[bytes]:
         """See `Speech`."""
-        return [self._chunk(choice, echo) for choice, echo in enumerate(self._asked.echoes)]
+        return [self._chunk(choice, sse.encode(echo)) for choice, echo in enumerate(self._asked.echoes)]
 
     def start(self, kind: Kind) -> list[bytes]:
         """See `Speech`."""
@@ -89,31 +83,11 @@ class CompletionsSpeech:
 
     def token_event(self, kind: Kind, text: str) -> bytes:
         """See `Speech`."""
-        return b"".join([self._chunk(choice, text) for choice in range(self._said.choices)])
-
-    def end(self, kind: Kind) -> list[bytes]:
-        """See `Speech`."""
-        return []
+        return b"".join(self._each(sse.encode(text)))
 
     def closing(self) -> list[bytes]:
         """See `Speech`."""
-        reason = sse.encode(self._finish_reason)
-        events = [self._chunk(choice, "", reason) for choice in range(self._said.choices)]
-        if self._said.usage:
-            events.append(self._start + b'],"usage":' + sse.encode(openai.usage(self._said)) + b"}\n\n")
-        return [*events, sse.DONE]
-
-    def ping(self) -> bytes:
-        """See `Speech`."""
-        return sse.PING
-
-    def error_event(self, message: str, code: str) -> list[bytes]:
-        """See `Speech`."""
-        return openai.error_event(message, code)
-
-    def stamp(self, event: bytes, number: int, tokens: int) -> bytes:
-        """See `Speech`."""
-        return openai.usage_so_far(event, self._said, tokens)
+        return self._last(b'""', self._finish_reason)
 
     def whole(self) -> bytes:
         """See `Speech`."""
@@ -130,19 +104,11 @@ class CompletionsSpeech:
                     {"index": i, "text": echo + text, "logprobs": None, "finish_reason": self._finish_reason}
                     for i, echo in enumerate(echoes)
                 ],
-                "usage": openai.usage(said),
+                "usage": usage(said),
             }
         )
 
     @property
     def _finish_reason(self) -> str:
         ending = self._said.ending
-        return openai.FINISH_REASONS["stop" if ending == "tool_call" else ending]
-
-    def _chunk(self, choice: int, text: str, finish_reason: bytes = b"null") -> bytes:
-        return b'%b%b,"logprobs":null,"finish_reason":%b}%b' % (
-            self._heads[choice],
-            sse.encode(text),
-            finish_reason,
-            self._tail,
-        )
+        return FINISH_REASONS["stop" if ending == "tool_call" else ending]
