@@ -1,14 +1,14 @@
 """The headers that are sent, and the key among them."""
 
-import base64
 from collections.abc import Mapping
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from llmstress.coordinator.errors import UsageError
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.target import Target
 from llmstress.coordinator.texts import fits_a_header
 from llmstress.engine.api.base import Api
+from llmstress.engine.request import basic
 
 KEY_OWNERS = {
     "OPENAI_API_KEY": "api.openai.com",
@@ -29,9 +29,7 @@ def build_headers(options: Options, api: Api, target: Target, environ: Mapping[s
     key = find_key(options, urlsplit(target.url).hostname or "", environ)
     own = api.headers(key)
     if key is None and target.userinfo:
-        user, _, password = target.userinfo.partition(":")
-        encoded = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
-        own.append(("Authorization", f"Basic {encoded}"))
+        own.append(("Authorization", basic(target.userinfo)))
     return headers + [(name, value) for name, value in own if name.lower() not in given]
 
 

@@ -35,13 +35,17 @@ def build_request(plan: Plan, api: Api) -> bytes:
         headers.pop(names.get("connection", ""), None)
         headers["Connection"] = "close"
     if proxied and (credentials := urlsplit(plan.network.proxy).netloc.rpartition("@")[0]):
-        user, _, password = credentials.partition(":")
-        words = f"{unquote(user)}:{unquote(password)}".encode()
-        headers["Proxy-Authorization"] = f"Basic {b64encode(words).decode()}"
+        headers["Proxy-Authorization"] = basic(credentials)
     if body or api.method in ("POST", "PUT", "PATCH"):
         headers["Content-Length"] = str(len(body))
     lines = [f"{api.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+
+
+def basic(userinfo: str) -> str:
+    """The value of a header that carries the `user:password` of a URL."""
+    user, _, password = userinfo.partition(":")
+    return f"Basic {b64encode(f'{unquote(user)}:{unquote(password)}'.encode()).decode()}"
 
 
 def _accepted(api: Api) -> str:
