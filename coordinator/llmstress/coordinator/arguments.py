@@ -6,20 +6,19 @@ from typing import Any, TypeVar
 import click
 
 from llmstress.coordinator.flags import (
+    HEADER,
+    JSON_OBJECT,
+    MAX_ERRORS,
+    ON_STATUS,
+    RESOLVE,
+    TOKEN_IDS,
     Duration,
-    Header,
-    JsonObject,
-    MaxErrorsType,
-    OnStatus,
-    ResolveType,
-    TokenIds,
     section,
 )
 
 DEFAULT_PROMPT = "Write a short story about a lighthouse keeper who finds a message in a bottle."
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_Mark = Callable[[_Command], _Command]
 
 
 def _group(title: str, *options: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
@@ -48,7 +47,7 @@ target_options = _group(
         "--header",
         "headers",
         multiple=True,
-        type=Header(),
+        type=HEADER,
         metavar="'K: V'",
         help="Header to add; 'K: env:NAME' takes the value from the environment. Repeatable.",
     ),
@@ -109,7 +108,7 @@ request_options = _group(
     ),
     click.option(
         "--extra-body",
-        type=JsonObject(),
+        type=JSON_OBJECT,
         default="{}",
         metavar="JSON",
         help="Merged into the request body; a null removes a key.",
@@ -120,7 +119,7 @@ request_options = _group(
 api_options = _group(
     "What only some APIs know",
     click.option(
-        "--prompt-ids", type=TokenIds(), default="", metavar="ID,ID...", help="Token ids, instead of --prompt."
+        "--prompt-ids", type=TOKEN_IDS, default="", metavar="ID,ID...", help="Token ids, instead of --prompt."
     ),
     click.option("--min-tokens", type=int, metavar="N", help="Least output tokens (vLLM, SGLang)."),
     click.option(
@@ -173,7 +172,7 @@ connection_options = _group(
     click.option(
         "--resolve",
         multiple=True,
-        type=ResolveType(),
+        type=RESOLVE,
         help="Where the host is, instead of asking DNS; connections are spread over the addresses. Repeatable.",
     ),
     click.option(
@@ -252,14 +251,14 @@ limit_options = _group(
     click.option(
         "--on-status",
         multiple=True,
-        type=OnStatus(),
+        type=ON_STATUS,
         metavar="WHAT=DO",
         help="What a status (529) or class (quota) does: count, retry, end-first (end the run if nothing was good "
         "before) or end. Repeatable; see README for the defaults.",
     ),
     click.option(
         "--max-errors",
-        type=MaxErrorsType(),
+        type=MAX_ERRORS,
         metavar="N|P%",
         help="End the run at N failed requests, or at P % of (at least 100) finished ones.",
     ),

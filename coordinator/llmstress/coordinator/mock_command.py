@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from llmstress.coordinator.errors import ExitCode, LlmstressError, UsageError
-from llmstress.coordinator.flags import Duration, SectionedCommand, Share, Worded
+from llmstress.coordinator.flags import SHARE, Duration, SectionedCommand, Worded
 from llmstress.engine.mock.options import DURATION_SUFFIX, MockOptions
 from llmstress.engine.mock.switches import Kind, Switch, fault_list, switches
 
@@ -22,7 +22,7 @@ def _option(switch: Switch) -> click.Option:
         Kind.WHOLE: click.IntRange(_whole(switch.low), _whole(high)),
         Kind.NUMBER: click.FloatRange(switch.low, high),
         Kind.MS: Duration(high / 1e3 if high else None),
-        Kind.SHARE: Share(),
+        Kind.SHARE: SHARE,
         Kind.FLAG: click.BOOL,
         Kind.CHOICE: click.Choice(switch.choices),
         Kind.WORDED: Worded(switch.name, switch.parse),

@@ -1,8 +1,9 @@
-"""What a user writes, read: durations, limits of errors, headers, addresses. Pure functions."""
+"""What a user writes, read: durations, limits of errors, headers, addresses, JSON. Pure functions."""
 
 import ipaddress
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -95,6 +96,20 @@ def parse_token_ids(text: str) -> tuple[int, ...]:
     if not all(word.isascii() and word.isdigit() and len(word) <= 9 for word in words):
         raise ValueError(f"{text[:80]!r} is not like 101,2023,2003")
     return tuple(int(word) for word in words)
+
+
+def parse_json_object(text: str) -> dict[str, Any]:
+    """A JSON object that can be sent.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        value = msgspec.json.decode(text, type=dict[str, Any])
+        msgspec.json.encode(value)  # an integer over 64 bits can be read, and not written
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise ValueError(f"that is no JSON object that can be sent: {error}") from error
+    return value
 
 
 def is_address(text: str) -> bool:
