@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple, cast
 from unittest import mock
 
 from sites import ANSWER, BODY, plan_of, until
-from support import BEGIN, DONE, END, FINISH, HEAD, MS, ROLE, TOKEN, chunk
+from support import BEGIN, DONE, END, FINISH, HEAD, MS, ROLE, TOKEN, body_of, chunk
 
 from llmstress.engine.control import Network, Timeouts
 from llmstress.engine.exchange import Exchange
@@ -381,19 +381,15 @@ async def scene(
 
 # --- what is scripted, and what must become of it
 
-STREAM = b"".join(part.split(b"\r\n")[1] for part in (ROLE, TOKEN, TOKEN, FINISH, DONE))
+STREAM = body_of(ROLE, TOKEN, TOKEN, FINISH, DONE)
 """The body of a good answer."""
-CUT = b"".join(part.split(b"\r\n")[1] for part in (ROLE, TOKEN, TOKEN))
+CUT = body_of(ROLE, TOKEN, TOKEN)
 """The same without its finish signal."""
 GOOD = HEAD + chunk(STREAM) + END
 
 
 def head(*lines: str, status: str = "200 OK", version: str = "1.1") -> bytes:
     return "\r\n".join([f"HTTP/{version} {status}", *lines]).encode() + b"\r\n\r\n"
-
-
-def answer(status: str, body: bytes, *lines: str) -> bytes:
-    return head(*lines, f"Content-Length: {len(body)}", status=status) + body
 
 
 class Fault(NamedTuple):

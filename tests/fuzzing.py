@@ -1,17 +1,17 @@
 """Any bytes as the answer to a request, read by the whole stack on a bench: what must hold for all of them."""
 
 import gzip
-import itertools
 import json
 import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from support import DONE, END, FINISH, HEAD, MS, REASONING, ROLE, TOKEN, Bench, chunk, delta, event, usage
+from cuts import cut_at
+from support import DONE, END, FINISH, HEAD, MS, REASONING, ROLE, TOKEN, Bench, body_of, chunk, delta, event, usage
 
 from llmstress.engine.stream import AFTER_DONE_NS
 
-BODY = b"".join(part.split(b"\r\n")[1] for part in (ROLE, TOKEN, REASONING, TOKEN, FINISH, usage(3), DONE))
+BODY = body_of(ROLE, TOKEN, REASONING, TOKEN, FINISH, usage(3), DONE)
 """The body of a good stream."""
 JSON_ANSWER = json.dumps(
     {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}], "usage": {"completion_tokens": 7}}
@@ -81,7 +81,6 @@ EVENTS = {
     "http": [b'{"a":', b"1}"],
 }
 """API -> the body of a good answer in pieces: one of its events each, if it has events."""
-
 
 PLAIN_HEAD = HEAD.replace(b"text/event-stream", b"text/plain")
 
@@ -153,8 +152,7 @@ def wires_of(api: str) -> list[bytes]:
 
 def check(wire: bytes, cuts: Iterable[int], *, lost: bool, streamed: bool = True, api: str = "openai-chat") -> None:
     """However `wire` is cut, the class and the counts are the same, and neither way raises."""
-    edges = [0, *sorted({cut % (len(wire) + 1) for cut in cuts} - {0, len(wire)}), len(wire)]
-    pieces = [wire[begin:end] for begin, end in itertools.pairwise(edges) if begin < end]
+    pieces = [piece for piece in cut_at(wire, cuts) if piece]
     whole = outcome([wire] if wire else [], lost=lost, streamed=streamed, api=api)
     cut = outcome(pieces, lost=lost, streamed=streamed, api=api)
     slow = outcome(pieces, lost=lost, fast=False, streamed=streamed, api=api)

@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import cast
 
 from processes import DEADLINE_S
-from sites import BODY
-from support import DONE, END, FINISH, HEAD, TOKEN
-
-ANSWER = HEAD + TOKEN + FINISH + DONE + END
+from sites import ANSWER, BODY
+from support import HEAD, TOKEN
 
 
 @contextlib.contextmanager

@@ -34,6 +34,17 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
+def body_of(*chunks: bytes) -> bytes:
+    """What is in these chunks, in one piece."""
+    return b"".join(each.split(b"\r\n")[1] for each in chunks)
+
+
+def answer(status: str, body: bytes, *lines: str) -> bytes:
+    """A whole answer with these headers."""
+    top = [f"HTTP/1.1 {status}", *lines, f"Content-Length: {len(body)}"]
+    return "\r\n".join(top).encode() + b"\r\n\r\n" + body
+
+
 def event(value: Any) -> bytes:
     """An event as most servers send it: one chunk, one `data:` line, one blank line."""
     return chunk(b"data: " + (value if isinstance(value, bytes) else json.dumps(value).encode()) + b"\n\n")

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterable
 
 import pytest
+from cuts import one_by_one
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,10 +51,6 @@ def decode(header: str, pieces: Iterable[bytes]) -> tuple[bytes, str]:
     except Malformed:
         return out, "malformed"
     return out, "complete" if inflater.complete else "cut"
-
-
-def one_by_one(data: bytes) -> list[bytes]:
-    return [data[i : i + 1] for i in range(len(data))]
 
 
 @pytest.mark.parametrize(("header", "wire"), WIRES.values(), ids=WIRES)

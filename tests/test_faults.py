@@ -14,7 +14,6 @@ from faults import (
     Fault,
     Script,
     Step,
-    answer,
     gone,
     head,
     kept,
@@ -23,7 +22,7 @@ from faults import (
     suffer,
 )
 from sites import live
-from support import DONE, END, FINISH, HEAD, MS, ROLE, TOKEN, chunk, delta, event, usage
+from support import DONE, END, FINISH, HEAD, MS, ROLE, TOKEN, answer, chunk, delta, event, usage
 
 from llmstress.engine.control import Timeouts
 

@@ -18,7 +18,6 @@ from faults import (
     Script,
     Server,
     Step,
-    answer,
     gone,
     head,
     kept,
@@ -27,7 +26,7 @@ from faults import (
     suffer,
 )
 from sites import live, until
-from support import FINISH, HEAD, MS, TOKEN
+from support import FINISH, HEAD, MS, TOKEN, answer
 
 from llmstress.engine.control import Network, Timeouts, Tls
 from llmstress.engine.transport import Dialer

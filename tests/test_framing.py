@@ -1,10 +1,10 @@
 """HTTP/1.1 responses: what is read doesn't depend on how the bytes were cut, and only `Malformed` comes out."""
 
-import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
+from cuts import cut_at, one_by_one
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,15 +53,6 @@ def seen(
 
 def every_cut_in_two(wire: bytes) -> Iterator[tuple[bytes, bytes]]:
     return ((wire[:cut], wire[cut:]) for cut in range(1, len(wire)))
-
-
-def one_by_one(wire: bytes) -> list[bytes]:
-    return [wire[i : i + 1] for i in range(len(wire))]
-
-
-def cut_at(wire: bytes, cuts: Iterable[int]) -> list[bytes]:
-    edges = [0, *sorted(cut % (len(wire) + 1) for cut in cuts), len(wire)]
-    return [wire[begin:end] for begin, end in itertools.pairwise(edges)]
 
 
 CUTS = st.lists(st.integers(0, 1 << 20), max_size=12)

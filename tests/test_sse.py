@@ -1,9 +1,7 @@
 """Server-sent events: the standard's rules one by one, the same however the body is cut, each event in time."""
 
-import itertools
-from collections.abc import Iterable
-
 import pytest
+from cuts import cut_at, one_by_one
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,15 +62,6 @@ def _take_line(line: bytes, data: bytes, name: bytes) -> tuple[bytes, bytes]:
         data += value + b"\n"
         name = field
     return data, name
-
-
-def one_by_one(body: bytes) -> list[bytes]:
-    return [body[i : i + 1] for i in range(len(body))]
-
-
-def cut_at(body: bytes, cuts: Iterable[int]) -> list[bytes]:
-    edges = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
-    return [body[begin:end] for begin, end in itertools.pairwise(edges)]
 
 
 def event(data: bytes, name: bytes = b"") -> ServerEvent:

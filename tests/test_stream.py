@@ -18,6 +18,8 @@ from support import (
     ROLE,
     TOKEN,
     Bench,
+    answer,
+    body_of,
     chunk,
     delta,
     event,
@@ -35,11 +37,6 @@ WHOLE = {
     "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 3, "completion_tokens": 7},
 }
-
-
-def answer(status: str, body: bytes, *headers: str) -> bytes:
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 def as_json(value: object) -> bytes:
@@ -61,7 +58,7 @@ def packed(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-STREAM = b"".join(part.split(b"\r\n")[1] for part in (ROLE, TOKEN, TOKEN, TOKEN, FINISH, DONE))
+STREAM = body_of(ROLE, TOKEN, TOKEN, TOKEN, FINISH, DONE)
 """The body of a good answer."""
 GZIP = ("Content-Encoding: gzip", "Content-Type: application/json")
 
@@ -315,7 +312,7 @@ def test_compressed_events_have_the_stamps_of_their_reads_and_take_no_short_cut(
     bench = Bench()
     bench.begin()
     bench.read(200, coded(b"")[: -len(chunk(b""))])
-    token = TOKEN.split(b"\r\n")[1]
+    token = body_of(TOKEN)
     for ms in (210, 230, 260):
         bench.read(ms, part(token))
         assert bench.stream.fast is None

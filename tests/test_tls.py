@@ -8,8 +8,8 @@ import ssl
 
 import pytest
 from loads import NAME, Files, load, make_files, server_tls
-from proxies import ANSWER, Flooding, Target, listening, saying, strict_tls
-from sites import live
+from proxies import Flooding, Target, listening, saying, strict_tls
+from sites import ANSWER, live
 from support import FINISH
 
 from llmstress.engine.control import Network, Timeouts, Tls

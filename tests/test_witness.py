@@ -12,7 +12,7 @@ from fuzzing import CORPUS
 from loads import make_files, server_tls
 from proxies import saying
 from sites import on, plan_of, until
-from support import BEGIN, DONE, END, FINISH, HEAD, MS, REASONING, ROLE, TOKEN, Bench, chunk, event, usage
+from support import BEGIN, DONE, END, FINISH, HEAD, MS, REASONING, ROLE, TOKEN, Bench, body_of, chunk, event, usage
 
 from llmstress.coordinator.probe_facts import words_of
 from llmstress.engine.api.ask import Ask
@@ -83,7 +83,7 @@ async def test_it_counts_what_a_run_would_count(answer: bytes, cut: Callable[[by
     assert seen.part.ended == {seen.last.end.outcome: 1}
 
 
-JOINED = TOKEN.split(b"\r\n")[1].strip()
+JOINED = body_of(TOKEN).strip()
 """A `data:` line."""
 
 

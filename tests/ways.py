@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
+from cuts import one_by_one
 from support import END, HEAD, Bench, chunk
 
 from llmstress.engine.api.ask import Ask
@@ -25,9 +26,9 @@ class Seen(NamedTuple):
     by_usage: int
 
 
-def read_so(reads: Iterable[bytes], *, api: str, ask: Ask | None = None, fast: bool = True, end: bool = True) -> Delta:
+def read_so(reads: Iterable[bytes], *, api: str, ask: Ask | None = None, fast: bool = True) -> Delta:
     """A request answered by these reads, 10 ms apart from 100 ms on; the connection is lost after them unless that
-    was the `end` of the body."""
+    was the end of the body."""
     bench = Bench(api=api, ask=ask)
     bench.begin()
     ms = 100
@@ -60,10 +61,6 @@ def seen(delta: Delta) -> Seen:
         unknown=counters.events_unknown,
         by_usage=counters.usage_seen,
     )
-
-
-def one_by_one(data: bytes) -> list[bytes]:
-    return [data[at : at + 1] for at in range(len(data))]
 
 
 def read_all_ways(events: list[bytes], *, api: str, ask: Ask | None = None, end: bytes = END) -> Part:
