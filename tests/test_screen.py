@@ -26,11 +26,12 @@ from screens import (
     text_of,
     write_record,
 )
+from summaries import facts_of
 from textual.pilot import Pilot
 from textual.widgets import DataTable, RichLog
 
-from llmstress.coordinator.report import Latency, PhaseLengths, RunInfo, Summary
-from llmstress.coordinator.summary import Facts, host, summarise
+from llmstress.coordinator.report import Latency, Summary
+from llmstress.coordinator.summary import summarise
 from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.broadcast import (
     Abort,
@@ -810,21 +811,10 @@ def test_phases_have_names() -> None:
 
 def summary_of(view: RunView) -> Summary:
     assert view.ended is not None
-    run = RunInfo(
-        version="0",
-        api="",
-        url="",
-        model="",
-        procs=view.facts.procs,
-        streams=view.facts.streams,
-        total_streams=0,
-        phases_s=PhaseLengths(0, 0, view.ended.steady_s, 0),
-        started_at="",
-        seed=0,
-        options={},
-        host=host(),
+    facts = facts_of(
+        procs=view.facts.procs, streams=view.facts.streams, steady_s=view.ended.steady_s, ended_by=view.ended.by
     )
-    return summarise(view.aggregate, Facts(run=run, ended_by=view.ended.by, startup_s=0.5, coordinator_cpu_s=0.1))
+    return summarise(view.aggregate, facts)
 
 
 def shown_latency(latency: Latency, name: str) -> str:

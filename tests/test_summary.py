@@ -7,10 +7,10 @@ from pathlib import Path
 import jsonschema
 import msgspec
 import pytest
+from summaries import SCHEMA, facts_of
 
-from llmstress.coordinator import report as module
-from llmstress.coordinator.report import PhaseLengths, RunInfo, Summary
-from llmstress.coordinator.summary import Facts, host, summarise, write_atomically
+from llmstress.coordinator.report import Summary, json_schema
+from llmstress.coordinator.summary import summarise, write_atomically
 from llmstress.engine.probe import host_times
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.histogram import Histogram
@@ -18,24 +18,6 @@ from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase
 from llmstress.engine.telemetry.verdict import judge
 
 S = 1_000_000_000
-
-
-def facts(steady: float = 10.0) -> Facts:
-    run = RunInfo(
-        version="0",
-        api="openai-chat",
-        url="http://x/v1/chat/completions",
-        model="m",
-        procs=1,
-        streams=10,
-        total_streams=10,
-        phases_s=PhaseLengths(0, 0, steady, 0),
-        started_at="2026-01-01T00:00:00+00:00",
-        seed=0,
-        options={},
-        host=host(),
-    )
-    return Facts(run=run, ended_by="duration", startup_s=0.5, coordinator_cpu_s=0.1)
 
 
 def histogram(us: int, n: int) -> Histogram:
@@ -63,7 +45,7 @@ GOOD = Counters(
 
 
 def test_rates_are_the_window_s() -> None:
-    made = summarise(measured(GOOD, ok=100), facts())
+    made = summarise(measured(GOOD, ok=100), facts_of())
     assert made.requests.per_s == 10
     assert made.tokens.events_per_s == 100
     assert made.tokens.output_per_s == 100
@@ -78,7 +60,7 @@ def test_rates_are_the_window_s() -> None:
 
 def test_several_tokens_an_event_scale_the_rate_and_are_noted() -> None:
     counters = msgspec.structs.replace(GOOD, output=2500, output_streamed=2500)
-    made = summarise(measured(counters, ok=100), facts())
+    made = summarise(measured(counters, ok=100), facts_of())
     assert made.tokens.per_event == 2.5
     assert made.tokens.output_per_s == 250
     assert "2.50 tokens" in made.verdict.notes[0]
@@ -86,13 +68,13 @@ def test_several_tokens_an_event_scale_the_rate_and_are_noted() -> None:
 
 @pytest.mark.parametrize(("seen", "source"), [(100, "usage"), (40, "mixed"), (0, "events")])
 def test_where_tokens_come_from_is_said(seen: int, source: str) -> None:
-    made = summarise(measured(msgspec.structs.replace(GOOD, usage_seen=seen), ok=100), facts())
+    made = summarise(measured(msgspec.structs.replace(GOOD, usage_seen=seen), ok=100), facts_of())
     assert made.tokens.source == source
     assert any("without usage" in note for note in made.verdict.notes) == (seen < 100)
 
 
 def test_without_a_window_there_are_no_rates() -> None:
-    made = summarise(Aggregate.over([10]), facts(steady=0))
+    made = summarise(Aggregate.over([10]), facts_of(steady_s=0))
     assert made.requests.per_s is None
     assert made.tokens.output_per_s is None
     assert made.client.cpu_us_per_event is None
@@ -145,7 +127,7 @@ def test_a_machine_without_time_is_noted(busy: int, stolen: int, words: list[str
     verdict = judge(aggregate, 10)
     assert verdict.status == "valid"
     assert [word in note for word, note in zip(words, verdict.notes, strict=True)] == [True] * len(words)
-    client = summarise(aggregate, facts()).client
+    client = summarise(aggregate, facts_of()).client
     assert (client.host_busy, client.host_stolen) == (busy / 100, stolen / 100)
 
 
@@ -162,14 +144,14 @@ def test_what_there_is_between_is_said() -> None:
     counters = msgspec.structs.replace(GOOD, long_answers=100, in_blocks=2, blocks=8, tried_again=3)
     aggregate = measured(counters, ok=100)
     aggregate.signs = ["server: nginx"]
-    made = msgspec.to_builtins(summarise(aggregate, facts()).gateway)
+    made = msgspec.to_builtins(summarise(aggregate, facts_of()).gateway)
     assert made == {"signs": ["server: nginx"], "tried_again": 3, "long_answers": 100, "in_blocks": 2}
 
 
 def test_a_lost_worker_makes_it_invalid_and_incomplete() -> None:
     total = measured(GOOD, ok=90)
     total.lose(0, "killed by SIGKILL")
-    made = summarise(total, facts())
+    made = summarise(total, facts_of())
     assert made.verdict.status == "invalid"
     assert made.complete is False
     assert made.requests.lost == 10
@@ -178,20 +160,19 @@ def test_a_lost_worker_makes_it_invalid_and_incomplete() -> None:
 def test_a_missing_delta_makes_it_incomplete() -> None:
     total = measured(GOOD, ok=100)
     total.workers[0].gaps = 1
-    made = summarise(total, facts())
+    made = summarise(total, facts_of())
     assert made.complete is False
     assert made.verdict.status == "degraded"
 
 
 def test_the_schema_beside_the_code_is_the_code_s() -> None:
-    path = Path(module.__file__).with_name("summary.schema.json")
-    assert json.loads(path.read_text("utf-8")) == module.json_schema()
+    assert json_schema() == SCHEMA
 
 
 def test_a_summary_keeps_the_schema_and_is_read_back_the_same() -> None:
-    made = summarise(measured(GOOD, ok=90, http_500=10), facts())
+    made = summarise(measured(GOOD, ok=90, http_500=10), facts_of())
     encoded = msgspec.json.encode(made)
-    jsonschema.validate(json.loads(encoded), module.json_schema())
+    jsonschema.validate(json.loads(encoded), SCHEMA)
     assert msgspec.json.decode(encoded, type=Summary) == made
 
 

@@ -4,11 +4,12 @@ import io
 
 import pytest
 from screens import facts
+from summaries import facts_of
 from support import Bench
 
 from llmstress.coordinator.console import Console
-from llmstress.coordinator.report import PhaseLengths, RunInfo, Summary
-from llmstress.coordinator.summary import Facts, host, summarise
+from llmstress.coordinator.report import Summary
+from llmstress.coordinator.summary import summarise
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate
@@ -44,21 +45,7 @@ def run_of(kind: str, requests: int = 100) -> Aggregate:
 
 
 def summary_of(total: Aggregate) -> Summary:
-    run = RunInfo(
-        version="0",
-        api="",
-        url="",
-        model="",
-        procs=1,
-        streams=1,
-        total_streams=1,
-        phases_s=PhaseLengths(0, 0, 1.0, 0),
-        started_at="",
-        seed=0,
-        options={},
-        host=host(),
-    )
-    return summarise(total, Facts(run=run, ended_by="duration", startup_s=0.5, coordinator_cpu_s=0.1))
+    return summarise(total, facts_of(streams=1, steady_s=1.0))
 
 
 def said(total: Aggregate) -> tuple[str, str]:
