@@ -13,10 +13,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from handlers import Handler
 from processes import DEADLINE_S
 
 _NGINX = """
@@ -96,7 +97,7 @@ class Upstream(ThreadingHTTPServer):
             return self._replies[model][(self.asked[model] - 1) % len(self._replies[model])]
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     server: Upstream
     protocol_version = "HTTP/1.1"
 
@@ -104,12 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_error(404)
 
     def do_POST(self) -> None:
-        model = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["model"]
-        data, self.close_connection = self.server.reply(model)
+        data, self.close_connection = self.server.reply(json.loads(self.body())["model"])
         self.wfile.write(data)
-
-    def log_message(self, *args: Any) -> None:
-        pass
 
 
 @contextlib.contextmanager

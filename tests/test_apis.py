@@ -1,20 +1,19 @@
 """What all APIs have in common: which URL means which, what is sent, what each understands, who else may add one."""
 
-import http.server
 import json
 import os
 import re
 import shlex
-import threading
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from handlers import Handler, served
 from processes import llmstress
 from sites import plan_of
-from test_run import check
+from summaries import check
 
 from llmstress.coordinator.asking import FLAGS, ask_of, choose_api, name_of_api
 from llmstress.coordinator.cli import cli
@@ -244,38 +243,27 @@ def path_with(directory: Path) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(filter(None, [str(directory), os.environ.get("PYTHONPATH")]))}
 
 
-class Tgi(http.server.BaseHTTPRequestHandler):
+class Tgi(Handler):
     """Answers as TGI does."""
 
     asked: list[tuple[str, Any]]
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self.body())
         self.asked.append((self.path, body))
         count = body["parameters"]["max_new_tokens"]
         details = {"finish_reason": "length", "generated_tokens": count, "input_length": 7}
         events = [{"index": n, "token": {"id": n, "text": " a"}, "details": None} for n in range(count)]
         events[-1]["details"] = details
         stream = b"".join(b"data:%b\n\n" % json.dumps(event).encode() for event in events)
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Content-Length", str(len(stream)))
-        self.end_headers()
-        self.wfile.write(stream)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+        self.answer(200, stream, {"Content-Type": "text/event-stream"})
 
 
 @pytest.fixture
 def tgi() -> Iterator[tuple[str, type[Tgi]]]:
-    handler = type("Handler", (Tgi,), {"asked": []})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", handler
-        server.shutdown()
-        thread.join()
+    handler = type("Noting", (Tgi,), {"asked": []})
+    with served(handler) as url:
+        yield url, handler
 
 
 def test_the_api_on_the_page_works_once_it_is_installed(installed: Path, tgi: tuple[str, type[Tgi]]) -> None:

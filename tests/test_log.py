@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -85,14 +84,13 @@ def test_a_killed_worker_is_in_the_log(tmp_path: Path) -> None:
     assert any("worker 0 was lost: killed by SIGKILL" in line for line in lines_of(path))
 
 
-def test_the_log_goes_on_behind_a_screen(tmp_path: Path) -> None:
+def test_the_log_goes_on_behind_a_screen(home: Path, tmp_path: Path) -> None:
     with (
-        tempfile.TemporaryDirectory(prefix="ls-") as home,
         mock_server() as server,
         terminal(
             *("--url", server.url, *LOAD, "--duration", "60s", "--log-file", "run.log", "--verbose"),
             cwd=tmp_path,
-            env={"CI": "", "NO_COLOR": "", "XDG_RUNTIME_DIR": home},
+            env={"CI": "", "NO_COLOR": "", "XDG_RUNTIME_DIR": str(home)},
         ) as shown,
     ):
         shown.wait_for("5/5")

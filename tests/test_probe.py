@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import http.server
 import json
 import os
 import signal
@@ -16,10 +15,11 @@ from typing import Any, ClassVar
 
 import pytest
 from fuzzing import JSON_ANSWER, answer, flushed
+from handlers import Handler, served
 from processes import DEADLINE_S, MockServer, Run, mock_server
 from proxies import saying
 from sites import live
-from support import DONE, END, FINISH, HEAD, REASONING, ROLE, TOKEN, chunk, delta, event, usage
+from support import DONE, END, FINISH, HEAD, REASONING, ROLE, TOKEN, body_of, chunk, delta, event, usage
 from terminal import terminal
 
 from llmstress.coordinator import cli
@@ -161,10 +161,6 @@ def test_bare_text_of_the_mock_of_our_own() -> None:
 # --- answers of every kind
 
 
-def body_of(*events: bytes) -> bytes:
-    return b"".join(each.split(b"\r\n")[1] for each in events)
-
-
 GZIPPED = HEAD[:-2] + b"Content-Encoding: gzip\r\n\r\n"
 CASES = {
     "a key": (
@@ -228,7 +224,7 @@ async def test_pings_are_comments() -> None:
 )
 @live
 async def test_compressed_bytes_are_not_shown_if_they_hold_a_key(shape: Callable[[bytes], bytes]) -> None:
-    said = delta(content="your key is planted-KEY-0123").split(b"\r\n")[1]
+    said = body_of(delta(content="your key is planted-KEY-0123"))
     async with saying(GZIPPED + chunk(shape(said)) + END) as port:
         where = ("--url", f"http://127.0.0.1:{port}", "--model", "m", "--raw", "--header")
         _, hidden = await asyncio.to_thread(facts, *where, "X-Key: planted-KEY-0123")
@@ -256,30 +252,19 @@ def test_nobody_listens() -> None:
         assert found["where"]["model"] == ("m" if model else "")
 
 
-class Gateway(http.server.BaseHTTPRequestHandler):
+class Gateway(Handler):
     """Lists two models, and one in its second half."""
 
     def do_GET(self) -> None:
         models = [{"id": "one"}, {"id": "two"}]
         body = json.dumps({"data": models if self.path == "/v1/models" else models[:1]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+        self.answer(200, body)
 
 
 def test_which_model_must_be_said_if_there_are_several() -> None:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        url = f"http://127.0.0.1:{server.server_address[1]}"
+    with served(Gateway) as url:
         several = probe("--url", url)
         one = probe("--url", f"{url}/one/v1")
-        server.shutdown()
-        thread.join()
     assert several == (3, "", "llmstress: name the model with --model (the target lists one, two)\n")
     assert one[0] == 5, "it can't be posted to"
     assert "one (the only one that the target lists)" in one[1]
@@ -339,7 +324,7 @@ def test_colours_on_a_terminal(mock: MockServer, tmp_path: Path, env: dict[str, 
     assert lines[lines.index("") + 1].split()[2] == "connected"
 
 
-class Silent(http.server.BaseHTTPRequestHandler):
+class Silent(Handler):
     """Takes a request, and says nothing until it is over."""
 
     asked: ClassVar[threading.Event]
@@ -349,22 +334,15 @@ class Silent(http.server.BaseHTTPRequestHandler):
         self.asked.set()
         self.over.wait(DEADLINE_S)
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_shows_what_has_come(number: int, code: int) -> None:
     Silent.asked, Silent.over = threading.Event(), threading.Event()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Silent) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        run = Run("probe", "--url", f"http://127.0.0.1:{server.server_address[1]}", "--model", "m", "--json")
+    with served(Silent) as url:
+        run = Run("probe", "--url", url, "--model", "m", "--json")
         Silent.asked.wait(DEADLINE_S)
         run.process.send_signal(number)
         ended, found, said = run.finish()
         Silent.over.set()
-        server.shutdown()
-        thread.join()
     assert (ended, found["outcome"], said) == (code, "cancelled", "")
     assert list(found["at_ms"]) == ["sent", "end"]

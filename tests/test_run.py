@@ -1,37 +1,20 @@
 """Whole runs: the command, its workers and the mock as real processes."""
 
 import base64
-import http.server
 import json
 import os
 import signal
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import jsonschema
 import pytest
+from handlers import Handler, served
 from hdrh.histogram import HdrHistogram
 from processes import Run, alive, llmstress, mock_server, wait_until_gone, workers_of
+from summaries import check
 
 KEY = "sk-planted-0123456789"
-SCHEMA = json.loads(
-    Path(__file__, "../../coordinator/llmstress/coordinator/summary.schema.json").resolve().read_text("utf-8")
-)
-
-
-def check(summary: dict[str, Any]) -> None:
-    """What holds for every summary."""
-    jsonschema.validate(summary, SCHEMA)
-    requests = summary["requests"]
-    assert requests["started"] == sum(requests[end] for end in ("ok", "failed", "filtered", "cancelled", "lost"))
-    assert requests["open"] == 0
-    counted = sum(error["count"] for error in summary["errors"].values())
-    assert counted == requests["failed"] + requests["filtered"] + requests["lost"]
-    assert all(len(error["samples"]) <= 3 for error in summary["errors"].values())
-    assert sum(row["events"] for row in summary["timeline"]) == summary["tokens"]["events"]
 
 
 def test_requests_and_tokens_agree_with_the_server_to_the_unit() -> None:
@@ -114,7 +97,7 @@ def test_the_summary_is_written_to_a_file_with_histograms(tmp_path: Path) -> Non
         )
     assert code == 0
     written = json.loads(path.read_text("utf-8"))
-    jsonschema.validate(written, SCHEMA)
+    check(written)
     assert [each.name for each in tmp_path.iterdir()] == ["summary.json"]
     histogram = HdrHistogram.decode(written["histograms"]["ttft"])
     assert histogram.get_total_count() == written["latency_ms"]["ttft"]["count"] == 50
@@ -331,7 +314,7 @@ def test_tokens_of_answers_that_never_end_count_too() -> None:
     assert summary["tokens"]["output_cancelled"] >= 500
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Refusing(Handler):
     """Notes what it was asked; refuses everything."""
 
     protocol_version = "HTTP/1.1"
@@ -339,38 +322,28 @@ class Handler(http.server.BaseHTTPRequestHandler):
     seen: list[tuple[str, dict[str, str]]]
 
     def do_GET(self) -> None:
-        self.answer()
+        self.refuse()
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.answer()
+        self.body()
+        self.refuse()
 
-    def answer(self) -> None:
+    def refuse(self) -> None:
         self.seen.append((self.path, dict(self.headers)))
-        body = b'{"error":{"message":"wrong key: %s"}}' % self.headers.get("Authorization", "").encode()
-        self.send_response(404 if self.command == "GET" and self.status != 401 else self.status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+        words = b'{"error":{"message":"wrong key: %s"}}' % self.headers.get("Authorization", "").encode()
+        self.answer(404 if self.command == "GET" and self.status != 401 else self.status, words)
 
 
 @pytest.fixture
-def refusing(request: pytest.FixtureRequest) -> Iterator[tuple[str, type[Handler]]]:
+def refusing(request: pytest.FixtureRequest) -> Iterator[tuple[str, type[Refusing]]]:
     """A server that answers everything with one status."""
-    handler = type("Handler", (Handler,), {"seen": [], "status": request.param})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", handler
-        server.shutdown()
-        thread.join()
+    handler = type("Noting", (Refusing,), {"seen": [], "status": request.param})
+    with served(handler) as url:
+        yield url, handler
 
 
 @pytest.mark.parametrize("refusing", [401], indirect=True)
-def test_a_refused_key_is_said_before_anything_starts(refusing: tuple[str, type[Handler]]) -> None:
+def test_a_refused_key_is_said_before_anything_starts(refusing: tuple[str, type[Refusing]]) -> None:
     url, handler = refusing
     code, summary, said = llmstress("--url", url, *LONG, "--api-key-env", "PLANTED", env={"PLANTED": KEY})
     assert (code, summary) == (3, {})
@@ -382,7 +355,7 @@ def test_a_refused_key_is_said_before_anything_starts(refusing: tuple[str, type[
 
 
 @pytest.mark.parametrize("refusing", [403], indirect=True)
-def test_a_key_reaches_the_target_and_nothing_else(refusing: tuple[str, type[Handler]], tmp_path: Path) -> None:
+def test_a_key_reaches_the_target_and_nothing_else(refusing: tuple[str, type[Refusing]], tmp_path: Path) -> None:
     url, handler = refusing
     path = tmp_path / "out.json"
     run = Run(
@@ -406,7 +379,7 @@ def test_a_key_reaches_the_target_and_nothing_else(refusing: tuple[str, type[Han
 
 
 @pytest.mark.parametrize("refusing", [500], indirect=True)
-def test_a_key_is_not_sent_to_a_host_that_doesn_t_own_it(refusing: tuple[str, type[Handler]]) -> None:
+def test_a_key_is_not_sent_to_a_host_that_doesn_t_own_it(refusing: tuple[str, type[Refusing]]) -> None:
     url, handler = refusing
     llmstress("--url", url, "--model", "m", "--procs", "1", "--requests", "2", env={"OPENAI_API_KEY": KEY})
     assert handler.seen

@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import http.server
 import itertools
 import json
 import os
@@ -11,7 +10,6 @@ import signal
 import socketserver
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 import pytest
+from handlers import Handler, served
 from loads import load
 from processes import DEADLINE_S, Run, children_of
 from proxies import saying
@@ -83,7 +82,7 @@ def found_in(where: str, data: bytes) -> list[str]:
     return [f"{where}: {needle.decode()}" for needle in found]
 
 
-class Echo(http.server.BaseHTTPRequestHandler):
+class Echo(Handler):
     """A server, and a proxy, that gives back all it was told, in every way that it can."""
 
     protocol_version = "HTTP/1.1"
@@ -91,10 +90,10 @@ class Echo(http.server.BaseHTTPRequestHandler):
     turn: ClassVar[int] = 0
 
     def do_GET(self) -> None:
-        self.answer(404, "application/json", self.all_it_knows().encode())
+        self.echo(404, "application/json", self.all_it_knows().encode())
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        self.body()
         type(self).turn += 1
         words = self.all_it_knows()
         self.told.add(words)
@@ -111,12 +110,12 @@ class Echo(http.server.BaseHTTPRequestHandler):
         if way in (0, 4):
             shifted = base64.b64encode(b"x" * (self.turn // 6 % 3) + words.encode()).decode()
             body = shifted + words if way else json.dumps(words).replace("/", "\\/") + quote(words, safe="") + encoded
-            self.answer(500 + way, "text/plain", body.encode())
+            self.echo(500 + way, "text/plain", body.encode())
         elif way == 5:
             self.wfile.write(b"HTTP/1.1 " + words.encode()[:300] + b"\r\n\r\n")
             self.close_connection = True
         else:
-            self.answer(200, "text/event-stream", b"data: " + events[way] + b"\n\ndata: [DONE]\n\n")
+            self.echo(200, "text/event-stream", b"data: " + events[way] + b"\n\ndata: [DONE]\n\n")
 
     def header(self, name: str) -> str:
         return str(self.headers.get(name, ""))
@@ -130,37 +129,17 @@ class Echo(http.server.BaseHTTPRequestHandler):
         ]
         return " | ".join([*(self.header(name) for name in names), self.path, *decoded])
 
-    def answer(self, status: int, kind: str, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("x-request-id", self.header("Authorization") or self.header("X-Literal"))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+    def echo(self, status: int, kind: str, body: bytes) -> None:
+        request_id = self.header("Authorization") or self.header("X-Literal")
+        self.answer(status, body, {"Content-Type": kind, "x-request-id": request_id})
 
 
 @pytest.fixture
 def echo() -> Iterator[str]:
     """Where the server is: host and port."""
     Echo.told.clear()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A place of its own for run directories."""
-    with tempfile.TemporaryDirectory(prefix="ls-") as name:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", name)
-        yield Path(name)
+    with served(Echo) as url:
+        yield url.removeprefix("http://")
 
 
 def environment(home: Path, echo: str) -> dict[str, str]:
@@ -283,16 +262,12 @@ def test_a_server_that_refuses_the_key_may_say_which(home: Path, tmp_path: Path)
         def do_GET(self) -> None:
             key = PLANTED["key"].encode()
             encoded = b" ".join(base64.b64encode(b"x" * before + key) for before in range(3))
-            self.answer(401, "text/plain", encoded + self.all_it_knows().encode())
+            self.echo(401, "text/plain", encoded + self.all_it_knows().encode())
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        where = f"127.0.0.1:{server.server_address[1]}"
+    with served(Refusing) as url:
+        where = url.removeprefix("http://")
         run = Run(*arguments(where, by="key"), env=environment(home, where), cwd=tmp_path)
         code, _, said = run.finish()
-        server.shutdown()
-        thread.join()
     assert (code, "401" in said) == (3, True)
     left = [each for path in tmp_path.iterdir() for each in found_in(path.name, path.read_bytes())]
     assert found_in("stderr", said.encode()) + left == []

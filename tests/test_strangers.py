@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -31,12 +30,9 @@ NO_UTF8 = b"\x92\xa4\xc3\x28\xff\xff\x00"
 
 
 @pytest.fixture(autouse=True)
-def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A place of its own for the directories of runs; anybody may look into it."""
-    with tempfile.TemporaryDirectory(prefix="ls-") as name:
-        Path(name).chmod(0o755)
-        monkeypatch.setenv("XDG_RUNTIME_DIR", name)
-        yield Path(name)
+def _open_home(home: Path) -> None:
+    """Anybody may look into the place of the runs."""
+    home.chmod(0o755)
 
 
 @contextlib.contextmanager

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +16,9 @@ LOAD = ("--model", "mock-7b", "--procs", "2", "--streams", "10")
 
 
 @pytest.fixture
-def env(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """An environment in which a screen opens, and a place of its own for run directories."""
-    with tempfile.TemporaryDirectory(prefix="ls-") as name:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", name)
-        yield {"CI": "", "NO_COLOR": "", "XDG_RUNTIME_DIR": name}
+def env(home: Path) -> dict[str, str]:
+    """An environment in which a screen opens."""
+    return {"CI": "", "NO_COLOR": "", "XDG_RUNTIME_DIR": str(home)}
 
 
 def summary_in(path: Path) -> dict[str, Any]:

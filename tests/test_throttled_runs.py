@@ -1,20 +1,17 @@
 """Whole runs against servers that refuse and throttle: what ends them, what is sent again, and what is said of it."""
 
-import http.server
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
+from handlers import Handler, served
 from processes import Run, llmstress, mock_server
+from summaries import check
 
 KEY = "sk-planted-0123456789"
-SCHEMA = json.loads(
-    Path(__file__, "../../coordinator/llmstress/coordinator/summary.schema.json").resolve().read_text("utf-8")
-)
 STREAM = b"".join(
     b"data: %b\n\n" % each
     for each in (
@@ -31,7 +28,7 @@ Script = Callable[[int, int], Answer]
 """What to answer, given how many requests came before, to the server and over the same connection."""
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Scripted(Handler):
     """Answers by a script; it knows what it was asked, and what it answered."""
 
     protocol_version = "HTTP/1.1"
@@ -44,46 +41,25 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.turn = 0
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        self.body()
         with self.lock:
             status, headers, body = type(self).script(len(self.answered), self.turn)
             self.answered.append(status)
         self.turn += 1
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-class Server(http.server.ThreadingHTTPServer):
-    request_queue_size = 1024
-    daemon_threads = True
+        self.answer(status, body, headers)
 
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[Script], tuple[str, list[int]]]]:
     """Servers that answer by scripts: URL, and the statuses that were answered."""
-    servers: list[tuple[Server, threading.Thread]] = []
+    with contextlib.ExitStack() as stack:
 
-    def start(script: Script) -> tuple[str, list[int]]:
-        attributes = {"script": staticmethod(script), "lock": threading.Lock(), "answered": []}
-        handler = type("Scripted", (Handler,), attributes)
-        server = Server(("127.0.0.1", 0), handler)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        servers.append((server, thread))
-        return f"http://127.0.0.1:{server.server_address[1]}", handler.answered
+        def start(script: Script) -> tuple[str, list[int]]:
+            attributes = {"script": staticmethod(script), "lock": threading.Lock(), "answered": []}
+            handler = type("OfOneScript", (Scripted,), attributes)
+            return stack.enter_context(served(handler)), handler.answered
 
-    yield start
-    for server, thread in servers:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        yield start
 
 
 Serve = Callable[[Script], tuple[str, list[int]]]
@@ -91,15 +67,6 @@ Serve = Callable[[Script], tuple[str, list[int]]]
 
 def always(*answer: Any) -> Script:
     return lambda before, turn: answer
-
-
-def check(summary: dict[str, Any]) -> None:
-    """What holds for every summary."""
-    jsonschema.validate(summary, SCHEMA)
-    requests = summary["requests"]
-    assert requests["started"] == sum(requests[end] for end in ("ok", "failed", "filtered", "cancelled", "lost"))
-    assert requests["retries"] == sum(requests["retried"].values())
-    assert set(summary["retry_samples"]) == set(requests["retried"])
 
 
 REFUSED = {

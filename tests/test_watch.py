@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import socket
-import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 import zmq
 import zmq.asyncio
 from processes import DEADLINE_S, Run, mock_server
-from test_run import check
+from summaries import check
 
 from llmstress.coordinator import rundir
 from llmstress.coordinator.broadcaster import ASK, BACKLOG, WATCH, Broadcaster
@@ -69,11 +68,8 @@ FACTS = RunFacts(
 
 
 @pytest.fixture(autouse=True)
-def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A place of its own, with a short path, for the directories of the runs of a test."""
-    with tempfile.TemporaryDirectory(prefix="ls-") as name:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", name)
-        yield Path(name)
+def _at_home(home: Path) -> None:
+    """Each run has its directory there."""
 
 
 @contextlib.contextmanager
