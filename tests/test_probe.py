@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import jsonschema
 import pytest
 from fuzzing import JSON_ANSWER, answer, flushed
 from processes import DEADLINE_S, MockServer, Run, mock_server
@@ -22,7 +23,9 @@ from sites import live
 from support import DONE, END, FINISH, HEAD, REASONING, ROLE, TOKEN, chunk, delta, event, usage
 from terminal import terminal
 
-from llmstress.coordinator import cli
+from llmstress.coordinator import cli, probe_facts
+
+SCHEMA = json.loads(Path(probe_facts.__file__).with_name("probe.schema.json").read_text("utf-8"))
 
 
 def probe(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
@@ -37,16 +40,22 @@ def probe(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str,
 
 
 def facts(*arguments: str) -> tuple[int, dict[str, Any]]:
-    """Exit code, and what it says as JSON."""
+    """Exit code, and what it says as JSON, which keeps the published schema."""
     code, out, err = probe("--json", *arguments)
     assert err == ""
-    return code, json.loads(out)
+    found = json.loads(out)
+    jsonschema.validate(found, SCHEMA)
+    return code, found
 
 
 @pytest.fixture(scope="module")
 def mock() -> Iterator[MockServer]:
     with mock_server("--gap-ms", "20") as server:
         yield server
+
+
+def test_the_schema_beside_the_code_is_the_code_s() -> None:
+    assert probe_facts.json_schema() == SCHEMA
 
 
 # --- the mock

@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from llmstress.coordinator import probe_view
 from llmstress.coordinator.probe_advice import hint_of, remarks_of
 from llmstress.coordinator.probe_facts import (
+    SCHEMA,
     Asked,
     Attempt,
     Connection,
@@ -53,6 +54,7 @@ def token(number: int, at_ms: float) -> Seen:
 def a_probe(**changes: Any) -> Probe:
     """Of three tokens, 20 ms apart."""
     made = Probe(
+        schema=SCHEMA,
         where=WHERE,
         attempts=(Attempt("192.0.2.7:8000", 0.1, 0.4, ""),),
         connection=Connection("192.0.2.1:4000", "192.0.2.7:8000", "", 0.1, 0.4, None, 0, True),
@@ -65,9 +67,14 @@ def a_probe(**changes: Any) -> Probe:
         reads=(Read(200.0, 300, 1), Read(220.0, 100, 1), Read(240.0, 100, 1), Read(242.0, 0, 0)),
         events=(token(1, 200.0), token(2, 220.0), token(3, 240.0)),
         tokens=Tokens(3, "usage", 19, None, None, 3, 0),
+        collected="",
+        tried_again=False,
         finish="stop",
         outcome="ok",
         words="",
+        hint="",
+        remarks=(),
+        raw=None,
     )
     return msgspec.structs.replace(made, **changes)
 
