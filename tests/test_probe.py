@@ -271,6 +271,8 @@ class Gateway(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         models = [{"id": "one"}, {"id": "two"}]
         body = json.dumps({"data": models if self.path == "/v1/models" else models[:1]}).encode()
+        if self.path.startswith("/page/"):
+            body = b"<html>Welcome</html>"
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -287,9 +289,12 @@ def test_which_model_must_be_said_if_there_are_several() -> None:
         url = f"http://127.0.0.1:{server.server_address[1]}"
         several = probe("--url", url)
         one = probe("--url", f"{url}/one/v1")
+        page = probe("--url", f"{url}/page/v1")
         server.shutdown()
         thread.join()
     assert several == (3, "", "llmstress: name the model with --model (the target lists one, two)\n")
+    assert page[0] == 3
+    assert f"(asked for its models, {url}/page/v1/models gave no list of any: is --url right?)" in page[2]
     assert one[0] == 5, "it can't be posted to"
     assert "one (the only one that the target lists)" in one[1]
     assert "http_501" in one[1]

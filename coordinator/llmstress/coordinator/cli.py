@@ -125,9 +125,17 @@ def run(argv: Sequence[str]) -> int:
     except click.Abort:
         return ExitCode.SIGINT
     except click.ClickException as error:
-        return _report(UsageError(error.format_message()))
+        return _report(UsageError(_words_of(error)))
     except LlmstressError as error:
         return _report(error)
+
+
+def _words_of(error: click.ClickException) -> str:
+    """What click says; and of a URL that stands alone, where it belongs."""
+    said = error.format_message()
+    before, url, _ = said.partition("://")
+    stands_alone = url and before.startswith(("No such command", "Got unexpected extra argument"))
+    return f"{said.rstrip('.')}: a target is named with --url" if stands_alone else said
 
 
 def _report(error: LlmstressError) -> int:

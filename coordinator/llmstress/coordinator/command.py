@@ -119,7 +119,7 @@ def mock_command(arguments: dict[str, Any]) -> int:
         raise UsageError(f"mock: {error}") from error
     except RuntimeError as error:
         raise LlmstressError(f"mock: {error}") from error
-    write_out(msgspec.json.format(msgspec.json.encode(truth.summary()), indent=2))
+    write_out(msgspec.json.format(msgspec.json.encode(truth.summary()), indent=2) + b"\n")
     return ExitCode.OK
 
 
