@@ -313,6 +313,10 @@ def test_what_an_event_was_taken_for(meaning: Event | None, name: bytes, words: 
         (failed("empty", finish="length"), "a higher --max-tokens"),
         (failed("empty", finish="stop", events=(token(1, 1.0),)), "another --api"),
         (failed("truncated", events=(token(1, 1.0),)), "another --api"),
+        (
+            failed("empty", events=(token(1, 1.0),), where=msgspec.structs.replace(WHERE, api="sse")),
+            "--text says where",
+        ),
         (failed("truncated"), "stops in its middle"),
         (failed("timeout_idle"), "--timeout-idle"),
     ],

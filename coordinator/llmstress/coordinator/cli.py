@@ -95,7 +95,10 @@ cli.add_command(mock)
 @click.option("--control", is_flag=True, help="Steer the run, too; without this the screen only looks on.")
 @click.option("--list", "only_list", is_flag=True, help="List the runs and leave.")
 def attach(pid: int | None, *, control: bool, only_list: bool) -> int:
-    """Show a run that was started elsewhere, on this machine by this user; PID says which if there are several."""
+    """Show a run that was started elsewhere.
+
+    It is one of this user's on this machine; PID says which if there are several.
+    """
     from llmstress.coordinator.attach import attach_command
 
     return attach_command(pid, control=control, only_list=only_list)

@@ -102,6 +102,8 @@ def _of_answer(probe: Probe) -> str:
     if outcome == "empty" and (probe.tokens.reasoning or probe.finish in ("length", "max_tokens")):
         return "the tokens were used up before the answer began, for reasoning that isn't shown: a higher --max-tokens"
     if outcome in ("empty", "truncated", "malformed") and not probe.tokens.events and probe.events:
+        if probe.where.api == "sse":
+            return "no event has text where it was looked for: --text says where, look at the events above"
         return f"nothing that came bears a token for {probe.where.api}: does the server speak another --api?"
     return ""
 
