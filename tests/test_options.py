@@ -248,6 +248,10 @@ HINTED = "; did you mean http://"
     ("url", "hint"),
     [
         pytest.param("localhost:8000", HINTED + "localhost:8000?", id="a host without a scheme"),
+        pytest.param("8000", HINTED + "localhost:8000?", id="a port alone"),
+        pytest.param(":8000", HINTED + "localhost:8000?", id="a port with its colon"),
+        pytest.param("http:/h:8000", "", id="one slash"),
+        pytest.param("https:h", "", id="no slash"),
         pytest.param("h/v1", HINTED + "h/v1?", id="a host and a path without a scheme"),
         pytest.param("[::1]:8000", HINTED + "[::1]:8000?", id="an IPv6 address without a scheme"),
         pytest.param(f"u:{SECRET}@h:80", HINTED + "***@h:80?", id="a user without a scheme"),

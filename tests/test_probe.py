@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import jsonschema
 import pytest
 from fuzzing import JSON_ANSWER, answer, flushed
 from handlers import Handler, served
@@ -22,7 +23,9 @@ from sites import live
 from support import DONE, END, FINISH, HEAD, REASONING, ROLE, TOKEN, body_of, chunk, delta, event, usage
 from terminal import terminal
 
-from llmstress.coordinator import cli
+from llmstress.coordinator import cli, probe_facts
+
+SCHEMA = json.loads(Path(probe_facts.__file__).with_name("probe.schema.json").read_text("utf-8"))
 
 
 def probe(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
@@ -37,16 +40,22 @@ def probe(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str,
 
 
 def facts(*arguments: str) -> tuple[int, dict[str, Any]]:
-    """Exit code, and what it says as JSON."""
+    """Exit code, and what it says as JSON, which keeps the published schema."""
     code, out, err = probe("--json", *arguments)
     assert err == ""
-    return code, json.loads(out)
+    found = json.loads(out)
+    jsonschema.validate(found, SCHEMA)
+    return code, found
 
 
 @pytest.fixture(scope="module")
 def mock() -> Iterator[MockServer]:
     with mock_server("--gap-ms", "20") as server:
         yield server
+
+
+def test_the_schema_beside_the_code_is_the_code_s() -> None:
+    assert probe_facts.json_schema() == SCHEMA
 
 
 # --- the mock
@@ -258,6 +267,8 @@ class Gateway(Handler):
     def do_GET(self) -> None:
         models = [{"id": "one"}, {"id": "two"}]
         body = json.dumps({"data": models if self.path == "/v1/models" else models[:1]}).encode()
+        if self.path.startswith("/page/"):
+            body = b"<html>Welcome</html>"
         self.answer(200, body)
 
 
@@ -265,7 +276,10 @@ def test_which_model_must_be_said_if_there_are_several() -> None:
     with served(Gateway) as url:
         several = probe("--url", url)
         one = probe("--url", f"{url}/one/v1")
+        page = probe("--url", f"{url}/page/v1")
     assert several == (3, "", "llmstress: name the model with --model (the target lists one, two)\n")
+    assert page[0] == 3
+    assert f"(asked for its models, {url}/page/v1/models gave no list of any: is --url right?)" in page[2]
     assert one[0] == 5, "it can't be posted to"
     assert "one (the only one that the target lists)" in one[1]
     assert "http_501" in one[1]

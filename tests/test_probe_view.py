@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from llmstress.coordinator import probe_view
 from llmstress.coordinator.probe_advice import hint_of, remarks_of
 from llmstress.coordinator.probe_facts import (
+    SCHEMA,
     Asked,
     Attempt,
     Connection,
@@ -53,6 +54,7 @@ def token(number: int, at_ms: float) -> Seen:
 def a_probe(**changes: Any) -> Probe:
     """Of three tokens, 20 ms apart."""
     made = Probe(
+        schema=SCHEMA,
         where=WHERE,
         attempts=(Attempt("192.0.2.7:8000", 0.1, 0.4, ""),),
         connection=Connection("192.0.2.1:4000", "192.0.2.7:8000", "", 0.1, 0.4, None, 0, True),
@@ -65,9 +67,14 @@ def a_probe(**changes: Any) -> Probe:
         reads=(Read(200.0, 300, 1), Read(220.0, 100, 1), Read(240.0, 100, 1), Read(242.0, 0, 0)),
         events=(token(1, 200.0), token(2, 220.0), token(3, 240.0)),
         tokens=Tokens(3, "usage", 19, None, None, 3, 0),
+        collected="",
+        tried_again=False,
         finish="stop",
         outcome="ok",
         words="",
+        hint="",
+        remarks=(),
+        raw=None,
     )
     return msgspec.structs.replace(made, **changes)
 
@@ -298,10 +305,18 @@ def test_what_an_event_was_taken_for(meaning: Event | None, name: bytes, words: 
         (failed("rate_limited", head=Head(429, "1.1", {"retry-after": "20"})), "20 s"),
         (failed("rate_limited"), "wait"),
         (failed("connect_refused"), "is the port right?"),
+        (failed("connect_timeout"), "a firewall"),
+        (failed("connect_timeout", where=msgspec.structs.replace(WHERE, url="https://h/v1")), "no answer to TLS"),
+        (failed("http_400", where=msgspec.structs.replace(WHERE, api="text")), "--body and --method change it"),
+        (failed("http_404", where=msgspec.structs.replace(WHERE, api="sse")), "taken as it is"),
         (failed("dns"), "--resolve"),
         (failed("empty", finish="length"), "a higher --max-tokens"),
         (failed("empty", finish="stop", events=(token(1, 1.0),)), "another --api"),
         (failed("truncated", events=(token(1, 1.0),)), "another --api"),
+        (
+            failed("empty", events=(token(1, 1.0),), where=msgspec.structs.replace(WHERE, api="sse")),
+            "--text says where",
+        ),
         (failed("truncated"), "stops in its middle"),
         (failed("timeout_idle"), "--timeout-idle"),
     ],

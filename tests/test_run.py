@@ -244,12 +244,14 @@ def test_a_target_that_isn_t_there_is_said_before_anything_starts(refused: str) 
 
 
 def test_a_target_that_refuses_all_gives_exit_code_5_and_no_spin(refused: str) -> None:
-    code, summary, _ = llmstress(
+    code, summary, said = llmstress(
         *("--url", refused, "--model", "m", "--no-probe", "--procs", "1", "--streams", "20"),
         *("--duration", "1s", "--error-pause", "400ms"),
     )
     check(summary)
     assert code == 5
+    assert "no latencies, for no request succeeded: llmstress probe" in said.splitlines()[-1]
+    assert not any(line.startswith(("tokens", "ttft")) for line in said.splitlines())
     assert list(summary["errors"]) == ["connect_refused"]
     # at 200 ms to 600 ms a pause, a stream can't start more than 6 times in a second
     assert 20 <= summary["requests"]["failed"] <= 20 * 6

@@ -1,5 +1,6 @@
 """The summary and its verdict, from aggregates made by hand."""
 
+import io
 import json
 import time
 from pathlib import Path
@@ -9,12 +10,13 @@ import msgspec
 import pytest
 from summaries import SCHEMA, facts_of
 
+from llmstress.coordinator.console import Console
 from llmstress.coordinator.report import Summary, json_schema
 from llmstress.coordinator.summary import summarise, write_atomically
 from llmstress.engine.probe import host_times
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase
+from llmstress.engine.telemetry.messages import Counters, Delta, ErrorSample, Part, Phase
 from llmstress.engine.telemetry.verdict import judge
 
 S = 1_000_000_000
@@ -174,6 +176,20 @@ def test_a_summary_keeps_the_schema_and_is_read_back_the_same() -> None:
     encoded = msgspec.json.encode(made)
     jsonschema.validate(json.loads(encoded), SCHEMA)
     assert msgspec.json.decode(encoded, type=Summary) == made
+
+
+def test_the_table_fits_a_terminal_and_has_the_begin_of_a_server_s_words() -> None:
+    total = measured(GOOD, ok=90, http_500=10)
+    page = f"<html>\n  <p>{'x' * 200}</p>"
+    total.samples["http_500"] = [ErrorSample("http_500", 500, page, "", "")]
+    table = io.StringIO()
+    Console(table).table(summarise(total, facts_of()))
+    lines = table.getvalue().splitlines()
+    [error] = [line for line in lines if line.startswith("http_500")]
+    assert error.partition(": ")[2] == f"<html> <p>{'x' * 99}…"
+    begin = next(number for number, line in enumerate(lines) if "p99.9" in line)
+    assert {len(line) for line in lines[begin:]} == {80}
+    assert "tokens    1,000 output, 100/s; 300 input (by usage or events)" in lines
 
 
 def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:

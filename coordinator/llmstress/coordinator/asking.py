@@ -5,7 +5,7 @@ import msgspec
 from llmstress.coordinator.errors import UsageError
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.target import split_url
-from llmstress.engine.api import DEFAULT_API, find_api, guess_api
+from llmstress.engine.api import APIS, DEFAULT_API, find_api, guess_api
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api
 
@@ -72,7 +72,8 @@ def choose_api(name: str, ask: Ask) -> Api:
     plain = Ask()
     for field, flag in FLAGS.items():
         if getattr(ask, field) != getattr(plain, field) and field not in kind.TAKES:
-            raise UsageError(f"{flag} means nothing in --api {name}: drop one of them")
+            takers = ", ".join(other for other, api in APIS.items() if field in api.TAKES)
+            raise UsageError(f"{flag} means nothing in {name}: drop it, or name an --api that takes it ({takers})")
     try:
         return kind(ask)
     except ValueError as error:

@@ -95,7 +95,10 @@ cli.add_command(mock)
 @click.option("--control", is_flag=True, help="Steer the run, too; without this the screen only looks on.")
 @click.option("--list", "only_list", is_flag=True, help="List the runs and leave.")
 def attach(pid: int | None, *, control: bool, only_list: bool) -> int:
-    """Show a run that was started elsewhere, on this machine by this user; PID says which if there are several."""
+    """Show a run that was started elsewhere.
+
+    It is one of this user's on this machine; PID says which if there are several.
+    """
     from llmstress.coordinator.attach import attach_command
 
     return attach_command(pid, control=control, only_list=only_list)
@@ -125,9 +128,17 @@ def run(argv: Sequence[str]) -> int:
     except click.Abort:
         return ExitCode.SIGINT
     except click.ClickException as error:
-        return _report(UsageError(error.format_message()))
+        return _report(UsageError(_words_of(error)))
     except LlmstressError as error:
         return _report(error)
+
+
+def _words_of(error: click.ClickException) -> str:
+    """What click says; and of a URL that stands alone, where it belongs."""
+    said = error.format_message()
+    before, url, _ = said.partition("://")
+    stands_alone = url and before.startswith(("No such command", "Got unexpected extra argument"))
+    return f"{said.rstrip('.')}: a target is named with --url" if stands_alone else said
 
 
 def _report(error: LlmstressError) -> int:

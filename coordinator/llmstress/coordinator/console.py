@@ -2,7 +2,6 @@
 
 import contextlib
 from importlib.metadata import version
-from textwrap import shorten
 from typing import Any, TextIO
 
 from llmstress.coordinator.log import LogFile
@@ -12,6 +11,9 @@ from llmstress.coordinator.target import Target, redact_url
 from llmstress.engine.secrets import blank_out
 from llmstress.engine.telemetry.snapshot import Snapshot
 from llmstress.tui.figures import count, duration, latency, left, rate, share, worth_a_line
+
+_MOST_WORDS = 110
+"""Characters of a server's words in the table; the summary has more."""
 
 
 def program_version() -> str:
@@ -132,28 +134,35 @@ class Console:
             self.say(f"          - {reason}")
         for note in summary.verdict.notes:
             self.say(f"          · {note}")
-        per_s = f"   {rate(requests.per_s)}/s" if requests.per_s is not None else ""
-        self.say(f"requests  {count(requests.started)} started: {', '.join(ends)}{per_s}")
+        self.say(f"requests  {count(requests.started)} started: {', '.join(ends)}{_per_s(requests.per_s)}")
         if requests.retries:
             by_class = ", ".join(f"{count(n)} {name}" for name, n in requests.retried.items())
             self.say(f"retries   {count(requests.retries)} after {by_class}")
         whole_answers = requests.ok > 0 and tokens.events == 0
         if tokens.inputs:
-            per_s = f"   {rate(tokens.inputs_per_s)}/s" if tokens.inputs_per_s is not None else ""
-            self.say(f"inputs    {count(tokens.inputs)}{per_s}")
-        if tokens.source or not whole_answers:
-            per_s = f"   {rate(tokens.output_per_s)}/s" if tokens.output_per_s is not None and tokens.output else ""
-            source = f" (by {tokens.source})" if tokens.source else ""
-            self.say(f"tokens    {count(tokens.output)} output{source}, {count(tokens.input)} input{per_s}")
+            self.say(f"inputs    {count(tokens.inputs)}{_per_s(tokens.inputs_per_s)}")
+        counted = []
+        if tokens.output:
+            counted.append(f"{count(tokens.output)} output" + _per_s(tokens.output_per_s, ", "))
+        if tokens.input:
+            counted.append(f"{count(tokens.input)} input")
+        if counted:
+            source = "usage or events" if tokens.source == "mixed" else tokens.source
+            self.say(f"tokens    {'; '.join(counted)} (by {source})")
         for outcome, error in summary.errors.items():
-            text = f": {error.samples[0].text}" if error.samples else ""
-            self.say(f"{outcome:<20}{count(error.count):>10}{shorten(text, 110, placeholder='…')}")
+            text = f": {_cut(error.samples[0].text)}" if error.samples else ""
+            self.say(f"{outcome:<20}{count(error.count):>10}{text}")
         for kind, said in summary.rate_limits.items():
             of = f" of {count(said.limit)}" if said.limit is not None else ""
             self.say(f"rate limit{count(said.remaining):>10}{of} {kind} left, {count(said.lowest)} at the least")
         metrics = ("ttfb", "e2e", "e2e_due") if whole_answers else ("ttft", "ttft_due", "itl", "tpot", "e2e", "e2e_due")
         means = {metric: found.mean for metric, found in summary.latency_ms.items()}
-        self._latencies({name: summary.latency_ms[name] for name in metrics if worth_a_line(name, means)})
+        latencies = {name: summary.latency_ms[name] for name in metrics if worth_a_line(name, means)}
+        if requests.failed and not requests.ok and not any(found.count for found in latencies.values()):
+            self.say()
+            self.say("no latencies, for no request succeeded: llmstress probe, with the same flags, shows one closely")
+        else:
+            self._latencies(latencies)
 
     def truth(self, truth: dict[str, Any]) -> None:
         """What the built-in mock says it sent, over the whole run, to hold the table against."""
@@ -170,15 +179,25 @@ class Console:
     def _latencies(self, latencies: dict[str, Latency]) -> None:
         names = ("p50", "p90", "p95", "p99", "p99_9", "max")
         self.say()
-        titles = "".join(f"{name.replace('_', '.'):>11}" for name in names)
-        self.say(f"{'':<10}{titles}{'samples':>12}")
+        titles = "".join(f"{name.replace('_', '.'):>10}" for name in names)
+        self.say(f"{'':<10}{titles}{'samples':>10}")
         for metric, found in latencies.items():
             cells = []
             for name in names:
                 value = getattr(found, name)
                 thin = "~" if name in found.low_sample and value is not None else ""
-                cells.append(f"{thin + latency(None if value is None else value * 1000):>11}")
-            self.say(f"{metric:<10}{''.join(cells)}{count(found.count):>12}")
+                cells.append(f"{thin + latency(None if value is None else value * 1000):>10}")
+            self.say(f"{metric:<10}{''.join(cells)}{count(found.count):>10}")
+
+
+def _per_s(per_second: float | None, before: str = "   ") -> str:
+    return "" if per_second is None else f"{before}{rate(per_second)}/s"
+
+
+def _cut(text: str) -> str:
+    """What a server said, in a line."""
+    words = " ".join(text.split())
+    return words if len(words) <= _MOST_WORDS else f"{words[: _MOST_WORDS - 1]}…"
 
 
 def _some(percentiles: dict[str, float | None]) -> list[tuple[str, float | None]]:

@@ -51,6 +51,7 @@ async def ask_for_models(approach: Approach, network: Network) -> Answer:
     """
     target = approach.target
     timeout = aiohttp.ClientTimeout(total=PROBE_LIMIT_S)
+    asked = redact_url(target.models_url)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, connector=make_connector(network)) as session,
@@ -70,8 +71,11 @@ async def ask_for_models(approach: Approach, network: Network) -> Answer:
                     "(is the key right? --api-key-env names its variable; --no-probe skips this question)"
                 )
             if response.status != 200:
-                return Answer(instead=f"asked for its models, the target answered {response.status}")
-            return Answer(_models_in(text), "the target lists none")
+                return Answer(instead=f"asked for its models, {asked} answered {response.status}")
+            models = _models_in(text)
+            if models is None:
+                return Answer(instead=f"asked for its models, {asked} gave no list of any: is --url right?")
+            return Answer(models, "the target lists none")
     except (aiohttp.ClientError, TimeoutError) as error:
         end = end_of_failed_connect(error, https=target.url.startswith("https:"), proxied=bool(network.proxy))
         # TLS: in version 1.3 a server refuses a client after the client's part of the handshake is done
@@ -82,7 +86,9 @@ async def ask_for_models(approach: Approach, network: Network) -> Answer:
             elif network.unix_socket:
                 where = f"{network.unix_socket} (--unix-socket)"
             raise CouldNotStart(f"{where} can't be reached: {end.text}") from error
-        return Answer(instead=f"asking the target for its models failed ({type(error).__name__})")
+        if isinstance(error, TimeoutError):
+            return Answer(instead=f"asked for its models, {asked} said nothing within {PROBE_LIMIT_S:g} s")
+        return Answer(instead=f"asking {asked} for its models failed ({type(error).__name__})")
 
 
 def choose_model(options: Options, answer: Answer) -> tuple[str, str]:
@@ -109,12 +115,13 @@ async def _beginning_of(content: aiohttp.StreamReader) -> bytes:
     return data
 
 
-def _models_in(text: str) -> tuple[str, ...]:
+def _models_in(text: str) -> tuple[str, ...] | None:
+    """The names; None: that is no list of models."""
     try:
         value: Any = msgspec.json.decode(text)
     except (ValueError, RecursionError):
-        return ()
+        return None
     entries = value.get("data") if isinstance(value, dict) else None
     if not isinstance(entries, list):
-        return ()
+        return None
     return tuple(entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str))

@@ -87,7 +87,7 @@ def _run(**arguments: Any) -> int:
         raise UsageError(f"mock: {error}") from error
     except RuntimeError as error:
         raise LlmstressError(f"mock: {error}") from error
-    write_out(msgspec.json.format(msgspec.json.encode(truth.summary()), indent=2))
+    write_out(msgspec.json.format(msgspec.json.encode(truth.summary()), indent=2) + b"\n")
     return ExitCode.OK
 
 
@@ -95,7 +95,7 @@ mock = SectionedCommand(
     "mock",
     callback=_run,
     params=[_option(switch) for switch in switches()],
-    help="Run the built-in mock LLM: known delays and faults, and the truth about what it sent when it ends.",
+    help="Run the built-in mock LLM.\n\nDelays and faults are known, and it tells what it really sent when it ends.",
     epilog="\b\n" + fault_list(),
     context_settings={"max_content_width": 110},
 )

@@ -143,6 +143,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError("--warmup has no meaning with --requests, whose window is the whole run: drop one of them")
         if not self.keepalive and self.requests_per_connection is not None:
             raise UsageError("--no-keepalive and --requests-per-connection contradict each other: drop one of them")
+        if self.min_tokens is not None and self.min_tokens > (most := self.ask("").limit):
+            raise UsageError(f"--min-tokens {self.min_tokens} is more than --max-tokens ({most}): change one of them")
         if self.key is not None and self.cert is None:
             raise UsageError("--key needs the certificate that it belongs to: name it with --cert")
         if self.insecure and self.cacert is not None:

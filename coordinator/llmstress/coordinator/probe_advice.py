@@ -58,6 +58,18 @@ _OF_CLASS = {
 }
 
 
+_AS_GIVEN = ("sse", "text", "http")
+"""APIs that take URL and body from the user, as they are."""
+
+_OF_GIVEN = {
+    "http_400": "the server doesn't take this request: --raw shows it, --body and --method change it",
+    "http_404": "there is no such path: --url is taken as it is",
+    "http_405": "the path is there, but for another method: with --body it is POST, else GET; --method says otherwise",
+    "http_422": "the server doesn't take this request: --raw shows it, --body and --method change it",
+}
+"""The same for those."""
+
+
 def hint_of(probe: Probe) -> str:
     """What to do about a failure; empty if there was none, or nobody knows."""
     if probe.outcome in ("ok", "cancelled"):
@@ -66,7 +78,8 @@ def hint_of(probe: Probe) -> str:
         return "the request names no model: --model"
     words = probe.words.lower()
     said = next((hint for pattern, hint in _OF_WORDS if re.search(pattern, words)), "")
-    return said or _of_answer(probe) or _OF_CLASS.get(probe.outcome, "")
+    of_class = _OF_CLASS | _OF_GIVEN if probe.where.api in _AS_GIVEN else _OF_CLASS
+    return said or _of_answer(probe) or of_class.get(probe.outcome, "")
 
 
 def _of_answer(probe: Probe) -> str:
@@ -75,6 +88,9 @@ def _of_answer(probe: Probe) -> str:
     headers = head.headers if head is not None else {}
     if outcome in ("malformed", "http_404", "http_405") and "html" in headers.get("content-type", ""):
         return "a web page came, no answer of an API: is --url right?"
+    stood = bool(probe.attempts) and not probe.attempts[-1].error
+    if outcome == "connect_timeout" and stood and probe.where.url.startswith("https:"):
+        return "the port is open, but there is no answer to TLS: does the server want http:// there?"
     if outcome == "http_401":
         if {"authorization", "x-api-key", "api-key"} & {name.lower() for name in probe.asked.headers}:
             return "the key was sent and refused: is it of this host (--api-key-env), and sent as it wants (--auth)?"
@@ -86,6 +102,8 @@ def _of_answer(probe: Probe) -> str:
     if outcome == "empty" and (probe.tokens.reasoning or probe.finish in ("length", "max_tokens")):
         return "the tokens were used up before the answer began, for reasoning that isn't shown: a higher --max-tokens"
     if outcome in ("empty", "truncated", "malformed") and not probe.tokens.events and probe.events:
+        if probe.where.api == "sse":
+            return "no event has text where it was looked for: --text says where, look at the events above"
         return f"nothing that came bears a token for {probe.where.api}: does the server speak another --api?"
     return ""
 

@@ -1,12 +1,14 @@
-"""What a probe found out: one frozen description without secrets, from which text and JSON are made."""
+"""What a probe found out: one frozen description without secrets, from which text and JSON are made; schema
+`llmstress.probe/1`: additive keys keep the number."""
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from llmstress.coordinator.probe_raw import Raw, raw_of
-from llmstress.coordinator.report import Host
+from llmstress.coordinator.report import Host, schema_of
 from llmstress.engine import framing
 from llmstress.engine.answer import succeeded
 from llmstress.engine.api.base import Api
@@ -35,11 +37,13 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
     """UTC, ISO 8601."""
     method: str
     url: str
+    """The endpoint, without secrets."""
     api: str
     api_because: str
     model: str
     """Empty: none is named."""
     model_because: str
+    """Empty: the API needs none."""
     streamed: bool
     """A stream is asked for."""
     addresses: tuple[str, ...]
@@ -139,7 +143,7 @@ class Tokens(msgspec.Struct, frozen=True):
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """One request and what became of it. Times are milliseconds since its start, latencies those of a run's summary."""
 
-    schema: str = SCHEMA
+    schema: str
     where: Where
     attempts: tuple[Attempt, ...]
     connection: Connection | None
@@ -153,9 +157,9 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     reads: tuple[Read, ...]
     events: tuple[Seen, ...]
     tokens: Tokens
-    collected: str = ""
+    collected: str
     """How the token events were collected on the way, in a run's words; empty: they were not."""
-    tried_again: bool = False
+    tried_again: bool
     """A gateway says that this was not its first attempt."""
     finish: str
     """The finish reason; empty: none came."""
@@ -163,15 +167,21 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """The class in which a run would count the request."""
     words: str
     """What explains a failure: the server's words, or ours."""
-    hint: str = ""
+    hint: str
     """What to do about a failure; empty: nobody knows."""
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...]
     """What is worth knowing before a run."""
-    raw: Raw | None = None
+    raw: Raw | None
+    """The bytes; null: they were not asked for."""
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of a probe; `probe.schema.json` beside this file is what it gave."""
+    return schema_of(Probe, SCHEMA)
 
 
 def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, by_name: bool, raw: bool) -> Probe:
-    """What `seen` says, without `secrets`.
+    """What `seen` says, without `secrets`; without a hint and remarks yet.
 
     by_name: the connector had to ask DNS for the host. raw: the bytes are wanted, too.
     """
@@ -187,6 +197,7 @@ def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, 
     }
     latency = seen.part.latency_failed if last.end.failed else seen.part.latency
     return Probe(
+        schema=SCHEMA,
         where=where,
         attempts=tuple(
             Attempt(each.address, _ms(each.begin - exchange.start), _ms(each.end - each.begin), each.error)
@@ -206,6 +217,8 @@ def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, 
         finish=blank_out(exchange.finish, secrets),
         outcome=last.end.outcome,
         words=blank_out(last.end.text, secrets),
+        hint="",
+        remarks=(),
         raw=_raw(seen, secrets) if raw else None,
     )
 

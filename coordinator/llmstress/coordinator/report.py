@@ -259,5 +259,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema of the summary; `summary.schema.json` beside this file is what it gave."""
-    schema = msgspec.json.schema(Summary)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": SCHEMA, **schema}
+    return schema_of(Summary, SCHEMA)
+
+
+def schema_of(kind: type[msgspec.Struct], title: str) -> dict[str, Any]:
+    """JSON Schema of a document of this kind."""
+    schema = msgspec.json.schema(kind)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}

@@ -13,6 +13,9 @@ _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _LONGEST_HOST = 254
 """Characters, as DNS has it."""
 
+_SLASHES_MISSING = re.compile(r"(?i)https?:(?!\d)")
+_PORT = re.compile(r":?[0-9]{1,5}")
+
 _USER_INFORMATION = re.compile(r"^((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)?[^/?#]*@")
 _SECRET_PARAMETER = re.compile(r"(?i)\b([\w.-]*(?:key|token|secret|password|signature|sig)[\w.-]*=)([^&#\s]+)")
 
@@ -38,9 +41,7 @@ def parse_target(url: str, api: Api) -> Target:
     """
     split = split_url(url)
     if split is None:
-        shown = redact_no_url(url)
-        hint = f"; did you mean http://{shown}?" if "//" not in url and split_url(f"http://{url}") is not None else ""
-        raise UsageError(f"--url needs a URL like http://localhost:8000, not {shown!r}{hint}")
+        raise UsageError(f"--url needs a URL like http://localhost:8000, not {redact_no_url(url)!r}{_meant(url)}")
     try:
         endpoint = api.endpoint(split.path, split.query)
     except ValueError as error:
@@ -52,6 +53,15 @@ def parse_target(url: str, api: Api) -> Target:
 
     models_url = build(endpoint.models_path) if endpoint.models_path else ""
     return Target(build(endpoint.path), models_url, userinfo, endpoint.note)
+
+
+def _meant(text: str) -> str:
+    """A question whether it lacks no more than its begin; empty if it lacks more."""
+    if _SLASHES_MISSING.match(text):
+        return ""
+    place = f"localhost:{text.removeprefix(':')}" if _PORT.fullmatch(text) else text
+    whole = "//" in place or split_url(f"http://{place}") is None
+    return "" if whole else f"; did you mean http://{redact_no_url(place)}?"
 
 
 def split_url(url: str) -> SplitResult | None:

@@ -117,7 +117,12 @@ def _host(counters: Counters) -> list[str]:
 
 def _notes(aggregate: Aggregate, found: Collected | None) -> list[str]:
     counters, ended = aggregate.counters(), aggregate.ended()
-    notes = [found.text] if found is not None and found.share <= MAX_IN_BLOCKS else []
+    failed, finished = aggregate.failed(), aggregate.finished()
+    notes = []
+    if failed and finished:
+        notes.append(f"{failed:,} of {finished:,} finished requests failed ({failed / finished:.1%}): see errors")
+    if found is not None and found.share <= MAX_IN_BLOCKS:
+        notes.append(found.text)
     if (per_event := counters.tokens_per_event or 0.0) > MAX_TOKENS_PER_EVENT:
         notes.append(f"an event carries {per_event:.2f} tokens: itl is the gap between events, tpot the time per token")
     shared = counters.events_shared / counters.events if counters.events else 0.0
@@ -162,7 +167,4 @@ def _notes(aggregate: Aggregate, found: Collected | None) -> list[str]:
     if changes:
         times = "once" if changes == 1 else f"{changes} times"
         notes.append(f"the load was changed by hand {times} during the run: figures may mix what was before and after")
-    failed, finished = aggregate.failed(), aggregate.finished()
-    if failed and finished:
-        notes.append(f"{failed:,} of {finished:,} finished requests failed ({failed / finished:.1%}): see errors")
     return notes
