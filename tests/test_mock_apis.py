@@ -389,6 +389,30 @@ def test_fields_with_impossible_values(server: MockServer, path: str, body: Any)
 
 
 @pytest.mark.parametrize(
+    ("path", "api"),
+    [("/v1/messages", ANTHROPIC), ("/v1/responses", OPENAI), ("/openai/v1/embeddings", AZURE), ("/stream", PLAIN)],
+)
+@pytest.mark.parametrize(
+    ("header", "body", "status"),
+    [
+        ("Content-Length", str(64 * 1024 * 1024 + 1), 413),
+        ("Transfer-Encoding", "chunked\r\n\r\nfffffff\r\n", 413),
+        ("Transfer-Encoding", "chunked\r\n\r\nnone\r\n", 400),
+    ],
+    ids=["too long", "too long in chunks", "no chunk"],
+)
+def test_a_body_that_is_none_is_refused_in_the_words_of_its_api(
+    server: MockServer, path: str, api: str, header: str, body: str, status: int
+) -> None:
+    host, _, port = server.url.partition("://")[2].partition(":")
+    with socket.create_connection((host, int(port)), timeout=DEADLINE_S) as client:
+        client.sendall(f"POST {path} HTTP/1.1\r\n{header}: {body}\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: client.recv(65_536), b""))
+    head, _, words = answer.partition(b"\r\n\r\n")
+    assert (int(head.split()[1]), whose(json.loads(words))) == (status, api)
+
+
+@pytest.mark.parametrize(
     ("method", "path", "body"),
     [("HEAD", "/v1/models", b""), ("HEAD", "/v1/nothing", b""), ("HEAD", "/v1/chat/completions", b"{}")],
 )

@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
                 request = self._parser.take()
             except RequestError as error:
                 self._keep_alive = False
-                self._respond(self._service.malformed(error.status, str(error)))
+                self._respond(self._service.malformed(error.status, str(error), self._parser.begun))
                 return
             if request is None:
                 if self._parser.take_continue():

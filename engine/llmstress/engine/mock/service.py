@@ -99,9 +99,10 @@ class Service:
                 return early
         return self._job(request, dialect, asked, said, fate)
 
-    def malformed(self, status: int, message: str) -> Response:
-        """The response to what is no request; the connection can't be used any more."""
-        return self._refused(openai_chat, Refusal(status, message), keep_alive=False)
+    def malformed(self, status: int, message: str, begun: Request | None) -> Response:
+        """The response to what is no request, or whose body is none; the connection can't be used any more."""
+        dialect = openai_chat if begun is None else find(begun).dialect
+        return self._refused(dialect, Refusal(status, message), keep_alive=False)
 
     def _early(self, dialect: Dialect, fault: Fault, keep_alive: bool) -> Response | End | None:
         """What a fault does instead of an answer; None if there is to be one."""
