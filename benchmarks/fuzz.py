@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of framing, content codings, SSE and API parsing: `make fuzz`, or
+"""Coverage-guided fuzzing of framing, content codings, SSE, API parsing and headers that throttle: `make fuzz`, or
 
     python benchmarks/fuzz.py [-max_total_time=60] [any option of libFuzzer] [corpus directory, or files to try]
 
@@ -39,6 +39,8 @@ def try_one(data: bytes) -> None:
         for api in SPOKEN:
             api.classify(wire, b"error" if switches & LOST else b"")
             api.read_answer(wire)
+        fuzzing.check_vectors(wire)
+        fuzzing.check_waits(wire.decode("latin-1"))
         return
     places = [cut * max(1, len(wire)) >> 8 for cut in cuts]
     others = list(fuzzing.EVENTS)
@@ -72,6 +74,8 @@ def _write_seeds(corpus: Path) -> None:
         for kind, event in enumerate(fuzzing.EVENTS[api]):
             data = event.rpartition(b"data: ")[2].removesuffix(b"\n\n")
             (corpus / f"event-{api}-{kind}").write_bytes(bytes([PLAIN_API, 0, 0, 0]) + data)
+    for number, words in enumerate(fuzzing.WAITS):
+        (corpus / f"wait-{number}").write_bytes(bytes([PLAIN_API, 0, 0, 0]) + words)
     for number, event in enumerate((fuzzing.BODY.split(b"\n\n")[1][6:], fuzzing.JSON_ANSWER)):
         (corpus / f"event-{number}").write_bytes(bytes([PLAIN_API, 0, 0, 0]) + event)
 

@@ -9,6 +9,10 @@ from typing import NamedTuple
 from cuts import cut_at
 from support import DONE, END, FINISH, HEAD, MS, REASONING, ROLE, TOKEN, Bench, body_of, chunk, delta, event, usage
 
+from llmstress.engine import throttle
+from llmstress.engine.api import make_api
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.ratelimits import limits_in
 from llmstress.engine.stream import AFTER_DONE_NS
 
 BODY = body_of(ROLE, TOKEN, REASONING, TOKEN, FINISH, usage(3), DONE)
@@ -82,7 +86,42 @@ EVENTS = {
 }
 """API -> the body of a good answer in pieces: one of its events each, if it has events."""
 
+
+WAITS = (
+    b"1500",
+    b"2.5, 3",
+    b"1h6m0.5s",
+    b"Wed, 21 Oct 2026 07:28:00 GMT",
+    b"2026-10-21T07:28:00.123456789Z",
+    b'{"retryDelay": "5.723s"}',
+)
+"""When to come back, in all forms that providers use."""
+
 PLAIN_HEAD = HEAD.replace(b"text/event-stream", b"text/plain")
+
+
+_WAIT_HEADERS = (
+    *("retry-after", "retry-after-ms", "x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens"),
+    *("x-ratelimit-reset-tokens", "anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset"),
+)
+
+
+def check_waits(text: str) -> None:
+    """Whatever a server says of when to come back, it is a wait of bounded length, and no count is negative."""
+    for name in _WAIT_HEADERS:
+        asked = throttle.asked_s({name: text}, text, 1e9, throttled=True)
+        assert asked is None or 0 <= asked <= throttle.MOST_ASKED_S, (name, asked)
+    for said in limits_in(dict.fromkeys(_WAIT_HEADERS, text)):
+        assert (said.limit or 0) >= 0 <= (said.remaining or 0)
+
+
+def check_vectors(body: bytes) -> None:
+    """The numbers of vectors that are passed over change nothing, unless they are none: then nobody looks."""
+    api = make_api("openai-embeddings", Ask())
+    escaped = body.replace(b'"embedding"', rb'"\u0065mbedding"')  # a name that only a decoder recognises
+    full = api.read_answer(escaped)
+    if not full.malformed.startswith("not JSON"):
+        assert api.read_answer(body) == full, full
 
 
 class Seen(NamedTuple):

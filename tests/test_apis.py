@@ -18,6 +18,7 @@ from summaries import check
 from llmstress.coordinator.asking import FLAGS, ask_of, choose_api, name_of_api
 from llmstress.coordinator.cli import cli
 from llmstress.coordinator.errors import UsageError
+from llmstress.coordinator.headers import build_headers
 from llmstress.coordinator.inquiry import warning_of_plain_http
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.target import parse_target
@@ -96,6 +97,35 @@ def test_what_the_limit_of_tokens_is_called(url: str, changes: dict[str, Any], f
     name = name_of_api(asked, url)
     body = json.loads(choose_api(name, ask_of(asked, url, "m")).body())
     assert {key: value for key, value in body.items() if "max" in key} == {field: 7}
+
+
+AZURE = "https://res.openai.azure.com/openai"
+
+
+@pytest.mark.parametrize(
+    ("url", "changes", "header"),
+    [
+        (f"{AZURE}/v1/embeddings", {}, "api-key"),
+        (f"{AZURE}/v1/responses", {}, "api-key"),
+        (f"{AZURE}/v1/completions", {}, "api-key"),
+        (f"{AZURE}/v1/chat/completions", {"api": "openai-chat"}, "api-key"),
+        (f"{AZURE}/deployments/d/embeddings?api-version=2024-10-21", {}, "api-key"),
+        ("https://res.cognitiveservices.azure.com/openai/v1/embeddings", {}, "api-key"),
+        ("https://res.services.ai.azure.com/openai/v1/responses", {}, "api-key"),
+        ("http://gateway/openai/deployments/d/embeddings?api-version=2024-10-21", {}, "api-key"),
+        (f"{AZURE}/v1/embeddings", {"auth": "bearer"}, "Authorization"),
+        ("https://res.services.ai.azure.com/anthropic/v1/messages", {}, "x-api-key"),
+        ("https://api.openai.com/v1/embeddings", {}, "Authorization"),
+        ("https://openai.azure.com.evil.com/v1/responses", {}, "Authorization"),
+        ("https://api.groq.com/openai/v1/responses", {}, "Authorization"),
+        ("http://localhost:8000", {}, "Authorization"),
+    ],
+)
+def test_which_header_carries_the_key(url: str, changes: dict[str, Any], header: str) -> None:
+    asked = options(url=url, model="m", api_key_env="KEY", **changes)
+    api = choose_api(name_of_api(asked, url), ask_of(asked, url, "m"))
+    headers = build_headers(asked, api, parse_target(url, api), {"KEY": "k-123456"})
+    assert [name for name, value in headers if "k-123456" in value] == [header]
 
 
 @pytest.mark.parametrize(

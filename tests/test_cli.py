@@ -98,3 +98,25 @@ def test_the_mock_command_tells_the_truth_at_its_end() -> None:
     assert mock_code == 0
     assert truth["requests"] == summary["requests"]["ok"] == 10
     assert truth["ttft_ms"]["p50"] >= 5
+
+
+WRITES = """
+import signal, sys
+from llmstress.coordinator.outputs import write_out
+signal.signal(signal.SIGALRM, lambda *_: print("interrupted", file=sys.stderr, flush=True))
+signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+write_out(b"x" * 5_000_000)
+signal.setitimer(signal.ITIMER_REAL, 0)
+"""
+
+
+@pytest.mark.parametrize("unbuffered", [(), ("-u",)], ids=["buffered", "unbuffered"])
+def test_a_signal_takes_nothing_from_what_is_written(unbuffered: tuple[str, ...]) -> None:
+    command = [sys.executable, *unbuffered, "-c", WRITES]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for _ in range(3):  # nobody reads yet, so the pipe is full
+            process.stderr.readline()
+        out, _ = process.communicate()
+    assert (len(out), process.returncode) == (5_000_000, 0)

@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import socket
 import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -375,10 +376,56 @@ def test_bodies_that_ask_for_nothing(server: MockServer, path: str, api: str, bo
         ("/v1/messages", {"messages": MESSAGES}),
         ("/v1/messages", {**CLAUDE, "max_tokens": -1}),
         ("/json", {"max_tokens": 0}),
+        ("/v1/chat/completions", {**CHAT, "model": "m" * 1_001}),
+        ("/v1/messages", {**CLAUDE, "model": "m" * 1_001}),
+        ("/v1/embeddings", {"input": "a", "model": "m" * 1_001}),
+        ("/v1/responses", {"input": "a", "tools": [{"name": "t" * 1_001}]}),
+        ("/v1/completions", {"prompt": "a" * 1_000_000, "echo": True, "n": 100}),
+        ("/v1/completions", {"prompt": [1_000_000] * 100_000, "echo": True, "n": 128}),
     ],
 )
 def test_fields_with_impossible_values(server: MockServer, path: str, body: Any) -> None:
     assert send(server, "POST", path, body).status == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "api"),
+    [("/v1/messages", ANTHROPIC), ("/v1/responses", OPENAI), ("/openai/v1/embeddings", AZURE), ("/stream", PLAIN)],
+)
+@pytest.mark.parametrize(
+    ("header", "body", "status"),
+    [
+        ("Content-Length", str(64 * 1024 * 1024 + 1), 413),
+        ("Transfer-Encoding", "chunked\r\n\r\nfffffff\r\n", 413),
+        ("Transfer-Encoding", "chunked\r\n\r\nnone\r\n", 400),
+    ],
+    ids=["too long", "too long in chunks", "no chunk"],
+)
+def test_a_body_that_is_none_is_refused_in_the_words_of_its_api(
+    server: MockServer, path: str, api: str, header: str, body: str, status: int
+) -> None:
+    host, _, port = server.url.partition("://")[2].partition(":")
+    with socket.create_connection((host, int(port)), timeout=DEADLINE_S) as client:
+        client.sendall(f"POST {path} HTTP/1.1\r\n{header}: {body}\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: client.recv(65_536), b""))
+    head, _, words = answer.partition(b"\r\n\r\n")
+    assert (int(head.split()[1]), whose(json.loads(words))) == (status, api)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [("HEAD", "/v1/models", b""), ("HEAD", "/v1/nothing", b""), ("HEAD", "/v1/chat/completions", b"{}")],
+)
+def test_no_words_follow_the_head_that_a_head_asks_for(server: MockServer, method: str, path: str, body: bytes) -> None:
+    request = f"{method} {path} HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    last = b"GET /v1/models HTTP/1.1\r\nConnection: close\r\n\r\n"
+    host, _, port = server.url.partition("://")[2].partition(":")
+    with socket.create_connection((host, int(port)), timeout=DEADLINE_S) as client:
+        client.sendall(request + last)
+        answers = b"".join(iter(lambda: client.recv(65_536), b""))
+    head, _, rest = answers.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 40")
+    assert rest.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 @pytest.mark.parametrize("depth", [900, 50_000])

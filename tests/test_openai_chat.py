@@ -109,6 +109,19 @@ TOKENS: dict[str, tuple[bytes, Event]] = {
     "an empty refusal is no token": (delta(refusal=""), NOTHING),
     "reasoning (vLLM)": (delta(reasoning="Hm"), REASONING),
     "reasoning_content (DeepSeek, SGLang)": (delta(content=None, reasoning_content="Hm"), REASONING),
+    "reasoning in parts (OpenRouter, MiniMax)": (
+        delta(content="", reasoning_details=[{"type": "reasoning.text", "text": "Hm"}]),
+        REASONING,
+    ),
+    "reasoning retold in parts": (
+        delta(content="", reasoning_details=[{"type": "reasoning.summary", "summary": "Hm"}]),
+        REASONING,
+    ),
+    "reasoning that was made unreadable is no token": (
+        delta(content="", reasoning=None, reasoning_details=[{"type": "reasoning.encrypted", "data": "x"}]),
+        NOTHING,
+    ),
+    "text beside reasoning in parts": (delta(content="Hi", reasoning_details=[{"text": "Hm"}]), said(BOTH)),
     "empty text beside reasoning": (delta(content="", reasoning_content="Hm"), REASONING),
     "text beside empty reasoning is plain text": (delta(content="Hi", reasoning_content=""), TOKEN),
     "text beside null reasoning is plain text": (delta(content="Hi", reasoning_content=None, reasoning=None), TOKEN),

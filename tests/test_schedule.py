@@ -1,9 +1,10 @@
-"""Shares, ramps and phases: exact in integers."""
+"""Shares, ramps, phases and slices: exact in integers."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmstress.engine.load import next_slice
 from llmstress.engine.schedule import after_failure, connect_gap_ns, phase_edges, ramp_start, share
 
 S = 1_000_000_000
@@ -82,3 +83,22 @@ def test_a_pause_after_a_failure_is_half_to_one_and_a_half_of_it(pause_ns: int, 
 def test_streams_that_failed_together_do_not_come_back_together() -> None:
     pauses = [after_failure(S, step / 10) for step in range(10)]
     assert pauses == [S * (10 + 2 * step) // 20 for step in range(10)]
+
+
+MS = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("reads", "size", "most", "lasting_ms"),
+    [
+        pytest.param(0, 0, 256, 1, id="nothing waits"),
+        pytest.param(16_384, 250, 256, 1, id="as many as end together"),
+        pytest.param(18_384, 250, 1_256, 2, id="more than that"),
+        pytest.param(16_384, 65_535, 256, 1, id="answers in one piece"),
+        pytest.param(8, 65_536, 256, 1, id="few large reads"),
+        pytest.param(160, 256_000, 632_064, 632, id="all that five streams are flooded with in a turn of the loop"),
+    ],
+)
+def test_slices_grow_with_what_waits(reads: int, size: int, most: int, lasting_ms: int) -> None:
+    given, lasting_ns = next_slice(reads, size)
+    assert (given, lasting_ns // MS) == (most, lasting_ms)

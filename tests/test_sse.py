@@ -61,6 +61,9 @@ def _take_line(line: bytes, data: bytes, name: bytes) -> tuple[bytes, bytes]:
     if field == b"error" and value.startswith(b"{"):  # not the standard's, but llama.cpp's
         data += value + b"\n"
         name = field
+    if field == b'{"error"':  # nor is this
+        data += line + b"\n"
+        name = b"error"
     return data, name
 
 
@@ -102,11 +105,21 @@ BODIES: dict[str, tuple[bytes, Events, ServerEvent | None]] = {
     "id and retry are no events": (b"id: 1\n\nretry: 5\n\nid\nretry: x\ndata: a\n\n", [A], None),
     "field names have their case": (b"Data: x\nDATA: x\ndata: a\n\n", [A], None),
     "field names are not trimmed": (b" data: x\ndata : x\ndata: a\n\n", [A], None),
-    "unknown fields are ignored": (b'err: {"a":1}\n{"error":1}\ndata: a\n\n', [A], None),
+    "unknown fields are ignored": (b'err: {"a":1}\n{"a":1}\ndata: a\n\n', [A], None),
     "an error as a field is an event (llama.cpp)": (
         b'data: a\n\nerror: {"code":500}\n\ndata: b\n\n',
         [A, event(b'{"code":500}', b"error"), B],
         None,
+    ),
+    "an error as bare JSON is an event": (
+        b'data: a\n\n{"error": {"code":500}}\n\ndata: b\n\n',
+        [A, event(b'{"error": {"code":500}}', b"error"), B],
+        None,
+    ),
+    "an error as bare JSON without a line's end": (
+        b'data: a\n\n{"error":"boom"}',
+        [A],
+        event(b'{"error":"boom"}', b"error"),
     ),
     "an error as a field that is no object is unknown": (b"error: 5\nerror\nerror:\ndata: a\n\n", [A], None),
     "blank lines alone are nothing": (b"\n\r\n\r\r\n\n", [], None),
@@ -138,6 +151,7 @@ FRAGMENTS = [
     *(b"\n", b"\r", b"\r\n", b"\n\n", b"\r\n\r\n", b":", b" ", b": ", BOM, b"\xef", b"\xbb", b"\0", b"\xff"),
     *(b"data", b"data: x", b"data:", b"event", b"event: e", b"id: 1", b"retry: 1", b": ping", b"dat", b"a"),
     b"error: {",
+    b'{"error":',
 ]
 FRAGMENTED = st.lists(st.sampled_from(FRAGMENTS), max_size=25).map(b"".join)
 BODY = FRAGMENTED | st.tuples(st.just(BOM), FRAGMENTED).map(b"".join) | st.binary(max_size=60)

@@ -7,6 +7,7 @@ from llmstress.coordinator.options import Options
 from llmstress.coordinator.target import split_url
 from llmstress.engine.api import APIS, DEFAULT_API, find_api, guess_api
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.api.azure_openai import AzureOpenAI
 from llmstress.engine.api.base import Api
 
 FLAGS = {
@@ -27,6 +28,10 @@ FLAGS = {
     "error_event": "--error-event",
 }
 """Field of `Ask` -> the flag that says it, for those that only some APIs know."""
+
+
+OPENAI_APIS = ("openai-chat", "openai-completions", "openai-embeddings", "openai-responses")
+"""Those that Azure speaks as well, with the key in a header of its own."""
 
 
 def name_of_api(options: Options, url: str) -> str:
@@ -51,11 +56,13 @@ def _guessed(url: str) -> str | None:
 def ask_of(options: Options, url: str, model: str) -> Ask:
     """What every request to `url` asks of `model`."""
     ask = options.ask(model)
-    split = split_url(url)
-    host = f".{split.hostname}" if split else ""
-    if not ask.limit_field and host.endswith(".api.openai.com") and name_of_api(options, url) == "openai-chat":
+    split, name = split_url(url), name_of_api(options, url)
+    host = (split.hostname or "") if split else ""
+    if not ask.limit_field and f".{host}".endswith(".api.openai.com") and name == "openai-chat":
         # of the servers that speak it, this one has models that refuse the name that all others know
         return msgspec.structs.replace(ask, limit_field="max_completion_tokens")
+    if not ask.auth and name in OPENAI_APIS and split and AzureOpenAI.claims(host, split.path):
+        return msgspec.structs.replace(ask, auth=AzureOpenAI.AUTH)
     return ask
 
 

@@ -85,8 +85,10 @@ def open_log(options: Options) -> LogFile | None:
 
 def write_out(text: bytes) -> None:
     """Write to stdout; that nobody reads it any more is no error."""
+    rest = memoryview(text)
     try:
-        sys.stdout.buffer.write(text)
+        while rest:  # unbuffered (`python -u`), it may take no more than a part
+            rest = rest[sys.stdout.buffer.write(rest) :]
         sys.stdout.buffer.flush()
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.EIO):

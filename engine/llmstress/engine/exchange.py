@@ -149,10 +149,10 @@ class Exchange:
             self._take_usage(event.usage)
             return None
         self.last_event = now
-        if event.malformed:
-            return End("malformed", event.malformed)
-        if event.error:
-            return End("stream_error", event.error)
+        if event.malformed or event.error:
+            if self.over and self.first_token:
+                return None  # the finish came first
+            return End("malformed", event.malformed) if event.malformed else End("stream_error", event.error)
         if event.unknown:
             self._recorder.counters.events_unknown += 1
         for token in event.tokens:

@@ -47,12 +47,25 @@ BACKLOG = 16_384
 EXTRA_NS = 1_000
 """For every second read beyond that, so that they don't pile up for ever."""
 
+LARGE_READ, LARGE_SHARE = 64 * 1024, 32
+"""From so many bytes on a read counts as one for each 32 of them. A server that floods its clients fills reads of
+256 KB, and 16,384 of these would be 4 GB: five such streams made a backlog of 0.8 GB, half a minute of work, and their
+worker passed for lost."""
+
 HEARING_S = 0.5
 """After a failure that may end the run a stream rests at least as long as a report and an order take: in this time,
 and the interval of the reports, the coordinator has its say."""
 
 CHECK_TURNS = 5
 """Calls of `check` until it has seen every stream."""
+
+
+def next_slice(reads: int, size: int) -> tuple[int, int]:
+    """How many reads are understood before the loop looks for new ones, and for how long (ns), if so many wait and the
+    first of them has `size` bytes."""
+    waiting = reads if size < LARGE_READ else reads * (size // LARGE_SHARE)
+    extra = max(0, waiting - BACKLOG) // 2
+    return SLICE + extra, SLICE_NS + extra * EXTRA_NS
 
 
 class ClosedLoad:
@@ -194,9 +207,10 @@ class ClosedLoad:
 
     def _read_some(self) -> None:
         """Understand some of the reads that have arrived; then the loop can stamp what has come meanwhile."""
-        beyond = max(0, len(self.arrived) - BACKLOG)
+        arrived = self.arrived
+        most, lasting_ns = next_slice(len(arrived), len(arrived[0][1]) if arrived else 0)
         try:
-            read_arrived(self, SLICE + beyond // 2, self.clock() + SLICE_NS + beyond // 2 * EXTRA_NS)
+            read_arrived(self, most, self.clock() + lasting_ns)
         except Exception as fault:
             self.fail(fault)
 

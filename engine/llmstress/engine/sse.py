@@ -4,7 +4,8 @@ Rules of this file: an event comes out in the very call that brings the first by
 that call's time is its stamp (so a bare CR ends a line at once and swallows a LF that follows it later); work is
 linear in the bytes fed; what the standard ignores is ignored. Deviations are for servers that bend the rules: the
 unfinished last event is handed out by `end` for the caller to judge, an object in a field `error` is an event of that
-name (older builds of llama.cpp fail so), and `id` and `retry` are not kept.
+name (older builds of llama.cpp fail so), as is a bare object whose first member is (frameworks whose generator has
+failed), and `id` and `retry` are not kept.
 """
 
 from typing import NamedTuple
@@ -16,6 +17,8 @@ MAX_EVENT = 16 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
 
+_BARE_ERROR = b'{"error"'
+"""What such a line has for a field."""
 
 _LF, _CR = b"\n\r"
 
@@ -117,6 +120,9 @@ class Decoder:
         elif field == b"error" and value.startswith(b"{"):
             self._name = field
             self._data.append(value)
+        elif field == _BARE_ERROR:
+            self._name = b"error"
+            self._data.append(line)
         elif not field:
             self.comments += 1
 

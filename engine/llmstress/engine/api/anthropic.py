@@ -116,23 +116,44 @@ def _is_call(kind: Any, name: Any) -> bool:
     return isinstance(kind, str) and kind.endswith("tool_use") and bool(name)
 
 
+class _Parts(Usage, frozen=True, kw_only=True):
+    """Usage whose input is the sum of three parts: what is fresh, what was written to the cache, what was read from it.
+    A later report may leave some of them out."""
+
+    fresh: int | None
+    written: int | None
+    read: int | None
+
+    def updated(self, later: Usage) -> Usage:
+        """See `Usage`. A part of 0 says nothing: some report 0 with the end, having said the number at the start."""
+        latest = super().updated(later)
+        if not isinstance(later, _Parts):
+            return latest
+        return _sum_of(
+            later.fresh or self.fresh,
+            later.written or self.written,
+            later.read or self.read,
+            latest.output,
+            latest.reasoning,
+        )
+
+
+def _sum_of(
+    fresh: int | None, written: int | None, read: int | None, output: int | None, reasoning: int | None
+) -> _Parts:
+    given = (fresh or 0) + (written or 0) + (read or 0) or None
+    cached = read if given is not None else None
+    return _Parts(given, output, cached, reasoning, fresh=fresh, written=written, read=read)
+
+
 def _usage_in(value: Any) -> Usage | None:
-    """Input is reported in three parts, what was read from the cache and what was written to it apart."""
-    plain, written, read = (
-        count_in(value, name) for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+    fresh, written, read, output = (
+        count_in(value, name)
+        for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
     )
-    output = count_in(value, "output_tokens")
-    # some report 0 with the end, having said the number at the start
-    given = (plain or 0) + (written or 0) + (read or 0) or None
-    if given is None and output is None:
+    if not (fresh or written or read) and output is None:
         return None
-    details = value.get("output_tokens_details")
-    return Usage(
-        input=given,
-        output=output,
-        cached_input=read if given is not None else None,
-        reasoning=count_in(details, "thinking_tokens"),
-    )
+    return _sum_of(fresh, written, read, output, count_in(value.get("output_tokens_details"), "thinking_tokens"))
 
 
 class Anthropic(Api):

@@ -17,6 +17,7 @@ class _Payload(msgspec.Struct, Generic[_Content], gc=False):
     content: _Content | None = None
     reasoning_content: Any = None
     reasoning: Any = None
+    reasoning_details: Any = None
     refusal: Any = None
     tool_calls: Any = None
     function_call: Any = None
@@ -58,6 +59,7 @@ def classify(data: bytes, name: bytes = b"") -> Event:
             and not choice.index
             and delta.reasoning_content is None
             and delta.reasoning is None
+            and delta.reasoning_details is None
             and choice.error is None
         ):
             if delta.content:
@@ -95,14 +97,14 @@ def _token_in(payload: _Payload[Any], choice: int) -> TokenOf | None:
     visible = bool(
         content or payload.refusal or _has_call(payload.tool_calls, payload.function_call) or _has_audio(payload)
     )
-    reasoning = bool(payload.reasoning_content or payload.reasoning or thought)
+    reasoning = bool(payload.reasoning_content or payload.reasoning or thought or _says(payload.reasoning_details))
     return TokenOf(choice, visible, reasoning) if visible or reasoning else None
 
 
 def _says(thinking: Any) -> bool:
-    """Whether the `thinking` of a part bears text: a string, or a list of parts again."""
+    """Whether the `thinking` of a part, or the details of reasoning, bear text: a string, or a list of parts again."""
     if isinstance(thinking, list):
-        return any(isinstance(part, dict) and part.get("text") for part in thinking)
+        return any(isinstance(part, dict) and (part.get("text") or part.get("summary")) for part in thinking)
     return bool(thinking)
 
 

@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
                 request = self._parser.take()
             except RequestError as error:
                 self._keep_alive = False
-                self._respond(self._service.malformed(error.status, str(error)))
+                self._respond(self._service.malformed(error.status, str(error), self._parser.begun))
                 return
             if request is None:
                 if self._parser.take_continue():
@@ -176,6 +176,8 @@ class Connection(asyncio.Protocol):
     def _answer_to(self, request: Request) -> None:
         todo = self._service.respond(request)
         match todo:
+            case Response() if request.method == "HEAD":
+                self._respond(todo._replace(data=todo.data[: todo.data.index(b"\r\n\r\n") + 4]))
             case Response():
                 self._respond(todo)
             case Job():

@@ -67,6 +67,14 @@ class RequestParser:
         """Bytes received and not yet taken."""
         return len(self._buffer)
 
+    @property
+    def begun(self) -> Request | None:
+        """The request whose head has come and whose body hasn't, without that."""
+        head = self._head
+        if head is None:
+            return None
+        return Request(head.method, head.path, head.http_1_0, head.keep_alive, b"", head.query, head.headers)
+
     def feed(self, data: bytes) -> None:
         """Add what was received."""
         self._buffer += data
@@ -84,6 +92,8 @@ class RequestParser:
                 return None
             self._head = head = _parse_head(raw)
             self._wants_continue = head.expects_continue
+        if head.length > BODY_LIMIT:
+            raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body too large")
         if head.length < 0:
             if not self._chunks_complete():
                 return None
@@ -199,8 +209,6 @@ def _parse_head(raw: bytes) -> _Head:
                 expects_continue = value.lower() == b"100-continue" and not http_1_0
     if chunked and length is not None:
         raise RequestError(HTTPStatus.BAD_REQUEST, "both a content length and chunks")
-    if (length or 0) > BODY_LIMIT:
-        raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body too large")
     path, _, query = target.decode("latin-1").partition("?")
     size = -1 if chunked else (length or 0)
     return _Head(

@@ -36,6 +36,11 @@ _REFUSALS = {
 _RETRY_AFTER_S = 1.0
 """When to come back after a 429 that no rate limit is the reason of."""
 
+_LONGEST_NAME = 1_000
+"""Characters of a model or a tool: every event of every choice repeats it."""
+_MOST_ECHOED = 16 * 1024 * 1024
+"""Characters of prompts that an answer repeats."""
+
 _PAGE = (
     b"<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n"
     b"<body>\r\n<center><h1>503 Service Temporarily Unavailable</h1></center>\r\n</body>\r\n</html>\r\n"
@@ -77,7 +82,7 @@ class Service:
             body = models_body(self._options.model)
             return Response(200, response(200, body, headers=self._headers(dialect, id), keep_alive=keep_alive))
         try:
-            asked = dialect.read(request)
+            asked = _bounded(dialect.read(request))
         except ValueError as error:
             return self._refused(dialect, Refusal(400, f"invalid request: {error}"), keep_alive)
         fate = self._fates.of(self._record.truth.requests) if self._by_chance else NO_FATE
@@ -94,9 +99,10 @@ class Service:
                 return early
         return self._job(request, dialect, asked, said, fate)
 
-    def malformed(self, status: int, message: str) -> Response:
-        """The response to what is no request; the connection can't be used any more."""
-        return self._refused(openai_chat, Refusal(status, message), keep_alive=False)
+    def malformed(self, status: int, message: str, begun: Request | None) -> Response:
+        """The response to what is no request, or whose body is none; the connection can't be used any more."""
+        dialect = openai_chat if begun is None else find(begun).dialect
+        return self._refused(dialect, Refusal(status, message), keep_alive=False)
 
     def _early(self, dialect: Dialect, fault: Fault, keep_alive: bool) -> Response | End | None:
         """What a fault does instead of an answer; None if there is to be one."""
@@ -192,3 +198,16 @@ class Service:
 
     def _new_id(self) -> str:
         return f"{self._ids.getrandbits(96):024x}"
+
+
+def _bounded(asked: Asked) -> Asked:
+    """What was asked.
+
+    Raises:
+        ValueError: the answer would repeat so much of it that it might not fit into memory.
+    """
+    if max(len(asked.model or ""), len(asked.tool)) > _LONGEST_NAME:
+        raise ValueError(f"a name of more than {_LONGEST_NAME} characters")
+    if sum(map(len, asked.echoes)) > _MOST_ECHOED:
+        raise ValueError(f"more than {_MOST_ECHOED} characters to repeat")
+    return asked

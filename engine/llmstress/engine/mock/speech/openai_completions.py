@@ -44,7 +44,7 @@ def read(request: Request) -> Asked:
         limit=prompts.at_least(1, body.max_tokens),
         prompt_tokens=sum(map(prompts.tokens_in, given)),
         choices=choices,
-        echoes=tuple([_text(prompt) for prompt in given for _ in range(choices // len(given))]) if body.echo else (),
+        echoes=tuple([text for text in map(_text, given) for _ in range(choices // len(given))]) if body.echo else (),
     )
 
 
