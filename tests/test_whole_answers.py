@@ -3,9 +3,10 @@
 import io
 
 import pytest
-from screens import facts
+from screens import QueueSource, facts, on_screen, press, text_of
 from summaries import facts_of
 from support import Bench
+from textual.pilot import Pilot
 
 from llmstress.coordinator.console import Console
 from llmstress.coordinator.report import Summary
@@ -15,6 +16,7 @@ from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.tui import charts
+from llmstress.tui.app import StressApp
 from llmstress.tui.picture import TOO_EARLY, picture_of
 from llmstress.tui.tiles import tiles_of
 
@@ -131,3 +133,13 @@ def test_the_screen_s_charts_are_those_of_whole_answers() -> None:
     drawing = charts.latency_drawing(columns, "max", 1.0, metric="E2E")
     assert drawing.title.startswith("E2E p50, max")
     assert [value for _, value in drawing.lines[0].points] == [pytest.approx(10_000, rel=0.001)]
+
+
+def test_the_latency_that_is_shown_first_is_that_of_whole_answers() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "2")
+        assert "from the start of a request to the end" in text_of(app)
+        assert "e2e · " in text_of(app)
+
+    app = StressApp(QueueSource(RunView(facts(procs=1, streams=1), run_of("embeddings"))))
+    on_screen(app, steps)

@@ -98,7 +98,7 @@ def _of_answer(probe: Probe) -> str:
     if outcome.startswith("http_3") and "location" in headers:
         return f"it is at {redact_url(headers['location'])}: put that into --url"
     if outcome in ("rate_limited", "http_503") and "retry-after" in headers:
-        return f"the server wants to be left alone for {headers['retry-after']} s (retry-after)"
+        return f"the server wants to be left alone for a while (retry-after: {headers['retry-after']})"
     if outcome == "empty" and (probe.tokens.reasoning or probe.finish in ("length", "max_tokens")):
         return "the tokens were used up before the answer began, for reasoning that isn't shown: a higher --max-tokens"
     if outcome in ("empty", "truncated", "malformed") and not probe.tokens.events and probe.events:
@@ -130,8 +130,8 @@ def _remarks(probe: Probe) -> Iterator[str]:
         )
     if probe.tried_again:
         yield "this was not the gateway's first attempt, as its headers say: the times contain what failed before"
-    coding = headers.get("content-encoding", "identity")
-    if coding != "identity":
+    coding = headers.get("content-encoding", "").lower()
+    if coding not in ("", "identity"):
         yield f"the answer is compressed ({coding}) although identity was asked for: events may be held back by that"
     if ok and probe.where.streamed and not tokens.events and "token" in probe.events[-1].what:
         yield "a stream was asked for, and the answer came as a whole: there is no ttft"

@@ -14,7 +14,7 @@ _ATTEMPTS = ("x-litellm-attempted-retries", "x-litellm-attempted-fallbacks")
 def signs_of(head: Head) -> list[str]:
     """Name and value of the headers that tell, `server: nginx/1.26.2` for instance; printable, of any length."""
     headers = head.headers
-    signs = [f"{name}: {headers[name]}" for name in _TELLING if headers.get(name, "identity").lower() != "identity"]
+    signs = [f"{name}: {headers[name]}" for name in _TELLING if headers.get(name, "").lower() not in ("", "identity")]
     signs += [name for name in _UNIQUE if name in headers]
     return [sign if sign.isprintable() else "".join(c if c.isprintable() else "?" for c in sign) for sign in signs]
 

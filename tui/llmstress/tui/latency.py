@@ -20,8 +20,8 @@ COLUMNS = (
     Column("max", 8),
     Column("count", 7),
 )
-FIRST = "ttft"
-"""Chosen to begin with."""
+FIRST, FIRST_OF_WHOLE = "ttft", "e2e"
+"""Chosen to begin with; the second where answers come whole, and have no first token."""
 
 
 def latency_cells(metric: str, histogram: Histogram | None) -> list[Cell]:
@@ -73,7 +73,8 @@ class LatencyPane(Vertical):
         shown = [metric for metric in METRICS if figures.worth_a_line(metric, means)]
         self._table.show({metric: latency_cells(metric, latency.get(metric)) for metric in shown})
         if first:
-            self._table.move_cursor(row=shown.index(FIRST))
+            chosen = FIRST_OF_WHOLE if picture.view.aggregate.whole_answers else FIRST
+            self._table.move_cursor(row=shown.index(chosen))
 
     def draw(self, picture: Picture) -> None:
         """The distribution."""
