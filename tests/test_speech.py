@@ -21,6 +21,7 @@ from hearing import (
     tell,
 )
 
+from llmstress.engine.mock.buckets import Allowance
 from llmstress.engine.mock.http import Request
 from llmstress.engine.mock.speech import (
     anthropic,
@@ -407,12 +408,8 @@ def test_errors_within_a_stream() -> None:
 
 
 LIMIT = RateLimit(
-    requests=10,
-    requests_left=9,
-    requests_reset_s=0.012,
-    tokens=1_000,
-    tokens_left=0,
-    tokens_reset_s=360,
+    requests=Allowance(10, 9, 12_000),
+    tokens=Allowance(1_000, 0, 360_000_000),
     now_s=1_700_000_000,
     retry_after_s=1.2,
 )
@@ -429,6 +426,13 @@ def test_what_is_left_of_an_allowance() -> None:
     assert anthropics["anthropic-ratelimit-output-tokens-reset"] == "2023-11-14T22:19:20Z"
     assert openais["retry-after"] == azures["retry-after"] == anthropics["retry-after"] == "2"
     assert Plain("json").rate_limit_headers(LIMIT) == (("retry-after", "2"),)
+
+
+@pytest.mark.parametrize("dialect", [openai, AZURE_CHAT, anthropic])
+def test_of_a_limit_that_is_not_there_nothing_is_told(dialect: Dialect) -> None:
+    told = dict(dialect.rate_limit_headers(msgspec.structs.replace(LIMIT, tokens=None, retry_after_s=None)))
+    assert len(told) == 3
+    assert all("requests" in name for name in told)
 
 
 def test_when_to_come_back() -> None:

@@ -2,9 +2,6 @@
 
 from typing import NamedTuple
 
-ENDLESS = 10**9
-"""What a limit that isn't there is said to be: APIs tell of requests and of tokens in any case."""
-
 
 class Allowance(NamedTuple):
     """What a client is told about one of the limits."""
@@ -75,14 +72,10 @@ class RateLimits:
                 bucket.take(amount, now_us)
         return wait
 
-    def requests(self, now_us: int) -> Allowance:
-        """How requests stand."""
-        return _allowance(self._requests, now_us)
+    def requests(self, now_us: int) -> Allowance | None:
+        """How requests stand; None: they have no limit."""
+        return None if self._requests is None else self._requests.allowance(now_us)
 
-    def tokens(self, now_us: int) -> Allowance:
-        """How tokens stand."""
-        return _allowance(self._tokens, now_us)
-
-
-def _allowance(bucket: Bucket | None, now_us: int) -> Allowance:
-    return Allowance(ENDLESS, ENDLESS, 0) if bucket is None else bucket.allowance(now_us)
+    def tokens(self, now_us: int) -> Allowance | None:
+        """How tokens stand; None: they have no limit."""
+        return None if self._tokens is None else self._tokens.allowance(now_us)

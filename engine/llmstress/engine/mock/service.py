@@ -182,14 +182,9 @@ class Service:
         if not self._limits and retry_after_s is None:
             return headers
         now_us = self._clock_us()
-        requests, tokens = self._limits.requests(now_us), self._limits.tokens(now_us)
         limit = RateLimit(
-            requests=requests.limit,
-            requests_left=requests.remaining,
-            requests_reset_s=requests.reset_us / 1e6,
-            tokens=tokens.limit,
-            tokens_left=tokens.remaining,
-            tokens_reset_s=tokens.reset_us / 1e6,
+            requests=self._limits.requests(now_us),
+            tokens=self._limits.tokens(now_us),
             now_s=time.time(),
             retry_after_s=retry_after_s,
             retry_after=self._options.retry_after_style,

@@ -4,6 +4,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from llmstress.engine.mock.buckets import Allowance
 from llmstress.engine.mock.http import Headers, Request
 from llmstress.engine.mock.speech.said import Asked, Kind, Said
 
@@ -14,14 +15,9 @@ RetryAfter = Literal["seconds", "ms", "date", "none"]
 class RateLimit(msgspec.Struct, frozen=True):
     """What is left of a client's allowance."""
 
-    requests: int
-    """Requests allowed at once."""
-    requests_left: int
-    requests_reset_s: float
-    """Seconds until all of them are allowed again."""
-    tokens: int
-    tokens_left: int
-    tokens_reset_s: float
+    requests: Allowance | None
+    """None: as many as one likes."""
+    tokens: Allowance | None
     now_s: float
     """Unix time, for those who name moments."""
     retry_after_s: float | None = None

@@ -20,32 +20,33 @@ def azure_headers(limit: RateLimit) -> Headers:
 
 
 def _x_ratelimit(limit: RateLimit, written: Callable[[float], str]) -> Headers:
-    return (
-        ("x-ratelimit-limit-requests", str(limit.requests)),
-        ("x-ratelimit-limit-tokens", str(limit.tokens)),
-        ("x-ratelimit-remaining-requests", str(limit.requests_left)),
-        ("x-ratelimit-remaining-tokens", str(limit.tokens_left)),
-        ("x-ratelimit-reset-requests", written(limit.requests_reset_s)),
-        ("x-ratelimit-reset-tokens", written(limit.tokens_reset_s)),
-        *retry_after(limit),
-    )
+    headers: list[tuple[str, str]] = []
+    for name, allowance in (("requests", limit.requests), ("tokens", limit.tokens)):
+        if allowance is not None:
+            headers += [
+                (f"x-ratelimit-limit-{name}", str(allowance.limit)),
+                (f"x-ratelimit-remaining-{name}", str(allowance.remaining)),
+                (f"x-ratelimit-reset-{name}", written(allowance.reset_us / 1e6)),
+            ]
+    return (*headers, *retry_after(limit))
 
 
 def anthropic_headers(limit: RateLimit) -> Headers:
     """Moments in RFC 3339. Input and output have the same allowance here as both together."""
     headers: list[tuple[str, str]] = []
-    for name, most, left, reset_s in (
-        ("requests", limit.requests, limit.requests_left, limit.requests_reset_s),
-        ("tokens", limit.tokens, limit.tokens_left, limit.tokens_reset_s),
-        ("input-tokens", limit.tokens, limit.tokens_left, limit.tokens_reset_s),
-        ("output-tokens", limit.tokens, limit.tokens_left, limit.tokens_reset_s),
+    for name, allowance in (
+        ("requests", limit.requests),
+        ("tokens", limit.tokens),
+        ("input-tokens", limit.tokens),
+        ("output-tokens", limit.tokens),
     ):
-        moment = datetime.fromtimestamp(ceil(limit.now_s + reset_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        headers += [
-            (f"anthropic-ratelimit-{name}-limit", str(most)),
-            (f"anthropic-ratelimit-{name}-remaining", str(left)),
-            (f"anthropic-ratelimit-{name}-reset", moment),
-        ]
+        if allowance is not None:
+            moment = datetime.fromtimestamp(ceil(limit.now_s + allowance.reset_us / 1e6), UTC)
+            headers += [
+                (f"anthropic-ratelimit-{name}-limit", str(allowance.limit)),
+                (f"anthropic-ratelimit-{name}-remaining", str(allowance.remaining)),
+                (f"anthropic-ratelimit-{name}-reset", moment.strftime("%Y-%m-%dT%H:%M:%SZ")),
+            ]
     return (*headers, *retry_after(limit))
 
 
