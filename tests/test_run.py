@@ -1,6 +1,7 @@
 """Whole runs: the command, its workers and the mock as real processes."""
 
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from handlers import Handler, served
 from hdrh.histogram import HdrHistogram
 from processes import Run, alive, llmstress, mock_server, wait_until_gone, workers_of
 from summaries import check
+from support import HEAD, TOKEN
 
 KEY = "sk-planted-0123456789"
 
@@ -392,3 +394,29 @@ def test_more_streams_than_descriptors_is_said_before_anything_starts() -> None:
     code, _, said = llmstress("--url", "http://127.0.0.1:1", "--model", "m", "--procs", "1", "--streams", "100000000")
     assert code == 3
     assert "--streams" in said
+
+
+class Flood(Handler):
+    """Token after token, as fast as they are read."""
+
+    def do_POST(self) -> None:
+        self.body()
+        self.wfile.write(HEAD)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                self.wfile.write(TOKEN * 2_000)
+
+
+@pytest.mark.slow
+def test_a_server_that_floods_its_clients_costs_no_worker_and_little_memory() -> None:
+    with served(Flood) as url:
+        code, summary, _ = llmstress(
+            *("--url", url, "--model", "m", "--procs", "1", "--streams", "5", "--no-probe"),
+            *("--duration", "2s", "--timeout-total", "1s"),
+        )
+    check(summary)
+    assert code == 5
+    assert summary["complete"]
+    assert summary["requests"]["started"] == summary["errors"]["timeout_total"]["count"]
+    [worker] = summary["client"]["workers"]
+    assert worker["rss_mb"] < 250, "690 when what waits was counted in reads only, 84 since"
