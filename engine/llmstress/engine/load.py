@@ -89,7 +89,7 @@ class ClosedLoad:
         self._dialer = dialer
         self._pause_ns = int(plan.error_pause_s * 1e9)
         self._hearing_ns = int((plan.interval_s + HEARING_S) * 1e9)
-        self._random = random.Random(plan.seed + plan.worker)
+        self._random = random.Random(f"{plan.seed}/{plan.worker}")
         statuses = Statuses(tuple(plan.on_status))
         self.failures = Failures(plan.retries, statuses, plan.secrets, recorder, self._random.random)
         self.requests_left = NEVER if plan.requests is None else plan.requests
