@@ -58,6 +58,20 @@ def test_the_url_is_taken_as_it_is_but_for_its_places(path: str, query: str, exp
 
 
 @pytest.mark.parametrize(
+    ("query", "body", "strange"),
+    [
+        ("q={prompt}", '{"a": "{model}", "b": {"c": 1}, "d": {}}', ""),
+        ("q={promt}", None, "{promt}"),
+        ("", '{"a": "{Prompt}"}', "{Prompt}"),
+    ],
+)
+def test_a_place_that_nothing_is_filled_into_is_pointed_at(query: str, body: str | None, strange: str) -> None:
+    note = Sse(Ask(prompt="Hi", body=body)).endpoint("/x", query).note
+    assert note.startswith(strange)
+    assert bool(note) == bool(strange)
+
+
+@pytest.mark.parametrize(
     ("ask", "words"),
     [
         (Ask(method="GET /x"), "--method GET /x"),

@@ -11,6 +11,7 @@ from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api, Endpoint
 
 _PLACE = re.compile(r"\{(prompt|model)\}")
+_STRANGE_PLACE = re.compile(r"\{(?!prompt\}|model\})[A-Za-z_]+\}")
 _METHOD = re.compile(r"(?!CONNECT$)[A-Z]{1,20}")
 
 
@@ -35,7 +36,9 @@ class Template(Api):
 
     def endpoint(self, path: str, query: str) -> Endpoint:
         """See `Api`. The words are percent-encoded."""
-        return Endpoint(self._fill(path or "/", _percent), self._fill(query, _percent))
+        strange = _STRANGE_PLACE.search(f"{path}?{query} {self.ask.body or ''}")
+        note = f"{strange[0]} is sent as it is: only {{prompt}} and {{model}} are filled in" if strange else ""
+        return Endpoint(self._fill(path or "/", _percent), self._fill(query, _percent), note=note)
 
     def body(self) -> bytes:
         """See `Api`. The words are escaped as the inside of a JSON string, whatever the body is."""
