@@ -11,7 +11,7 @@ from processes import DEADLINE_S
 from llmstress.coordinator import cli
 from llmstress.engine.mock import __main__ as engine_main
 from llmstress.engine.mock.faults import Fault, FaultShare
-from llmstress.engine.mock.options import MockOptions, Span, parse_span, share_of
+from llmstress.engine.mock.options import MockOptions, Span, parse_span
 from llmstress.engine.mock.switches import SECTIONS, switches
 
 FIELDS = [field.name for field in msgspec.structs.fields(MockOptions)]
@@ -168,10 +168,3 @@ def test_a_span_is_drawn_evenly() -> None:
     assert {each: drawn.count(each) for each in drawn} == {3: 250, 4: 250, 5: 250, 6: 250}
     assert parse_span("8").at(0.999) == 8
     assert [str(parse_span(text)) for text in ("3..6", "8", "8..8")] == ["3..6", "8", "8"]
-
-
-def test_processes_share_without_a_rest() -> None:
-    for total, procs in [(7, 3), (100, 8), (2, 2), (0, 4)]:
-        shares = [share_of(total, index, procs) for index in range(procs)]
-        assert sum(shares) == total
-        assert max(shares) - min(shares) <= 1

@@ -29,8 +29,7 @@ FLAGS = {
 }
 """Field of `Ask` -> the flag that says it, for those that only some APIs know."""
 
-
-OPENAI_APIS = ("openai-chat", "openai-completions", "openai-embeddings", "openai-responses")
+_OPENAI_APIS = ("openai-chat", "openai-completions", "openai-embeddings", "openai-responses")
 """Those that Azure speaks as well, with the key in a header of its own."""
 
 
@@ -61,7 +60,7 @@ def ask_of(options: Options, url: str, model: str) -> Ask:
     if not ask.limit_field and f".{host}".endswith(".api.openai.com") and name == "openai-chat":
         # of the servers that speak it, this one has models that refuse the name that all others know
         return msgspec.structs.replace(ask, limit_field="max_completion_tokens")
-    if not ask.auth and name in OPENAI_APIS and split and AzureOpenAI.claims(host, split.path):
+    if not ask.auth and name in _OPENAI_APIS and split and AzureOpenAI.claims(host, split.path):
         return msgspec.structs.replace(ask, auth=AzureOpenAI.AUTH)
     return ask
 

@@ -175,8 +175,3 @@ def _bounds() -> dict[str, tuple[float, float]]:
 
 
 _BOUNDS: Mapping[str, tuple[float, float]] = _bounds()
-
-
-def share_of(total: int, index: int, procs: int) -> int:
-    """The part of `total` that process `index` of `procs` has: the parts sum to the total."""
-    return total * (index + 1) // procs - total * index // procs

@@ -11,13 +11,14 @@ from typing import Protocol
 from llmstress.engine.mock.courses import End
 from llmstress.engine.mock.delays import Delays
 from llmstress.engine.mock.freezes import Freezes
-from llmstress.engine.mock.options import MockOptions, share_of
+from llmstress.engine.mock.options import MockOptions
 from llmstress.engine.mock.replies import Job
 from llmstress.engine.mock.slots import Slots
 from llmstress.engine.mock.speech.said import CYCLE
 from llmstress.engine.mock.ticker import Ticker
 from llmstress.engine.mock.truth import Outcome, Recorder
 from llmstress.engine.mock.wheel import SLOT_US, Wheel
+from llmstress.engine.schedule import share
 
 _PATIENCE_US = 1_000_000
 """How long a reset is held back for what was sent before it."""
@@ -197,7 +198,7 @@ class Pacer:
         source = random.Random(f"{options.seed}/{index}")
         self._ttft = Delays(options.delays, options.ttft_ms * 1e3, options.jitter, source)
         self._gap = Delays(options.delays, options.gap_ms * 1e3, options.jitter, source)
-        self._slots: Slots[Answer] = Slots(share_of(options.slots, index, options.procs))
+        self._slots: Slots[Answer] = Slots(share(options.slots, options.procs, index))
         self._limited = options.slots > 0
         self._freezes = Freezes(epoch_us, int(options.freeze_every_ms * 1e3), int(options.freeze_for_ms * 1e3))
         self._held: dict[Sink, None] = {}

@@ -14,13 +14,14 @@ from llmstress.engine.mock.faults import HARMLESS, Fault
 from llmstress.engine.mock.framing import Form
 from llmstress.engine.mock.heads import head, response, stream_head
 from llmstress.engine.mock.http import Headers, Request
-from llmstress.engine.mock.options import MockOptions, share_of
+from llmstress.engine.mock.options import MockOptions
 from llmstress.engine.mock.replies import Job, held_back, whole
 from llmstress.engine.mock.routes import Refusal, find, models_body
 from llmstress.engine.mock.speech import openai_chat
 from llmstress.engine.mock.speech.dialect import Dialect, RateLimit, Speech
 from llmstress.engine.mock.speech.said import Asked, Said
 from llmstress.engine.mock.truth import Recorder
+from llmstress.engine.schedule import share
 
 _REFUSALS = {
     Fault.HTTP_400: (400, "the request is invalid", ""),
@@ -67,7 +68,7 @@ class Service:
         self._limits = RateLimits(
             options.requests_per_s / procs, options.tokens_per_s / procs, options.burst_ms / 1e3, clock_us()
         )
-        until = share_of(options.faults_until, index, procs)
+        until = share(options.faults_until, procs, index)
         self._fates = Fates(options.fault, f"{options.seed}/{index}", until)
         self._by_chance = bool(options.fault) or options.tokens.low != options.tokens.high
 
