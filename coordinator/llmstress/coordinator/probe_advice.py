@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from llmstress.coordinator.probe_facts import Probe
 from llmstress.coordinator.target import redact_url
-from llmstress.engine.telemetry.verdict import MAX_SHARED_READS, MAX_TOKENS_PER_EVENT
+from llmstress.engine.telemetry.notes import MAX_SHARED_READS, MAX_TOKENS_PER_EVENT
 
 _ENOUGH = 5
 """Token events from which on it is no chance that several share a read."""
