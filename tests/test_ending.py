@@ -1,11 +1,16 @@
 """What ends a run, why it ended, and what the command leaves with."""
 
+import signal
 from typing import Any
 
 import pytest
+from summaries import facts_of
 
-from llmstress.coordinator.ending import Limit, limit_reached, tokens_so_far, why_ended
+from llmstress.coordinator.ending import Limit, exit_code, last_words, limit_reached, tokens_so_far, why_ended
+from llmstress.coordinator.errors import ExitCode
 from llmstress.coordinator.options import Options
+from llmstress.coordinator.report import Summary
+from llmstress.coordinator.summary import summarise
 from llmstress.coordinator.texts import MaxErrors
 from llmstress.engine.control import Final
 from llmstress.engine.telemetry.aggregate import Aggregate
@@ -132,3 +137,123 @@ def test_why_a_run_has_ended(given: dict[str, Any], ended_by: str, exhausted: bo
         aggregate.lose(worker, "killed")
     finals = [Final(0, 1, 0, 0, exhausted), Final(1, 1, 0, 0, True)]
     assert why_ended(options(**given), aggregate, ended_by, finals) == why
+
+
+@pytest.mark.parametrize(
+    ("limit", "ended", "ended_by", "why"),
+    [
+        pytest.param(None, {"http_500": 1}, "", "duration", id="nobody asked"),
+        pytest.param(MaxErrors(None, 0.05), {"http_500": 1}, "", "errors", id="the only request of a short run"),
+        pytest.param(MaxErrors(None, 0.5), {"http_500": 5, "ok": 5}, "", "errors", id="exactly the share"),
+        pytest.param(MaxErrors(None, 0.5), {"http_500": 5, "ok": 6}, "", "duration", id="less than the share"),
+        pytest.param(MaxErrors(None, 0.5), {"cancelled": 5}, "", "duration", id="nothing finished"),
+        pytest.param(MaxErrors(None, 0.5), {"http_500": 4, "ok": 4, "cancelled": 9}, "", "errors", id="cut-off ones"),
+        pytest.param(MaxErrors(3, None), {"http_500": 3, "ok": 500}, "", "errors", id="the last one in the drain"),
+        pytest.param(MaxErrors(3, None), {"http_500": 2, "ok": 500}, "", "duration", id="fewer than the number"),
+        pytest.param(MaxErrors(3, None), {"http_500": 9}, "signal", "signal", id="the user was first"),
+        pytest.param(MaxErrors(3, None), {"http_500": 9}, "quota", "quota", id="another limit was first"),
+    ],
+)
+def test_max_errors_decides_at_the_end_too(
+    limit: MaxErrors | None, ended: dict[str, int], ended_by: str, why: str
+) -> None:
+    finals = [Final(worker, 1, 0, 0, exhausted=False) for worker in range(2)]
+    assert why_ended(options(max_errors=limit), after(ended), ended_by, finals) == why
+
+
+def summary_of(ended: dict[str, int], ended_by: str = "duration", *, lost: bool = False) -> Summary:
+    aggregate = after(ended, started=sum(ended.values()))
+    if lost:
+        aggregate.lose(0, "killed by SIGKILL")
+    return summarise(aggregate, facts_of(ended_by=ended_by))
+
+
+FEW = {"ok": 300, "http_500": 100}
+MANY = {"ok": 300, "http_500": 400, "http_401": 100}
+ALL = {"http_404": 3}
+
+
+@pytest.mark.parametrize(
+    ("limit", "summary", "signals", "code", "words"),
+    [
+        pytest.param(None, summary_of({"ok": 9}), [], 0, "", id="all is well"),
+        pytest.param(None, summary_of(FEW), [], 0, "", id="a quarter failed"),
+        pytest.param(None, summary_of({"ok": 9, "reset": 9}), [], 0, "", id="half of them failed"),
+        pytest.param(
+            None,
+            summary_of(MANY),
+            [],
+            0,
+            "62.5% of 800 requests failed (http_500 50%, http_401 12.5%); "
+            "exit code 0 because no --max-errors was given",
+            id="most failed",
+        ),
+        pytest.param(
+            MaxErrors(501, None),
+            summary_of(MANY),
+            [],
+            0,
+            "62.5% of 800 requests failed (http_500 50%, http_401 12.5%); "
+            "exit code 0 because --max-errors 501 was not reached",
+            id="most failed, and that was allowed",
+        ),
+        pytest.param(
+            MaxErrors(None, 0.05),
+            summary_of(MANY, "errors"),
+            [],
+            6,
+            "62.5% of 800 requests failed (http_500 50%, http_401 12.5%); exit code 6 because of --max-errors 5%",
+            id="more failed than the share",
+        ),
+        pytest.param(MaxErrors(5, None), summary_of(FEW, "quota"), [], 6, "--max-errors 5", id="whatever ended it"),
+        pytest.param(
+            None,
+            summary_of(FEW, "errors"),
+            [],
+            6,
+            "25% of 400 requests failed (http_500 25%); exit code 6 because a failure ended the run",
+            id="a failure that ends the run",
+        ),
+        pytest.param(
+            None,
+            summary_of(ALL, "errors"),
+            [],
+            5,
+            "no request succeeded (100% of 3 requests failed (http_404 100%)); exit code 5",
+            id="the first answer was an error",
+        ),
+        pytest.param(MaxErrors(2, None), summary_of(ALL, "errors"), [], 6, "--max-errors 2", id="6 comes before 5"),
+        pytest.param(MaxErrors(9, None), summary_of(ALL, "errors"), [], 5, "exit code 5", id="a limit not reached"),
+        pytest.param(None, summary_of(ALL), [], 5, "no request succeeded", id="nothing succeeded"),
+        pytest.param(None, summary_of({"filtered": 3}), [], 5, "3 filtered", id="nothing but filtered answers"),
+        pytest.param(
+            None,
+            summary_of({"cancelled": 3}),
+            [],
+            5,
+            "no request succeeded (no request finished); exit code 5",
+            id="nothing finished",
+        ),
+        pytest.param(MaxErrors(2, None), summary_of(ALL, "signal"), [signal.SIGINT], 130, "", id="a signal before 6"),
+        pytest.param(None, summary_of(ALL, "signal"), [signal.SIGHUP], 143, "", id="a closed terminal"),
+        pytest.param(None, summary_of(FEW, "abort"), [], 130, "", id="the screen's abort"),
+        pytest.param(None, summary_of(FEW, "signal"), [], 0, "", id="the screen's drain"),
+        pytest.param(
+            MaxErrors(2, None),
+            summary_of(ALL, "errors", lost=True),
+            [signal.SIGINT],
+            4,
+            "a worker was lost, so the results are incomplete; ",
+            id="4 comes first",
+        ),
+    ],
+)
+def test_the_exit_code_and_the_last_words(
+    limit: MaxErrors | None, summary: Summary, signals: list[int], code: int, words: str
+) -> None:
+    given = options(max_errors=limit)
+    assert exit_code(given, summary, signals) == code
+    said = last_words(given, summary, ExitCode(code))
+    assert words in said
+    assert bool(words) == bool(said)
+    assert not said or f"exit code {code}" in said

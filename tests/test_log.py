@@ -102,7 +102,7 @@ def test_the_log_goes_on_behind_a_screen(home: Path, tmp_path: Path) -> None:
         assert shown.finish() == 0
     lines = lines_of(tmp_path / "run.log")
     assert any("note: asked to drain" in line for line in lines)
-    assert any("verdict" in line for line in lines)
+    assert any("measurement: " in line for line in lines)
 
 
 def test_a_full_disk_is_one_warning_and_not_an_end() -> None:

@@ -252,7 +252,11 @@ def test_a_target_that_refuses_all_gives_exit_code_5_and_no_spin(refused: str) -
     )
     check(summary)
     assert code == 5
-    assert "no latencies, for no request succeeded: llmstress probe" in said.splitlines()[-1]
+    lines = said.splitlines()
+    assert lines[-1].startswith("llmstress: no request succeeded (100% of ")
+    assert lines[-1].endswith(" requests failed (connect_refused 100%)); exit code 5")
+    assert "no latencies, for no request succeeded: llmstress probe" in lines[-2]
+    assert "measurement: valid (of the failures only: no request succeeded)" in lines
     assert not any(line.startswith(("tokens", "ttft")) for line in said.splitlines())
     assert list(summary["errors"]) == ["connect_refused"]
     # at 200 ms to 600 ms a pause, a stream can't start more than 6 times in a second
@@ -266,9 +270,29 @@ def test_max_errors_ends_the_run(refused: str) -> None:
         *("--max-errors", "25", "--error-pause", "100ms"),
     )
     check(summary)
-    assert (code, summary["ended_by"]) == (5, "errors")
+    assert (code, summary["ended_by"]) == (6, "errors")
     assert summary["requests"]["failed"] >= 25
-    assert "--max-errors" in said
+    assert "--max-errors is reached" in said
+    assert said.splitlines()[-1].endswith("exit code 6 because of --max-errors 25")
+
+
+def test_a_share_of_errors_is_compared_at_the_end_of_a_short_run() -> None:
+    with mock_server("--fault", "http_500=50%", "--seed", "3") as server:
+        load = ("--url", server.url, "--model", "m", "--procs", "2", "--streams", "5", "--requests", "40")
+        limited = llmstress(*load, "--error-pause", "1ms", "--max-errors", "5%")
+        unlimited = llmstress(*load, "--error-pause", "1ms")
+    code, summary, said = limited
+    check(summary)
+    assert (code, summary["ended_by"], summary["requests"]["started"]) == (6, "errors", 40)
+    assert said.splitlines()[-1].endswith("exit code 6 because of --max-errors 5%")
+    code, summary, said = unlimited
+    assert (code, summary["ended_by"]) == (0, "requests")
+    table = said[said.index("outcome: ") :].splitlines()
+    failed = summary["requests"]["failed"]
+    assert table[0] == f"outcome: {failed / 40:.1%} of 40 requests failed (http_500 {failed / 40:.1%})".replace(
+        ".0%", "%"
+    )
+    assert table[1] == "measurement: valid"
 
 
 def test_max_total_tokens_ends_the_run_before_it_costs_more() -> None:

@@ -86,7 +86,10 @@ def test_the_table_has_what_there_is(kind: str, lines: list[str]) -> None:
     assert [line for line in shown if line.startswith(("inputs", "tokens"))] == lines
     begin = next(number for number, line in enumerate(shown) if "p99.9" in line)
     assert [line.split()[0] for line in shown[begin + 1 :]] == ["ttfb", "e2e"]
-    assert "verdict   valid" in shown
+    assert shown[1:3] == [
+        f"outcome: all {summary_of(run_of(kind)).requests.ok} requests succeeded",
+        "measurement: valid",
+    ]
 
 
 def test_the_summary_counts_inputs_and_has_whole_answers_in_its_timeline() -> None:

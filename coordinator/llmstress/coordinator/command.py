@@ -15,6 +15,7 @@ from llmstress.coordinator import run as runs
 from llmstress.coordinator.asking import ask_of, choose_api, name_of_api
 from llmstress.coordinator.console import Console
 from llmstress.coordinator.demo import of_demo, start_demo, url_of_demo
+from llmstress.coordinator.ending import last_words
 from llmstress.coordinator.errors import ExitCode, LlmstressError
 from llmstress.coordinator.machine import available_cores
 from llmstress.coordinator.options import DEFAULT_STREAMS, MOST_PROCS, Options
@@ -75,6 +76,8 @@ def run_command(arguments: dict[str, Any]) -> int:
         console.table(result.summary)
         if truth:
             console.truth(truth)
+        if words := last_words(options, result.summary, result.exit_code):
+            console.warn(words)
     except LlmstressError as error:
         console.note(f"llmstress: {error}")  # whoever catches it says it
         raise

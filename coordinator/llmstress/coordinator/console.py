@@ -4,6 +4,7 @@ import contextlib
 from importlib.metadata import version
 from typing import Any, TextIO
 
+from llmstress.coordinator.ending import outcome_of
 from llmstress.coordinator.log import LogFile
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.report import Latency, Summary
@@ -129,11 +130,13 @@ class Console:
         others = ("failed", "filtered", "cancelled", "lost")
         ends += [f"{count(n)} {name}" for name in others if (n := getattr(requests, name))]
         self.say()
-        self.say(f"verdict   {summary.verdict.status}")
+        self.say(f"outcome: {outcome_of(summary)}")
+        self.say(f"measurement: {summary.verdict.status}{_of_what(summary)}")
         for reason in summary.verdict.reasons:
-            self.say(f"          - {reason}")
+            self.say(f"  - {reason}")
         for note in summary.verdict.notes:
-            self.say(f"          · {note}")
+            self.say(f"  · {note}")
+        self.say()
         self.say(f"requests  {count(requests.started)} started: {', '.join(ends)}{_per_s(requests.per_s)}")
         if requests.retries:
             by_class = ", ".join(f"{count(n)} {name}" for name, n in requests.retried.items())
@@ -188,6 +191,13 @@ class Console:
                 thin = "~" if name in found.low_sample and value is not None else ""
                 cells.append(f"{thin + latency(None if value is None else value * 1000):>10}")
             self.say(f"{metric:<10}{''.join(cells)}{count(found.count):>10}")
+
+
+def _of_what(summary: Summary) -> str:
+    """What the measurement is one of, if no request succeeded: "valid" alone would read as praise."""
+    if summary.requests.ok:
+        return ""
+    return f" ({'of the failures only: ' if summary.requests.failed else ''}no request succeeded)"
 
 
 def _per_s(per_second: float | None, before: str = "   ") -> str:

@@ -8,14 +8,20 @@ import msgspec
 from llmstress.coordinator.errors import ExitCode
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.report import Summary
+from llmstress.coordinator.texts import MaxErrors
 from llmstress.engine.control import Final
 from llmstress.engine.statuses import END, END_FIRST
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.messages import ErrorSample
+from llmstress.engine.telemetry.outcomes import describe_outcome
 from llmstress.tui.plain import plain
 
 MIN_FINISHED_FOR_SHARE = 100
-"""`--max-errors P%` needs this many finished requests before it can end a run: 1 of 1 is not 100 %."""
+"""`--max-errors P%` ends a run early only from this many finished requests on: the first failure of a run would be
+100 % of them. At the end of the run the share is compared whatever the number."""
+
+MOST_FAILED = 0.5
+"""A run with a larger share of failed requests is not left with exit code 0 without a word."""
 
 
 class Limit(msgspec.Struct, frozen=True):
@@ -30,7 +36,7 @@ def limit_reached(options: Options, aggregate: Aggregate) -> Limit | None:
     """What ends the run, given what was measured so far: a limit of the user's, or a failure; None: nothing does."""
     if (failure := _grave_failure(aggregate)) is not None:
         return failure
-    if _too_many_errors(options, aggregate):
+    if _exceeds(options.max_errors, aggregate.failed(), aggregate.finished(), MIN_FINISHED_FOR_SHARE):
         return Limit("errors", f"--max-errors is reached ({aggregate.failed():,} failed requests)")
     if options.max_total_tokens is not None and (tokens := tokens_so_far(aggregate)) >= options.max_total_tokens:
         return Limit("quota", f"--max-total-tokens is reached ({tokens:,} tokens)")
@@ -46,14 +52,13 @@ def tokens_so_far(aggregate: Aggregate) -> int:
     return sum(part.input + part.output + part.events - part.events_ok for part in parts)
 
 
-def _too_many_errors(options: Options, aggregate: Aggregate) -> bool:
-    limit = options.max_errors
+def _exceeds(limit: MaxErrors | None, failed: int, finished: int, least: int = 1) -> bool:
+    """Whether there are too many failures; a share is compared from `least` finished requests on."""
     if limit is None:
         return False
-    failed, finished = aggregate.failed(), aggregate.finished()
     if limit.count is not None:
         return failed >= limit.count
-    return limit.share is not None and finished >= MIN_FINISHED_FOR_SHARE and failed >= limit.share * finished
+    return limit.share is not None and finished >= least and failed >= limit.share * finished
 
 
 def _grave_failure(aggregate: Aggregate) -> Limit | None:
@@ -83,24 +88,64 @@ def why_ended(options: Options, aggregate: Aggregate, ended_by: str, finals: Col
         return "lost"
     if ended_by:
         return ended_by
+    if _exceeds(options.max_errors, aggregate.failed(), aggregate.finished()):
+        return "errors"
     exhausted = all(final.exhausted for final in finals)
     return "requests" if options.requests is not None and exhausted else "duration"
 
 
-def exit_code(summary: Summary, signals: list[int]) -> ExitCode:
-    """What the command leaves with; `signals` are those that have come, in order."""
+def exit_code(options: Options, summary: Summary, signals: list[int]) -> ExitCode:
+    """The exit code of a run: the first that applies of 4, 130 or 143, 6, 5, 0.
+
+    `signals`: those that have come, in order.
+    """
     if not summary.complete:
         return ExitCode.INCOMPLETE
     if signals:
         return exit_code_of(signals[0])
     if summary.ended_by == "abort":
         return ExitCode.SIGINT
+    # a failure can end a run without --max-errors (a refused key): if nothing succeeded before, that is code 5
+    if _reached(options.max_errors, summary) or (summary.ended_by == "errors" and summary.requests.ok):
+        return ExitCode.TOO_MANY_ERRORS
     return ExitCode.OK if summary.requests.ok else ExitCode.NO_SUCCESS
 
 
 def exit_code_of(number: int) -> ExitCode:
     """The exit code of a run that a signal ended; a closed terminal ends it like SIGTERM."""
     return ExitCode.SIGINT if number == signal.SIGINT else ExitCode.SIGTERM
+
+
+def _reached(limit: MaxErrors | None, summary: Summary) -> bool:
+    return _exceeds(limit, summary.requests.failed, _finished(summary))
+
+
+def _finished(summary: Summary) -> int:
+    return summary.requests.started - summary.requests.cancelled - summary.requests.open
+
+
+def outcome_of(summary: Summary) -> str:
+    """What became of the requests, in one sentence."""
+    ended = {outcome: error.count for outcome, error in summary.errors.items()}
+    return describe_outcome(ended | {"ok": summary.requests.ok, "cancelled": summary.requests.cancelled})
+
+
+def last_words(options: Options, summary: Summary, code: ExitCode) -> str:
+    """Why the command leaves with `code`, where its user may not expect it; empty if nothing needs to be said."""
+    limit, outcome = options.max_errors, outcome_of(summary)
+    match code:
+        case ExitCode.OK if summary.requests.failed > MOST_FAILED * _finished(summary):
+            because = "no --max-errors was given" if limit is None else f"--max-errors {limit} was not reached"
+            return f"{outcome}; exit code 0 because {because}"
+        case ExitCode.INCOMPLETE:
+            return f"a worker was lost, so the results are incomplete; {outcome}; exit code {code:d}"
+        case ExitCode.TOO_MANY_ERRORS if _reached(limit, summary):
+            return f"{outcome}; exit code {code:d} because of --max-errors {limit}"
+        case ExitCode.TOO_MANY_ERRORS:
+            return f"{outcome}; exit code {code:d} because a failure ended the run"
+        case ExitCode.NO_SUCCESS:
+            return f"no request succeeded ({outcome}); exit code {code:d}"
+    return ""
 
 
 def lengths(finals: Collection[Final]) -> tuple[float, float]:

@@ -12,6 +12,7 @@ class ExitCode(enum.IntEnum):
     NOT_STARTED = 3
     INCOMPLETE = 4
     NO_SUCCESS = 5
+    TOO_MANY_ERRORS = 6
     SIGINT = 130
     SIGTERM = 143
 

@@ -214,7 +214,7 @@ class _Run:
         self._herald.notice("end", f"the run has ended ({ended_by})")
         self._herald.finish()
         summary = self._summarise()
-        return Result(summary, self._aggregate, ending.exit_code(summary, self._signals))
+        return Result(summary, self._aggregate, ending.exit_code(self._options, summary, self._signals))
 
     async def wait_for_screen(self) -> None:
         """The run is over, and its screen shows so until it is left; whoever sends a signal wants to see no more."""

@@ -21,6 +21,10 @@ class MaxErrors(msgspec.Struct, frozen=True):
     count: int | None
     share: float | None
 
+    def __str__(self) -> str:
+        """As it is given on the command line."""
+        return str(self.count) if self.share is None else f"{100 * self.share:g}%"
+
 
 class Resolve(msgspec.Struct, frozen=True):
     """Where a host is, whatever DNS says."""
