@@ -6,6 +6,7 @@ import pytest
 from llmstress.engine.telemetry import aggregate as module
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.broadcast import RunFacts, RunView, encode
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Counters, Delta, ErrorSample, Part, Phase, RateLimit
 
@@ -41,6 +42,25 @@ def delta(
         parts={2: part or Part()},
         samples=list(samples),
     )
+
+
+FACTS = RunFacts(
+    version="0",
+    interval_s=0.25,
+    api="openai-chat",
+    url="http://127.0.0.1/",
+    model="m",
+    procs=1,
+    streams=1,
+    total_streams=1,
+    ramp_s=0.0,
+    warmup_s=0.0,
+    steady_s=60.0,
+    grace_s=1.0,
+    requests=None,
+    whole_run=False,
+    started_at="2026-01-01T00:00:00Z",
+)
 
 
 def part(started: int = 0, events: int = 0, ttft: tuple[int, ...] = (), **ended: int) -> Part:
@@ -150,6 +170,110 @@ def test_a_snapshot_looks_back_a_few_seconds() -> None:
     assert picture.now.percentile("ttft", "p50") == 9000
     assert picture.whole.finished == 400
     assert len(total.recent) <= 45
+
+
+def test_live_failures_are_those_of_the_window_by_class() -> None:
+    total = Aggregate.over([1])
+    for second in range(1, 11):
+        outcome = "http_503" if second <= 7 else "reset"
+        total.merge(delta(0, second - 1, second, part(ok=3, cancelled=1, filtered=1, **{outcome: 2}), length=1.0))
+    now = snapshot.take(total, window_s=2.0).now
+    assert (now.failed, now.finished, now.failed_by) == (4, 12, {"reset": 4})
+    assert snapshot.take(total).whole.failed_by == {"http_503": 14, "reset": 6}
+    assert [row.failed_by for row in total.rows] == [{"http_503": 2}] * 7 + [{"reset": 2}] * 3
+    assert all(row.failed == sum(row.failed_by.values()) for row in total.rows)
+
+
+@pytest.mark.parametrize(
+    ("per_quarter", "span", "samples"),
+    [(5, None, 100), (3, 10.0, 120), (2, 20.0, 160), (1, 30.0, 120)],
+)
+def test_a_latency_looks_back_until_its_p99_has_its_samples(per_quarter: int, span: float | None, samples: int) -> None:
+    total = Aggregate.over([1])
+    for quarter in range(1, 401):
+        ttft = tuple(1000 + n for n in range(per_quarter))
+        made = part(1, 10, ttft, ok=1)
+        made.latency["itl"] = histogram(*range(100))
+        total.merge(delta(0, quarter - 1, quarter / 4, made))
+    now = snapshot.take(total, window_s=5.0, widen=True).now
+    assert now.seconds == 5
+    assert now.spans == ({} if span is None else {"ttft": span})
+    assert samples - 10 * per_quarter < now.latency["ttft"].count <= samples, "but for a slot at the edge of the window"
+    assert now.latency["itl"].count == 2000, "what has its samples looks back no further"
+    assert now.percentile("ttft", "p99") is not None
+    narrow = snapshot.take(total, window_s=5.0).now
+    assert (narrow.spans, narrow.latency["ttft"].count) == ({}, 20 * per_quarter)
+    assert (narrow.events_per_s, narrow.failed) == (now.events_per_s, now.failed)
+
+
+def test_a_window_that_can_t_be_widened_enough_says_how_far_it_looks() -> None:
+    total = Aggregate.over([1])
+    for second in range(1, 101):
+        total.merge(delta(0, second - 1, second, part(1, 10, (1000,), ok=1), length=1.0))
+    now = snapshot.take(total, window_s=5.0, widen=True).now
+    assert now.spans == {"ttft": 60}
+    assert 57 <= now.latency["ttft"].count <= 60
+    early = Aggregate.over([1])
+    for second in range(1, 9):
+        early.merge(delta(0, second - 1, second, part(1, 10, (1000,), ok=1), length=1.0))
+    now = snapshot.take(early, window_s=5.0, widen=True).now
+    assert (now.spans, now.latency["ttft"].count) == ({"ttft": 8}, 8)
+
+
+def test_the_recent_past_is_bounded_and_loses_nothing_within_its_bounds() -> None:
+    total = Aggregate.over([1, 1])
+    for quarter in range(1, 801):
+        for worker in (0, 1):
+            made = part(1, 10, (1000 + quarter,), ok=1)
+            made.latency["loop_lag"] = histogram(quarter)
+            # the second worker's reports come three seconds late
+            at = quarter if worker == 0 else quarter - 12
+            if at > 0:
+                total.merge(delta(worker, at - 1, at / 4, made))
+    assert len(total.recent) <= 42
+    assert len(total.earlier) <= 22
+    known = snapshot.history(total)
+    begin, end = min(slot.t_from for slot in known), max(slot.t_to for slot in known)
+    assert end == 200 * S
+    assert 140 * S >= begin >= 137 * S
+    quarters = {0: (end - begin) * 4 // S, 1: (197 * S - begin) * 4 // S}
+    assert sum(slot.events for slot in known) == 10 * sum(quarters.values())
+    assert sum(slot.latency["ttft"].count for slot in known) == sum(quarters.values())
+    for worker, n in quarters.items():
+        assert sum(slot.workers[worker].loop_lag.count for slot in known if worker in slot.workers) == n
+
+
+def test_a_keyframe_goes_without_the_recent_past() -> None:
+    view = RunView(FACTS, Aggregate.over([1]))
+    sizes = []
+    for quarter in range(1, 241):
+        made = part(1, 10, tuple(range(1000, 1100)), ok=1)
+        made.latency["connect"] = histogram(*range(10_000, 20_000, 10))
+        view.aggregate.merge(delta(0, quarter - 1, quarter / 4, made))
+        sizes.append(len(encode(view)))
+    assert len(view.aggregate.earlier) == 20
+    assert sizes[-1] < sizes[39] + 60 * 400, "a row of the timeline for each second"
+
+
+def test_rows_keep_what_is_charted_in_coarse_bins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_ROWS", 8)
+    total = Aggregate.over([1])
+    values = {"itl": range(15_000, 25_000, 7), "tpot": range(18_000, 22_000, 9), "e2e": range(900_000, 1_100_000, 999)}
+    for second in range(16):
+        made = part(1, 10, (1000,), ok=1)
+        made.latency |= {name: histogram(*found) for name, found in values.items()}
+        total.merge(delta(0, second, second + 0.5, made))
+    assert len(total.rows) == 8
+    for name, found in values.items():
+        exact = histogram(*found)
+        for row in total.rows:
+            assert row.more[name].count == 2 * exact.count
+            assert len(row.more[name].counts) < len(exact.counts) / 4
+            for percentile in ("p50", "p99"):
+                right, coarse = exact.percentile(percentile), row.more[name].percentile(percentile)
+                assert right is not None
+                assert coarse is not None
+                assert right <= coarse <= 1.009 * right
 
 
 @pytest.mark.parametrize("length", [0.25, 1.5, 5.0])

@@ -245,3 +245,18 @@ def test_the_summary_of_a_histogram_is_in_order(values: list[int]) -> None:
     assert (shown.min is None) == (shown.mean is None) == (not values)
     if values:
         assert (shown.count, shown.min, shown.max) == (len(values), min(values) / 1000, max(values) / 1000)
+
+
+@given(st.lists(st.integers(0, 4_000_000_000), min_size=1, max_size=300))
+def test_a_coarse_histogram_holds_the_same_samples_in_wider_bins(values: list[int]) -> None:
+    exact = Histogram()
+    exact.record_many(values)
+    coarse = exact.coarse()
+    assert (coarse.count, coarse.sum, coarse.min, coarse.max) == (exact.count, exact.sum, exact.min, exact.max)
+    assert sum(coarse.counts.values()) == exact.count
+    assert all(index <= bin_of(HIGHEST_US) for index in coarse.counts)
+    for parts in (5_000, 9_000, 9_900):
+        (right,), (wide,) = exact.percentiles((parts,)), coarse.percentiles((parts,))
+        assert (right is None) == (wide is None)
+        if right is not None and wide is not None:
+            assert right <= wide <= max(right + 7, 1.009 * right)

@@ -15,6 +15,7 @@ from llmstress.engine.telemetry.messages import (
     Part,
     Phase,
     RateLimit,
+    add_counts,
     merge_histograms,
     merge_rate_limits,
 )
@@ -25,11 +26,20 @@ MAX_ROWS = 1024
 MAX_NOTICES = 1000
 """Notices kept; the oldest go first."""
 
-RECENT_S = 10
-"""How far back the live figures can look."""
+RECENT_S = 60
+"""How far back the live figures can look, in seconds."""
+
+FINE_S = 10
+"""The last so many seconds are kept in slots of `SLOT_NS`; what is older is merged into slots of `EARLIER_NS`."""
 
 SLOT_NS = 250_000_000
 """Deltas that end within the same slot are one step of the recent past, whichever worker they are of."""
+
+EARLIER_NS = 2_500_000_000
+"""Length of the slots in `Aggregate.earlier`, a multiple of `SLOT_NS`."""
+
+CHARTED = ("itl", "tpot", "e2e")
+"""Metrics that a row of the timeline keeps beside its `latency`, in coarse bins (`Histogram.coarse`)."""
 
 
 class Notice(msgspec.Struct, array_like=True, frozen=True, tag=True):
@@ -80,6 +90,11 @@ class Row(msgspec.Struct, array_like=True):
     failed: int = 0
     latency: Histogram = msgspec.field(default_factory=Histogram)
     """TTFT; e2e as long as there are only whole answers."""
+    failed_by: dict[str, int] = msgspec.field(default_factory=dict)
+    """Class of failure -> how many; the sum is `failed`."""
+    more: dict[str, Histogram] = msgspec.field(default_factory=dict)
+    """Metric of `CHARTED` -> its samples in coarse bins, as they were seen live: those of requests that failed later
+    are among them."""
 
     def absorb(self, later: "Row") -> None:
         """Merge the following row into this one."""
@@ -89,6 +104,8 @@ class Row(msgspec.Struct, array_like=True):
         self.events += later.events
         self.failed += later.failed
         self.latency.merge(later.latency)
+        add_counts(self.failed_by, later.failed_by)
+        merge_histograms(self.more, later.more)
 
 
 class WorkerRecent(msgspec.Struct, array_like=True):
@@ -99,6 +116,13 @@ class WorkerRecent(msgspec.Struct, array_like=True):
     events: int = 0
     cpu_ns: int = 0
     loop_lag: Histogram = msgspec.field(default_factory=Histogram)
+
+    def absorb(self, other: "WorkerRecent") -> None:
+        """Merge another slot of the same worker into this one, its lag in coarse bins: many workers have many bins."""
+        self.t_from, self.t_to = min(self.t_from, other.t_from), max(self.t_to, other.t_to)
+        self.events += other.events
+        self.cpu_ns += other.cpu_ns
+        self.loop_lag.merge(other.loop_lag.coarse())
 
 
 class Recent(msgspec.Struct, array_like=True):
@@ -115,6 +139,23 @@ class Recent(msgspec.Struct, array_like=True):
     latency: dict[str, Histogram] = msgspec.field(default_factory=dict)
     workers: dict[int, WorkerRecent] = msgspec.field(default_factory=dict)
     inputs: int = 0
+    failed_by: dict[str, int] = msgspec.field(default_factory=dict)
+    """Class of failure -> how many; the sum is `failed`."""
+
+    def absorb(self, other: "Recent") -> None:
+        """Merge another slot into this one."""
+        self.t_from, self.t_to = min(self.t_from, other.t_from), max(self.t_to, other.t_to)
+        self.ok += other.ok
+        self.finished += other.finished
+        self.failed += other.failed
+        self.events += other.events
+        self.output += other.output
+        self.inputs += other.inputs
+        add_counts(self.failed_by, other.failed_by)
+        merge_histograms(self.latency, other.latency)
+        for number, worker in other.workers.items():
+            mine = self.workers.setdefault(number, WorkerRecent(worker.t_from, worker.t_to))
+            mine.absorb(worker)
 
 
 class Aggregate(msgspec.Struct, array_like=True):
@@ -129,6 +170,7 @@ class Aggregate(msgspec.Struct, array_like=True):
     """Class of a request's end -> when it was last reported (ns after T0)."""
     rows: list[Row] = msgspec.field(default_factory=list)
     recent: list[Recent] = msgspec.field(default_factory=list)
+    """The last `FINE_S` seconds."""
     notices: list[Notice] = msgspec.field(default_factory=list)
     phase: Phase = Phase.RAMP
     phase_began: dict[int, int] = msgspec.field(default_factory=dict)
@@ -143,6 +185,8 @@ class Aggregate(msgspec.Struct, array_like=True):
     """Kind (requests, tokens, ...) -> what the server says of it."""
     grave: dict[str, ErrorSample] = msgspec.field(default_factory=dict)
     """What it means for the run (`end`, `end-first`) -> the first failure that means it."""
+    earlier: list[Recent] = msgspec.field(default_factory=list)
+    """What came before `recent`, back to `RECENT_S`, in longer slots."""
 
     @classmethod
     def over(cls, streams_per_worker: list[int], row_ns: int = 1_000_000_000) -> Self:
@@ -258,12 +302,14 @@ class Aggregate(msgspec.Struct, array_like=True):
         for outcome in (*ended, *(outcome for part in delta.parts.values() for outcome in part.retried)):
             self.last_seen[outcome] = delta.t_to
         requests = sum(ended.values())
-        failed = sum(n for outcome, n in ended.items() if outcome not in NOT_FAILED)
+        failed_by = {outcome: n for outcome, n in ended.items() if n and outcome not in NOT_FAILED}
+        failed = sum(failed_by.values())
         events = sum(part.counters.events for part in delta.parts.values())
         slot = self._slot_of(delta)
         slot.ok += ended.get("ok", 0)
         slot.finished += requests - ended.get("cancelled", 0)
         slot.failed += failed
+        add_counts(slot.failed_by, failed_by)
         slot.events += events
         slot.output += sum(part.counters.output for part in delta.parts.values())
         slot.inputs += sum(part.counters.inputs for part in delta.parts.values())
@@ -286,6 +332,8 @@ class Aggregate(msgspec.Struct, array_like=True):
         shown = "e2e" if self.whole_answers else "ttft"
         if shown in latency:
             row.latency.merge(latency[shown])
+        add_counts(row.failed_by, failed_by)
+        merge_histograms(row.more, {name: latency[name].coarse() for name in CHARTED if name in latency})
         # the open streams of a row: each worker's most within it, summed
         key = (index, delta.worker)
         self.row_open[key] = max(self.row_open.get(key, 0), delta.open_max)
@@ -294,15 +342,28 @@ class Aggregate(msgspec.Struct, array_like=True):
 
     def _slot_of(self, delta: Delta) -> Recent:
         number = delta.t_to // SLOT_NS
-        oldest = (self.elapsed_ns - RECENT_S * 1_000_000_000) // SLOT_NS
+        oldest = (self.elapsed_ns - FINE_S * 1_000_000_000) // SLOT_NS
         while self.recent and self.recent[0].slot < oldest:
-            self.recent.pop(0)
+            self._put_earlier(self.recent.pop(0))
         for slot in reversed(self.recent):
             if slot.slot == number:
                 slot.t_from, slot.t_to = min(slot.t_from, delta.t_from), max(slot.t_to, delta.t_to)
                 return slot
         self.recent.append(Recent(number, delta.t_from, delta.t_to))
         return self.recent[-1]
+
+    def _put_earlier(self, slot: Recent) -> None:
+        """Merge a slot that is no longer recent into a longer one, and forget what is older than `RECENT_S`."""
+        per_slot = EARLIER_NS // SLOT_NS
+        for long in reversed(self.earlier):
+            if long.slot // per_slot == slot.slot // per_slot:
+                long.absorb(slot)
+                break
+        else:
+            self.earlier.append(slot)
+        since = self.elapsed_ns - RECENT_S * 1_000_000_000
+        while self.earlier and self.earlier[0].t_to <= since:
+            self.earlier.pop(0)
 
     def _row_of(self, t: int) -> int:
         index = max(0, t) // self.row_ns

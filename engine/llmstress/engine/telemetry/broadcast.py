@@ -173,7 +173,7 @@ _commands = msgspec.msgpack.Decoder(Command)
 def encode(message: Frame | Command) -> bytes:
     """One message as bytes. A keyframe goes without the recent past, which refills within seconds."""
     if isinstance(message, RunView):
-        light = msgspec.structs.replace(message.aggregate, recent=[])
+        light = msgspec.structs.replace(message.aggregate, recent=[], earlier=[])
         message = msgspec.structs.replace(message, aggregate=light)
     return _encoder.encode(message)
 

@@ -36,6 +36,9 @@ def bin_range(index: int) -> tuple[int, int]:
     return low, low + (1 << shift) - 1
 
 
+_HIGHEST_BIN = bin_of(HIGHEST_US)
+
+
 class Histogram(msgspec.Struct, array_like=True):
     """Counts per touched bin, with exact count, sum, minimum and maximum (all in microseconds).
 
@@ -116,6 +119,15 @@ class Histogram(msgspec.Struct, array_like=True):
     def copy(self) -> "Histogram":
         """An independent histogram with the same samples."""
         return Histogram(dict(self.counts), self.count, self.sum, self.min, self.max, self.overflow)
+
+    def coarse(self) -> "Histogram":
+        """The same samples in bins eight times as wide: percentiles are up to 0.8 % (below 1 ms up to 7 µs) too high,
+        and a busy second takes a few hundred bytes. Count, sum and extremes stay exact."""
+        counts: dict[int, int] = {}
+        for index, n in self.counts.items():
+            wide = min(index | 7, _HIGHEST_BIN)
+            counts[wide] = counts.get(wide, 0) + n
+        return Histogram(counts, self.count, self.sum, self.min, self.max, self.overflow)
 
     def percentiles(self, parts_per_10k: Iterable[int]) -> list[int | None]:
         """For each p (in parts per 10,000) the smallest value, in µs, with at least ceil(p·n) samples at or below.

@@ -127,7 +127,8 @@ MAX_REASONS = 30
 """Different finish reasons that are told apart: they are a server's words, and stay for the whole run."""
 
 
-def _add_counts(mine: dict[str, int], theirs: dict[str, int]) -> None:
+def add_counts(mine: dict[str, int], theirs: dict[str, int]) -> None:
+    """Add `theirs` to `mine`, name by name."""
     for key, n in theirs.items():
         mine[key] = mine.get(key, 0) + n
 
@@ -171,10 +172,10 @@ class Part(msgspec.Struct, array_like=True):
     def add(self, other: "Part") -> None:
         """Add everything of `other`."""
         self.counters.add(other.counters)
-        _add_counts(self.ended, other.ended)
-        _add_counts(self.finish, other.finish)
-        _add_counts(self.retried, other.retried)
-        _add_counts(self.undetermined, other.undetermined)
+        add_counts(self.ended, other.ended)
+        add_counts(self.finish, other.finish)
+        add_counts(self.retried, other.retried)
+        add_counts(self.undetermined, other.undetermined)
         merge_histograms(self.aside, other.aside)
         merge_histograms(self.latency, other.latency)
         merge_histograms(self.latency_failed, other.latency_failed)
@@ -184,7 +185,7 @@ class Part(msgspec.Struct, array_like=True):
         """Keep a server's different finish reasons few: those beyond `MAX_REASONS` become "other"."""
         for reason in list(self.finish)[MAX_REASONS:]:
             if reason != "other":
-                _add_counts(self.finish, {"other": self.finish.pop(reason)})
+                add_counts(self.finish, {"other": self.finish.pop(reason)})
 
     def settle(self) -> None:
         """Take the retracted samples out of `latency`; only for a sum that holds all they were recorded in."""

@@ -2,9 +2,15 @@
 
 import msgspec
 
-from llmstress.engine.telemetry.aggregate import Aggregate, WorkerRecent
+from llmstress.engine.telemetry.aggregate import RECENT_S, Aggregate, Recent, WorkerRecent
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import Phase, RateLimit, merge_histograms
+from llmstress.engine.telemetry.messages import NOT_FAILED, Phase, RateLimit, add_counts, merge_histograms
+
+P99_SAMPLES = 100
+"""A p99 needs so many samples."""
+
+_WIDER_S = (10, 20, 30, RECENT_S)
+"""Windows that are tried, in seconds, until a latency has `P99_SAMPLES`."""
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +30,10 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Metric -> its samples; not to be changed."""
     finished: int
     failed: int
+    failed_by: dict[str, int]
+    """Class of failure -> how many; the sum is `failed`. Not to be changed."""
+    spans: dict[str, float]
+    """Metric -> seconds that its samples are of, where these are more than `seconds`: the window was widened."""
 
     def percentile(self, metric: str, name: str) -> int | None:
         """A percentile of `histogram.PERCENTILES`, in µs."""
@@ -58,8 +68,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Kind -> what the server says of it; not to be changed."""
 
 
-def take(aggregate: Aggregate, steady_s: float = 0.0, window_s: float = 2.0) -> Snapshot:
-    """A picture of `aggregate` whose live figures look back `window_s` seconds; `steady_s` as for `steady`."""
+def take(aggregate: Aggregate, steady_s: float = 0.0, window_s: float = 2.0, *, widen: bool = False) -> Snapshot:
+    """A picture of `aggregate` whose live figures look back `window_s` seconds; `widen` as for `recent`, `steady_s` as
+    for `steady`."""
     return Snapshot(
         phase=aggregate.phase,
         elapsed_s=aggregate.elapsed_ns / 1e9,
@@ -67,7 +78,7 @@ def take(aggregate: Aggregate, steady_s: float = 0.0, window_s: float = 2.0) -> 
         target=sum(worker.streams for worker in aggregate.workers if worker.state != "lost"),
         whole_answers=aggregate.whole_answers,
         counted_in=counted_in(aggregate),
-        now=recent(aggregate, window_s),
+        now=recent(aggregate, window_s, widen=widen),
         whole=steady(aggregate, steady_s),
         retries=sum(aggregate.retried().values()),
         rate_limits=aggregate.rate_limits,
@@ -103,11 +114,14 @@ def steady(aggregate: Aggregate, steady_s: float) -> Figures:
         latency=part.latency,
         finished=aggregate.finished(),
         failed=aggregate.failed(),
+        failed_by={outcome: n for outcome, n in aggregate.ended().items() if n and outcome not in NOT_FAILED},
+        spans={},
     )
 
 
-def recent(aggregate: Aggregate, window_s: float) -> Figures:
-    """The last `window_s` seconds, or as many as are known."""
+def recent(aggregate: Aggregate, window_s: float, *, widen: bool = False) -> Figures:
+    """The last `window_s` seconds (at most `FINE_S`), or as many as are known. With `widen` a latency that has too few
+    samples for a p99 in them looks back further, at most `RECENT_S`; `Figures.spans` says how far."""
     since = aggregate.elapsed_ns - int(window_s * 1e9)
     slots = [slot for slot in aggregate.recent if slot.t_to > since]
     # what began before the window counts with the part of it that lies within
@@ -115,8 +129,11 @@ def recent(aggregate: Aggregate, window_s: float) -> Figures:
     begin = max(since, min((slot.t_from for slot in slots), default=0), 0)
     seconds = (aggregate.elapsed_ns - begin) / 1e9 or 1.0
     latency: dict[str, Histogram] = {}
+    failed_by: dict[str, int] = {}
     for slot in slots:
         merge_histograms(latency, slot.latency)
+        add_counts(failed_by, slot.failed_by)
+    spans = _widen(latency, aggregate, since) if widen else {}
     per_event = aggregate.counters().tokens_per_event or 1.0
     events = sum(slot.events * weight for slot, weight in zip(slots, weights, strict=True))
     output = sum(slot.output * weight for slot, weight in zip(slots, weights, strict=True))
@@ -130,7 +147,35 @@ def recent(aggregate: Aggregate, window_s: float) -> Figures:
         latency=latency,
         finished=sum(slot.finished for slot in slots),
         failed=sum(slot.failed for slot in slots),
+        failed_by=failed_by,
+        spans=spans,
     )
+
+
+def history(aggregate: Aggregate) -> list[Recent]:
+    """All that is known of the last `RECENT_S` seconds, oldest first: long slots, then short ones."""
+    return [*aggregate.earlier, *aggregate.recent]
+
+
+def _widen(latency: dict[str, Histogram], aggregate: Aggregate, since: int) -> dict[str, float]:
+    """Add what came before `since` (ns after T0) to the latencies that have too few samples for a p99, step by step,
+    until they have enough. Gives the seconds that each of these looks back now."""
+    slots = [slot for slot in history(aggregate) if slot.t_to <= since]
+    lacking = {metric for slot in slots for metric in slot.latency}
+    begin = max(0, min((slot.t_from for slot in slots), default=0))
+    spans: dict[str, float] = {}
+    for wider_s in _WIDER_S:
+        lacking = {metric for metric in lacking if metric not in latency or latency[metric].count < P99_SAMPLES}
+        if not lacking or since <= begin:
+            break
+        until, since = since, min(since, aggregate.elapsed_ns - wider_s * 1_000_000_000)
+        for slot in slots:
+            # a slot that the edge of the window cuts is left out: its samples have no moments of their own
+            if since <= slot.t_from < until:
+                found = {metric: samples for metric, samples in slot.latency.items() if metric in lacking}
+                merge_histograms(latency, found)
+        spans |= dict.fromkeys(lacking, (aggregate.elapsed_ns - max(begin, since)) / 1e9)
+    return {metric: seconds for metric, seconds in spans.items() if metric in latency}
 
 
 def worker_recent(aggregate: Aggregate, worker: int, window_s: float) -> WorkerFigures:
