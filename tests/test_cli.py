@@ -1,12 +1,14 @@
 """The command line from outside: help, one sentence for every mistake, exit codes."""
 
+import json
 import subprocess
 import sys
 
 import pytest
-from processes import Run
+from processes import Run, llmstress, mock_server
 
 from llmstress.coordinator import cli
+from llmstress.coordinator.other_tools import ANSWERS
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -47,8 +49,24 @@ URL = ("--url", "http://127.0.0.1:1", "--model", "m")
         ((*URL, "--max-tokens", "0"), "--max-tokens"),
         (("--url", "localhost:8000"), "did you mean http://localhost:8000"),
         (("--url", "ftp://x"), "--url"),
-        (("http://localhost:8000",), "a target is named with --url"),
-        (("probe", "http://localhost:8000"), "a target is named with --url"),
+        (("http://127.0.0.1:1", "--streams", "0"), "--streams must be at least 1"),
+        (("--streams", "0", "http://127.0.0.1:1"), "--streams must be at least 1"),
+        (("http://127.0.0.1:1", "--url", "http://127.0.0.1:1", "--streams", "0"), "--streams must be at least 1"),
+        (("probe", "--max-tokens", "0", "http://127.0.0.1:1"), "--max-tokens must be at least 1"),
+        (("localhost:8000",), "did you mean http://localhost:8000?"),
+        (("8000",), "did you mean http://localhost:8000?"),
+        (("probe", "localhost:8000"), "did you mean http://localhost:8000?"),
+        (("http://127.0.0.1:1", "http://127.0.0.1:2"), "two targets"),
+        (("http://127.0.0.1:1", "--url", "http://127.0.0.1:2"), "two targets"),
+        (("probe", "--url", "http://127.0.0.1:2", "http://127.0.0.1:1"), "two targets"),
+        (("http://127.0.0.1:1", "probe"), "options of a command follow its name"),
+        (("ollama",), "No such command 'ollama'; a target is a URL like http://localhost:8000"),
+        (("mok",), "No such command 'mok'. Did you mean 'mock'?\n"),
+        ((*URL, "--duration", "60"), "llmstress: --duration needs a unit, e.g. 60s\n"),
+        ((*URL, "--grace=1.5"), "llmstress: --grace needs a unit, e.g. 1.5s\n"),
+        (("mock", "--ttft", "200"), "llmstress: --ttft needs a unit, e.g. 200s\n"),
+        ((*URL, "--progress", "500ms"), "--progress must be whole seconds, from 1s to 1h"),
+        ((*URL, "--progress", "2h"), "--progress must be whole seconds, from 1s to 1h"),
         (
             (*URL, "--body", "{}"),
             "nothing in openai-chat: drop it, or name an --api that takes it (sse, text, http)",
@@ -65,6 +83,91 @@ def test_a_mistake_is_told_in_one_sentence(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], named: str
 ) -> None:
     assert named in refused(capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("-c", "10"), "use --total-streams N"),
+        (("-c10",), "use --total-streams N"),
+        (("--concurrency=10",), "use --total-streams N"),
+        (("--concurency", "10"), "if you mean --concurrency, use --total-streams N"),
+        (("--max_concurrency", "10"), "use --total-streams N"),
+        (("--users", "10"), "use --total-streams N"),
+        (("-u", "10"), "use --total-streams N"),
+        (("--connections", "10"), "use --total-streams N"),
+        (("-n", "10"), "use --requests N"),
+        (("--num-prompts", "10"), "use --requests N"),
+        (("--rps", "10"), "a fixed request rate is not supported yet"),
+        (("--qps", "10"), "a fixed request rate is not supported yet"),
+        (("--rate", "10"), "a fixed request rate is not supported yet"),
+        (("--request-rate", "inf"), "a fixed request rate is not supported yet"),
+        (("--host", "http://h"), "use --url URL"),
+        (("--run-time", "1m"), "use --duration with a unit"),
+        (("-t", "1m"), "use --duration with a unit"),
+        (("--spawn-rate", "5"), "use --ramp-up DURATION"),
+        (("--threads", "5"), "use --procs N"),
+        (("-cpus", "5"), "use --procs N"),
+        (("-H", "X: y"), "use --header 'Name: value'"),
+        (("--dataset-name", "sharegpt"), "prompts that vary are not supported yet"),
+        (("--temperature", "0"), "use --extra-body JSON"),
+        (("--streems", "5"), "did you mean --streams?"),
+        (("-duration", "5s"), "did you mean --duration?"),
+        (("--MAX_TOKENS", "5"), "did you mean --max-tokens?"),
+        (("--raw",), "it is a flag of llmstress probe"),
+        (("--ttft", "5ms"), "it is a flag of llmstress mock"),
+        (("probe", "--streams", "5"), "it is a flag of a run"),
+        (("probe", "--concurrency", "5"), "use --total-streams N"),
+        (("mock", "--prots", "5"), "did you mean --procs?"),
+        (("mock", "--concurrency", "5"), "--help lists all flags"),
+        (("attach", "--kontrol"), "did you mean --control?"),
+        (("--" + "x" * 100_000,), "--help lists all flags"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",
+)
+def test_an_unknown_flag_is_answered_with_the_one_that_is_meant(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    assert said in refused(capsys, *arguments)
+
+
+def test_the_value_of_an_unknown_flag_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (("--api-key", "sk-secret"), ("--api-key=sk-secret",)):
+        told = refused(capsys, *arguments)
+        assert "use --api-key-env NAME" in told
+        assert "sk-secret" not in told
+
+
+def test_the_flags_that_are_advised_exist_and_those_of_other_tools_don_t() -> None:
+    known = {name for parameter in cli.cli.params for name in parameter.opts}
+    for flag, answer in ANSWERS.items():
+        assert flag not in known
+        assert {word.rstrip(",.;)") for word in answer.split() if word.startswith("--")} <= known, answer
+
+
+def test_a_value_may_look_like_a_flag_a_command_or_a_target(capsys: pytest.CaptureFixture[str]) -> None:
+    for value in ("--bogus", "mock", "http://127.0.0.1:2", "-"):
+        assert "--streams must be at least 1" in refused(capsys, *URL, "--model", value, "--streams", "0")
+
+
+def test_a_target_needs_no_flag() -> None:
+    with mock_server() as server:
+        code, summary, _ = llmstress("--streams", "2", server.url, "--procs", "1", "--requests", "6")
+        probe = subprocess.run(
+            [sys.executable, "-m", "llmstress", "probe", server.url, "--json"], check=True, capture_output=True
+        )
+    assert (code, summary["requests"]["ok"]) == (0, 6)
+    assert json.loads(probe.stdout)["where"]["url"].startswith(server.url)
+
+
+@pytest.mark.parametrize("command", [(), ("probe",), ("mock",), ("attach",), ("replay",)], ids=" ".join)
+def test_h_is_help(capsys: pytest.CaptureFixture[str], command: tuple[str, ...]) -> None:
+    shown = []
+    for flag in ("-h", "--help"):
+        assert cli.run([*command, flag]) == 0
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1]
+    assert shown[0].startswith("Usage: llmstress ")
 
 
 def test_help_shows_every_flag_in_its_section(capsys: pytest.CaptureFixture[str]) -> None:

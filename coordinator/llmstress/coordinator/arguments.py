@@ -11,6 +11,7 @@ from llmstress.coordinator.flags import (
     MAX_ERRORS,
     ON_STATUS,
     RESOLVE,
+    TEXT,
     TOKEN_IDS,
     Duration,
     section,
@@ -65,8 +66,14 @@ inquiry_options = _group(
 load_options = _group(
     "Load",
     click.option("--procs", type=int, metavar="P", help="Worker processes.  [default: the cores this process may use]"),
-    click.option("--streams", type=int, metavar="S", help="Open streams per process.  [default: 100]"),
-    click.option("--total-streams", "total", type=int, metavar="N", help="Open streams of all processes together."),
+    click.option("--streams", type=int, metavar="S", help="Open streams of each process."),
+    click.option(
+        "--total-streams",
+        "total",
+        type=int,
+        metavar="N",
+        help="Open streams of all processes together.  [default: 100, or --streams times --procs]",
+    ),
     click.option("--duration", "duration_s", type=Duration(), help="Length of the steady window.  [default: 60s]"),
     click.option("--requests", type=int, metavar="N", help="End after N requests in all; the window is the whole run."),
     click.option(
@@ -97,8 +104,14 @@ load_options = _group(
 
 request_options = _group(
     "Request",
-    click.option("--prompt", default=DEFAULT_PROMPT, metavar="TEXT", help="User message."),
-    click.option("--system", metavar="TEXT", help="System message."),
+    click.option(
+        "--prompt",
+        type=TEXT,
+        default=DEFAULT_PROMPT,
+        metavar="TEXT",
+        help="User message. @FILE reads it from a file, - from stdin; write @@ for a text that begins with @.",
+    ),
+    click.option("--system", type=TEXT, metavar="TEXT", help="System message; @FILE and - as for --prompt."),
     click.option("--max-tokens", type=int, metavar="N", help="Limit of output tokens.  [default: 128]"),
     click.option(
         "--no-stream", "stream", flag_value=False, default=True, help="Ask for one JSON answer, not a stream."
@@ -111,7 +124,7 @@ request_options = _group(
         type=JSON_OBJECT,
         default="{}",
         metavar="JSON",
-        help="Merged into the request body; a null removes a key.",
+        help="Merged into the request body; a null removes a key. @FILE reads it from a file.",
     ),
 )
 """What is asked."""
@@ -119,7 +132,11 @@ request_options = _group(
 api_options = _group(
     "What only some APIs know",
     click.option(
-        "--prompt-ids", type=TOKEN_IDS, default="", metavar="ID,ID...", help="Token ids, instead of --prompt."
+        "--prompt-ids",
+        type=TOKEN_IDS,
+        default="",
+        metavar="ID,ID...",
+        help="Token ids, instead of --prompt. @FILE reads them from a file.",
     ),
     click.option("--min-tokens", type=int, metavar="N", help="Least output tokens (vLLM, SGLang)."),
     click.option(
@@ -147,7 +164,10 @@ api_options = _group(
         help="HTTP method (sse, text, http).  [default: POST with --body, else GET]",
     ),
     click.option(
-        "--body", metavar="TEMPLATE", help="Body to send (sse, text, http); {prompt} and {model} are filled in."
+        "--body",
+        type=TEXT,
+        metavar="TEMPLATE",
+        help="Body to send (sse, text, http); {prompt} and {model} are filled in. @FILE reads it from a file.",
     ),
     click.option(
         "--text",
@@ -288,6 +308,15 @@ output_options = _group(
     ),
     click.option(
         "--record", type=click.Path(dir_okay=False), metavar="FILE", help="Keep the run for `llmstress replay FILE`."
+    ),
+    click.option("--quiet", is_flag=True, help="No progress lines on stderr; the table at the end stays."),
+    click.option(
+        "--progress",
+        "progress_s",
+        type=Duration(),
+        default="1s",
+        show_default=True,
+        help="Time between two progress lines; whole seconds.",
     ),
     click.option("--verbose", is_flag=True, help="Say on stderr what the workers do."),
     click.option("--log-file", type=click.Path(dir_okay=False), metavar="FILE", help="Write all that is said to FILE."),

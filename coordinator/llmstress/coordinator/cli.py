@@ -19,14 +19,16 @@ from llmstress.coordinator.arguments import (
     view_options,
 )
 from llmstress.coordinator.errors import ExitCode, LlmstressError, UsageError
-from llmstress.coordinator.flags import SectionedCommand, SectionedGroup, section
+from llmstress.coordinator.flags import SectionedCommand, SectionedGroup, TargetCommand, section
 from llmstress.coordinator.mock_command import mock
+
+SETTINGS = {"max_content_width": 110, "help_option_names": ["-h", "--help"]}
 
 LONGEST = 600
 """Characters of a sentence that says what is wrong: it may quote what was given."""
 
 
-@click.group(cls=SectionedGroup, invoke_without_command=True, context_settings={"max_content_width": 110})
+@click.group(cls=SectionedGroup, invoke_without_command=True, context_settings=SETTINGS)
 @target_options
 @inquiry_options
 @load_options
@@ -44,9 +46,9 @@ def cli(context: click.Context, /, **arguments: Any) -> int:
 
     \b
     llmstress                                             show everything working, against a built-in mock
-    llmstress probe --url http://localhost:8000           one request, in every detail
-    llmstress --url http://localhost:8000 --model m       100 streams per core, 60 s
-    llmstress --url ... --procs 16 --streams 4000         16 × 4000 = 64,000 streams
+    llmstress probe http://localhost:8000                 one request, in every detail
+    llmstress http://localhost:8000 --model m             100 streams for 60 s
+    llmstress http://... --procs 16 --streams 4000        16 × 4000 = 64,000 streams
     """
     if context.invoked_subcommand is not None:
         _refuse_misplaced(context, context.invoked_subcommand)
@@ -67,7 +69,7 @@ def _refuse_misplaced(context: click.Context, command: str) -> None:
             raise UsageError(f"{parameter.opts[0]} stands before {command!r}: options of a command follow its name")
 
 
-@cli.command(cls=SectionedCommand)
+@cli.command(cls=TargetCommand)
 @target_options
 @request_options
 @api_options
@@ -79,8 +81,8 @@ def probe(**arguments: Any) -> int:
 
     \b
     llmstress probe                                       the built-in mock
-    llmstress probe --url http://localhost:8000           a server; its model, if it lists just one
-    llmstress probe --url ... --raw                       the bytes, too
+    llmstress probe http://localhost:8000                 a server; its model, if it lists just one
+    llmstress probe http://... --raw                      the bytes, too
     """
     from llmstress.coordinator.probe import probe_command
 
@@ -90,7 +92,7 @@ def probe(**arguments: Any) -> int:
 cli.add_command(mock)
 
 
-@cli.command()
+@cli.command(cls=SectionedCommand)
 @click.argument("pid", type=int, required=False)
 @click.option("--control", is_flag=True, help="Steer the run, too; without this the screen only looks on.")
 @click.option("--list", "only_list", is_flag=True, help="List the runs and leave.")
@@ -104,7 +106,7 @@ def attach(pid: int | None, *, control: bool, only_list: bool) -> int:
     return attach_command(pid, control=control, only_list=only_list)
 
 
-@cli.command()
+@cli.command(cls=SectionedCommand)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--speed", type=click.FloatRange(0.25, 64), default=1.0, show_default=True, help="How fast.")
 def replay(file: str, speed: float) -> int:
@@ -134,11 +136,11 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _words_of(error: click.ClickException) -> str:
-    """What click says; and of a URL that stands alone, where it belongs."""
+    """What click says; of a word that is neither command nor target, what a target looks like."""
     said = error.format_message()
-    before, url, _ = said.partition("://")
-    stands_alone = url and before.startswith(("No such command", "Got unexpected extra argument"))
-    return f"{said.rstrip('.')}: a target is named with --url" if stands_alone else said
+    if said.startswith("No such command") and "Did you mean" not in said:
+        return f"{said.rstrip('.')}; a target is a URL like http://localhost:8000"
+    return said
 
 
 def _report(error: LlmstressError) -> int:

@@ -36,14 +36,15 @@ def run_command(arguments: dict[str, Any]) -> int:
     """
     asked_at = time.monotonic()
     cores = available_cores()
+    if arguments["streams"] is None and arguments["total"] is None:
+        arguments["total"] = max(DEFAULT_STREAMS, arguments["procs"] or 0)
     if arguments["procs"] is None:
         arguments["procs"] = cores if arguments["url"] else max(1, cores - cores // 2)
         if arguments["total"] is not None:
-            # one process can't have more streams than files; what is too much even so, is refused below
+            # no process without a stream; and one process can't have more streams than files: what is too much even
+            # so, is refused below
             enough = -(-arguments["total"] // preflight.most_streams())
-            arguments["procs"] = max(arguments["procs"], min(enough, MOST_PROCS))
-    if arguments["streams"] is None and arguments["total"] is None:
-        arguments["streams"] = DEFAULT_STREAMS
+            arguments["procs"] = max(1, min(arguments["procs"], arguments["total"]), min(enough, MOST_PROCS))
     if not arguments["url"] and arguments["duration_s"] is None and arguments["requests"] is None:
         arguments["duration_s"] = DEMO_STEADY_S
         arguments["warmup_s"] = arguments["warmup_s"] or DEMO_WARMUP_S
@@ -60,7 +61,7 @@ def run_command(arguments: dict[str, Any]) -> int:
         piped=not sys.stdout.isatty(),
         foreground=screen.in_foreground(),
     )
-    console = Console(sys.stderr, open_log(options), verbose=options.verbose)
+    console = Console(sys.stderr, open_log(options), verbose=options.verbose, quiet=options.quiet)
     failures: list[OSError] = []
 
     def deliver(result: runs.Result) -> None:

@@ -14,7 +14,9 @@ from llmstress.engine.api.ask import Ask
 DEFAULT_DURATION_S = 60.0
 
 DEFAULT_STREAMS = 100
-"""Per process."""
+"""Of all processes together."""
+
+LONGEST_PROGRESS_S = 3600
 
 MOST_PROCS = 1024
 
@@ -28,6 +30,9 @@ MOST_RETRIES = 1000
 
 _LONGEST_HEADER = 64 * 1024
 """Characters of a header's value; servers take 8 to 64 KiB for all of them together."""
+
+_LONGEST_SHOWN = 200
+"""Characters of a text, and token ids, that a summary shows."""
 
 _SECRET_NAME = re.compile(r"(?i)key|token|secret|password|signature")
 
@@ -44,9 +49,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     procs: int
     streams: int | None = None
-    """Per process; None: `DEFAULT_STREAMS`, or a share of `total`."""
+    """Per process; None: a share of `total`."""
     total: int | None = None
-    """Streams of all processes together."""
+    """Streams of all processes together; None: `streams` of each, or `DEFAULT_STREAMS` if that is None, too."""
     duration_s: float | None = None
     requests: int | None = None
     ramp_up_s: float = 0.0
@@ -103,6 +108,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     output: str | None = None
     log_file: str | None = None
     verbose: bool = False
+    quiet: bool = False
+    progress_s: float = 1.0
+    """Time from one progress line to the next: whole seconds."""
     histograms: bool = False
     require_finish: bool = False
 
@@ -132,6 +140,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError("--duration must be longer than 0")
         if not 0.05 <= self.interval_s <= 10:
             raise UsageError("--interval must lie between 50ms and 10s")
+        if not 1 <= self.progress_s <= LONGEST_PROGRESS_S or self.progress_s % 1:
+            raise UsageError("--progress must be whole seconds, from 1s to 1h")
         self._check_contradictions()
         self._check_words()
 
@@ -223,10 +233,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def shares(self) -> list[int]:
-        """Streams of each process; they sum to the total."""
-        if self.total is None:
-            return [self.streams if self.streams is not None else DEFAULT_STREAMS] * self.procs
-        return [schedule.share(self.total, self.procs, worker) for worker in range(self.procs)]
+        """Streams of each process; they sum to the total. By default each process has at least one."""
+        if self.streams is not None:
+            return [self.streams] * self.procs
+        total = self.total if self.total is not None else max(DEFAULT_STREAMS, self.procs)
+        return [schedule.share(total, self.procs, worker) for worker in range(self.procs)]
 
     @property
     def total_streams(self) -> int:
@@ -252,8 +263,19 @@ def describe(options: Options) -> dict[str, Any]:
     shown["url"] = redact_url(options.url) if options.url is not None else None
     shown["headers"] = [f"{name}: ***" for name, _ in options.headers]
     shown["extra_body"] = _without_keys(options.extra_body)
+    for name in ("prompt", "system", "body"):
+        shown[name] = _shortened(shown[name])
+    if len(options.prompt_ids) > _LONGEST_SHOWN:
+        shown["prompt_ids"] = [*options.prompt_ids[:_LONGEST_SHOWN], f"… {len(options.prompt_ids):,} token ids"]
     shown["proxy"] = redact_url(options.proxy) if options.proxy is not None else None
     return shown
+
+
+def _shortened(text: str | None) -> str | None:
+    """A prompt may be larger than all the rest of a summary."""
+    if text is None or len(text) <= _LONGEST_SHOWN:
+        return text
+    return f"{text[:_LONGEST_SHOWN]}… ({len(text):,} characters)"
 
 
 def keys_in(value: Any) -> list[tuple[str, str]]:
@@ -268,11 +290,11 @@ def keys_in(value: Any) -> list[tuple[str, str]]:
 
 
 def _without_keys(value: Any) -> Any:
-    """`value` without the strings whose names say that they are secrets."""
+    """`value` without the strings whose names say that they are secrets, and with long ones shortened."""
     if isinstance(value, list):
         return [_without_keys(each) for each in value]
     if not isinstance(value, dict):
-        return value
+        return _shortened(value) if isinstance(value, str) else value
     return {name: "***" if _is_key(name, each) else _without_keys(each) for name, each in value.items()}
 
 

@@ -1,0 +1,65 @@
+"""A text as it is given on the command line: itself, `@FILE`, or `-` for stdin. Large ones never go through argv."""
+
+import os
+import sys
+
+LARGEST = 64 << 20
+"""Bytes of a file: what is larger is more likely a device, or the wrong file, than a prompt."""
+
+
+def text_of(given: str) -> str:
+    """The text that `given` stands for: `@FILE` the content of a file, `-` or `@-` that of stdin, exactly as it is;
+    `@@...` a text that begins with `@`.
+
+    Raises:
+        ValueError: it can't be read, is empty, too large or not UTF-8.
+    """
+    if given.startswith("@@"):
+        return given[1:]
+    if given in ("-", "@-"):
+        return _decoded(_read_stdin(), "stdin", "; only one flag can read it")
+    if given.startswith("@"):
+        path = given[1:]
+        if not path:
+            raise ValueError("@ needs the name of a file behind it; a text that begins with @ is written @@")
+        return _decoded(_read_file(path), path)
+    return given
+
+
+def _read_stdin() -> bytes:
+    if sys.stdin is None or sys.stdin.closed:
+        raise ValueError("stdin is closed")
+    try:
+        return sys.stdin.buffer.read(LARGEST + 1)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"stdin can't be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _read_file(path: str) -> bytes:
+    """
+    Raises:
+        ValueError: it can't be read.
+    """
+    try:
+        with open(path, "rb", opener=_open_at_once) as file:
+            os.set_blocking(file.fileno(), True)
+            return file.read(LARGEST + 1)
+    except OSError as error:
+        hint = "; a text that begins with @ is written @@" if isinstance(error, FileNotFoundError) else ""
+        raise ValueError(f"{path} can't be read: {error.strerror}{hint}") from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """A pipe that nobody has opened to write into would be waited for without an end."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _decoded(data: bytes, name: str, hint: str = "") -> str:
+    if not data:
+        raise ValueError(f"{name} is empty{hint}")
+    if len(data) > LARGEST:
+        raise ValueError(f"{name} has more than {LARGEST >> 20} MiB")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} is not UTF-8 text (byte {error.start})") from error
