@@ -1,6 +1,7 @@
 """What a run tells on stderr and in its log: a banner, a line a second, warnings, a short table at the end."""
 
 import contextlib
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, TextIO
 
@@ -12,6 +13,7 @@ from llmstress.coordinator.target import Target, redact_url
 from llmstress.engine.secrets import blank_out
 from llmstress.engine.telemetry.snapshot import Snapshot
 from llmstress.tui.figures import count, duration, latency, left, rate, share, worth_a_line
+from llmstress.tui.plain import MAX_NAME, plain
 
 _MOST_WORDS = 110
 """Characters of a server's words in the table; the summary has more."""
@@ -25,11 +27,15 @@ def program_version() -> str:
 class Console:
     """Says lines on a text stream, and writes them and more into the log."""
 
-    def __init__(self, stream: TextIO, log: LogFile | None = None, *, verbose: bool = False) -> None:
-        """With `verbose` what workers say and what viewers are told goes to the stream too."""
+    def __init__(
+        self, stream: TextIO, log: LogFile | None = None, *, verbose: bool = False, quiet: bool = False
+    ) -> None:
+        """With `verbose` what workers say and what viewers are told goes to the stream too; with `quiet` progress
+        lines go to the log only."""
         self._stream = stream
         self._log = log
         self._verbose = verbose
+        self._quiet = quiet
         self._held: list[str] | None = None
         self._secrets: list[str] = []
 
@@ -96,12 +102,12 @@ class Console:
             self.say(f"  {target.note}")
         if way:
             self.say(f"  {way}")
-        each = f" × {options.shares[0]}" if len(set(options.shares)) == 1 else ""
-        self.say(f"  {_count_of(options.procs, 'process', 'es')}{each} = {_streams(options.total_streams)}")
+        each = f" × {options.shares[0]} = " if len(set(options.shares)) == 1 else ", "
+        self.say(f"  {_count_of(options.procs, 'process', 'es')}{each}{_streams(options.total_streams)}")
         self.say(f"  {' → '.join(phases(options))}")
 
     def progress(self, picture: Snapshot) -> None:
-        """One line for the second that has gone by; its figures look back a few seconds."""
+        """One line for the time since the last one; all its figures look back over the same few seconds."""
         now = picture.now
         work = {"tokens": f"{rate(now.tokens_per_s or 0)} tok/s", "inputs": f"{rate(now.inputs_per_s or 0)} inputs/s"}
         metrics = ("e2e",) if picture.whole_answers else ("ttft", "itl")
@@ -112,7 +118,7 @@ class Console:
             *([work[picture.counted_in]] if picture.counted_in in work else []),
             f"{rate(now.requests_per_s or 0)} req/s",
             *(f"{metric.upper()} p50 {p50} p99 {p99}" for metric, p50, p99 in shown),
-            f"failed {share(picture.whole.failed, picture.whole.finished)}",
+            f"failed {share(now.failed, now.finished)}{_most_frequent(now.failed_by)}",
         ]
         if picture.retries:
             parts.append(f"retries {count(picture.retries)}")
@@ -120,7 +126,9 @@ class Console:
             parts.append(f"left {left(picture.rate_limits)}")
         line = "  ".join(parts)
         self.note(line)
-        if self._held is None:  # a second that is over is of no interest to who has seen it on the screen
+        if (
+            self._held is None and not self._quiet
+        ):  # a second that is over is of no interest to who has seen it on the screen
             self._print(line)
 
     def table(self, summary: Summary) -> None:
@@ -198,6 +206,11 @@ def _of_what(summary: Summary) -> str:
     if summary.requests.ok:
         return ""
     return f" ({'of the failures only: ' if summary.requests.failed else ''}no request succeeded)"
+
+
+def _most_frequent(failed_by: Mapping[str, int]) -> str:
+    """The class that most failures are of, behind a space; empty without failures."""
+    return f" {plain(max(failed_by, key=failed_by.__getitem__), MAX_NAME)}" if failed_by else ""
 
 
 def _per_s(per_second: float | None, before: str = "   ") -> str:

@@ -15,7 +15,7 @@ from llmstress.engine.control import Network
 from llmstress.engine.secrets import blank_out
 from llmstress.engine.transport import make_connector, tls_context
 
-PROBE_LIMIT_S = 3.0
+PROBE_LIMIT_S, SCHEME_LIMIT_S = 3.0, 2.0
 
 _MOST = 1 << 20
 """Bytes of its answer that are read."""
@@ -70,6 +70,8 @@ async def ask_for_models(approach: Approach, network: Network) -> Answer:
                     f"the target refuses the request for its models with {response.status}: {words!r} "
                     "(is the key right? --api-key-env names its variable; --no-probe skips this question)"
                 )
+            if response.status == 400:  # what a server that wants TLS says to plain http, if it says anything
+                await _check_scheme(target, network)
             if response.status != 200:
                 return Answer(instead=f"asked for its models, {asked} answered {response.status}")
             models = _models_in(text)
@@ -86,9 +88,35 @@ async def ask_for_models(approach: Approach, network: Network) -> Answer:
             elif network.unix_socket:
                 where = f"{network.unix_socket} (--unix-socket)"
             raise CouldNotStart(f"{where} can't be reached: {end.text}") from error
+        await _check_scheme(target, network)
         if isinstance(error, TimeoutError):
             return Answer(instead=f"asked for its models, {asked} said nothing within {PROBE_LIMIT_S:g} s")
         return Answer(instead=f"asking {asked} for its models failed ({type(error).__name__})")
+
+
+async def _check_scheme(target: Target, network: Network) -> None:
+    """Ask a server that isn't understood in the other scheme (https for http, http for https), and send no secret.
+
+    Raises:
+        CouldNotStart: it answers.
+    """
+    split = urlsplit(target.url)
+    given, other = split.scheme, "http" if split.scheme == "https" else "https"
+    if network.proxy or (network.unix_socket and other == "https"):
+        return
+    timeout = aiohttp.ClientTimeout(total=SCHEME_LIMIT_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, connector=make_connector(network)) as session,
+            session.get(f"{other}://{split.netloc}/", allow_redirects=False, ssl=False),
+        ):
+            pass
+    except (aiohttp.ClientError, TimeoutError):
+        return
+    raise CouldNotStart(
+        f"{redact_url(target.url)} (--url): the server at this port speaks {other}, not {given}: "
+        f"write {other}:// instead of {given}://"
+    )
 
 
 def choose_model(options: Options, answer: Answer) -> tuple[str, str]:

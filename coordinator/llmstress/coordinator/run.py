@@ -39,7 +39,7 @@ from llmstress.coordinator.target import redact_url
 from llmstress.engine.control import Ack, Final, Go, Hello, How, Network, Plan, Ready, Setup, Stop
 from llmstress.engine.secrets import blank_out
 from llmstress.engine.telemetry import broadcast, snapshot
-from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.aggregate import FINE_S, Aggregate
 from llmstress.engine.telemetry.broadcast import Ended, RunView, WorkerChange
 from llmstress.engine.telemetry.messages import PROTOCOL_VERSION, Delta, Phase
 from llmstress.tui.figures import duration
@@ -56,6 +56,9 @@ LATE_S = 0.25
 
 ABORT_S = 3.0
 """How long a worker may take to end after a second signal; then it is killed."""
+
+MIN_WINDOW_S = 2.0
+"""How far the figures of a progress line look back at least; with fewer lines, as far as the line before."""
 
 LEAVE_S = 5.0
 """How long workers may take to leave after the last acknowledgement."""
@@ -385,8 +388,10 @@ class _Run:
 
     async def _handle_tick(self) -> None:
         self._hear_children()
-        self._herald.console.progress(snapshot.take(self._aggregate))
         self._ticks += 1
+        if self._ticks % int(self._options.progress_s) == 0:
+            window_s = min(max(MIN_WINDOW_S, self._options.progress_s), float(FINE_S))
+            self._herald.console.progress(snapshot.take(self._aggregate, window_s=window_s))
         if self._ticks % KEYFRAME_S == 0:
             self._herald.tell_all()
         for worker in self._aggregate.workers:
