@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from llmstress.coordinator.errors import UsageError
 from llmstress.coordinator.headers import find_key
 from llmstress.coordinator.options import Options, describe
-from llmstress.coordinator.plans import own_ramp_s, warning_of_ramp
+from llmstress.coordinator.plans import default_procs, own_ramp_s, warning_of_ramp
 from llmstress.coordinator.target import Target, parse_target, redact_url, secret_parameters
 from llmstress.coordinator.texts import MaxErrors, parse_duration, parse_header, parse_max_errors
 from llmstress.engine.api.ask import Ask
@@ -458,6 +458,39 @@ def test_what_is_unusual_is_allowed(changes: dict[str, Any]) -> None:
 )
 def test_how_long_the_steady_window_is(changes: dict[str, Any], steady_s: float | None, whole_run: bool) -> None:
     assert (options(**changes).steady_s, options(**changes).whole_run) == (steady_s, whole_run)
+
+
+@pytest.mark.parametrize(
+    ("changes", "shares"),
+    [
+        pytest.param({"procs": 1}, [100], id="100 in total by default"),
+        pytest.param({"procs": 2}, [50, 50], id="shared by two"),
+        pytest.param({"procs": 3}, [33, 33, 34], id="shared by three"),
+        pytest.param({"procs": 100}, [1] * 100, id="one for each"),
+        pytest.param({"procs": 150}, [1] * 150, id="at least one for each"),
+        pytest.param({"procs": 2, "streams": 100}, [100, 100], id="for each process if said so"),
+        pytest.param({"procs": 2, "total": 5}, [2, 3], id="in total if said so"),
+        pytest.param({"procs": 3, "total": 2}, [0, 1, 1], id="fewer than processes if said so"),
+    ],
+)
+def test_the_streams_of_each_process(changes: dict[str, Any], shares: list[int]) -> None:
+    assert options(**changes).shares == shares
+
+
+@pytest.mark.parametrize(
+    ("total", "cores", "most", "procs"),
+    [
+        pytest.param(100, 16, 1_000, 16, id="one for each core"),
+        pytest.param(100, 256, 1_000, 100, id="none without a stream"),
+        pytest.param(3, 16, 1_000, 3, id="as few as asked for"),
+        pytest.param(10_000, 4, 1_000, 10, id="as many as the streams need"),
+        pytest.param(10**9, 4, 1_000, 1024, id="never more than allowed"),
+        pytest.param(None, 256, 1_000, 256, id="streams are said for each process"),
+        pytest.param(0, 4, 1_000, 1, id="what is refused later"),
+    ],
+)
+def test_the_processes_of_a_run_that_doesn_t_say(total: int | None, cores: int, most: int, procs: int) -> None:
+    assert default_procs(total, cores, most) == procs
 
 
 def test_streams_are_per_process() -> None:

@@ -18,9 +18,9 @@ from llmstress.coordinator.demo import of_demo, start_demo, url_of_demo
 from llmstress.coordinator.ending import last_words
 from llmstress.coordinator.errors import ExitCode, LlmstressError
 from llmstress.coordinator.machine import available_cores
-from llmstress.coordinator.options import DEFAULT_STREAMS, MOST_PROCS, Options
+from llmstress.coordinator.options import DEFAULT_STREAMS, Options
 from llmstress.coordinator.outputs import check_outputs, open_log, write_out
-from llmstress.coordinator.plans import own_ramp_s
+from llmstress.coordinator.plans import default_procs, own_ramp_s
 from llmstress.coordinator.report import Summary
 from llmstress.coordinator.summary import encode, histograms_of, write_atomically
 
@@ -39,12 +39,8 @@ def run_command(arguments: dict[str, Any]) -> int:
     if arguments["streams"] is None and arguments["total"] is None:
         arguments["total"] = max(DEFAULT_STREAMS, arguments["procs"] or 0)
     if arguments["procs"] is None:
-        arguments["procs"] = cores if arguments["url"] else max(1, cores - cores // 2)
-        if arguments["total"] is not None:
-            # no process without a stream; and one process can't have more streams than files: what is too much even
-            # so, is refused below
-            enough = -(-arguments["total"] // preflight.most_streams())
-            arguments["procs"] = max(1, min(arguments["procs"], arguments["total"]), min(enough, MOST_PROCS))
+        free = cores if arguments["url"] else max(1, cores - cores // 2)
+        arguments["procs"] = default_procs(arguments["total"], free, preflight.most_streams())
     if not arguments["url"] and arguments["duration_s"] is None and arguments["requests"] is None:
         arguments["duration_s"] = DEMO_STEADY_S
         arguments["warmup_s"] = arguments["warmup_s"] or DEMO_WARMUP_S

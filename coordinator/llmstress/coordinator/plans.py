@@ -4,7 +4,7 @@ import itertools
 import math
 
 from llmstress.coordinator.approach import Approach
-from llmstress.coordinator.options import Options
+from llmstress.coordinator.options import MOST_PROCS, Options
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.control import Network, Plan, Timeouts
@@ -57,6 +57,17 @@ def make_plans(options: Options, approach: Approach, ask: Ask, networks: list[Ne
         )
         for worker, share in enumerate(options.shares)
     ]
+
+
+def default_procs(total: int | None, cores: int, most_streams: int) -> int:
+    """Number of processes of a run that doesn't say: one for each of `cores`, but none without a stream, and more if
+    one process can't have more than `most_streams`.
+
+    `total`: streams of all of them; None: said for each process.
+    """
+    if total is None:
+        return cores
+    return max(1, min(cores, total), min(-(-total // most_streams), MOST_PROCS))
 
 
 def own_ramp_s(options: Options) -> float:
