@@ -13,6 +13,7 @@ from llmstress.engine.control import Timeouts
 from llmstress.engine.failures import Failures
 from llmstress.engine.linger import Linger
 from llmstress.engine.recorder import Recorder
+from llmstress.engine.schedule import Edges
 from llmstress.engine.shape import Shape
 from llmstress.engine.statuses import Statuses
 from llmstress.engine.stream import Stream
@@ -103,7 +104,7 @@ class Bench:
         *,
         streamed: bool = True,
         timeouts: Timeouts | None = None,
-        edges: tuple[int, int, int | None] = (0, 0, None),
+        edges: Edges = (0, 0, None),
         api: str = "openai-chat",
         ask: Ask | None = None,
         retries: int = 0,
@@ -138,7 +139,7 @@ class Bench:
         warmup, steady, drain = edges
         self.recorder.begin(
             BEGIN,
-            (warmup * MS, steady * MS, None if drain is None else drain * MS),
+            (warmup * MS, None if steady is None else steady * MS, None if drain is None else drain * MS),
             lambda: [self.stream.exchange] if self.stream.exchange is not None else [],
         )
 

@@ -51,7 +51,7 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
         ((*HTTP, flag, value), flag)
         for flag in (
             *("--procs", "--streams", "--total-streams", "--requests", "--max-tokens", "--max-total-tokens"),
-            "--requests-per-connection",
+            *("--requests-per-connection", "--warmup-requests"),
         )
         for value in ("0", "-1", MANY, DIGITS, "1.5", "1e3", "many", "", "1,000", "0x10", "nan")
     ),
@@ -86,7 +86,7 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
     ((*HTTP, "--no-keepalive", "--requests-per-connection", "5"), "--no-keepalive"),
     ((*HTTP, "--headless", "--tui"), "--tui"),
     ((*HTTP, "--tui"), "--tui"),
-    ((*HTTP, "--requests", "9", "--warmup", "1s"), "--warmup"),
+    ((*HTTP, "--warmup-requests", "9", "--warmup", "1s"), "--warmup-requests"),
     # headers and keys
     ((*HTTP, "--header", "no colon"), "--header"),
     ((*HTTP, "--header", ""), "--header"),

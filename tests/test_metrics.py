@@ -3,9 +3,25 @@
 from typing import Any
 
 import pytest
-from support import DONE, END, FINISH, HEAD, REASONING, ROLE, TOKEN, Bench, chunk, delta, event, usage, values
+from support import (
+    BEGIN,
+    DONE,
+    END,
+    FINISH,
+    HEAD,
+    MS,
+    REASONING,
+    ROLE,
+    TOKEN,
+    Bench,
+    chunk,
+    delta,
+    event,
+    usage,
+    values,
+)
 
-from llmstress.engine.telemetry.messages import Part
+from llmstress.engine.telemetry.messages import Part, Phase
 
 
 def measure(bench: Bench) -> Part:
@@ -442,6 +458,36 @@ def test_a_sample_belongs_to_the_phase_of_the_stamp_that_completes_it() -> None:
     assert (warmup.counters.events, steady.counters.events, drain.counters.events) == (2, 2, 1)
     assert drain.ended == {"ok": 1}
     assert values(drain.latency, "e2e") == [410]
+
+
+def test_a_warm_up_without_an_end_ends_when_told() -> None:
+    bench = Bench(edges=(100, None, None))
+    bench.begin()
+    bench.read(90, HEAD)
+    bench.read(200, TOKEN)
+    bench.at(240)
+    bench.recorder.steady_from(BEGIN + 250 * MS, BEGIN + 400 * MS)
+    bench.read(249.999, TOKEN)
+    bench.read(250, TOKEN)
+    bench.read(400, TOKEN)
+    bench.read(410, FINISH, DONE, END)
+    warmup, steady, drain = (bench.recorder.part(phase) for phase in (1, 2, 3))
+    bench.recorder.finish(BEGIN + 450 * MS)
+    bench.cut()
+    assert (warmup.counters.events, steady.counters.events, drain.counters.events) == (2, 1, 1)
+    assert (bench.recorder.steady_ns, bench.recorder.drain_ns) == (150 * MS, 50 * MS)
+
+
+def test_a_warm_up_that_is_never_told_to_end_leaves_an_empty_window() -> None:
+    bench = Bench(edges=(0, None, None))
+    bench.begin()
+    bench.read(90, HEAD, TOKEN, FINISH, DONE, END)
+    bench.recorder.drain_from(BEGIN + 100 * MS)
+    bench.recorder.finish(BEGIN + 150 * MS)
+    parts = bench.cut().parts
+    assert parts[1].ended == {"ok": 1}
+    assert Phase.STEADY not in parts
+    assert (bench.recorder.steady_ns, bench.recorder.drain_ns) == (0, 50 * MS)
 
 
 def test_gaps_are_taken_out_of_the_phase_they_were_in_even_if_the_first_token_was_in_another() -> None:

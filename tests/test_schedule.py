@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmstress.engine.load import next_slice
-from llmstress.engine.schedule import after_failure, connect_gap_ns, phase_edges, ramp_start, share
+from llmstress.engine.schedule import Edges, after_failure, connect_gap_ns, phase_edges, ramp_start, share
 
 S = 1_000_000_000
 
@@ -67,9 +67,10 @@ def test_connections_are_paced(procs: int, tls: bool, per_s: float) -> None:
         pytest.param((10, 5, None), False, (10, 15, None), id="a window without an end"),
         pytest.param((10, 0, None), True, (0, 0, None), id="a run counted in requests is steady from the start"),
         pytest.param((10, 0, 60), True, (0, 0, 70), id="and may have an end"),
+        pytest.param((10, None, 60), False, (10, None, None), id="a warm-up that ends when told"),
     ],
 )
-def test_phases(phases: tuple[int, int, int | None], whole_run: bool, edges: tuple[int, int, int | None]) -> None:
+def test_phases(phases: tuple[int, int | None, int | None], whole_run: bool, edges: Edges) -> None:
     ramp, warmup, steady = phases
     assert phase_edges(ramp_ns=ramp, warmup_ns=warmup, steady_ns=steady, whole_run=whole_run) == edges
 

@@ -75,7 +75,7 @@ load_options = _group(
         help="Open streams of all processes together.  [default: 100, or --streams times --procs]",
     ),
     click.option("--duration", "duration_s", type=Duration(), help="Length of the steady window.  [default: 60s]"),
-    click.option("--requests", type=int, metavar="N", help="End after N requests in all; the window is the whole run."),
+    click.option("--requests", type=int, metavar="N", help="End after N requests, those of a warm-up not counted."),
     click.option(
         "--ramp-up",
         "ramp_up_s",
@@ -88,7 +88,13 @@ load_options = _group(
         type=Duration(),
         default="0s",
         show_default=True,
-        help="Time between ramp and window that isn't measured.",
+        help="Time after the ramp-up that is not measured.",
+    ),
+    click.option(
+        "--warmup-requests",
+        type=int,
+        metavar="N",
+        help="Instead of --warmup: measure once N requests have ended.",
     ),
     click.option(
         "--grace",

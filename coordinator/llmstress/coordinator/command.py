@@ -43,7 +43,8 @@ def run_command(arguments: dict[str, Any]) -> int:
         arguments["procs"] = default_procs(arguments["total"], free, preflight.most_streams())
     if not arguments["url"] and arguments["duration_s"] is None and arguments["requests"] is None:
         arguments["duration_s"] = DEMO_STEADY_S
-        arguments["warmup_s"] = arguments["warmup_s"] or DEMO_WARMUP_S
+        if arguments["warmup_requests"] is None:
+            arguments["warmup_s"] = arguments["warmup_s"] or DEMO_WARMUP_S
     asked_ramp = arguments.pop("ramp_up_s")
     options = Options(**arguments, ramp_up_s=asked_ramp or 0.0)
     if asked_ramp is None:

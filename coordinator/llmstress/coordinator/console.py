@@ -229,12 +229,24 @@ def _some(percentiles: dict[str, float | None]) -> list[tuple[str, float | None]
 
 def phases(options: Options) -> list[str]:
     """The phases of a run with their lengths, as the banner shows them."""
-    drain = f"drain (at most {duration(options.grace_s)})"
-    if options.whole_run:
+    shown = []
+    if options.ramp_up_s and not options.whole_run:
+        shown.append(f"ramp-up {duration(options.ramp_up_s)}")
+    if warmup(options):
+        shown.append(f"warm-up {warmup(options)}")
+    if options.requests is not None:
         limit = "" if options.steady_s is None else f", at most {duration(options.steady_s)}"
-        return [f"{count(options.requests or 0)} requests{limit}", drain]
-    shown = [("ramp-up", options.ramp_up_s), ("warm-up", options.warmup_s), ("steady", options.steady_s or 0.0)]
-    return [f"{name} {duration(seconds)}" for name, seconds in shown if seconds] + [drain]
+        shown.append(f"{_count_of(options.requests, 'request', 's')}{limit}")
+    elif options.steady_s:
+        shown.append(f"steady {duration(options.steady_s)}")
+    return [*shown, f"drain (at most {duration(options.grace_s)})"]
+
+
+def warmup(options: Options) -> str:
+    """How long the warm-up is: `20s`, `500 requests`; empty without one."""
+    if options.warmup_requests is not None:
+        return _count_of(options.warmup_requests, "request", "s")
+    return duration(options.warmup_s) if options.warmup_s else ""
 
 
 def _streams(n: int) -> str:
@@ -242,4 +254,4 @@ def _streams(n: int) -> str:
 
 
 def _count_of(n: int, noun: str, plural: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}{plural}"
+    return f"{n:,} {noun}{'' if n == 1 else plural}"

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 
-from llmstress.coordinator.console import program_version
+from llmstress.coordinator.console import program_version, warmup
 from llmstress.coordinator.options import Options, describe
 from llmstress.coordinator.report import PhaseLengths, RunInfo
 from llmstress.coordinator.summary import host
@@ -32,6 +32,7 @@ def run_facts(options: Options, api: str, target: Target, model: str) -> RunFact
         requests=options.requests,
         whole_run=options.whole_run,
         started_at="",
+        warmup_requests=options.warmup_requests,
     )
 
 
@@ -55,7 +56,7 @@ def run_info(options: Options, target: Target, view: RunView) -> RunInfo:
         total_streams=options.total_streams,
         phases_s=PhaseLengths(
             ramp=told.ramp_s,
-            warmup=told.warmup_s,
+            warmup=round(view.warmup_s, 6),
             steady=round(view.steady_s, 6),
             drain=view.ended.drain_s if view.ended is not None else 0.0,
         ),
@@ -75,7 +76,7 @@ def phase_begins(options: Options, phase: Phase) -> tuple[str, int | None]:
     """The line of the log for the begin of `phase`, and when that was planned (ns after T0; None: it wasn't)."""
     length = {
         Phase.RAMP: ("ramp-up", duration(options.ramp_up_s)),
-        Phase.WARMUP: ("warm-up", duration(options.warmup_s)),
+        Phase.WARMUP: ("warm-up", warmup(options)),
         Phase.STEADY: ("steady window", "" if options.steady_s is None else duration(options.steady_s)),
         Phase.DRAIN: ("drain", f"at most {duration(options.grace_s)}"),
     }
@@ -83,10 +84,10 @@ def phase_begins(options: Options, phase: Phase) -> tuple[str, int | None]:
     return f"{name} begins" + (f" ({lasts})" if lasts else ""), _edges(options)[phase - 1] if phase else 0
 
 
-def _edges(options: Options) -> tuple[int, int, int | None]:
+def _edges(options: Options) -> schedule.Edges:
     return schedule.phase_edges(
         ramp_ns=int(options.ramp_up_s * 1e9),
-        warmup_ns=int(options.warmup_s * 1e9),
+        warmup_ns=None if options.warmup_requests is not None else int(options.warmup_s * 1e9),
         steady_ns=None if options.steady_s is None else int(options.steady_s * 1e9),
         whole_run=options.whole_run,
     )

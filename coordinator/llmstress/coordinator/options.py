@@ -56,6 +56,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     requests: int | None = None
     ramp_up_s: float = 0.0
     warmup_s: float = 0.0
+    warmup_requests: int | None = None
+    """The warm-up lasts until so many requests of all processes have ended."""
     grace_s: float = 30.0
     prompt: str
     system: str | None = None
@@ -125,6 +127,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             ("--streams", self.streams, 1, MOST_STREAMS),
             ("--total-streams", self.total, 1, MOST_STREAMS),
             ("--requests", self.requests, 1, _MOST),
+            ("--warmup-requests", self.warmup_requests, 1, _MOST),
             ("--requests-per-connection", self.requests_per_connection, 1, _MOST),
             ("--max-tokens", self.max_tokens, 1, 10**9),
             ("--min-tokens", self.min_tokens, 0, 10**9),
@@ -150,8 +153,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError("--streams (per process) and --total-streams contradict each other: drop one of them")
         if self.headless and self.tui:
             raise UsageError("--headless and --tui contradict each other: drop one of them")
-        if self.requests is not None and self.warmup_s:
-            raise UsageError("--warmup has no meaning with --requests, whose window is the whole run: drop one of them")
+        if self.warmup_requests is not None and self.warmup_s:
+            raise UsageError("--warmup and --warmup-requests contradict each other: drop one of them")
         if not self.keepalive and self.requests_per_connection is not None:
             raise UsageError("--no-keepalive and --requests-per-connection contradict each other: drop one of them")
         if self.min_tokens is not None and self.min_tokens > (most := self.ask("").limit):
@@ -253,8 +256,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def whole_run(self) -> bool:
-        """The window is the whole run, because it is counted in requests."""
-        return self.requests is not None
+        """The window is the whole run, because it is counted in requests and has no warm-up."""
+        return self.requests is not None and not self.warmup_s and self.warmup_requests is None
 
 
 def describe(options: Options) -> dict[str, Any]:

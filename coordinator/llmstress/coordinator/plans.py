@@ -54,6 +54,7 @@ def make_plans(options: Options, approach: Approach, ask: Ask, networks: list[Ne
             secrets=approach.secrets,
             verbose=options.verbose or options.log_file is not None,
             require_finish=options.require_finish,
+            warmup_open=options.warmup_requests is not None,
         )
         for worker, share in enumerate(options.shares)
     ]
@@ -82,7 +83,7 @@ def own_ramp_s(options: Options) -> float:
 def warning_of_ramp(options: Options) -> str:
     """A sentence if streams will still begin within the steady window; empty if not."""
     opening_s, before_s = _opening_s(options), options.ramp_up_s + options.warmup_s
-    if options.whole_run or opening_s < 1 or opening_s <= before_s:
+    if options.whole_run or options.warmup_requests is not None or opening_s < 1 or opening_s <= before_s:
         return ""
     return (
         f"opening {options.total_streams:,} connections takes {opening_s:.1f} s, so streams are missing from the first "

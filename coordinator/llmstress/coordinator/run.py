@@ -36,7 +36,7 @@ from llmstress.coordinator.steering import Steering
 from llmstress.coordinator.summary import Facts, summarise
 from llmstress.coordinator.supervisor import Crew, Exited
 from llmstress.coordinator.target import redact_url
-from llmstress.engine.control import Ack, Final, Go, Hello, How, Network, Plan, Ready, Setup, Stop
+from llmstress.engine.control import Ack, Final, Go, Hello, How, Measure, Network, Plan, Ready, Setup, Stop
 from llmstress.engine.secrets import blank_out
 from llmstress.engine.telemetry import broadcast, snapshot
 from llmstress.engine.telemetry.aggregate import FINE_S, Aggregate
@@ -307,6 +307,7 @@ class _Run:
                 if self._aggregate.phase > self._noted_phase:
                     self._note_phase(self._aggregate.phase)
                 await self._look_at_limits()
+                await self._look_at_warmup()
             case Final():
                 self._finals[event.worker] = event
                 self._herald.tell(WorkerChange(event.worker, "done", deltas=event.deltas))
@@ -385,6 +386,16 @@ class _Run:
             self._ended_by = limit.ended_by
             self._herald.warn(f"{limit.text}; draining for up to {duration(self._options.grace_s)}")
             await self._stop(How.DRAIN)
+
+    async def _look_at_warmup(self) -> None:
+        """End a warm-up that is counted in requests, at the same stamp for all workers."""
+        told = self._view.facts
+        if told.warmup_requests is None or self._ended_by or self._aggregate.finished() < told.warmup_requests:
+            return
+        at = max(self._herald.t0 + int(told.ramp_s * 1e9), time.monotonic_ns() + int(HEAD_START_S * 1e9))
+        warmup_s = (at - self._herald.t0) / 1e9 - told.ramp_s
+        self._herald.tell(msgspec.structs.replace(told, warmup_s=warmup_s, warmup_requests=None))
+        await self._steering.order_all(Measure(at))
 
     async def _handle_tick(self) -> None:
         self._hear_children()

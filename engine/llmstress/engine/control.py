@@ -1,7 +1,7 @@
 """The words between coordinator and workers: one DEALER per worker, one ROUTER, msgpack-encoded tagged structs.
 
 worker -> coordinator: Hello, Ready, Delta..., Final
-coordinator -> worker: Setup, Go, then orders (SetStreams, Pause, Stop) in any number, Ack
+coordinator -> worker: Setup, Go, then orders (SetStreams, Pause, Measure, Stop) in any number, Ack
 """
 
 import enum
@@ -66,7 +66,7 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     workers: int
     """All of them: their streams take turns in the ramp."""
     requests: int | None
-    """This worker's share of the requests to start; None: no limit."""
+    """This worker's share of the requests to start from the steady window on; None: no limit."""
     ramp_s: float
     warmup_s: float
     steady_s: float | None
@@ -94,6 +94,8 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     """Say on stderr what goes on."""
     require_finish: bool = False
     """An answer that ends without a finish reason is truncated."""
+    warmup_open: bool = False
+    """The warm-up lasts until it is ended by order."""
 
 
 class Hello(msgspec.Struct, tag=True, array_like=True, frozen=True):
@@ -138,6 +140,12 @@ class Pause(msgspec.Struct, tag=True, array_like=True, frozen=True):
     on: bool
 
 
+class Measure(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """The open warm-up ends, and the steady window begins, at stamp `at` (ns, as T0)."""
+
+    at: int
+
+
 class How(enum.StrEnum):
     """Ways to stop."""
 
@@ -168,5 +176,5 @@ class Ack(msgspec.Struct, tag=True, array_like=True, frozen=True):
 
 
 FromWorker = Hello | Ready | Delta | Final
-Order = SetStreams | Pause | Stop
+Order = SetStreams | Pause | Measure | Stop
 ToWorker = Setup | Go | Order | Ack

@@ -25,6 +25,7 @@ from llmstress.engine.shape import Shape
 from llmstress.engine.statuses import Statuses
 from llmstress.engine.stream import Stream
 from llmstress.engine.tcpinfo import retransmissions
+from llmstress.engine.telemetry.messages import Phase
 from llmstress.engine.transport import ConnectError, Dialer
 
 TURN = 64
@@ -166,9 +167,13 @@ class ClosedLoad:
         self._park_waiting()
         self._release(self.clock())
 
+    def stop_from(self, stamp: int) -> None:
+        """Begin no request at or after `stamp`."""
+        self._stop_at = min(self._stop_at, stamp)
+
     def stop(self, now: int) -> None:
         """Start nothing from `now` on."""
-        self._stop_at = min(self._stop_at, now)
+        self.stop_from(now)
         while self.arrived and self.fault is None:
             self._read_some()
         self._note_if_exhausted()
@@ -261,8 +266,13 @@ class ClosedLoad:
         elif stream.link is None:
             self._dial(stream, due)
         else:
-            self.requests_left -= 1
+            self._count_begun()
             stream.begin(due)
+
+    def _count_begun(self) -> None:
+        """Those of ramp and warm-up come on top of the requests that were asked for."""
+        if self.recorder.phase >= Phase.STEADY:
+            self.requests_left -= 1
 
     def _park(self, stream: Stream) -> None:
         self._parked.add(stream)
@@ -334,7 +344,7 @@ class ClosedLoad:
                 if not self.requests_left or self.clock() >= self._stop_at:
                     self._note_if_exhausted()
                     continue
-                self.requests_left -= 1
+                self._count_begun()
                 stream.begin(due)
             elif stream.exchange is None:
                 continue

@@ -17,6 +17,7 @@ from llmstress.engine.outcome import End
 from llmstress.engine.pace import Pace
 from llmstress.engine.probe import HostTimes
 from llmstress.engine.ratelimits import limits_in
+from llmstress.engine.schedule import Edges
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import (
     MAX_SAMPLES_PER_CLASS,
@@ -113,13 +114,13 @@ class Recorder:
         self._cpu_ns = 0
         self._in_flight: Callable[[], Iterable[Ended]] = tuple
 
-    def begin(self, t0: int, edges: tuple[int, int, int | None], in_flight: Callable[[], Iterable["Ended"]]) -> None:
+    def begin(self, t0: int, edges: Edges, in_flight: Callable[[], Iterable["Ended"]]) -> None:
         """The run starts at stamp `t0`; `edges` as `schedule.phase_edges` gives them; `in_flight` gives the requests
         that are to be marked when a phase begins."""
         self._t0 = t0
         self._in_flight = in_flight
         warmup, steady, drain = edges
-        self._edges = [t0 + warmup, t0 + steady, NEVER if drain is None else t0 + drain]
+        self._edges = [t0 + warmup, *(NEVER if edge is None else t0 + edge for edge in (steady, drain))]
         self._cpu_ns = time.process_time_ns()
         self._host_before = self._host()
         self._cut_at = t0
@@ -146,6 +147,12 @@ class Recorder:
             self.cross(now)
         else:
             self.fold()
+
+    def steady_from(self, stamp: int, drain: int) -> None:
+        """The warm-up, which had no end yet, ends at `stamp`, and the steady window at stamp `drain` or when told."""
+        if self.phase <= Phase.WARMUP:
+            self._edges = [min(self._edges[0], stamp), stamp, drain]
+            self.edge = self._edges[self.phase]
 
     def drain_from(self, stamp: int) -> None:
         """The drain begins at `stamp`, or has begun before."""

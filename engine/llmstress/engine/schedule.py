@@ -28,13 +28,19 @@ def ramp_start(stream: int, streams: int, worker: int, workers: int, ramp_ns: in
     return ramp_ns * (stream * workers + worker) // (streams * workers)
 
 
-def phase_edges(*, ramp_ns: int, warmup_ns: int, steady_ns: int | None, whole_run: bool) -> tuple[int, int, int | None]:
-    """Nanoseconds after T0 at which warm-up, steady window and drain begin.
+Edges = tuple[int, int | None, int | None]
+"""Nanoseconds after T0 at which warm-up, steady window and drain begin. None: when told."""
 
-    A whole-run window (a run counted in requests) is steady from T0 on. None: the drain begins when told.
+
+def phase_edges(*, ramp_ns: int, warmup_ns: int | None, steady_ns: int | None, whole_run: bool) -> Edges:
+    """The edges of a run with phases of these lengths; None: as long as it takes.
+
+    A whole-run window (a run counted in requests, without a warm-up) is steady from T0 on.
     """
     if whole_run:
         return 0, 0, None if steady_ns is None else ramp_ns + steady_ns
+    if warmup_ns is None:
+        return ramp_ns, None, None
     steady = ramp_ns + warmup_ns
     return ramp_ns, steady, None if steady_ns is None else steady + steady_ns
 

@@ -13,7 +13,21 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from llmstress.engine import schedule
-from llmstress.engine.control import Ack, Final, Go, Hello, How, Pause, Plan, Ready, SetStreams, Setup, Stop, ToWorker
+from llmstress.engine.control import (
+    Ack,
+    Final,
+    Go,
+    Hello,
+    How,
+    Measure,
+    Pause,
+    Plan,
+    Ready,
+    SetStreams,
+    Setup,
+    Stop,
+    ToWorker,
+)
 from llmstress.engine.load import ClosedLoad
 from llmstress.engine.loop import Loop
 from llmstress.engine.orphan import die_with_parent
@@ -70,13 +84,15 @@ async def run(
 ) -> None:
     """From T0 to the last delta: ramp, warm-up and steady window by the clock, then the drain."""
     await _sleep_until(t0)
-    warmup, steady, drain = schedule.phase_edges(
+    steady_ns = None if plan.steady_s is None else int(plan.steady_s * 1e9)
+    edges = schedule.phase_edges(
         ramp_ns=int(plan.ramp_s * 1e9),
-        warmup_ns=int(plan.warmup_s * 1e9),
-        steady_ns=None if plan.steady_s is None else int(plan.steady_s * 1e9),
+        warmup_ns=None if plan.warmup_open else int(plan.warmup_s * 1e9),
+        steady_ns=steady_ns,
         whole_run=plan.whole_run,
     )
-    recorder.begin(t0, (warmup, steady, drain), load.in_flight)
+    recorder.begin(t0, edges, load.in_flight)
+    drain = edges[2]
     stop_at = NEVER if drain is None else t0 + drain
 
     def probed(late_us: int) -> None:
@@ -107,6 +123,12 @@ async def run(
         task.add_done_callback(ended)
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: _handle(load, loop, context))
     try:
+        if plan.warmup_open:
+            await _wait((load.exhausted, orders.stop, orders.measure), NEVER)
+            if orders.measure.is_set():
+                stop_at = NEVER if steady_ns is None else orders.measure_at + steady_ns
+                recorder.steady_from(orders.measure_at, stop_at)
+                load.stop_from(stop_at)
         await _wait((load.exhausted, orders.stop), stop_at)
         if not load.exhausted.is_set():
             load.stop(time.monotonic_ns())
@@ -132,9 +154,11 @@ async def run(
 
 
 class _Orders:
-    """How far the coordinator has told this worker to stop."""
+    """What the coordinator has told this worker of the phases to come."""
 
     def __init__(self) -> None:
+        self.measure = asyncio.Event()
+        self.measure_at = NEVER
         self.stop = asyncio.Event()
         self.abort = asyncio.Event()
 
@@ -159,6 +183,9 @@ def _obey(word: ToWorker, load: ClosedLoad, orders: _Orders) -> None:
             load.set_streams(number)
         case Pause(on=on):
             load.pause(on)
+        case Measure(at=at):
+            orders.measure_at = at
+            orders.measure.set()
         case Stop(how=how):
             orders.stop.set()
             if how is How.ABORT:

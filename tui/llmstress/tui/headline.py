@@ -57,8 +57,8 @@ def segments(view: RunView) -> list[Segment]:
     facts, began = view.facts, view.aggregate.phase_began
     drain_ns = began.get(Phase.DRAIN)
     now_s = view.aggregate.elapsed_ns / 1e9
-    steady_s = facts.steady_s if facts.steady_s is not None else max(1.0, now_s - facts.ramp_s - facts.warmup_s)
-    planned = [("ramp", facts.ramp_s), ("warm-up", facts.warmup_s), ("steady", steady_s)]
+    steady_s = facts.steady_s if facts.steady_s is not None else max(1.0, now_s - view.steady_begin_s)
+    planned = [("ramp", facts.ramp_s), ("warm-up", view.warmup_s), ("steady", steady_s)]
     if facts.whole_run:
         planned = [("steady", facts.steady_s or max(1.0, now_s))]
     over = view.ended is not None
@@ -100,12 +100,12 @@ def _clock(picture: Picture) -> str:
     now = figures.stretch(elapsed_s)
     if facts.steady_s is None or picture.stage in ("drain", "done"):
         return now
-    return f"{now} of {figures.stretch(facts.ramp_s + facts.warmup_s + facts.steady_s)}"
+    return f"{now} of {figures.stretch(facts.ramp_s + picture.view.warmup_s + facts.steady_s)}"
 
 
 def _by_requests(view: RunView, room: int) -> list[Piece]:
     wanted = view.facts.requests or 1
-    finished = view.aggregate.finished()
+    finished = view.measured
     text = f" {figures.count(finished)} of {figures.count(wanted)} requests"
     passed, coming = bar(finished / wanted, max(0, room - len(text)))
     return [(passed, "$text-primary"), (coming, QUIET), (text, "")]

@@ -38,6 +38,9 @@ class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=T
     """The steady window is the whole run."""
     started_at: str
     """ISO 8601, UTC; empty before T0."""
+    warmup_requests: int | None = None
+    """The warm-up lasts until so many requests have ended; None: as long as `warmup_s` says, and that is known when
+    such a warm-up is over."""
 
 
 class WorkerChange(msgspec.Struct, array_like=True, frozen=True, tag=True):
@@ -131,7 +134,24 @@ class RunView(msgspec.Struct, array_like=True, tag=True):
     @property
     def steady_begin_s(self) -> float:
         """When the steady window begins, in seconds after T0."""
-        return 0.0 if self.facts.whole_run else self.facts.ramp_s + self.facts.warmup_s
+        return 0.0 if self.facts.whole_run else self.facts.ramp_s + self.warmup_s
+
+    @property
+    def warmup_s(self) -> float:
+        """Length of the warm-up; as long as nobody knows its end, what has passed of it."""
+        if self.facts.warmup_requests is None:
+            return self.facts.warmup_s
+        return max(0.0, self.aggregate.elapsed_ns / 1e9 - self.facts.ramp_s)
+
+    @property
+    def measured(self) -> int:
+        """Requests that have come to an end of their own since the steady window began."""
+        return sum(
+            n
+            for phase in (Phase.STEADY, Phase.DRAIN)
+            for outcome, n in self.aggregate.phases[phase].ended.items()
+            if outcome != "cancelled"
+        )
 
     @property
     def steady_s(self) -> float:
