@@ -317,9 +317,9 @@ def test_the_api_on_the_page_works_once_it_is_installed(installed: Path, tgi: tu
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("tgi2", "there is no API 'tgi2', but anthropic, "),
+        ("tgi2", "unknown API 'tgi2'; choose from anthropic, "),
         ("tgi2", "http, no-api, tgi"),
-        ("no-api", "os:sep is no API: '/'"),
+        ("no-api", "os:sep is not an API: '/'"),
     ],
 )
 def test_what_is_no_api_is_said(installed: Path, name: str, words: str) -> None:

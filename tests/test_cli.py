@@ -36,7 +36,7 @@ URL = ("--url", "http://127.0.0.1:1", "--model", "m")
         ((*URL, "--duration", "0s"), "--duration"),
         ((*URL, "--ramp-up", "5x"), "--ramp-up"),
         ((*URL, "--requests", "0"), "--requests"),
-        ((*URL, "--warmup-requests", "9", "--warmup", "1s"), "--warmup and --warmup-requests contradict each other"),
+        ((*URL, "--warmup-requests", "9", "--warmup", "1s"), "--warmup and --warmup-requests can't be used together"),
         ((*URL, "--warmup-requests", "0"), "--warmup-requests must be at least 1"),
         ((*URL, "--interval", "1ms"), "--interval"),
         ((*URL, "--max-errors", "-3"), "--max-errors"),
@@ -70,7 +70,7 @@ URL = ("--url", "http://127.0.0.1:1", "--model", "m")
         ((*URL, "--progress", "2h"), "--progress must be whole seconds, from 1s to 1h"),
         (
             (*URL, "--body", "{}"),
-            "nothing in openai-chat: drop it, or name an --api that takes it (sse, text, http)",
+            "--body isn't supported by openai-chat: drop it, or choose an API that supports it (sse, text, http)",
         ),
         ((*URL, "--min-tokens", "9", "--max-tokens", "8"), "--min-tokens 9 is more than --max-tokens (8)"),
         ((*URL, "--min-tokens", "129"), "--min-tokens 129 is more than --max-tokens (128)"),
@@ -176,7 +176,7 @@ def test_help_shows_every_flag_in_its_section(capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr().out
     sections = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert sections == [
-        *("Target:", "Load:", "Request:", "What only some APIs know:", "Connection:", "Limits:", "Output:"),
+        *("Target:", "Load:", "Request:", "API-specific:", "Connection:", "Limits:", "Output:"),
         *("Other:", "Commands:"),
     ]
     assert all(flag in shown for flag in ("--procs", "--streams", "--timeout-first-token", "--histograms", "mock"))

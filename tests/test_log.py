@@ -101,7 +101,7 @@ def test_the_log_goes_on_behind_a_screen(home: Path, tmp_path: Path) -> None:
         shown.press("q")
         assert shown.finish() == 0
     lines = lines_of(tmp_path / "run.log")
-    assert any("note: asked to drain" in line for line in lines)
+    assert any("note: ended by you: finishing open requests" in line for line in lines)
     assert any("measurement: " in line for line in lines)
 
 

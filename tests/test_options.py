@@ -61,7 +61,7 @@ def test_a_duration_is_read(text: str, seconds: float) -> None:
     ],
 )
 def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(ValueError, match="is no duration; write it like 500ms, 2s or 1m30s"):
+    with pytest.raises(ValueError, match="is not a duration; write it like 500ms, 2s or 1m30s"):
         parse_duration(text)
 
 
@@ -108,7 +108,7 @@ def test_a_limit_of_errors_is_read(text: str, expected: MaxErrors) -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "0%", "0.0%", "101%", "-1", "1.5", "%", "5 percent", "many", "5%%", "1e3"])
 def test_what_is_no_limit_of_errors_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(ValueError, match="neither a number of errors like 250 nor a share like 5%"):
+    with pytest.raises(ValueError, match="neither a number of errors like 250 nor a percentage like 5%"):
         parse_max_errors(text)
 
 
@@ -414,7 +414,7 @@ def test_a_key_that_cannot_be_sent_is_refused(named: str | None, environ: dict[s
         ({"max_tokens": 0}, "--max-tokens must be at least 1"),
         ({"requests": 0}, "--requests must be at least 1"),
         ({"duration_s": 0.0}, "--duration must be longer than 0"),
-        ({"warmup_requests": 5, "warmup_s": 1.0}, "--warmup and --warmup-requests contradict each other"),
+        ({"warmup_requests": 5, "warmup_s": 1.0}, "--warmup and --warmup-requests can't be used together"),
         ({"warmup_requests": 0}, "--warmup-requests must be at least 1"),
         ({"progress_s": 0.0}, "--progress must be whole seconds, from 1s to 1h"),
         ({"progress_s": 1.5}, "--progress must be whole seconds, from 1s to 1h"),

@@ -156,7 +156,7 @@ def test_other_apis(mock: MockServer, api: str, words: list[str]) -> None:
 def test_without_a_target_it_is_a_mock_of_our_own() -> None:
     code, out, err = probe("--max-tokens", "3")
     assert (code, err) == (0, "")
-    assert "no --url: this is a mock LLM of our own" in out
+    assert "no --url given: this is the built-in mock LLM" in out
     assert "2 gaps" in out
 
 
@@ -289,10 +289,10 @@ def test_which_model_must_be_said_if_there_are_several() -> None:
     ("arguments", "named"),
     [
         (("probe", "--url", "localhost:8000"), "did you mean http://localhost:8000"),
-        (("probe", "--url", "http://h", "--api", "nonsense"), "--api nonsense"),
+        (("probe", "--url", "http://h", "--api", "nonsense"), "--api nonsense: unknown API 'nonsense'; choose from "),
         (("probe", "--url", "http://h", "--procs", "2"), "--procs"),
         (("probe", "--url", "http://h", "--timeout-idle", "5"), "--timeout-idle"),
-        (("probe", "--cacert", "x"), "--cacert needs a --url"),
+        (("probe", "--cacert", "x"), "--cacert needs a target (--url)"),
         (("--url", "http://h", "probe"), "--url stands before 'probe'"),
         (("--streams", "5", "mock"), "--streams stands before 'mock'"),
     ],
@@ -313,7 +313,7 @@ def test_help_shows_the_flags_that_a_run_has_too(capsys: pytest.CaptureFixture[s
     assert sections == [
         "Target:",
         "Request:",
-        "What only some APIs know:",
+        "API-specific:",
         "Connection:",
         "Limits:",
         "Output:",

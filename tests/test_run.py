@@ -115,7 +115,7 @@ def test_without_a_url_it_shows_everything_working() -> None:
     assert code == 0
     assert summary["requests"]["ok"] > 0
     assert "no --url" in said
-    assert "the mock says" in said
+    assert "the mock reports" in said
 
 
 # --- losses and signals
@@ -199,7 +199,7 @@ def test_a_signal_drains_and_gives_the_full_summary(numbers: list[signal.Signals
         run.wait_for("steady")
         run.wait_for("steady")
         run.process.send_signal(numbers[0])
-        run.wait_for("draining")
+        run.wait_for("finishing open requests")
         for number in numbers[1:]:
             run.process.send_signal(number)
         ended_with, summary, _ = run.finish()
@@ -218,7 +218,7 @@ def test_a_second_ctrl_c_ends_at_once_with_the_summary_so_far() -> None:
         run.wait_for("steady")
         run.wait_for("steady")
         run.process.send_signal(signal.SIGINT)
-        run.wait_for("draining")
+        run.wait_for("finishing open requests")
         run.process.send_signal(signal.SIGINT)
         code, summary, _ = run.finish()
     check(summary)
@@ -255,7 +255,7 @@ def test_a_target_that_refuses_all_gives_exit_code_5_and_no_spin(refused: str) -
     lines = said.splitlines()
     assert lines[-1].startswith("llmstress: no request succeeded (100% of ")
     assert lines[-1].endswith(" requests failed (connect_refused 100%)); exit code 5")
-    assert "no latencies, for no request succeeded: llmstress probe" in lines[-2]
+    assert "no latencies, because no request succeeded; `llmstress probe`" in lines[-2]
     assert "measurement: valid (of the failures only: no request succeeded)" in lines
     assert not any(line.startswith(("tokens", "ttft")) for line in said.splitlines())
     assert list(summary["errors"]) == ["connect_refused"]

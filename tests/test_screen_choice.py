@@ -42,5 +42,5 @@ def test_a_screen_can_t_be_forced_where_there_is_no_terminal() -> None:
 
 
 def test_both_at_once_is_refused() -> None:
-    with pytest.raises(UsageError, match="--headless and --tui contradict"):
+    with pytest.raises(UsageError, match="--headless and --tui can't be used together"):
         options(tui=True, headless=True)

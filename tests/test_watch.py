@@ -212,7 +212,7 @@ def test_a_pause_starts_nothing_new() -> None:
     check(summary)
     assert open_while_paused
     kinds = [event["text"] for event in summary["events"] if event["kind"] == "load"]
-    assert kinds[:2] == ["paused: no new requests", "going on"]
+    assert kinds[:2] == ["paused: no new requests", "resumed"]
     assert summary["timeline"][-1]["open"] > 0
 
 

@@ -35,22 +35,26 @@ def _group(title: str, *options: Callable[[Any], Any]) -> Callable[[_Command], _
 
 target_options = _group(
     "Target",
-    click.option("--url", help="Host, .../v1 or full endpoint. Without it a built-in mock LLM is the target."),
+    click.option(
+        "--url",
+        help="Target: a host, a base URL ending in /v1, or a full endpoint; may stand alone, "
+        "without --url. Without a target the built-in mock LLM is loaded.",
+    ),
     click.option(
         "--api",
         metavar="NAME",
-        help="Wire protocol: openai-chat, openai-completions, openai-responses, openai-embeddings, anthropic, "
-        "azure-openai, sse, text, http.  [default: what the URL says, else openai-chat]",
+        help="API of the target: openai-chat, openai-completions, openai-responses, openai-embeddings, anthropic, "
+        "azure-openai, sse, text, http.  [default: guessed from the URL, else openai-chat]",
     ),
-    click.option("--model", help="Model to ask for; may be left out if the target lists just one."),
-    click.option("--api-key-env", metavar="NAME", help="Environment variable that holds the API key to send."),
+    click.option("--model", help="Model to request; may be left out if the target lists exactly one."),
+    click.option("--api-key-env", metavar="NAME", help="Name of the environment variable that holds the API key."),
     click.option(
         "--header",
         "headers",
         multiple=True,
         type=HEADER,
         metavar="'K: V'",
-        help="Header to add; 'K: env:NAME' takes the value from the environment. Repeatable.",
+        help="Header to add; 'K: env:NAME' takes the value from an environment variable. Repeatable.",
     ),
 )
 """Where requests go, and what is spoken there."""
@@ -58,29 +62,40 @@ target_options = _group(
 inquiry_options = _group(
     "Target",
     click.option(
-        "--no-probe", "probe", flag_value=False, default=True, help="Don't ask the target for its models first."
+        "--no-probe",
+        "probe",
+        flag_value=False,
+        default=True,
+        help="Don't ask the target for its models before the run.",
     ),
 )
 """What is asked of the target before a run."""
 
 load_options = _group(
     "Load",
-    click.option("--procs", type=int, metavar="P", help="Worker processes.  [default: the cores this process may use]"),
-    click.option("--streams", type=int, metavar="S", help="Open streams of each process."),
+    click.option(
+        "--procs", type=int, metavar="P", help="Worker processes.  [default: one for each available CPU core]"
+    ),
+    click.option("--streams", type=int, metavar="S", help="Open streams in each process."),
     click.option(
         "--total-streams",
         "total",
         type=int,
         metavar="N",
-        help="Open streams of all processes together.  [default: 100, or --streams times --procs]",
+        help="Open streams in all processes together.  [default: 100, or --streams × --procs]",
     ),
-    click.option("--duration", "duration_s", type=Duration(), help="Length of the steady window.  [default: 60s]"),
-    click.option("--requests", type=int, metavar="N", help="End after N requests, those of a warm-up not counted."),
+    click.option(
+        "--duration",
+        "duration_s",
+        type=Duration(),
+        help="Length of the steady window, in which figures are measured.  [default: 60s]",
+    ),
+    click.option("--requests", type=int, metavar="N", help="End after N requests, not counting those of a warm-up."),
     click.option(
         "--ramp-up",
         "ramp_up_s",
         type=Duration(),
-        help="Time over which the streams start.  [default: what opening the connections takes, if over 1 s]",
+        help="Time over which the streams start.  [default: the time needed to open the connections, if over 1 s]",
     ),
     click.option(
         "--warmup",
@@ -102,9 +117,9 @@ load_options = _group(
         type=Duration(),
         default="30s",
         show_default=True,
-        help="At the end, how long open requests may take to finish.",
+        help="How long open requests may take to finish at the end of the run.",
     ),
-    click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Start of the random numbers."),
+    click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the random numbers."),
 )
 """How much, how long."""
 
@@ -115,54 +130,60 @@ request_options = _group(
         type=TEXT,
         default=DEFAULT_PROMPT,
         metavar="TEXT",
-        help="User message. @FILE reads it from a file, - from stdin; write @@ for a text that begins with @.",
+        help="User message. @FILE reads it from a file, - from stdin; a text that begins with @ is written with @@.",
     ),
     click.option("--system", type=TEXT, metavar="TEXT", help="System message; @FILE and - as for --prompt."),
-    click.option("--max-tokens", type=int, metavar="N", help="Limit of output tokens.  [default: 128]"),
+    click.option("--max-tokens", type=int, metavar="N", help="Maximum number of output tokens.  [default: 128]"),
     click.option(
-        "--no-stream", "stream", flag_value=False, default=True, help="Ask for one JSON answer, not a stream."
+        "--no-stream",
+        "stream",
+        flag_value=False,
+        default=True,
+        help="Request a single JSON answer instead of a stream.",
     ),
     click.option(
-        "--no-usage", "usage", flag_value=False, default=True, help="Don't ask for token counts in the stream."
+        "--no-usage", "usage", flag_value=False, default=True, help="Don't request token counts in the stream."
     ),
     click.option(
         "--extra-body",
         type=JSON_OBJECT,
         default="{}",
         metavar="JSON",
-        help="Merged into the request body; a null removes a key. @FILE reads it from a file.",
+        help="JSON object to merge into the request body; null removes a key. @FILE reads it from a file.",
     ),
 )
 """What is asked."""
 
 api_options = _group(
-    "What only some APIs know",
+    "API-specific",
     click.option(
         "--prompt-ids",
         type=TOKEN_IDS,
         default="",
         metavar="ID,ID...",
-        help="Token ids, instead of --prompt. @FILE reads them from a file.",
+        help="Token ids to send instead of --prompt. @FILE reads them from a file.",
     ),
-    click.option("--min-tokens", type=int, metavar="N", help="Least output tokens (vLLM, SGLang)."),
+    click.option("--min-tokens", type=int, metavar="N", help="Minimum number of output tokens (vLLM, SGLang)."),
     click.option(
-        "--ignore-eos", is_flag=True, help="Go on to --max-tokens whatever the model says (vLLM, SGLang, llama.cpp)."
+        "--ignore-eos",
+        is_flag=True,
+        help="Ignore end-of-sequence; generate exactly --max-tokens (vLLM, SGLang, llama.cpp).",
     ),
     click.option(
         "--limit-field",
         type=click.Choice(["max_tokens", "max_completion_tokens"]),
-        help="What the limit of output tokens is called.  [default: max_completion_tokens for OpenAI and Azure]",
+        help="Request field that carries --max-tokens.  [default: max_completion_tokens for OpenAI and Azure]",
     ),
     click.option(
-        "--batch", type=int, default=1, show_default=True, metavar="N", help="Inputs of one request (embeddings)."
+        "--batch", type=int, default=1, show_default=True, metavar="N", help="Inputs per request (embeddings)."
     ),
-    click.option("--encoding", type=click.Choice(["float", "base64"]), help="How vectors are sent (embeddings)."),
+    click.option("--encoding", type=click.Choice(["float", "base64"]), help="Encoding of the vectors (embeddings)."),
     click.option(
         "--auth",
         type=click.Choice(["bearer", "x-api-key", "api-key"]),
-        help="How the key is sent.  [default: the API's own way]",
+        help="How the API key is sent.  [default: as the API specifies]",
     ),
-    click.option("--api-version", default="", metavar="DATE", help="Version of the API (anthropic, azure-openai)."),
+    click.option("--api-version", default="", metavar="DATE", help="API version (anthropic, azure-openai)."),
     click.option(
         "--method",
         default="",
@@ -179,43 +200,62 @@ api_options = _group(
         "--text",
         default="",
         metavar="PATH",
-        help="Where an event has its text, as choices.0.text (sse).  [default: all of it]",
+        help="Path to the text in an event's JSON, e.g. choices.0.text (sse).  [default: all data of the event]",
     ),
     click.option(
         "--done",
         default="",
         metavar="DATA",
-        help="The event that ends the stream (sse).  [default: [DONE] or the body's end]",
+        help="Data of the event that ends the stream (sse).  [default: [DONE], or the end of the body]",
     ),
-    click.option("--error-event", default="", metavar="NAME", help="Events that are errors (sse).  [default: error]"),
+    click.option(
+        "--error-event",
+        default="",
+        metavar="NAME",
+        help="Name of the events that report errors (sse).  [default: error]",
+    ),
 )
 """See `asking.FLAGS`."""
 
 connection_options = _group(
     "Connection",
-    click.option("--proxy", metavar="URL", help="HTTP proxy; `none` ignores what the environment says."),
-    click.option("--unix-socket", type=click.Path(), metavar="PATH", help="Connect to this socket, whatever the host."),
+    click.option(
+        "--proxy", metavar="URL", help="URL of an HTTP proxy; `none` ignores the proxy variables of the environment."
+    ),
+    click.option(
+        "--unix-socket",
+        type=click.Path(),
+        metavar="PATH",
+        help="Connect to this Unix socket instead of the host of the URL.",
+    ),
     click.option(
         "--resolve",
         multiple=True,
         type=RESOLVE,
-        help="Where the host is, instead of asking DNS; connections are spread over the addresses. Repeatable.",
+        help="Addresses of the host, instead of asking DNS; connections are spread over them. Repeatable.",
     ),
     click.option(
         "--source-ip",
         "source_ips",
         multiple=True,
         metavar="ADDR",
-        help="Local address to connect from: each has about 28,000 ports. Repeatable; loopback targets need none.",
+        help="Local address to connect from; each has about 28,000 ports. Repeatable; not needed for loopback targets.",
     ),
     click.option(
-        "--no-keepalive", "keepalive", flag_value=False, default=True, help="A new connection for each request."
+        "--no-keepalive", "keepalive", flag_value=False, default=True, help="Open a new connection for each request."
     ),
     click.option("--requests-per-connection", type=int, metavar="N", help="Close a connection after N requests."),
-    click.option("--cacert", type=click.Path(), metavar="FILE", help="Trust these authorities (PEM) for https."),
-    click.option("--insecure", is_flag=True, help="Accept any certificate."),
+    click.option(
+        "--cacert", type=click.Path(), metavar="FILE", help="Certificate authorities (PEM) to trust for https."
+    ),
+    click.option("--insecure", is_flag=True, help="Accept any certificate of the server."),
     click.option("--cert", type=click.Path(), metavar="FILE", help="Client certificate (PEM)."),
-    click.option("--key", type=click.Path(), metavar="FILE", help="Its private key, unless it is in the same file."),
+    click.option(
+        "--key",
+        type=click.Path(),
+        metavar="FILE",
+        help="Private key of the client certificate, unless --cert contains it.",
+    ),
 )
 """The way to the target."""
 
@@ -227,7 +267,7 @@ timeout_options = _group(
         type=Duration(),
         default="10s",
         show_default=True,
-        help="For a connection; 0 switches this and the next ones off.",
+        help="Time limit for opening a connection; 0 disables any of these limits.",
     ),
     click.option(
         "--timeout-first-token",
@@ -235,8 +275,8 @@ timeout_options = _group(
         type=Duration(),
         default="10m",
         show_default=True,
-        help="From the start of a request to its first token, whatever pings come; of an answer that is not streamed, "
-        "until its body begins.",
+        help="Time limit from the start of a request to its first token, whatever pings come; if the answer is not "
+        "streamed, until its body begins.",
     ),
     click.option(
         "--timeout-idle",
@@ -244,7 +284,7 @@ timeout_options = _group(
         type=Duration(),
         default="120s",
         show_default=True,
-        help="From the first token on: time without any event.",
+        help="Time limit without any event, from the first token on.",
     ),
     click.option(
         "--timeout-total",
@@ -252,7 +292,7 @@ timeout_options = _group(
         type=Duration(),
         default="0",
         show_default=True,
-        help="For a whole request.",
+        help="Time limit for a whole request.",
     ),
 )
 """When a request is given up."""
@@ -265,7 +305,7 @@ limit_options = _group(
         type=Duration(),
         default="1s",
         show_default=True,
-        help="Rest of a stream after a failure, ±50 %; outside every latency.",
+        help="Pause before a stream's next request after a failure, ±50 %; not part of any latency.",
     ),
     click.option(
         "--retries",
@@ -273,15 +313,15 @@ limit_options = _group(
         default=0,
         show_default=True,
         metavar="N",
-        help="Send a request again, up to N times, after a failure that may pass (429, 503 and the like).",
+        help="Send a request again, up to N times, after a temporary failure (429, 503 and the like).",
     ),
     click.option(
         "--on-status",
         multiple=True,
         type=ON_STATUS,
         metavar="WHAT=DO",
-        help="What a status (529) or class (quota) does: count, retry, end-first (end the run if nothing was good "
-        "before) or end. Repeatable; see README for the defaults.",
+        help="What to do on a status (529) or class (quota): count, retry, end-first (end the run if nothing "
+        "succeeded before) or end. Repeatable; the README lists the defaults.",
     ),
     click.option(
         "--require-finish",
@@ -292,13 +332,14 @@ limit_options = _group(
         "--max-errors",
         type=MAX_ERRORS,
         metavar="N|P%",
-        help="End the run at N failed requests, or at P % of (at least 100) finished ones.",
+        help="End the run with exit code 6 at N failed requests, or at P % of the finished ones (before the end of "
+        "the run only from 100 finished ones on).",
     ),
     click.option(
         "--max-total-tokens",
         type=int,
         metavar="N",
-        help="End the run at N tokens, input and output together, failed answers included.",
+        help="End the run at N tokens: input and output, including those of failed answers.",
     ),
 )
 """When streams rest, and when a run is given up."""
@@ -306,27 +347,32 @@ limit_options = _group(
 output_options = _group(
     "Output",
     click.option(
-        "--headless", is_flag=True, help="No screen, and the JSON summary on stdout even if that is a terminal."
+        "--headless", is_flag=True, help="No screen; print the JSON summary on stdout even if that is a terminal."
     ),
-    click.option("--tui", is_flag=True, help="The screen, even if TERM is dumb or CI is set."),
+    click.option("--tui", is_flag=True, help="Show the screen even if TERM is dumb or CI is set."),
     click.option(
-        "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write the JSON summary to FILE too."
+        "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Also write the JSON summary to FILE."
     ),
     click.option(
-        "--record", type=click.Path(dir_okay=False), metavar="FILE", help="Keep the run for `llmstress replay FILE`."
+        "--record", type=click.Path(dir_okay=False), metavar="FILE", help="Record the run for `llmstress replay FILE`."
     ),
-    click.option("--quiet", is_flag=True, help="No progress lines on stderr; the table at the end stays."),
+    click.option("--quiet", is_flag=True, help="Print no progress lines on stderr; the table at the end stays."),
     click.option(
         "--progress",
         "progress_s",
         type=Duration(),
         default="1s",
         show_default=True,
-        help="Time between two progress lines; whole seconds.",
+        help="Time between two progress lines, in whole seconds.",
     ),
-    click.option("--verbose", is_flag=True, help="Say on stderr what the workers do."),
-    click.option("--log-file", type=click.Path(dir_okay=False), metavar="FILE", help="Write all that is said to FILE."),
-    click.option("--histograms", is_flag=True, help="Put the histograms into the summary on stdout too."),
+    click.option("--verbose", is_flag=True, help="Print on stderr what the workers do."),
+    click.option(
+        "--log-file",
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help="Append all messages to FILE, with the time.",
+    ),
+    click.option("--histograms", is_flag=True, help="Include the histograms in the summary on stdout."),
     click.option(
         "--interval",
         "interval_s",
@@ -340,8 +386,10 @@ output_options = _group(
 
 view_options = _group(
     "Output",
-    click.option("--events", is_flag=True, help="Show all events, not only the first and the last."),
-    click.option("--raw", is_flag=True, help="Show the bytes, too: the request, and each read as it came."),
-    click.option("--json", is_flag=True, help="JSON instead, for scripts and bug reports; with --raw the bytes, too."),
+    click.option("--events", is_flag=True, help="Show all events, not only the first and last ones."),
+    click.option("--raw", is_flag=True, help="Also show the bytes: the request, and each read."),
+    click.option(
+        "--json", is_flag=True, help="Print JSON, for scripts and bug reports; with --raw including the bytes."
+    ),
 )
 """How a probe is shown."""

@@ -79,7 +79,7 @@ def choose_api(name: str, ask: Ask) -> Api:
     for field, flag in FLAGS.items():
         if getattr(ask, field) != getattr(plain, field) and field not in kind.TAKES:
             takers = ", ".join(other for other, api in APIS.items() if field in api.TAKES)
-            raise UsageError(f"{flag} means nothing in {name}: drop it, or name an --api that takes it ({takers})")
+            raise UsageError(f"{flag} isn't supported by {name}: drop it, or choose an API that supports it ({takers})")
     try:
         return kind(ask)
     except ValueError as error:

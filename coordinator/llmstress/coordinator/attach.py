@@ -25,14 +25,14 @@ def attach_command(pid: int | None, *, control: bool, only_list: bool) -> int:
             print(_line(path))
         return ExitCode.OK
     if not runs:
-        raise CouldNotStart("no run of yours is going on here")
+        raise CouldNotStart("no run of yours is in progress on this machine")
     chosen = [path for path in runs if pid in (None, rundir.coordinator_of(path))]
     if not chosen:
         raise CouldNotStart(f"no run of yours has the process id {pid}: `llmstress attach --list` shows them")
     if len(chosen) > 1:
         for path in chosen:
             print(_line(path), file=sys.stderr)
-        raise UsageError("several runs are going on: say which one with its process id, `llmstress attach PID`")
+        raise UsageError("several runs are in progress; choose one by its process id: `llmstress attach PID`")
     _need_terminal()
     watch(chosen[0], controls=control)
     return ExitCode.OK

@@ -42,11 +42,11 @@ LONGEST = 600
 @click.version_option(package_name="llmstress", prog_name="llmstress")
 @click.pass_context
 def cli(context: click.Context, /, **arguments: Any) -> int:
-    """Load an LLM API with thousands of streams, and say truthfully what it does.
+    """Load-test an LLM API with thousands of concurrent streams.
 
     \b
-    llmstress                                             show everything working, against a built-in mock
-    llmstress probe http://localhost:8000                 one request, in every detail
+    llmstress                                             a demonstration against the built-in mock LLM
+    llmstress probe http://localhost:8000                 one request in detail
     llmstress http://localhost:8000 --model m             100 streams for 60 s
     llmstress http://... --procs 16 --streams 4000        16 × 4000 = 64,000 streams
     """
@@ -66,7 +66,7 @@ def _refuse_misplaced(context: click.Context, command: str) -> None:
     """
     for parameter in context.command.params:
         if context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE:
-            raise UsageError(f"{parameter.opts[0]} stands before {command!r}: options of a command follow its name")
+            raise UsageError(f"{parameter.opts[0]} stands before {command!r}: the options of a command follow its name")
 
 
 @cli.command(cls=TargetCommand)
@@ -77,12 +77,12 @@ def _refuse_misplaced(context: click.Context, command: str) -> None:
 @timeout_options
 @view_options
 def probe(**arguments: Any) -> int:
-    """Make one request and show what becomes of it, moment by moment.
+    """Send one request and show in detail what happens.
 
     \b
     llmstress probe                                       the built-in mock
-    llmstress probe http://localhost:8000                 a server; its model, if it lists just one
-    llmstress probe http://... --raw                      the bytes, too
+    llmstress probe http://localhost:8000                 a server, and the only model that it lists
+    llmstress probe http://... --raw                      with the bytes
     """
     from llmstress.coordinator.probe import probe_command
 
@@ -94,12 +94,12 @@ cli.add_command(mock)
 
 @cli.command(cls=SectionedCommand)
 @click.argument("pid", type=int, required=False)
-@click.option("--control", is_flag=True, help="Steer the run, too; without this the screen only looks on.")
-@click.option("--list", "only_list", is_flag=True, help="List the runs and leave.")
+@click.option("--control", is_flag=True, help="Allow the screen to control the run; without this it only shows it.")
+@click.option("--list", "only_list", is_flag=True, help="List the runs and exit.")
 def attach(pid: int | None, *, control: bool, only_list: bool) -> int:
-    """Show a run that was started elsewhere.
+    """Open the screen of a run that was started elsewhere.
 
-    It is one of this user's on this machine; PID says which if there are several.
+    The run must be yours and on this machine. PID selects one if there are several.
     """
     from llmstress.coordinator.attach import attach_command
 
@@ -108,9 +108,9 @@ def attach(pid: int | None, *, control: bool, only_list: bool) -> int:
 
 @cli.command(cls=SectionedCommand)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
-@click.option("--speed", type=click.FloatRange(0.25, 64), default=1.0, show_default=True, help="How fast.")
+@click.option("--speed", type=click.FloatRange(0.25, 64), default=1.0, show_default=True, help="Playback speed.")
 def replay(file: str, speed: float) -> int:
-    """Show a run again that was kept with --record."""
+    """Replay a run that was recorded with --record."""
     from llmstress.coordinator.attach import replay_command
 
     return replay_command(file, speed)

@@ -94,7 +94,9 @@ async def _run(
         return await runs.execute(options, options.url, console, asked_at, screen=show, deliver=deliver), {}
     procs = max(1, available_cores() // 2)
     mock = await start_demo(options, procs)
-    console.say(f"no --url: loading a mock LLM of our own, {procs} process{'es' if procs > 1 else ''} at {mock.url}")
+    console.say(
+        f"no --url given: loading the built-in mock LLM, {procs} process{'es' if procs > 1 else ''} at {mock.url}"
+    )
     try:
         url = url_of_demo(options, mock)
         result = await runs.execute(of_demo(options), url, console, asked_at, screen=show, deliver=deliver)

@@ -102,8 +102,7 @@ class Console:
             self.say(f"  {target.note}")
         if way:
             self.say(f"  {way}")
-        each = f" × {options.shares[0]} = " if len(set(options.shares)) == 1 else ", "
-        self.say(f"  {_count_of(options.procs, 'process', 'es')}{each}{_streams(options.total_streams)}")
+        self.say(f"  {size_of(options)}")
         self.say(f"  {' → '.join(phases(options))}")
 
     def progress(self, picture: Snapshot) -> None:
@@ -165,27 +164,29 @@ class Console:
             self.say(f"{outcome:<20}{count(error.count):>10}{text}")
         for kind, said in summary.rate_limits.items():
             of = f" of {count(said.limit)}" if said.limit is not None else ""
-            self.say(f"rate limit{count(said.remaining):>10}{of} {kind} left, {count(said.lowest)} at the least")
+            self.say(f"rate limit{count(said.remaining):>10}{of} {kind} left, lowest {count(said.lowest)}")
         metrics = ("ttfb", "e2e", "e2e_due") if whole_answers else ("ttft", "ttft_due", "itl", "tpot", "e2e", "e2e_due")
         means = {metric: found.mean for metric, found in summary.latency_ms.items()}
         latencies = {name: summary.latency_ms[name] for name in metrics if worth_a_line(name, means)}
         if requests.failed and not requests.ok and not any(found.count for found in latencies.values()):
             self.say()
-            self.say("no latencies, for no request succeeded: llmstress probe, with the same flags, shows one closely")
+            self.say(
+                "no latencies, because no request succeeded; `llmstress probe` with the same flags shows one in detail"
+            )
         else:
             self._latencies(latencies)
 
     def truth(self, truth: dict[str, Any]) -> None:
         """What the built-in mock says it sent, over the whole run, to hold the table against."""
         self.say()
-        self.say(f"the mock says it sent {count(truth['done'])} answers with {count(truth['tokens'])} tokens:")
+        self.say(f"the mock reports {count(truth['done'])} answers with {count(truth['tokens'])} tokens sent:")
         for label, key in (
-            ("to the first token", "ttft_ms"),
+            ("time to first token", "ttft_ms"),
             ("between tokens", "gap_ms"),
-            ("late itself", "lateness_ms"),
+            ("lateness of the mock", "lateness_ms"),
         ):
             shown = (f"{name} {latency(None if us is None else us * 1000)}" for name, us in _some(truth[key]))
-            self.say(f"  {label:<20}{'   '.join(shown)}")
+            self.say(f"  {label:<22}{'   '.join(shown)}")
 
     def _latencies(self, latencies: dict[str, Latency]) -> None:
         names = ("p50", "p90", "p95", "p99", "p99_9", "max")
@@ -249,8 +250,10 @@ def warmup(options: Options) -> str:
     return duration(options.warmup_s) if options.warmup_s else ""
 
 
-def _streams(n: int) -> str:
-    return "1 stream" if n == 1 else f"{n:,} streams"
+def size_of(options: Options) -> str:
+    """How many processes and streams: `2 processes × 50 = 100 streams`; `3 processes, 100 streams`."""
+    each = f" × {options.shares[0]:,} = " if len(set(options.shares)) == 1 else ", "
+    return f"{_count_of(options.procs, 'process', 'es')}{each}{_count_of(options.total_streams, 'stream', 's')}"
 
 
 def _count_of(n: int, noun: str, plural: str) -> str:

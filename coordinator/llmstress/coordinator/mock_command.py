@@ -95,7 +95,8 @@ mock = SectionedCommand(
     "mock",
     callback=_run,
     params=[_option(switch) for switch in switches()],
-    help="Run the built-in mock LLM.\n\nDelays and faults are known, and it tells what it really sent when it ends.",
+    help="Run the built-in mock LLM server.\n\n"
+    "Its delays and faults are configurable; when it ends, it prints what it really sent.",
     epilog="\b\n" + fault_list(),
     context_settings={"max_content_width": 110},
 )

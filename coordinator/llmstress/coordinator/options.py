@@ -150,19 +150,19 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     def _check_contradictions(self) -> None:
         if self.streams is not None and self.total is not None:
-            raise UsageError("--streams (per process) and --total-streams contradict each other: drop one of them")
+            raise UsageError("--streams (per process) and --total-streams can't be used together: drop one of them")
         if self.headless and self.tui:
-            raise UsageError("--headless and --tui contradict each other: drop one of them")
+            raise UsageError("--headless and --tui can't be used together: drop one of them")
         if self.warmup_requests is not None and self.warmup_s:
-            raise UsageError("--warmup and --warmup-requests contradict each other: drop one of them")
+            raise UsageError("--warmup and --warmup-requests can't be used together: drop one of them")
         if not self.keepalive and self.requests_per_connection is not None:
-            raise UsageError("--no-keepalive and --requests-per-connection contradict each other: drop one of them")
+            raise UsageError("--no-keepalive and --requests-per-connection can't be used together: drop one of them")
         if self.min_tokens is not None and self.min_tokens > (most := self.ask("").limit):
-            raise UsageError(f"--min-tokens {self.min_tokens} is more than --max-tokens ({most}): change one of them")
+            raise UsageError(f"--min-tokens {self.min_tokens} is more than --max-tokens ({most})")
         if self.key is not None and self.cert is None:
-            raise UsageError("--key needs the certificate that it belongs to: name it with --cert")
+            raise UsageError("--key needs a client certificate: give it with --cert")
         if self.insecure and self.cacert is not None:
-            raise UsageError("--insecure accepts any certificate, --cacert only some: drop one of them")
+            raise UsageError("--insecure and --cacert can't be used together: drop one of them")
         if self.url is None:
             for flag, given in (
                 ("--proxy", self.proxy not in (None, "none")),
@@ -173,7 +173,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
                 ("--cert", self.cert is not None),
             ):
                 if given:
-                    raise UsageError(f"{flag} needs a --url: without one it is the built-in mock that is loaded")
+                    raise UsageError(f"{flag} needs a target (--url); without one the built-in mock is loaded")
         if self.unix_socket is not None:
             for flag, given in (
                 ("--proxy", self.proxy not in (None, "none")),
@@ -181,22 +181,22 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
                 ("--source-ip", bool(self.source_ips)),
             ):
                 if given:
-                    raise UsageError(f"{flag} has no meaning with --unix-socket: drop one of them")
+                    raise UsageError(f"{flag} can't be used with --unix-socket: drop one of them")
 
     def _check_words(self) -> None:
         for name, value in self.headers:
             if name.lower() in ("content-length", "transfer-encoding"):
-                raise UsageError(f"--header {name}: the length of the body is not yours to say")
+                raise UsageError(f"--header {name}: llmstress sets the length of the body itself")
             if name.lower() == "connection":
-                raise UsageError(f"--header {name}: say --no-keepalive, or --requests-per-connection")
+                raise UsageError(f"--header {name}: use --no-keepalive or --requests-per-connection instead")
             if len(value) > _LONGEST_HEADER:
-                raise UsageError(f"--header {name}: its value has {len(value):,} characters, and no server takes that")
+                raise UsageError(f"--header {name}: its value is too long for any server ({len(value):,} characters)")
         for source in self.source_ips:
             if not is_address(source):
-                raise UsageError(f"--source-ip {source!r} is no address like 192.0.2.7 or 2001:db8::7")
+                raise UsageError(f"--source-ip {source!r} is not an IP address like 192.0.2.7 or 2001:db8::7")
         for flag, text in (("--url", self.url), ("--model", self.model)):
             if text == "":
-                raise UsageError(f"{flag} is empty: leave it out, or say which")
+                raise UsageError(f"{flag} is empty: give a value, or leave it out")
         for flag, text in (
             ("--prompt", self.prompt),
             ("--system", self.system),

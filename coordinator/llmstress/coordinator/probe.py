@@ -34,7 +34,7 @@ from llmstress.engine.witness import Evidence, WatchedLoop, Witness
 PIPED = 100
 """Columns where there is no terminal to say how many."""
 
-OWN_MOCK = "no --url: this is a mock LLM of our own"
+OWN_MOCK = "no --url given: this is the built-in mock LLM"
 
 WAITING, ERASED = b"\n  (waiting; Ctrl-C shows what has come)", b"\r\x1b[K\x1b[A"
 """Said on a terminal until the answer is there, and taken back then."""

@@ -18,7 +18,7 @@ import msgspec
 from llmstress.coordinator import asking, ending, facts, inquiry, preflight
 from llmstress.coordinator.approach import Approach, approach_of
 from llmstress.coordinator.broadcaster import KEYFRAME_S, Broadcaster
-from llmstress.coordinator.console import Console
+from llmstress.coordinator.console import Console, size_of
 from llmstress.coordinator.errors import CouldNotStart, ExitCode, LlmstressError, UsageError
 from llmstress.coordinator.events import Event, Inbox, Lost, Signalled, Tick
 from llmstress.coordinator.headers import key_variables
@@ -79,7 +79,7 @@ class Interrupted(LlmstressError):
     """A signal came before the run began."""
 
     def __init__(self, number: int) -> None:
-        super().__init__("interrupted before the run began: no request was sent")
+        super().__init__("interrupted before the run started: no request was sent")
         self.exit_code = ending.exit_code_of(number)
 
 
@@ -113,8 +113,7 @@ async def execute(
         environ = child_environment(os.environ, secrets, key_variables(options))
         async with contextlib.AsyncExitStack() as stack:
             directory = stack.enter_context(own_directory())
-            streams = f"{options.procs} processes, {options.total_streams} streams"
-            (directory / ABOUT).write_text(f"{redact_url(target.url)}  {streams}", "utf-8")
+            (directory / ABOUT).write_text(f"{redact_url(target.url)}  {size_of(options)}", "utf-8")
             hub = await stack.enter_async_context(Hub(directory, options.procs))
             view = RunView(
                 facts.run_facts(options, approach.name, target, options.model or ""),
@@ -284,7 +283,7 @@ class _Run:
                 case broadcast.Drain() | broadcast.Abort():
                     raise Interrupted(signal.SIGINT)
                 case broadcast.Pause() | broadcast.SetStreams() | broadcast.Save():
-                    self._herald.notice("note", "too early: the run has not begun")
+                    self._herald.notice("note", "too early: the run has not started")
                 case ScreenClosed() as closed:
                     self._screen_closed(closed)
 
@@ -329,7 +328,7 @@ class _Run:
     def _lose(self, event: Exited) -> None:
         if self._aggregate.workers[event.worker].state == "running":
             self._herald.tell(WorkerChange(event.worker, "lost", reason=event.reason))
-            self._herald.warn(f"worker {event.worker} was lost: {event.reason}; the others go on")
+            self._herald.warn(f"worker {event.worker} was lost: {event.reason}; the others continue")
 
     def _screen_closed(self, closed: ScreenClosed) -> None:
         self._screen = None
@@ -338,7 +337,7 @@ class _Run:
         if self._view.ended is None and signal.SIGHUP not in self._signals:
             how = "" if closed.code in (0, DETACHED) else f" unexpectedly (exit code {closed.code})"
             self._herald.warn(
-                f"the screen was closed{how}, the run goes on; `llmstress attach --control` opens it again"
+                f"the screen was closed{how}; the run continues; `llmstress attach --control` opens it again"
             )
 
     async def _handle_signal(self, number: int) -> None:
@@ -351,7 +350,7 @@ class _Run:
         self._signals.append(number)
         if len(self._signals) == 1:
             self._ended_by = self._ended_by or "signal"
-            self._herald.warn(f"{name}: draining for up to {self._options.grace_s:g} s; once more to end at once")
+            self._herald.warn(f"{name}: {self._finishing()}; a second signal ends the run at once")
             await self._stop(How.DRAIN)
         else:
             self._herald.warn(f"{name} again: ending at once")
@@ -364,16 +363,16 @@ class _Run:
                 pass  # it drains already
             case broadcast.Drain():
                 self._ended_by = "signal"
-                self._herald.notice("note", f"asked to drain: open requests have {duration(self._options.grace_s)}")
+                self._herald.notice("note", f"ended by you: {self._finishing()}")
                 await self._stop(How.DRAIN)
             case broadcast.Abort():
                 self._ended_by = "abort"
-                self._herald.notice("note", "asked to end at once")
+                self._herald.notice("note", "ended by you, at once")
                 await self._abort()
             case broadcast.Save():
                 self._herald.save(self._summarise)
             case _ if self._ended_by or self._aggregate.phase == Phase.DRAIN:
-                self._herald.notice("note", "too late to change the load: the run drains")
+                self._herald.notice("note", "too late to change the load: the run is ending")
             case broadcast.Pause(on=on):
                 await self._steering.pause(on)
             case broadcast.SetStreams(total=total):
@@ -384,7 +383,7 @@ class _Run:
         limit = None if drains else ending.limit_reached(self._options, self._aggregate)
         if limit is not None:
             self._ended_by = limit.ended_by
-            self._herald.warn(f"{limit.text}; draining for up to {duration(self._options.grace_s)}")
+            self._herald.warn(f"{limit.text}; {self._finishing()}")
             await self._stop(How.DRAIN)
 
     async def _look_at_warmup(self) -> None:
@@ -409,10 +408,13 @@ class _Run:
             if worker.state != "running":
                 continue
             if time.monotonic() - self._heard_at[worker.worker] > SILENCE_S:
-                self._herald.warn(f"worker {worker.worker} has been silent for {SILENCE_S:g} s: ending it")
+                self._herald.warn(f"worker {worker.worker} has not reported for {SILENCE_S:g} s and is being stopped")
                 self._crew.kill(worker.worker)
             elif self._aborted_at and time.monotonic() - self._aborted_at > ABORT_S:
                 self._crew.kill(worker.worker)
+
+    def _finishing(self) -> str:
+        return f"finishing open requests (up to {duration(self._options.grace_s)})"
 
     async def _stop(self, how: How) -> None:
         await self._steering.order_all(Stop(how))

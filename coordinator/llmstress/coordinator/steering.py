@@ -31,7 +31,7 @@ class Steering:
         if on != self._view.paused:
             await self.order_all(control.Pause(on))
             self._tell(Paused(on))
-            self._notice("load", "paused: no new requests" if on else "going on")
+            self._notice("load", "paused: no new requests" if on else "resumed")
 
     async def set_streams(self, total: int) -> None:
         """Have `total` streams from now on, in equal shares, as far as open files allow."""

@@ -44,7 +44,7 @@ def parse_duration(text: str) -> float:
     if text.strip() == "0":
         return 0.0
     if match is None or not text.strip():
-        raise ValueError(f"{text!r} is no duration; write it like 500ms, 2s or 1m30s")
+        raise ValueError(f"{text!r} is not a duration; write it like 500ms, 2s or 1m30s")
     hours, minutes, seconds, milliseconds = (float(group or 0) for group in match.groups())
     total = hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
     if total > _LONGEST_S:
@@ -60,7 +60,7 @@ def parse_max_errors(text: str) -> MaxErrors:
     """
     match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)\s?%", text.strip())
     if match is None or not 0 < float(match[1] or match[2]) <= (_MOST_ERRORS if match[1] else 100):
-        raise ValueError(f"{text!r} is neither a number of errors like 250 nor a share like 5%")
+        raise ValueError(f"{text!r} is neither a number of errors like 250 nor a percentage like 5%")
     return MaxErrors(int(match[1]), None) if match[1] else MaxErrors(None, float(match[2]) / 100)
 
 
@@ -73,7 +73,7 @@ def parse_share(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s?(%?)", text.strip(), re.ASCII)
     share = float(match[1]) / (100 if match[2] else 1) if match else -1.0
     if not 0 <= share <= 1:
-        raise ValueError(f"{text!r} is no share from 0% to 100%")
+        raise ValueError(f"{text!r} is not a percentage from 0% to 100%")
     return share
 
 
@@ -86,7 +86,7 @@ def parse_resolve(text: str) -> Resolve:
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:,\[\]]+):(\d{1,5}):(.+)", text.strip())
     addresses = [each.strip().removeprefix("[").removesuffix("]") for each in match[3].split(",")] if match else []
     if match is None or not 0 < int(match[2]) <= 65_535 or not all(is_address(each) for each in addresses):
-        raise ValueError(f"{text!r} is not like example.com:443:192.0.2.1,192.0.2.2")
+        raise ValueError(f"{text!r} is not of the form host:port:address[,address], e.g. example.com:443:192.0.2.1")
     return Resolve(match[1].strip("[]").lower(), int(match[2]), tuple(addresses))
 
 
@@ -98,7 +98,7 @@ def parse_token_ids(text: str) -> tuple[int, ...]:
     """
     words = [word.strip() for word in text.split(",")] if text.strip() else []
     if not all(word.isascii() and word.isdigit() and len(word) <= 9 for word in words):
-        raise ValueError(f"{text[:80]!r} is not like 101,2023,2003")
+        raise ValueError(f"{text[:80]!r} is not a list of token ids like 101,2023,2003")
     return tuple(int(word) for word in words)
 
 
@@ -112,7 +112,7 @@ def parse_json_object(text: str) -> dict[str, Any]:
         value = msgspec.json.decode(text, type=dict[str, Any])
         msgspec.json.encode(value)  # an integer over 64 bits can be read, and not written
     except (ValueError, OverflowError, RecursionError) as error:
-        raise ValueError(f"that is no JSON object that can be sent: {error}") from error
+        raise ValueError(f"not a valid JSON object: {error}") from error
     return value
 
 

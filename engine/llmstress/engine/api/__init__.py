@@ -50,10 +50,10 @@ def find_api(name: str) -> type[Api]:
         return APIS[name]
     found = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
     if name not in found:
-        raise LookupError(f"there is no API {name!r}, but {', '.join([*APIS, *sorted(found)])}")
+        raise LookupError(f"unknown API {name!r}; choose from {', '.join([*APIS, *sorted(found)])}")
     api = found[name].load()
     if not (isinstance(api, type) and issubclass(api, Api)):
-        raise TypeError(f"{found[name].value} is no API: {api!r}")
+        raise TypeError(f"{found[name].value} is not an API: {api!r}")
     return api
 
 
