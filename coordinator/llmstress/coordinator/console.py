@@ -143,7 +143,6 @@ class Console:
             self.say(f"  - {reason}")
         for note in summary.verdict.notes:
             self.say(f"  · {note}")
-        self.say()
         self.say(f"requests  {count(requests.started)} started: {', '.join(ends)}{_per_s(requests.per_s)}")
         if requests.retries:
             by_class = ", ".join(f"{count(n)} {name}" for name, n in requests.retried.items())
