@@ -253,8 +253,8 @@ def test_a_target_that_refuses_all_gives_exit_code_5_and_no_spin(refused: str) -
     check(summary)
     assert code == 5
     lines = said.splitlines()
-    assert lines[-1].startswith("llmstress: no request succeeded (100% of ")
-    assert lines[-1].endswith(" requests failed (connect_refused 100%)); exit code 5")
+    assert lines[-1].startswith("llmstress: no request succeeded: 100% of ")
+    assert lines[-1].endswith(" requests failed (connect_refused 100%); exit code 5")
     assert "no latencies, because no request succeeded; `llmstress probe`" in lines[-2]
     assert "measurement: valid (of the failures only: no request succeeded)" in lines
     assert not any(line.startswith(("tokens", "ttft")) for line in said.splitlines())

@@ -144,7 +144,7 @@ def last_words(options: Options, summary: Summary, code: ExitCode) -> str:
         case ExitCode.TOO_MANY_ERRORS:
             return f"{outcome}; exit code {code:d} because a failure ended the run"
         case ExitCode.NO_SUCCESS:
-            return f"no request succeeded ({outcome}); exit code {code:d}"
+            return f"no request succeeded: {outcome}; exit code {code:d}"
     return ""
 
 

@@ -26,9 +26,9 @@ _CLASS_OF_ERRNO = {
 """Anything else (no route, network down) is `unreachable`."""
 
 _TLS_HINTS = {
-    "WRONG_VERSION_NUMBER": "the server does not speak TLS at this port: http:// instead of https://?",
-    "HTTP_REQUEST": "the server does not speak TLS at this port: http:// instead of https://?",
-    "PACKET_LENGTH_TOO_LONG": "the server does not speak TLS at this port: http:// instead of https://?",
+    "WRONG_VERSION_NUMBER": "the server does not speak TLS at this port; use http:// instead of https://",
+    "HTTP_REQUEST": "the server does not speak TLS at this port; use http:// instead of https://",
+    "PACKET_LENGTH_TOO_LONG": "the server does not speak TLS at this port; use http:// instead of https://",
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server wants a certificate of the client: --cert",
     "SSLV3_ALERT_HANDSHAKE_FAILURE": "the server refused the handshake; it may want a client certificate: --cert",
     "SSLV3_ALERT_BAD_CERTIFICATE": "the server refused the client's certificate: --cert",
