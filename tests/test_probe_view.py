@@ -51,6 +51,11 @@ def token(number: int, at_ms: float) -> Seen:
     return Seen(number, at_ms, 20.0 if number > 1 else None, ("token",), "", len(data), data)
 
 
+def strange(data: str, *what: str, name: str = "") -> Seen:
+    """An event that isn't understood, unless it is said to be."""
+    return Seen(1, 1.0, None, what or ("unknown",), name, len(data), data)
+
+
 def a_probe(**changes: Any) -> Probe:
     """Of three tokens, 20 ms apart."""
     made = Probe(
@@ -311,8 +316,8 @@ def test_what_an_event_was_taken_for(meaning: Event | None, name: bytes, words: 
         (failed("http_404", where=msgspec.structs.replace(WHERE, api="sse")), "taken as it is"),
         (failed("dns"), "--resolve"),
         (failed("empty", finish="length"), "a higher --max-tokens"),
-        (failed("empty", finish="stop", events=(token(1, 1.0),)), "another --api"),
-        (failed("truncated", events=(token(1, 1.0),)), "another --api"),
+        (failed("empty", finish="stop", events=(strange('{"x":1}'),)), "another --api"),
+        (failed("truncated", events=(strange('{"x":1}'),)), "another --api"),
         (
             failed("empty", events=(token(1, 1.0),), where=msgspec.structs.replace(WHERE, api="sse")),
             "--text says where",

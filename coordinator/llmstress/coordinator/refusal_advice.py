@@ -1,0 +1,237 @@
+"""What to do about a probe that was refused: by the server's own words first, then by status and head. Pure
+functions."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from urllib.parse import urljoin, urlsplit
+
+from llmstress.coordinator import url_typos
+from llmstress.coordinator.probe_facts import Probe
+from llmstress.coordinator.refusals import Refusal, read_refusal
+from llmstress.coordinator.target import redact_url
+from llmstress.engine.api import APIS
+
+AS_GIVEN = ("sse", "text", "http")
+"""APIs that take URL and body from the user, as they are."""
+
+_LOGIN = re.compile(r"(?i)log_?-?in|sign_?-?in|\bsso\b|oauth|saml")
+
+_KEY_HEADERS = re.compile(r"(?i)authorization|key|token|secret")
+"""Of headers that carry a key."""
+
+_MOST_LISTED = 5
+"""Models that a hint names."""
+
+_WANTS_HTTPS = r"http request (was sent )?to (an )?https|plain http to an ssl-enabled|speaking http to an https"
+_NO_MODEL = (
+    r"model_not_found|(unknown|invalid|no such) model|model[ _]?identifier is invalid|not a valid model"
+    r"|(?<!/)\bmodel\b.{0,80}(not found|not exist|not available|unknown)|models/\S+ is not found"
+    r"|unable to access model|deployment\b.{0,40}not (found|exist)|deploymentnotfound|^model: "
+)
+_LIMIT_RENAMED = r"max_tokens.{0,80}not supported|use .?max_completion_tokens"
+_TOO_LONG = r"context.{0,20}(length|window)|prompt is too long|maximum.{0,20}input length"
+_OTHER_PATH = r"(?:did you mean to use|only supported in|please use)\W{1,3}(?:the )?\W?/?v1(/[a-z/_]+)"
+_OTHER_API = r"not a chat model|does not support (the )?[\w/ ]{1,40} api\b"
+_FOREIGN_HOST = r"invalid host header|host header.{0,40}(not allowed|mismatch)|disallowed host"
+_NO_PATH = (
+    r"(404\W*)?((page|path|resource|route|url|file|endpoint|the requested \w+)\W+)?(was |could )?not (be )?found\W*"
+    r"|.*\b(unknown|invalid|no such|unrecognized|unsupported) (path|url|route|endpoint|request url)\b.*"
+    r"|(cannot|can't) (get|post) /.*|no (static )?(resource|route|handler)\b.*"
+    r"|(the )?requested (url|resource|path).{0,200}not (be )?found.*|404 page not found.*"
+    r"|.*(path|route|url|endpoint)\b.{0,100}(not found|does not exist).*"
+)
+"""What says no more than that the path is wrong; all in lower case."""
+
+_APIS_OF_FIELD = {
+    "messages": ("openai-chat", "anthropic"),
+    "prompt": ("openai-completions",),
+    "input": ("openai-responses", "openai-embeddings"),
+}
+"""Field that a server misses -> the APIs that send it."""
+
+_OF_FIELD = {
+    "stream_options": "--no-usage leaves it out",
+    "include_usage": "--no-usage leaves it out",
+    "max_completion_tokens": "--limit-field max_tokens",
+    "max_tokens": "--limit-field max_completion_tokens",
+    "min_tokens": "drop --min-tokens",
+    "ignore_eos": "drop --ignore-eos",
+    "stream": "--no-stream",
+}
+"""Field that a server doesn't take -> what leaves it out."""
+
+
+def hint_of_refusal(probe: Probe, models: Sequence[str]) -> str:
+    """What to do; empty if the class of failure says as much. `models` are those that the target lists, if it was asked
+    after the failure."""
+    refusal = read_refusal(probe.words)
+    return _of_words(probe, refusal, models) or _of_status(probe, refusal)
+
+
+def blames_model(probe: Probe) -> bool:
+    """Whether the server says that it has no such model."""
+    refused = probe.outcome.startswith("http_4") or probe.outcome == "stream_error"
+    return refused and _lacks_model(read_refusal(probe.words))
+
+
+def _lacks_model(refusal: Refusal) -> bool:
+    said = "; ".join((refusal.text, *refusal.names)).lower()
+    return not refusal.page and bool(re.search(_NO_MODEL, said))
+
+
+def _of_words(probe: Probe, refusal: Refusal, models: Sequence[str]) -> str:
+    """By what the server itself says, whatever its status."""
+    said = refusal.text.lower()
+    if re.search(_WANTS_HTTPS, said):
+        if probe.where.url.startswith("https:"):
+            return "a gateway on the way speaks http to a port that wants https: that has to be mended there"
+        return "the server wants https:// at this port"
+    if refusal.page:
+        return ""
+    if other := re.search(_OTHER_PATH, said):
+        api = {kind.PATH: name for name, kind in APIS.items()}.get(other[1].rstrip("/"), "")
+        if api and api != probe.where.api:
+            return f"the server has this model at another API: --api {api}"
+    if re.search(_OTHER_API, said):
+        return "the model doesn't speak this API: another --api, or another --model"
+    if not probe.where.model and probe.where.model_because and _may_miss_model(probe, refusal):
+        return "the request names no model: --model"
+    if _lacks_model(refusal):
+        return _of_models(probe.where.model, models)
+    if re.search(_LIMIT_RENAMED, said):
+        return "the limit has another name there: --limit-field max_completion_tokens"
+    if refusal.unwanted or refusal.missing:
+        return _of_fields(probe, refusal)
+    if re.search(r"stream_options|include_usage", said) and probe.where.streamed:
+        return "the server doesn't know stream_options: --no-usage leaves them out"
+    if re.search(_TOO_LONG, said):
+        return "prompt and answer are too long together: a lower --max-tokens"
+    if re.search(_FOREIGN_HOST, said):
+        return "the server doesn't answer for this host name: --url with the name that it expects, and --resolve"
+    return ""
+
+
+def _may_miss_model(probe: Probe, refusal: Refusal) -> bool:
+    if "model" in refusal.missing or _lacks_model(refusal):
+        return True
+    if refusal.missing or refusal.unwanted or (refusal.text and re.fullmatch(_NO_PATH, refusal.text.lower())):
+        return False
+    return probe.outcome in ("http_400", "http_404", "http_422")
+
+
+def _of_models(model: str, models: Sequence[str]) -> str:
+    if not models:
+        return "the server has no such model; without --model the probe asks which ones there are"
+    if model in models:
+        return f"the server lists {model}, and refuses it all the same: it may not be loaded, or not be for this key"
+    near = difflib.get_close_matches(model, models, 1, 0.6)
+    more = f" and {len(models) - _MOST_LISTED} more" if len(models) > _MOST_LISTED else ""
+    listed = f"it lists {', '.join(models[:_MOST_LISTED])}{more}"
+    return (
+        f"the server has no such model: did you mean {near[0]}? ({listed})"
+        if near
+        else (f"the server has no such model; {listed}")
+    )
+
+
+def _of_fields(probe: Probe, refusal: Refusal) -> str:
+    """By the fields of the body that the server misses, or doesn't take."""
+    given = probe.where.api in AS_GIVEN
+    if refusal.unwanted and not given:
+        field = refusal.unwanted[0]
+        return f"the server doesn't know {field}: {_OF_FIELD.get(field, _left_out(field))}"
+    if not refusal.missing:
+        return ""
+    field = refusal.missing[0]
+    if given:
+        return f"the server misses {field}: --body has to name it"
+    if field == "model":
+        return "the request names no model: --model"
+    apis = [api for api in _APIS_OF_FIELD.get(field, ()) if api != probe.where.api]
+    if apis and probe.where.api not in _APIS_OF_FIELD[field]:
+        return f"the server misses {field}, which other APIs send: --api {' or '.join(apis)}"
+    return f"the server misses {field}: --extra-body adds it, and --api sse with --body sends a body of your own"
+
+
+def _left_out(field: str) -> str:
+    return f"--extra-body '{{\"{field}\": null}}' leaves it out"
+
+
+# --- what a status says
+
+
+def _of_status(probe: Probe, refusal: Refusal) -> str:
+    """By the status and the head, where the words say nothing that is understood."""
+    where, head, outcome = probe.where, probe.head, probe.outcome
+    headers = head.headers if head is not None else {}
+    status = head.status if head is not None else 0
+    page = refusal.page or "html" in headers.get("content-type", "")
+    if outcome.startswith("http_3"):
+        return _of_redirect(probe, headers.get("location", ""))
+    if outcome == "http_401":
+        return _of_missing_key(probe, headers.get("www-authenticate", ""))
+    if outcome == "http_404":
+        return _of_missing_path(probe, refusal, page=page)
+    if outcome == "http_405":
+        if page:
+            return "a web page came, no answer of an API: is --url right?"
+        typo = _typo(probe)
+        allowed = f" (it allows {headers['allow']})" if headers.get("allow") else ""
+        return typo or (f"the path is there, but not for {where.method}{allowed}: is --url right?" if allowed else "")
+    if outcome == "http_403":
+        if page:
+            return "a gateway or firewall refuses this, and not the API: its web page says more (--raw)"
+        if not _sent_key(probe):
+            return "no key was sent: --api-key-env names the variable that holds it"
+    if outcome == "rate_limited" and status == 529:
+        return "the server is overloaded, whoever asks: try later"
+    if outcome in ("rate_limited", "http_503") and "retry-after" in headers:
+        return f"the server wants to be left alone for a while (retry-after: {headers['retry-after']})"
+    if outcome in ("http_502", "http_503", "http_504") and where.proxied and where.url.startswith("http:"):
+        return "that may be the proxy's word, and not the target's: --proxy none goes without it"
+    return ""
+
+
+def _of_missing_path(probe: Probe, refusal: Refusal, *, page: bool) -> str:
+    if page:
+        typo = _typo(probe)
+        return f"a web page came, no answer of an API: {typo.partition(': ')[2] if typo else 'is --url right?'}"
+    if refusal.text and not re.fullmatch(_NO_PATH, refusal.text.lower()):
+        return "these words are the server's own reason; the path may well be right"
+    return _typo(probe)
+
+
+def _typo(probe: Probe) -> str:
+    where = probe.where
+    kind = APIS.get(where.api)
+    meant = url_typos.suspected(where.url, kind.PATH if kind is not None else "")
+    return f"there is no such path: did you mean {meant}?" if meant else ""
+
+
+def _of_missing_key(probe: Probe, wanted: str) -> str:
+    if probe.where.proxied and probe.where.url.startswith("http:") and wanted.lower().startswith("negotiate"):
+        return "that may be the proxy's word, and not the target's: --proxy none goes without it"
+    if _sent_key(probe):
+        return "the key was sent and refused: is it of this host (--api-key-env), and sent as it wants (--auth)?"
+    if wanted.lower().startswith(("basic", "digest")):
+        return "the server wants a user and a password: --url with user:password@ before the host"
+    return "no key was sent: --api-key-env names the variable that holds it"
+
+
+def _sent_key(probe: Probe) -> bool:
+    """In a header, or in the URL, where its value is hidden."""
+    return any(map(_KEY_HEADERS.search, probe.asked.headers)) or "=***" in probe.where.url
+
+
+def _of_redirect(probe: Probe, location: str) -> str:
+    if not location:
+        return ""
+    where = probe.where
+    there = redact_url(urljoin(where.url, location))
+    asked, to = urlsplit(where.url), urlsplit(there)
+    if where.api not in AS_GIVEN and to.netloc == asked.netloc and to.path == f"{asked.path}/":
+        return f"the server wants a slash at the end of its path, which {where.api} never sends: mend that there"
+    if _LOGIN.search(f"{to.path}?{to.query}"):
+        return f"it leads to {there}, which looks like a login page: is --url right, does the server want a key?"
+    return f"it is at {there}: put that into --url"
