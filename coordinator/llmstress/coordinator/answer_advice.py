@@ -7,6 +7,11 @@ from urllib.parse import urlsplit
 from llmstress.coordinator import answer_shapes
 from llmstress.coordinator.probe_facts import Probe, Seen
 
+_NOT_UNDERSTOOD = frozenset({"unknown", "malformed", "foreign", "ping", "done"})
+"""What events are taken for that say nothing of the API: many have pings, and most end in [DONE]."""
+
+_NO_FINISH = "the body ended in order, but no finish reason came: the server, or a gateway, left it out"
+
 
 def hint_of_answer(probe: Probe) -> str:
     """What to do; empty if the class of failure says as much."""
@@ -50,7 +55,7 @@ def _of_broken_off(probe: Probe) -> str:
     if probe.outcome == "truncated" and _ended_in_order(probe):
         if probe.where.api == "sse":
             return "the body ended in order, but without the last event: is --done right?"
-        return "the body ended in order, but no finish reason came: the server, or a gateway, left it out"
+        return _NO_FINISH
     return ""
 
 
@@ -61,9 +66,9 @@ def _of_eventless(probe: Probe, content_type: str) -> str:
     if not body.strip():
         if cut:
             return ""
-        if any(event.what == ("comment",) for event in probe.events):
-            return "the server sent comments and no event, and ended: its own log may say why"
         return "the body is empty: is --url right? The server's own log may say more"
+    if answer_shapes.has_comments_only(body):
+        return "" if cut else "the stream has comments and no event: the server's own log may say why"
     if answer_shapes.is_ndjson(body, content_type):
         return _of_ndjson(probe, body)
     if cut and answer_shapes.has_fields_of_events(body):
@@ -85,6 +90,8 @@ def _of_whole(probe: Probe, body: str, content_type: str) -> str:
     where = probe.where
     if answer_shapes.is_ndjson(body, content_type):
         return _of_ndjson(probe, body)
+    if not where.streamed and where.api != "http" and answer_shapes.has_fields_of_events(body):
+        return "the answer is a stream of events, which wasn't asked for: drop --no-stream"
     if answer_shapes.is_list_of_models(body):
         return "that is the list of models, and no answer: --url takes a host, a base that ends in /v1 or an endpoint"
     if (api := answer_shapes.api_of(body)) and not _is_same(api, where.api):
@@ -96,10 +103,10 @@ def _of_whole(probe: Probe, body: str, content_type: str) -> str:
         return ""
     if answer_shapes.is_of_ollama(body):
         return _of_ndjson(probe, body)
-    if answer_shapes.has_fields_of_events(body):
-        return "the answer is a stream of events, which wasn't asked for: drop --no-stream"
     if body.lstrip().startswith("[") and where.streamed:
         return "the answer is one JSON list, no stream of events: its API may stream if asked to (Gemini: ?alt=sse)"
+    if body.lstrip().startswith("<"):
+        return "the answer is XML, which no API here speaks: is --url right?"
     if not body.lstrip().startswith("{"):
         return "the answer is neither JSON nor a stream of events: --api text takes any text"
     if where.api == "sse":
@@ -110,27 +117,35 @@ def _of_whole(probe: Probe, body: str, content_type: str) -> str:
 def _of_events(probe: Probe, told: Sequence[Seen]) -> str:
     """For a stream whose events bear no token."""
     where = probe.where
-    others = [api for event in told if (api := answer_shapes.api_of(event.data))]
+    cut = probe.outcome == "truncated" and not _ended_in_order(probe)
     if where.api == "sse":
-        if probe.outcome == "malformed":
-            return "the data of its events is no JSON, so --text can't be followed: leave it out"
-        if all("done" in event.what or "ping" in event.what for event in told):
-            return "the stream ended without any text"
-        return "no event has text where it was looked for: --text says where, look at the events above"
-    own = [api for api in others if _is_same(api, where.api)]
-    if others and not own:
-        return f"these are events of {others[0]}, so another --api is needed: --api {others[0]}"
-    strange = ("unknown", "malformed", "foreign")
-    understood = [
-        event for event in told if not any(what in strange for what in event.what) and "ping" not in event.what
-    ]
-    if own or understood:
+        return _of_events_without_text(probe, told, cut=cut)
+    apis = [api for event in told if (api := answer_shapes.api_of(event.data))]
+    own = any(_is_same(api, where.api) for api in apis)
+    if apis and not own:
+        return f"these are events of {apis[0]}, so another --api is needed: --api {apis[0]}"
+    if own or any(_NOT_UNDERSTOOD.isdisjoint(event.what) for event in told):
         if probe.outcome == "empty":
             return "the server finished without a word: its prompt template or a stop word may be why"
-        return "" if probe.outcome == "truncated" else "an event is broken: --raw shows the bytes that came"
-    if not any(event.data.lstrip().startswith(("{", "[")) for event in told):
+        return (
+            "an event is broken: --raw shows the bytes that came"
+            if probe.outcome == "malformed"
+            else ("" if cut else _NO_FINISH)
+        )
+    if not any(event.data.lstrip().startswith(("{", "[")) for event in told if "done" not in event.what):
         return "the data of its events is no JSON: --api sse counts each of them as a token"
     return f"nothing that came bears a token for {where.api}: does the server speak another --api?"
+
+
+def _of_events_without_text(probe: Probe, told: Sequence[Seen], *, cut: bool) -> str:
+    """The same for events whose text is where the user says."""
+    if probe.outcome == "malformed":
+        return "the data of its events is no JSON, so --text can't be followed: leave it out"
+    if all({"done", "ping"} & {*event.what} for event in told):
+        return "the stream ended without any text"
+    if cut and any("nothing" in event.what for event in told):
+        return ""
+    return "no event has text where it was looked for: --text says where, look at the events above"
 
 
 def _is_same(api: str, other: str) -> bool:

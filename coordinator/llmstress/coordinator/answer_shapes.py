@@ -5,8 +5,8 @@ import re
 import msgspec
 
 _APIS = (
-    ("openai-chat", r'"object"\s*:\s*"chat\.completion'),
-    ("openai-completions", r'"object"\s*:\s*"text_completion'),
+    ("openai-chat", r'"object"\s*:\s*"chat\.completion|"choices"\s*:\s*\[\s*\{[^][]{0,80}"(delta|message)"\s*:'),
+    ("openai-completions", r'"object"\s*:\s*"text_completion|"choices"\s*:\s*\[\s*\{[^][{}]{0,80}"text"\s*:'),
     ("openai-responses", r'"type"\s*:\s*"response\.[a-z]|"object"\s*:\s*"response"'),
     (
         "anthropic",
@@ -48,6 +48,11 @@ def is_ndjson(data: str, content_type: str = "") -> bool:
         return True
     first, line_end, rest = data.lstrip().partition("\n")
     return bool(line_end) and rest.lstrip().startswith("{") and _is_object(first)
+
+
+def has_comments_only(data: str) -> bool:
+    """Whether it is a stream of events that only has comments."""
+    return all(line.startswith(":") for line in data.splitlines() if line.strip())
 
 
 def has_fields_of_events(data: str) -> bool:

@@ -29,8 +29,9 @@ _NO_MODEL = (
     r"|(?<!/)\bmodel\b.{0,80}(not found|not exist|not available|unknown)|models/\S+ is not found"
     r"|unable to access model|deployment\b.{0,40}not (found|exist)|deploymentnotfound|^model: "
 )
-_LIMIT_RENAMED = r"max_tokens.{0,80}not supported|use .?max_completion_tokens"
-_TOO_LONG = r"context.{0,20}(length|window)|prompt is too long|maximum.{0,20}input length"
+_LIMIT_RENAMED = r"max_tokens\W{1,3}(is|are) not supported|use .?max_completion_tokens"
+_LIMIT_TOO_HIGH = r"max(_completion|_output)?_tokens\b.{0,60}(too (large|high|big)|at most|maximum|exceed|<=)"
+_TOO_LONG = r"context.{0,20}(length|window|size)|prompt is too long|maximum.{0,20}input length"
 _OTHER_PATH = r"(?:did you mean to use|only supported in|please use)\W{1,3}(?:the )?\W?/?v1(/[a-z/_]+)"
 _OTHER_API = r"not a chat model|does not support (the )?[\w/ ]{1,40} api\b"
 _FOREIGN_HOST = r"invalid host header|host header.{0,40}(not allowed|mismatch)|disallowed host"
@@ -49,6 +50,9 @@ _APIS_OF_FIELD = {
     "input": ("openai-responses", "openai-embeddings"),
 }
 """Field that a server misses -> the APIs that send it."""
+
+_PLACES = {"header": "--header", "cookie": "--header 'Cookie: ...'"}
+"""Place of the request -> the flag that names what stands in it; of any other one it is the URL."""
 
 _OF_FIELD = {
     "stream_options": "--no-usage leaves it out",
@@ -97,16 +101,21 @@ def _of_words(probe: Probe, refusal: Refusal, models: Sequence[str]) -> str:
         return "the model doesn't speak this API: another --api, or another --model"
     if not probe.where.model and probe.where.model_because and _may_miss_model(probe, refusal):
         return "the request names no model: --model"
-    if _lacks_model(refusal):
+    if blames_model(probe):
         return _of_models(probe.where.model, models)
     if re.search(_LIMIT_RENAMED, said):
         return "the limit has another name there: --limit-field max_completion_tokens"
+    if refusal.missing_elsewhere:
+        place, name = refusal.missing_elsewhere[0]
+        return f"the server misses {name} in the {place}: {_PLACES.get(place, '--url')} has to name it"
     if refusal.unwanted or refusal.missing:
         return _of_fields(probe, refusal)
     if re.search(r"stream_options|include_usage", said) and probe.where.streamed:
         return "the server doesn't know stream_options: --no-usage leaves them out"
     if re.search(_TOO_LONG, said):
-        return "prompt and answer are too long together: a lower --max-tokens"
+        return "prompt and answer are too long together: a shorter --prompt, or a lower --max-tokens"
+    if re.search(_LIMIT_TOO_HIGH, said):
+        return "the server has a limit for an answer's tokens: a lower --max-tokens"
     if re.search(_FOREIGN_HOST, said):
         return "the server doesn't answer for this host name: --url with the name that it expects, and --resolve"
     return ""
@@ -115,7 +124,7 @@ def _of_words(probe: Probe, refusal: Refusal, models: Sequence[str]) -> str:
 def _may_miss_model(probe: Probe, refusal: Refusal) -> bool:
     if "model" in refusal.missing or _lacks_model(refusal):
         return True
-    if refusal.missing or refusal.unwanted or (refusal.text and re.fullmatch(_NO_PATH, refusal.text.lower())):
+    if refusal.missing or refusal.unwanted or (refusal.text and _says_no_more(refusal)):
         return False
     return probe.outcome in ("http_400", "http_404", "http_422")
 
@@ -176,9 +185,10 @@ def _of_status(probe: Probe, refusal: Refusal) -> str:
     if outcome == "http_405":
         if page:
             return "a web page came, no answer of an API: is --url right?"
-        typo = _typo(probe)
+        if meant := url_meant(405, probe.words, where.url, where.api):
+            return f"the path is there, but for another method: did you mean {meant}?"
         allowed = f" (it allows {headers['allow']})" if headers.get("allow") else ""
-        return typo or (f"the path is there, but not for {where.method}{allowed}: is --url right?" if allowed else "")
+        return f"the path is there, but not for {where.method}{allowed}: is --url right?" if allowed else ""
     if outcome == "http_403":
         if page:
             return "a gateway or firewall refuses this, and not the API: its web page says more (--raw)"
@@ -193,20 +203,30 @@ def _of_status(probe: Probe, refusal: Refusal) -> str:
     return ""
 
 
+def url_meant(status: int, words: str, url: str, api: str) -> str:
+    """The URL that was probably meant, if a server has answered `status` and `words` at the endpoint `url` of `api`
+    because there is no such path; empty: nothing is suspected."""
+    if status not in (404, 405) or not _says_no_more(read_refusal(words)):
+        return ""
+    kind = APIS.get(api)
+    return url_typos.suspected(url, kind.PATH if kind is not None else "")
+
+
+def _says_no_more(refusal: Refusal) -> bool:
+    """Whether its words say no more than that there is no such path, or no such method."""
+    said = refusal.text.lower()
+    return refusal.page or not said or bool(re.fullmatch(_NO_PATH, said) or "method not allowed" in said)
+
+
 def _of_missing_path(probe: Probe, refusal: Refusal, *, page: bool) -> str:
-    if page:
-        typo = _typo(probe)
-        return f"a web page came, no answer of an API: {typo.partition(': ')[2] if typo else 'is --url right?'}"
-    if refusal.text and not re.fullmatch(_NO_PATH, refusal.text.lower()):
-        return "these words are the server's own reason; the path may well be right"
-    return _typo(probe)
-
-
-def _typo(probe: Probe) -> str:
     where = probe.where
-    kind = APIS.get(where.api)
-    meant = url_typos.suspected(where.url, kind.PATH if kind is not None else "")
-    return f"there is no such path: did you mean {meant}?" if meant else ""
+    meant = url_meant(404, probe.words, where.url, where.api)
+    meant = f"did you mean {meant}?" if meant else ""
+    if page:
+        return f"a web page came, no answer of an API: {meant or 'is --url right?'}"
+    if not _says_no_more(refusal):
+        return "these words are the server's own reason; the path may well be right"
+    return meant and f"there is no such path: {meant}"
 
 
 def _of_missing_key(probe: Probe, wanted: str) -> str:

@@ -45,6 +45,8 @@ class Refusal(msgspec.Struct, frozen=True):
     """Fields of the body that it misses."""
     unwanted: tuple[str, ...] = ()
     """Fields of the body that it doesn't take."""
+    missing_elsewhere: tuple[tuple[str, str], ...] = ()
+    """What it misses in another place of the request: the place (`query`, `header`, `cookie`) and the name."""
     page: bool = False
     """It is a web page."""
 
@@ -67,12 +69,15 @@ def read_refusal(words: str) -> Refusal:
         entries.append((kind, tuple(part.strip(" '\"") for part in loc.split(",") if part.strip()), ""))
     if "'loc': (" in text:  # the rest repeats the request
         text = "; ".join(message for _, _, message in _ENTRY.findall(text))
+    elsewhere = [
+        (loc[0], loc[-1]) for kind, loc, _ in entries if "missing" in kind and len(loc) > 1 and loc[0] != "body"
+    ]
     missing = [loc[-1] for kind, loc, _ in entries if "missing" in kind and len(loc) > 1 and loc[0] == "body"]
     unwanted = [loc[-1] for kind, loc, _ in entries if "extra" in kind and len(loc) > 1 and loc[0] == "body"]
     for sentence in text.split("; "):
         missing += _groups(_MISSING, sentence)
         unwanted += _groups(_UNWANTED, sentence)
-    return Refusal(text, _once(names), _once(missing), _once(unwanted))
+    return Refusal(text, _once(names), _once(missing), _once(unwanted), tuple(elsewhere))
 
 
 def _sentences(value: Any, entries: list[_Entry], names: list[str], depth: int) -> list[str]:
