@@ -291,6 +291,10 @@ def test_the_models(server: MockServer, path: str) -> None:
     assert (page["has_more"], page["first_id"], page["last_id"]) == (False, "mock-7b", "mock-7b")
 
 
+def test_a_script_may_ask_whether_it_is_there(server: MockServer) -> None:
+    assert send(server, "GET", "/health").json() == {"status": "ok"}
+
+
 @pytest.mark.parametrize("base", ["", "/v1", "/openai/v1", "/openai"])
 def test_the_model_is_found_by_its_name(server: MockServer, base: str) -> None:
     query = VERSION if base == "/openai" else ""

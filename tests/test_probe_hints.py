@@ -4,19 +4,23 @@ import asyncio
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from fuzzing import flushed
 from handlers import Handler, served
 from hypothesis import given
 from hypothesis import strategies as st
+from probes import WHERE, failed, strange
 from proxies import saying
 from support import DONE, END, FINISH, HEAD, ROLE, TOKEN, answer, chunk, event
 
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.probe import probe_target
-from llmstress.coordinator.probe_facts import Probe
+from llmstress.coordinator.probe_advice import hint_of
+from llmstress.coordinator.probe_facts import Head, Probe
 from llmstress.coordinator.refusals import Refusal, read_refusal
 from llmstress.coordinator.url_typos import suspected
+from llmstress.engine.api import APIS
 from llmstress.engine.witness import WatchedLoop
 
 JSON_TYPE = "Content-Type: application/json"
@@ -169,6 +173,7 @@ REFUSALS: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "Invalid URL": (said({"error": {"message": "Invalid URL (POST /v1/x)"}}, "404 No"), {}, "no such path"),
     "a page": (answer("404 No", b"<!DOCTYPE html><p>404 model not found"), {}, "a web page"),
     "no words": (answer("404 No", b""), SSE, "taken as it is"),
+    "405 of a path for POST": (said({"detail": "No"}, "405 No", "Allow: POST, OPTIONS"), SSE, "--body makes it one"),
     "405": (said({"detail": "Method Not Allowed"}, "405 No", "Allow: GET"), {}, "it allows GET"),
     "415": (said({"detail": "Unsupported Media Type"}, "415 No"), {}, "Content-Type"),
     "422, a field of completions": (fastapi("missing", "body", "prompt"), {}, "--api openai-completions"),
@@ -326,6 +331,12 @@ def test_a_misspelled_path_is_suspected_unless_the_server_names_a_reason(words: 
     assert ("/v1/chat/completions?" in hint(words, "/v1/chat/completion")) == named
 
 
+def test_the_path_of_another_api_is_told_with_its_name() -> None:
+    words = said({"detail": "Not Found"}, "404 No")
+    assert hint(words, "/v1/message", api="openai-chat").endswith("/v1/messages --api anthropic?")
+    assert hint(words, "/v1/message").endswith("/v1/messages?")
+
+
 # --- what refusals say
 
 
@@ -366,3 +377,47 @@ def test_any_refusal_can_be_read(value: Any, end: int) -> None:
     words = json.dumps(value)
     for each in (words, words[:end]):
         assert isinstance(read_refusal(each).text, str)
+
+
+WORDS_OF_SERVERS = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "model",
+                "not found",
+                "path",
+                "/v1/",
+                "max_tokens",
+                "context length",
+                "https",
+                "<html>",
+                "stream_options",
+            ),
+            *("{", "}", '"message"', ":", "'loc': (", "field required", "unknown parameter: 'n'", "\x00", "\n", "ü"),
+        ]
+    ),
+    max_size=12,
+).map(" ".join)
+HEADERS = st.dictionaries(
+    st.sampled_from(["content-type", "location", "allow", "retry-after", "www-authenticate", "content-encoding"]),
+    st.sampled_from(["text/html", "application/json", "/", "//[", "http://[::1", "POST", "Basic", "br", ""]),
+)
+
+
+@given(
+    st.sampled_from(["http_400", "http_401", "http_404", "http_405", "http_422", "http_301", "malformed", "truncated"]),
+    st.sampled_from([*APIS, "mine"]),
+    WORDS_OF_SERVERS,
+    HEADERS,
+    st.lists(WORDS_OF_SERVERS, max_size=3),
+    st.booleans(),
+)
+def test_whatever_a_server_says_the_hint_is_one_line_and_names_no_api_that_is_spoken(
+    outcome: str, api: str, words: str, headers: dict[str, str], data: list[str], whole: bool
+) -> None:
+    seen = tuple(strange(each) for each in data)
+    where = msgspec.structs.replace(WHERE, api=api)
+    changes = {"where": where, "events": seen, "whole": whole, "body": words, "head": Head(404, "1.1", headers)}
+    found = hint_of(failed(outcome, words, **changes))
+    assert "\n" not in found
+    assert f"--api {api} " not in f"{found} "

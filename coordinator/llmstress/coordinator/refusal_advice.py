@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from urllib.parse import urljoin, urlsplit
 
 from llmstress.coordinator import url_typos
+from llmstress.coordinator.asking import NAMED
 from llmstress.coordinator.probe_facts import Probe
 from llmstress.coordinator.refusals import Refusal, read_refusal
 from llmstress.coordinator.target import redact_url
-from llmstress.engine.api import APIS
+from llmstress.engine.api import APIS, guess_api
 
 AS_GIVEN = ("sse", "text", "http")
 """APIs that take URL and body from the user, as they are."""
@@ -188,6 +189,8 @@ def _of_status(probe: Probe, refusal: Refusal) -> str:
         if meant := url_meant(405, probe.words, where.url, where.api):
             return f"the path is there, but for another method: did you mean {meant}?"
         allowed = f" (it allows {headers['allow']})" if headers.get("allow") else ""
+        if where.api in AS_GIVEN and where.method == "GET" and "POST" in headers.get("allow", ""):
+            return "the path is there, but for POST only: --body makes it one"
         return f"the path is there, but not for {where.method}{allowed}: is --url right?" if allowed else ""
     if outcome == "http_403":
         if page:
@@ -206,22 +209,24 @@ def _of_status(probe: Probe, refusal: Refusal) -> str:
 def url_meant(status: int, words: str, url: str, api: str) -> str:
     """The URL that was probably meant, if a server has answered `status` and `words` at the endpoint `url` of `api`
     because there is no such path; empty: nothing is suspected."""
-    if status not in (404, 405) or not _says_no_more(read_refusal(words)):
+    if status != 405 and not (status == 404 and _says_no_more(read_refusal(words))):
         return ""
     kind = APIS.get(api)
     return url_typos.suspected(url, kind.PATH if kind is not None else "")
 
 
 def _says_no_more(refusal: Refusal) -> bool:
-    """Whether its words say no more than that there is no such path, or no such method."""
+    """Whether its words say no more than that there is no such path."""
     said = refusal.text.lower()
-    return refusal.page or not said or bool(re.fullmatch(_NO_PATH, said) or "method not allowed" in said)
+    return refusal.page or not said or bool(re.fullmatch(_NO_PATH, said))
 
 
 def _of_missing_path(probe: Probe, refusal: Refusal, *, page: bool) -> str:
     where = probe.where
     meant = url_meant(404, probe.words, where.url, where.api)
-    meant = f"did you mean {meant}?" if meant else ""
+    other = guess_api("", urlsplit(meant).path)
+    also = f" --api {other}" if other not in (None, where.api) and where.api_because == NAMED else ""
+    meant = f"did you mean {meant}{also}?" if meant else ""
     if page:
         return f"a web page came, no answer of an API: {meant or 'is --url right?'}"
     if not _says_no_more(refusal):
@@ -248,8 +253,11 @@ def _of_redirect(probe: Probe, location: str) -> str:
     if not location:
         return ""
     where = probe.where
-    there = redact_url(urljoin(where.url, location))
-    asked, to = urlsplit(where.url), urlsplit(there)
+    try:
+        there = redact_url(urljoin(where.url, location))
+        asked, to = urlsplit(where.url), urlsplit(there)
+    except ValueError:
+        return f"it is said to be at {redact_url(location)}, which is no URL"
     if where.api not in AS_GIVEN and to.netloc == asked.netloc and to.path == f"{asked.path}/":
         return f"the server wants a slash at the end of its path, which {where.api} never sends: mend that there"
     if _LOGIN.search(f"{to.path}?{to.query}"):

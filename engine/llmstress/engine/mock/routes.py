@@ -76,6 +76,8 @@ def find(request: Request) -> Route:
     if path == "/models" or path.startswith("/models/"):
         asks_anthropic = any(name == "anthropic-version" for name, _ in request.headers)
         return _only(request, ("GET",), Route(anthropic if asks_anthropic else openai_chat, told=_models))
+    if path == "/health":
+        return _only(request, ("GET",), Route(openai_chat, told=lambda request, model: encode({"status": "ok"})))
     if path in _COUNTS:
         dialect, count = _COUNTS[path]
         return _only(request, ("POST",), Route(dialect, told=lambda request, model: count(request)))
@@ -109,7 +111,7 @@ def _only(request: Request, methods: tuple[str, ...], route: Route) -> Route:
     if request.method in methods:
         return route
     allowed = ", ".join(methods)
-    return Route(route.dialect, Refusal(405, f"use {allowed} here", (("Allow", allowed),)))
+    return Route(route.dialect, Refusal(405, f"method not allowed: use {allowed} here", (("Allow", allowed),)))
 
 
 def _unknown(request: Request, dialect: Dialect) -> Route:
