@@ -279,6 +279,7 @@ MANY = {"tokens": Tokens(10, "usage", 1, None, None, 10, 0)}
         ({"tokens": Tokens(10, "events", None, None, None, 10, 0)}, "no usage"),
         ({"tokens": Tokens(23, "usage", 1, None, None, 10, 0)}, "2.3 tokens"),
         ({"head": Head(200, "1.1", {"content-encoding": "gzip"})}, "compressed (gzip)"),
+        ({"where": msgspec.structs.replace(WHERE, api="text")}, "--api sse counts them"),
         ({"head": Head(200, "1.1", {"content-encoding": "Identity"})}, ""),
         ({"head": Head(200, "1.1", {"content-encoding": ""})}, ""),
         ({"events": (Seen(1, 1.0, None, ("unknown",), "", 1, ""),)}, "1 event has a shape"),

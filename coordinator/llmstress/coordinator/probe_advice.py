@@ -116,6 +116,8 @@ def _remarks(probe: Probe) -> Iterator[str]:
     coding = headers.get("content-encoding", "").lower()
     if coding not in ("", "identity"):
         yield f"the answer is compressed ({coding}) although identity was asked for: events may be held back by that"
+    if ok and probe.where.api == "text" and headers.get("content-type", "").startswith("text/event-stream"):
+        yield "the answer is a stream of events: --api sse counts them, where --api text counts reads"
     if ok and probe.where.streamed and not tokens.events and "token" in probe.events[-1].what:
         yield "a stream was asked for, and the answer came as a whole: there is no ttft"
     if ok and tokens.events and tokens.source == "events":

@@ -21,29 +21,37 @@ _LOGIN = re.compile(r"(?i)log_?-?in|sign_?-?in|\bsso\b|oauth|saml")
 _KEY_HEADERS = re.compile(r"(?i)authorization|key|token|secret")
 """Of headers that carry a key."""
 
+_NOT_THE_API = "a gateway or firewall refuses this, and not the API: its web page says more (--raw)"
+
 _MOST_LISTED = 5
 """Models that a hint names."""
 
 _WANTS_HTTPS = r"http request (was sent )?to (an )?https|plain http to an ssl-enabled|speaking http to an https"
 _NO_MODEL = (
     r"model_not_found|(unknown|invalid|no such) model|model[ _]?identifier is invalid|not a valid model"
-    r"|(?<!/)\bmodel\b.{0,80}(not found|not exist|not available|unknown)|models/\S+ is not found"
-    r"|unable to access model|deployment\b.{0,40}not (found|exist)|deploymentnotfound|^model: "
+    r"|(?<!/)\bmodel\b\W{0,4}(\S{1,150}\W{1,3})?((you )?(requested|specified) )?((was|is|does|could|currently) )*"
+    r"(not (be )?(found|exist|available)|unknown|doesn't exist|isn't available)|models/\S+ is not found"
+    r"|unable to access model|deployment\b.{0,40}not (found|exist)|deploymentnotfound|(^|; )model: [^ ;]+(;|$)"
 )
+"""What says that there is no such model; all in lower case, as below."""
 _LIMIT_RENAMED = r"max_tokens\W{1,3}(is|are) not supported|use .?max_completion_tokens"
 _LIMIT_TOO_HIGH = r"max(_completion|_output)?_tokens\b.{0,60}(too (large|high|big)|at most|maximum|exceed|<=)"
 _TOO_LONG = r"context.{0,20}(length|window|size)|prompt is too long|maximum.{0,20}input length"
 _OTHER_PATH = r"(?:did you mean to use|only supported in|please use)\W{1,3}(?:the )?\W?/?v1(/[a-z/_]+)"
 _OTHER_API = r"not a chat model|does not support (the )?[\w/ ]{1,40} api\b"
 _FOREIGN_HOST = r"invalid host header|host header.{0,40}(not allowed|mismatch)|disallowed host"
+_GATEWAY_OF_AWS = "missing authentication token"
+"""What Amazon's API Gateway says, with a 403, of a path that it doesn't have."""
 _NO_PATH = (
-    r"(404\W*)?((page|path|resource|route|url|file|endpoint|the requested \w+)\W+)?(was |could )?not (be )?found\W*"
+    r"((error|http|status)\W*)?404\W*|default backend.{0,9}404|no message available|unexpected endpoint or method.*"
+    r"|(404\W*)?((page|path|resource|route|url|file|endpoint|the requested \w+)\W+)?(was |could )?not (be )?found"
+    r"(\W+404)?(\W*|\W+(post|get|http|please)\b.*|\W*/.*)"
     r"|.*\b(unknown|invalid|no such|unrecognized|unsupported) (path|url|route|endpoint|request url)\b.*"
     r"|(cannot|can't) (get|post) /.*|no (static )?(resource|route|handler)\b.*"
     r"|(the )?requested (url|resource|path).{0,200}not (be )?found.*|404 page not found.*"
     r"|.*(path|route|url|endpoint)\b.{0,100}(not found|does not exist).*"
 )
-"""What says no more than that the path is wrong; all in lower case."""
+"""A sentence that says no more than that the path is wrong."""
 
 _APIS_OF_FIELD = {
     "messages": ("openai-chat", "anthropic"),
@@ -76,8 +84,11 @@ def hint_of_refusal(probe: Probe, models: Sequence[str]) -> str:
 
 def blames_model(probe: Probe) -> bool:
     """Whether the server says that it has no such model."""
-    refused = probe.outcome.startswith("http_4") or probe.outcome == "stream_error"
-    return refused and _lacks_model(read_refusal(probe.words))
+    refusal = read_refusal(probe.words)
+    if probe.outcome in ("http_401", "http_403"):  # where a model is spoken of, it is the key that may not use it
+        return "model_not_found" in refusal.names
+    begun = probe.outcome == "stream_error" and not probe.tokens.events
+    return (probe.outcome.startswith("http_4") or begun) and _lacks_model(refusal)
 
 
 def _lacks_model(refusal: Refusal) -> bool:
@@ -92,12 +103,14 @@ def _of_words(probe: Probe, refusal: Refusal, models: Sequence[str]) -> str:
         if probe.where.url.startswith("https:"):
             return "a gateway on the way speaks http to a port that wants https: that has to be mended there"
         return "the server wants https:// at this port"
-    if refusal.page:
+    if refusal.page or probe.outcome in ("rate_limited", "quota"):
         return ""
     if other := re.search(_OTHER_PATH, said):
         api = {kind.PATH: name for name, kind in APIS.items()}.get(other[1].rstrip("/"), "")
         if api and api != probe.where.api:
             return f"the server has this model at another API: --api {api}"
+    if probe.outcome == "stream_error" and "unexpected endpoint or method" in said:  # LM Studio's 404 is a 200
+        return "there is no such path: --url takes a host, a base that ends in /v1 or a full endpoint"
     if re.search(_OTHER_API, said):
         return "the model doesn't speak this API: another --api, or another --model"
     if not probe.where.model and probe.where.model_because and _may_miss_model(probe, refusal):
@@ -194,9 +207,13 @@ def _of_status(probe: Probe, refusal: Refusal) -> str:
         return f"the path is there, but not for {where.method}{allowed}: is --url right?" if allowed else ""
     if outcome == "http_403":
         if page:
-            return "a gateway or firewall refuses this, and not the API: its web page says more (--raw)"
+            return _NOT_THE_API
+        if _GATEWAY_OF_AWS in refusal.text.lower():
+            return "an API gateway says that of a path that it doesn't have, too: is --url right, is the key sent?"
         if not _sent_key(probe):
             return "no key was sent: --api-key-env names the variable that holds it"
+    if outcome == "http_400" and page:
+        return _NOT_THE_API
     if outcome == "rate_limited" and status == 529:
         return "the server is overloaded, whoever asks: try later"
     if outcome in ("rate_limited", "http_503") and "retry-after" in headers:
@@ -217,8 +234,8 @@ def url_meant(status: int, words: str, url: str, api: str) -> str:
 
 def _says_no_more(refusal: Refusal) -> bool:
     """Whether its words say no more than that there is no such path."""
-    said = refusal.text.lower()
-    return refusal.page or not said or bool(re.fullmatch(_NO_PATH, said))
+    said = refusal.text.lower().split("; ")
+    return refusal.page or all(not sentence or re.fullmatch(_NO_PATH, sentence) for sentence in said)
 
 
 def _of_missing_path(probe: Probe, refusal: Refusal, *, page: bool) -> str:
