@@ -145,7 +145,9 @@ def _of_events_without_text(probe: Probe, told: Sequence[Seen], *, cut: bool) ->
         return "the stream ended without any text"
     if cut and any("nothing" in event.what for event in told):
         return ""
-    return "no event has text where it was looked for: --text says where, look at the events above"
+    api = next((api for event in told if (api := answer_shapes.api_of(event.data))), "")
+    known = f"; they are events of {api}: --api {api}" if api else ", look at the events above"
+    return f"no event has text where it was looked for: --text says where{known}"
 
 
 def _is_same(api: str, other: str) -> bool:

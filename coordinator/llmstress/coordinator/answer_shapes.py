@@ -19,7 +19,7 @@ _APIS = (
 
 _LIST_OF_MODELS = re.compile(r'"object"\s*:\s*"model"')
 _OLLAMA = re.compile(r'"created_at"\s*:\s*".*"done"\s*:\s*(true|false)', re.DOTALL)
-_FIELD = re.compile(r"(?m)^\ufeff?(data|event|id|retry|:)")
+_FIELD = re.compile(r"\ufeff?((data|event|id|retry)\s*(:|$)|:)")
 
 
 def api_of(data: str) -> str:
