@@ -252,6 +252,10 @@ def test_what_an_event_was_taken_for(meaning: Event | None, name: bytes, words: 
         (failed("empty", finish="stop", events=(strange('{"x":1}'),)), "another --api"),
         (failed("truncated", events=(strange('{"x":1}'),)), "another --api"),
         (
+            failed("truncated", events=(token(1, 1.0),), where=msgspec.structs.replace(WHERE, api="mine")),
+            "stops in its middle",
+        ),
+        (
             failed("empty", events=(token(1, 1.0),), where=msgspec.structs.replace(WHERE, api="sse")),
             "--text says where",
         ),

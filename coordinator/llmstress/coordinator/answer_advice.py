@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from llmstress.coordinator import answer_shapes
 from llmstress.coordinator.probe_facts import Probe, Seen
+from llmstress.engine.api import APIS
 
 _NOT_UNDERSTOOD = frozenset({"unknown", "malformed", "foreign", "ping", "done"})
 """What events are taken for that say nothing of the API: many have pings, and most end in [DONE]."""
@@ -127,11 +128,9 @@ def _of_events(probe: Probe, told: Sequence[Seen]) -> str:
     if own or any(_NOT_UNDERSTOOD.isdisjoint(event.what) for event in told):
         if probe.outcome == "empty":
             return "the server finished without a word: its prompt template or a stop word may be why"
-        return (
-            "an event is broken: --raw shows the bytes that came"
-            if probe.outcome == "malformed"
-            else ("" if cut else _NO_FINISH)
-        )
+        if probe.outcome == "malformed":
+            return "an event is broken: --raw shows the bytes that came"
+        return "" if cut else _NO_FINISH
     if not any(event.data.lstrip().startswith(("{", "[")) for event in told if "done" not in event.what):
         return "the data of its events is no JSON: --api sse counts each of them as a token"
     return f"nothing that came bears a token for {where.api}: does the server speak another --api?"
@@ -151,5 +150,6 @@ def _of_events_without_text(probe: Probe, told: Sequence[Seen], *, cut: bool) ->
 
 
 def _is_same(api: str, other: str) -> bool:
-    """Whether two APIs have the same events; Azure's are OpenAI's."""
-    return api == other or {api, other} == {"openai-chat", "azure-openai"}
+    """Whether `other`, the API that is spoken, has the events of `api`: Azure's are OpenAI's, and those of an installed
+    package's API may be anybody's."""
+    return other == api or other not in APIS or (api, other) == ("openai-chat", "azure-openai")

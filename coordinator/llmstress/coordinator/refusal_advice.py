@@ -151,11 +151,9 @@ def _of_models(model: str, models: Sequence[str]) -> str:
     near = difflib.get_close_matches(model, models, 1, 0.6)
     more = f" and {len(models) - _MOST_LISTED} more" if len(models) > _MOST_LISTED else ""
     listed = f"it lists {', '.join(models[:_MOST_LISTED])}{more}"
-    return (
-        f"the server has no such model: did you mean {near[0]}? ({listed})"
-        if near
-        else (f"the server has no such model; {listed}")
-    )
+    if near:
+        return f"the server has no such model: did you mean {near[0]}? ({listed})"
+    return f"the server has no such model; {listed}"
 
 
 def _of_fields(probe: Probe, refusal: Refusal) -> str:
