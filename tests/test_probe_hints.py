@@ -382,14 +382,14 @@ def test_a_refusal_is_read_without_what_it_repeats(words: str, refusal: Refusal)
     assert read_refusal(words) == refusal
 
 
-ANY_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=9),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["error", "detail", "loc", "msg", "type", "message", "x"]), inner, max_size=4)
-    ),
-    max_leaves=12,
-)
+NAMES = st.sampled_from(["error", "detail", "loc", "msg", "type", "message", "x"])
+
+
+def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4)
+
+
+ANY_JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=9), containers, max_leaves=12)
 
 
 @given(ANY_JSON, st.integers(0, 200))

@@ -7,8 +7,8 @@ import msgspec
 
 from llmstress.coordinator.errors import ExitCode
 from llmstress.coordinator.options import Options
-from llmstress.coordinator.refusal_advice import url_meant
 from llmstress.coordinator.report import Summary
+from llmstress.coordinator.url_typos import url_meant
 from llmstress.engine.control import Final
 from llmstress.engine.statuses import END, END_FIRST
 from llmstress.engine.telemetry.aggregate import Aggregate

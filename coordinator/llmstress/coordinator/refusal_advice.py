@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from urllib.parse import urljoin, urlsplit
 
-from llmstress.coordinator import url_typos
 from llmstress.coordinator.asking import NAMED
 from llmstress.coordinator.probe_facts import Probe
-from llmstress.coordinator.refusals import Refusal, read_refusal
+from llmstress.coordinator.refusals import Refusal, lacks_path, read_refusal
 from llmstress.coordinator.target import redact_url
+from llmstress.coordinator.url_typos import url_meant
 from llmstress.engine.api import APIS, guess_api
 
 AS_GIVEN = ("sse", "text", "http")
@@ -42,17 +42,6 @@ _OTHER_API = r"not a chat model|does not support (the )?[\w/ ]{1,40} api\b"
 _FOREIGN_HOST = r"invalid host header|host header.{0,40}(not allowed|mismatch)|disallowed host"
 _GATEWAY_OF_AWS = "missing authentication token"
 """What Amazon's API Gateway says, with a 403, of a path that it doesn't have."""
-_NO_PATH = (
-    r"((error|http|status)\W*)?404\W*|default backend.{0,9}404|no message available|unexpected endpoint or method.*"
-    r"|(404\W*)?((page|path|resource|route|url|file|endpoint|the requested \w+)\W+)?(was |could )?not (be )?found"
-    r"(\W+404)?(\W*|\W+(post|get|http|please)\b.*|\W*/.*)"
-    r"|.*\b(unknown|invalid|no such|unrecognized|unsupported) (path|url|route|endpoint|request url)\b.*"
-    r"|(cannot|can't) (get|post) /.*|no (static )?(resource|route|handler)\b.*"
-    r"|(the )?requested (url|resource|path).{0,200}not (be )?found.*|404 page not found.*"
-    r"|.*(path|route|url|endpoint)\b.{0,100}(not found|does not exist).*"
-)
-"""A sentence that says no more than that the path is wrong."""
-
 _APIS_OF_FIELD = {
     "messages": ("openai-chat", "anthropic"),
     "prompt": ("openai-completions",),
@@ -138,7 +127,7 @@ def _of_words(probe: Probe, refusal: Refusal, models: Sequence[str]) -> str:
 def _may_miss_model(probe: Probe, refusal: Refusal) -> bool:
     if "model" in refusal.missing or _lacks_model(refusal):
         return True
-    if refusal.missing or refusal.unwanted or (refusal.text and _says_no_more(refusal)):
+    if refusal.missing or refusal.unwanted or (refusal.text and lacks_path(refusal)):
         return False
     return probe.outcome in ("http_400", "http_404", "http_422")
 
@@ -221,21 +210,6 @@ def _of_status(probe: Probe, refusal: Refusal) -> str:
     return ""
 
 
-def url_meant(status: int, words: str, url: str, api: str) -> str:
-    """The URL that was probably meant, if a server has answered `status` and `words` at the endpoint `url` of `api`
-    because there is no such path; empty: nothing is suspected."""
-    if status != 405 and not (status == 404 and _says_no_more(read_refusal(words))):
-        return ""
-    kind = APIS.get(api)
-    return url_typos.suspected(url, kind.PATH if kind is not None else "")
-
-
-def _says_no_more(refusal: Refusal) -> bool:
-    """Whether its words say no more than that there is no such path."""
-    said = refusal.text.lower().split("; ")
-    return refusal.page or all(not sentence or re.fullmatch(_NO_PATH, sentence) for sentence in said)
-
-
 def _of_missing_path(probe: Probe, refusal: Refusal, *, page: bool) -> str:
     where = probe.where
     meant = url_meant(404, probe.words, where.url, where.api)
@@ -244,7 +218,7 @@ def _of_missing_path(probe: Probe, refusal: Refusal, *, page: bool) -> str:
     meant = f"did you mean {meant}{also}?" if meant else ""
     if page:
         return f"a web page came, no answer of an API: {meant or 'is --url right?'}"
-    if not _says_no_more(refusal):
+    if not lacks_path(refusal):
         return "these words are the server's own reason; the path may well be right"
     return meant and f"there is no such path: {meant}"
 

@@ -30,6 +30,16 @@ _ENTRY = re.compile(r"'type': '([\w.]+)', 'loc': \(([^)]*)\), 'msg': '([^']*)'")
 """An entry of FastAPI's list, as Python writes it: some servers make their message of that."""
 _Entry = tuple[str, tuple[str, ...], str]
 """Of such a list: type, place, message."""
+_NO_PATH = (
+    r"((error|http|status)\W*)?404\W*|default backend.{0,9}404|no message available|unexpected endpoint or method.*"
+    r"|(404\W*)?((page|path|resource|route|url|file|endpoint|the requested \w+)\W+)?(was |could )?not (be )?found"
+    r"(\W+404)?(\W*|\W+(post|get|http|please)\b.*|\W*/.*)"
+    r"|.*\b(unknown|invalid|no such|unrecognized|unsupported) (path|url|route|endpoint|request url)\b.*"
+    r"|(cannot|can't) (get|post) /.*|no (static )?(resource|route|handler)\b.*"
+    r"|(the )?requested (url|resource|path).{0,200}not (be )?found.*|404 page not found.*"
+    r"|.*(path|route|url|endpoint)\b.{0,100}(not found|does not exist).*"
+)
+"""A sentence, in lower case, that says no more than that the path is wrong."""
 _TAG = re.compile(r"(?is)<(script|style)\b.*?</\1>|<[^>]*>")
 _MEMBER = re.compile(r'"(?:message|msg|detail|error|title)"\s*:\s*"((?:[^"\\]|\\.)*)')
 
@@ -78,6 +88,12 @@ def read_refusal(words: str) -> Refusal:
         missing += _groups(_MISSING, sentence)
         unwanted += _groups(_UNWANTED, sentence)
     return Refusal(text, _once(names), _once(missing), _once(unwanted), tuple(elsewhere))
+
+
+def lacks_path(refusal: Refusal) -> bool:
+    """Whether its words say no more than that there is no such path."""
+    said = refusal.text.lower().split("; ")
+    return refusal.page or all(not sentence or re.fullmatch(_NO_PATH, sentence) for sentence in said)
 
 
 def _sentences(value: Any, entries: list[_Entry], names: list[str], depth: int) -> list[str]:

@@ -4,6 +4,9 @@ import difflib
 import re
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
+from llmstress.coordinator.refusals import lacks_path, read_refusal
+from llmstress.engine.api import APIS
+
 _PATHS = ("/chat/completions", "/completions", "/responses", "/embeddings", "/messages")
 """Ends of the endpoints that people type by hand."""
 
@@ -33,6 +36,15 @@ def suspected(url: str, path: str) -> str:
     if not meant or meant == asked:
         return ""
     return urlunsplit(SplitResult(split.scheme, split.netloc, meant, split.query, ""))
+
+
+def url_meant(status: int, words: str, url: str, api: str) -> str:
+    """The URL that was probably meant, if a server has answered `status` and `words` at the endpoint `url` of `api`
+    because there is no such path; empty: nothing is suspected."""
+    if status != 405 and not (status == 404 and lacks_path(read_refusal(words))):
+        return ""
+    kind = APIS.get(api)
+    return suspected(url, kind.PATH if kind is not None else "")
 
 
 def _meant(asked: str, path: str) -> str:
