@@ -15,8 +15,8 @@ class Linger:
     """What one process has learned of its target.
 
     Most servers end a body with its last word, or a moment later. A server that leaves it open would cost each stream
-    half a second per request, so each time it does, the wait becomes a quarter; after four times in a row there is none.
-    A body that ends in time makes it whole again.
+    half a second per request, so each time it does, the wait becomes a quarter; after four times there is none. A body
+    that ends in time makes the wait whole again.
     """
 
     __slots__ = ("wait_ns",)
