@@ -11,6 +11,7 @@ from llmstress.engine.api.ask import Ask
 from llmstress.engine.arrival import read_arrived
 from llmstress.engine.control import Timeouts
 from llmstress.engine.failures import Failures
+from llmstress.engine.linger import Linger
 from llmstress.engine.recorder import Recorder
 from llmstress.engine.shape import Shape
 from llmstress.engine.statuses import Statuses
@@ -109,6 +110,7 @@ class Bench:
         on_status: tuple[tuple[str, str], ...] = (),
         uniform: float = 0.0,
         wall_s: float = 0.0,
+        require_finish: bool = False,
     ) -> None:
         self.api = make_api(api, ask or Ask(stream=streamed))
         self.arrived: deque[tuple[Stream, bytes, int]] = deque()
@@ -120,7 +122,10 @@ class Bench:
             retries, Statuses(on_status), ["sk-secret"], self.recorder, lambda: uniform, lambda: wall_s
         )
         self.request = b"REQUEST"
+        self.least_output = self.api.ask.least_output
+        self.linger = Linger()
         self.requests_per_connection = 0
+        self.require_finish = require_finish
         self.shape = Shape(self.api)
         self.timeouts = timeouts or Timeouts(0, 0, 0, 0)
         self.redials = 0

@@ -109,8 +109,16 @@ def test_answers_that_fail_say_nothing_of_blocks() -> None:
 
 
 def counted(**changes: int) -> Counters:
-    """Ten long answers, all collected: five blocks of 16 events each, the first one 150 ms late."""
-    given = {"long_answers": 10, "in_blocks": 10, "blocks": 50, "blocks_events": 800, "blocks_late_ns": 1500 * MS}
+    """Ten long answers, all collected: five blocks of 16 events each, 160 ms apart, the first one 150 ms late."""
+    given = {
+        "long_answers": 10,
+        "in_blocks": 10,
+        "blocks": 50,
+        "blocks_events": 800,
+        "blocks_late_ns": 1500 * MS,
+        "blocks_dated": 10,
+        "blocks_gaps_ns": 40 * 160 * MS,
+    }
     return Counters(**{**given, **changes})
 
 
@@ -131,9 +139,25 @@ def counted(**changes: int) -> Counters:
         (counted(), ["via: 1.1 x", "content-encoding: gzip"], ["via: 1.1 x, content-encoding", "not compress text/"]),
         (counted(long_answers=40), [], ["in 25% of them"]),
         (counted(in_one_block=10, blocks=10, blocks_late_ns=0), [], ["one piece: in 100% of them all", "say nothing"]),
-        (counted(in_one_block=5, blocks=30, blocks_late_ns=750 * MS), [], ["26.7 token events", "about 150 ms late"]),
+        (
+            counted(in_one_block=5, blocks=30, blocks_late_ns=750 * MS, blocks_dated=5),
+            [],
+            ["26.7 token events", "about 150 ms late"],
+        ),
+        (counted(blocks_dated=5), [], ["about 300 ms late"]),
+        (counted(blocks_dated=4), [], ["shared a read, so itl is that of blocks"]),
     ],
-    ids=["nobody named", "an engine named", "nginx", "compressed", "some", "in one piece", "some in one piece"],
+    ids=[
+        "nobody named",
+        "an engine named",
+        "nginx",
+        "compressed",
+        "some",
+        "in one piece",
+        "some in one piece",
+        "half of them dated",
+        "most of them not as fast as their blocks",
+    ],
 )
 def test_what_is_said_of_blocks(counters: Counters, signs: list[str], words: list[str]) -> None:
     found = collected(counters, signs)
@@ -181,16 +205,22 @@ def judged(aggregate: Aggregate) -> tuple[str, bool, bool, bool]:
         pytest.param(counted(long_answers=999), 100, ("valid", False, True, False), id="just enough for p99"),
         pytest.param(counted(long_answers=1000), 100, ("valid", False, False, False), id="one in a hundred"),
         pytest.param(ALL, 1_900, ("degraded", True, False, False), id="a client that is hardly late"),
-        pytest.param(ALL, 37_000, ("degraded", True, False, False), id="a client not late enough for such blocks"),
-        pytest.param(ALL, 38_000, ("degraded", False, False, True), id="a client that is late enough"),
+        pytest.param(ALL, 39_000, ("degraded", True, False, False), id="a client not late enough for such blocks"),
+        pytest.param(ALL, 41_000, ("degraded", False, False, True), id="a client that is late enough"),
         pytest.param(
-            msgspec.structs.replace(ALL, in_one_block=10, blocks_late_ns=0),
+            msgspec.structs.replace(ALL, blocks_late_ns=60_000 * MS),
+            41_000,
+            ("degraded", False, False, True),
+            id="a client that is late enough, whatever is said of ttft",
+        ),
+        pytest.param(
+            msgspec.structs.replace(ALL, in_one_block=10, blocks=10, blocks_late_ns=0, blocks_gaps_ns=0),
             1_990,
             ("degraded", True, False, False),
             id="in one piece",
         ),
         pytest.param(
-            msgspec.structs.replace(ALL, in_one_block=10, blocks_late_ns=0),
+            msgspec.structs.replace(ALL, in_one_block=10, blocks=10, blocks_late_ns=0, blocks_gaps_ns=0),
             2_100,
             ("degraded", False, False, True),
             id="in one piece, read by a late client",

@@ -1,7 +1,9 @@
 """The worked cases that define the metrics, one by one, read by read through the real stream."""
 
+from typing import Any
+
 import pytest
-from support import DONE, END, FINISH, HEAD, REASONING, ROLE, TOKEN, Bench, chunk, delta, usage, values
+from support import DONE, END, FINISH, HEAD, REASONING, ROLE, TOKEN, Bench, chunk, delta, event, usage, values
 
 from llmstress.engine.telemetry.messages import Part
 
@@ -14,6 +16,17 @@ def measure(bench: Bench) -> Part:
 
 def latencies(part: Part) -> dict[str, list[int]]:
     return {name: values(part.latency, name) for name in part.latency}
+
+
+def bounds(part: Part) -> tuple[float, float]:
+    """Of an undetermined tpot, in ms: by usage, by events."""
+    return part.aside["tpot_by_usage"].sum / 1000, part.aside["tpot_by_events"].sum / 1000
+
+
+def counted(tokens: int, **payload: Any) -> bytes:
+    """An event that says how many tokens there were so far."""
+    usage = {"prompt_tokens": 3, "completion_tokens": tokens}
+    return event({"choices": [{"index": 0, "delta": payload, "finish_reason": None}], "usage": usage})
 
 
 def test_plain() -> None:
@@ -49,8 +62,8 @@ def test_several_tokens_an_event() -> None:
     bench = Bench()
     bench.begin()
     bench.read(90, HEAD)
-    for ms in (200, 260, 320):
-        bench.read(ms, TOKEN)
+    for ms, text in ((200, " a"), (260, " a b c"), (320, " d e f")):
+        bench.read(ms, delta(content=text))
     bench.read(321, FINISH)
     bench.read(322, usage(7), END)
     part = measure(bench)
@@ -73,6 +86,131 @@ def test_hidden_reasoning_is_throughput_but_no_decoding_speed() -> None:
     assert latencies(part)["itl"] == [20] * 10
     assert latencies(part)["tpot"] == [20]
     assert (part.counters.output, part.counters.reasoning) == (511, 500)
+
+
+def test_tokens_bundled_in_the_first_event_are_known_where_usage_comes_with_events() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD)
+    bench.read(800, counted(30, content=" many" * 30))
+    for number, ms in enumerate(range(820, 1001, 20), 31):
+        bench.read(ms, counted(number, content=" one"))
+    bench.read(1001, FINISH, usage(40), DONE, END)
+    part = measure(bench)
+    assert latencies(part)["ttft"] == [800]
+    assert latencies(part)["itl"] == [20] * 10
+    assert latencies(part)["tpot"] == [20]
+    assert not part.undetermined
+
+
+def test_tokens_bundled_in_the_first_event_leave_tpot_undetermined_without_counts() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD)
+    bench.read(800, delta(content=" many" * 30))
+    for ms in range(820, 1001, 20):
+        bench.read(ms, delta(content=" one"))
+    bench.read(1001, FINISH, usage(40), DONE, END)
+    part = measure(bench)
+    assert latencies(part)["itl"] == [20] * 10
+    assert "tpot" not in part.latency
+    assert part.undetermined == {"bundled first event": 1}
+    assert bounds(part) == (pytest.approx(5.1, abs=0.05), 20)
+
+
+def test_tokens_hidden_behind_a_tool_parser_are_none_of_the_pace() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD, ROLE)
+    for number in range(1, 40):
+        bench.read(100 + 20 * number, counted(number))
+    bench.read(900, counted(40, tool_calls=[{"function": {"name": "write_file"}}]))
+    bench.read(920, counted(41, tool_calls=[{"function": {"arguments": "{}"}}]))
+    bench.read(921, delta(finish="tool_calls"), usage(41), DONE, END)
+    part = measure(bench)
+    assert latencies(part)["ttft"] == [900]
+    assert latencies(part)["tpot"] == [20]
+
+
+def test_a_first_read_of_several_events_is_none_of_the_pace() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD)
+    bench.read(200, *[TOKEN] * 16)
+    bench.read(220, TOKEN)
+    bench.read(221, FINISH, usage(17), DONE, END)
+    part = measure(bench)
+    assert latencies(part)["tpot"] == [20], "the 16 share the stamp of the first: 20 ms for one token"
+
+
+def test_an_answer_in_one_read_has_no_tpot() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD)
+    bench.read(200, *[TOKEN] * 5)
+    bench.read(201, FINISH, usage(5), DONE, END)
+    part = measure(bench)
+    assert "tpot" not in part.latency
+    assert part.undetermined == {"few pieces": 1}
+
+
+def test_a_prefill_alone_is_ok() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD)
+    bench.read(200, delta(finish="length", role="assistant", content=""))
+    bench.read(201, usage(1), DONE, END)
+    part = measure(bench)
+    assert part.ended == {"ok": 1}
+    assert latencies(part)["ttft"] == latencies(part)["ttft_due"] == [200]
+    assert not {"itl", "tpot", "ttfa"} & part.latency.keys()
+    assert (part.counters.output, part.counters.events, part.counters.without_text) == (1, 0, 1)
+
+
+def test_a_finish_on_every_event_is_no_end() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD)
+    for ms in (200, 220, 240):
+        bench.read(ms, delta(finish="stop", content=" a"))
+    bench.read(242, DONE, END)
+    part = measure(bench)
+    assert part.ended == {"ok": 1}
+    assert part.finish == {"stop": 1}
+    assert latencies(part)["ttft"] == [200]
+    assert latencies(part)["itl"] == latencies(part)["tpot"] * 2 == [20, 20]
+    assert latencies(part)["e2e"] == [242]
+
+
+def test_the_last_word_without_a_finish_reason_is_an_end() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD)
+    bench.read(200, TOKEN)
+    bench.read(220, TOKEN)
+    bench.read(222, usage(2))
+    bench.read(225, DONE, END)
+    part = measure(bench)
+    assert (part.ended, part.finish) == ({"ok": 1}, {"none": 1})
+    assert latencies(part)["tpot"] == [20]
+    assert latencies(part)["e2e"] == [225]
+
+
+def test_a_body_that_stays_open_after_the_finish_is_closed() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(90, HEAD)
+    bench.read(200, TOKEN)
+    bench.read(220, TOKEN)
+    bench.read(221, FINISH)
+    bench.at(720).stream.check(bench.now)
+    assert bench.freed == []
+    bench.at(721).stream.check(bench.now)
+    part = measure(bench)
+    assert bench.links[0].closed
+    assert part.ended == {"ok": 1}
+    assert latencies(part)["e2e"] == [221]
+    assert (part.counters.stayed_open, part.counters.stayed_open_ns) == (1, 500_000_000)
 
 
 def test_coalesced_events_share_the_stamp_of_their_read() -> None:
@@ -236,7 +374,8 @@ def test_several_choices_share_one_usage() -> None:
     bench.read(290, delta(finish="length", index=2))
     bench.read(300, usage(11), END)
     part = measure(bench)
-    assert latencies(part)["tpot"] == [10], "(20 + 60 + 0) ms for 11 tokens, but the first of each"
+    assert part.undetermined == {"hidden tokens": 1}
+    assert bounds(part) == (10, 40), "(20 + 60 + 0) ms for 11 tokens, or for 5 events, but the first of each"
     assert latencies(part)["e2e"] == [290], "over when the last of them has finished"
     assert part.finish == {"stop": 1}
 

@@ -290,12 +290,12 @@ def test_limits_are_those_of_an_attempt_and_waiting_has_none() -> None:
     bench.at(60_000).stream.check(bench.now)
     assert bench.freed == []
     resume(bench, 60_000)
-    bench.at(60_450).stream.check(bench.now)
+    bench.at(60_990).stream.check(bench.now)
     assert bench.freed == []
-    bench.at(60_550).stream.check(bench.now)
+    bench.at(61_010).stream.check(bench.now)
     assert bench.freed == [True]
     part = bench.steady()
-    assert (part.ended, part.retried) == ({"timeout_idle": 1}, {"http_503": 1})
+    assert (part.ended, part.retried) == ({"timeout_first_token": 1}, {"http_503": 1})
 
 
 def test_what_waits_at_the_end_is_cancelled() -> None:

@@ -160,7 +160,8 @@ ENDS = {
     ),
     "moderation": ([HEAD + TOKEN + delta(finish="content_filter") + DONE + END], ..., "filtered", True),
     "finished without a token": ([HEAD + ROLE + FINISH + DONE + END], ..., "empty", True),
-    "[DONE] without a finish": ([HEAD + TOKEN + DONE + END], ..., "truncated", True),
+    "[DONE] without a finish": ([HEAD + TOKEN + DONE + END], ..., "ok", True),
+    "[DONE] without a finish or a token": ([HEAD + ROLE + DONE + END], ..., "truncated", True),
     "closed before the head": ([], CLOSED, "reset", False),
     "reset within the head": ([b"HTTP/1.1 200"], ERROR, "reset", False),
     "closed after the head": ([HEAD], CLOSED, "truncated", False),
@@ -503,15 +504,17 @@ TIMEOUTS = Timeouts(connect_s=0, first_token_ns=1000 * MS, idle_ns=500 * MS, tot
 @pytest.mark.parametrize(
     ("reads", "checks", "outcome"),
     [
-        ([], (400, 600), "timeout_idle"),
+        ([], (999, 1001), "timeout_first_token"),
         ([(300, HEAD), (700, chunk(b": ping\n\n"))], (999, 1001), "timeout_first_token"),
         ([(200, HEAD + TOKEN), (600, chunk(b": ping\n\n"))], (690, 710), "timeout_idle"),
         ([(ms, HEAD + TOKEN if ms == 400 else TOKEN) for ms in range(400, 3000, 400)], (3000, 3001), "timeout_total"),
-        ([(200, answer("500 No", b"")[:-2])], (600, 701), "timeout_idle"),
+        ([(200, answer("500 No", b"")[:-2])], (999, 1001), "timeout_first_token"),
         ([(200, b"HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\n")], (400, 800), "http_500"),
         ([(200, HEAD + TOKEN + FINISH + DONE)], (600, 701), "ok"),
-        ([(200, HEAD + TOKEN + DONE)], (600, 701), "truncated"),
+        ([(200, HEAD + TOKEN + DONE)], (690, 701), "ok"),
+        ([(200, HEAD + DONE)], (690, 701), "truncated"),
         ([(200, HEAD + TOKEN + FINISH)], (690, 701), "ok"),
+        ([(200, HEAD + FINISH), (700, chunk(b": ping\n\n"))], (999, 1001), "empty"),
     ],
     ids=[
         "nothing ever comes",
@@ -522,7 +525,9 @@ TIMEOUTS = Timeouts(connect_s=0, first_token_ns=1000 * MS, idle_ns=500 * MS, tot
         "a status that came before its body stalled",
         "a body that stays open after [DONE]",
         "a body that stays open after [DONE] without a finish",
+        "a body that stays open after [DONE] alone",
         "a body that stays open after the finish, without [DONE]",
+        "a finish before the first token may be revoked",
     ],
 )
 def test_time_limits(reads: list[tuple[float, bytes]], checks: tuple[float, float], outcome: str) -> None:

@@ -98,8 +98,7 @@ def _of_whole(probe: Probe, body: str, content_type: str) -> str:
     if (api := answer_shapes.api_of(body)) and not _is_same(api, where.api):
         return f"that is an answer of {api}, so another --api is needed: --api {api}"
     if api or probe.outcome == "truncated":
-        whole = probe.outcome == "truncated" and _ended_in_order(probe)
-        return "the answer came whole, but has no finish reason: --raw shows it" if whole else ""
+        return ""
     if where.api in ("text", "http"):
         return ""
     if answer_shapes.is_of_ollama(body):

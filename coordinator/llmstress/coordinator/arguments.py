@@ -207,9 +207,10 @@ timeout_options = _group(
         "--timeout-first-token",
         "timeout_first_token_s",
         type=Duration(),
-        default="0",
+        default="10m",
         show_default=True,
-        help="From the start of a request to its first token.",
+        help="From the start of a request to its first token, whatever pings come; of an answer that is not streamed, "
+        "until its body begins.",
     ),
     click.option(
         "--timeout-idle",
@@ -217,7 +218,7 @@ timeout_options = _group(
         type=Duration(),
         default="120s",
         show_default=True,
-        help="Without any event.",
+        help="From the first token on: time without any event.",
     ),
     click.option(
         "--timeout-total",
@@ -255,6 +256,11 @@ limit_options = _group(
         metavar="WHAT=DO",
         help="What a status (529) or class (quota) does: count, retry, end-first (end the run if nothing was good "
         "before) or end. Repeatable; see README for the defaults.",
+    ),
+    click.option(
+        "--require-finish",
+        is_flag=True,
+        help="Count an answer that ends without a finish reason ([DONE] alone) as truncated.",
     ),
     click.option(
         "--max-errors",

@@ -85,7 +85,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     keepalive: bool = True
     requests_per_connection: int | None = None
     timeout_connect_s: float = 10.0
-    timeout_first_token_s: float = 0.0
+    timeout_first_token_s: float = 600.0
     timeout_idle_s: float = 120.0
     timeout_total_s: float = 0.0
     error_pause_s: float = 1.0
@@ -104,6 +104,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     log_file: str | None = None
     verbose: bool = False
     histograms: bool = False
+    require_finish: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what is absurd or contradicts itself.

@@ -53,6 +53,7 @@ def make_plans(options: Options, approach: Approach, ask: Ask, networks: list[Ne
             seed=options.seed,
             secrets=approach.secrets,
             verbose=options.verbose or options.log_file is not None,
+            require_finish=options.require_finish,
         )
         for worker, share in enumerate(options.shares)
     ]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from llmstress.coordinator.answer_advice import hint_of_answer
 from llmstress.coordinator.probe_facts import Probe
 from llmstress.coordinator.refusal_advice import AS_GIVEN, hint_of_refusal
-from llmstress.engine.telemetry.verdict import MAX_SHARED_READS, MAX_TOKENS_PER_EVENT
+from llmstress.engine.telemetry.notes import MAX_SHARED_READS, MAX_TOKENS_PER_EVENT
 
 _ENOUGH = 5
 """Token events from which on it is no chance that several share a read."""

@@ -85,8 +85,8 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
-    """`output` is of ok requests; `events` are token-bearing ones; `source` is usage, events or mixed, null without
-    tokens; `inputs` are those of embeddings, of which a request has several."""
+    """`output` is of ok requests; `events` are token-bearing ones; `source` is usage, events or mixed, null if
+    nobody counted them; `inputs` are those of embeddings, of which a request has several."""
 
     output: int
     output_failed: int
@@ -118,6 +118,32 @@ class TpsUser(msgspec.Struct, frozen=True):
     p50: float | None
     p10: float | None
     p1: float | None
+
+
+class Undetermined(msgspec.Struct, frozen=True):
+    """Ok answers of the whole run whose tpot lies between two bounds: where usage counts other numbers of tokens than
+    events show, it can't be said when they were generated. `latency_ms.tpot` doesn't contain them."""
+
+    count: int
+    by_usage_p50: float | None
+    """Median of the bound that spreads all tokens of usage over the events, in ms."""
+    by_events_p50: float | None
+    """Median of the bound that takes each event for a token, in ms."""
+    why: dict[str, int]
+    """Reason -> how many answers."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of the finished requests, as the verdict says whether the figures can be trusted."""
+
+    text: str
+    """One sentence."""
+    finished: int
+    """All but the cancelled ones."""
+    failed_share: float | None
+    """Null: none has finished."""
+    shares: dict[str, float]
+    """Class of failure -> its share of the finished ones; `filtered` and `lost` too."""
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -233,6 +259,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     schema: str
     complete: bool
     ended_by: str
+    outcome: Outcome
     verdict: Verdict
     run: RunInfo
     requests: Requests
@@ -241,6 +268,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     streams: Streams
     latency_ms: dict[str, Latency]
     latency_failed_ms: dict[str, Latency]
+    tpot_undetermined: Undetermined
     tps_user: TpsUser
     errors: dict[str, ErrorClass]
     gateway: Gateway

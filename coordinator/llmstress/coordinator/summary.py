@@ -19,6 +19,7 @@ from llmstress.coordinator.report import (
     Host,
     Latency,
     LoopLag,
+    Outcome,
     RateLimit,
     Requests,
     RunInfo,
@@ -28,12 +29,14 @@ from llmstress.coordinator.report import (
     TimelineRow,
     Tokens,
     TpsUser,
+    Undetermined,
     Worker,
 )
-from llmstress.engine.telemetry import snapshot
+from llmstress.engine.telemetry import notes, snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
 from llmstress.engine.telemetry.histogram import HIGHEST_US, PERCENTILES, Histogram
-from llmstress.engine.telemetry.messages import Counters, ErrorSample, Phase
+from llmstress.engine.telemetry.messages import NOT_FAILED, Counters, ErrorSample, Phase
+from llmstress.engine.telemetry.outcomes import describe_outcome
 from llmstress.engine.telemetry.snapshot import Figures
 from llmstress.engine.telemetry.verdict import judge
 
@@ -61,6 +64,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         schema=SCHEMA,
         complete=not any(worker.state == "lost" or worker.gaps for worker in aggregate.workers),
         ended_by=facts.ended_by,
+        outcome=_outcome(ended),
         verdict=judge(aggregate, window),
         run=facts.run,
         requests=Requests(
@@ -82,6 +86,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         latency_failed_ms={
             name: describe(steady.latency_failed[name]) for name in LATENCIES if name in steady.latency_failed
         },
+        tpot_undetermined=_undetermined(aggregate),
         tps_user=_tps_user(steady.latency.get("tpot")),
         errors={
             outcome: ErrorClass(n, _samples(aggregate, outcome))
@@ -175,9 +180,39 @@ def _rounded(per_second: float | None) -> float | None:
     return None if per_second is None else round(per_second, 3)
 
 
+def _outcome(ended: dict[str, int]) -> Outcome:
+    finished = sum(n for outcome, n in ended.items() if outcome != "cancelled")
+    failed = sum(n for outcome, n in ended.items() if outcome not in NOT_FAILED)
+    return Outcome(
+        text=describe_outcome(ended),
+        finished=finished,
+        failed_share=round(failed / finished, 6) if finished else None,
+        shares={
+            outcome: round(n / finished, 6)
+            for outcome, n in sorted(ended.items())
+            if n and outcome not in ("ok", "cancelled")
+        },
+    )
+
+
+def _undetermined(aggregate: Aggregate) -> Undetermined:
+    whole = notes.whole_run(aggregate)
+    by_usage, by_events = (_ms(notes.median_of(whole, name)) for name in notes.BOUNDS)
+    return Undetermined(sum(whole.undetermined.values()), by_usage, by_events, dict(sorted(whole.undetermined.items())))
+
+
+def _token_source(whole: Counters, ok: int) -> str | None:
+    """Who has counted the output; where no answer has ended well, events are all there is."""
+    if not ok:
+        return "events" if whole.events else None
+    by_events = ok - whole.usage_seen - whole.tokens_unknown
+    if not whole.usage_seen:
+        return "events" if by_events else None
+    return "mixed" if by_events or whole.tokens_unknown else "usage"
+
+
 def _tokens(whole: Counters, figures: Figures, ok: int) -> Tokens:
-    counted = ok and (whole.output or whole.input)
-    source = None if not counted else "usage" if whole.usage_seen == ok else "mixed" if whole.usage_seen else "events"
+    source = _token_source(whole, ok) if whole.output or whole.input or whole.events else None
     return Tokens(
         output=whole.output,
         output_failed=whole.output_failed,

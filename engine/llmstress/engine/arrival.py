@@ -38,6 +38,8 @@ def read_arrived(load: Load, most: int, until: int) -> None:
             ):
                 gap = (now - exchange.last_token) // 1000
                 exchange.last_token = now
+                exchange.last_data = payload
+                exchange.token_bytes += len(payload)
                 record_gap(gap)
                 try:
                     exchange.gaps.append(gap)

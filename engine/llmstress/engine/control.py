@@ -92,6 +92,8 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     """Strings that must not appear in error samples and logs."""
     verbose: bool
     """Say on stderr what goes on."""
+    require_finish: bool = False
+    """An answer that ends without a finish reason is truncated."""
 
 
 class Hello(msgspec.Struct, tag=True, array_like=True, frozen=True):

@@ -18,6 +18,7 @@ from llmstress.engine.arrival import read_arrived
 from llmstress.engine.control import Plan
 from llmstress.engine.exchange import Exchange
 from llmstress.engine.failures import Failures
+from llmstress.engine.linger import Linger
 from llmstress.engine.recorder import NEVER, Recorder
 from llmstress.engine.request import build_request
 from llmstress.engine.shape import Shape
@@ -79,6 +80,9 @@ class ClosedLoad:
         self.recorder = recorder
         self.request = build_request(plan, self.api)
         self.requests_per_connection = plan.requests_per_connection
+        self.require_finish = plan.require_finish
+        self.least_output = plan.ask.least_output
+        self.linger = Linger()
         self.shape = Shape(self.api)
         self.timeouts = plan.timeouts
         self.exhausted = asyncio.Event()

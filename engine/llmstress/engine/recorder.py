@@ -14,6 +14,7 @@ from typing import Protocol, get_args
 from llmstress.engine.framing import Head
 from llmstress.engine.gateway import signs_of, tried_again
 from llmstress.engine.outcome import End
+from llmstress.engine.pace import Pace
 from llmstress.engine.probe import HostTimes
 from llmstress.engine.ratelimits import limits_in
 from llmstress.engine.telemetry.histogram import Histogram
@@ -34,7 +35,7 @@ from llmstress.engine.telemetry.messages import (
 NEVER = 1 << 63
 """A time that doesn't come (ns)."""
 
-_EDGE = 0xFFFF_FFF0
+EDGE = 0xFFFF_FFF0
 """In a gap log everything from here up is no gap but the mark of a phase edge; its low bits name the new phase."""
 
 
@@ -58,8 +59,11 @@ class Ended(Protocol):
         """Append `sign` to `gaps` and count it in `marks`."""
 
     @property
-    def decoding(self) -> tuple[int, int]:
-        """How long (ns) the tokens after the first took, and how many they are."""
+    def unseen_at(self) -> int:
+        """When its first token was there, at the latest, if no event bore its tokens; else 0."""
+
+    def pace(self) -> Pace | None:
+        """How long a token took after the first ones; None: none followed."""
 
 
 class Recorder:
@@ -133,7 +137,7 @@ class Recorder:
         self._enter_due_phase(stamp)
         for request in self._in_flight():
             if request.first_token:
-                request.mark(_EDGE + self.phase)
+                request.mark(EDGE + self.phase)
 
     def tick(self) -> None:
         """Fold, and enter a phase that is due even if nothing was read since."""
@@ -232,11 +236,16 @@ class Recorder:
             samples.append(("e2e", at, at - request.start))
             samples.append(("e2e_due", at, at - request.due))
             if gaps:
-                largest = max(gap for gap in request.gaps if gap < _EDGE) if request.marks else max(request.gaps)
+                largest = max(gap for gap in request.gaps if gap < EDGE) if request.marks else max(request.gaps)
                 samples.append(("stall", at, largest * 1000))
-            span, tokens = request.decoding
-            if gaps and tokens > 0:
-                samples.append(("tpot", at, span // tokens))
+            if unseen := request.unseen_at:
+                samples.append(("ttft", unseen, unseen - request.start))
+                samples.append(("ttft_due", unseen, unseen - request.due))
+            if (pace := request.pace()) is not None:
+                if pace.why:
+                    part.add_undetermined(pace.why, pace.by_usage // 1000, pace.by_events // 1000)
+                else:
+                    samples.append(("tpot", at, pace.ns))
         if end.failed:
             self._retract(request)
             self._record_failed(samples)
@@ -300,9 +309,9 @@ class Recorder:
             self._move("ttfa", self.phase_of(stamp), [(stamp - request.start) // 1000])
         gaps: list[int] = []
         for value in request.gaps:
-            if value >= _EDGE:
+            if value >= EDGE:
                 self._move("itl", phase, gaps)
-                phase, gaps = value - _EDGE, []
+                phase, gaps = value - EDGE, []
             else:
                 gaps.append(value)
         self._move("itl", phase, gaps)

@@ -24,15 +24,13 @@ from llmstress.engine.control import Timeouts
 from llmstress.engine.exchange import Exchange
 from llmstress.engine.failures import ENDED, Failures
 from llmstress.engine.framing import Head, Malformed, ResponseReader
+from llmstress.engine.linger import LONGEST_NS, SLOW_GAPS, Linger
 from llmstress.engine.outcome import CANCELLED, End
 from llmstress.engine.reads import Reads
 from llmstress.engine.recorder import Recorder
 from llmstress.engine.shape import Shape
 from llmstress.engine.sse import Decoder, ServerEvent
 from llmstress.engine.telemetry.histogram import HIGHEST_US
-
-AFTER_DONE_NS = 500_000_000
-"""How long after its last word a body may stay open; then the request is over and the connection is closed."""
 
 
 class Link(Protocol):
@@ -60,10 +58,15 @@ class Load(Protocol):
     arrived: deque[tuple["Stream", bytes, int]]
     """Reads that wait to be understood by `read_arrived`: stream, bytes, stamp."""
     failures: Failures
+    least_output: int
+    """Tokens that each choice of an answer was asked to have, at least; 0: nobody said."""
+    linger: Linger
     recorder: Recorder
     request: bytes
     requests_per_connection: int
     """After so many a connection is closed; 0: it is kept as long as the server keeps it."""
+    require_finish: bool
+    """An answer that ends without a finish reason is truncated."""
     shape: Shape
     """Of the reads that take the fast path."""
     timeouts: Timeouts
@@ -225,12 +228,16 @@ class Stream(asyncio.Protocol):
         if end is not None:
             self._end(end, now)
             return
+        over = exchange.over
+        if over and not self._load.linger.wait_ns:
+            self._look_whether_over(exchange, now)
+            return
         decoder = self._decoder
         self.fast = (
             exchange
             if exchange.last_token
             and exchange.single_choice
-            and not exchange.over
+            and not exchange.finished
             and self._inflater is None
             and decoder is not None
             and reader.between_chunks
@@ -254,6 +261,8 @@ class Stream(asyncio.Protocol):
                 break
             gap = min((now - exchange.last_token) // 1000, HIGHEST_US)
             exchange.last_token = now
+            exchange.last_data = payload
+            exchange.token_bytes += len(payload)
             self._load.recorder.gaps.append(gap)
             exchange.gaps.append(gap)
             taken += 1
@@ -318,7 +327,7 @@ class Stream(asyncio.Protocol):
     def _take_all(self, events: list[ServerEvent], exchange: Exchange, now: int) -> End | None:
         for event in events:
             for meaning in self._meanings(event):
-                end = exchange.apply(meaning, now)
+                end = exchange.apply(meaning, now, event.data)
                 if end is not None:
                     return end
         return None
@@ -342,6 +351,7 @@ class Stream(asyncio.Protocol):
         assert head is not None
         if not (succeeded(head.status) or (api.MAY_BE_EMPTY and head.status == 204)):
             return self._end_by_status(head)
+        self._load.linger.ended()
         if self._decoder is None and self._kept is None and api.streamed and api.ends_with_body:
             return End("empty", "the body is empty")
         if self._decoder is not None:
@@ -351,9 +361,9 @@ class Stream(asyncio.Protocol):
                 end = self._take_all([pending], exchange, now)
                 if end is not None:
                     return end
-            if api.ends_with_body:
-                exchange.finish_with_body(now)
-            return exchange.end_of_stream()
+            if not closed or api.ends_with_body:
+                exchange.body_ended(now, is_finish=api.ends_with_body)
+            return self._end_of_stream(exchange)
         if self._kept is None and not api.MAY_BE_EMPTY:
             return End("truncated", "the body is empty")
         body = self._kept.body() if self._kept is not None else b""
@@ -364,7 +374,10 @@ class Stream(asyncio.Protocol):
                 return End("truncated", "the answer stops in its middle")
         if api.streamed and not answer.malformed:
             self._load.recorder.counters.stream_ignored += 1
-        return exchange.apply_answer(answer, now)
+        return exchange.apply_answer(answer, now, require_finish=self._load.require_finish)
+
+    def _end_of_stream(self, exchange: Exchange) -> End:
+        return exchange.end_of_stream(require_finish=self._load.require_finish)
 
     def _end_by_status(self, head: Head) -> End:
         return (self._kept or Kept(head)).end_by_status()
@@ -375,7 +388,7 @@ class Stream(asyncio.Protocol):
         assert self.exchange is not None
         head = self._reader.head if self._reader is not None else None
         if self.exchange.over:
-            return self.exchange.end_of_stream()
+            return self._end_of_stream(self.exchange)
         if head is not None and not succeeded(head.status):
             return self._end_by_status(head)
         return otherwise
@@ -388,7 +401,7 @@ class Stream(asyncio.Protocol):
         self._reader = self._inflater = self._decoder = self._kept = self.fast = self.exchange = None
         sequel = ENDED if not end.failed else self._load.failures.judge(exchange, end, reader.head if reader else None)
         if sequel.again_ns is None:
-            exchange.record_end(end, now)
+            exchange.record_end(end, now, self._load.least_output)
         else:
             self.exchange = exchange.again(end, now)
         if reader is None or not reader.complete:
@@ -403,23 +416,46 @@ class Stream(asyncio.Protocol):
     def cut(self, now: int) -> None:
         """The run is over: what is still in flight is cancelled, and the connection closed."""
         while self.exchange is not None:  # what ends now may want another attempt, which is cancelled in its turn
-            self._end(self.exchange.end_of_stream() if self.exchange.over else CANCELLED, now)
+            self._end(self._end_of_stream(self.exchange) if self.exchange.over else CANCELLED, now)
         self.drop_link()
 
     def check(self, now: int) -> None:
         """Apply the time limits; called every now and then, so that no stream needs timers of its own."""
         exchange, limits = self.exchange, self._load.timeouts
-        if exchange is None or not exchange.sent:
+        if exchange is None or not exchange.sent or self._look_whether_over(exchange, now):
             return
-        if exchange.done_at:
-            if now - exchange.done_at > AFTER_DONE_NS:
-                self._end(exchange.end_of_stream(), now)
-        elif 0 < limits.total_ns < now - exchange.start:
+        if 0 < limits.total_ns < now - exchange.start:
             self._time_out("timeout_total", f"not finished {limits.total_ns / 1e9:g} s after its start", now)
-        elif 0 < limits.first_token_ns < now - exchange.start and not exchange.first_token and self._load.api.streamed:
-            self._time_out("timeout_first_token", f"no token {limits.first_token_ns / 1e9:g} s after its start", now)
+        elif not (exchange.first_token or self._has_begun_to_end):
+            if 0 < limits.first_token_ns < now - exchange.start:
+                what = "token" if self._load.api.streamed else "answer"
+                text = f"no {what} {limits.first_token_ns / 1e9:g} s after its start"
+                self._time_out("timeout_first_token", text, now)
         elif 0 < limits.idle_ns < now - exchange.last_token and limits.idle_ns < now - exchange.last_event:
             self._time_out("timeout_idle", f"nothing came for {limits.idle_ns / 1e9:g} s", now)
+
+    @property
+    def _has_begun_to_end(self) -> bool:
+        """An answer without a first token has come as far as it will: a whole body begins, or a status is an error."""
+        head = self._reader.head if self._reader is not None else None
+        return self._kept is not None or (head is not None and not succeeded(head.status))
+
+    def _look_whether_over(self, exchange: Exchange, now: int) -> bool:
+        """Whether the answer is over; if its body has stayed open for too long after that, the request ends here."""
+        since = exchange.answered_at
+        if not since:
+            return False
+        linger = self._load.linger
+        wait = LONGEST_NS if exchange.awaits_usage else linger.wait_ns
+        if not exchange.done_at:
+            wait = max(wait, SLOW_GAPS * exchange.doubtful_ns)
+        if now - since >= wait:
+            linger.stayed_open()
+            counters = self._load.recorder.counters
+            counters.stayed_open += 1
+            counters.stayed_open_ns += now - since
+            self._end(self._end_of_stream(exchange), now)
+        return True
 
     def _time_out(self, outcome: str, text: str, now: int) -> None:
         self._end(self._end_early(End(outcome, text)), now)

@@ -20,6 +20,7 @@ from llmstress.engine.control import Plan
 from llmstress.engine.exchange import Exchange
 from llmstress.engine.failures import Failures
 from llmstress.engine.framing import Head
+from llmstress.engine.linger import Linger
 from llmstress.engine.loop import Loop
 from llmstress.engine.outcome import End
 from llmstress.engine.recorder import NEVER, Recorder
@@ -141,6 +142,9 @@ class Witness:
         self.recorder = Recorder(0, clock)
         self.request = build_request(plan, self.api)
         self.requests_per_connection = plan.requests_per_connection
+        self.require_finish = plan.require_finish
+        self.least_output = plan.ask.least_output
+        self.linger = Linger()
         self.shape = Shape(self.api)
         self.timeouts = plan.timeouts
         self.reads: list[Read] = []

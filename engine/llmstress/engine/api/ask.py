@@ -52,3 +52,8 @@ class Ask(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     def limit(self) -> int:
         """Limit of output tokens."""
         return DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
+
+    @property
+    def least_output(self) -> int:
+        """Tokens that an answer is asked to have, at least; 0: nobody said."""
+        return max(self.min_tokens or 0, self.limit if self.ignore_eos else 0)

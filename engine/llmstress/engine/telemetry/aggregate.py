@@ -158,7 +158,8 @@ class Aggregate(msgspec.Struct, array_like=True):
     def whole_answers(self) -> bool:
         """There are answers, and none has come as a stream: nothing is known of first tokens and of gaps."""
         parts = self.phases.values()
-        return any("ok" in part.ended for part in parts) and not any(part.counters.events for part in parts)
+        seen = any(part.counters.events or "ttft" in part.latency for part in parts)
+        return not seen and any("ok" in part.ended for part in parts)
 
     def merge(self, delta: Delta) -> None:
         """Take in one delta."""

@@ -10,8 +10,8 @@ class Collected(msgspec.Struct, frozen=True):
 
     share: float
     """Of the long answers, how many came in blocks."""
-    late_us: float
-    """How late the first tokens of answers in several blocks were, on average; 0: there were none."""
+    apart_us: float
+    """Time between two blocks, on average; 0: every answer came in one."""
     text: str
     """A sentence or two."""
 
@@ -22,9 +22,12 @@ def collected(counters: Counters, signs: list[str]) -> Collected | None:
         return None
     share = counters.in_blocks / counters.long_answers
     several = counters.in_blocks - counters.in_one_block
-    late_us = counters.blocks_late_ns / 1000 / several if several > 0 else 0.0
+    between = counters.blocks - counters.in_blocks
+    apart_us = counters.blocks_gaps_ns / 1000 / between if between > 0 else 0.0
     if several > 0:
         each = counters.blocks_events / counters.blocks
+        dated = counters.blocks_dated
+        late_us = counters.blocks_late_ns / 1000 / dated if 2 * dated >= several else 0.0
         late = f"ttft is about {late_us / 1000:,.0f} ms late, tpot too short, and " if late_us >= 1000 else ""
         what = (
             f"answers come in blocks: in {share:.0%} of them {each:.1f} token events shared a read, so {late}itl is "
@@ -37,7 +40,7 @@ def collected(counters: Counters, signs: list[str]) -> Collected | None:
         )
     named = f" (the answers' headers: {', '.join(signs)})" if signs else ""
     who = f"The target or a proxy on the way collects them{named}"
-    return Collected(share, late_us, f"{what}; e2e is right. {who}: {_cure(signs)}")
+    return Collected(share, apart_us, f"{what}; e2e is right. {who}: {_cure(signs)}")
 
 
 def _cure(signs: list[str]) -> str:

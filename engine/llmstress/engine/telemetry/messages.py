@@ -13,7 +13,7 @@ import msgspec
 
 from llmstress.engine.telemetry.histogram import Histogram
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 """Raised with every change to a message that an older peer would misread."""
 
 
@@ -87,9 +87,32 @@ class Counters(msgspec.Struct, array_like=True):
     blocks_events: int = 0
     """Token events in these."""
     blocks_late_ns: int = 0
-    """How late their first tokens were (`blocks.late_ns`), summed up."""
+    """How late the first tokens of those `blocks_dated` were (`blocks.late_ns`), summed up."""
     tried_again: int = 0
     """Answers of which a gateway says that they are of a later attempt than its first."""
+    blocks_gaps_ns: int = 0
+    """Time from the first block to the last one of the answers `in_blocks`, summed up."""
+    blocks_dated: int = 0
+    """Answers of several blocks of which can be said how late their first token was. It can't be later than the time
+    since the request was sent; what would be later was not made as fast as the other blocks."""
+    tokens_unknown: int = 0
+    """Ok requests whose tokens nobody counted: neither usage nor token events."""
+    without_text: int = 0
+    """Ok streamed answers whose tokens no event bore: prefill runs, or a token without text."""
+    contradicted: int = 0
+    """Ok answers whose usage contradicts itself or their token events."""
+    contradicted_output: int = 0
+    """Output tokens of those, as usage has them."""
+    contradicted_events: int = 0
+    """Token events of those."""
+    usage_stopped: int = 0
+    """The part of them whose usage stopped before their token events did: their tokens are counted by both."""
+    stayed_open: int = 0
+    """Answers whose body stayed open after their end, until this client closed it."""
+    stayed_open_ns: int = 0
+    """How long their streams waited for the end of the body, summed up."""
+    short: int = 0
+    """Ok answers with fewer tokens than were asked for (`--min-tokens`, `--ignore-eos`)."""
 
     @property
     def tokens_per_event(self) -> float | None:
@@ -134,6 +157,18 @@ class Part(msgspec.Struct, array_like=True):
     """Samples reported earlier in `latency` whose request has failed since; they are in `latency_failed` now."""
     retried: dict[str, int] = msgspec.field(default_factory=dict)
     """Class of a failure after which a request was sent again -> how many."""
+    undetermined: dict[str, int] = msgspec.field(default_factory=dict)
+    """Why the `tpot` of an answer can't be said (`pace`) -> how many."""
+    aside: dict[str, Histogram] = msgspec.field(default_factory=dict)
+    """What stands beside the latencies: `tpot_by_usage` and `tpot_by_events`, the bounds (µs) of what is undetermined;
+    `short`, the tokens of answers that were shorter than asked."""
+
+    def add_undetermined(self, why: str, by_usage: int, by_events: int) -> None:
+        """Count an answer whose `tpot` lies between these bounds (µs); 0: there are none."""
+        self.undetermined[why] = self.undetermined.get(why, 0) + 1
+        for name, bound in (("tpot_by_usage", by_usage), ("tpot_by_events", by_events)):
+            if bound:
+                self.aside.setdefault(name, Histogram()).record(bound)
 
     def add(self, other: "Part") -> None:
         """Add everything of `other`."""
@@ -141,6 +176,8 @@ class Part(msgspec.Struct, array_like=True):
         _add_counts(self.ended, other.ended)
         _add_counts(self.finish, other.finish)
         _add_counts(self.retried, other.retried)
+        _add_counts(self.undetermined, other.undetermined)
+        merge_histograms(self.aside, other.aside)
         merge_histograms(self.latency, other.latency)
         merge_histograms(self.latency_failed, other.latency_failed)
         merge_histograms(self.retracted, other.retracted)

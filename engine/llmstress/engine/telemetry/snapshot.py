@@ -85,9 +85,10 @@ def counted_in(aggregate: Aggregate) -> str:
 def steady(aggregate: Aggregate, steady_s: float) -> Figures:
     """What the summary counts: rates and latencies of the steady window, which has lasted `steady_s` so far; finished
     and failed requests of the whole run."""
-    per_event, part = aggregate.counters().tokens_per_event, aggregate.phases[Phase.STEADY]
-    # where nothing was streamed, whole answers are what there is
-    tokens = part.counters.output if per_event is None else part.counters.events * per_event
+    part = aggregate.phases[Phase.STEADY]
+    # where no stream has ended well, an event is a token as far as anybody knows
+    per_event = aggregate.counters().tokens_per_event or 1.0
+    tokens = part.counters.events * per_event + part.counters.output - part.counters.output_streamed
 
     def per_second(n: float) -> float | None:
         return n / steady_s if steady_s > 0 else None

@@ -5,13 +5,16 @@ import msgspec
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.collecting import Collected, collected
 from llmstress.engine.telemetry.messages import Counters, Phase
+from llmstress.engine.telemetry.notes import notes_of, said_of_undetermined, whole_run
 
 MAX_CPU_SHARE = 0.9
 MIN_LAG_LIMIT_US = 2_000
 LAG_SHARE_OF_ITL = 0.05
 MAX_CANCELLED_SHARE = 0.01
-MAX_TOKENS_PER_EVENT = 1.2
-MAX_SHARED_READS = 0.2
+MIN_TIMED_OUT_SHARE = 0.01
+MIN_UNDETERMINED_SHARE = 0.01
+TIMEOUTS = ("connect_timeout", "timeout_first_token", "timeout_idle", "timeout_total")
+"""Classes of requests whose time was cut off by a limit of the user's."""
 MAX_IN_BLOCKS = 0.5
 """Share of the long answers: beyond it medians are those of blocks."""
 MIN_IN_BLOCKS = 0.01
@@ -19,8 +22,6 @@ MIN_IN_BLOCKS = 0.01
 LAG_SHARE_OF_BLOCKS = 0.25
 """A client that reads so late that events pile up is late by half of what a block takes, in the median; a p99 over its
 limit is that of a few reads."""
-MAX_HOST_BUSY = 0.95
-MAX_HOST_STOLEN = 0.02
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -41,11 +42,15 @@ def judge(aggregate: Aggregate, steady_s: float) -> Verdict:
         *_busy_workers(aggregate, steady_s),
         *_late_workers(aggregate),
         *_cut_off(aggregate),
+        *_timed_out(aggregate),
+        *_partly_undetermined(aggregate),
         *_missing(aggregate),
         *([found.text] if found is not None and found.share > MAX_IN_BLOCKS else []),
     ]
     status = "invalid" if invalid else "degraded" if degraded else "valid"
-    return Verdict(status, invalid + degraded, _notes(aggregate, found))
+    # what takes more than half of the answers is a reason already
+    minor = found.text if found is not None and found.share <= MAX_IN_BLOCKS else ""
+    return Verdict(status, invalid + degraded, notes_of(aggregate, minor, collected=found is not None))
 
 
 def _busy_workers(aggregate: Aggregate, steady_s: float) -> list[str]:
@@ -77,7 +82,7 @@ def _collected(aggregate: Aggregate, steady_s: float) -> Collected | None:
     found = collected(counters, aggregate.signs)
     if found is None or found.share <= MIN_IN_BLOCKS or _busy_workers(aggregate, steady_s):
         return None
-    limit = max(MIN_LAG_LIMIT_US, LAG_SHARE_OF_BLOCKS * found.late_us)
+    limit = max(MIN_LAG_LIMIT_US, LAG_SHARE_OF_BLOCKS * found.apart_us)
     late = any((worker.loop_lag.percentile("p50") or 0) > limit for worker in aggregate.workers)
     return None if late else found
 
@@ -93,78 +98,30 @@ def _cut_off(aggregate: Aggregate) -> list[str]:
     ]
 
 
+def _timed_out(aggregate: Aggregate) -> list[str]:
+    started, ended, retried = aggregate.counters().started, aggregate.ended(), aggregate.retried()
+    slowest = sum(ended.get(outcome, 0) + retried.get(outcome, 0) for outcome in TIMEOUTS)
+    if not started or slowest / started < MIN_TIMED_OUT_SHARE:
+        return []
+    return [
+        f"{slowest:,} of {started:,} requests ran into a time limit, so the slowest {slowest:,} are missing from the "
+        "percentiles of ttft and e2e: longer --timeout-... limits, or less load"
+    ]
+
+
+def _partly_undetermined(aggregate: Aggregate) -> list[str]:
+    """Answers that are missing from `tpot`, where others are in it."""
+    whole = whole_run(aggregate)
+    without, ok = sum(whole.undetermined.values()), whole.ended.get("ok", 0)
+    measured = any("tpot" in part.latency for part in aggregate.phases.values())
+    if not measured or not ok or without / ok < MIN_UNDETERMINED_SHARE:
+        return []
+    return [f"{said_of_undetermined(whole)}; they are missing from tpot and tps_user"]
+
+
 def _missing(aggregate: Aggregate) -> list[str]:
     return [
         f"{worker.gaps} deltas of worker {worker.worker} never arrived: counts are too low"
         for worker in aggregate.workers
         if worker.gaps
     ]
-
-
-def _host(counters: Counters) -> list[str]:
-    if not counters.host_ns:
-        return []
-    notes = []
-    busy, stolen = counters.host_busy_ns / counters.host_ns, counters.host_stolen_ns / counters.host_ns
-    if busy > MAX_HOST_BUSY:
-        notes.append(
-            f"the cores of this machine were {busy:.0%} busy: if the target runs on it, too, the load slowed it down"
-        )
-    if stolen > MAX_HOST_STOLEN:
-        notes.append(f"{stolen:.0%} of this machine's time went to others on its host: it is late by itself")
-    return notes
-
-
-def _notes(aggregate: Aggregate, found: Collected | None) -> list[str]:
-    counters, ended = aggregate.counters(), aggregate.ended()
-    failed, finished = aggregate.failed(), aggregate.finished()
-    notes = []
-    if failed and finished:
-        notes.append(f"{failed:,} of {finished:,} finished requests failed ({failed / finished:.1%}): see errors")
-    if found is not None and found.share <= MAX_IN_BLOCKS:
-        notes.append(found.text)
-    if (per_event := counters.tokens_per_event or 0.0) > MAX_TOKENS_PER_EVENT:
-        notes.append(f"an event carries {per_event:.2f} tokens: itl is the gap between events, tpot the time per token")
-    shared = counters.events_shared / counters.events if counters.events else 0.0
-    if found is None and shared > MAX_SHARED_READS:
-        notes.append(
-            f"{shared:.0%} of the events shared a read with another one: they were sent together, or this client "
-            "read them late, so single gaps in itl mean little"
-        )
-    if counters.stream_ignored:
-        notes.append(
-            f"{counters.stream_ignored:,} requests asked for a stream and got a single JSON body: no ttft for them"
-        )
-    ok = ended.get("ok", 0)
-    if ok > counters.usage_seen:
-        notes.append(
-            f"{ok - counters.usage_seen:,} of {ok:,} answers came without usage: their tokens are counted in events"
-        )
-    if counters.events_unknown:
-        notes.append(f"{counters.events_unknown:,} events were JSON of an unknown shape and were ignored")
-    notes += _host(aggregate.phases[Phase.STEADY].counters)
-    if counters.connects_repeated:
-        notes.append(
-            f"for {counters.connects_repeated:,} of {counters.connections:,} connections packets had to be sent again "
-            "before they stood: often a full listen queue of the target, which costs a second (a longer --ramp-up)"
-        )
-    if counters.stale_retries:
-        notes.append(
-            f"{counters.stale_retries:,} times a request was sent again on a fresh connection, "
-            "because the server had closed the kept one"
-        )
-    if counters.tried_again:
-        notes.append(
-            f"{counters.tried_again:,} answers were not a gateway's first attempt, as their headers say "
-            "(x-litellm-attempted-retries, -fallbacks): their latencies contain what failed before"
-        )
-    if retries := sum(aggregate.retried().values()):
-        notes.append(
-            f"{retries:,} times a request was sent again after a failure (--retries): ttft and e2e are those of the "
-            "last attempt, ttft_due and e2e_due contain all of them and the waits between"
-        )
-    changes = sum(notice.kind == "load" for notice in aggregate.notices)
-    if changes:
-        times = "once" if changes == 1 else f"{changes} times"
-        notes.append(f"the load was changed by hand {times} during the run: figures may mix what was before and after")
-    return notes

@@ -1,0 +1,200 @@
+"""How long a token took (`tpot`): known, assumed, or undetermined. Pure functions.
+
+The divisor is the number of tokens that were generated after the first token event. Events of the read that brought
+the first one share its stamp: they were generated before it, too. The divisor is known where usage came with events.
+Otherwise there is only the usage of the whole answer. If it counts as many tokens as there were token events, an event
+is a token. If it counts more, the others may have been generated before the first event (hidden reasoning, a tool
+parser, a first event that bundles many), or events may carry several each. What decides is the text: whether there is
+enough of it for all tokens, and how it is spread over the events. Where it decides nothing, `tpot` lies between two
+bounds, and no single number is given.
+
+An assumed `tpot` may be too short by the share of tokens that stayed hidden all the same: up to a quarter of them can't
+be told from long words.
+"""
+
+import msgspec
+
+from llmstress.engine.api.lenient import read_json
+
+FEW_PIECES = "few pieces"
+"""The answer was generated before it was sent, or in a few large pieces."""
+BUNDLED = "bundled first event"
+HIDDEN = "hidden tokens"
+"""Usage counts more tokens than the events' text stands for: they may have been generated before the first event."""
+FEWER = "fewer tokens than events"
+"""Usage counts fewer tokens than there were token events."""
+STALE = "usage that stops"
+"""Token events came after the last usage report."""
+
+_TOLERANCE = 1.05
+"""Bounds this close together are one number."""
+
+_PIECES = 8
+"""Below this many pieces with over `_PIECE` tokens each, the gaps between them are no measure of tokens."""
+_PIECE = 3
+
+_OUTSIZED, _LARGE = 4, 16
+"""A first event whose text is so many times as long as that of the others, and longer than so many bytes, bundles
+tokens."""
+
+_TOKEN_BYTES = 3.5
+"""Bytes of text of a token, at least, on average: English has 4.3."""
+_EVENT_BYTES = 8
+"""Bytes of text of an event, at least, on average, if it is to pass for one of several tokens."""
+_TOKENS_PER_WORD = 1.15
+"""Or its words are the tokens: short ones, as a mock sends them."""
+
+_FAST_NS = 5_000_000
+"""A pace that engines rarely reach for one user. If it is faster, the tokens may have been made before they came."""
+
+_SOON = 0.1
+"""If the first event came within this share of the time that all others took, hidden tokens before it hardly count."""
+
+_TEXTS = frozenset(
+    (
+        *("content", "text", "refusal", "delta", "name", "arguments", "partial_json"),
+        *("reasoning_content", "reasoning", "thinking"),
+    )
+)
+"""Members of an event's JSON that hold generated text, in all APIs."""
+
+
+class Texts(msgspec.Struct, frozen=True):
+    """What is known of the generated text of an answer's token events; all 0: nothing."""
+
+    first: int = 0
+    """Bytes in the first event."""
+    rest: int = 0
+    """Bytes in all others together."""
+    words: int = 0
+    """In all events, roughly."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of an answer that was streamed. Times are nanoseconds."""
+
+    span: int
+    """From the first token event to the last one, summed over the choices."""
+    events: int
+    """Token events."""
+    first_events: int
+    """The part of them that came with the first one of their choice, in the same read."""
+    pieces: int
+    """Reads that held them."""
+    choices: int
+    tokens: int | None
+    """Output tokens as usage says, without those that are known to have come before the first event; None: no usage."""
+    after_first: int | None
+    """The part of them that came after the `first_events`, if the server's reports tell."""
+    ended_itself: bool
+    """The model ended the answer, not a limit: usage may count the token that ends it, which no event bears."""
+    before: int
+    """From the sending of the request to the first token event."""
+    texts: Texts
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """Nanoseconds per token. Where `why` says that it is undetermined, `ns` is 0 and only the bounds hold."""
+
+    ns: int
+    why: str = ""
+    by_usage: int = 0
+    by_events: int = 0
+
+
+def pace_of(answer: Answer) -> Pace | None:
+    """The pace of an answer; None: it has none, because no token event followed the first one."""
+    if answer.events <= answer.choices:
+        return None
+    later = answer.events - answer.first_events
+    if later <= 0 or not answer.span:
+        return Pace(0, FEW_PIECES)  # one read held all of it
+    if answer.after_first is not None:
+        return Pace(answer.span // answer.after_first)
+    by_events = answer.span // later
+    if answer.tokens is None or answer.tokens == answer.events:
+        return Pace(by_events)
+    surplus = answer.tokens - answer.events
+    if answer.ended_itself and surplus == answer.choices:
+        return Pace(by_events)
+    if answer.tokens <= answer.first_events:
+        return Pace(0, FEWER, answer.span, by_events)
+    by_usage = answer.span // (answer.tokens - answer.first_events)
+    if max(by_usage, by_events) <= _TOLERANCE * min(by_usage, by_events):
+        return Pace(by_usage)
+    if surplus < 0:
+        return Pace(0, FEWER, by_usage, by_events)
+    assumed = round(answer.span / (answer.tokens * (1 - _first_share(answer))))
+    why = _doubt(answer, answer.tokens, assumed)
+    return Pace(0, why, by_usage, by_events) if why else Pace(assumed)
+
+
+def stale_pace(answer: Answer) -> Pace | None:
+    """The pace of an answer whose usage stopped before its token events did: it had at least `tokens`."""
+    pace = pace_of(msgspec.structs.replace(answer, tokens=None, after_first=None))
+    if pace is None or pace.why or answer.tokens is None:
+        return pace
+    return Pace(0, STALE, answer.span // max(1, answer.tokens - answer.first_events), pace.ns)
+
+
+def _doubt(answer: Answer, tokens: int, assumed: int) -> str:
+    """Why it can't be assumed that the events carry all tokens, in proportion to their text; empty: it can."""
+    if answer.pieces < _PIECES and tokens > _PIECE * answer.pieces:
+        return FEW_PIECES
+    texts = answer.texts
+    if texts.first > max(_LARGE, _OUTSIZED * texts.rest / (answer.events - 1)) and texts.rest:
+        return BUNDLED
+    if assumed < _FAST_NS and answer.before >= tokens * assumed:
+        return FEW_PIECES
+    size = texts.first + texts.rest
+    large = answer.pieces >= _PIECES and size >= max(_TOKEN_BYTES * tokens, _EVENT_BYTES * answer.events)
+    shown = large or tokens <= _TOKENS_PER_WORD * texts.words
+    # at most before / assumed tokens were generated before the first event at the same pace
+    return "" if shown or answer.before <= _SOON * answer.span else HIDDEN
+
+
+def _first_share(answer: Answer) -> float:
+    """Share of the tokens that the first events carried: by the size of a single one, else as many as any others."""
+    texts = answer.texts
+    equal = answer.first_events / answer.events
+    if answer.first_events > 1 or not texts.first or not texts.rest:
+        return equal
+    most = (answer.events - 1) / answer.events  # the others carried a token each, at least
+    return min(texts.first / (texts.first + texts.rest), most)
+
+
+def texts_of(first: bytes, last: bytes, all_bytes: int, events: int) -> Texts:
+    """What the data of the first and of the last token event say of the text of all.
+
+    all_bytes: the length of the data of all of them. What surrounds the text in the last one is taken to surround it in
+    the others, so nothing is known where a server pads its events.
+    """
+    if b'"obfuscation"' in last or events < 2:
+        return Texts()
+    begin, end = _text_in(first), _text_in(last)
+    around = len(last) - len(end)
+    rest = max(0, all_bytes - len(first) - (events - 1) * around)
+    words = len(end.split())
+    # an event of one word says nothing of how long words are
+    others = max(events - 1, rest * words // len(end)) if words > 1 else events - 1
+    return Texts(len(begin), rest, len(begin.split()) + others)
+
+
+def _text_in(data: bytes) -> bytes:
+    """The generated text in the data of an event: as its JSON has it, else all of it."""
+    try:
+        value = read_json(data)
+    except (ValueError, RecursionError):
+        return data
+    return value.encode() if isinstance(value, str) else b"".join(_texts_in(value))
+
+
+def _texts_in(value: object) -> list[bytes]:
+    if isinstance(value, list):
+        return [text for each in value for text in _texts_in(each)]
+    if not isinstance(value, dict):
+        return []
+    found: list[bytes] = []
+    for name, each in value.items():
+        found += [msgspec.json.encode(each)[1:-1]] if isinstance(each, str) and name in _TEXTS else _texts_in(each)
+    return found

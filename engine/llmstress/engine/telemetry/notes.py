@@ -1,0 +1,187 @@
+"""Things to know about a run that take nothing from its figures: odd answers, connections, the machine."""
+
+import msgspec
+
+from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.messages import Counters, Part, Phase
+
+MAX_TOKENS_PER_EVENT = 1.2
+MAX_SHARED_READS = 0.2
+MAX_HOST_BUSY = 0.95
+MAX_HOST_STOLEN = 0.02
+MIN_STAYED_OPEN_SHARE = 0.01
+
+_NO_REASON = "none"
+"""The finish reason of answers that had none."""
+
+
+def notes_of(aggregate: Aggregate, blocks: str, *, collected: bool) -> list[str]:
+    """All that is to be noted.
+
+    blocks: what is to be said of answers that came in blocks; empty: nothing. collected: somebody collects events.
+    """
+    whole = whole_run(aggregate)
+    counters = whole.counters
+    notes = [
+        *_failures(aggregate),
+        *([blocks] if blocks else []),
+        *notes_of_answers(whole),
+        *_events(counters, collected=collected),
+        *_host(aggregate.phases[Phase.STEADY].counters),
+        *_connections(counters),
+    ]
+    if retries := sum(whole.retried.values()):
+        notes.append(
+            f"{retries:,} times a request was sent again after a failure (--retries): ttft and e2e are those of the "
+            "last attempt, ttft_due and e2e_due contain all of them and the waits between"
+        )
+    changes = sum(notice.kind == "load" for notice in aggregate.notices)
+    if changes:
+        times = "once" if changes == 1 else f"{changes} times"
+        notes.append(f"the load was changed by hand {times} during the run: figures may mix what was before and after")
+    return notes
+
+
+def whole_run(aggregate: Aggregate) -> Part:
+    """All phases together, but for their latencies."""
+    whole = Part()
+    for part in aggregate.phases.values():
+        whole.add(msgspec.structs.replace(part, latency={}, latency_failed={}, retracted={}))
+    return whole
+
+
+def notes_of_answers(part: Part) -> list[str]:
+    """What was odd about the good answers: their tokens, their pace, their ends."""
+    ok = part.ended.get("ok", 0)
+    return [*_undetermined(part), *_tokens(part.counters, ok), *_endings(part, ok)]
+
+
+def said_of_undetermined(part: Part) -> str:
+    """How many answers have no `tpot`, why, and between which bounds it lies; at least one has none."""
+    count = sum(part.undetermined.values())
+    why = ", ".join(f"{reason} {n:,}" for reason, n in sorted(part.undetermined.items(), key=lambda pair: -pair[1]))
+    by_usage, by_events = (median_of(part, name) for name in BOUNDS)
+    bounds = ""
+    if by_usage is not None and by_events is not None:
+        bounds = f": {by_usage / 1000:.3g} ms by usage, {by_events / 1000:.3g} ms by events (medians)"
+    answers = "1 answer" if count == 1 else f"{count:,} answers"
+    return f"the tpot of {answers} can't be determined ({why}){bounds}"
+
+
+def median_of(part: Part, name: str) -> int | None:
+    """The median of what stands beside the latencies under this name, be it a single value; None: nothing does."""
+    found = part.aside.get(name)
+    if found is None or found.count < 2:
+        return found.max if found is not None else None
+    return found.percentiles((5_000,))[0]
+
+
+BOUNDS = ("tpot_by_usage", "tpot_by_events")
+"""Names of the bounds in `Part.aside`."""
+
+
+def _failures(aggregate: Aggregate) -> list[str]:
+    failed, finished = aggregate.failed(), aggregate.finished()
+    if not failed or not finished:
+        return []
+    return [f"{failed:,} of {finished:,} finished requests failed ({failed / finished:.1%}): see errors"]
+
+
+def _undetermined(part: Part) -> list[str]:
+    return [said_of_undetermined(part)] if part.undetermined else []
+
+
+def _tokens(counters: Counters, ok: int) -> list[str]:
+    notes = []
+    if (per_event := counters.tokens_per_event or 0.0) > MAX_TOKENS_PER_EVENT:
+        notes.append(f"usage counts {per_event:.2f} tokens for each token event: itl is the gap between events")
+    if counters.contradicted:
+        notes.append(
+            f"usage contradicts the events of {counters.contradicted:,} of {ok:,} answers: it counts "
+            f"{counters.contradicted_output:,} output tokens, and {counters.contradicted_events:,} token events came: "
+            "don't rely on tokens, tpot and per_event"
+        )
+    if counters.tokens_unknown:
+        notes.append(f"tokens unknown for {counters.tokens_unknown:,} of {ok:,} answers: the server sent no usage")
+    by_events = ok - counters.usage_seen - counters.tokens_unknown - counters.usage_stopped
+    if by_events > 0:
+        notes.append(f"{by_events:,} of {ok:,} answers came without usage: their tokens are counted in events")
+    if counters.without_text:
+        notes.append(
+            f"{counters.without_text:,} of {ok:,} answers had tokens but no text (a prefill, or a special token): "
+            "their ttft is the time of the finish event"
+        )
+    return notes
+
+
+def _endings(part: Part, ok: int) -> list[str]:
+    notes, counters = [], part.counters
+    if no_reason := part.finish.get(_NO_REASON, 0):
+        notes.append(
+            f"{no_reason:,} of {ok:,} answers ({no_reason / ok:.0%}) ended without a finish reason, by the protocol's "
+            "last word alone: --require-finish counts them as truncated"
+        )
+    if counters.short:
+        lengths = median_of(part, "short")
+        median = f" (median {lengths:,} tokens)" if lengths is not None else ""
+        notes.append(
+            f"{counters.short:,} of {ok:,} answers ({counters.short / ok:.0%}) are shorter than --min-tokens or "
+            f"--ignore-eos asked{median}: the server doesn't know or heed them"
+        )
+    if ok and counters.stayed_open / ok >= MIN_STAYED_OPEN_SHARE:
+        notes.append(
+            f"the body of {counters.stayed_open:,} answers stayed open after their end: their streams waited "
+            f"{counters.stayed_open_ns / 1e9:,.1f} s in all for it, then llmstress closed the connections"
+        )
+    return notes
+
+
+def _events(counters: Counters, *, collected: bool) -> list[str]:
+    notes = []
+    shared = counters.events_shared / counters.events if counters.events else 0.0
+    if not collected and shared > MAX_SHARED_READS:
+        notes.append(
+            f"{shared:.0%} of the events shared a read with another one: they were sent together, or this client "
+            "read them late, so single gaps in itl mean little"
+        )
+    if counters.stream_ignored:
+        notes.append(
+            f"{counters.stream_ignored:,} requests asked for a stream and got a single JSON body: no ttft for them"
+        )
+    if counters.events_unknown:
+        notes.append(f"{counters.events_unknown:,} events were JSON of an unknown shape and were ignored")
+    return notes
+
+
+def _host(counters: Counters) -> list[str]:
+    if not counters.host_ns:
+        return []
+    notes = []
+    busy, stolen = counters.host_busy_ns / counters.host_ns, counters.host_stolen_ns / counters.host_ns
+    if busy > MAX_HOST_BUSY:
+        notes.append(
+            f"the cores of this machine were {busy:.0%} busy: if the target runs on it, too, the load slowed it down"
+        )
+    if stolen > MAX_HOST_STOLEN:
+        notes.append(f"{stolen:.0%} of this machine's time went to others on its host: it is late by itself")
+    return notes
+
+
+def _connections(counters: Counters) -> list[str]:
+    notes = []
+    if counters.connects_repeated:
+        notes.append(
+            f"for {counters.connects_repeated:,} of {counters.connections:,} connections packets had to be sent again "
+            "before they stood: often a full listen queue of the target, which costs a second (a longer --ramp-up)"
+        )
+    if counters.stale_retries:
+        notes.append(
+            f"{counters.stale_retries:,} times a request was sent again on a fresh connection, "
+            "because the server had closed the kept one"
+        )
+    if counters.tried_again:
+        notes.append(
+            f"{counters.tried_again:,} answers were not a gateway's first attempt, as their headers say "
+            "(x-litellm-attempted-retries, -fallbacks): their latencies contain what failed before"
+        )
+    return notes
