@@ -121,6 +121,22 @@ def test_failures_that_end_the_run_do_so_in_the_provider_s_words(
 
 
 @pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ('{"detail":"Not Found"}', "; did you mean http://h/v1/chat/completions?"),
+        ('{"error":{"message":"The model `x` does not exist"}}', ""),
+    ],
+)
+def test_a_misspelled_path_is_suspected_when_it_ends_a_run(words: str, meant: str) -> None:
+    aggregate = Aggregate.over([5])
+    grave = {"end-first": ErrorSample("http_404", 404, words, "")}
+    part = Part(counters=Counters(), ended={"http_404": 1})
+    aggregate.merge(Delta(0, 0, 0, 1, Phase.STEADY, 0, 0, 0, 0, {Phase.STEADY: part}, [], grave=grave))
+    limit = limit_reached(options(), aggregate, "http://h/v1/chat/completion/chat/completions", "openai-chat")
+    assert limit == Limit("errors", f"the first answer is http_404: {words}{meant}")
+
+
+@pytest.mark.parametrize(
     ("given", "ended_by", "exhausted", "lost", "why"),
     [
         ({}, "", False, 0, "duration"),

@@ -150,11 +150,11 @@ def lingering(bench: Bench, last: bytes, begin: float) -> float:
 
 def test_the_wait_for_the_end_of_a_body_is_learned() -> None:
     bench = Bench()
-    waits = [lingering(bench, FINISH + usage(2) + DONE, 10_000 * n) for n in range(11)]
-    assert waits == pytest.approx([501, 251, 126, 63, 32, 16, 8, 7, 3, 3, 0], abs=4)
+    waits = [lingering(bench, FINISH + usage(2) + DONE, 10_000 * n) for n in range(6)]
+    assert waits == pytest.approx([500, 125, 32, 8, 0, 0], abs=2)
     part = bench.steady()
-    assert part.ended == {"ok": 11}
-    assert part.counters.stayed_open == 11
+    assert part.ended == {"ok": 6}
+    assert part.counters.stayed_open == 6
     run(bench, (90, HEAD), (200, TOKEN), (250, FINISH + DONE + END), begin=200_000)
     assert bench.linger.wait_ns == LONGEST_NS, "a body that ends in time makes it whole again"
 
@@ -184,13 +184,19 @@ def test_heartbeats_do_not_hold_an_answer_open() -> None:
     assert bench.freed == [False]
 
 
-def test_a_learned_wait_is_halved_down_to_none() -> None:
+def test_a_finish_with_usage_needs_no_last_word() -> None:
+    bench = Bench()
+    waits = [lingering(bench, FINISH + usage(2), 10_000 * n) for n in range(6)]
+    assert waits == pytest.approx([500, 125, 32, 8, 0, 0], abs=2)
+
+
+def test_a_learned_wait_goes_down_to_none() -> None:
     linger = Linger()
     waits = []
     while linger.wait_ns:
         waits.append(linger.wait_ns)
         linger.stayed_open()
-    assert len(waits) == 9
+    assert len(waits) == 4
     linger.ended()
     assert linger.wait_ns == LONGEST_NS
 

@@ -89,6 +89,7 @@ def test_requests_parse_whole_and_split_at_every_byte() -> None:
     ("wire", "status"),
     [
         (b"GARBAGE\r\n\r\n", HTTPStatus.BAD_REQUEST),
+        (b"\x16\x03\x01\x02\x00\x01\x00", HTTPStatus.BAD_REQUEST),
         (b"GET / HTTP/2.0\r\n\r\n", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED),
         (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", HTTPStatus.BAD_REQUEST),
         (b"GET / HTTP/1.1\r\nname : x\r\n\r\n", HTTPStatus.BAD_REQUEST),

@@ -291,6 +291,63 @@ def test_the_models(server: MockServer, path: str) -> None:
     assert (page["has_more"], page["first_id"], page["last_id"]) == (False, "mock-7b", "mock-7b")
 
 
+def test_a_script_may_ask_whether_it_is_there(server: MockServer) -> None:
+    assert send(server, "GET", "/health").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize("base", ["", "/v1", "/openai/v1", "/openai"])
+def test_the_model_is_found_by_its_name(server: MockServer, base: str) -> None:
+    query = VERSION if base == "/openai" else ""
+    (model,) = send(server, "GET", f"{base}/models{query}").json()["data"]
+    assert send(server, "GET", f"{base}/models/mock-7b{query}").json() == model
+
+
+def test_a_model_s_name_may_have_slashes() -> None:
+    with mock_server("--model", "org/größe 7b") as server:
+        for name in ("org/gr%C3%B6%C3%9Fe%207b", "org%2Fgr%C3%B6%C3%9Fe%207b"):
+            assert send(server, "GET", f"/v1/models/{name}").json()["id"] == "org/größe 7b"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "tokens"),
+    [
+        ("/v1/messages/count_tokens", {"messages": MESSAGES}, 7),
+        ("/messages/count_tokens", {"messages": MESSAGES, "system": [{"type": "text", "text": "be brief"}]}, 9),
+        ("/v1/responses/input_tokens", {"input": "one two three"}, 7),
+        ("/responses/input_tokens", {"input": MESSAGES, "instructions": "be brief"}, 13),
+    ],
+)
+def test_how_long_a_prompt_is(server: MockServer, path: str, body: Any, tokens: int) -> None:
+    assert post(server, path, body).json()["input_tokens"] == tokens
+
+
+FORMS = {
+    "chat": ("/chat/completions", {**CHAT, "response_format": {"type": "json_object"}}, chat_stream, chat_whole),
+    "responses": (
+        "/responses",
+        {"input": "x", "text": {"format": {"type": "json_object"}}},
+        responses_stream,
+        responses_whole,
+    ),
+    "messages": (
+        "/messages",
+        {**CLAUDE, "output_format": {"type": "json_schema", "schema": {"const": {"words": TEXT}}}},
+        anthropic_stream,
+        anthropic_whole,
+    ),
+}
+
+
+@pytest.mark.parametrize(("path", "body", "of_stream", "of_whole"), FORMS.values(), ids=FORMS)
+def test_json_is_the_same_streamed_and_whole(
+    server: MockServer, path: str, body: Any, of_stream: Any, of_whole: Any
+) -> None:
+    streamed = of_stream(events_in(post(server, path, {**body, "stream": True}).body))
+    whole = of_whole(post(server, path, body).json())
+    assert streamed == whole
+    assert json.loads(whole.text) == {"words": TEXT}
+
+
 OPENAI, ANTHROPIC, AZURE, PLAIN = "openai", "anthropic", "azure", "plain"
 
 
@@ -311,6 +368,12 @@ def whose(error: Any) -> str:
         ("GET", "/v1/nothing", 404, OPENAI),
         ("GET", "/", 404, OPENAI),
         ("POST", "/v1/v1/chat/completions", 404, OPENAI),
+        ("GET", "/v1/models/other", 404, OPENAI),
+        ("GET", "/openai/v1/models/other", 404, AZURE),
+        ("GET", "/openai/models/mock-7b", 404, AZURE),
+        ("DELETE", "/v1/models/mock-7b", 405, OPENAI),
+        ("GET", "/v1/messages/count_tokens", 405, ANTHROPIC),
+        ("GET", "/v1/responses/input_tokens", 405, OPENAI),
         ("POST", "/v1/messages/batches", 404, ANTHROPIC),
         ("POST", "/openai/nothing", 404, AZURE),
         ("POST", f"/openai/deployments/d/responses{VERSION}", 404, AZURE),
@@ -347,6 +410,8 @@ def test_what_is_not_served_is_refused_in_the_words_of_its_api(
         ("/v1/responses", OPENAI),
         ("/v1/embeddings", OPENAI),
         ("/v1/messages", ANTHROPIC),
+        ("/v1/messages/count_tokens", ANTHROPIC),
+        ("/v1/responses/input_tokens", OPENAI),
         (f"/openai/deployments/d/chat/completions{VERSION}", AZURE),
         (f"/openai/deployments/d/embeddings{VERSION}", AZURE),
         ("/openai/v1/responses", AZURE),
@@ -376,6 +441,12 @@ def test_bodies_that_ask_for_nothing(server: MockServer, path: str, api: str, bo
         ("/v1/messages", {"messages": MESSAGES}),
         ("/v1/messages", {**CLAUDE, "max_tokens": -1}),
         ("/json", {"max_tokens": 0}),
+        ("/v1/chat/completions", {**CHAT, "response_format": {"type": "yaml"}}),
+        ("/v1/chat/completions", {**CHAT, "response_format": "json_object"}),
+        ("/v1/chat/completions", {**CHAT, "response_format": {"type": "json_schema", "json_schema": {}}}),
+        ("/v1/chat/completions", {**CHAT, "response_format": {"type": "json_schema", "json_schema": {"schema": []}}}),
+        ("/v1/responses", {"input": "a", "text": {"format": {"type": "json_schema", "schema": False}}}),
+        ("/v1/messages", {**CLAUDE, "output_config": {"format": {"type": "json_schema"}}}),
         ("/v1/chat/completions", {**CHAT, "model": "m" * 1_001}),
         ("/v1/messages", {**CLAUDE, "model": "m" * 1_001}),
         ("/v1/embeddings", {"input": "a", "model": "m" * 1_001}),
@@ -434,3 +505,16 @@ def test_bodies_as_deep_as_they_come(server: MockServer, path: str, depth: int) 
     deep = b"[" * depth + b"]" * depth
     answer = send(server, "POST", path, b'{"max_tokens":1,"messages":[{"content":' + deep + b"}]}")
     assert answer.status == (200 if depth < 1_000 else 400)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("depth", [300, 900, 980])
+def test_schemas_as_deep_as_they_come(server: MockServer, depth: int, stream: bool) -> None:
+    deep = "[" * depth + "]" * depth
+    asked = json.dumps(
+        {"input": "x", "stream": stream, "text": {"format": {"type": "json_schema", "schema": {"const": "deep"}}}}
+    )
+    body = asked.replace('"deep"', deep)
+    answer = send(server, "POST", "/v1/responses", body.encode())
+    assert answer.status in (200, 400)
+    assert deep.encode()[:20] in answer.body or answer.status == 400

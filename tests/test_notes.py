@@ -109,6 +109,8 @@ def test_usage_of_the_first_event_alone_is_stale() -> None:
     summary = summary_of(bench)
     assert (summary.tokens.output, summary.tokens.source, summary.tokens.input) == (12, "events", 9)
     assert any("usage contradicts" in note for note in summary.verdict.notes)
+    assert not any("came without usage" in note for note in summary.verdict.notes)
+    assert summary.tpot_undetermined.why == {"usage that stops": 1}
 
 
 def test_usage_of_each_event_adds_up() -> None:

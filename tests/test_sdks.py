@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import datetime
+import enum
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, Optional
 
 import anthropic
 import openai
+import pydantic
 import pytest
 from processes import DEADLINE_S, MockServer, mock_server
 
@@ -464,3 +467,142 @@ def test_errors_with_a_status_raise(
             with pytest.raises(anthropic.APIStatusError) as wrong:
                 claude.messages.create(**CLAUDE, stream=stream)
             assert (wrong.value.status_code, wrong.value.type) == (status, of_anthropic)
+
+
+# one model; how long a prompt is
+
+
+def test_one_model_is_retrieved(gpt: openai.OpenAI, azure: openai.AzureOpenAI, claude: anthropic.Anthropic) -> None:
+    assert gpt.models.retrieve("mock-7b").owned_by == "llmstress"
+    assert azure.models.retrieve("mock-7b").id == "mock-7b"
+    found = claude.models.retrieve("mock-7b")
+    assert (found.id, found.type, found.display_name, found.created_at.year) == ("mock-7b", "model", "mock-7b", 1970)
+
+
+def test_another_model_is_not_found(gpt: openai.OpenAI, azure: openai.AzureOpenAI, claude: anthropic.Anthropic) -> None:
+    for client in (gpt, azure):
+        with pytest.raises(openai.NotFoundError, match="'org/other' does not exist") as wrong:
+            client.models.retrieve("org/other")
+        assert wrong.value.code == "model_not_found"
+    with pytest.raises(anthropic.NotFoundError, match="'other' does not exist") as unknown:
+        claude.models.retrieve("other")
+    assert unknown.value.type == "not_found_error"
+    assert unknown.value.request_id is not None
+
+
+def test_a_prompt_is_counted_as_an_answer_counts_it(gpt: openai.OpenAI, claude: anthropic.Anthropic) -> None:
+    asked: Any = {"model": "m", "messages": MESSAGES, "system": "be brief"}
+    assert claude.messages.count_tokens(**asked).input_tokens == 9
+    assert claude.messages.create(**asked, max_tokens=1).usage.input_tokens == 9
+    assert gpt.responses.input_tokens.count(model="m", input="one two three").input_tokens == 7
+    with pytest.raises(anthropic.BadRequestError, match="messages"):
+        claude.messages.count_tokens(model="m", messages="no")  # type: ignore[arg-type]
+
+
+# answers of a wanted form
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Step(pydantic.BaseModel):
+    text: str
+    weight: float
+    after: Optional["Step"] = None
+
+
+class Plan(pydantic.BaseModel):
+    """As models are nested in practice."""
+
+    title: str
+    colour: Colour
+    kind: Literal["plan"]
+    count: int = pydantic.Field(ge=3, le=7)
+    done: bool
+    either: int | str
+    steps: list[Step]
+    day: datetime.date
+
+
+def test_a_model_of_pydantic_is_parsed_from_chat(gpt: openai.OpenAI) -> None:
+    answer = gpt.chat.completions.parse(**CHAT, response_format=Plan)
+    (choice,) = answer.choices
+    assert isinstance(choice.message.parsed, Plan)
+    assert (choice.message.parsed.colour, choice.finish_reason) == (Colour.RED, "stop")
+    with gpt.chat.completions.stream(**CHAT, response_format=Plan) as stream:
+        pieces = [event.delta for event in stream if event.type == "content.delta" and event.delta]
+        streamed = stream.get_final_completion()
+    assert streamed.choices[0].message.parsed == choice.message.parsed
+    assert "".join(pieces) == choice.message.content
+    assert {len(piece) for piece in pieces[:-1]} == {5}
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == len(pieces)
+
+
+def test_a_model_of_pydantic_is_parsed_at_azure(azure: openai.AzureOpenAI) -> None:
+    assert isinstance(azure.chat.completions.parse(**CHAT, response_format=Plan).choices[0].message.parsed, Plan)
+
+
+def test_a_model_of_pydantic_is_parsed_from_responses(gpt: openai.OpenAI) -> None:
+    answer = gpt.responses.parse(**RESPONSES, text_format=Plan)
+    assert isinstance(answer.output_parsed, Plan)
+    assert answer.text is not None
+    assert answer.text.format is not None
+    assert answer.text.format.type == "json_schema"
+    with gpt.responses.stream(**RESPONSES, text_format=Plan) as stream:
+        streamed = stream.get_final_response()
+    assert streamed.output_parsed == answer.output_parsed
+
+
+def test_a_model_of_pydantic_is_parsed_from_messages(claude: anthropic.Anthropic) -> None:
+    message = claude.messages.parse(**{**CLAUDE, "max_tokens": 1_000}, output_format=Step)
+    assert isinstance(message.parsed_output, Step)
+    with claude.messages.stream(**{**CLAUDE, "max_tokens": 1_000}, output_format=Step) as stream:
+        assert stream.get_final_message().parsed_output == message.parsed_output
+
+
+def test_a_strict_tool_is_called_with_what_it_takes(gpt: openai.OpenAI, claude: anthropic.Anthropic) -> None:
+    tool = openai.pydantic_function_tool(Step)
+    (choice,) = gpt.chat.completions.parse(**CHAT, tools=[tool], tool_choice="required").choices
+    (call,) = choice.message.tool_calls or []
+    assert isinstance(call.function.parsed_arguments, Step)
+    strict: Any = {"name": "get", "strict": True, "input_schema": Step.model_json_schema()}
+    with claude.messages.stream(**CLAUDE, tools=[strict], tool_choice={"type": "any"}) as stream:
+        block = stream.get_final_message().content[-1]
+    assert block.type == "tool_use"
+    Step.model_validate(block.input)
+
+
+def test_any_json_object(gpt: openai.OpenAI) -> None:
+    wanted: Any = {"type": "json_object"}
+    content = gpt.chat.completions.create(**CHAT, response_format=wanted).choices[0].message.content
+    assert json.loads(content or "") == {"words": TEXT}
+    with gpt.chat.completions.stream(**CHAT, response_format=wanted) as stream:
+        assert stream.get_final_completion().choices[0].message.content == content
+    assert gpt.responses.create(**RESPONSES, text={"format": wanted}).output_text == content
+
+
+def test_an_answer_that_is_cut_off_is_no_json(gpt: openai.OpenAI) -> None:
+    with pytest.raises(openai.LengthFinishReasonError):
+        gpt.chat.completions.parse(**CHAT, response_format=Plan, max_tokens=2)
+
+
+def test_a_schema_that_cannot_be_fulfilled_is_refused(gpt: openai.OpenAI, claude: anthropic.Anthropic) -> None:
+    schema: Any = {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}
+    wanted: Any = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    with pytest.raises(openai.BadRequestError, match="asks for too much"):
+        gpt.chat.completions.create(**CHAT, response_format=wanted, stream=True)
+    with pytest.raises(anthropic.BadRequestError, match="asks for too much"):
+        claude.messages.create(**CLAUDE, output_config={"format": {"type": "json_schema", "schema": schema}})
+    unknown: Any = {"type": "yaml"}
+    with pytest.raises(openai.BadRequestError, match="text, json_object or json_schema"):
+        gpt.chat.completions.create(**CHAT, response_format=unknown)
+
+
+def test_faults_befall_an_answer_of_a_wanted_form_too() -> None:
+    wanted: Any = {"type": "json_schema", "json_schema": {"name": "x", "schema": Plan.model_json_schema()}}
+    with clients("--fault", "filtered=100%", "--reasoning", "2") as (gpt, _):
+        *_, last = gpt.chat.completions.create(**CHAT, response_format=wanted, stream=True)
+        assert last.choices[0].finish_reason == "content_filter"

@@ -39,9 +39,9 @@ def test_the_class_of_a_status(status: int, body: bytes, headers: dict[str, str]
     ("meaning", "outcomes"),
     [
         ("end", ["quota"]),
-        ("end-first", [f"http_{status}" for status in (400, 401, 403, 404, 413, 415, 422)]),
+        ("end-first", [f"http_{status}" for status in (400, 401, 403, 404, 413, 415, 422, 501)]),
         ("retry", ["rate_limited", *(f"http_{status}" for status in (408, 409, 424, 498, 500, 502, 503, 504))]),
-        ("count", ["http_405", "http_501", "http_307", "reset", "dns", "connect_refused", "tls", "timeout_idle"]),
+        ("count", ["http_405", "http_505", "http_307", "reset", "dns", "connect_refused", "tls", "timeout_idle"]),
         ("count", ["stream_error", "truncated", "malformed", "empty"]),
     ],
 )

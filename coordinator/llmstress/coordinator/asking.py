@@ -29,6 +29,9 @@ FLAGS = {
 }
 """Field of `Ask` -> the flag that says it, for those that only some APIs know."""
 
+NAMED = "named with --api"
+"""Why that API: the user says so."""
+
 _OPENAI_APIS = ("openai-chat", "openai-completions", "openai-embeddings", "openai-responses")
 """Those that Azure speaks as well, with the key in a header of its own."""
 
@@ -43,7 +46,7 @@ def name_of_api(options: Options, url: str) -> str:
 def why_this_api(options: Options, url: str) -> str:
     """What `name_of_api` went by."""
     if options.api is not None:
-        return "named with --api"
+        return NAMED
     return "guessed from the URL" if _guessed(url) else "the default: nothing in the URL says otherwise"
 
 

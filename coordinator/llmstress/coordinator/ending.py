@@ -9,6 +9,7 @@ from llmstress.coordinator.errors import ExitCode
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.report import Summary
 from llmstress.coordinator.texts import MaxErrors
+from llmstress.coordinator.url_typos import url_meant
 from llmstress.engine.control import Final
 from llmstress.engine.statuses import END, END_FIRST
 from llmstress.engine.telemetry.aggregate import Aggregate
@@ -32,9 +33,13 @@ class Limit(msgspec.Struct, frozen=True):
     text: str
 
 
-def limit_reached(options: Options, aggregate: Aggregate) -> Limit | None:
-    """What ends the run, given what was measured so far: a limit of the user's, or a failure; None: nothing does."""
-    if (failure := _grave_failure(aggregate)) is not None:
+def limit_reached(options: Options, aggregate: Aggregate, url: str = "", api: str = "") -> Limit | None:
+    """What ends the run, given what was measured so far: a limit of the user's, or a failure; None: nothing does.
+
+    `url` and `api`: the endpoint that is loaded, without secrets; if the server doesn't know its path, the failure says
+    which one was probably meant.
+    """
+    if (failure := _grave_failure(aggregate, url, api)) is not None:
         return failure
     if _exceeds(options.max_errors, aggregate.failed(), aggregate.finished(), MIN_FINISHED_FOR_SHARE):
         return Limit("errors", f"--max-errors is reached ({aggregate.failed():,} failed requests)")
@@ -61,13 +66,17 @@ def _exceeds(limit: MaxErrors | None, failed: int, finished: int, least: int = 1
     return limit.share is not None and finished >= least and failed >= limit.share * finished
 
 
-def _grave_failure(aggregate: Aggregate) -> Limit | None:
+def _grave_failure(aggregate: Aggregate, url: str, api: str) -> Limit | None:
     """The failure that ends the run, in the provider's own words."""
     if (sample := aggregate.grave.get(END)) is not None:
         what = "the provider's quota is used up" if sample.error == "quota" else f"{sample.error} ends the run"
         return _limit_of(sample, what)
     sample = aggregate.grave.get(END_FIRST)
-    return None if sample is None or _answered(aggregate) else _limit_of(sample, f"the first answer is {sample.error}")
+    if sample is None or _answered(aggregate):
+        return None
+    limit = _limit_of(sample, f"the first answer is {sample.error}")
+    meant = url_meant(sample.status, sample.text, url, api) if url else ""
+    return msgspec.structs.replace(limit, text=f"{limit.text}; did you mean {meant}?") if meant else limit
 
 
 def _limit_of(sample: ErrorSample, what: str) -> Limit:

@@ -10,6 +10,7 @@ from llmstress.coordinator.approach import Approach
 from llmstress.coordinator.errors import CouldNotStart
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.target import Target, redact_url
+from llmstress.coordinator.url_typos import suspected
 from llmstress.engine.connect_errors import end_of_failed_connect
 from llmstress.engine.control import Network
 from llmstress.engine.secrets import blank_out
@@ -73,7 +74,9 @@ async def ask_for_models(approach: Approach, network: Network) -> Answer:
             if response.status == 400:  # what a server that wants TLS says to plain http, if it says anything
                 await _check_scheme(target, network)
             if response.status != 200:
-                return Answer(instead=f"asked for its models, {asked} answered {response.status}")
+                meant = suspected(redact_url(target.url), approach.api.PATH) if response.status == 404 else ""
+                instead = f"asked for its models, {asked} answered {response.status}"
+                return Answer(instead=f"{instead}; did you mean --url {meant}?" if meant else instead)
             models = _models_in(text)
             if models is None:
                 return Answer(instead=f"asked for its models, {asked} gave no list of any: is --url right?")

@@ -23,6 +23,7 @@ from llmstress.coordinator.outputs import write_out
 from llmstress.coordinator.plans import make_plans
 from llmstress.coordinator.probe_advice import hint_of, remarks_of
 from llmstress.coordinator.probe_facts import Probe, Where, probe_of
+from llmstress.coordinator.refusal_advice import blames_model
 from llmstress.coordinator.summary import host
 from llmstress.coordinator.target import Target, redact_url
 from llmstress.coordinator.texts import is_address
@@ -146,7 +147,18 @@ async def probe_target(
         error.args = (blank_out(str(error), secrets),)
         raise
     probe = probe_of(where, seen, api, secrets, by_name=_asks_dns(network, target), raw=raw)
-    return msgspec.structs.replace(probe, hint=hint_of(probe), remarks=remarks_of(probe))
+    models = [blank_out(model, secrets) for model in await _listed_instead(approach, probe)]
+    return msgspec.structs.replace(probe, hint=hint_of(probe, models), remarks=remarks_of(probe))
+
+
+async def _listed_instead(approach: Approach, probe: Probe) -> tuple[str, ...]:
+    """The models that the target lists, if it has refused the one that was named."""
+    if not (approach.target.models_url and blames_model(probe)):
+        return ()
+    try:
+        return (await inquiry.ask_for_models(approach, approach.network)).models
+    except CouldNotStart:
+        return ()
 
 
 async def _agree_on_model(options: Options, approach: Approach) -> tuple[str, str]:

@@ -173,6 +173,10 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """What is worth knowing before a run."""
     raw: Raw | None
     """The bytes; null: they were not asked for."""
+    whole: bool = False
+    """The answer came as a whole, and not as a stream."""
+    body: str = ""
+    """The beginning of the body of a good status in which there is no event; empty: there are events, or no body."""
 
 
 def json_schema() -> dict[str, Any]:
@@ -195,6 +199,8 @@ def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, 
         "last_word": exchange.end_at,
         "end": last.stamp,
     }
+    whole = _whole_answer(seen, api)
+    heard = [*seen.heard, *whole]
     latency = seen.part.latency_failed if last.end.failed else seen.part.latency
     return Probe(
         schema=SCHEMA,
@@ -210,7 +216,7 @@ def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, 
         latency_ms={name: latency[name].sum / 1000 for name in _METRICS if name in latency and latency[name].count},
         gaps_ms=tuple(gap / 1000 for gap in exchange.gaps),
         reads=_reads(seen),
-        events=_events([*seen.heard, *_whole_answer(seen, api)], exchange.start, secrets),
+        events=_events(heard, exchange.start, secrets),
         tokens=_tokens(seen),
         collected=found.text if (found := collected(seen.part.counters, seen.signs)) is not None else "",
         tried_again=seen.part.counters.tried_again > 0,
@@ -220,6 +226,8 @@ def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, 
         hint="",
         remarks=(),
         raw=_raw(seen, secrets) if raw else None,
+        whole=bool(whole),
+        body="" if any(each.meaning is not None for each in heard) else blank_out(_body_of_no_event(seen), secrets),
     )
 
 
@@ -340,14 +348,28 @@ def _raw(seen: Evidence, secrets: Sequence[str]) -> Raw:
 
 def _inflated(seen: Evidence) -> bytes:
     """What stands in a body that is compressed, as far as that can be said; nothing if it isn't."""
+    return _body(seen, MAX_BURST) if _coding(seen) != "identity" else b""
+
+
+def _body_of_no_event(seen: Evidence) -> str:
+    """The beginning of a body that is none of an error, as text."""
     head = seen.last.head
-    coding = head.headers.get("content-encoding", "identity") if head is not None else "identity"
-    if coding.lower() == "identity":
-        return b""
+    if head is None or not succeeded(head.status) or seen.last.end.outcome == "malformed":
+        return ""
+    return _body(seen, MOST_TEXT).decode("utf-8", "replace")
+
+
+def _coding(seen: Evidence) -> str:
+    head = seen.last.head
+    return head.headers.get("content-encoding", "identity").lower() if head is not None else "identity"
+
+
+def _body(seen: Evidence, most: int) -> bytes:
+    """The first `most` bytes of the body, decoded, as far as that can be said."""
     reader, pieces = ResponseReader(), []
     try:
         for read in seen.reads:
             pieces += reader.feed(read.data)
     except Malformed as fault:
         pieces += fault.pieces
-    return decoded_words(coding, b"".join(pieces), MAX_BURST)
+    return decoded_words(_coding(seen), b"".join(pieces), most)

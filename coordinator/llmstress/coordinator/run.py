@@ -380,7 +380,8 @@ class _Run:
 
     async def _look_at_limits(self) -> None:
         drains = self._ended_by or self._aggregate.phase == Phase.DRAIN
-        limit = None if drains else ending.limit_reached(self._options, self._aggregate)
+        url, api = redact_url(self._approach.target.url), self._approach.name
+        limit = None if drains else ending.limit_reached(self._options, self._aggregate, url, api)
         if limit is not None:
             self._ended_by = limit.ended_by
             self._herald.warn(f"{limit.text}; {self._finishing()}")

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from llmstress.engine.api.event import Usage
 from llmstress.engine.outcome import End
+from llmstress.engine.reports import FEWER
 from llmstress.engine.telemetry.blocks import LONG_ANSWER, in_blocks, late_ns
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Counters, Part
@@ -43,10 +44,6 @@ class Answered(Protocol):
         """Output tokens, and whether the server's usage says so."""
 
     @property
-    def contradicted(self) -> bool:
-        """Usage contradicts itself, or the token events."""
-
-    @property
     def unseen_at(self) -> int:
         """Not 0: it had tokens, but no event that bore one."""
 
@@ -64,30 +61,36 @@ def count_end(request: Answered, end: End, part: Part, least_output: int) -> Non
         counters.output_failed += events
         return
     output, by_usage = request.output
+    usage = request.usage
     reason = request.finish[:MAX_REASON]
     part.finish[reason] = part.finish.get(reason, 0) + 1
     part.bound()
-    counters.inputs += request.inputs
     counters.output += output
-    counters.events_ok += events
     if events:
+        counters.events_ok += events
         counters.output_streamed += output
-    counters.usage_seen += by_usage
-    counters.tokens_unknown += not by_usage and not events
-    counters.without_text += request.unseen_at > 0
-    if by_usage and output < least_output:
-        counters.short += 1
-        part.aside.setdefault("short", Histogram()).record(output)
-    if request.contradicted:
+        if events >= LONG_ANSWER and request.single_choice:
+            _count_blocks(request, counters, events)
+    else:
+        counters.inputs += request.inputs
+        counters.tokens_unknown += not by_usage
+        counters.without_text += request.unseen_at > 0
+    if by_usage:
+        counters.usage_seen += 1
+        if output < least_output:
+            counters.short += 1
+            part.aside.setdefault("short", Histogram()).record(output)
+    if usage is None:
+        return
+    reasoning = usage.reasoning or 0
+    counters.input += usage.input or 0
+    counters.cached_input += usage.cached_input or 0
+    counters.reasoning += reasoning
+    if usage.output and (not by_usage or output < FEWER * events or reasoning > output):
         counters.contradicted += 1
+        counters.usage_stopped += not by_usage
         counters.contradicted_output += output
         counters.contradicted_events += events
-    if events >= LONG_ANSWER and request.single_choice:
-        _count_blocks(request, counters, events)
-    if (usage := request.usage) is not None:
-        counters.input += usage.input or 0
-        counters.cached_input += usage.cached_input or 0
-        counters.reasoning += usage.reasoning or 0
 
 
 def _count_blocks(request: Answered, counters: Counters, events: int) -> None:

@@ -8,9 +8,9 @@ from array import array
 from llmstress.engine.api.event import END_OF_BODY, TOKEN, Event, Usage
 from llmstress.engine.counting import count_end
 from llmstress.engine.outcome import FILTERED, OK, End
-from llmstress.engine.pace import Answer, Pace, Texts, pace_of, texts_of
+from llmstress.engine.pace import Answer, Pace, Texts, pace_of, stale_pace, texts_of
 from llmstress.engine.recorder import EDGE, Recorder
-from llmstress.engine.reports import FEWER, FIRST_READ_NS, Reports
+from llmstress.engine.reports import FIRST_READ_NS, Reports
 from llmstress.engine.telemetry.histogram import HIGHEST_US
 
 NO_REASON = "none"
@@ -28,6 +28,7 @@ class Exchange:
         "_filtered",
         "_finish",
         "_finish_at",
+        "_finish_with_token",
         "_finished",
         "_first_data",
         "_firsts",
@@ -109,6 +110,7 @@ class Exchange:
         self._others: dict[int, int] | None = None  # choice -> stamp of its last token, but for choice 0
         self._firsts = 0  # sum of the stamps of the choices' first tokens
         self._finish = ""  # reason of the choice that finished first
+        self._finish_with_token = False
         self._finish_at = 0  # stamp of the last one
         self._finished: set[int] | None = None  # the choices that have finished, once there is one
         self._running = 0  # how many choices have borne a token and not finished
@@ -133,6 +135,11 @@ class Exchange:
         return self.done_at > 0 or (bool(self._finish) and not self._running and not self._revoked)
 
     @property
+    def finished(self) -> bool:
+        """A finish reason, or the last word, stands: no token has come after it. Only the long way can revoke it."""
+        return self.done_at > 0 or bool(self._finished)
+
+    @property
     def answered_at(self) -> int:
         """When an answer with tokens was over, while its body is still open; 0: it isn't over, or has no token yet."""
         if self.done_at:
@@ -140,8 +147,11 @@ class Exchange:
         return self.end_at if self.over and (self.first_token or self._unseen_tokens) else 0
 
     @property
-    def longest_gap(self) -> int:
-        """The longest time (ns) that an event of the answer was waited for; of a single event, all of it."""
+    def doubtful_ns(self) -> int:
+        """How long a finish reason that came with a token is in doubt, since it may stand on every event: the longest
+        time (ns) that an event of the answer was waited for, of a single event all of it. 0: it came alone."""
+        if not self._finish_with_token:
+            return 0
         if self.event_count <= self.choices:
             return self.first_token - self.sent if self.first_token else 0
         return max(gap for gap in self.gaps if gap < EDGE) * 1000
@@ -225,6 +235,7 @@ class Exchange:
         self._finish = self._finish or event.finish
         self._filtered |= event.filtered
         self.end_at = self._finish_at = now
+        self._finish_with_token = bool(event.tokens)
         if self._finished is None:
             self._finished = set()
         for choice in event.finished:
@@ -338,16 +349,6 @@ class Exchange:
             return self.event_count, self._tokenless and (self._usage is not None or not self.inputs)
         return self._reports.total(self.event_count, self.choices, len(self._finished or ()))
 
-    @property
-    def contradicted(self) -> bool:
-        """Usage contradicts itself, or the token events that came."""
-        reports, usage = self._reports, self._usage
-        if reports is None or usage is None:
-            return False
-        output, said = self.output
-        events = self.event_count
-        return not said or output < FEWER * events or (usage.reasoning or 0) > output
-
     def pace(self) -> Pace | None:
         """How long a token took after the first ones; None: no token event followed the first one.
 
@@ -363,7 +364,9 @@ class Exchange:
         tokens, by_usage = self.output
         if reports is None or usage is None:
             return pace_of(self._answer(span, events, None))
-        if span and self.first_block == choices == 1 and by_usage and tokens == events and not usage.reasoning:
+        if not by_usage:
+            return stale_pace(self._answer(span, events, tokens))
+        if span and self.first_block == choices == 1 and tokens == events and not usage.reasoning:
             return Pace(span // (events - 1))
         reasoning = usage.reasoning or 0
         if reasoning >= tokens or (self._reasoning_streamed and not self._retold):

@@ -3,6 +3,9 @@
 LONGEST_NS = 500_000_000
 """From the last word of an answer on, or from its finish reason if its usage may still come."""
 
+SHORTEST_NS = 10_000_000
+"""A shorter wait than this is none."""
+
 SLOW_GAPS = 2
 """A finish reason that comes with a token may stand on every event. So the wait for more is at least so many times the
 longest gap of the answer."""
@@ -12,8 +15,8 @@ class Linger:
     """What one process has learned of its target.
 
     Most servers end a body with its last word, or a moment later. A server that leaves it open would cost each stream
-    half a second per request, so each time it does, the wait is halved; after nine times in a row there is none. A body
-    that ends in time makes it whole again.
+    half a second per request, so each time it does, the wait becomes a quarter; after four times there is none. A body
+    that ends in time makes the wait whole again.
     """
 
     __slots__ = ("wait_ns",)
@@ -24,7 +27,7 @@ class Linger:
 
     def stayed_open(self) -> None:
         """A body didn't end in time."""
-        self.wait_ns = self.wait_ns // 2 if self.wait_ns >= 2_000_000 else 0
+        self.wait_ns = self.wait_ns // 4 if self.wait_ns > SHORTEST_NS else 0
 
     def ended(self) -> None:
         """A body ended in time."""

@@ -23,6 +23,8 @@ HIDDEN = "hidden tokens"
 """Usage counts more tokens than the events' text stands for: they may have been generated before the first event."""
 FEWER = "fewer tokens than events"
 """Usage counts fewer tokens than there were token events."""
+STALE = "usage that stops"
+"""Token events came after the last usage report."""
 
 _TOLERANCE = 1.05
 """Bounds this close together are one number."""
@@ -125,6 +127,14 @@ def pace_of(answer: Answer) -> Pace | None:
     assumed = round(answer.span / (answer.tokens * (1 - _first_share(answer))))
     why = _doubt(answer, answer.tokens, assumed)
     return Pace(0, why, by_usage, by_events) if why else Pace(assumed)
+
+
+def stale_pace(answer: Answer) -> Pace | None:
+    """The pace of an answer whose usage stopped before its token events did: it had at least `tokens`."""
+    pace = pace_of(msgspec.structs.replace(answer, tokens=None, after_first=None))
+    if pace is None or pace.why or answer.tokens is None:
+        return pace
+    return Pace(0, STALE, answer.span // max(1, answer.tokens - answer.first_events), pace.ns)
 
 
 def _doubt(answer: Answer, tokens: int, assumed: int) -> str:

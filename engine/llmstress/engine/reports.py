@@ -78,6 +78,8 @@ class Reports:
 
         events: token events in all; choices: how many bore tokens; finished: how many have a finish reason.
         """
+        if self._count == 1 and events == self._seen:  # as with most servers
+            return self._last, True
         if self._per_event(events, choices):
             return self._sum - (self._last if self._final else 0), True
         if self._per_choice(events, choices, finished):

@@ -24,6 +24,7 @@ DEFAULTS: dict[str, str] = {
     "413": END_FIRST,
     "415": END_FIRST,
     "422": END_FIRST,
+    "501": END_FIRST,
     # money, or all that a day has
     "quota": END,
     # a timeout, a lock, a model's stream that broke

@@ -228,7 +228,8 @@ class Stream(asyncio.Protocol):
         if end is not None:
             self._end(end, now)
             return
-        if exchange.over and not self._load.linger.wait_ns:
+        over = exchange.over
+        if over and not self._load.linger.wait_ns:
             self._look_whether_over(exchange, now)
             return
         decoder = self._decoder
@@ -236,7 +237,7 @@ class Stream(asyncio.Protocol):
             exchange
             if exchange.last_token
             and exchange.single_choice
-            and not exchange.over
+            and not exchange.finished
             and self._inflater is None
             and decoder is not None
             and reader.between_chunks
@@ -447,7 +448,7 @@ class Stream(asyncio.Protocol):
         linger = self._load.linger
         wait = LONGEST_NS if exchange.awaits_usage else linger.wait_ns
         if not exchange.done_at:
-            wait = max(wait, SLOW_GAPS * exchange.longest_gap)
+            wait = max(wait, SLOW_GAPS * exchange.doubtful_ns)
         if now - since >= wait:
             linger.stayed_open()
             counters = self._load.recorder.counters

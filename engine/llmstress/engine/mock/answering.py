@@ -5,7 +5,7 @@ import msgspec
 from llmstress.engine.mock.fate import Fate
 from llmstress.engine.mock.faults import Fault
 from llmstress.engine.mock.options import MockOptions
-from llmstress.engine.mock.speech.said import Asked, Said
+from llmstress.engine.mock.speech.said import Asked, Said, pieces_in
 
 
 def answer_to(asked: Asked, options: MockOptions, fate: Fate, *, id: str, created: int) -> Said:
@@ -13,7 +13,10 @@ def answer_to(asked: Asked, options: MockOptions, fate: Fate, *, id: str, create
 
     The client's limit counts everything that is charged as output: what is thought, hidden or shown, uses it up first.
     """
-    wanted = options.tokens.at(fate.length)
+    tool_call = asked.must_call or (options.tool_call and not asked.text_only)
+    # what never ends is longer than any document
+    document = "" if fate.fault is Fault.NEVER_ENDS else asked.tool_document if tool_call else asked.document
+    wanted = pieces_in(document) or options.tokens.at(fate.length)
     hidden, shown = options.hidden_reasoning, options.reasoning
     if asked.reasoning == "none" or asked.text_only:
         hidden, shown = 0, 0
@@ -23,7 +26,6 @@ def answer_to(asked: Asked, options: MockOptions, fate: Fate, *, id: str, create
     cut = left < hidden + shown + wanted
     hidden = min(hidden, left)
     shown = min(shown, left - hidden)
-    tool_call = asked.must_call or (options.tool_call and not asked.text_only)
     said = Said(
         id=id,
         created=created,
@@ -33,6 +35,8 @@ def answer_to(asked: Asked, options: MockOptions, fate: Fate, *, id: str, create
         hidden_reasoning_tokens=hidden,
         tokens=min(wanted, left - hidden - shown),
         tool_call=tool_call,
+        json=asked.json,
+        document=document,
         ending="length" if cut else "tool_call" if tool_call else "stop",
         usage=_usage(asked, options, fate),
         tells=asked.tells,

@@ -154,6 +154,7 @@ class StreamedReply:
         """
         course, size = self._course, self._cut.tokens_per_event
         alike = self._framing.repeats and not (self.bytewise or self._speech.stamped or course.chatty)
+        alike = alike and not self._said.document
         if alike and self._cut.events_per_write == 1:
             until = self.writes - 1 if number > course.broken else min(self.writes - 1, course.broken)
             for kind, _, first, end in self._stretches:

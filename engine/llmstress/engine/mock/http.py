@@ -7,6 +7,8 @@ from urllib.parse import unquote
 HEAD_LIMIT = 64 * 1024
 """Bytes of request line and headers (or of a chunked body's trailers)."""
 BODY_LIMIT = 64 * 1024 * 1024
+_TLS = b"\x16\x03"
+"""How a handshake begins: who waits for the end of a head would wait in vain."""
 _SIZE_LINE_LIMIT = 4 * 1024
 
 Headers = tuple[tuple[str, str], ...]
@@ -89,6 +91,8 @@ class RequestParser:
         if head is None:
             raw = self._until(b"\r\n\r\n", HEAD_LIMIT, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             if raw is None:
+                if self._buffer.startswith(_TLS):
+                    raise RequestError(HTTPStatus.BAD_REQUEST, "this port speaks http, and TLS came")
                 return None
             self._head = head = _parse_head(raw)
             self._wants_continue = head.expects_continue

@@ -1,6 +1,7 @@
 """Which API is meant by a request's method and path, and which models there are."""
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from llmstress.engine.mock.http import Headers, Request
@@ -31,8 +32,13 @@ class Route(NamedTuple):
     dialect: Dialect
     """The API; for what isn't served the one in which to say so."""
     refusal: Refusal | None = None
-    lists_models: bool = False
-    """Whether it asks for the list of models, and not for an answer."""
+    told: Callable[[Request, str], bytes] | None = None
+    """Gives the body of what is told at once, for the model that there is; None: it is answered.
+
+    Raises:
+        ValueError: the request is invalid.
+        LookupError: what is asked for isn't there.
+    """
 
 
 _OPENAI: dict[str, Dialect] = {
@@ -46,6 +52,10 @@ _AZURE: dict[str, Dialect] = {
     "/completions": Azure(openai_completions, openai_completions.CompletionsSpeech),
     "/responses": Azure(openai_responses),
     "/embeddings": Azure(openai_embeddings),
+}
+_COUNTS: dict[str, tuple[Dialect, Callable[[Request], bytes]]] = {
+    "/messages/count_tokens": (anthropic, anthropic.count),
+    "/responses/input_tokens": (openai_responses, openai_responses.count),
 }
 _AZURE_ERRORS = Azure(openai_chat)
 _AZURE_PATH = re.compile(r"/openai(?P<kind>/v1|/deployments/[^/]+|)(?P<rest>/.*)")
@@ -63,8 +73,14 @@ def find(request: Request) -> Route:
     if path.startswith("/openai/"):
         return _find_azure(request)
     path = path.removeprefix("/v1")
-    if path == "/models":
-        return _only(request, ("GET",), Route(openai_chat, lists_models=True))
+    if path == "/models" or path.startswith("/models/"):
+        asks_anthropic = any(name == "anthropic-version" for name, _ in request.headers)
+        return _only(request, ("GET",), Route(anthropic if asks_anthropic else openai_chat, told=_models))
+    if path == "/health":
+        return _only(request, ("GET",), Route(openai_chat, told=lambda request, model: encode({"status": "ok"})))
+    if path in _COUNTS:
+        dialect, count = _COUNTS[path]
+        return _only(request, ("POST",), Route(dialect, told=lambda request, model: count(request)))
     if path in _OPENAI:
         return _only(request, ("POST",), Route(_OPENAI[path]))
     if path == "/messages":
@@ -80,8 +96,8 @@ def _find_azure(request: Request) -> Route:
         return _unknown(request, _AZURE_ERRORS)
     kind, rest = match["kind"], match["rest"]
     # deployments have no path for responses and no list of models; all others are named in the body
-    if rest == "/models" and not kind.startswith("/deployments"):
-        route, method = Route(_AZURE_ERRORS, lists_models=True), "GET"
+    if (rest == "/models" or rest.startswith("/models/")) and not kind.startswith("/deployments"):
+        route, method = Route(_AZURE_ERRORS, told=_models), "GET"
     elif rest in _AZURE and (kind == "/v1" or (rest == "/responses") != kind.startswith("/deployments")):
         route, method = Route(_AZURE[rest]), "POST"
     else:
@@ -95,15 +111,20 @@ def _only(request: Request, methods: tuple[str, ...], route: Route) -> Route:
     if request.method in methods:
         return route
     allowed = ", ".join(methods)
-    return Route(route.dialect, Refusal(405, f"use {allowed} here", (("Allow", allowed),)))
+    return Route(route.dialect, Refusal(405, f"method not allowed: use {allowed} here", (("Allow", allowed),)))
 
 
 def _unknown(request: Request, dialect: Dialect) -> Route:
     return Route(dialect, Refusal(404, f"unknown path: {request.path}"))
 
 
-def models_body(model: str) -> bytes:
-    """The list of models, the one there is, in a form in which OpenAI's and Anthropic's clients both find their own."""
+def _models(request: Request, model: str) -> bytes:
+    """The list of models, or the one that the path names, in a form in which OpenAI's and Anthropic's clients both find
+    their own.
+
+    Raises:
+        LookupError: there is only `model`.
+    """
     entry = {
         "id": model,
         "object": "model",
@@ -112,6 +133,10 @@ def models_body(model: str) -> bytes:
         "type": "model",
         "display_name": model,
         "created_at": "1970-01-01T00:00:00Z",
+        "lifecycle": "active",
     }
+    named = request.path.partition("/models")[2].removeprefix("/")
+    if named and named != model:
+        raise LookupError(f"the model {named!r} does not exist")
     page = {"has_more": False, "first_id": model, "last_id": model}
-    return encode({"object": "list", "data": [entry], **page})
+    return encode(entry if named else {"object": "list", "data": [entry], **page})

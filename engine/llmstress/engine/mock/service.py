@@ -16,7 +16,7 @@ from llmstress.engine.mock.heads import head, response, stream_head
 from llmstress.engine.mock.http import Headers, Request
 from llmstress.engine.mock.options import MockOptions
 from llmstress.engine.mock.replies import Job, held_back, whole
-from llmstress.engine.mock.routes import Refusal, find, models_body
+from llmstress.engine.mock.routes import Refusal, find
 from llmstress.engine.mock.speech import openai_chat
 from llmstress.engine.mock.speech.dialect import Dialect, RateLimit, Speech
 from llmstress.engine.mock.speech.said import Asked, Said
@@ -78,10 +78,15 @@ class Service:
         dialect, keep_alive = route.dialect, request.keep_alive
         if route.refusal is not None:
             return self._refused(dialect, route.refusal, keep_alive)
-        if route.lists_models:
-            id = self._new_id()
-            body = models_body(self._options.model)
-            return Response(200, response(200, body, headers=self._headers(dialect, id), keep_alive=keep_alive))
+        if route.told is not None:
+            try:
+                body = route.told(request, self._options.model)
+            except ValueError as error:
+                return self._refused(dialect, Refusal(400, f"invalid request: {error}"), keep_alive)
+            except LookupError as error:
+                return self._refused(dialect, Refusal(404, str(error)), keep_alive, code="model_not_found")
+            headers = self._headers(dialect, self._new_id())
+            return Response(200, response(200, body, headers=headers, keep_alive=keep_alive))
         try:
             asked = _bounded(dialect.read(request))
         except ValueError as error:

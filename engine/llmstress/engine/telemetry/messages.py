@@ -105,6 +105,8 @@ class Counters(msgspec.Struct, array_like=True):
     """Output tokens of those, as usage has them."""
     contradicted_events: int = 0
     """Token events of those."""
+    usage_stopped: int = 0
+    """The part of them whose usage stopped before their token events did: their tokens are counted by both."""
     stayed_open: int = 0
     """Answers whose body stayed open after their end, until this client closed it."""
     stayed_open_ns: int = 0

@@ -94,7 +94,7 @@ def _undetermined(part: Part) -> list[str]:
 def _tokens(counters: Counters, ok: int) -> list[str]:
     notes = []
     if (per_event := counters.tokens_per_event or 0.0) > MAX_TOKENS_PER_EVENT:
-        notes.append(f"an event carries {per_event:.2f} tokens: itl is the gap between events, tpot the time per token")
+        notes.append(f"usage counts {per_event:.2f} tokens for each token event: itl is the gap between events")
     if counters.contradicted:
         notes.append(
             f"usage contradicts the events of {counters.contradicted:,} of {ok:,} answers: it counts "
@@ -103,7 +103,7 @@ def _tokens(counters: Counters, ok: int) -> list[str]:
         )
     if counters.tokens_unknown:
         notes.append(f"tokens unknown for {counters.tokens_unknown:,} of {ok:,} answers: the server sent no usage")
-    by_events = ok - counters.usage_seen - counters.tokens_unknown
+    by_events = ok - counters.usage_seen - counters.tokens_unknown - counters.usage_stopped
     if by_events > 0:
         notes.append(f"{by_events:,} of {ok:,} answers came without usage: their tokens are counted in events")
     if counters.without_text:

@@ -46,21 +46,36 @@ class _Thinking(msgspec.Struct):
     display: str | None = None
 
 
-class _Body(msgspec.Struct):
-    max_tokens: int
+class _OutputConfig(msgspec.Struct):
+    format: Any = None
+
+
+class _Prompt(msgspec.Struct, kw_only=True):
     messages: list[prompts.Message]
     model: str | None = None
     system: Any = None
+
+    @property
+    def tokens(self) -> int:
+        return prompts.tokens_of(self.messages) + prompts.words_in(self.system)
+
+
+class _Body(_Prompt, kw_only=True):
+    max_tokens: int
     stream: bool | None = None
     thinking: _Thinking | None = None
     tools: list[Any] | None = None
     tool_choice: Any = None
+    output_config: _OutputConfig | None = None
+    output_format: Any = None
+    """The same as `output_config.format`; it had its own name at first."""
     temperature: Any = None
     top_p: Any = None
     top_k: Any = None
 
 
 _decoder = msgspec.json.Decoder(_Body, strict=False)
+_prompt_decoder = msgspec.json.Decoder(_Prompt, strict=False)
 
 
 def read(request: Request) -> Asked:
@@ -70,16 +85,30 @@ def read(request: Request) -> Asked:
         for name in ("temperature", "top_p", "top_k"):
             if getattr(body, name) is not None:
                 raise ValueError(f"{name} is not supported from anthropic-version {_NO_SAMPLING} on")
+    config = body.output_config
+    form = prompts.format_of((config.format if config is not None else None) or body.output_format)
     tool, must_call = prompts.tool_to_call(body.tools, body.tool_choice)
     return Asked(
         model=body.model,
         stream=body.stream is True,
         limit=prompts.at_least(0, body.max_tokens),
-        prompt_tokens=prompts.tokens_of(body.messages) + prompts.words_in(body.system),
+        prompt_tokens=body.tokens,
         reasoning=_reasoning(body.thinking),
         tool=tool,
         must_call=must_call,
+        tool_document=prompts.arguments_of(body.tools, tool),
+        json=form.json,
+        document=form.document,
     )
+
+
+def count(request: Request) -> bytes:
+    """The answer to `POST /messages/count_tokens`: how long a prompt is.
+
+    Raises:
+        ValueError: see `Dialect.read`.
+    """
+    return sse.encode({"input_tokens": prompts.decode(_prompt_decoder, request.body).tokens})
 
 
 def _reasoning(thinking: _Thinking | None) -> Reasoning:
@@ -247,8 +276,16 @@ class MessagesSpeech:
             return {"type": "text", "text": text}
         if kind == "reasoning":
             return {"type": "thinking", "thinking": text, "signature": signature}
-        input = msgspec.json.decode(text) if text else {}
+        input = _arguments(text)
         return {"type": "tool_use", "id": f"toolu_{self._said.id}", "name": self._asked.tool, "input": input}
+
+
+def _arguments(text: str) -> Any:
+    """The arguments of a call; what was cut off is no JSON, and none of it is told then."""
+    try:
+        return msgspec.json.decode(text) if text else {}
+    except msgspec.DecodeError:
+        return {}
 
 
 def _event(name: str, fields: dict[str, Any]) -> bytes:

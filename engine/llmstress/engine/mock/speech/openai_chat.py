@@ -25,6 +25,7 @@ class _Body(msgspec.Struct):
     n: int | None = None
     tools: list[Any] | None = None
     tool_choice: Any = None
+    response_format: Any = None
     reasoning_effort: str | None = None
     include_reasoning: bool | None = None
     """vLLM's."""
@@ -39,6 +40,7 @@ def read(request: Request) -> Asked:
     stream = body.stream is True
     options = body.stream_options or prompts.StreamOptions()
     tool, must_call = prompts.tool_to_call(body.tools, body.tool_choice)
+    form = prompts.format_of(body.response_format)
     hidden = body.include_reasoning is False
     limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
     return Asked(
@@ -52,6 +54,9 @@ def read(request: Request) -> Asked:
         reasoning="none" if body.reasoning_effort == "none" else "hidden" if hidden else "shown",
         tool=tool,
         must_call=must_call,
+        tool_document=prompts.arguments_of(body.tools, tool),
+        json=form.json,
+        document=form.document,
     )
 
 

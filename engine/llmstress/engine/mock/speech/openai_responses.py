@@ -23,12 +23,17 @@ class _Reasoning(msgspec.Struct):
     summary: str | None = None
 
 
+class _Text(msgspec.Struct):
+    format: Any = None
+
+
 class _Body(msgspec.Struct):
     input: str | list[prompts.Message]
     model: str | None = None
     instructions: str | None = None
     stream: bool | None = None
     max_output_tokens: int | None = None
+    text: _Text | None = None
     reasoning: _Reasoning | None = None
     tools: list[Any] | None = None
     tool_choice: Any = None
@@ -40,21 +45,40 @@ _decoder = msgspec.json.Decoder(_Body, strict=False)
 def read(request: Request) -> Asked:
     """See `Dialect`."""
     body = prompts.decode(_decoder, request.body)
-    messages = [prompts.Message(body.input)] if isinstance(body.input, str) else body.input
-    if body.instructions is not None:
-        messages = [prompts.Message(body.instructions), *messages]
+    form = prompts.format_of(body.text.format if body.text is not None else None)
     reasoning = body.reasoning or _Reasoning()
     tool, must_call = prompts.tool_to_call(body.tools, body.tool_choice)
     return Asked(
         model=body.model,
         stream=body.stream is True,
         limit=prompts.at_least(1, body.max_output_tokens),
-        prompt_tokens=prompts.tokens_of(messages),
+        prompt_tokens=_prompt_tokens(body),
         reasoning="none" if reasoning.effort == "none" else "shown",
         summary=reasoning.summary is not None,
         tool=tool,
         must_call=must_call,
+        tool_document=prompts.arguments_of(body.tools, tool),
+        json=form.json,
+        document=form.document,
+        format=body.text.format if body.text is not None else None,
     )
+
+
+def _prompt_tokens(body: _Body) -> int:
+    messages = [prompts.Message(body.input)] if isinstance(body.input, str) else body.input
+    if body.instructions is not None:
+        messages = [prompts.Message(body.instructions), *messages]
+    return prompts.tokens_of(messages)
+
+
+def count(request: Request) -> bytes:
+    """The answer to `POST /responses/input_tokens`: how long a prompt is.
+
+    Raises:
+        ValueError: see `Dialect.read`.
+    """
+    tokens = _prompt_tokens(prompts.decode(_decoder, request.body))
+    return sse.encode({"object": "response.input_tokens", "input_tokens": tokens})
 
 
 def speak(said: Said, asked: Asked) -> "ResponsesSpeech":
@@ -221,7 +245,7 @@ class ResponsesSpeech:
             "previous_response_id": None,
             "store": False,
             "temperature": 1.0,
-            "text": {"format": {"type": "text"}},
+            "text": {"format": self._asked.format or {"type": "text"}},
             "tool_choice": "auto",
             "tools": [],
             "top_p": 1.0,

@@ -1,8 +1,10 @@
 """What requests of several APIs have in common: prompts, tools, limits."""
 
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
+
+from llmstress.engine.mock.speech.documents import document
 
 TOKENS_PER_MESSAGE = 4
 """Added to a message's words, as the role and the separators count in real templates."""
@@ -108,6 +110,51 @@ def tool_to_call(tools: list[Any] | None, choice: Any) -> tuple[str, bool]:
     named = _name(choice)
     offered = next(filter(None, map(_name, tools or [])), "write")
     return named or offered, bool(named) or _kind(choice) in ("required", "any")
+
+
+class Format(NamedTuple):
+    """The form that a text shall have."""
+
+    json: bool = False
+    document: str = ""
+    """See `Asked`."""
+
+
+def format_of(wanted: Any) -> Format:
+    """What `response_format` and its like mean, in the forms of all APIs: the schema stands beside the type, or in a
+    `json_schema` of its own.
+
+    Raises:
+        ValueError: there is no such type, or nothing small fulfils the schema.
+    """
+    if wanted is None:
+        return Format()
+    kind = _kind(wanted) if isinstance(wanted, dict) else None
+    if kind == "text":
+        return Format()
+    if kind not in ("json_object", "json_schema"):
+        raise ValueError("the format has to be of type text, json_object or json_schema")
+    inner = wanted.get("json_schema", wanted)
+    schema = inner.get("schema") if isinstance(inner, dict) else None
+    if schema is None:
+        if kind == "json_schema":
+            raise ValueError("a format of type json_schema needs a schema")
+        return Format(json=True)
+    return Format(json=True, document=document(schema))
+
+
+def arguments_of(tools: list[Any] | None, name: str) -> str:
+    """What the arguments of a tool are whose schema has to be fulfilled (`strict`); empty: any JSON object.
+
+    Raises:
+        ValueError: nothing small fulfils the schema.
+    """
+    for tool in tools or []:
+        if isinstance(tool, dict) and _name(tool) == name:
+            function = tool["function"] if isinstance(tool.get("function"), dict) else tool
+            schema = function.get("parameters", function.get("input_schema"))
+            return document(schema) if function.get("strict") is True and isinstance(schema, dict) else ""
+    return ""
 
 
 def _are_ids(value: Any) -> bool:

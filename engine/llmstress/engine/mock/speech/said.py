@@ -1,6 +1,6 @@
 """What was asked and what is answered, whatever the API that asks and tells it."""
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -19,11 +19,18 @@ CYCLE = 10
 # the leading space is how tokenizers mark the begin of a word; one digit keeps all of them equally long
 _WORDS = tuple(f" tok{i}" for i in range(CYCLE))
 _ARGUMENTS = '{"words":"', '"}'
+_PIECE = 5
+"""Characters of a document that are a token: as many as a word has."""
 
 
 def words(first: int, count: int) -> str:
     """`count` words, one for each token, from word number `first` on."""
     return "".join([_WORDS[i % CYCLE] for i in range(first, first + count)])
+
+
+def pieces_in(document: str) -> int:
+    """The tokens of a document."""
+    return -(-len(document) // _PIECE)
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -44,6 +51,14 @@ class Asked(msgspec.Struct, frozen=True):
     """The tool to call, if one is called."""
     must_call: bool = False
     """Whether the client insists on the call of a tool."""
+    tool_document: str = ""
+    """What the call's arguments are, where the tool has a schema that they have to fulfil."""
+    json: bool = False
+    """Whether the text is to be JSON."""
+    document: str = ""
+    """What the text is, where it has to fulfil a schema."""
+    format: Any = None
+    """The format that was asked for, where the API repeats it."""
     text_only: bool = False
     """Whether the API knows neither reasoning nor tools."""
     tells: Tells = "all"
@@ -85,6 +100,10 @@ class Said(msgspec.Struct, frozen=True):
     """Of the text, or of a tool call's arguments."""
     tool_call: bool = False
     """Whether `tokens` are the arguments of a tool call."""
+    json: bool = False
+    """Whether the text is a JSON object, as arguments are."""
+    document: str = ""
+    """What the text or the arguments consist of, in pieces of five characters; empty: words."""
     ending: Ending = "stop"
     usage: bool = True
     """Whether the usage is told, where that is left to the client."""
@@ -115,12 +134,15 @@ class Said(msgspec.Struct, frozen=True):
     def text(self, kind: Kind, first: int = 0, count: int | None = None) -> str:
         """`count` tokens (all if None) of a part, from its token number `first` on.
 
-        The arguments of a tool call are a JSON object; its braces stick to the first and to the last token.
+        The arguments of a tool call are a JSON object, and so may the text be; its braces stick to the first and to
+        the last token.
         """
         tokens = self.reasoning_tokens if kind == "reasoning" else self.tokens
         last = tokens if count is None else first + count
+        if self.document and kind != "reasoning":
+            return self.document[first * _PIECE : last * _PIECE]
         text = words(first, last - first)
-        if kind != "tool":
+        if kind == "reasoning" or not (self.tool_call or self.json):
             return text
         begin, end = _ARGUMENTS
         return (begin if first == 0 else "") + text + (end if last == tokens else "")
