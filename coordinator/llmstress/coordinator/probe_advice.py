@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from llmstress.coordinator.answer_advice import hint_of_answer
 from llmstress.coordinator.probe_facts import Probe
 from llmstress.coordinator.refusal_advice import AS_GIVEN, hint_of_refusal
-from llmstress.engine.telemetry.notes import MAX_SHARED_READS, MAX_TOKENS_PER_EVENT
+from llmstress.engine.telemetry.notes import MAX_SHARED_READS
 
 _ENOUGH = 5
 """Token events from which on it is no chance that several share a read."""
@@ -120,13 +120,7 @@ def _remarks(probe: Probe) -> Iterator[str]:
         yield "the answer is a stream of events: --api sse counts them, where --api text counts reads"
     if ok and probe.where.streamed and not tokens.events and "token" in probe.events[-1].what:
         yield "a stream was asked for, and the answer came as a whole: there is no ttft"
-    if ok and tokens.events and tokens.source == "events":
-        yield "the server reports no usage: tokens are counted as events"
-    if ok and tokens.events and tokens.output > MAX_TOKENS_PER_EVENT * tokens.events:
-        yield (
-            f"an event carries {tokens.output / tokens.events:.2g} tokens: itl is the gap between events, "
-            "tpot the time per token"
-        )
+    yield from probe.noted
     if unknown := sum("unknown" in event.what for event in probe.events):
         have = "1 event has" if unknown == 1 else f"{unknown} events have"
         yield f"{have} a shape that {probe.where.api} doesn't know and doesn't count"
