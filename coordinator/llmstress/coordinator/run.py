@@ -81,7 +81,13 @@ class Interrupted(LlmstressError):
 
 
 async def execute(
-    options: Options, url: str, console: Console, asked_at: float, *, screen: bool, deliver: Callable[[Result], None]
+    options: Options,
+    url: str,
+    console: Console,
+    asked_at: float,
+    *,
+    screen: bool,
+    deliver: Callable[[Result], Path | None],
 ) -> Result:
     """Run `options` against `url`.
 
@@ -91,7 +97,8 @@ async def execute(
         console: hears of the banner, of every second, of warnings; what it says waits while there is a screen.
         asked_at: `time.monotonic()` when the command was given.
         screen: open one.
-        deliver: is given the result as soon as it is final; a screen may stay open after that.
+        deliver: is given the result as soon as it is final, and gives the path at which the summary is now, if it
+            was written; a screen may stay open after that.
 
     Raises:
         UsageError, CouldNotStart: nothing was sent.
@@ -131,7 +138,8 @@ async def execute(
                 for warning in warnings:
                     herald.warn(warning)
                 result = await run.conduct(networks)
-                deliver(result)
+                if (path := deliver(result)) is not None:
+                    herald.show(f"summary: {path}")
                 await run.wait_for_screen()
                 return result
             finally:
