@@ -52,6 +52,8 @@ def _check(flag: str, path: Path) -> None:
             raise UsageError(f"{flag} {path}: that is a pipe, and waiting for its reader could hold up the run")
     elif stat.S_ISREG(mode):
         _check_file(flag, path)
+    elif flag == "--record":
+        raise UsageError(f"{flag} {path}: a record is a database, and must be a regular file")
     elif not os.access(path, os.W_OK) or stat.S_ISSOCK(mode):
         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 

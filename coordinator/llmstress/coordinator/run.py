@@ -128,7 +128,7 @@ async def execute(
                 record_to = Path(options.record) if options.record is not None else None
                 broadcaster = await stack.enter_async_context(Broadcaster(directory, view, record_to))
             except OSError as error:
-                raise UsageError(f"--record {options.record}: {error.strerror}") from error
+                raise UsageError(f"--record {options.record}: {error.strerror or error}") from error
             herald = Herald(broadcaster, console, secrets)
             crew = Crew(directory, hub.endpoint, environ)
             run = _Run(options, approach, hub, crew, broadcaster, herald, asked_at)
