@@ -148,7 +148,7 @@ def read(path: Path, written: RunView) -> None:
         began = time.process_time()
         view = reader.opening()
         n = 0
-        for moment in reader.moments(fine_from=t - 11 * NS):
+        for moment in reader.moments(goal=t):
             if moment.t > t:
                 break
             take_in(view, moment.frame)

@@ -103,6 +103,6 @@ def phases_after(told: list[tuple[int, Message]], numbers: set[int]) -> dict[int
 
 def figures_of(aggregate: Aggregate) -> dict[str, Any]:
     """All of it but the timeline and the recent past, whose steps may be longer in a record."""
-    left_out = ("rows", "row_ns", "row_open", "recent")
+    left_out = ("rows", "row_ns", "row_open", "recent", "earlier")
     kept = {name: getattr(aggregate, name) for name in aggregate.__struct_fields__ if name not in left_out}
     return {name: msgspec.to_builtins(value, str_keys=True) for name, value in kept.items()}

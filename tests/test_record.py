@@ -50,10 +50,10 @@ def test_a_thinned_record_has_the_figures_of_the_run(tmp_path: Path, seed: int) 
     reader = kept(tmp_path / "run.rec", told)
     assert reader.whole_from > 0, "it was thinned"
     whole = after(told)
-    for fine_from in (None, 0, SECONDS // 2 * S, SECONDS * S):
+    for goal in (None, 0, SECONDS // 2 * S, SECONDS * S):
         view = reader.opening()
         merged = {}
-        for moment in reader.moments(fine_from=fine_from):
+        for moment in reader.moments(goal=goal):
             take_in(view, moment.frame)
             if isinstance(moment.frame, Step):
                 merged[moment.at] = msgspec.to_builtins(view.aggregate.phases, str_keys=True)
@@ -146,7 +146,7 @@ for number, (t, message) in enumerate(eventful(200)):
         process.kill()
     reader = Reader(path)
     view = reader.opening()
-    for moment in reader.moments(fine_from=0):
+    for moment in reader.moments(goal=0):
         take_in(view, moment.frame)
     assert view.aggregate.elapsed_ns >= told - 2 * S
     reference = phases_after(eventful(200), {moment.at})
@@ -286,5 +286,5 @@ def test_a_step_as_large_as_a_bomb_is_refused(path: Path, monkeypatch: pytest.Mo
 def test_a_record_in_which_nothing_happened(tmp_path: Path) -> None:
     path = write_record(tmp_path / "run.rec", [(0, Ended("duration", 0.0, 0.0))])
     reader = Reader(path)
-    assert [moment.frame for moment in reader.moments(fine_from=S)] == [Ended("duration", 0.0, 0.0)]
+    assert [moment.frame for moment in reader.moments(goal=S)] == [Ended("duration", 0.0, 0.0)]
     assert msgspec.to_builtins(reader.opening().facts) == msgspec.to_builtins(opening().facts)

@@ -126,10 +126,9 @@ class Replay:
         """From the moment that was sought to the next seek."""
         wanted_s, self._sought = self._sought if self._sought is not None else self._begin_s, None
         self._seeking = True
-        # a second more than the recent past, which begins with a whole slot
-        wanted, fine_from = round(wanted_s * _NS), round((wanted_s - RECENT_S - 1) * _NS)
-        view, at = self._view_before(fine_from)
-        moments = self._record.moments(at, fine_from)
+        wanted = round(wanted_s * _NS)
+        view, at = self._view_before(wanted - (RECENT_S + 1) * _NS)
+        moments = self._record.moments(at, wanted)
         ahead: Moment | None = None
         for ahead in moments:
             if ahead.t > wanted:

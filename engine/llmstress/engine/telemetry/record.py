@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from llmstress.engine.telemetry.aggregate import RECENT_S
 from llmstress.engine.telemetry.broadcast import Message, RunView, WorkerChange, decode, encode
 from llmstress.engine.telemetry.messages import Delta
 from llmstress.engine.telemetry.thinning import Merger, Stand, Step, stand_of
@@ -40,6 +41,10 @@ RAW_BYTES, LEVEL_BYTES = 20_000_000, 12_000_000
 
 MOST_STEPS = 600
 """A reader merges so many steps at most to get to any moment of a record, and a last stretch of finer ones."""
+
+_WHOLE_NS, _FINE_NS = 11_000_000_000, (RECENT_S + 1) * 1_000_000_000
+"""So long before the moment that a reader wants to get to, deltas are read as they came, and so long before it in no
+steps longer than those of level 1: the live figures look back that far."""
 
 PENDING_COMMITS = 60
 """How many commits may be put off because somebody reads the file."""
@@ -304,13 +309,13 @@ class Reader:
         view.aggregate.row_ns = self._row_ns * length_of(self.level)
         return view
 
-    def moments(self, at: int = 0, fine_from: int | None = None) -> Iterator[Moment]:
+    def moments(self, at: int = 0, goal: int | None = None) -> Iterator[Moment]:
         """What the record holds from the delta of number `at` on, in order.
 
         Args:
             at: 0, or the `at` of a `Step` or `Stand` that was given.
-            fine_from: From this time on (ns after T0) in as small steps as there are; before it in large ones, of at
-                most `level`, for who wants to be there soon. None: all in small ones.
+            goal: What comes before this time (ns after T0) is given in large steps, of at most `level`, except for the
+                last minute. None: all in as small steps as there are.
 
         Raises:
             NoRecord: it is damaged.
@@ -318,7 +323,7 @@ class Reader:
         index = bisect.bisect_left(self._said, at, key=lambda moment: moment.at)
         with self._opened() as database:
             while at < self._count:
-                place = self._next(at, fine_from)
+                place = self._next(at, goal)
                 step = self._read(database, place)
                 # what was said within a merged step comes before it
                 for number in range(at, place.end) if place.level == 0 else (place.end - 1,):
@@ -332,15 +337,15 @@ class Reader:
                 at = place.end
         yield from self._said[index:]
 
-    def _next(self, at: int, fine_from: int | None) -> _Place:
+    def _next(self, at: int, goal: int | None) -> _Place:
         places = self._from.get(at)
         if not places:
             raise NoRecord(f"{self._path} is damaged: a step is missing")
-        if fine_from is not None:
-            coarse = [place for place in places if place.level <= self.level and place.t <= fine_from]
-            if coarse:
-                return coarse[-1]
-        return places[0]
+        if goal is None:
+            return places[0]
+        limits = (goal, goal - _WHOLE_NS, goal - _FINE_NS)
+        fitting = [place for place in places if place.level <= self.level and place.t <= limits[min(place.level, 2)]]
+        return fitting[-1] if fitting else places[0]
 
     def _read(self, database: sqlite3.Connection, place: _Place) -> Step:
         found = database.execute(

@@ -17,7 +17,7 @@ from llmstress.engine.telemetry.messages import MAX_SAMPLES_PER_CLASS, Delta, Er
 _OWN_METRIC = "loop_lag"
 """The only latency that is looked at worker by worker; the others are merged over all of them."""
 
-_NOT_IN_A_STAND = frozenset({"rows", "row_ns", "row_open", "recent", "notices", "samples"})
+_NOT_IN_A_STAND = frozenset({"rows", "row_ns", "row_open", "recent", "earlier", "notices", "samples"})
 """Fields of an `Aggregate` that messages and deltas bring about by themselves."""
 
 
@@ -94,7 +94,8 @@ def _keep(samples: list[ErrorSample], sample: ErrorSample) -> None:
 
 def stand_of(aggregate: Aggregate) -> Stand:
     """How `aggregate` stands now; it shares nothing with it that changes."""
-    left_out = {name: type(getattr(aggregate, name))() for name in _NOT_IN_A_STAND}
+    fields = {name: getattr(aggregate, name) for name in aggregate.__struct_fields__}
+    left_out = {name: type(value)() for name, value in fields.items() if name in _NOT_IN_A_STAND}
     return Stand(_bare(msgspec.structs.replace(aggregate, **left_out)))
 
 
