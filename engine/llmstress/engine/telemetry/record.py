@@ -33,11 +33,11 @@ FORMAT = 3
 _FACTOR_BITS = 2
 """Binary logarithm of how many steps of a level are one of the level above."""
 
-LEVELS = 11
-"""The highest one has steps of six days."""
+LEVELS = 9
+"""The highest one, with steps of four and a half hours, is never thinned."""
 
-RAW_BYTES, LEVEL_BYTES = 20_000_000, 12_000_000
-"""Shares of level 0 and of each level above. Eight hours fill four or five levels."""
+RAW_BYTES, LEVEL_BYTES = 20_000_000, 10_000_000
+"""Shares of level 0 and of each level above. Eight hours fill three levels and half of the fourth."""
 
 MOST_STEPS = 600
 """A reader merges so many steps at most to get to any moment of a record, and a last stretch of finer ones."""
