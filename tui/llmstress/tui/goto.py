@@ -35,6 +35,11 @@ def moment_of(text: str, length_s: float) -> float | None:
 class GoTo(ModalScreen[float | None]):
     """Gives the moment that was typed, in seconds after T0; None: stay."""
 
+    DEFAULT_CSS = """
+    GoTo { align: center middle; }
+    GoTo .box { width: 60; max-width: 100%; height: auto; padding: 1 2; background: $panel; border: round $primary; }
+    GoTo Input { margin: 0 0 1 0; }
+    """
     AUTO_FOCUS = "Input"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", show=False)]
 
