@@ -82,12 +82,12 @@ def run_command(arguments: dict[str, Any]) -> int:
 
     try:
         result, truth = asyncio.run(_run(options, console, asked_at, show, deliver))
+        for path in written:  # before the table: its last line says what went wrong, and is to be the last of all
+            console.say()
+            console.say(f"summary: {path}")
         console.table(result.summary)
         if truth:
             console.truth(truth)
-        for path in written:
-            console.say()
-            console.say(f"summary: {path}")
     except LlmstressError as error:
         console.note(f"llmstress: {error}")  # whoever catches it says it
         raise
