@@ -17,6 +17,9 @@ from llmstress.engine.telemetry.messages import MAX_SAMPLES_PER_CLASS, Delta, Er
 _OWN_METRIC = "loop_lag"
 """The only latency that is looked at worker by worker; the others are merged over all of them."""
 
+HISTOGRAMS = ("latency", "latency_failed", "retracted", "aside")
+"""The fields of a `Part` that hold histograms."""
+
 _NOT_IN_A_STAND = frozenset({"rows", "row_ns", "row_open", "recent", "earlier", "notices", "samples"})
 """Fields of an `Aggregate` that messages and deltas bring about by themselves."""
 
@@ -74,16 +77,11 @@ def _split(part: Part, total: Part) -> tuple[Part, Part]:
     for reason, n in part.finish.items():
         known = reason if reason in total.finish else "other"
         finish[known] = finish.get(known, 0) + n
-    latency = dict(part.latency)
-    lag = latency.pop(_OWN_METRIC, None)
-    own = msgspec.structs.replace(
-        part,
-        finish=finish,
-        latency={} if lag is None else {_OWN_METRIC: lag},
-        latency_failed={},
-        retracted={},
-    )
-    return own, Part(latency=latency, latency_failed=part.latency_failed, retracted=part.retracted)
+    shared = {name: dict(getattr(part, name)) for name in HISTOGRAMS}
+    own: dict[str, dict[str, Histogram]] = {name: {} for name in HISTOGRAMS}
+    if (lag := shared["latency"].pop(_OWN_METRIC, None)) is not None:
+        own["latency"][_OWN_METRIC] = lag
+    return msgspec.structs.replace(part, finish=finish, **own), msgspec.structs.replace(Part(), **shared)
 
 
 def _keep(samples: list[ErrorSample], sample: ErrorSample) -> None:
