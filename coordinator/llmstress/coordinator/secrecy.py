@@ -4,21 +4,32 @@ import base64
 import contextlib
 import html
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
+from llmstress.coordinator import probe_facts, report
+from llmstress.coordinator.keys import is_secret, looks_like_key, variable_of
 from llmstress.coordinator.options import Options, keys_in
-from llmstress.coordinator.target import secret_parameters, user_information
-from llmstress.engine.secrets import blank_out
+from llmstress.coordinator.target import redact_url, secret_parameters, user_information
+from llmstress.engine.api import APIS
+from llmstress.engine.secrets import FINISH_REASONS, blank_out, blank_reason, unmistakable
+from llmstress.engine.statuses import CLASSES
 from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.broadcast import Message, RunFacts, WorkerChange
 from llmstress.engine.telemetry.messages import Delta, ErrorSample
 
-_PUBLIC = frozenset({"accept", "anthropic-version", "content-type", "host", "user-agent"})
-"""Headers whose values are no secrets."""
+_PROTOCOL = frozenset(
+    {
+        *("choices", "content", "created", "delta", "finish_reason", "index", "message", "object", "reasoning"),
+        *("reasoning_content", "response", "server", "status", "stream", "system", "system_fingerprint", "usage"),
+        *("completion_tokens", "prompt_tokens", "total_tokens", "input_tokens", "output_tokens", "assistant"),
+        *("chat.completion", "chat.completion.chunk", "text_completion", "message_start", "content_block_delta"),
+    }
+)
+"""Words of protocols, besides finish reasons."""
 
 _SHORTEST = 6
 """Values shorter than this are no secrets, and blanking them out would garble whatever is shown."""
@@ -33,17 +44,45 @@ _NEEDED = frozenset(
 
 
 def secrets_of(options: Options, headers: Iterable[tuple[str, str]], proxy: str = "") -> list[str]:
-    """What must not be printed of a run or a probe with these options, which sends these headers through this proxy."""
+    """What must not be printed of a run or a probe with these options, which sends these headers through this proxy.
+
+    Secret are a header's value that comes from the environment, that has a secret's name or a key's looks, and the
+    credentials in bodies and URLs. What is public is none: a word of a protocol or of our own, the model, the target.
+    """
+    from_environment = {name.lower() for name, value in options.headers if variable_of(value) is not None}
+    sent = [(name, value) for name, value in headers if name.lower() in from_environment or is_secret(name, value)]
     with_keys = [options.extra_body]
     with contextlib.suppress(ValueError, RecursionError):  # a body need not be JSON
         with_keys.append(msgspec.json.decode(options.body or "{}"))
-    return secrets_in([*headers, *keys_in(with_keys)], options.url or "", proxy)
+    named = [*sent, *keys_in(with_keys)]
+    return secrets_in(named, options.url or "", proxy, is_public=lambda value: _is_public(value, options))
 
 
-def secrets_in(headers: Iterable[tuple[str, str]], *urls: str) -> list[str]:
-    """What must not be printed: header values, the credentials in them, and those in the URLs; with what a server may
-    make of them when it repeats them (escaped, encoded)."""
-    values = [value for name, value in headers if name.lower() not in _PUBLIC]
+def _is_public(value: str, options: Options) -> bool:
+    """Whether this value has to be printed for another reason. A key in the path of the target is still a key."""
+    if value in FINISH_REASONS | _PROTOCOL | _own_words() or value in (options.model or ""):
+        return True
+    shown = redact_url(options.url or "")
+    return value in urlsplit(shown).netloc or (value in shown and not looks_like_key(value))
+
+
+def _own_words() -> set[str]:
+    """The names of the fields of what is given to scripts, and of the APIs, metrics and classes of failure."""
+    fields = {
+        name
+        for schema in (report.json_schema(), probe_facts.json_schema())
+        for kind in schema["$defs"].values()
+        for name in kind.get("properties", ())
+    }
+    return {*fields, *report.LATENCIES, *APIS, *CLASSES}
+
+
+def secrets_in(
+    headers: Iterable[tuple[str, str]], *urls: str, is_public: Callable[[str], bool] = lambda _: False
+) -> list[str]:
+    """What must not be printed: header values, the credentials in them, and those in the URLs, but for what is public;
+    with what a server may make of them when it repeats them (escaped, encoded)."""
+    values = [value for _, value in headers]
     values += [value.split(" ", 1)[1] for value in values if value.lower().startswith(("bearer ", "basic "))]
     for url in urls:
         userinfo = user_information(url)
@@ -51,7 +90,8 @@ def secrets_in(headers: Iterable[tuple[str, str]], *urls: str) -> list[str]:
         values += [userinfo, unquote(userinfo), password, unquote(password)]
         for value in secret_parameters(url):
             values += [value, unquote(value)]
-    return sorted({form for value in values if len(value) >= _SHORTEST for form in _forms(value)})
+    hidden = {value for value in values if len(value) >= _SHORTEST and not is_public(value)}
+    return sorted({form for value in hidden for form in _forms(value)})
 
 
 def _forms(value: str) -> Iterator[str]:
@@ -93,7 +133,10 @@ _Said = TypeVar("_Said", bound=Message)
 
 
 def scrub(message: _Said, secrets: list[str]) -> _Said:
-    """`message` without secrets: a server's words are in it, and they are published, recorded and summed up."""
+    """`message` without secrets: a server's words are in it, and they are published, recorded and summed up.
+
+    A server's words lose every secret; in sentences of ours stays what may be one of our words (`unmistakable`).
+    """
     if not secrets:
         return message
     match message:
@@ -102,18 +145,18 @@ def scrub(message: _Said, secrets: list[str]) -> _Said:
             message.grave = {meaning: _scrub_sample(sample, secrets) for meaning, sample in message.grave.items()}
             message.signs = [blank_out(sign, secrets) for sign in message.signs]
             for part in message.parts.values():
-                if any(blank_out(reason, secrets) != reason for reason in part.finish):
+                blanks = {reason: blank_reason(reason, secrets) for reason in part.finish}
+                if any(blank != reason for reason, blank in blanks.items()):
                     told, part.finish = part.finish, {}
                     for reason, n in told.items():
-                        blank = blank_out(reason, secrets)
-                        part.finish[blank] = part.finish.get(blank, 0) + n
+                        part.finish[blanks[reason]] = part.finish.get(blanks[reason], 0) + n
             return message
         case Notice():
-            return msgspec.structs.replace(message, text=blank_out(message.text, secrets))
+            return msgspec.structs.replace(message, text=blank_out(message.text, unmistakable(secrets)))
         case WorkerChange():
-            return msgspec.structs.replace(message, reason=blank_out(message.reason, secrets))
+            return msgspec.structs.replace(message, reason=blank_out(message.reason, unmistakable(secrets)))
         case RunFacts():
-            return msgspec.structs.replace(message, model=blank_out(message.model, secrets))
+            return msgspec.structs.replace(message, model=blank_out(message.model, unmistakable(secrets)))
     return message
 
 
