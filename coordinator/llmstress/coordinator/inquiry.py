@@ -35,6 +35,8 @@ class Answer(msgspec.Struct, frozen=True):
     """Empty: it didn't say."""
     instead: str = "it was not asked"
     """What it said if it named no models."""
+    warning: str = ""
+    """What is worth a warning in any case."""
 
 
 def warning_of_plain_http(target: Target, headers: list[tuple[str, str]]) -> str:
@@ -79,9 +81,11 @@ async def ask_for_models(approach: Approach, network: Network) -> Answer:
                     f"({hint or key}; --no-probe skips this question)"
                 )
             if status != 200:
+                said = f"asked for its models, {asked} answered {status}"
+                if hint:
+                    return Answer(instead=said, warning=f"{said}: {hint}")
                 meant = suspected(redact_url(target.url), approach.api.PATH) if status == 404 else ""
-                instead = f"asked for its models, {asked} answered {status}{hint and f' ({hint})'}"
-                return Answer(instead=f"{instead}; did you mean --url {meant}?" if meant else instead)
+                return Answer(instead=f"{said}; did you mean --url {meant}?" if meant else said)
             models = _models_in(text)
             if models is None:
                 return Answer(instead=f"asked for its models, {asked} gave no list of any: is --url right?")
@@ -119,7 +123,7 @@ def _why_not_reached(approach: Approach, network: Network, error: Exception, end
     if end.outcome == "proxy" or (network.proxy and end.outcome == "dns"):
         proxy = _proxy_of(approach, network)
         if isinstance(error, aiohttp.ClientHttpProxyError):
-            return f"{proxy} is there, but no way to the target: {end.text}"
+            return f"{proxy} does not connect to the target: {end.text}"
         return f"{proxy} can't be reached: {end.text} ({proxies.way_around(urlsplit(url).hostname or '')})"
     if network.unix_socket:
         return f"{network.unix_socket} (--unix-socket) can't be reached: {end.text}"
@@ -142,12 +146,13 @@ def choose_model(options: Options, answer: Answer) -> tuple[str, str]:
     if options.model is None:
         if len(answer.models) == 1:
             return answer.models[0], f"no --model given: using the only one listed, {answer.models[0]}"
-        known = f"the target lists {', '.join(answer.models[:5])}" if answer.models else answer.instead
+        listed = f"the target lists {', '.join(answer.models[:5])}" if answer.models else ""
+        known = listed or answer.warning or answer.instead
         raise CouldNotStart(f"name the model with --model ({known})")
     if answer.models and options.model not in answer.models:
         listed = ", ".join(answer.models[:5])
         return options.model, f"the target does not list the model {options.model!r}; it lists {listed}"
-    return options.model, ""
+    return options.model, answer.warning
 
 
 async def _beginning_of(content: aiohttp.StreamReader) -> bytes:

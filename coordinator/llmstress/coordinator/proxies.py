@@ -61,8 +61,8 @@ def hint_of(status: int, headers: Mapping[str, str], body: str, host: str) -> st
     if source is Source.TARGET:
         return ""
     if status == 407:
-        return f"the proxy wants a user and a password, which belong into its URL; {way_around(host)}"
-    who = "the proxy answers, not the target" if source is Source.PROXY else "the proxy may have said that"
+        return f"the proxy demands a valid user and password, which belong into its URL; {way_around(host)}"
+    who = "the proxy says so, not the target" if source is Source.PROXY else "the proxy may say so, not the target"
     return f"{who}; {way_around(host)}"
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
-from llmstress.coordinator import probe_facts, report
+from llmstress.coordinator import report
 from llmstress.coordinator.keys import is_secret, looks_like_key, variable_of
 from llmstress.coordinator.options import Options, keys_in
 from llmstress.coordinator.target import redact_url, secret_parameters, user_information
@@ -67,13 +67,9 @@ def _is_public(value: str, options: Options) -> bool:
 
 
 def _own_words() -> set[str]:
-    """The names of the fields of what is given to scripts, and of the APIs, metrics and classes of failure."""
-    fields = {
-        name
-        for schema in (report.json_schema(), probe_facts.json_schema())
-        for kind in schema["$defs"].values()
-        for name in kind.get("properties", ())
-    }
+    """The names of the summary's fields, and of APIs, metrics and classes of failure."""
+    kinds = report.json_schema()["$defs"].values()
+    fields = {name for kind in kinds for name in kind.get("properties", ())}
     return {*fields, *report.LATENCIES, *APIS, *CLASSES}
 
 
