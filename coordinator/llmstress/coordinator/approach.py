@@ -44,7 +44,7 @@ def approach_of(options: Options, url: str, environ: Mapping[str, str]) -> Appro
     target = parse_target(url, api)
     headers = build_headers(options, api, target, environ)
     network = network_of(options, target, environ)
-    secrets = secrets_of(options, headers, network.proxy)
+    secrets = secrets_of(options, headers, network.proxy, target.url)
     split = urlsplit(target.url)
     named_by = proxy_flag(options, split.scheme, split.hostname or "", environ)
     return Approach(name, api, target, headers, network, secrets, named_by)

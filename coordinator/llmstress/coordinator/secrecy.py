@@ -43,8 +43,9 @@ _NEEDED = frozenset(
 """Variables that children keep, even if one happens to contain the value of a header."""
 
 
-def secrets_of(options: Options, headers: Iterable[tuple[str, str]], proxy: str = "") -> list[str]:
-    """What must not be printed of a run or a probe with these options, which sends these headers through this proxy.
+def secrets_of(options: Options, headers: Iterable[tuple[str, str]], proxy: str = "", target: str = "") -> list[str]:
+    """What must not be printed of a run or a probe with these options, which sends these headers through this proxy to
+    this URL (empty: that of the options).
 
     Secret are a header's value that comes from the environment, that has a secret's name or a key's looks, and the
     credentials in bodies and URLs. What is public is none: a word of a protocol or of our own, the model, the target.
@@ -55,22 +56,25 @@ def secrets_of(options: Options, headers: Iterable[tuple[str, str]], proxy: str 
     with contextlib.suppress(ValueError, RecursionError):  # a body need not be JSON
         with_keys.append(msgspec.json.decode(options.body or "{}"))
     named = [*sent, *keys_in(with_keys)]
-    return secrets_in(named, options.url or "", proxy, is_public=lambda value: _is_public(value, options))
+    words, model, shown = _own_words(), options.model or "", redact_url(target or options.url or "")
+    return secrets_in(
+        named,
+        options.url or "",
+        proxy,
+        is_public=lambda value: value in words or value in model or _is_of_target(value, shown),
+    )
 
 
-def _is_public(value: str, options: Options) -> bool:
-    """Whether this value has to be printed for another reason. A key in the path of the target is still a key."""
-    if value in FINISH_REASONS | _PROTOCOL | _own_words() or value in (options.model or ""):
-        return True
-    shown = redact_url(options.url or "")
+def _is_of_target(value: str, shown: str) -> bool:
+    """Whether the target is not to be named without this; but a key in its path is still a key."""
     return value in urlsplit(shown).netloc or (value in shown and not looks_like_key(value))
 
 
 def _own_words() -> set[str]:
-    """The names of the summary's fields, and of APIs, metrics and classes of failure."""
+    """Words of the protocols, and the names of the summary's fields, of APIs, metrics and classes of failure."""
     kinds = report.json_schema()["$defs"].values()
     fields = {name for kind in kinds for name in kind.get("properties", ())}
-    return {*fields, *report.LATENCIES, *APIS, *CLASSES}
+    return {*FINISH_REASONS, *_PROTOCOL, *fields, *report.LATENCIES, *APIS, *CLASSES}
 
 
 def secrets_in(
