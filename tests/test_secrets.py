@@ -430,8 +430,24 @@ def test_what_comes_from_the_environment_is_a_secret_unless_it_is_public() -> No
     assert not hidden("team-seven", url="https://h/team-seven/v1")
     assert hidden("sk-team-seven", url="https://h/sk-team-seven/v1"), "a key in the path is a key"
     assert hidden("hunter22", url="https://user:hunter22@h/v1"), "credentials are no part of what is shown"
-    for word in ("length", "content_filter", "latency_ms", "requests", "content", "openai-chat", "connect_refused"):
+    for word in ("length", "content_filter", "latency_ms", "requests", "content", "openai-chat", "http_404"):
         assert not hidden(word), word
+
+
+@pytest.mark.parametrize(
+    ("header", "part"),
+    [
+        (("Authorization", "Bearer abcdef-1"), "abcdef-1"),
+        (("Authorization", "Token abcdef-1"), "abcdef-1"),
+        (("Authorization", "ApiKey  abcdef-1"), "abcdef-1"),
+        (("Authorization", f"Basic {base64.b64encode(b'user:hunter22').decode()}"), "hunter22"),
+        (("Cookie", "session=abcdef-1; theme=length"), "abcdef-1"),
+    ],
+)
+def test_a_secret_s_parts_are_secrets(header: tuple[str, str], part: str) -> None:
+    found = secrets_of(Options(procs=1, prompt="p", headers=(header,)), [header])
+    assert {header[1], part} <= {*found}
+    assert not {"length", "Bearer", "Token", "session"} & {*found}
 
 
 def test_a_plain_word_stays_in_sentences_of_ours() -> None:

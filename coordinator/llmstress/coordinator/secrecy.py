@@ -4,6 +4,7 @@ import base64
 import contextlib
 import html
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 from urllib.parse import quote, unquote, urlsplit
@@ -30,6 +31,12 @@ _PROTOCOL = frozenset(
     }
 )
 """Words of protocols, besides finish reasons."""
+
+_STATUS = re.compile(r"http_\d{3}")
+"""A class of failure."""
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9-]*) +(\S+)")
+"""`Bearer ...`, `Token ...`: a scheme and the credentials."""
 
 _SHORTEST = 6
 """Values shorter than this are no secrets, and blanking them out would garble whatever is shown."""
@@ -61,7 +68,9 @@ def secrets_of(options: Options, headers: Iterable[tuple[str, str]], proxy: str 
         named,
         options.url or "",
         proxy,
-        is_public=lambda value: value in words or value in model or _is_of_target(value, shown),
+        is_public=lambda value: (
+            value in words or value in model or _is_of_target(value, shown) or _STATUS.fullmatch(value) is not None
+        ),
     )
 
 
@@ -82,8 +91,7 @@ def secrets_in(
 ) -> list[str]:
     """What must not be printed: header values, the credentials in them, and those in the URLs, but for what is public;
     with what a server may make of them when it repeats them (escaped, encoded)."""
-    values = [value for _, value in headers]
-    values += [value.split(" ", 1)[1] for value in values if value.lower().startswith(("bearer ", "basic "))]
+    values = [part for _, value in headers for part in (value, *_credentials_in(value))]
     for url in urls:
         userinfo = user_information(url)
         password = userinfo.partition(":")[2]
@@ -92,6 +100,18 @@ def secrets_in(
             values += [value, unquote(value)]
     hidden = {value for value in values if len(value) >= _SHORTEST and not is_public(value)}
     return sorted({form for value in hidden for form in _forms(value)})
+
+
+def _credentials_in(value: str) -> Iterator[str]:
+    """The secret parts of a header's value: what follows a scheme, what `Basic` encodes, the values of cookies."""
+    if match := _SCHEME.fullmatch(value):
+        yield match[2]
+        if match[1].lower() == "basic":
+            with contextlib.suppress(ValueError):
+                pair = base64.b64decode(match[2], validate=True).decode()
+                yield from (pair, pair.partition(":")[2])
+    for pair in value.split(";"):
+        yield pair.partition("=")[2].strip()
 
 
 def _forms(value: str) -> Iterator[str]:
