@@ -15,7 +15,8 @@ from proxies import Target, listening, saying
 from sites import live
 
 from llmstress.coordinator import cli
-from llmstress.coordinator.errors import UsageError
+from llmstress.coordinator.errors import CouldNotStart, UsageError
+from llmstress.coordinator.inquiry import Answer, choose_model
 from llmstress.coordinator.network import describe_way, network_of, proxy_for
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.proxies import Source, hint_of, source_of
@@ -225,3 +226,10 @@ def test_the_way_is_said_without_secrets() -> None:
     )
     two = [Network(sources=["a"]), Network(sources=["b"])]
     assert describe_way(two) == "from 2 source addresses"
+
+
+def test_an_answer_that_may_be_the_proxy_s_is_warned_of_and_no_reason_not_to_start() -> None:
+    answer = Answer(instead="it answered 502", warning="it answered 502: the proxy may say so")
+    assert choose_model(options(model="m"), answer) == ("m", "it answered 502: the proxy may say so")
+    with pytest.raises(CouldNotStart, match="the proxy may say so"):
+        choose_model(options(), answer)

@@ -64,7 +64,7 @@ def find_key(options: Options, host: str, environ: Mapping[str, str]) -> str | N
         try:
             from_environment(named, environ)
         except ValueError as error:
-            raise UsageError(f"--api-key-env needs the name of a variable: {error}") from error
+            raise UsageError(f"--api-key-env: {error}") from error
     names = [named] if named is not None else [name for name, owner in KEY_OWNERS.items() if _is_of(owner, host)]
     for name in names:
         if key := environ.get(name, "").strip():  # a key from a file often ends with a line break
