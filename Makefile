@@ -9,6 +9,12 @@ GATEWAYS := .venv-gateways
 PINS := $(if $(NEWEST),,PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt)
 PIP := $(PINS) $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# pin: the versions of environment $(1) into file $(2), whose comments stay
+define pin
+{ grep '^#' $(2); $(1)/bin/python -m pip list --disable-pip-version-check --format=freeze --exclude pip --exclude llmstress; } \
+	> $(1)/pins && mv $(1)/pins $(2)
+endef
+
 .PHONY: demo test test-slow test-newest test-gateways gateways check constraints bench bench-scale bench-soak fuzz clean
 
 demo: $(VENV)/installed  ## run llmstress against its built-in mock LLM
@@ -35,14 +41,12 @@ check: $(VENV)/installed-dev  ## lint, format, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-constraints:  ## pin the newest versions that pyproject.toml allows: rewrites constraints.txt
-	rm -rf .venv-newest
-	$(MAKE) NEWEST=1 .venv-newest/installed-dev
+constraints:  ## pin the newest versions that pyproject.toml and tests/gateways.txt allow
+	rm -rf .venv-newest $(GATEWAYS)
+	$(MAKE) NEWEST=1 .venv-newest/installed-dev gateways
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check hatchling editables
-	{ grep '^#' constraints.txt; \
-	  .venv-newest/bin/python -m pip list --disable-pip-version-check --format=freeze --exclude pip --exclude llmstress; \
-	} > .venv-newest/constraints.txt
-	mv .venv-newest/constraints.txt constraints.txt
+	$(call pin,.venv-newest,constraints.txt)
+	$(call pin,$(GATEWAYS),tests/gateways-constraints.txt)
 
 bench: $(VENV)/installed-dev  ## what llmstress costs, against a floor client; takes minutes, wants a quiet machine
 	$(BIN)/python benchmarks/cost.py
@@ -70,8 +74,9 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) --editable '.[dev]'
 	touch $@
 
-$(GATEWAYS)/installed: tests/gateways.txt
+$(GATEWAYS)/installed: tests/gateways.txt tests/gateways-constraints.txt
 	test -x $(GATEWAYS)/bin/python || $(PYTHON) -m venv $(GATEWAYS)
-	$(GATEWAYS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/gateways.txt
+	$(GATEWAYS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/gateways.txt \
+		$(if $(NEWEST),,--constraint tests/gateways-constraints.txt)
 	LITELLM_LOCAL_MODEL_COST_MAP=True $(GATEWAYS)/bin/python -W ignore -c 'import litellm.proxy.proxy_server'
 	touch $@
