@@ -1,15 +1,18 @@
 """One frozen, typed, validated description of a run."""
 
+import contextlib
 import re
 from typing import Any
 
 import msgspec
 
 from llmstress.coordinator.errors import UsageError
-from llmstress.coordinator.target import redact_url
+from llmstress.coordinator.keys import is_secret, is_secret_name, variable_of
+from llmstress.coordinator.target import redact_url, secret_parameters, user_information
 from llmstress.coordinator.texts import MaxErrors, Resolve, is_address
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.secrets import blank_out
 
 DEFAULT_DURATION_S = 60.0
 
@@ -26,10 +29,8 @@ _MOST = 10**12
 
 MOST_RETRIES = 1000
 
-_LONGEST_HEADER = 64 * 1024
+LONGEST_HEADER = 64 * 1024
 """Characters of a header's value; servers take 8 to 64 KiB for all of them together."""
-
-_SECRET_NAME = re.compile(r"(?i)key|token|secret|password|signature")
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -176,7 +177,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
                 raise UsageError(f"--header {name}: the length of the body is not yours to say")
             if name.lower() == "connection":
                 raise UsageError(f"--header {name}: say --no-keepalive, or --requests-per-connection")
-            if len(value) > _LONGEST_HEADER:
+            if len(value) > LONGEST_HEADER:
                 raise UsageError(f"--header {name}: its value has {len(value):,} characters, and no server takes that")
         for source in self.source_ips:
             if not is_address(source):
@@ -250,10 +251,31 @@ def describe(options: Options) -> dict[str, Any]:
     """The options as the summary shows them: without secrets."""
     shown: dict[str, Any] = msgspec.to_builtins(options)
     shown["url"] = redact_url(options.url) if options.url is not None else None
-    shown["headers"] = [f"{name}: ***" for name, _ in options.headers]
+    hidden = secrets_in_text(options)
+    shown["headers"] = [f"{name}: {_shown(name, value, hidden)}" for name, value in options.headers]
+    shown["body"] = blank_out(options.body, hidden) if options.body is not None else None
     shown["extra_body"] = _without_keys(options.extra_body)
     shown["proxy"] = redact_url(options.proxy) if options.proxy is not None else None
     return shown
+
+
+def secrets_in_text(options: Options) -> list[str]:
+    """The secrets that stand in the options themselves: in headers, bodies and URLs."""
+    places: list[Any] = [options.extra_body]
+    with contextlib.suppress(ValueError, RecursionError):  # a body need not be JSON
+        places.append(msgspec.json.decode(options.body or "{}"))
+    found = [value for _, value in keys_in(places)]
+    found += [value for name, value in options.headers if variable_of(value) is None and is_secret(name, value)]
+    for url in (options.url or "", options.proxy or ""):
+        found += [user_information(url).partition(":")[2], *secret_parameters(url)]
+    return [value for value in found if value]
+
+
+def _shown(name: str, value: str, hidden: list[str]) -> str:
+    """A header's value: the name of a variable, a value that is no secret, or stars."""
+    if variable_of(value) is not None:
+        return value
+    return "***" if is_secret(name, value) else blank_out(value, hidden)
 
 
 def keys_in(value: Any) -> list[tuple[str, str]]:
@@ -277,4 +299,4 @@ def _without_keys(value: Any) -> Any:
 
 
 def _is_key(name: str, value: Any) -> bool:
-    return isinstance(value, str) and _SECRET_NAME.search(name) is not None
+    return isinstance(value, str) and is_secret_name(name)

@@ -1,7 +1,9 @@
 """What to do about a probe that failed, and what its answer means for runs to come. Pure functions."""
 
 from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
 
+from llmstress.coordinator import proxies
 from llmstress.coordinator.answer_advice import hint_of_answer
 from llmstress.coordinator.probe_facts import Probe
 from llmstress.coordinator.refusal_advice import AS_GIVEN, hint_of_refusal
@@ -62,9 +64,13 @@ _OF_GIVEN = {
 def hint_of(probe: Probe, models: Sequence[str] = ()) -> str:
     """What to do about a failure; empty if there was none, or nobody knows. `models` are those that the target lists,
     if it was asked after the failure."""
-    outcome = probe.outcome
+    outcome, head, url = probe.outcome, probe.head, urlsplit(probe.where.url)
     if outcome in ("ok", "cancelled"):
         return ""
+    if probe.where.proxied and url.scheme == "http" and head is not None:
+        of_proxy = proxies.hint_of(head.status, head.headers, probe.words, url.hostname or "")
+        if of_proxy:
+            return of_proxy
     if outcome in ("malformed", "truncated", "empty"):
         hint = hint_of_answer(probe)
     elif outcome.startswith("http_") or outcome in ("rate_limited", "quota", "stream_error"):

@@ -15,7 +15,7 @@ from llmstress.engine.api.base import Api
 from llmstress.engine.api.event import Event, Usage
 from llmstress.engine.coding import MAX_BURST, decoded_words
 from llmstress.engine.framing import Malformed, ResponseReader
-from llmstress.engine.secrets import blank_out
+from llmstress.engine.secrets import blank_out, blank_reason
 from llmstress.engine.telemetry.collecting import collected
 from llmstress.engine.telemetry.messages import Part
 from llmstress.engine.telemetry.notes import BOUNDS, median_of, notes_of_answers
@@ -226,7 +226,7 @@ def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, 
         tokens=_tokens(seen),
         collected=found.text if (found := collected(seen.part.counters, seen.signs)) is not None else "",
         tried_again=seen.part.counters.tried_again > 0,
-        finish=blank_out(exchange.finish, secrets),
+        finish=blank_reason(exchange.finish, secrets),
         outcome=last.end.outcome,
         words=blank_out(last.end.text, secrets),
         hint="",
