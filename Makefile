@@ -1,9 +1,21 @@
 PYTHON ?= python3
-VENV := .venv
+# Every target installs the versions that constraints.txt pins. With NEWEST=1 it installs the newest ones that
+# pyproject.toml allows, in an environment of their own: make demo NEWEST=1.
+NEWEST ?=
+VENV := $(if $(NEWEST),.venv-newest,.venv)
 BIN := $(VENV)/bin
 GATEWAYS := .venv-gateways
+# The variables reach the isolated environment of the build, too: the first one up to pip 25.2, the second one later.
+PINS := $(if $(NEWEST),,PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt)
+PIP := $(PINS) $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow test-gateways gateways check bench bench-scale bench-soak fuzz clean
+# pin: the versions of environment $(1) into file $(2), whose comments stay
+define pin
+{ grep '^#' $(2); $(1)/bin/python -m pip list --disable-pip-version-check --format=freeze --exclude pip --exclude llmstress; } \
+	> $(1)/pins && mv $(1)/pins $(2)
+endef
+
+.PHONY: demo test test-slow test-newest test-gateways gateways check constraints bench bench-scale bench-soak fuzz clean
 
 demo: $(VENV)/installed  ## run llmstress against its built-in mock LLM
 	$(BIN)/llmstress
@@ -13,6 +25,11 @@ test: $(VENV)/installed-dev  ## the test suite
 
 test-slow: $(VENV)/installed-dev  ## the tests that take long or much of the machine
 	$(BIN)/python -m pytest -m slow
+
+test-newest:  ## demo and test suite with the newest versions that pyproject.toml allows, in a fresh environment
+	rm -rf .venv-newest
+	$(MAKE) NEWEST=1 demo
+	$(MAKE) NEWEST=1 test
 
 test-gateways: $(VENV)/installed-dev gateways  ## the tests behind a real LiteLLM
 	LLMSTRESS_LITELLM=$(CURDIR)/$(GATEWAYS)/bin/litellm $(BIN)/python -m pytest -m gateway
@@ -24,6 +41,13 @@ check: $(VENV)/installed-dev  ## lint, format, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+constraints:  ## pin the newest versions that pyproject.toml and tests/gateways.txt allow
+	rm -rf .venv-newest $(GATEWAYS)
+	$(MAKE) NEWEST=1 .venv-newest/installed-dev gateways
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check hatchling editables
+	$(call pin,.venv-newest,constraints.txt)
+	$(call pin,$(GATEWAYS),tests/gateways-constraints.txt)
+
 bench: $(VENV)/installed-dev  ## what llmstress costs, against a floor client; takes minutes, wants a quiet machine
 	$(BIN)/python benchmarks/cost.py
 
@@ -34,24 +58,25 @@ bench-soak: $(VENV)/installed-dev  ## ten minutes at 60,000 events/s: does memor
 	$(BIN)/python benchmarks/soak.py
 
 fuzz: $(VENV)/installed-dev  ## look for answers that break the parsers: make fuzz FUZZ=-max_total_time=600
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(PIP) --editable '.[fuzz]'
 	$(BIN)/python benchmarks/fuzz.py $(FUZZ)
 
 clean:
-	rm -rf $(VENV) $(GATEWAYS) .fuzz
+	rm -rf .venv .venv-newest $(GATEWAYS) .fuzz
 
-$(VENV)/installed: pyproject.toml
+$(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("llmstress needs Python 3.11 or newer: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(PIP) --editable .
 	touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) --editable '.[dev]'
 	touch $@
 
-$(GATEWAYS)/installed: tests/gateways.txt
+$(GATEWAYS)/installed: tests/gateways.txt tests/gateways-constraints.txt
 	test -x $(GATEWAYS)/bin/python || $(PYTHON) -m venv $(GATEWAYS)
-	$(GATEWAYS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/gateways.txt
+	$(GATEWAYS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/gateways.txt \
+		$(if $(NEWEST),,--constraint tests/gateways-constraints.txt)
 	LITELLM_LOCAL_MODEL_COST_MAP=True $(GATEWAYS)/bin/python -W ignore -c 'import litellm.proxy.proxy_server'
 	touch $@

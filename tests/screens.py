@@ -153,19 +153,16 @@ def ending(seconds: float = 11.0, by: str = "duration") -> list[tuple[int, Frame
     return [(t, WorkerChange(0, "done")), (t, Ended(by, 8.0, 1.0)), (t, Notice(t, "end", "the run has ended"))]
 
 
-def write_record(path: Path, told: list[tuple[int, Frame]], keyframe_s: float = 2.0) -> Path:
-    """The record of a run in which this happens."""
-    view, next_keyframe = opening(), int(keyframe_s * S)
-    with path.open("wb") as file:
-        record.begin(file)
-        record.append(file, -S // 2, encode(view))
-        for t, frame in told:
-            assert not isinstance(frame, RunView)
-            view.apply(frame)
-            record.append(file, t, encode(frame))
-            if t >= next_keyframe:
-                record.append(file, t, encode(view))
-                next_keyframe += int(keyframe_s * S)
+def write_record(path: Path, told: list[tuple[int, Frame]], view: RunView | None = None) -> Path:
+    """The record of a run in which this happens; `view`: how it begins."""
+    view = view or opening()
+    writer = record.Writer(path, view, -S // 2)
+    for t, frame in told:
+        assert not isinstance(frame, RunView)
+        writer.turn(frame)
+        view.apply(frame)
+        writer.append(t, frame, encode(frame))
+    writer.close()
     return path
 
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmstress.coordinator.errors import UsageError
-from llmstress.coordinator.headers import find_key
+from llmstress.coordinator.headers import find_key, given_headers
+from llmstress.coordinator.keys import from_environment
 from llmstress.coordinator.options import Options, describe
 from llmstress.coordinator.plans import default_procs, own_ramp_s, warning_of_ramp
 from llmstress.coordinator.target import Target, parse_target, redact_url, secret_parameters
@@ -125,9 +126,8 @@ ENVIRON = {"KEY": SECRET, "KEY_OF_A_FILE": f"{SECRET}\n", "BLANK": "", "TWO_LINE
         (" X-Key\n:  v w \t\r\n", ("X-Key", "v w")),
         ("X-Url: http://h:80", ("X-Url", "http://h:80")),
         ("X-Empty:", ("X-Empty", "")),
-        ("X-Key: env:KEY", ("X-Key", SECRET)),
-        ("X-Key:env:KEY_OF_A_FILE", ("X-Key", SECRET)),
-        ("X-Key: env:BLANK", ("X-Key", "")),
+        ("X-Key: env:KEY", ("X-Key", "env:KEY")),
+        ("X-Key:env:KEY_OF_A_FILE", ("X-Key", "env:KEY_OF_A_FILE")),
         ("X-Key: Bearer env:KEY", ("X-Key", "Bearer env:KEY")),
     ],
 )
@@ -148,13 +148,52 @@ def test_a_header_is_read(text: str, header: tuple[str, str]) -> None:
         (f"X-Key: {SECRET}ä", "no header can carry"),
         ("X-Key: env:TWO_LINES", "no header can carry"),
         ("X-Key: env:UNSET", "no variable UNSET"),
-        ("X-Key: env:", "no variable"),
+        ("X-Key: env:", "name of no variable"),
+        ("X-Key: env:BLANK", "the variable BLANK is empty"),
+        (f"Authorization: env:{SECRET}", "looks like a key; it is not repeated here. Name the variable"),
+        ("Authorization: env:hunter2", "name of no variable, and may be a key"),
     ],
 )
 def test_what_is_no_header_is_refused_without_its_value(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words) as refused:
         parse_header(text, ENVIRON)
     assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        pytest.param("MY_KEY", "no variable MY_KEY", id="a name"),
+        pytest.param("LLM_GATEWAY_2_TOKEN", "no variable LLM_GATEWAY_2_TOKEN", id="a name with a number"),
+        pytest.param(SECRET, "looks like a key", id="a provider's key"),
+        pytest.param("sk_live_51H8xY", "looks like a key", id="one that could be a name"),
+        pytest.param("AKIAIOSFODNN7EXAMPLE", "looks like a key", id="in capitals"),
+        pytest.param("0123456789abcdef0123456789abcdef", "looks like a key", id="hexadecimal"),
+        pytest.param("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "looks like a key", id="base64"),
+        pytest.param("Bearer abcdefgh", "looks like a key", id="as it is sent"),
+        pytest.param("QWERTYUIOPASDFGHJKLZ", "may be a key", id="letters that are no words"),
+        pytest.param("correct horse", "may be a key", id="a sentence"),
+        pytest.param("hunter2", "may be a key", id="a password"),
+        pytest.param("", "name of no variable", id="nothing"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_variable_is_shown_if_it_is_a_name(variable: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said) as refused:
+        from_environment(variable, ENVIRON)
+    assert not variable or (variable in str(refused.value)) is said.startswith("no variable")
+    with pytest.raises(UsageError, match=said):
+        find_key(options(api_key_env=variable), "h", ENVIRON)
+
+
+def test_a_header_gets_the_value_of_its_variable() -> None:
+    given = options(headers=(("X-Key", "env:KEY_OF_A_FILE"), ("X-Mode", "length")))
+    assert given_headers(given, ENVIRON) == [("X-Key", SECRET), ("X-Mode", "length")]
+    for environ, said in (
+        ({"KEY_OF_A_FILE": " \n"}, "is empty"),
+        ({"KEY_OF_A_FILE": "x" * 65_537}, "65,537 characters"),
+    ):
+        with pytest.raises(UsageError, match=f"--header X-Key: .*{said}"):
+            given_headers(given, environ)
 
 
 # targets
@@ -346,7 +385,11 @@ def test_the_values_of_secret_parameters_are_known() -> None:
 def test_the_summary_shows_every_option_and_no_secret() -> None:
     given_options = options(
         url=f"http://u:{SECRET}@h/v1?api_key={SECRET}",
-        headers=(("Authorization", f"Bearer {SECRET}"), ("X-Key", SECRET)),
+        headers=(
+            *(("Authorization", f"Bearer {SECRET}"), ("X-Key", SECRET)),
+            *(("X-Env", "env:KEY"), ("X-Mode", "length"), ("X-Copy", f"a {SECRET}")),
+        ),
+        body=f'{{"api_key": "{SECRET}", "prompt": "{{prompt}}"}}',
         api_key_env="KEY",
         max_errors=MaxErrors(None, 0.05),
         extra_body={"temperature": 0},
@@ -354,7 +397,8 @@ def test_the_summary_shows_every_option_and_no_secret() -> None:
     shown = describe(given_options)
     assert SECRET not in json.dumps(shown)
     assert shown["url"] == "http://***@h/v1?api_key=***"
-    assert shown["headers"] == ["Authorization: ***", "X-Key: ***"]
+    assert shown["headers"] == ["Authorization: ***", "X-Key: ***", "X-Env: env:KEY", "X-Mode: length", "X-Copy: a ***"]
+    assert shown["body"] == '{"api_key": "***", "prompt": "{prompt}"}'
     assert shown["api_key_env"] == "KEY"
     assert set(shown) == set(given_options.__struct_fields__)
     assert describe(options())["url"] is None
@@ -388,9 +432,10 @@ def test_which_key_is_sent(named: str | None, host: str, environ: dict[str, str]
 @pytest.mark.parametrize(
     ("named", "environ", "words"),
     [
-        pytest.param("KEY", {}, "--api-key-env KEY: the environment has no such variable", id="it isn't set"),
-        pytest.param("KEY", {"KEY": ""}, "has no such variable", id="it is empty"),
-        pytest.param("KEY", OPENAI, "has no such variable", id="another one is set"),
+        pytest.param("KEY", {}, "--api-key-env: the environment has no variable KEY", id="it isn't set"),
+        pytest.param("KEY", {"KEY": ""}, "the variable KEY is empty", id="it is empty"),
+        pytest.param("KEY", {"KEY": " \n"}, "the variable KEY is empty", id="it is blank"),
+        pytest.param("KEY", OPENAI, "has no variable KEY", id="another one is set"),
         pytest.param("KEY", {"KEY": f"a\r\nX: {SECRET}"}, "no header can carry", id="it has two lines"),
         pytest.param(None, {"OPENAI_API_KEY": f"{SECRET}é"}, "no header can carry", id="it isn't ASCII"),
     ],

@@ -54,10 +54,6 @@ def mock() -> Iterator[MockServer]:
         yield server
 
 
-def test_the_schema_beside_the_code_is_the_code_s() -> None:
-    assert probe_facts.json_schema() == SCHEMA
-
-
 # --- the mock
 
 

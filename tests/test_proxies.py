@@ -5,17 +5,21 @@ The worker's own pieces run in this process against a server that plays the prox
 """
 
 import socket
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import pytest
+from handlers import Handler, served
 from loads import load
 from proxies import Target, listening, saying
 from sites import live
 
-from llmstress.coordinator.errors import UsageError
+from llmstress.coordinator import cli
+from llmstress.coordinator.errors import CouldNotStart, UsageError
+from llmstress.coordinator.inquiry import Answer, choose_model
 from llmstress.coordinator.network import describe_way, network_of, proxy_for
 from llmstress.coordinator.options import Options
+from llmstress.coordinator.proxies import Source, hint_of, source_of
 from llmstress.coordinator.target import parse_target
 from llmstress.coordinator.texts import Resolve
 from llmstress.engine.api.ask import Ask
@@ -100,6 +104,71 @@ async def test_a_tunnel_that_leads_nowhere() -> None:
     assert "handshake" in done.texts[0]
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "host", "source"),
+    [
+        pytest.param(407, {}, "", "llm.test", Source.PROXY, id="407"),
+        pytest.param(401, {"proxy-authenticate": "Basic"}, "", "llm.test", Source.PROXY, id="proxy-authenticate"),
+        pytest.param(404, {"server": "squid/6.1"}, "<html>", "llm.test", Source.PROXY, id="squid's own page"),
+        pytest.param(503, {"x-squid-error": "ERR_DNS_FAIL 0"}, "", "llm.test", Source.PROXY, id="squid's error"),
+        pytest.param(502, {"proxy-status": "p; error=dns_error"}, "", "llm.test", Source.PROXY, id="RFC 9209"),
+        pytest.param(502, {}, "Bad Gateway", "127.0.0.1", Source.PROXY, id="this machine"),
+        pytest.param(403, {}, "<html>", "localhost", Source.PROXY, id="localhost"),
+        pytest.param(504, {}, "", "10.1.2.3", Source.PROXY, id="a private address"),
+        pytest.param(503, {}, "", "fd00::1", Source.PROXY, id="a private address of IPv6"),
+        pytest.param(502, {}, "Bad Gateway", "llm.test", Source.EITHER, id="502"),
+        pytest.param(403, {"via": "1.1 p"}, "<html>", "llm.test", Source.EITHER, id="403"),
+        pytest.param(403, {"via": "1.1 p"}, '{"error": {}}', "127.0.0.1", Source.TARGET, id="JSON"),
+        pytest.param(503, {}, '{"error": {"message": "cut o', "llm.test", Source.TARGET, id="JSON, cut off"),
+        pytest.param(401, {"via": "1.1 p"}, "", "127.0.0.1", Source.TARGET, id="401"),
+        pytest.param(404, {"via": "1.1 p"}, "", "127.0.0.1", Source.TARGET, id="404"),
+        pytest.param(200, {"server": "squid"}, "{}", "127.0.0.1", Source.TARGET, id="200"),
+    ],
+)
+def test_whose_answer_it_is(status: int, headers: dict[str, str], body: str, host: str, source: Source) -> None:
+    assert source_of(status, headers, body, host) is source
+    assert (f"no_proxy={host} " in hint_of(status, headers, body, host)) is (source is not Source.TARGET)
+
+
+class Refusing(Handler):
+    """A proxy that passes nothing on."""
+
+    status: ClassVar[int]
+
+    def do_GET(self) -> None:
+        self.answer(self.status, b"<html>not through here</html>")
+
+    do_CONNECT = do_GET
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "words"),
+    [
+        ("http://127.0.0.1:9", 407, "(the environment's http_proxy) answered 407: "),
+        ("http://127.0.0.1:9", 502, "(the environment's http_proxy) answered 502: "),
+        ("http://llm.test", 403, "(the environment's http_proxy), refuses the request for its models with 403"),
+        ("https://llm.test", 403, "(the environment's https_proxy) does not connect to the target: "),
+    ],
+)
+def test_a_proxy_of_the_environment_that_refuses_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, url: str, status: int, words: str
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Refusing, "status", status, raising=False)
+    with served(Refusing) as proxy:
+        for name in ("http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, proxy.replace("://", "://user:hunter22@"))
+        asked = ("--url", url, "--model", "m", "--procs", "1", "--streams", "1", "--requests", "1", "--headless")
+        code = cli.run(asked)
+    said = capsys.readouterr().err
+    assert code == 3
+    assert f"the proxy {proxy.replace('://', '://***@')} {words}" in said
+    assert "no_proxy" in said
+    assert "key" not in said
+    assert "hunter22" not in said
+
+
 def options(**given: Any) -> Options:
     return Options(**{"url": "http://llm.test", "procs": 1, "prompt": "x", **given})
 
@@ -157,3 +226,10 @@ def test_the_way_is_said_without_secrets() -> None:
     )
     two = [Network(sources=["a"]), Network(sources=["b"])]
     assert describe_way(two) == "from 2 source addresses"
+
+
+def test_an_answer_that_may_be_the_proxy_s_is_warned_of_and_no_reason_not_to_start() -> None:
+    answer = Answer(instead="it answered 502", warning="it answered 502: the proxy may say so")
+    assert choose_model(options(model="m"), answer) == ("m", "it answered 502: the proxy may say so")
+    with pytest.raises(CouldNotStart, match="the proxy may say so"):
+        choose_model(options(), answer)

@@ -1,16 +1,18 @@
 """Records played again: what comes out when, after which seek; damaged and cut-off ones."""
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from screens import S, ending, story, write_record
+from recordings import WORKERS, after, eventful, figures_of
+from screens import S, ending, opening, story, write_record
 
 from llmstress.engine.telemetry import record
-from llmstress.engine.telemetry.broadcast import Drain, Ended, Frame, RunView, encode
+from llmstress.engine.telemetry.broadcast import Drain, Ended, Frame, RunView
 from llmstress.engine.telemetry.messages import Delta
-from llmstress.engine.telemetry.record import NoRecord
+from llmstress.engine.telemetry.thinning import Step
 from llmstress.tui import replay as module
 from llmstress.tui.replay import Replay
 from llmstress.tui.source import Player, Source, SourceLost
@@ -49,7 +51,9 @@ class Listener:
     async def after(self, seconds: float = 0.0) -> RunView:
         """The view when the clock has gone on."""
         self.clock.now += seconds
-        await asyncio.sleep(4 * module.POLL_S)
+        await asyncio.sleep(0)
+        while self.replay.behind:
+            await asyncio.sleep(module.POLL_S)
         assert self.view is not None
         return self.view
 
@@ -78,14 +82,13 @@ def play(path: Path, steps: Callable[[Listener], Awaitable[None]]) -> Listener:
     return listener
 
 
-def whole(path: Path, until_s: float) -> RunView:
+def whole(until_s: float, told: list[tuple[int, Frame]] = TOLD) -> RunView:
     """The view that all messages up to a moment make."""
-    moments = list(record.read(path, keyframes=False))
-    view = moments[0].frame
-    assert isinstance(view, RunView)
-    for moment in moments[1:]:
-        if moment.t <= until_s * S and not isinstance(moment.frame, RunView):
-            view.apply(moment.frame)
+    view = opening()
+    for t, frame in told:
+        if t <= until_s * S:
+            assert not isinstance(frame, RunView)
+            view.apply(frame)
     return view
 
 
@@ -140,7 +143,7 @@ def test_seeking_gives_the_view_of_that_moment(path: Path, position: float, star
         listener.replay.paused = True
         listener.replay.seek(position)
         view = await listener.after()
-        assert view == whole(path, position)
+        assert view == whole(position)
         assert listener.replay.position_s == position
 
     play(path, steps)
@@ -151,13 +154,14 @@ def test_after_a_seek_it_goes_on_from_there(path: Path) -> None:
         await listener.after(9.5)
         listener.replay.seek(4.0)
         await listener.after()
-        assert await listener.after(1.0) == whole(path, 5.0)
+        assert await listener.after(1.0) == whole(5.0)
 
     play(path, steps)
 
 
 def test_the_recent_past_is_there_after_a_seek_in_a_long_run(tmp_path: Path) -> None:
-    path = write_record(tmp_path / "long.rec", story(40.0, lost_s=None))
+    told = story(40.0, lost_s=None)
+    path = write_record(tmp_path / "long.rec", told)
 
     async def steps(listener: Listener) -> None:
         listener.replay.paused = True
@@ -166,7 +170,7 @@ def test_the_recent_past_is_there_after_a_seek_in_a_long_run(tmp_path: Path) -> 
         assert len(listener.frames) <= 2
         assert view.aggregate.recent[-1].t_to == 35 * S
         assert len(view.aggregate.recent) >= 40, "ten seconds of it"
-        assert view.aggregate.counters() == whole(path, 35.0).aggregate.counters()
+        assert view.aggregate.counters() == whole(35.0, told).aggregate.counters()
 
     play(path, steps)
 
@@ -183,63 +187,80 @@ def test_seeking_stays_within_the_record(path: Path) -> None:
     play(path, steps)
 
 
-def test_a_record_that_was_cut_off_is_played_to_its_last_whole_message(path: Path) -> None:
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) * 2 // 3])
+def test_a_record_that_was_cut_off_is_played_to_where_it_ends(tmp_path: Path) -> None:
+    told = [(t, frame) for t, frame in TOLD if t <= 7.3 * S]
+    path = write_record(tmp_path / "cut.rec", told)
 
     async def steps(listener: Listener) -> None:
         view = await listener.after(60.0)
         assert view.ended is None
-        assert view == whole(path, 60.0)
-        assert 0 < listener.replay.length_s < 11
-        assert listener.replay.position_s == listener.replay.length_s
+        assert view == whole(7.3)
+        assert listener.replay.length_s == listener.replay.position_s == 7.25
 
     play(path, steps)
 
 
-def test_no_record(tmp_path: Path, path: Path) -> None:
-    with pytest.raises(OSError, match="nowhere"):
-        Replay(tmp_path / "nowhere")
-    for name, data in {
-        "empty": b"",
-        "other": b"{}" * 100,
-        "bare": record.MAGIC,
-        "cut": path.read_bytes()[:40],
-    }.items():
-        (tmp_path / name).write_bytes(data)
-        with pytest.raises(NoRecord):
-            Replay(tmp_path / name)
-
-
-def test_no_record_begins_with_a_mere_change(tmp_path: Path) -> None:
-    with (tmp_path / "late").open("wb") as file:
-        record.begin(file)
-        record.append(file, 0, encode(Ended("duration", 1.0, 1.0)))
-    with pytest.raises(NoRecord, match="whole picture"):
-        Replay(tmp_path / "late")
-
-
 def test_damage_on_the_way_is_told(path: Path) -> None:
-    places = list(record.scan(path))
-    data = bytearray(path.read_bytes())
-    data[places[20].offset + 12 : places[20].offset + 16] = b"\xc1\xc1\xc1\xc1"
-    path.write_bytes(data)
+    database = sqlite3.connect(path)
+    database.execute("UPDATE step SET data = x'00' WHERE begin >= 20")
+    database.commit()
+    database.close()
 
     async def steps(listener: Listener) -> None:
         with pytest.raises(SourceLost, match="damaged"):
             await listener.follow()
 
-    clock = Clock()
-    listener = Listener(Replay(path), clock)
+    listener = Listener(Replay(path), Clock())
     listener.replay.speed = 1000.0
     asyncio.run(asyncio.wait_for(steps(listener), 5))
     assert any(isinstance(frame, Delta) for frame in listener.frames), "what came before is played"
 
 
-def test_scan_finds_what_read_gives(path: Path) -> None:
-    places, moments = list(record.scan(path)), list(record.read(path))
-    assert [place.t for place in places] == [moment.t for moment in moments]
-    assert [place.keyframe for place in places] == [isinstance(moment.frame, RunView) for moment in moments]
-    for place, moment in zip(places, moments, strict=True):
-        if place.keyframe:
-            assert next(record.read(path, place.offset)) == moment
+# --- records that were thinned
+
+LONG_S = 80
+LONG = eventful(LONG_S)
+
+
+@pytest.fixture
+def thinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A record of 80 s that was thinned as one of hours is."""
+    monkeypatch.setattr(record, "RAW_BYTES", 4_000)
+    monkeypatch.setattr(record, "LEVEL_BYTES", 8_000)
+    monkeypatch.setattr(record, "MOST_STEPS", 20)
+    return write_record(tmp_path / "long.rec", list(LONG), opening(WORKERS, 10))
+
+
+def test_a_thinned_record_is_played_to_the_figures_of_its_run(thinned: Path) -> None:
+    async def steps(listener: Listener) -> None:
+        for _ in range(10):
+            view = await listener.after(LONG_S / 20)
+            assert listener.replay.position_s >= view.aggregate.elapsed_ns / S - 0.25
+        view = await listener.after(LONG_S)
+        assert figures_of(view.aggregate) == figures_of(after(LONG).aggregate)
+        assert view.ended is not None
+        assert listener.replay.position_s == listener.replay.length_s
+
+    played = play(thinned, steps)
+    assert sum(isinstance(frame, RunView) for frame in played.frames) > 5
+    assert any(isinstance(frame, Delta) for frame in played.frames), "the newest part comes as it came"
+
+
+def test_seeking_in_a_thinned_record(thinned: Path) -> None:
+    """Wherever it comes from, it shows what is known there: all figures where deltas were kept, else those of the end
+    of the last merged step."""
+    moments = list(record.Reader(thinned).moments())
+    merged = [0, *(moment.t for moment in moments if isinstance(moment.frame, Step))]
+
+    async def steps(listener: Listener) -> None:
+        listener.replay.paused = True
+        for share in (1.0, 0.5, 0.1, 0.9, 0.5, 0.55, 0.0, 1.0, 0.97):
+            position_s = LONG_S * share
+            listener.replay.seek(position_s)
+            view = await listener.after()
+            assert listener.replay.position_s == position_s
+            known = position_s * S if position_s * S > merged[-1] else max(t for t in merged if t <= position_s * S)
+            expected = after(LONG, until=int(known))
+            assert figures_of(view.aggregate)["phases"] == figures_of(expected.aggregate)["phases"]
+
+    play(thinned, steps)

@@ -2,12 +2,16 @@
 
 The pictures are made by a replay that stands at the end of a fixed record. After a change that is meant, run
 `UPDATE_PICTURES=1 pytest tests/test_screen_snapshots.py`, look at the files (a browser shows them), and commit them.
+
+The libraries that draw may place a line or a tick elsewhere in another version. Pictures are compared exactly with the
+versions that constraints.txt pins; with others only the words on the screen are compared.
 """
 
 import asyncio
 import html
 import os
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -19,6 +23,20 @@ from llmstress.tui.bars import TABS
 from llmstress.tui.replay import Replay
 
 PICTURES = Path(__file__).parent / "pictures"
+CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
+DRAWING = ("plotext", "rich", "textual", "textual-plotext")
+"""Packages whose version decides what a picture looks like."""
+
+
+def drawn_with_pins() -> bool:
+    """Whether these packages have the versions with which the pictures were made."""
+    pins = dict(line.split("==") for line in CONSTRAINTS.read_text("utf-8").splitlines() if "==" in line)
+    return all(version(name) == pins[name] for name in DRAWING)
+
+
+def words_of(text: str) -> list[str]:
+    """The words in a screen's text, in order, without numbers and lines."""
+    return re.findall(r"[^\W\d_]{3,}", text)
 
 
 def normal(svg: str) -> str:
@@ -67,5 +85,8 @@ def test_tab(tab: str, size: tuple[int, int], tmp_path: Path) -> None:
         PICTURES.mkdir(exist_ok=True)
         path.write_text(made, "utf-8")
     kept = path.read_text("utf-8")
+    if not drawn_with_pins():
+        assert words_of(text_of_svg(made)) == words_of(text_of_svg(kept))
+        return
     assert text_of_svg(made) == text_of_svg(kept)
     assert made == kept, f"the text is the same, but not its looks: compare {path} with a new picture"

@@ -19,19 +19,22 @@ from urllib.parse import quote
 import pytest
 from handlers import Handler, served
 from loads import load
-from processes import DEADLINE_S, Run, children_of
+from processes import DEADLINE_S, Run, children_of, mock_server
 from proxies import saying
 from sites import live
+from summaries import check
 from support import HEAD
 from terminal import terminal
 
+from llmstress.coordinator import cli
 from llmstress.coordinator.headers import build_headers
+from llmstress.coordinator.keys import without_keys
 from llmstress.coordinator.options import Options, describe
 from llmstress.coordinator.secrecy import child_environment, scrub, secrets_in, secrets_of
 from llmstress.coordinator.target import parse_target
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.openai_chat import OpenAIChat
-from llmstress.engine.secrets import blank_out
+from llmstress.engine.secrets import blank_out, unmistakable
 from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.messages import Delta, ErrorSample, Part, Phase
 
@@ -344,7 +347,155 @@ def test_the_mock_of_a_demo_has_no_key_either(home: Path) -> None:
     assert (code, found) == (130, [])
 
 
+OUR_WORDS = ("X-Mode: length", "X-Tenant: mock-7b", "X-Team: content", "X-Class: connect_refused", "X-State: steady")
+
+
+@pytest.mark.parametrize("by", ["value", "environment"])
+def test_a_header_s_value_that_is_a_word_of_ours_damages_nothing(home: Path, by: str) -> None:
+    words = [each.partition(": ") for each in OUR_WORDS]
+    headers = [f"{name}: {value if by == 'value' else f'env:{name[2:].upper()}'}" for name, _, value in words]
+    environ = {name[2:].upper(): value for name, _, value in words} if by == "environment" else {}
+    with mock_server("--ttft-ms", "1", "--gap-ms", "1") as server:
+        asked = ("--url", server.url, "--model", "mock-7b", "--max-tokens", "3")
+        given = [part for header in headers for part in ("--header", header)]
+        run = Run(*asked, *given, "--procs", "1", "--streams", "2", "--requests", "4", env=environ, cwd=home)
+        code, summary, said = run.finish()
+        probe = subprocess.run(
+            [sys.executable, "-m", "llmstress", "probe", "--json", *asked, *given],
+            capture_output=True,
+            env={**os.environ, **environ},
+            timeout=DEADLINE_S,
+        )
+    assert code == 0
+    check(summary)
+    assert summary["finish"] == {"length": 4}
+    assert (summary["run"]["model"], summary["run"]["url"]) == ("mock-7b", f"{server.url}/v1/chat/completions")
+    assert summary["run"]["options"]["headers"] == headers
+    assert "***" not in said
+    shown = json.loads(probe.stdout)
+    assert (shown["finish"], shown["where"]["model"]) == ("length", "mock-7b")
+    assert b"***" not in probe.stdout
+
+
 # the pieces
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "secret"),
+    [
+        ("X-Mode", "length", False),
+        ("X-Tenant", "tiny-llama", False),
+        ("X-Model", "meta-llama/Llama-3.1-8B-Instruct", False),
+        ("X-Date", "2026-01-31T09:14:07Z", False),
+        ("X-Author", "Jane Doe", False),
+        ("X-Author-Id", "Jane Doe", False),
+        ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64)", False),
+        ("anthropic-version", "2023-06-01", False),
+        ("Authorization", "hunter22", True),
+        ("Proxy-Authorization", "hunter22", True),
+        ("Cookie", "id=hunter22", True),
+        ("X-Api-Key", "hunter22", True),
+        ("api-key", "hunter22", True),
+        ("X-Gateway-Token", "hunter22", True),
+        ("X-Client-Secret", "hunter22", True),
+        ("X-Passwd", "hunter22", True),
+        ("X-Auth", "hunter22", True),
+        ("X-Amz-Signature", "hunter22", True),
+        ("X-Amz-Credential", "hunter22", True),
+        ("X-Authority", "hunter22", True),
+        ("X-Custom", "sk-proj-abcd1234", True),
+        ("X-Custom", "Bearer abcdefgh", True),
+        ("X-Custom", "eyJhbGciOiJIUzI1NiJ9.e30.abc", True),
+        ("X-Custom", "9f86d081884c7d659a2feaa0c55ad015", True),
+        ("X-Custom", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", True),
+        ("X-Custom", "user:A1b2C3d4E5f6G7h8", True),
+    ],
+)
+def test_which_headers_hold_a_secret(name: str, value: str, secret: bool) -> None:
+    options = Options(procs=1, prompt="p", url="http://h", headers=((name, value),))
+    assert (value in secrets_of(options, [(name, value)])) is secret
+    assert (value not in describe(options)["headers"][0]) is secret
+
+
+def test_what_comes_from_the_environment_is_a_secret_unless_it_is_public() -> None:
+    def hidden(value: str, **changes: Any) -> bool:
+        options = Options(procs=1, prompt="p", headers=(("X-Env", "env:NAME"),), **{"url": "http://h:8000", **changes})
+        assert describe(options)["headers"] == ["X-Env: env:NAME"]
+        return value in secrets_of(options, [("X-Env", value)])
+
+    assert hidden("tiny-llama")
+    assert not hidden("tiny-llama", model="tiny-llama")
+    assert not hidden("tiny-llama", model="org/tiny-llama:free")
+    assert not hidden("llm.example.com", url="https://llm.example.com/v1")
+    assert not hidden("team-seven", url="https://h/team-seven/v1")
+    assert hidden("sk-team-seven", url="https://h/sk-team-seven/v1"), "a key in the path is a key"
+    assert hidden("hunter22", url="https://user:hunter22@h/v1"), "credentials are no part of what is shown"
+    for word in ("length", "content_filter", "latency_ms", "requests", "content", "openai-chat", "http_404"):
+        assert not hidden(word), word
+
+
+@pytest.mark.parametrize(
+    ("header", "part"),
+    [
+        (("Authorization", "Bearer abcdef-1"), "abcdef-1"),
+        (("Authorization", "Token abcdef-1"), "abcdef-1"),
+        (("Authorization", "ApiKey  abcdef-1"), "abcdef-1"),
+        (("Authorization", f"Basic {base64.b64encode(b'user:hunter22').decode()}"), "hunter22"),
+        (("Cookie", "session=abcdef-1; theme=length"), "abcdef-1"),
+    ],
+)
+def test_a_secret_s_parts_are_secrets(header: tuple[str, str], part: str) -> None:
+    found = secrets_of(Options(procs=1, prompt="p", headers=(header,)), [header])
+    assert {header[1], part} <= {*found}
+    assert not {"length", "Bearer", "Token", "session"} & {*found}
+
+
+def test_a_plain_word_stays_in_sentences_of_ours() -> None:
+    secrets = ["steady", "tiny-llama", "hunter22", "correct horse battery staple"]
+    assert unmistakable(secrets) == ["hunter22", "correct horse battery staple"]
+    notice: Any = scrub(Notice(0, "phase", "steady window; hunter22"), secrets)
+    assert notice.text == "steady window; ***"
+    sample = ErrorSample("http_500", 500, "tiny-llama is not steady", "steady", "")
+    delta: Any = scrub(Delta(0, 0, 0, 1, Phase.STEADY, 0, 0, 0, 0, {}, [sample]), secrets)
+    assert delta.samples == [ErrorSample("http_500", 500, "*** is not ***", "***", "")]
+
+
+def test_finish_reasons_of_protocols_stay() -> None:
+    part = Part(finish={"content_filter": 1, "length": 2, "my content": 3})
+    scrubbed: Any = scrub(Delta(0, 0, 0, 1, Phase.STEADY, 0, 0, 0, 0, {2: part}, []), ["content", "length"])
+    assert scrubbed.parts[2].finish == {"content_filter": 1, "length": 2, "my ***": 3}
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("No such command 'sk-proj-abc123'.", "No such command '***'."),
+        ("no such option: --api-key=sk-abc123", "no such option: --api-key=***"),
+        ("--cacert /etc/sk-local-ca/ca.pem: No such file", "--cacert /etc/sk-local-ca/ca.pem: No such file"),
+        ("unknown task-runner", "unknown task-runner"),
+    ],
+)
+def test_a_message_about_wrong_usage_repeats_no_key(said: str, shown: str) -> None:
+    assert without_keys(said) == shown
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--api-key-env", PLANTED["key"]),
+        ("--header", f"Authorization: env:{PLANTED['key']}"),
+        ("--header", f"Authorization Bearer {PLANTED['key']}"),
+        (PLANTED["key"],),
+        ("probe", "--api-key-env", PLANTED["key"]),
+        ("probe", PLANTED["key"]),
+    ],
+)
+def test_a_key_in_a_wrong_place_is_not_printed(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
+    url = ("--url", "http://127.0.0.1:9", "--model", "m", "--headless")
+    probing = arguments[0] == "probe"
+    assert cli.run(["probe", *url[:-1], *arguments[1:]] if probing else [*url, *arguments]) == 2
+    said = capsys.readouterr()
+    assert found_in("stderr", said.err.encode()) + found_in("stdout", said.out.encode()) == []
 
 
 def test_what_a_server_makes_of_a_secret_is_a_secret() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -46,6 +47,7 @@ from llmstress.engine.telemetry.broadcast import (
     decode_command,
     encode,
 )
+from llmstress.engine.telemetry.thinning import take_in
 from llmstress.tui.source import SourceLost
 
 FACTS = RunFacts(
@@ -281,20 +283,13 @@ def test_a_record_ends_with_the_figures_of_the_summary(tmp_path: Path) -> None:
         arguments = ("--url", server.url, "--model", "mock-7b", "--procs", "2", "--streams", "10", "--duration", "1s")
         run = Run(*arguments, "--record", str(kept))
         _, summary, _ = run.finish()
-    moments = list(record.read(kept))
-    assert [moment.t for moment in moments] == sorted(moment.t for moment in moments)
-    view = moments[0].frame
-    assert isinstance(view, RunView)
-    for moment in moments[1:]:
-        if not isinstance(moment.frame, RunView):
-            view.apply(moment.frame)
+    reader = record.Reader(kept)
+    view = reader.opening()
+    for moment in reader.moments():
+        take_in(view, moment.frame)
     same_figures(view, summary)
-    cut = tmp_path / "cut.rec"
-    cut.write_bytes(kept.read_bytes()[:-7])
-    assert len(list(record.read(cut))) == len(moments) - 1
-    cut.write_bytes(b"something else")
-    with pytest.raises(record.NoRecord, match="no record"):
-        list(record.read(cut))
+    assert view.aggregate.notices[-1].kind == "end"
+    assert list(tmp_path.iterdir()) == [kept]
 
 
 @contextlib.asynccontextmanager
@@ -408,14 +403,30 @@ def test_a_record_that_can_t_be_written_is_said_before_anything_starts(tmp_path:
     assert "--record" in said
 
 
-def test_a_full_disk_ends_the_record_and_not_the_run() -> None:
+def test_a_full_disk_ends_the_record_and_not_the_run(tmp_path: Path) -> None:
+    kept = tmp_path / "run.rec"
     with mock_server() as server:
-        arguments = ("--url", server.url, "--model", "m", "--procs", "1", "--streams", "5", "--duration", "1s")
-        run = Run(*arguments, "--record", "/dev/full")
+        arguments = ("--url", server.url, "--model", "m", "--procs", "1", "--streams", "5", "--duration", "2s")
+        run = Run(*arguments, "--record", str(kept))
+        run.wait_for("steady")
+        # a file that may not grow any more, as on a full disk
+        resource.prlimit(run.process.pid, resource.RLIMIT_FSIZE, (kept.stat().st_size, kept.stat().st_size))
         code, summary, said = run.finish()
     check(summary)
     assert code == 0
-    assert "the record ends here" in said
+    assert said.count("the record ends here") == 1
+    reader = record.Reader(kept)
+    view = reader.opening()
+    for moment in reader.moments():
+        take_in(view, moment.frame)
+    assert view.ended is None, "what had been written by then can be shown"
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/dev/full"])
+def test_a_record_is_a_regular_file(path: str) -> None:
+    code, _, said = Run("--url", "http://127.0.0.1:9", "--model", "m", "--record", path).finish()
+    assert code == 2
+    assert "must be a regular file" in said
 
 
 def test_lost_workers_streams_are_no_target() -> None:

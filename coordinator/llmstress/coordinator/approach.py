@@ -2,12 +2,13 @@
 that is secret."""
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import msgspec
 
 from llmstress.coordinator import asking
 from llmstress.coordinator.headers import build_headers
-from llmstress.coordinator.network import network_of
+from llmstress.coordinator.network import network_of, proxy_flag
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.secrecy import secrets_of
 from llmstress.coordinator.target import Target, parse_target
@@ -28,6 +29,8 @@ class Approach(msgspec.Struct, frozen=True):
     """Without the source addresses that are made for some workers."""
     secrets: list[str]
     """What must not be printed."""
+    proxy_flag: str = ""
+    """What names the proxy: `--proxy`, or a variable of the environment; empty: there is none."""
 
 
 def approach_of(options: Options, url: str, environ: Mapping[str, str]) -> Approach:
@@ -41,4 +44,7 @@ def approach_of(options: Options, url: str, environ: Mapping[str, str]) -> Appro
     target = parse_target(url, api)
     headers = build_headers(options, api, target, environ)
     network = network_of(options, target, environ)
-    return Approach(name, api, target, headers, network, secrets_of(options, headers, network.proxy))
+    secrets = secrets_of(options, headers, network.proxy, target.url)
+    split = urlsplit(target.url)
+    named_by = proxy_flag(options, split.scheme, split.hostname or "", environ)
+    return Approach(name, api, target, headers, network, secrets, named_by)

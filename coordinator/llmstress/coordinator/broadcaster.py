@@ -7,14 +7,15 @@ sockets in a directory that only this user can enter.
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Self
 
 import zmq
 import zmq.asyncio
 
-from llmstress.engine.telemetry import record
 from llmstress.engine.telemetry.broadcast import Command, Message, RunView, decode_command, encode
+from llmstress.engine.telemetry.record import Writer
 
 WATCH, ASK = "watch", "ask"
 """Names of the two sockets in the run's directory."""
@@ -26,7 +27,7 @@ BACKLOG = 500
 """Messages that a slow viewer may fall behind; then it misses some, notices, and asks for a keyframe."""
 
 KEYFRAME_S = 5
-"""How often a keyframe is published while anybody watches or the run is recorded."""
+"""How often a keyframe is published while anybody watches, and the record is brought up to date at the latest."""
 
 NUMBER_BYTES = 8
 
@@ -41,14 +42,9 @@ class Broadcaster:
         """
         self.view = view
         self._directory = directory
-        self._record: BinaryIO | None = None
-        self._failure: OSError | None = None
         self._number = 0
         self._watched = False
-        if record_to is not None:
-            self._record = record_to.open("wb")
-            record.begin(self._record)
-            record.append(self._record, 0, encode(view))
+        self._record = None if record_to is None else Writer(record_to, view)
 
     async def __aenter__(self) -> Self:
         self._context = zmq.asyncio.Context()
@@ -69,29 +65,28 @@ class Broadcaster:
         for socket in (self._watch, self._ask):
             socket.close()
         self._context.term()
-        if self._record is not None:
-            with contextlib.suppress(OSError):
-                self._record.close()
+        self.finish_record()
 
     def finish_record(self) -> OSError | None:
         """Nothing more comes: close the record. Gives the error that ended it, if one did."""
-        try:
-            if self._record is not None:
-                self._record.close()
-        except OSError as error:
-            self._failure = error
-        self._record = None
-        failure, self._failure = self._failure, None
-        return failure
+        return self._on_record(lambda record: record.close(), last=True)
 
     def publish(self, message: Message, t: int) -> OSError | None:
         """Apply `message`, of `t` ns after T0, to the view and send it on. Gives the error that ended the record."""
+        if self._record is not None:
+            self._record.turn(message)
         self.view.apply(message)
-        return self._send(message, t)
+        if not self._watched and self._record is None:
+            return None
+        encoded = encode(message)
+        self._send(encoded)
+        return self._on_record(lambda record: record.append(t, message, encoded))
 
     def publish_keyframe(self) -> OSError | None:
-        """Send the whole view."""
-        return self._send(self.view, self.view.aggregate.elapsed_ns)
+        """Send the whole view, and bring the record up to date. Gives the error that ended the record."""
+        if self._watched:
+            self._send(encode(self.view))
+        return self._on_record(lambda record: record.flush())
 
     async def next_command(self) -> Command:
         """The next command of a viewer; what is none is dropped."""
@@ -100,22 +95,24 @@ class Broadcaster:
             with contextlib.suppress(ValueError, RecursionError):  # words that aren't UTF-8 are no DecodeError
                 return decode_command(data)
 
-    def _send(self, message: Message | RunView, t: int) -> OSError | None:
-        if not self._watched and self._record is None and self._failure is None:
-            return None
-        encoded = encode(message)
+    def _send(self, encoded: bytes) -> None:
         if self._watched:
             self._number += 1
             number = self._number.to_bytes(NUMBER_BYTES, "big")
             # an XPUB socket never blocks: it drops what a viewer has no room for
             self._watch.send_multipart([number, encoded])
+
+    def _on_record(self, do: Callable[[Writer], None], *, last: bool = False) -> OSError | None:
+        record = self._record
+        if last:
+            self._record = None
         try:
-            if self._record is not None:
-                record.append(self._record, t, encoded)
+            if record is not None:
+                do(record)
         except OSError as error:
-            self._record, self._failure = None, error
-        failure, self._failure = self._failure, None
-        return failure
+            self._record = None
+            return error
+        return None
 
     async def _hear_subscriptions(self) -> None:
         while True:
@@ -123,6 +120,6 @@ class Broadcaster:
             match await self._watch.recv():
                 case b"\1":
                     self._watched = True
-                    self._failure = self.publish_keyframe()  # for the next one who looks
+                    self._send(encode(self.view))
                 case b"\0":
                     self._watched = False

@@ -20,6 +20,7 @@ from llmstress.coordinator.arguments import (
 )
 from llmstress.coordinator.errors import ExitCode, LlmstressError, UsageError
 from llmstress.coordinator.flags import SectionedCommand, SectionedGroup, TargetCommand, section
+from llmstress.coordinator.keys import without_keys
 from llmstress.coordinator.mock_command import mock
 
 SETTINGS = {"max_content_width": 110, "help_option_names": ["-h", "--help"]}
@@ -144,7 +145,7 @@ def _words_of(error: click.ClickException) -> str:
 
 
 def _report(error: LlmstressError) -> int:
-    text = " ".join(str(error).split())
+    text = without_keys(" ".join(str(error).split()))
     if len(text) > LONGEST:
         text = f"{text[: LONGEST - 150]} … {text[-150:]}"
     print(f"llmstress: {text}", file=sys.stderr)

@@ -19,7 +19,7 @@ from llmstress.coordinator.ending import last_words
 from llmstress.coordinator.errors import ExitCode, LlmstressError
 from llmstress.coordinator.machine import available_cores
 from llmstress.coordinator.options import DEFAULT_STREAMS, Options
-from llmstress.coordinator.outputs import check_outputs, open_log, write_out
+from llmstress.coordinator.outputs import check_outputs, keep_summary, open_log, write_out
 from llmstress.coordinator.plans import default_procs, own_ramp_s
 from llmstress.coordinator.report import Summary
 from llmstress.coordinator.summary import encode, histograms_of, write_atomically
@@ -60,17 +60,30 @@ def run_command(arguments: dict[str, Any]) -> int:
     )
     console = Console(sys.stderr, open_log(options), verbose=options.verbose, quiet=options.quiet)
     failures: list[OSError] = []
+    written: list[Path] = []
 
-    def deliver(result: runs.Result) -> None:
+    def deliver(result: runs.Result) -> Path | None:
+        data = encode(_full(result))
         if options.output is not None:
             try:
-                write_atomically(Path(options.output), encode(_full(result)))
+                write_atomically(Path(options.output), data)
             except OSError as error:
                 console.warn(f"--output {options.output}: {error}")
                 failures.append(error)
+            else:
+                written.append(Path(os.path.abspath(options.output)))
+        if not written:  # also if --output failed: the figures of a long run are worth a second place
+            try:
+                written.append(keep_summary(data, os.environ))
+            except OSError as error:
+                console.warn(f"the summary is not kept: {error}; --output FILE names another place")
+        return next(iter(written), None)
 
     try:
         result, truth = asyncio.run(_run(options, console, asked_at, show, deliver))
+        for path in written:  # before the table: its last line says what went wrong, and is to be the last of all
+            console.say()
+            console.say(f"summary: {path}")
         console.table(result.summary)
         if truth:
             console.truth(truth)
@@ -87,7 +100,7 @@ def run_command(arguments: dict[str, Any]) -> int:
 
 
 async def _run(
-    options: Options, console: Console, asked_at: float, show: bool, deliver: Callable[[runs.Result], None]
+    options: Options, console: Console, asked_at: float, show: bool, deliver: Callable[[runs.Result], Path | None]
 ) -> tuple[runs.Result, dict[str, Any]]:
     """The run, and what the built-in mock says it sent (empty if another target was loaded)."""
     if options.url is not None:

@@ -10,7 +10,7 @@ from llmstress.coordinator.log import LogFile
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.report import Latency, Summary
 from llmstress.coordinator.target import Target, redact_url
-from llmstress.engine.secrets import blank_out
+from llmstress.engine.secrets import blank_out, unmistakable
 from llmstress.engine.telemetry.snapshot import Snapshot
 from llmstress.tui.figures import count, duration, latency, left, rate, share, worth_a_line
 from llmstress.tui.plain import MAX_NAME, plain
@@ -40,8 +40,8 @@ class Console:
         self._secrets: list[str] = []
 
     def hide(self, secrets: list[str]) -> None:
-        """From now on these are blanked out."""
-        self._secrets = secrets
+        """From now on these are blanked out, but for those that may be words of ours."""
+        self._secrets = unmistakable(secrets)
 
     def hold(self) -> None:
         """A screen has the terminal: keep the lines."""

@@ -4,7 +4,7 @@ import os
 
 import msgspec
 
-from llmstress.coordinator.headers import key_variables
+from llmstress.coordinator.headers import given_headers, key_variables
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.secrecy import child_environment, secrets_of
 from llmstress.coordinator.supervisor import Mock
@@ -24,7 +24,8 @@ async def start_demo(options: Options, procs: int) -> Mock:
     Raises:
         CouldNotStart: it ended instead of listening.
     """
-    environ = child_environment(os.environ, secrets_of(options, options.headers), key_variables(options))
+    secrets = secrets_of(options, given_headers(options, os.environ))
+    environ = child_environment(os.environ, secrets, key_variables(options))
     return await Mock.start(procs, options.seed, environ)
 
 

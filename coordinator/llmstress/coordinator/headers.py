@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from llmstress.coordinator.errors import UsageError
-from llmstress.coordinator.options import Options
+from llmstress.coordinator.keys import from_environment, variable_of
+from llmstress.coordinator.options import LONGEST_HEADER, Options
 from llmstress.coordinator.target import Target
 from llmstress.coordinator.texts import fits_a_header
 from llmstress.engine.api.base import Api
@@ -22,9 +23,9 @@ def build_headers(options: Options, api: Api, target: Target, environ: Mapping[s
     """The headers of the API, and those that the options ask for; what `--header` gives wins.
 
     Raises:
-        UsageError: the variable named by `--api-key-env` isn't set, or a key can't be sent.
+        UsageError: a variable that was named isn't set or is empty, or a key can't be sent.
     """
-    headers = list(options.headers)
+    headers = given_headers(options, environ)
     given = {name.lower() for name, _ in headers}
     key = find_key(options, urlsplit(target.url).hostname or "", environ)
     own = api.headers(key)
@@ -33,21 +34,43 @@ def build_headers(options: Options, api: Api, target: Target, environ: Mapping[s
     return headers + [(name, value) for name, value in own if name.lower() not in given]
 
 
+def given_headers(options: Options, environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The headers of `--header`, those from the environment with their values.
+
+    Raises:
+        UsageError: a variable isn't set or is empty, or is longer than any server takes.
+    """
+    headers = []
+    for name, value in options.headers:
+        if (variable := variable_of(value)) is not None:
+            try:
+                value = from_environment(variable, environ)
+            except ValueError as error:
+                raise UsageError(f"--header {name}: {error}") from error
+            if len(value) > LONGEST_HEADER:
+                raise UsageError(f"--header {name}: its value has {len(value):,} characters, and no server takes that")
+        headers.append((name, value))
+    return headers
+
+
 def find_key(options: Options, host: str, environ: Mapping[str, str]) -> str | None:
     """The API key to send to `host`: of the variable that was named, else a provider's own to the provider's host.
 
     Raises:
-        UsageError: the variable that was named isn't set, or the key can't be sent.
+        UsageError: the variable that was named isn't set or is empty, or the key can't be sent.
     """
     named = options.api_key_env
+    if named is not None:
+        try:
+            from_environment(named, environ)
+        except ValueError as error:
+            raise UsageError(f"--api-key-env: {error}") from error
     names = [named] if named is not None else [name for name, owner in KEY_OWNERS.items() if _is_of(owner, host)]
     for name in names:
         if key := environ.get(name, "").strip():  # a key from a file often ends with a line break
             if not fits_a_header(key):
                 raise UsageError(f"the key in {name} (--api-key-env) has characters that no header can carry")
             return key
-    if named is not None:
-        raise UsageError(f"--api-key-env {named}: the environment has no such variable")
     return None
 
 
@@ -56,5 +79,6 @@ def _is_of(owner: str, host: str) -> bool:
 
 
 def key_variables(options: Options) -> frozenset[str]:
-    """Names of the variables that may hold a key."""
-    return frozenset({*KEY_OWNERS, *([options.api_key_env] if options.api_key_env else [])})
+    """Names of the variables that may hold a secret which is sent."""
+    named = [variable for _, value in options.headers if (variable := variable_of(value)) is not None]
+    return frozenset({*KEY_OWNERS, *named, *([options.api_key_env] if options.api_key_env else [])})

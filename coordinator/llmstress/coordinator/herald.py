@@ -41,6 +41,10 @@ class Herald:
         self.tell(Notice(self.now() if t is None else t, kind, text))
         self.console.hear("run", f"{kind}: {text}")
 
+    def show(self, text: str) -> None:
+        """A note for the viewers alone: the console has its own words for it."""
+        self.tell(Notice(self.now(), "note", text))
+
     def warn(self, text: str) -> None:
         """A warning for all."""
         self.tell(Notice(self.now(), "warning", text))

@@ -6,13 +6,16 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
+from llmstress.coordinator import proxies
 from llmstress.coordinator.approach import Approach
 from llmstress.coordinator.errors import CouldNotStart
+from llmstress.coordinator.network import PROXY_FLAG
 from llmstress.coordinator.options import Options
 from llmstress.coordinator.target import Target, redact_url
 from llmstress.coordinator.url_typos import suspected
 from llmstress.engine.connect_errors import end_of_failed_connect
 from llmstress.engine.control import Network
+from llmstress.engine.outcome import End
 from llmstress.engine.secrets import blank_out
 from llmstress.engine.transport import make_connector, tls_context
 
@@ -32,6 +35,8 @@ class Answer(msgspec.Struct, frozen=True):
     """Empty: it didn't say."""
     instead: str = "it was not asked"
     """What it said if it named no models."""
+    warning: str = ""
+    """What is worth a warning in any case."""
 
 
 def warning_of_plain_http(target: Target, headers: list[tuple[str, str]]) -> str:
@@ -48,7 +53,8 @@ async def ask_for_models(approach: Approach, network: Network) -> Answer:
     """One `GET .../models` over `network`: is the target there, does it accept the key?
 
     Raises:
-        CouldNotStart: it can't be reached, or refuses the key (401, 403). Any other answer is no conclusion.
+        CouldNotStart: it can't be reached, or refuses the key (401, 403), or a proxy refuses to pass the question on.
+            Any other answer is no conclusion.
     """
     target = approach.target
     timeout = aiohttp.ClientTimeout(total=PROBE_LIMIT_S)
@@ -65,18 +71,23 @@ async def ask_for_models(approach: Approach, network: Network) -> Answer:
             ) as response,
         ):
             text = (await _beginning_of(response.content)).decode("utf-8", "replace")
-            if response.status in (401, 403):
-                words = blank_out(text, approach.secrets)[:200].strip()
+            status, words = response.status, blank_out(text, approach.secrets)[:200].strip()
+            hint = _hint_of_proxy(approach, network, response, text)
+            if status in (401, 403):
+                key = "is the key right? --api-key-env names its variable"
+                who = f"the target, or {_proxy_of(approach, network)}," if hint else "the target"
                 raise CouldNotStart(
-                    f"the target refuses the request for its models with {response.status}: {words!r} "
-                    "(is the key right? --api-key-env names its variable; --no-probe skips this question)"
+                    f"{who} refuses the request for its models with {status}: {words!r} "
+                    f"({hint or key}; --no-probe skips this question)"
                 )
-            if response.status == 400:  # what a server that wants TLS says to plain http, if it says anything
+            if status == 400:  # what a server that wants TLS says to plain http, if it says anything
                 await _check_scheme(target, network)
-            if response.status != 200:
-                meant = suspected(redact_url(target.url), approach.api.PATH) if response.status == 404 else ""
-                instead = f"asked for its models, {asked} answered {response.status}"
-                return Answer(instead=f"{instead}; did you mean --url {meant}?" if meant else instead)
+            if status != 200:
+                said = f"asked for its models, {asked} answered {status}"
+                if hint:
+                    return Answer(instead=said, warning=f"{said}: {hint}")
+                meant = suspected(redact_url(target.url), approach.api.PATH) if status == 404 else ""
+                return Answer(instead=f"{said}; did you mean --url {meant}?" if meant else said)
             models = _models_in(text)
             if models is None:
                 return Answer(instead=f"asked for its models, {asked} gave no list of any: is --url right?")
@@ -85,12 +96,7 @@ async def ask_for_models(approach: Approach, network: Network) -> Answer:
         end = end_of_failed_connect(error, https=target.url.startswith("https:"), proxied=bool(network.proxy))
         # TLS: in version 1.3 a server refuses a client after the client's part of the handshake is done
         if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError) or end.outcome == "tls":
-            where = f"{redact_url(target.url)} (--url)"
-            if end.outcome == "proxy" or (network.proxy and end.outcome == "dns"):
-                where = f"{redact_url(network.proxy)} (--proxy)"
-            elif network.unix_socket:
-                where = f"{network.unix_socket} (--unix-socket)"
-            raise CouldNotStart(f"{where} can't be reached: {end.text}") from error
+            raise CouldNotStart(_why_not_reached(approach, network, error, end)) from error
         await _check_scheme(target, network)
         if isinstance(error, TimeoutError):
             return Answer(instead=f"asked for its models, {asked} said nothing within {PROBE_LIMIT_S:g} s")
@@ -122,6 +128,43 @@ async def _check_scheme(target: Target, network: Network) -> None:
     )
 
 
+def _hint_of_proxy(approach: Approach, network: Network, response: aiohttp.ClientResponse, text: str) -> str:
+    """What to do about an answer that a proxy may have given instead of the target; empty: it is the target's.
+
+    Raises:
+        CouldNotStart: the proxy has given it, for sure.
+    """
+    split = urlsplit(approach.target.url)
+    if not network.proxy or split.scheme != "http":
+        return ""
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    source = proxies.source_of(response.status, headers, text, split.hostname or "")
+    hint = proxies.hint_of(response.status, headers, text, split.hostname or "")
+    if source is proxies.Source.PROXY:
+        words = blank_out(text, approach.secrets)[:200].strip()
+        raise CouldNotStart(f"{_proxy_of(approach, network)} answered {response.status}: {words!r} ({hint})")
+    return hint
+
+
+def _why_not_reached(approach: Approach, network: Network, error: Exception, end: End) -> str:
+    url = approach.target.url
+    if end.outcome == "proxy" or (network.proxy and end.outcome == "dns"):
+        proxy = _proxy_of(approach, network)
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            return f"{proxy} does not connect to the target: {end.text}"
+        return f"{proxy} can't be reached: {end.text} ({proxies.way_around(urlsplit(url).hostname or '')})"
+    if network.unix_socket:
+        return f"{network.unix_socket} (--unix-socket) can't be reached: {end.text}"
+    return f"{redact_url(url)} (--url) can't be reached: {end.text}"
+
+
+def _proxy_of(approach: Approach, network: Network) -> str:
+    """The proxy, without its password, and what named it."""
+    flag = approach.proxy_flag
+    named_by = flag if flag == PROXY_FLAG else f"the environment's {flag}"
+    return f"the proxy {redact_url(network.proxy)} ({named_by})"
+
+
 def choose_model(options: Options, answer: Answer) -> tuple[str, str]:
     """The model to ask for, and a warning about it (empty if there is none).
 
@@ -131,12 +174,13 @@ def choose_model(options: Options, answer: Answer) -> tuple[str, str]:
     if options.model is None:
         if len(answer.models) == 1:
             return answer.models[0], f"no --model given: using the only one listed, {answer.models[0]}"
-        known = f"the target lists {', '.join(answer.models[:5])}" if answer.models else answer.instead
+        listed = f"the target lists {', '.join(answer.models[:5])}" if answer.models else ""
+        known = listed or answer.warning or answer.instead
         raise CouldNotStart(f"name the model with --model ({known})")
     if answer.models and options.model not in answer.models:
         listed = ", ".join(answer.models[:5])
         return options.model, f"the target does not list the model {options.model!r}; it lists {listed}"
-    return options.model, ""
+    return options.model, answer.warning
 
 
 async def _beginning_of(content: aiohttp.StreamReader) -> bytes:

@@ -24,6 +24,8 @@ from llmstress.engine.transport import tls_context
 DNS_LIMIT_S = 3.0
 """How long DNS may take to say where the target is."""
 
+PROXY_FLAG = "--proxy"
+
 _LONGEST_PATH = 107
 """Bytes of the path of a Unix socket."""
 
@@ -47,7 +49,7 @@ def network_of(options: Options, target: Target, environ: Mapping[str, str]) -> 
         if is_address(host):
             raise UsageError(f"--resolve has no meaning for {host}, which is an address: put a name into --url")
         addresses += entry.addresses
-    proxy = "" if options.unix_socket is not None else proxy_for(options, split.scheme, host, environ)
+    proxy = proxy_for(options, split.scheme, host, environ)
     if proxy and addresses:
         raise UsageError("--resolve has no meaning with a proxy, which resolves the host itself: add --proxy none")
     for source in options.source_ips:
@@ -153,20 +155,28 @@ def proxy_for(options: Options, scheme: str, host: str, environ: Mapping[str, st
     Raises:
         UsageError: it is no http URL.
     """
-    if options.proxy == "none":
+    flag = proxy_flag(options, scheme, host, environ)
+    if not flag:
         return ""
-    flag, url = "--proxy", options.proxy
-    if url is None:
-        name = _set_in(environ, f"{scheme}_proxy", "all_proxy")
-        if not name or _bypassed(host, environ.get(_set_in(environ, "no_proxy"), "")):
-            return ""
-        flag, url = f"the environment's {name} (--proxy none ignores it)", environ[name]
+    url = options.proxy or ""
+    if flag != PROXY_FLAG:
+        flag, url = f"the environment's {flag} (--proxy none ignores it)", environ[flag]
     if "://" not in url:
         url = f"http://{url}"
     split = split_url(url)
     if split is None or split.scheme != "http":
         raise UsageError(f"{flag} needs the URL of an HTTP proxy like http://proxy:3128, not {redact_no_url(url)!r}")
     return url
+
+
+def proxy_flag(options: Options, scheme: str, host: str, environ: Mapping[str, str]) -> str:
+    """What names the proxy to go through: `--proxy`, or a variable of the environment; empty: nothing does."""
+    if options.unix_socket is not None or options.proxy == "none":
+        return ""
+    if options.proxy is not None:
+        return PROXY_FLAG
+    name = _set_in(environ, f"{scheme}_proxy", "all_proxy")
+    return "" if _bypassed(host, environ.get(_set_in(environ, "no_proxy"), "")) else name
 
 
 def _set_in(environ: Mapping[str, str], *names: str) -> str:

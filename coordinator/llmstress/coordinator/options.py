@@ -1,15 +1,18 @@
 """One frozen, typed, validated description of a run."""
 
+import contextlib
 import re
 from typing import Any
 
 import msgspec
 
 from llmstress.coordinator.errors import UsageError
-from llmstress.coordinator.target import redact_url
+from llmstress.coordinator.keys import is_secret, is_secret_name, variable_of
+from llmstress.coordinator.target import redact_url, secret_parameters, user_information
 from llmstress.coordinator.texts import MaxErrors, Resolve, is_address
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.secrets import blank_out
 
 DEFAULT_DURATION_S = 60.0
 
@@ -28,13 +31,11 @@ _MOST = 10**12
 
 MOST_RETRIES = 1000
 
-_LONGEST_HEADER = 64 * 1024
+LONGEST_HEADER = 64 * 1024
 """Characters of a header's value; servers take 8 to 64 KiB for all of them together."""
 
 _LONGEST_SHOWN = 200
 """Characters of a text, and token ids, that a summary shows."""
-
-_SECRET_NAME = re.compile(r"(?i)key|token|secret|password|signature")
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -189,7 +190,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
                 raise UsageError(f"--header {name}: llmstress sets the length of the body itself")
             if name.lower() == "connection":
                 raise UsageError(f"--header {name}: use --no-keepalive or --requests-per-connection instead")
-            if len(value) > _LONGEST_HEADER:
+            if len(value) > LONGEST_HEADER:
                 raise UsageError(f"--header {name}: its value is too long for any server ({len(value):,} characters)")
         for source in self.source_ips:
             if not is_address(source):
@@ -264,7 +265,9 @@ def describe(options: Options) -> dict[str, Any]:
     """The options as the summary shows them: without secrets."""
     shown: dict[str, Any] = msgspec.to_builtins(options)
     shown["url"] = redact_url(options.url) if options.url is not None else None
-    shown["headers"] = [f"{name}: ***" for name, _ in options.headers]
+    hidden = secrets_in_text(options)
+    shown["headers"] = [f"{name}: {_shown(name, value, hidden)}" for name, value in options.headers]
+    shown["body"] = blank_out(options.body, hidden) if options.body is not None else None
     shown["extra_body"] = _without_keys(options.extra_body)
     for name in ("prompt", "system", "body"):
         shown[name] = _shortened(shown[name])
@@ -279,6 +282,25 @@ def _shortened(text: str | None) -> str | None:
     if text is None or len(text) <= _LONGEST_SHOWN:
         return text
     return f"{text[:_LONGEST_SHOWN]}… ({len(text):,} characters)"
+
+
+def secrets_in_text(options: Options) -> list[str]:
+    """The secrets that stand in the options themselves: in headers, bodies and URLs."""
+    places: list[Any] = [options.extra_body]
+    with contextlib.suppress(ValueError, RecursionError):  # a body need not be JSON
+        places.append(msgspec.json.decode(options.body or "{}"))
+    found = [value for _, value in keys_in(places)]
+    found += [value for name, value in options.headers if variable_of(value) is None and is_secret(name, value)]
+    for url in (options.url or "", options.proxy or ""):
+        found += [user_information(url).partition(":")[2], *secret_parameters(url)]
+    return [value for value in found if value]
+
+
+def _shown(name: str, value: str, hidden: list[str]) -> str:
+    """A header's value: the name of a variable, a value that is no secret, or stars."""
+    if variable_of(value) is not None:
+        return value
+    return "***" if is_secret(name, value) else blank_out(value, hidden)
 
 
 def keys_in(value: Any) -> list[tuple[str, str]]:
@@ -302,4 +324,4 @@ def _without_keys(value: Any) -> Any:
 
 
 def _is_key(name: str, value: Any) -> bool:
-    return isinstance(value, str) and _SECRET_NAME.search(name) is not None
+    return isinstance(value, str) and is_secret_name(name)

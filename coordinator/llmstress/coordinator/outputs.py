@@ -6,11 +6,16 @@ import os
 import stat
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from llmstress.coordinator.errors import UsageError
 from llmstress.coordinator.log import LogFile
 from llmstress.coordinator.options import Options
+from llmstress.coordinator.summary import write_atomically
+
+LAST_SUMMARY = "last-summary.json"
+"""Name of the file in the state directory that holds the summary of the last run without `--output`."""
 
 
 def check_outputs(options: Options) -> None:
@@ -47,6 +52,8 @@ def _check(flag: str, path: Path) -> None:
             raise UsageError(f"{flag} {path}: that is a pipe, and waiting for its reader could hold up the run")
     elif stat.S_ISREG(mode):
         _check_file(flag, path)
+    elif flag == "--record":
+        raise UsageError(f"{flag} {path}: a record is a database, and must be a regular file")
     elif not os.access(path, os.W_OK) or stat.S_ISSOCK(mode):
         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
@@ -68,6 +75,35 @@ def _check_file(flag: str, path: Path) -> None:
     # `--output` is replaced as a whole, the others are made: it is the directory that must take a new file
     with tempfile.NamedTemporaryFile(dir=path.resolve().parent, prefix=f".{path.name[:64]}."):
         pass
+
+
+def state_directory(environ: Mapping[str, str]) -> Path:
+    """Where this user's programs keep what should outlast a run: `XDG_STATE_HOME`, else `~/.local/state`.
+
+    Raises:
+        FileNotFoundError: neither `XDG_STATE_HOME` nor `HOME` is an absolute path.
+    """
+    state, home = environ.get("XDG_STATE_HOME", ""), environ.get("HOME", "")
+    if os.path.isabs(state):  # the specification says that a relative one is to be ignored
+        return Path(state) / "llmstress"
+    if os.path.isabs(home):
+        return Path(home) / ".local" / "state" / "llmstress"
+    raise FileNotFoundError(errno.ENOENT, "neither XDG_STATE_HOME nor HOME is set")
+
+
+def keep_summary(data: bytes, environ: Mapping[str, str]) -> Path:
+    """Replace the last summary in the state directory by `data`; only this user may read it. Gives its path.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    directory = state_directory(environ)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = directory / LAST_SUMMARY
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "something else than a file has that name", str(path))
+    write_atomically(path, data, mode=0o600)
+    return path
 
 
 def open_log(options: Options) -> LogFile | None:

@@ -28,7 +28,7 @@ from llmstress.coordinator.summary import host
 from llmstress.coordinator.target import Target, redact_url
 from llmstress.coordinator.texts import is_address
 from llmstress.engine.control import Network
-from llmstress.engine.secrets import blank_out
+from llmstress.engine.secrets import blank_out, unmistakable
 from llmstress.engine.transport import Dialer
 from llmstress.engine.witness import Evidence, WatchedLoop, Witness
 
@@ -130,7 +130,7 @@ async def probe_target(
             url=redact_url(target.url),
             api=approach.name,
             api_because=asking.why_this_api(options, url),
-            model=blank_out(model, secrets),
+            model=blank_out(model, unmistakable(secrets)),
             model_because=because,
             streamed=api.streamed,
             addresses=tuple(addresses),

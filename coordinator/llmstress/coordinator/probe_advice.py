@@ -1,11 +1,13 @@
 """What to do about a probe that failed, and what its answer means for runs to come. Pure functions."""
 
 from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
 
+from llmstress.coordinator import proxies
 from llmstress.coordinator.answer_advice import hint_of_answer
 from llmstress.coordinator.probe_facts import Probe
 from llmstress.coordinator.refusal_advice import AS_GIVEN, hint_of_refusal
-from llmstress.engine.telemetry.notes import MAX_SHARED_READS, MAX_TOKENS_PER_EVENT
+from llmstress.engine.telemetry.notes import MAX_SHARED_READS
 
 _ENOUGH = 5
 """Token events from which on it is no chance that several share a read."""
@@ -62,9 +64,13 @@ _OF_GIVEN = {
 def hint_of(probe: Probe, models: Sequence[str] = ()) -> str:
     """What to do about a failure; empty if there was none, or nobody knows. `models` are those that the target lists,
     if it was asked after the failure."""
-    outcome = probe.outcome
+    outcome, head, url = probe.outcome, probe.head, urlsplit(probe.where.url)
     if outcome in ("ok", "cancelled"):
         return ""
+    if probe.where.proxied and url.scheme == "http" and head is not None:
+        of_proxy = proxies.hint_of(head.status, head.headers, probe.words, url.hostname or "")
+        if of_proxy:
+            return of_proxy
     if outcome in ("malformed", "truncated", "empty"):
         hint = hint_of_answer(probe)
     elif outcome.startswith("http_") or outcome in ("rate_limited", "quota", "stream_error"):
@@ -120,13 +126,7 @@ def _remarks(probe: Probe) -> Iterator[str]:
         yield "the answer is a stream of events: --api sse counts them, where --api text counts reads"
     if ok and probe.where.streamed and not tokens.events and "token" in probe.events[-1].what:
         yield "a stream was asked for, and the answer came as a whole: there is no ttft"
-    if ok and tokens.events and tokens.source == "events":
-        yield "the server reports no usage: tokens are counted as events"
-    if ok and tokens.events and tokens.output > MAX_TOKENS_PER_EVENT * tokens.events:
-        yield (
-            f"an event carries {tokens.output / tokens.events:.2g} tokens: itl is the gap between events, "
-            "tpot the time per token"
-        )
+    yield from probe.noted
     if unknown := sum("unknown" in event.what for event in probe.events):
         have = "1 event has" if unknown == 1 else f"{unknown} events have"
         yield f"{have} a shape that {probe.where.api} doesn't know and doesn't count"

@@ -15,8 +15,10 @@ from llmstress.engine.api.base import Api
 from llmstress.engine.api.event import Event, Usage
 from llmstress.engine.coding import MAX_BURST, decoded_words
 from llmstress.engine.framing import Malformed, ResponseReader
-from llmstress.engine.secrets import blank_out
+from llmstress.engine.secrets import blank_out, blank_reason
 from llmstress.engine.telemetry.collecting import collected
+from llmstress.engine.telemetry.messages import Part
+from llmstress.engine.telemetry.notes import BOUNDS, median_of, notes_of_answers
 from llmstress.engine.witness import Evidence, Heard
 
 SCHEMA = "llmstress.probe/1"
@@ -130,7 +132,7 @@ class Tokens(msgspec.Struct, frozen=True):
 
     output: int
     source: str
-    """`usage` or `events`."""
+    """`usage`, `events`, or `unknown`: nobody counted them."""
     input: int | None
     cached_input: int | None
     reasoning: int | None
@@ -177,6 +179,10 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """The answer came as a whole, and not as a stream."""
     body: str = ""
     """The beginning of the body of a good status in which there is no event; empty: there are events, or no body."""
+    tpot_bounds_ms: tuple[float, float] | None = None
+    """By usage and by events, where tpot can't be determined; null: it can, or there is none."""
+    noted: tuple[str, ...] = ()
+    """What was odd about a good answer, in a run's words."""
 
 
 def json_schema() -> dict[str, Any]:
@@ -220,13 +226,15 @@ def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, 
         tokens=_tokens(seen),
         collected=found.text if (found := collected(seen.part.counters, seen.signs)) is not None else "",
         tried_again=seen.part.counters.tried_again > 0,
-        finish=blank_out(exchange.finish, secrets),
+        finish=blank_reason(exchange.finish, secrets),
         outcome=last.end.outcome,
         words=blank_out(last.end.text, secrets),
         hint="",
         remarks=(),
         raw=_raw(seen, secrets) if raw else None,
         whole=bool(whole),
+        tpot_bounds_ms=_bounds(seen.part),
+        noted=tuple(notes_of_answers(seen.part)),
         body="" if any(each.meaning is not None for each in heard) else blank_out(_body_of_no_event(seen), secrets),
     )
 
@@ -322,13 +330,18 @@ def words_of(meaning: Event | None, name: bytes = b"") -> tuple[str, ...]:
     return tuple(word for word, is_so in said.items() if is_so) or ("ping" if name == b"ping" else "nothing",)
 
 
+def _bounds(part: Part) -> tuple[float, float] | None:
+    low, high = (median_of(part, name) for name in BOUNDS)
+    return None if low is None or high is None else (low / 1000, high / 1000)
+
+
 def _tokens(seen: Evidence) -> Tokens:
     exchange = seen.last.exchange
     output, by_usage = exchange.output
     usage = exchange.usage or Usage()
     return Tokens(
         output=output,
-        source="usage" if by_usage else "events",
+        source="usage" if by_usage else "events" if exchange.event_count else "unknown",
         input=usage.input,
         cached_input=usage.cached_input,
         reasoning=usage.reasoning,

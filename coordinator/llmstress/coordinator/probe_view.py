@@ -133,6 +133,9 @@ def _moments(probe: Probe, width: int) -> Iterator[Text]:
         yield from _gaps(probe, width)
         if "last_token" in at:
             tpot = f"tpot {_ms(figure['tpot'])}" if "tpot" in figure else ""
+            if probe.tpot_bounds_ms is not None:
+                low, high = sorted(probe.tpot_bounds_ms)
+                tpot = f"tpot undetermined: {_ms(low)} to {_ms(high)}"
             yield from _moment(at["last_token"], "last token", tpot, width)
     if "last_word" in at:
         said = [
@@ -203,7 +206,7 @@ def _sums(probe: Probe, width: int) -> Iterator[Text]:
         parts = [("output", tokens.output), ("input", tokens.input), ("cached", tokens.cached_input)]
         parts.append(("reasoning", tokens.reasoning))
         said = ", ".join(f"{count(n)} {name}" for name, n in parts if n)
-        source = "as the server's usage says" if tokens.source == "usage" else "counted as events"
+        source = {"usage": "as the server's usage says", "events": "counted as events"}.get(tokens.source, "unknown")
         yield from _entry(Text(f"{'tokens':<{_STAMPS}}", "bold"), f"{said} ({source})", width)
     if size := sum(read.bytes for read in reads):
         said = f"{count(size)} read, head and framing included"

@@ -3,6 +3,8 @@
 Counts cover the whole run; rates and latencies the steady window. Latencies are milliseconds.
 """
 
+import inspect
+import json
 from typing import Any
 
 import msgspec
@@ -291,6 +293,21 @@ def json_schema() -> dict[str, Any]:
 
 
 def schema_of(kind: type[msgspec.Struct], title: str) -> dict[str, Any]:
-    """JSON Schema of a document of this kind."""
-    schema = msgspec.json.schema(kind)
+    """JSON Schema of a document of this kind; the same with every version of msgspec and Python."""
+    schema = normal_schema(msgspec.json.schema(kind))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}
+
+
+def normal_schema(schema: Any) -> Any:
+    """`schema` without what differs between versions: descriptions keep a docstring's indentation before msgspec 0.23
+    and Python 3.13, and the alternatives of an `anyOf` come in another order; here `null` is the last one."""
+    if isinstance(schema, list):
+        return [normal_schema(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {name: normal_schema(each) for name, each in schema.items()}
+    if isinstance(made.get("description"), str):
+        made["description"] = inspect.cleandoc(made["description"])
+    if isinstance(made.get("anyOf"), list):
+        made["anyOf"].sort(key=lambda each: (each.get("type") == "null", json.dumps(each, sort_keys=True)))
+    return made

@@ -84,7 +84,13 @@ class Interrupted(LlmstressError):
 
 
 async def execute(
-    options: Options, url: str, console: Console, asked_at: float, *, screen: bool, deliver: Callable[[Result], None]
+    options: Options,
+    url: str,
+    console: Console,
+    asked_at: float,
+    *,
+    screen: bool,
+    deliver: Callable[[Result], Path | None],
 ) -> Result:
     """Run `options` against `url`.
 
@@ -94,7 +100,8 @@ async def execute(
         console: hears of the banner, of every second, of warnings; what it says waits while there is a screen.
         asked_at: `time.monotonic()` when the command was given.
         screen: open one.
-        deliver: is given the result as soon as it is final; a screen may stay open after that.
+        deliver: is given the result as soon as it is final, and gives the path at which the summary is now, if it
+            was written; a screen may stay open after that.
 
     Raises:
         UsageError, CouldNotStart: nothing was sent.
@@ -123,7 +130,7 @@ async def execute(
                 record_to = Path(options.record) if options.record is not None else None
                 broadcaster = await stack.enter_async_context(Broadcaster(directory, view, record_to))
             except OSError as error:
-                raise UsageError(f"--record {options.record}: {error.strerror}") from error
+                raise UsageError(f"--record {options.record}: {error.strerror or error}") from error
             herald = Herald(broadcaster, console, secrets)
             crew = Crew(directory, hub.endpoint, environ)
             run = _Run(options, approach, hub, crew, broadcaster, herald, asked_at)
@@ -133,7 +140,8 @@ async def execute(
                 for warning in warnings:
                     herald.warn(warning)
                 result = await run.conduct(networks)
-                deliver(result)
+                if (path := deliver(result)) is not None:
+                    herald.show(f"summary: {path}")
                 await run.wait_for_screen()
                 return result
             finally:

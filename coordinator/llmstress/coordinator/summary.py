@@ -147,8 +147,11 @@ def encode(summary: Summary) -> bytes:
     return msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a reader sees all of it or what was there before."""
+def write_atomically(path: Path, data: bytes, mode: int | None = None) -> None:
+    """Write `data` to `path` so that a reader sees all of it or what was there before.
+
+    `mode`: the permissions of the file; None: those that the umask leaves.
+    """
     if path.exists() and not path.is_file():
         path.write_bytes(data)  # a device or a pipe: there is nothing to replace
         return
@@ -161,9 +164,11 @@ def write_atomically(path: Path, data: bytes) -> None:
         except OSError:
             whole.unlink()
             raise
-    umask = os.umask(0)
-    os.umask(umask)
-    whole.chmod(0o666 & ~umask)
+    if mode is None:
+        umask = os.umask(0)
+        os.umask(umask)
+        mode = 0o666 & ~umask
+    whole.chmod(mode)
     whole.replace(path)
 
 

@@ -17,7 +17,9 @@ _SLASHES_MISSING = re.compile(r"(?i)https?:(?!\d)")
 _PORT = re.compile(r":?[0-9]{1,5}")
 
 _USER_INFORMATION = re.compile(r"^((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)?[^/?#]*@")
-_SECRET_PARAMETER = re.compile(r"(?i)\b([\w.-]*(?:key|token|secret|password|signature|sig)[\w.-]*=)([^&#\s]+)")
+_SECRET_PARAMETER = re.compile(
+    r"(?i)\b([\w.-]*(?:key|token|secret|passw|pwd|credential|signature|sig|auth(?!ors?(?![a-z])))[\w.-]*=)([^&#\s]+)"
+)
 
 
 class Target(msgspec.Struct, frozen=True):

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from llmstress.coordinator.keys import from_environment, variable_of
+
 _LONGEST_S = 366 * 86_400.0
 """The longest duration; timers overflow somewhere above it."""
 
@@ -131,10 +133,11 @@ def ip_version(address: str) -> int:
 
 
 def parse_header(text: str, environ: Mapping[str, str]) -> tuple[str, str]:
-    """Name and value of `Name: value`; a value `env:NAME` is read from the environment.
+    """Name and value of `Name: value`, as they were written; a value `env:NAME` stands for that of a variable, which is
+    looked at.
 
     Raises:
-        ValueError: no colon, a line break, or no such variable.
+        ValueError: no colon, a line break, or a variable that isn't set, is empty or has a line break.
     """
     name, colon, value = text.partition(":")
     name, value = name.strip(), value.strip()
@@ -142,12 +145,8 @@ def parse_header(text: str, environ: Mapping[str, str]) -> tuple[str, str]:
         raise ValueError("write it like 'Name: value'")  # without a colon the text may be the secret itself
     if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
         raise ValueError(f"write it like 'Name: value'; {name!r} is no name")
-    if value.startswith("env:"):
-        variable = value[4:]
-        if variable not in environ:
-            raise ValueError(f"the environment has no variable {variable}")
-        value = environ[variable].strip()
-    if not fits_a_header(value):
+    variable = variable_of(value)
+    if not fits_a_header(value if variable is None else from_environment(variable, environ)):
         raise ValueError(f"the value of {name} has characters that no header can carry")
     return name, value
 

@@ -61,7 +61,8 @@ def end_of_failed_connect(error: BaseException, *, https: bool, proxied: bool) -
         return End("connect_timeout", "no connection within the limit (--timeout-connect)")
     if isinstance(error, aiohttp.ClientHttpProxyError):
         hint = "; user and password belong into its URL" if error.status == 407 else ""
-        return End("proxy", f"the proxy refused the tunnel: {error.status} {error.message}{hint}")
+        around = "--proxy none or no_proxy goes without it"
+        return End("proxy", f"the proxy refused the tunnel: {error.status} {error.message}{hint}; {around}")
     if outcome == "local":
         return End("local", text)
     if isinstance(error, aiohttp.ClientProxyConnectionError):

@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 
 from llmstress.engine.control import Plan
-from llmstress.engine.secrets import blank_out
+from llmstress.engine.secrets import blank_out, unmistakable
 from llmstress.engine.tcpinfo import ends_of, tls_of
 from llmstress.engine.telemetry.messages import Delta
 from llmstress.engine.transport import Dialer, TakenOver
@@ -70,7 +70,7 @@ class _WithoutSecrets(logging.Formatter):
 
     def __init__(self, secrets: list[str]) -> None:
         super().__init__("%(levelname)s %(name)s: %(message)s")
-        self._secrets = secrets
+        self._secrets = unmistakable(secrets)
 
     def format(self, record: logging.LogRecord) -> str:
         """The lines of a record."""

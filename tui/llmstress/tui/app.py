@@ -16,6 +16,7 @@ from llmstress.tui.bars import TABS, Banner, KeyLine, TimeLine, TopLine
 from llmstress.tui.confirm import Confirm
 from llmstress.tui.errors import ErrorsPane
 from llmstress.tui.figures import count, duration
+from llmstress.tui.goto import GoTo
 from llmstress.tui.help import Help
 from llmstress.tui.latency import LatencyPane
 from llmstress.tui.log import LogPane
@@ -85,6 +86,8 @@ class StressApp(App[int]):
         Binding("shift+left", "go(-30)", show=False),
         Binding("shift+right", "go(30)", show=False),
         Binding("home", "to_start", show=False),
+        Binding("end", "to_end", show=False),
+        Binding("g", "go_to", show=False),
     ]
 
     def __init__(self, source: Source, *, save_to: Path | None = None) -> None:
@@ -390,4 +393,20 @@ class StressApp(App[int]):
         """From the start."""
         if (player := self._source.player) is not None:
             player.seek(0.0)
+            self._now()
+
+    def action_to_end(self) -> None:
+        """To the end, which is the result of the run."""
+        if (player := self._source.player) is not None:
+            player.seek(player.length_s)
+            self._now()
+
+    def action_go_to(self) -> None:
+        """To a moment that is typed."""
+        if (player := self._source.player) is not None and not isinstance(self.screen, GoTo):
+            self.push_screen(GoTo(player.length_s), self._go_to)
+
+    def _go_to(self, moment_s: float | None) -> None:
+        if (player := self._source.player) is not None and moment_s is not None:
+            player.seek(moment_s)
             self._now()

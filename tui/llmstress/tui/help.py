@@ -36,7 +36,8 @@ REPLAYING = (
     ("space", "pause and go on"),
     ("< >", "half, double speed"),
     ("← →", "5 s back, ahead; with shift 30 s"),
-    ("home", "back to the start"),
+    ("home  end", "the start, the end"),
+    ("g", "go to a moment: 5 is half-way, 1:23:45 or 1h20m a time"),
     ("q  d", "leave"),
 )
 KEYS_WIDTH = 12

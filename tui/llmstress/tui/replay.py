@@ -1,4 +1,8 @@
-"""A recorded run as a source: its messages come at the pace they came at, faster or slower, from any moment on."""
+"""A recorded run as a source: its messages come at the pace they came at, faster or slower, from any moment on.
+
+What the record holds in merged form comes as keyframes: always the same `RunView`, brought up to date. From where on
+the record holds the deltas as they came, they and all other messages come as frames of their own.
+"""
 
 import asyncio
 import bisect
@@ -6,10 +10,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from llmstress.engine.telemetry import record
+import msgspec
+
 from llmstress.engine.telemetry.aggregate import RECENT_S
-from llmstress.engine.telemetry.broadcast import Command, Frame, RunView
-from llmstress.engine.telemetry.record import Moment, NoRecord, Place
+from llmstress.engine.telemetry.broadcast import Command, Frame, RunView, decode, encode
+from llmstress.engine.telemetry.record import Moment, NoRecord, Reader
+from llmstress.engine.telemetry.thinning import Stand, Step, take_in
 from llmstress.tui.source import SourceLost
 
 POLL_S = 0.05
@@ -18,7 +24,21 @@ POLL_S = 0.05
 SLICE_S = 0.01
 """How long messages may be worked on before others have a turn."""
 
+SHOWN_S = 0.25
+"""How often a keyframe is given at least, while merged steps are due one after the other."""
+
+MARKS = 10
+"""Into so many parts a record is divided by views that are kept once they are known, to begin a seek with."""
+
 _NS = 1_000_000_000
+
+
+class _Mark(msgspec.Struct, frozen=True):
+    """The view at a moment of the record, encoded."""
+
+    t: int
+    at: int
+    view: bytes
 
 
 class Replay:
@@ -32,22 +52,16 @@ class Replay:
             OSError: it can't be read.
             NoRecord: it is no record, or holds not one whole message.
         """
-        self._path = path
+        self._record = Reader(path)
         self._clock = clock
-        if next(record.read(path), None) is None:
-            raise NoRecord(f"{path} was cut off before its first message ended")
-        self._keyframes: list[Place] = []
-        end = begin = next(record.scan(path)).t
-        for place in record.scan(path):
-            end = max(end, place.t)
-            if place.keyframe:
-                # a keyframe carries the time of what it holds, which may be before that of the message ahead of it
-                self._keyframes.append(Place(end, place.offset, True))
-        self._begin_s, self._length_s = begin / _NS, end / _NS
+        self._marks: list[_Mark] = []
+        self._begin_s, self._length_s = self._record.begin / _NS, self._record.end / _NS
         self._speed = speed
         self._paused = False
         self._shown_s = self._begin_s
         """All that came before is out."""
+        self._seeking = True
+        self._worked_since = time.monotonic()
         self._sought: float | None = self._begin_s
         self._go_from(self._begin_s)
 
@@ -86,6 +100,11 @@ class Replay:
         """When the last message came, seconds after T0."""
         return self._length_s
 
+    @property
+    def behind(self) -> bool:
+        """`frames` has yet to give something that is due: a seek takes its time, and so does a high speed."""
+        return self._seeking or self._sought is not None or self.position_s < min(self._due_s(), self._length_s)
+
     def seek(self, position_s: float) -> None:
         """Go on from there: `frames` gives a keyframe of that moment next."""
         self._sought = min(max(position_s, self._begin_s), self._length_s)
@@ -106,44 +125,76 @@ class Replay:
     async def _play(self) -> AsyncIterator[Frame]:
         """From the moment that was sought to the next seek."""
         wanted_s, self._sought = self._sought if self._sought is not None else self._begin_s, None
-        moments = record.read(self._path, self._keyframe_before(wanted_s - RECENT_S).offset, keyframes=False)
-        first = next(moments).frame
-        assert isinstance(first, RunView), "read() begins with a keyframe"
-        worked_since = time.monotonic()
+        self._seeking = True
+        wanted = round(wanted_s * _NS)
+        view, at = self._view_before(wanted - (RECENT_S + 1) * _NS)
+        moments = self._record.moments(at, wanted)
         ahead: Moment | None = None
         for ahead in moments:
-            if ahead.t > wanted_s * _NS:
+            if ahead.t > wanted:
                 break
-            if not isinstance(ahead.frame, RunView):
-                first.apply(ahead.frame)
-            if time.monotonic() - worked_since > SLICE_S:
-                await asyncio.sleep(0)
-                worked_since = time.monotonic()
+            take_in(view, ahead.frame)
+            self._mark(view, ahead)
+            await self._give_way()
             if self._sought is not None:
                 return
         else:
             ahead = None
         self._go_from(wanted_s)
         self._is_next(ahead)
-        yield first
+        self._seeking = False
+        yield view
+        changed, shown_at = False, time.monotonic()
         while self._sought is None:
-            if ahead is None or ahead.t > self._due_s() * _NS:
+            due = ahead is not None and ahead.t <= self._due_s() * _NS
+            if changed and (not due or time.monotonic() - shown_at > SHOWN_S):
+                yield view
+                changed, shown_at = False, time.monotonic()
+            if ahead is None and wanted < self._record.end and self._record.level > 1:
+                # with a timeline in longer steps than the run's own, some maxima came out larger; the record has them
+                self._sought = self._length_s
+            elif ahead is None or not due:
                 await asyncio.sleep(POLL_S)
-                worked_since = time.monotonic()
-                continue
-            frame, ahead = ahead.frame, next(moments, None)
-            self._is_next(ahead)
-            yield frame
-            if time.monotonic() - worked_since > SLICE_S:
-                await asyncio.sleep(0)
-                worked_since = time.monotonic()
+            else:
+                now, ahead = ahead, next(moments, None)
+                self._is_next(ahead)
+                if now.at >= self._record.whole_from and not isinstance(now.frame, Step | Stand):
+                    if changed:
+                        yield view
+                        changed = False
+                    yield now.frame
+                elif not isinstance(now.frame, Stand):  # that of deltas which are out, whose view is not this one
+                    take_in(view, now.frame)
+                    changed = True
+                await self._give_way()
+
+    async def _give_way(self) -> None:
+        """Let others have a turn, if they have waited for long enough."""
+        if time.monotonic() - self._worked_since > SLICE_S:
+            await asyncio.sleep(0)
+            self._worked_since = time.monotonic()
 
     def _is_next(self, ahead: Moment | None) -> None:
         self._shown_s = self._length_s if ahead is None else ahead.t / _NS
 
-    def _keyframe_before(self, position_s: float) -> Place:
-        after = bisect.bisect_right(self._keyframes, position_s * _NS, key=lambda place: place.t)
-        return self._keyframes[max(0, after - 1)]
+    def _view_before(self, t: int) -> tuple[RunView, int]:
+        """A view of a moment before `t`, and how many deltas it holds: one that is known, or the first."""
+        known = bisect.bisect_right(self._marks, t, key=lambda mark: mark.t)
+        if not known:
+            return self._record.opening(), 0
+        mark = self._marks[known - 1]
+        view = decode(mark.view)
+        assert isinstance(view, RunView), "it was encoded here"
+        return view, mark.at
+
+    def _mark(self, view: RunView, moment: Moment) -> None:
+        """Keep `view`, which has just taken in `moment`, if none is kept of about that time."""
+        if not isinstance(moment.frame, Step):
+            return
+        after = bisect.bisect_right(self._marks, moment.t, key=lambda mark: mark.t)
+        since = self._marks[after - 1].t if after else self._record.begin
+        if moment.t - since >= (self._record.end - self._record.begin) // MARKS:
+            self._marks.insert(after, _Mark(moment.t, moment.at, encode(view)))
 
     def _due_s(self) -> float:
         """Where the clock says that the replay should be."""

@@ -58,14 +58,15 @@ def notes_of_answers(part: Part) -> list[str]:
 
 def said_of_undetermined(part: Part) -> str:
     """How many answers have no `tpot`, why, and between which bounds it lies; at least one has none."""
-    count = sum(part.undetermined.values())
+    count, ok = sum(part.undetermined.values()), part.ended.get("ok", 0)
     why = ", ".join(f"{reason} {n:,}" for reason, n in sorted(part.undetermined.items(), key=lambda pair: -pair[1]))
     by_usage, by_events = (median_of(part, name) for name in BOUNDS)
     bounds = ""
     if by_usage is not None and by_events is not None:
-        bounds = f": {by_usage / 1000:.3g} ms by usage, {by_events / 1000:.3g} ms by events (medians)"
-    answers = "1 answer" if count == 1 else f"{count:,} answers"
-    return f"the tpot of {answers} can't be determined ({why}){bounds}"
+        bounds = f": {by_usage / 1000:.3g} ms by usage, {by_events / 1000:.3g} ms by events"
+    if ok == 1:
+        why = next(iter(part.undetermined))
+    return f"the tpot of {_some(count, ok)} can't be determined ({why}){bounds}"
 
 
 def median_of(part: Part, name: str) -> int | None:
@@ -91,25 +92,32 @@ def _undetermined(part: Part) -> list[str]:
     return [said_of_undetermined(part)] if part.undetermined else []
 
 
+def _some(n: int, ok: int, *, share: bool = False) -> str:
+    """So many of the good answers; a single one is what a probe has."""
+    if ok == 1:
+        return "the answer"
+    return f"{n:,} of {ok:,} answers" + (f" ({n / ok:.0%})" if share else "")
+
+
 def _tokens(counters: Counters, ok: int) -> list[str]:
     notes = []
     if (per_event := counters.tokens_per_event or 0.0) > MAX_TOKENS_PER_EVENT:
         notes.append(f"usage counts {per_event:.2f} tokens for each token event: itl is the gap between events")
     if counters.contradicted:
         notes.append(
-            f"usage contradicts the events of {counters.contradicted:,} of {ok:,} answers: it counts "
+            f"usage contradicts the events of {_some(counters.contradicted, ok)}: it counts "
             f"{counters.contradicted_output:,} output tokens, and {counters.contradicted_events:,} token events came: "
             "don't rely on tokens, tpot and per_event"
         )
     if counters.tokens_unknown:
-        notes.append(f"tokens unknown for {counters.tokens_unknown:,} of {ok:,} answers: the server sent no usage")
+        notes.append(f"tokens unknown for {_some(counters.tokens_unknown, ok)}: the server sent no usage")
     by_events = ok - counters.usage_seen - counters.tokens_unknown - counters.usage_stopped
     if by_events > 0:
-        notes.append(f"{by_events:,} of {ok:,} answers came without usage: their tokens are counted in events")
+        notes.append(f"{_some(by_events, ok)} came without usage: tokens are counted in events")
     if counters.without_text:
         notes.append(
-            f"{counters.without_text:,} of {ok:,} answers had tokens but no text (a prefill, or a special token): "
-            "their ttft is the time of the finish event"
+            f"{_some(counters.without_text, ok)} had tokens but no text (a prefill, or a special token): ttft is the "
+            "time of the finish event"
         )
     return notes
 
@@ -118,20 +126,20 @@ def _endings(part: Part, ok: int) -> list[str]:
     notes, counters = [], part.counters
     if no_reason := part.finish.get(_NO_REASON, 0):
         notes.append(
-            f"{no_reason:,} of {ok:,} answers ({no_reason / ok:.0%}) ended without a finish reason, by the protocol's "
-            "last word alone: --require-finish counts them as truncated"
+            f"{_some(no_reason, ok, share=True)} ended without a finish reason, by the protocol's last word alone: "
+            "--require-finish counts that as truncated"
         )
     if counters.short:
         lengths = median_of(part, "short")
         median = f" (median {lengths:,} tokens)" if lengths is not None else ""
         notes.append(
-            f"{counters.short:,} of {ok:,} answers ({counters.short / ok:.0%}) are shorter than --min-tokens or "
-            f"--ignore-eos asked{median}: the server doesn't know or heed them"
+            f"{_some(counters.short, ok, share=True)} had fewer tokens than --min-tokens or --ignore-eos asked "
+            f"for{median}: the server doesn't know or heed them"
         )
     if ok and counters.stayed_open / ok >= MIN_STAYED_OPEN_SHARE:
         notes.append(
-            f"the body of {counters.stayed_open:,} answers stayed open after their end: their streams waited "
-            f"{counters.stayed_open_ns / 1e9:,.1f} s in all for it, then llmstress closed the connections"
+            f"the body stayed open after the end of {_some(counters.stayed_open, ok)}: streams waited "
+            f"{counters.stayed_open_ns / 1e9:,.1f} s in all, then llmstress closed the connections"
         )
     return notes
 

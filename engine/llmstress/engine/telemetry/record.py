@@ -1,111 +1,398 @@
-"""A run kept in a file: everything that was published about it, in order, with the moment of each message.
+"""A run kept in a file: everything that was published about it, thinned with age so that hours fit into 100 MB.
 
-Layout: the line `llmstress.record/2`, then frame after frame: 8 bytes of nanoseconds after T0 (signed, big-endian),
-4 bytes of length, the message as `broadcast.encode` gives it. A keyframe stands first and every few seconds, so that a
-reader can begin anywhere. A file that was cut off is read up to its last whole frame.
+The file is an SQLite database. `said` holds every message that is no delta. The deltas are in `step`, in levels:
+level 0 holds them as they came, level 1 merged over a step of the timeline (a second), and every further level over
+four steps of the level below. All levels are written as the run goes on. When a level has used up its share of the
+file, its oldest steps are deleted, which the level above holds in a coarser form. So nothing is read again or
+rewritten, and a file whose writer was killed lacks only what had not been committed: a second, or five if workers
+report seldom.
+
+Deltas are counted: a step holds those with the numbers `begin` to `end - 1`, and a message was said `before` the delta
+of that number. A step of one level holds whole steps of the level below, and none goes beyond the end of a worker.
 """
 
-import os
-import struct
+import bisect
+import contextlib
+import sqlite3
+import zlib
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import msgspec
 
-from llmstress.engine.telemetry.broadcast import Frame, RunView, decode
+from llmstress.engine.telemetry.aggregate import RECENT_S
+from llmstress.engine.telemetry.broadcast import Message, RunView, WorkerChange, decode, encode
+from llmstress.engine.telemetry.messages import Delta
+from llmstress.engine.telemetry.thinning import Merger, Stand, Step, stand_of
 
-MAGIC = b"llmstress.record/2\n"
+FORMAT = 3
+"""Of the file: raised with every change that an older reader would misunderstand."""
 
-_HEADER = struct.Struct(">qI")
+_FACTOR_BITS = 2
+"""Binary logarithm of how many steps of a level are one of the level above."""
 
-_TAG = msgspec.msgpack.encode(RunView.__name__)
-"""Stands after the one byte that begins the array: so much tells a keyframe without decoding it."""
+LEVELS = 9
+"""The highest one, with steps of four and a half hours, is never thinned."""
+
+RAW_BYTES, LEVEL_BYTES = 20_000_000, 10_000_000
+"""Shares of level 0 and of each level above. Eight hours fill three levels and half of the fourth."""
+
+MOST_STEPS = 600
+"""A reader merges so many steps at most to get to any moment of a record, and a last stretch of finer ones."""
+
+_WHOLE_NS, _FINE_NS = 11_000_000_000, (RECENT_S + 1) * 1_000_000_000
+"""So long before the moment that a reader wants to get to, deltas are read as they came, and so long before it in no
+steps longer than those of level 1: the live figures look back that far."""
+
+PENDING_COMMITS = 60
+"""How many commits may be put off because somebody reads the file."""
+
+_APPLICATION = 0x6C6C6D73
+_SQLITE, _BEFORE_SQLITE = b"SQLite format 3\0", b"llmstress.record/"
+_MAX_DATA = 256 * 1024 * 1024
+"""Bytes of an unpacked step or message: a stranger's file must not fill the memory."""
+
+_SCHEMA = f"""
+PRAGMA journal_mode = DELETE;
+PRAGMA synchronous = OFF;
+PRAGMA application_id = {_APPLICATION};
+PRAGMA user_version = {FORMAT};
+CREATE TABLE said (id INTEGER PRIMARY KEY, before INTEGER, t INTEGER, data BLOB);
+CREATE TABLE step (id INTEGER PRIMARY KEY, level INTEGER, begin INTEGER, "end" INTEGER, t INTEGER, data BLOB);
+CREATE UNIQUE INDEX place ON step (level, begin, "end", t);
+"""
+
+_encoder = msgspec.msgpack.Encoder()
+_steps = msgspec.msgpack.Decoder(Step)
 
 
 class NoRecord(ValueError):
-    """The file is no record of a run, or its bytes are damaged; the text says which and where."""
+    """The file is no record of a run, or its bytes are damaged; the text says which."""
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """One message of a record: `t` nanoseconds after T0."""
+    """Something of a record: `t` nanoseconds after T0; `at` deltas have come by then, those of `frame` included.
+
+    A `Step` is what a stretch has been merged into. A `Stand` follows the deltas of a stretch that has not been.
+    """
 
     t: int
-    frame: Frame
+    at: int
+    frame: Message | Step | Stand
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where a message of a record begins in its file."""
+class _Open(msgspec.Struct):
+    """The step of a level that is not complete yet."""
 
+    index: int = 0
+    """Of the step, counted from T0."""
+    begin: int = 0
+    end: int = 0
+    t: int = 0
+    raw: list[tuple[int, msgspec.Raw]] = msgspec.field(default_factory=list)
+    merger: Merger = msgspec.field(default_factory=Merger)
+
+
+class Writer:
+    """Writes the record of one run. Call `turn` before a message is applied to the view, `append` after it."""
+
+    def __init__(self, path: Path, view: RunView, t: int = 0) -> None:
+        """
+        Raises:
+            OSError: it can't be written.
+        """
+        self._view = view
+        self._row_ns = view.aggregate.row_ns
+        self._count = 0
+        self._open = [_Open() for _ in range(LEVELS)]
+        self._kept: list[deque[tuple[int, int]]] = [deque() for _ in range(LEVELS)]
+        """End and size of the steps of each level."""
+        self._sizes = [0] * LEVELS
+        self._pending: list[tuple[str, tuple[Any, ...]]] = []
+        self._put_off = 0
+        path = path.resolve()
+        path.open("wb").close()
+        for ending in ("-journal", "-wal", "-shm"):  # of a writer that was killed: they would be applied to this file
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+        try:
+            self._database = sqlite3.connect(path, timeout=0.1, isolation_level=None)
+            self._database.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise OSError(str(error)) from error
+        self._say(t, view)
+        self._commit()
+
+    def turn(self, message: Message) -> None:
+        """Complete the steps that `message`, which the view doesn't hold yet, is no part of."""
+        if isinstance(message, Delta):
+            index = max(0, (message.t_from + message.t_to) // 2) // self._row_ns
+            for level, open_ in enumerate(self._open):
+                if index // length_of(level) <= open_.index:
+                    break
+                self._complete(level)
+                open_.index = index // length_of(level)
+        elif isinstance(message, WorkerChange) and (message.state is not None or message.deltas is not None):
+            # what becomes of a worker depends on all that it has sent: a merged step must not go beyond it
+            for level in range(LEVELS):
+                self._complete(level)
+
+    def append(self, t: int, message: Message, encoded: bytes) -> None:
+        """Keep `message`, of `t` ns after T0, which the view holds; `encoded` by `broadcast.encode`.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        if not isinstance(message, Delta):
+            self._say(t, message)
+            return
+        lowest, next_ = self._open[:2]
+        if self._pending and not lowest.raw:
+            self._commit()  # a step has just been completed
+        lowest.raw.append((t, msgspec.Raw(encoded)))
+        next_.merger.add(message, self._view.aggregate.phases)
+        self._count += 1
+        for open_ in (lowest, next_):
+            open_.end, open_.t = self._count, t
+
+    def flush(self) -> None:
+        """Write what has come so far.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        self._complete(0)
+        self._commit()
+
+    def close(self) -> None:
+        """Nothing more comes.
+
+        Raises:
+            OSError: the last of it can't be written.
+        """
+        with contextlib.closing(self._database):
+            self.flush()
+
+    def _say(self, t: int, message: Message | RunView) -> None:
+        self._pending.append(
+            ("INSERT INTO said (before, t, data) VALUES (?, ?, ?)", (self._count, t, _packed(encode(message))))
+        )
+
+    def _complete(self, level: int) -> None:
+        open_ = self._open[level]
+        if open_.end == open_.begin:
+            return
+        stand = stand_of(self._view.aggregate)
+        if level == 0:
+            data = _encoder.encode((open_.raw, stand))
+            open_.raw = []
+        else:
+            deltas = open_.merger.take()
+            data = _encoder.encode(([(open_.t, delta) for delta in deltas], stand))
+            if level + 1 < LEVELS:
+                above = self._open[level + 1]
+                for delta in deltas:
+                    above.merger.add(delta, self._view.aggregate.phases)
+                above.end, above.t = open_.end, open_.t
+        packed = _packed(data)
+        self._pending.append(
+            (
+                'INSERT INTO step (level, begin, "end", t, data) VALUES (?, ?, ?, ?, ?)',
+                (level, open_.begin, open_.end, open_.t, packed),
+            )
+        )
+        self._kept[level].append((open_.end, len(packed)))
+        self._sizes[level] += len(packed)
+        open_.begin = open_.end
+        self._thin(level)
+
+    def _thin(self, level: int) -> None:
+        """Delete the oldest steps of a level beyond its share, if the level above holds them."""
+        if level + 1 == LEVELS:
+            return
+        kept, share, held = self._kept[level], LEVEL_BYTES if level else RAW_BYTES, self._open[level + 1].begin
+        gone = 0
+        while self._sizes[level] > share and kept[0][0] <= held:
+            gone, size = kept.popleft()
+            self._sizes[level] -= size
+        if gone:
+            self._pending.append(('DELETE FROM step WHERE level = ? AND "end" <= ?', (level, gone)))
+
+    def _commit(self) -> None:
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            for statement, values in self._pending:
+                self._database.execute(statement, values)
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):
+                self._database.execute("ROLLBACK")
+            busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+            self._put_off += 1
+            if busy and self._put_off < PENDING_COMMITS:
+                return  # somebody reads the file; all of this comes with the next commit
+            self._database.close()
+            raise OSError(str(error)) from error
+        self._pending, self._put_off = [], 0
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """Where a step is."""
+
+    level: int
+    begin: int
+    end: int
     t: int
-    offset: int
-    keyframe: bool
 
 
-def begin(file: BinaryIO) -> None:
-    """Write what a record begins with."""
-    file.write(MAGIC)
+class Reader:
+    """Reads a record, from any moment on."""
+
+    def __init__(self, path: Path) -> None:
+        """
+        Raises:
+            OSError: it can't be read.
+            NoRecord: it is no record, or damaged.
+        """
+        self._path = path
+        with path.open("rb") as file:
+            head = file.read(max(len(_SQLITE), len(_BEFORE_SQLITE)))
+        if head.startswith(_BEFORE_SQLITE):
+            raise self._of_another_version()
+        if not head.startswith(_SQLITE):
+            raise NoRecord(f"{path} is no record of a run")
+        with self._opened() as database:
+            application, number = (
+                database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+            )
+            if application != _APPLICATION:
+                raise NoRecord(f"{path} is no record of a run")
+            if number != FORMAT:
+                raise self._of_another_version()
+            found = database.execute("SELECT t, before, data FROM said ORDER BY id").fetchall()
+            said = msgspec.convert(found, list[tuple[int, int, bytes]])
+            found = database.execute('SELECT level, begin, "end", t FROM step').fetchall()
+            places = [_Place(*row) for row in msgspec.convert(found, list[tuple[int, int, int, int]])]
+            if not said:
+                raise NoRecord(f"{path} was cut off before its first message ended")
+            if any(place.begin >= place.end for place in places):
+                raise NoRecord(f"{path} is damaged: a step holds nothing")
+            opening = decode(_unpacked(said[0][2]))
+            self._said = [
+                Moment(t, before, message)
+                for t, before, data in said[1:]
+                if not isinstance(message := decode(_unpacked(data)), RunView)
+            ]
+        if not isinstance(opening, RunView):
+            raise NoRecord(f"{path} does not begin with a whole picture of its run")
+        self._opening = said[0][2]
+        self._row_ns = opening.aggregate.row_ns
+        self._from: dict[int, list[_Place]] = {}
+        """Number of a delta -> the steps that begin with it, the finest first."""
+        for place in sorted(places, key=lambda place: place.level):
+            self._from.setdefault(place.begin, []).append(place)
+        self._count = max((place.end for place in places), default=0)
+        self.whole_from = min((place.begin for place in places if place.level == 0), default=0)
+        """From the delta of this number on they are as they came; those before have been merged."""
+        self.begin = said[0][0]
+        """When the first message came, in ns after T0."""
+        self.end = max([self.begin, *(place.t for place in places), *(each.t for each in self._said)])
+        """When the last message came."""
+        self.level = self._coarse_enough()
+        """The level that long stretches are read at: a step of it is one of the timeline."""
+
+    def opening(self) -> RunView:
+        """The run before anything happened; its timeline has steps as long as those of `level`."""
+        view = decode(_unpacked(self._opening))
+        assert isinstance(view, RunView), "the constructor has seen that it is one"
+        view.aggregate.row_ns = self._row_ns * length_of(self.level)
+        return view
+
+    def moments(self, at: int = 0, goal: int | None = None) -> Iterator[Moment]:
+        """What the record holds from the delta of number `at` on, in order.
+
+        Args:
+            at: 0, or the `at` of a `Step` or `Stand` that was given.
+            goal: What comes before this time (ns after T0) is given in large steps, of at most `level`, except for the
+                last minute. None: all in as small steps as there are.
+
+        Raises:
+            NoRecord: it is damaged.
+        """
+        index = bisect.bisect_left(self._said, at, key=lambda moment: moment.at)
+        with self._opened() as database:
+            while at < self._count:
+                place = self._next(at, goal)
+                step = self._read(database, place)
+                # what was said within a merged step comes before it
+                for number in range(at, place.end) if place.level == 0 else (place.end - 1,):
+                    while index < len(self._said) and self._said[index].at <= number:
+                        yield self._said[index]
+                        index += 1
+                    if place.level == 0:
+                        t, delta = step.moments[number - at]
+                        yield Moment(t, number + 1, delta)
+                yield Moment(place.t, place.end, step.stand if place.level == 0 else step)
+                at = place.end
+        yield from self._said[index:]
+
+    def _next(self, at: int, goal: int | None) -> _Place:
+        places = self._from.get(at)
+        if not places:
+            raise NoRecord(f"{self._path} is damaged: a step is missing")
+        if goal is None:
+            return places[0]
+        limits = (goal, goal - _WHOLE_NS, goal - _FINE_NS)
+        fitting = [place for place in places if place.level <= self.level and place.t <= limits[min(place.level, 2)]]
+        return fitting[-1] if fitting else places[0]
+
+    def _read(self, database: sqlite3.Connection, place: _Place) -> Step:
+        found = database.execute(
+            'SELECT data FROM step WHERE level = ? AND begin = ? AND "end" = ?', (place.level, place.begin, place.end)
+        ).fetchone()
+        if found is None:
+            raise NoRecord(f"{self._path} is still being recorded, and was thinned meanwhile: open it again")
+        step = _steps.decode(_unpacked(found[0]))
+        if place.level == 0 and len(step.moments) != place.end - place.begin:
+            raise NoRecord(f"{self._path} is damaged: a step does not hold what it should")
+        return step
+
+    def _coarse_enough(self) -> int:
+        level = max(1, self._from[0][0].level) if 0 in self._from else 1
+        while level + 1 < LEVELS and self.end > MOST_STEPS * self._row_ns * length_of(level):
+            level += 1
+        return level
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """The database; whatever is wrong with its bytes becomes a `NoRecord`."""
+        try:
+            # not read-only: what a killed writer had begun is to be taken back
+            database = sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=rw", uri=True, timeout=5)
+            with contextlib.closing(database):
+                yield database
+        except NoRecord:
+            raise
+        except (sqlite3.Error, zlib.error, ValueError, TypeError, RecursionError) as error:
+            raise NoRecord(f"{self._path} is damaged: {error}") from error
+
+    def _of_another_version(self) -> NoRecord:
+        return NoRecord(f"{self._path} was recorded by another version of llmstress, and this one can't read it")
 
 
-def append(file: BinaryIO, t: int, encoded: bytes) -> None:
-    """Write one message; `encoded` by `broadcast.encode`."""
-    file.write(_HEADER.pack(t, len(encoded)) + encoded)
+def length_of(level: int) -> int:
+    """How many steps of the timeline that the run began with a step of this level lasts."""
+    return 1 << (_FACTOR_BITS * max(0, level - 1))
 
 
-def scan(path: Path) -> Iterator[Place]:
-    """Where the whole messages of a record begin, in order; nothing is decoded: a gigabyte takes a second.
-
-    Raises:
-        OSError: it can't be read.
-        NoRecord: it is no record.
-    """
-    with path.open("rb", buffering=0) as file:
-        _check(path, file)
-        number, size = file.fileno(), os.fstat(file.fileno()).st_size
-        offset = len(MAGIC)
-        while len(head := os.pread(number, _HEADER.size + 1 + len(_TAG), offset)) > _HEADER.size:
-            t, length = _HEADER.unpack_from(head)
-            after = offset + _HEADER.size + length
-            if after > size:
-                return
-            yield Place(t, offset, head[_HEADER.size + 1 :] == _TAG)
-            offset = after
+def _packed(data: bytes) -> bytes:
+    return zlib.compress(data, 1)
 
 
-def read(path: Path, offset: int | None = None, *, keyframes: bool = True) -> Iterator[Moment]:
-    """The messages of a record, in order; at most one frame is held in memory.
-
-    Args:
-        path: The file.
-        offset: Begin with the message there, a keyframe found by `scan`; None: with the first.
-        keyframes: Also give those that come after the first message. They say nothing new to who has read the others.
-
-    Raises:
-        OSError: it can't be read.
-        NoRecord: it is no record, or damaged.
-    """
-    with path.open("rb") as file:
-        _check(path, file)
-        if offset is not None:
-            file.seek(offset)
-        first = True
-        while len(header := file.read(_HEADER.size)) == _HEADER.size:
-            t, length = _HEADER.unpack(header)
-            data = file.read(length)
-            if len(data) < length:
-                return
-            if not keyframes and not first and data[1 : 1 + len(_TAG)] == _TAG:
-                continue
-            try:
-                frame = decode(data)
-            except (ValueError, RecursionError) as error:  # words that are not UTF-8 are no DecodeError
-                raise NoRecord(f"{path} is damaged before byte {file.tell()}: {error}") from error
-            if first and not isinstance(frame, RunView):
-                raise NoRecord(f"{path} does not begin with a whole picture of its run")
-            first = False
-            yield Moment(t, frame)
-
-
-def _check(path: Path, file: BinaryIO) -> None:
-    if file.read(len(MAGIC)) != MAGIC:
-        raise NoRecord(f"{path} is no record of a run")
+def _unpacked(data: bytes) -> bytes:
+    unpacker = zlib.decompressobj()
+    unpacked = unpacker.decompress(data, _MAX_DATA)
+    if not unpacker.eof:
+        raise ValueError("it ends too early, or is too large")
+    return unpacked

@@ -1,0 +1,156 @@
+"""What a record keeps of a stretch of a run once it is old: the deltas of each worker merged into one.
+
+Merging is addition, so that bins, rows and counts come out as they were. What doesn't add up (the peak of open streams,
+what was seen last, extremes from which samples were taken back) is kept as it stood at the end of the stretch.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.broadcast import Message, RunView
+from llmstress.engine.telemetry.histogram import Histogram
+from llmstress.engine.telemetry.messages import MAX_SAMPLES_PER_CLASS, Delta, ErrorSample, Part
+
+_OWN_METRIC = "loop_lag"
+"""The only latency that is looked at worker by worker; the others are merged over all of them."""
+
+HISTOGRAMS = ("latency", "latency_failed", "retracted", "aside")
+"""The fields of a `Part` that hold histograms."""
+
+_NOT_IN_A_STAND = frozenset({"rows", "row_ns", "row_open", "recent", "earlier", "notices", "samples"})
+"""Fields of an `Aggregate` that messages and deltas bring about by themselves."""
+
+
+class Stand(msgspec.Struct, array_like=True, frozen=True):
+    """Everything measured up to a moment, without the bins of histograms and without the timeline."""
+
+    aggregate: Aggregate
+
+
+class Step(msgspec.Struct, array_like=True, frozen=True):
+    """What all workers measured within a stretch of a run."""
+
+    moments: list[tuple[int, Delta]]
+    """Deltas with the times (ns after T0) at which they came: all of them, or one merged delta a worker. In merged
+    ones the latencies of all workers are in the first, except for those of their event loops."""
+    stand: Stand
+    """At the end of it."""
+
+
+class Merger:
+    """Deltas that follow one another, merged worker by worker."""
+
+    def __init__(self) -> None:
+        self._deltas: dict[int, Delta] = {}
+
+    def add(self, delta: Delta, phases: Mapping[int, Part]) -> None:
+        """Add one delta, which stays as it is; `phases`: the totals that hold it already."""
+        mine = self._deltas.get(delta.worker)
+        if mine is None:
+            mine = msgspec.structs.replace(delta, merged=0, parts={}, samples=[], signs=[], rate_limits={}, grave={})
+            self._deltas[delta.worker] = mine
+        mine.seq = delta.seq
+        mine.t_from, mine.t_to = min(mine.t_from, delta.t_from), max(mine.t_to, delta.t_to)
+        mine.phase = max(mine.phase, delta.phase)
+        mine.open, mine.open_max, mine.rss = delta.open, max(mine.open_max, delta.open_max), delta.rss
+        first = next(iter(self._deltas.values()))
+        for phase, part in delta.parts.items():
+            own, shared = _split(part, phases[phase])
+            mine.parts.setdefault(phase, Part()).add(own)
+            first.parts.setdefault(phase, Part()).add(shared)
+        for sample in delta.samples:
+            _keep(first.samples, sample)
+
+    def take(self) -> list[Delta]:
+        """One delta for each worker that sent any; it begins anew."""
+        deltas, self._deltas = list(self._deltas.values()), {}
+        return deltas
+
+
+def _split(part: Part, total: Part) -> tuple[Part, Part]:
+    """`part` of a delta as what belongs to its worker, and the latencies that are merged over all workers. Finish
+    reasons that the totals don't tell apart are "other" here, too: they are a server's words, and could be many."""
+    finish: dict[str, int] = {}
+    for reason, n in part.finish.items():
+        known = reason if reason in total.finish else "other"
+        finish[known] = finish.get(known, 0) + n
+    shared = {name: dict(getattr(part, name)) for name in HISTOGRAMS}
+    own: dict[str, dict[str, Histogram]] = {name: {} for name in HISTOGRAMS}
+    if (lag := shared["latency"].pop(_OWN_METRIC, None)) is not None:
+        own["latency"][_OWN_METRIC] = lag
+    return msgspec.structs.replace(part, finish=finish, **own), msgspec.structs.replace(Part(), **shared)
+
+
+def _keep(samples: list[ErrorSample], sample: ErrorSample) -> None:
+    alike = [other.text for other in samples if other.error == sample.error]
+    if len(alike) < MAX_SAMPLES_PER_CLASS and sample.text not in alike:
+        samples.append(sample)
+
+
+def stand_of(aggregate: Aggregate) -> Stand:
+    """How `aggregate` stands now; it shares nothing with it that changes."""
+    fields = {name: getattr(aggregate, name) for name in aggregate.__struct_fields__}
+    left_out = {name: type(value)() for name, value in fields.items() if name in _NOT_IN_A_STAND}
+    return Stand(_bare(msgspec.structs.replace(aggregate, **left_out)))
+
+
+def settle(aggregate: Aggregate, stand: Stand) -> None:
+    """Set everything that doesn't add up as it stood; `aggregate` holds what was measured until then."""
+    for name in aggregate.__struct_fields__:
+        if name not in _NOT_IN_A_STAND:
+            setattr(aggregate, name, _filled(getattr(stand.aggregate, name), getattr(aggregate, name)))
+
+
+def take_in(view: RunView, frame: Message | Step | Stand) -> None:
+    """Apply what a record holds to `view`."""
+    if isinstance(frame, Step):
+        for _, delta in frame.moments:
+            view.aggregate.merge(delta)
+        settle(view.aggregate, frame.stand)
+    elif isinstance(frame, Stand):
+        settle(view.aggregate, frame)
+    else:
+        view.apply(frame)
+
+
+def _bare(value: Any) -> Any:
+    """A copy of `value` whose histograms have no bins."""
+    made = value
+    if isinstance(value, Histogram):
+        made = msgspec.structs.replace(value, counts={})
+    elif isinstance(value, msgspec.Struct):
+        made = msgspec.structs.replace(value, **{name: _bare(each) for name, each in _containers(value)})
+    elif isinstance(value, dict):
+        made = {key: _bare(each) for key, each in value.items()}
+    elif isinstance(value, list):
+        made = [_bare(each) for each in value]
+    return made
+
+
+def _filled(value: Any, full: Any) -> Any:
+    """A copy of `value` whose histograms have the bins of those in `full`."""
+    made = value
+    if isinstance(value, Histogram):
+        made = msgspec.structs.replace(value, counts={} if full is None else full.counts)
+    elif isinstance(value, msgspec.Struct):
+        parts = {name: _filled(each, getattr(full, name, None)) for name, each in _containers(value)}
+        made = msgspec.structs.replace(value, **parts)
+    elif isinstance(value, dict):
+        known = full if isinstance(full, dict) else {}
+        made = {key: _filled(each, known.get(key)) for key, each in value.items()}
+    elif isinstance(value, list):
+        known_list = full if isinstance(full, list) and len(full) == len(value) else [None] * len(value)
+        made = [_filled(each, other) for each, other in zip(value, known_list, strict=True)]
+    return made
+
+
+def _containers(struct: msgspec.Struct) -> list[tuple[str, Any]]:
+    """The fields of `struct` that may hold a histogram, or that change in place."""
+    return [
+        (name, value)
+        for name in struct.__struct_fields__
+        if isinstance(value := getattr(struct, name), msgspec.Struct | dict | list)
+    ]

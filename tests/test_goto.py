@@ -1,0 +1,58 @@
+"""Going to any moment of a replay: what is typed, and the keys that lead there."""
+
+from pathlib import Path
+
+import pytest
+from screens import ending, on_screen, press, settle_until, story, text_of, write_record
+from textual.pilot import Pilot
+
+from llmstress.tui.app import StressApp
+from llmstress.tui.goto import GoTo, moment_of
+from llmstress.tui.replay import Replay
+
+EIGHT_HOURS = 8 * 3600.0
+
+
+@pytest.mark.parametrize(
+    ("text", "moment_s"),
+    [
+        *((str(digit), EIGHT_HOURS * digit / 10) for digit in range(10)),
+        ("45%", EIGHT_HOURS * 0.45),
+        ("100 %", EIGHT_HOURS),
+        ("250%", EIGHT_HOURS),
+        ("4:05", 245.0),
+        ("1:02:03", 3723.0),
+        ("90s", 90.0),
+        ("5m", 300.0),
+        ("1H30M", 5400.0),
+        (" 2h ", 7200.0),
+        *((text, None) for text in ("", " ", "12", "x", "-5", "1:2", "1h x", "%", "½", "٣x", "1.5")),
+    ],
+)
+def test_what_is_typed(text: str, moment_s: float | None) -> None:
+    assert moment_of(text, EIGHT_HOURS) == moment_s
+
+
+def test_home_end_and_g(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "space", "end")
+        await settle_until(pilot, lambda: app._over)
+        assert replay.position_s == 11.0
+        await press(pilot, "home")
+        assert replay.position_s == 0.0
+        await press(pilot, "g", "5", "enter")
+        assert replay.position_s == 5.5
+        await press(pilot, "g", "0", ":", "0", "7", "enter")
+        assert replay.position_s == 7.0
+        await press(pilot, "g", "x", "enter")
+        assert "This is no moment" in text_of(app)
+        await press(pilot, "escape")
+        await press(pilot, "g", "enter")
+        assert not isinstance(app.screen, GoTo)
+        assert replay.position_s == 7.0
+        await press(pilot, "3")
+        assert replay.position_s == 7.0, "digits by themselves are tabs, here as in a run"
+
+    replay = Replay(write_record(tmp_path / "run.rec", [*story(), *ending()]))
+    app = StressApp(replay)
+    on_screen(app, steps)
