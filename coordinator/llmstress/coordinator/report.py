@@ -301,7 +301,7 @@ def schema_of(kind: type[msgspec.Struct], title: str) -> dict[str, Any]:
 def normal_schema(schema: Any) -> Any:
     """`schema` without what differs between versions: descriptions keep a docstring's indentation before msgspec 0.23
     and Python 3.13, and the alternatives of an `anyOf` come in another order; here `null` is the last one."""
-    if isinstance(schema, list):
+    if isinstance(schema, list | tuple):
         return [normal_schema(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
