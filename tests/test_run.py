@@ -35,7 +35,9 @@ def test_requests_and_tokens_agree_with_the_server_to_the_unit() -> None:
     assert summary["finish"] == {"stop": 301}
     assert summary["streams"] == {"target": 50, "peak": 50}
     latency = summary["latency_ms"]
-    assert latency["ttft"]["count"] == latency["e2e"]["count"] == latency["tpot"]["count"] == 301
+    assert latency["ttft"]["count"] == latency["e2e"]["count"] == 301
+    # a busy machine may read an answer all at once, which has no tpot
+    assert latency["tpot"]["count"] + summary["tpot_undetermined"]["count"] == 301
     assert latency["itl"]["count"] == 301 * 7
     assert latency["connect"]["count"] == 50
     assert [worker["state"] for worker in summary["client"]["workers"]] == ["done", "done"]

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, TextIO
 
-from llmstress.coordinator.ending import outcome_of
 from llmstress.coordinator.log import LogFile
 from llmstress.coordinator.options import Options
-from llmstress.coordinator.report import Latency, Summary
+from llmstress.coordinator.report import Latency, Summary, Undetermined
 from llmstress.coordinator.target import Target, redact_url
 from llmstress.engine.secrets import blank_out, unmistakable
 from llmstress.engine.telemetry.snapshot import Snapshot
@@ -137,7 +136,7 @@ class Console:
         others = ("failed", "filtered", "cancelled", "lost")
         ends += [f"{count(n)} {name}" for name in others if (n := getattr(requests, name))]
         self.say()
-        self.say(f"outcome: {outcome_of(summary)}")
+        self.say(f"outcome: {summary.outcome.text}")
         self.say(f"measurement: {summary.verdict.status}{_of_what(summary)}")
         for reason in summary.verdict.reasons:
             self.say(f"  - {reason}")
@@ -147,17 +146,19 @@ class Console:
         if requests.retries:
             by_class = ", ".join(f"{count(n)} {name}" for name, n in requests.retried.items())
             self.say(f"retries   {count(requests.retries)} after {by_class}")
-        whole_answers = requests.ok > 0 and tokens.events == 0
+        whole_answers = requests.ok > 0 and not (tokens.events or summary.latency_ms["ttft"].count)
         if tokens.inputs:
             self.say(f"inputs    {count(tokens.inputs)}{_per_s(tokens.inputs_per_s)}")
         counted = []
         if tokens.output:
             counted.append(f"{count(tokens.output)} output" + _per_s(tokens.output_per_s, ", "))
+        elif tokens.events:
+            counted.append(f"{count(tokens.events)} received" + _per_s(tokens.output_per_s, ", "))
         if tokens.input:
             counted.append(f"{count(tokens.input)} input")
         if counted:
-            source = "usage or events" if tokens.source == "mixed" else tokens.source
-            self.say(f"tokens    {'; '.join(counted)} (by {source})")
+            source = {"usage": "by usage", "events": "by events", "mixed": "by usage or events", None: "output unknown"}
+            self.say(f"tokens    {'; '.join(counted)} ({source[tokens.source]})")
         for outcome, error in summary.errors.items():
             text = f": {_cut(error.samples[0].text)}" if error.samples else ""
             self.say(f"{outcome:<20}{count(error.count):>10}{text}")
@@ -174,6 +175,16 @@ class Console:
             )
         else:
             self._latencies(latencies)
+            self._undetermined(summary.tpot_undetermined)
+
+    def _undetermined(self, found: Undetermined) -> None:
+        """Below the table, what it has no percentile for."""
+        if not found.count:
+            return
+        bounds = [(found.by_usage_p50, "by usage"), (found.by_events_p50, "by events")]
+        said = ", ".join(f"{latency(ms * 1000)} {by}" for ms, by in bounds if ms is not None)
+        answers = "1 answer" if found.count == 1 else f"{count(found.count)} answers"
+        self.say(f"{'tpot':<10}undetermined for {answers}{f'; p50 {said}' if said else ''}")
 
     def truth(self, truth: dict[str, Any]) -> None:
         """What the built-in mock says it sent, over the whole run, to hold the table against."""

@@ -14,7 +14,6 @@ from llmstress.engine.control import Final
 from llmstress.engine.statuses import END, END_FIRST
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.messages import ErrorSample
-from llmstress.engine.telemetry.outcomes import describe_outcome
 from llmstress.tui.plain import plain
 
 MIN_FINISHED_FOR_SHARE = 100
@@ -126,24 +125,14 @@ def exit_code_of(number: int) -> ExitCode:
 
 
 def _reached(limit: MaxErrors | None, summary: Summary) -> bool:
-    return _exceeds(limit, summary.requests.failed, _finished(summary))
-
-
-def _finished(summary: Summary) -> int:
-    return summary.requests.started - summary.requests.cancelled - summary.requests.open
-
-
-def outcome_of(summary: Summary) -> str:
-    """What became of the requests, in one sentence."""
-    ended = {outcome: error.count for outcome, error in summary.errors.items()}
-    return describe_outcome(ended | {"ok": summary.requests.ok, "cancelled": summary.requests.cancelled})
+    return _exceeds(limit, summary.requests.failed, summary.outcome.finished)
 
 
 def last_words(options: Options, summary: Summary, code: ExitCode) -> str:
     """Why the command leaves with `code`, where its user may not expect it; empty if nothing needs to be said."""
-    limit, outcome = options.max_errors, outcome_of(summary)
+    limit, outcome = options.max_errors, summary.outcome.text
     match code:
-        case ExitCode.OK if summary.requests.failed > MOST_FAILED * _finished(summary):
+        case ExitCode.OK if summary.requests.failed > MOST_FAILED * summary.outcome.finished:
             because = "no --max-errors was given" if limit is None else f"--max-errors {limit} was not reached"
             return f"{outcome}; exit code 0 because {because}"
         case ExitCode.INCOMPLETE:
