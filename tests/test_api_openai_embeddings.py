@@ -63,7 +63,9 @@ def wrong(words: str) -> Event:
     return Event(malformed=words)
 
 
-NO_LIST = wrong("the answer is no list of embeddings")
+def no_list(words: str) -> Event:
+    return wrong(f"the answer is no list of embeddings: {words}")
+
 
 ANSWERS: dict[str, tuple[int, bytes, Event]] = {
     "a vector": (1, answer([0.5, -1.0], usage=COUNTS), good(1, Usage(input=5))),
@@ -81,18 +83,21 @@ ANSWERS: dict[str, tuple[int, bytes, Event]] = {
     "an entry without a vector": (1, packed({"data": [{"index": 0}]}), wrong("0 vectors for 1 inputs")),
     "entries of an odd type": (1, packed({"data": [5, {"embedding": [1]}]}), good(1)),
     "half a surrogate pair beside it": (1, b'{"data":[{"embedding":[1]}],"model":"\\ud83d"}', good(1)),
-    "no list": (1, packed({"data": {"embedding": [1]}}), NO_LIST),
-    "another object": (1, packed({"hello": 1}), NO_LIST),
-    "a list alone": (1, packed([[0.5]]), NO_LIST),
+    "no list": (1, packed({"data": {"embedding": [1]}}), no_list('{"data":{"embedding":[1]}}')),
+    "another object": (1, packed({"hello": 1}), no_list('{"hello":1}')),
+    "a list alone": (1, packed([[0.5]]), no_list("[[0.5]]")),
     "a list of lists": (1, answer([[0.5, 1], [2, 3]]), good(1)),
     "brackets and commas in strings": (2, answer(["],", 1, ",]"], [1, "],[", 2]), good(2)),
     "a vector in a text": (1, packed({"data": [{"embedding": [1, 2]}], "x": '"embedding":[1,2'}), good(1)),
     "spaces everywhere": (2, b' { "data" : [ { "embedding" : [ 1 , 2 ] } , { "embedding" : [ 3 , 4 ] } ] } ', good(2)),
-    "[DONE]": (1, b"[DONE]", NO_LIST),
-    "nothing": (1, b"", NO_LIST),
+    "[DONE]": (1, b"[DONE]", no_list("[DONE]")),
+    "nothing": (1, b"", wrong("the answer is no list of embeddings")),
     "an error": (1, packed({"error": {"message": "boom"}}), Event(error="boom")),
     "an error beside the vectors": (1, packed({"data": [{"embedding": [1]}], "error": "boom"}), Event(error="boom")),
     "a flat error": (1, packed({"object": "error", "message": "boom"}), Event(error="boom")),
+    "an error of another shape": (1, packed({"code": 1004, "msg": "boom"}), Event(error="1004: boom")),
+    "an error beside an empty list": (1, packed({"data": [], "detail": "boom"}), Event(error="boom")),
+    "words beside the vectors": (1, packed({"data": [{"embedding": [1]}], "message": "Hi"}), good(1)),
 }
 
 

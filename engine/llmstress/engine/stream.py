@@ -15,9 +15,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from llmstress.engine.answer import Kept, may_be_stream, succeeded
+from llmstress.engine.answer import MAX_WORDS, Kept, may_be_stream, succeeded
 from llmstress.engine.api.base import Api, Classify, Framing
 from llmstress.engine.api.event import Event
+from llmstress.engine.api.lenient import has_words, words_in_data
 from llmstress.engine.coding import Inflater, inflater_of
 from llmstress.engine.connect_errors import end_before_head
 from llmstress.engine.control import Timeouts
@@ -25,7 +26,7 @@ from llmstress.engine.exchange import Exchange
 from llmstress.engine.failures import ENDED, Failures
 from llmstress.engine.framing import Head, Malformed, ResponseReader
 from llmstress.engine.linger import LONGEST_NS, SLOW_GAPS, Linger
-from llmstress.engine.outcome import CANCELLED, End
+from llmstress.engine.outcome import CANCELLED, UNEXPLAINED, End
 from llmstress.engine.reads import Reads
 from llmstress.engine.recorder import Recorder
 from llmstress.engine.shape import Shape
@@ -335,12 +336,14 @@ class Stream(asyncio.Protocol):
     def _meanings(self, event: ServerEvent) -> list[Event]:
         name, data = event
         meaning = self._load.classify(data, name)
-        if meaning.malformed and b"\n" in data:
+        if (meaning.malformed or meaning.foreign) and b"\n" in data:
             # Events with one newline between them instead of two: the standard joins them to something that
             # isn't JSON, although each line is.
             lines = [self._load.classify(line) for line in data.split(b"\n")]
-            if not any(line.malformed for line in lines):
+            if not any(line.malformed for line in lines) and not all(line.foreign for line in lines):
                 return lines
+        if (meaning.unknown or (meaning.foreign and has_words(data, name))) and self.exchange is not None:
+            self.exchange.words = data[:MAX_WORDS]
         return [meaning]
 
     # --- ending
@@ -393,7 +396,24 @@ class Stream(asyncio.Protocol):
             return self._end_by_status(head)
         return otherwise
 
+    def _explained(self, end: End) -> End:
+        """`end` with what the server said that was no part of the answer: if that broke off or never began, those
+        words may tell why."""
+        if end.outcome not in UNEXPLAINED:
+            return end
+        said = self.exchange.words if self.exchange is not None else b""
+        if not said and isinstance(self._decoder, Decoder):
+            said = self._decoder.stray
+        if not said and self._kept is not None and not self._kept.body().rstrip().endswith((b"}", b"]")):
+            said = self._kept.body()[:MAX_WORDS]  # it broke off
+        words = words_in_data(said) if said else ""
+        return End(end.outcome, f"{end.text}; the server said: {words}") if words else end
+
     def _end(self, end: End, now: int) -> None:
+        """An attempt ends so."""
+        self._leave(self._explained(end), now)
+
+    def _leave(self, end: End, now: int) -> None:
         """The one way out of an attempt. The stream is free afterwards, and may have begun the next request; or it
         waits for its next attempt, with the request in flight."""
         reader, exchange = self._reader, self.exchange
