@@ -13,6 +13,7 @@ from support import Bench, values
 
 from llmstress.engine.api import guess_api
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.api.complaint import words_in
 from llmstress.engine.api.event import Event, Usage
 from llmstress.engine.api.openai_embeddings import OpenAIEmbeddings
 
@@ -63,6 +64,11 @@ def wrong(words: str) -> Event:
     return Event(malformed=words)
 
 
+def none(inputs: int, body: bytes) -> tuple[int, bytes, Event]:
+    """An answer without any vector, whose words are told."""
+    return inputs, body, wrong(f"0 vectors for {inputs} inputs: {words_in(json.loads(body))}")
+
+
 def no_list(words: str) -> Event:
     return wrong(f"the answer is no list of embeddings: {words}")
 
@@ -73,14 +79,14 @@ ANSWERS: dict[str, tuple[int, bytes, Event]] = {
     "several vectors": (3, answer([0.5], [0.25], CODED), good(3)),
     "without usage": (1, answer([0.5]), good(1)),
     "usage of an odd type": (1, answer([0.5], usage="free"), good(1)),
-    "a null vector": (1, answer(None), wrong("0 vectors for 1 inputs")),
-    "a vector that is none": (2, answer({}, 5), wrong("0 vectors for 2 inputs")),
-    "an empty vector, spaced": (1, b'{"data":[{"embedding":[ ]}]}', wrong("0 vectors for 1 inputs")),
-    "an empty vector": (1, answer([]), wrong("0 vectors for 1 inputs")),
-    "an empty coded vector": (1, answer(""), wrong("0 vectors for 1 inputs")),
+    "a null vector": none(1, answer(None)),
+    "a vector that is none": none(2, answer({}, 5)),
+    "an empty vector, spaced": none(1, b'{"data":[{"embedding":[ ]}]}'),
+    "an empty vector": none(1, answer([])),
+    "an empty coded vector": none(1, answer("")),
     "fewer vectors than inputs": (3, answer([0.5], [0.5]), wrong("2 vectors for 3 inputs")),
     "more vectors than inputs": (1, answer([0.5], [0.5]), wrong("2 vectors for 1 inputs")),
-    "an entry without a vector": (1, packed({"data": [{"index": 0}]}), wrong("0 vectors for 1 inputs")),
+    "an entry without a vector": none(1, packed({"data": [{"index": 0}]})),
     "entries of an odd type": (1, packed({"data": [5, {"embedding": [1]}]}), good(1)),
     "half a surrogate pair beside it": (1, b'{"data":[{"embedding":[1]}],"model":"\\ud83d"}', good(1)),
     "no list": (1, packed({"data": {"embedding": [1]}}), no_list('{"data":{"embedding":[1]}}')),

@@ -35,15 +35,11 @@ class _Block(msgspec.Struct, gc=False):
     name: Any = None
 
 
-class _Message(msgspec.Struct, gc=False):
-    usage: Any = None
-
-
 class _Event(msgspec.Struct, gc=False):
     type: str
     delta: _Delta | None = None
     content_block: _Block | None = None
-    message: _Message | None = None
+    message: Any = None
     usage: Any = None
     error: Any = None
 
@@ -109,7 +105,7 @@ def _meaning(event: _Event, data: bytes) -> Event:
     if kind == "content_block_start" and event.content_block is not None:
         return TOKEN if _is_call(event.content_block.type, event.content_block.name) else NOTHING
     if kind == "message_start":
-        usage = _usage_in(event.message.usage) if event.message is not None else None
+        usage = _usage_in(event.message.get("usage")) if isinstance(event.message, dict) else None
         if usage is None or usage.input is None:
             return NOTHING
         return Event(usage=msgspec.structs.replace(usage, output=None))  # a placeholder

@@ -21,9 +21,9 @@ _TYPES = ("type", "errortype", "status", "state")
 _NESTED = ("error", "errors", "exception", "fault", "baseresp", "header", "responsemetadata", "response")
 """Members that hold an error's own members in some dialects."""
 _PROSE = (
-    *("message", "msg", "detail", "details", "errormessage", "errormessages", "errormsg", "errmsg", "err"),
-    *("errordescription", "errorinfo", "faultstring", "statusmsg", "statusmessage", "retmsg", "resultmsg"),
-    *("description", "reason", "title"),
+    *("message", "msg", "errormessage", "errormessages", "errormsg", "errmsg", "err", "errordescription", "errorinfo"),
+    *("faultstring", "statusmsg", "statusmessage", "retmsg", "resultmsg", "detail", "details", "description"),
+    *("reason", "title"),
 )
 _ASIDE = frozenset(
     (
@@ -59,9 +59,9 @@ _GOOD = frozenset(
 _SAYS_NOTHING = frozenset(("error", "err", "fail", "failed", "failure", "exception", "false"))
 """Words that repeat what the class of the request says already."""
 
-_DEEPEST = 6
+_DEEPEST = 12
 _MOST_STRINGS = 40
-_SHORT_JSON = 160
+_SHORT_JSON = 130
 _MOST_OF_A_STRING = 300
 
 _UNSEEN = ("script", "style", "svg")
@@ -169,11 +169,11 @@ def _words(value: Any, depth: int) -> str:
     if not isinstance(value, dict) or depth >= _DEEPEST:
         return msgspec.json.encode(value).decode()
     told = ": ".join(_headline(value, depth))
-    others = [text for text in _strings(value) if text not in told and text.lower() not in _SAYS_NOTHING]
+    strings = _strings(value)
     if told and any(name in _by_name(value) for name in (*_PROSE, *_NESTED)):
-        return "; ".join([told, *others])
+        return "; ".join([told, *(text for text in strings if text not in told)])
     whole = msgspec.json.encode(value).decode()
-    return whole if len(whole) <= _SHORT_JSON or not others else "; ".join([*filter(None, [told]), *others])
+    return whole if len(whole) <= _SHORT_JSON or not strings else "; ".join(strings)
 
 
 def _headline(value: dict[str, Any], depth: int) -> list[str]:
@@ -184,6 +184,8 @@ def _headline(value: dict[str, Any], depth: int) -> list[str]:
         each = named.get(name)
         if not _says(each) or isinstance(each, bool) or (isinstance(each, str) and each.lower() in _SAYS_NOTHING):
             continue
+        if isinstance(each, dict | list) and name in (*_CODES, *_TYPES):
+            continue
         text = _words(each, depth + 1)
         if text and not any(text in other for other in told):
             told = [other for other in told if other not in text] + [text]
@@ -192,7 +194,8 @@ def _headline(value: dict[str, Any], depth: int) -> list[str]:
 
 def _strings(value: Any) -> list[str]:
     """The strings in a value that may be words, each once: those of several words first."""
-    found = dict.fromkeys(text[:_MOST_OF_A_STRING] for text in itertools.islice(_leaves(value, 0), _MOST_STRINGS))
+    leaves = itertools.islice(_leaves(value, 0), _MOST_STRINGS)
+    found = dict.fromkeys(text[:_MOST_OF_A_STRING] for text in leaves if text.lower() not in _SAYS_NOTHING)
     return sorted(found, key=lambda text: " " not in text)
 
 

@@ -86,7 +86,8 @@ class Dialect(msgspec.Struct, Generic[ChoiceT], frozen=True):
             event = Event(said, usage=usage) if usage is not None else _COMMON.get(said) or Event(said)
         if not choices and usage is None:
             event = self.look_again(data, event)
-            return said if event is NOTHING and (said := unknown(data)).error else event
+            complaint = unknown(data) if event is NOTHING else event
+            return complaint if complaint.error else event
         if len(tokens) < len(choices) or (usage is None and finishes):
             return self.look_again(data, event)
         return event

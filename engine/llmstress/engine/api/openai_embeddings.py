@@ -8,7 +8,7 @@ import msgspec
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api, encode_body
 from llmstress.engine.api.event import END_OF_BODY, Event
-from llmstress.engine.api.lenient import no_answer, read_odd, unknown
+from llmstress.engine.api.lenient import no_answer, read_odd
 from llmstress.engine.api.openai_usage import usage_in
 
 _KEY = b'"embedding"'
@@ -78,10 +78,9 @@ class OpenAIEmbeddings(Api):
         return self._meaning(vectors, value.get("usage"), body)
 
     def _meaning(self, vectors: int, usage: Any, body: bytes) -> Event:
-        if not vectors and (said := unknown(body)).error:
-            return said
         if vectors != self._inputs:
-            return Event(malformed=f"{vectors} vectors for {self._inputs} inputs")
+            what = f"{vectors} vectors for {self._inputs} inputs"
+            return Event(malformed=what) if vectors else no_answer(what, body)
         return Event(finish=END_OF_BODY, usage=usage_in(usage), tokenless=True, inputs=vectors)
 
 
