@@ -121,8 +121,8 @@ class Seen(msgspec.Struct, frozen=True):
     """Since the one before."""
     what: tuple[str, ...]
     """What it was taken for: `token`, `reasoning`, `answer` (a whole one without tokens), `finish`, `usage`,
-    `done`, `error`, `malformed`, `unknown`, `comment`, `ping`, `foreign` (no message of the API, and no ping known by its
-    name), or `nothing`: it doesn't count."""
+    `done`, `error`, `malformed`, `unknown`, `comment`, `ping`, `foreign` (no message of the API), or `nothing`: it
+    doesn't count."""
     name: str
     bytes: int
     data: str
