@@ -229,8 +229,8 @@ class Exchange:
                 self._reasoning_streamed |= token.reasoning
                 self._retold |= token.retold
                 self.kind = event
-        if event.field:
-            self._recorder.saw_field(event.field)
+            if event.field:
+                self._recorder.saw_field(event.field)
         if event.usage is not None:
             self._take_usage(event, now)
         if event.finish and not self.over:

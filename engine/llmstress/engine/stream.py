@@ -15,10 +15,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from llmstress.engine.answer import MAX_WORDS, Kept, may_be_stream, succeeded
+from llmstress.engine.answer import MAX_WORDS, Kept, explained, may_be_stream, succeeded
 from llmstress.engine.api.base import Api, Classify, Framing
 from llmstress.engine.api.event import Event
-from llmstress.engine.api.lenient import has_words, words_in_data
+from llmstress.engine.api.lenient import has_words
 from llmstress.engine.coding import Inflater, inflater_of
 from llmstress.engine.connect_errors import end_before_head
 from llmstress.engine.control import Timeouts
@@ -26,7 +26,7 @@ from llmstress.engine.exchange import Exchange
 from llmstress.engine.failures import ENDED, Failures
 from llmstress.engine.framing import Head, Malformed, ResponseReader
 from llmstress.engine.linger import LONGEST_NS, SLOW_GAPS, Linger
-from llmstress.engine.outcome import CANCELLED, UNEXPLAINED, End
+from llmstress.engine.outcome import CANCELLED, End
 from llmstress.engine.reads import Reads
 from llmstress.engine.recorder import Recorder
 from llmstress.engine.shape import Shape
@@ -396,22 +396,11 @@ class Stream(asyncio.Protocol):
             return self._end_by_status(head)
         return otherwise
 
-    def _explained(self, end: End) -> End:
-        """`end` with what the server said that was no part of the answer: if that broke off or never began, those
-        words may tell why."""
-        if end.outcome not in UNEXPLAINED:
-            return end
-        said = self.exchange.words if self.exchange is not None else b""
-        if not said and isinstance(self._decoder, Decoder):
-            said = self._decoder.stray
-        if not said and self._kept is not None and not self._kept.body().rstrip().endswith((b"}", b"]")):
-            said = self._kept.body()[:MAX_WORDS]  # it broke off
-        words = words_in_data(said) if said else ""
-        return End(end.outcome, f"{end.text}; the server said: {words}") if words else end
-
     def _end(self, end: End, now: int) -> None:
         """An attempt ends so."""
-        self._leave(self._explained(end), now)
+        said = self.exchange.words if self.exchange is not None else b""
+        stray = self._decoder.stray if isinstance(self._decoder, Decoder) else b""
+        self._leave(explained(end, said or stray, self._kept), now)
 
     def _leave(self, end: End, now: int) -> None:
         """The one way out of an attempt. The stream is free afterwards, and may have begun the next request; or it
