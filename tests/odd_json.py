@@ -11,11 +11,13 @@ from llmstress.engine.api.event import Event
 
 KEYS = [
     *("choices", "delta", "content", "error", "usage", "text", "object", "type", "response", "item", "message"),
-    *("status", "output", "data", "embedding", "token", "x", ""),
+    *("status", "output", "data", "embedding", "token", "x", "", "code", "detail", "success", "thinking", "x_groq"),
+    *("timings", "predicted_n", "finish_reason", "stop_reason", "total_tokens", "completion_tokens"),
 ]
 WORDS = [
     *("", "error", "stop", "abort", "text", "content_filter", "[DONE]", "completed", "refusal", "tool_use"),
     *("response.failed", "response.completed", "message_delta", "content_block_delta", "response.output_text.delta"),
+    *("null", "response.done", "ping", "incomplete", "cancelled"),
 ]
 SCALARS = (
     st.none()
@@ -31,7 +33,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
     max_leaves=8,
 )
-NAMES = st.sampled_from([b"", b"error", b"message", b"ping"])
+NAMES = st.sampled_from([b"", b"error", b"message", b"ping", b"Keep-Alive"])
 
 DEPTHS = [*range(880, 1010, 3), 5000]
 """Around the depths at which decoders give up."""

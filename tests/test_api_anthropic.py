@@ -13,7 +13,8 @@ from ways import read_all_ways, took_the_fast_path
 from llmstress.engine.api import guess_api
 from llmstress.engine.api.anthropic import Anthropic, classify, read_answer
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.event import DONE, NOTHING, RETOLD, TOKEN, UNKNOWN, Event, TokenOf, Usage
+from llmstress.engine.api.event import DONE, FOREIGN, NOTHING, REASONING, RETOLD, TOKEN, UNKNOWN, Event, TokenOf, Usage
+from llmstress.engine.api.event import PING as STILL_THERE
 
 PLAIN = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}], "stream": True}
 
@@ -120,7 +121,8 @@ TOKENS: dict[str, tuple[bytes, Event]] = {
     "the first arguments are often empty": (delta(type="input_json_delta", partial_json=""), NOTHING),
     "a signature is no token": (delta(type="signature_delta", signature="c2ln"), NOTHING),
     "citations are no token": (delta(type="citations_delta", citation={"cited_text": "x"}), NOTHING),
-    "a delta of another kind is no token": (delta(type="new_delta", new="x"), NOTHING),
+    "text of a kind that nobody knows": (delta(type="new_delta", new="x"), Event(REASONING.tokens, field="new")),
+    "empty text of such a kind is no token": (delta(type="new_delta", new=""), NOTHING),
     "a null delta": (packed({"type": "content_block_delta", "delta": None}), UNKNOWN),
     "a block of text begins": (start(type="text", text=""), NOTHING),
     "a block of thinking begins": (start(type="thinking", thinking="", signature=""), NOTHING),
@@ -131,8 +133,8 @@ TOKENS: dict[str, tuple[bytes, Event]] = {
     "the result of a tool of the server's": (start(type="web_search_tool_result", content=[]), NOTHING),
     "a block of an odd type": (start(type=5, name="get"), NOTHING),
     "a block ends": (packed({"type": "content_block_stop", "index": 0}), NOTHING),
-    "a ping": (PING, NOTHING),
-    "an error that is none": (packed({"type": "ping", "error": None}), NOTHING),
+    "a ping": (PING, STILL_THERE),
+    "an error that is none": (packed({"type": "ping", "error": None}), STILL_THERE),
 }
 
 MEANINGS: dict[str, tuple[bytes, Event]] = {
@@ -183,13 +185,14 @@ MEANINGS: dict[str, tuple[bytes, Event]] = {
         packed({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
         Event(error="overloaded_error: Overloaded"),
     ),
-    "an error without words": (packed({"type": "error"}), Event(error="an error without words")),
+    "an error without words": (packed({"type": "error"}), Event(error='{"type":"error"}')),
+    "an error without the object (gateways)": (packed({"type": "error", "message": "boom"}), Event(error="boom")),
     "an error as others send it": (packed({"error": {"message": "boom"}}), Event(error="boom")),
     "an event of another kind": (packed({"type": "new_thing"}), UNKNOWN),
     "a chunk of another API": (packed({"choices": [{"delta": {"content": "Hi"}}]}), UNKNOWN),
     "a delta of another shape": (packed({"type": "content_block_delta", "delta": "Hi"}), UNKNOWN),
     "a list": (b"[1]", UNKNOWN),
-    "an empty event": (b"", NOTHING),
+    "an empty event": (b"", FOREIGN),
 }
 ALL = {**TOKENS, **{f"{name} ": row for name, row in MEANINGS.items()}}
 
@@ -255,8 +258,11 @@ ANSWERS: dict[str, tuple[bytes, Event]] = {
         packed({"type": "error", "error": {"type": "api_error", "message": "boom"}}),
         Event(error="api_error: boom"),
     ),
-    "another object": (packed({"hello": 1}), Event(malformed="the answer is no message")),
-    "content of another shape": (packed({"content": "Hi"}), Event(malformed="the answer is no message")),
+    "another object": (packed({"hello": 1}), Event(malformed='the answer is no message: {"hello":1}')),
+    "content of another shape": (
+        packed({"content": "Hi"}),
+        Event(malformed='the answer is no message: {"content":"Hi"}'),
+    ),
 }
 
 

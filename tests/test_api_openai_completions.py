@@ -11,7 +11,7 @@ from ways import read_all_ways
 
 from llmstress.engine.api import guess_api
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.event import DONE, NOTHING, TOKEN, UNKNOWN, Event, TokenOf, Usage
+from llmstress.engine.api.event import DONE, FOREIGN, NOTHING, TOKEN, UNKNOWN, Event, TokenOf, Usage
 from llmstress.engine.api.openai_completions import OpenAICompletions, classify, read_answer
 
 PLAIN = {
@@ -97,14 +97,15 @@ EVENTS: dict[str, tuple[bytes, Event]] = {
     "half a surrogate pair is text": (text("\ud83d"), TOKEN),
     "text that is no UTF-8 is text": (b'{"choices":[{"index":0,"text":"a\xff"}]}', TOKEN),
     "[DONE]": (b"[DONE]", DONE),
-    "an empty event": (b"", NOTHING),
-    "an object of another API": (packed({"type": "ping"}), UNKNOWN),
+    "an empty event": (b"", FOREIGN),
+    "an object of another API": (packed({"type": "progress"}), UNKNOWN),
+    "a ping as an object": (packed({"type": "ping"}), FOREIGN),
     "choices of another shape": (packed({"choices": "x"}), UNKNOWN),
     "a list": (b"[1]", UNKNOWN),
     "a nested error": (packed({"error": {"message": "boom", "code": 500}}), Event(error="500: boom")),
     "an error string with its type beside it (TGI)": (
         packed({"error": "boom", "error_type": "x"}),
-        Event(error="boom"),
+        Event(error="x: boom"),
     ),
     "a flat error (SGLang)": (packed({"object": "error", "message": "boom", "code": 400}), Event(error="400: boom")),
     "an error in the choice": (chunk({"text": "", "error": {"message": "boom"}}), Event(error="boom")),
@@ -140,8 +141,8 @@ ANSWERS: dict[str, tuple[bytes, Event]] = {
         Event((TEXT, OTHER), "stop", finished=(0, 1)),
     ),
     "an error": (packed({"error": {"message": "boom"}}), Event(error="boom")),
-    "another object": (packed({"hello": 1}), Event(malformed="the answer is no completion")),
-    "[DONE]": (b"[DONE]", Event(malformed="the answer is no completion")),
+    "another object": (packed({"hello": 1}), Event(malformed='the answer is no completion: {"hello":1}')),
+    "[DONE]": (b"[DONE]", Event(malformed="the answer is no completion: [DONE]")),
 }
 
 

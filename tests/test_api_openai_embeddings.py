@@ -13,6 +13,7 @@ from support import Bench, values
 
 from llmstress.engine.api import guess_api
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.api.complaint import words_in
 from llmstress.engine.api.event import Event, Usage
 from llmstress.engine.api.openai_embeddings import OpenAIEmbeddings
 
@@ -63,7 +64,14 @@ def wrong(words: str) -> Event:
     return Event(malformed=words)
 
 
-NO_LIST = wrong("the answer is no list of embeddings")
+def none(inputs: int, body: bytes) -> tuple[int, bytes, Event]:
+    """An answer without any vector, whose words are told."""
+    return inputs, body, wrong(f"0 vectors for {inputs} inputs: {words_in(json.loads(body))}")
+
+
+def no_list(words: str) -> Event:
+    return wrong(f"the answer is no list of embeddings: {words}")
+
 
 ANSWERS: dict[str, tuple[int, bytes, Event]] = {
     "a vector": (1, answer([0.5, -1.0], usage=COUNTS), good(1, Usage(input=5))),
@@ -71,28 +79,31 @@ ANSWERS: dict[str, tuple[int, bytes, Event]] = {
     "several vectors": (3, answer([0.5], [0.25], CODED), good(3)),
     "without usage": (1, answer([0.5]), good(1)),
     "usage of an odd type": (1, answer([0.5], usage="free"), good(1)),
-    "a null vector": (1, answer(None), wrong("0 vectors for 1 inputs")),
-    "a vector that is none": (2, answer({}, 5), wrong("0 vectors for 2 inputs")),
-    "an empty vector, spaced": (1, b'{"data":[{"embedding":[ ]}]}', wrong("0 vectors for 1 inputs")),
-    "an empty vector": (1, answer([]), wrong("0 vectors for 1 inputs")),
-    "an empty coded vector": (1, answer(""), wrong("0 vectors for 1 inputs")),
+    "a null vector": none(1, answer(None)),
+    "a vector that is none": none(2, answer({}, 5)),
+    "an empty vector, spaced": none(1, b'{"data":[{"embedding":[ ]}]}'),
+    "an empty vector": none(1, answer([])),
+    "an empty coded vector": none(1, answer("")),
     "fewer vectors than inputs": (3, answer([0.5], [0.5]), wrong("2 vectors for 3 inputs")),
     "more vectors than inputs": (1, answer([0.5], [0.5]), wrong("2 vectors for 1 inputs")),
-    "an entry without a vector": (1, packed({"data": [{"index": 0}]}), wrong("0 vectors for 1 inputs")),
+    "an entry without a vector": none(1, packed({"data": [{"index": 0}]})),
     "entries of an odd type": (1, packed({"data": [5, {"embedding": [1]}]}), good(1)),
     "half a surrogate pair beside it": (1, b'{"data":[{"embedding":[1]}],"model":"\\ud83d"}', good(1)),
-    "no list": (1, packed({"data": {"embedding": [1]}}), NO_LIST),
-    "another object": (1, packed({"hello": 1}), NO_LIST),
-    "a list alone": (1, packed([[0.5]]), NO_LIST),
+    "no list": (1, packed({"data": {"embedding": [1]}}), no_list('{"data":{"embedding":[1]}}')),
+    "another object": (1, packed({"hello": 1}), no_list('{"hello":1}')),
+    "a list alone": (1, packed([[0.5]]), no_list("[[0.5]]")),
     "a list of lists": (1, answer([[0.5, 1], [2, 3]]), good(1)),
     "brackets and commas in strings": (2, answer(["],", 1, ",]"], [1, "],[", 2]), good(2)),
     "a vector in a text": (1, packed({"data": [{"embedding": [1, 2]}], "x": '"embedding":[1,2'}), good(1)),
     "spaces everywhere": (2, b' { "data" : [ { "embedding" : [ 1 , 2 ] } , { "embedding" : [ 3 , 4 ] } ] } ', good(2)),
-    "[DONE]": (1, b"[DONE]", NO_LIST),
-    "nothing": (1, b"", NO_LIST),
+    "[DONE]": (1, b"[DONE]", no_list("[DONE]")),
+    "nothing": (1, b"", wrong("the answer is no list of embeddings")),
     "an error": (1, packed({"error": {"message": "boom"}}), Event(error="boom")),
     "an error beside the vectors": (1, packed({"data": [{"embedding": [1]}], "error": "boom"}), Event(error="boom")),
     "a flat error": (1, packed({"object": "error", "message": "boom"}), Event(error="boom")),
+    "an error of another shape": (1, packed({"code": 1004, "msg": "boom"}), Event(error="1004: boom")),
+    "an error beside an empty list": (1, packed({"data": [], "detail": "boom"}), Event(error="boom")),
+    "words beside the vectors": (1, packed({"data": [{"embedding": [1]}], "message": "Hi"}), good(1)),
 }
 
 

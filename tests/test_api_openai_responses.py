@@ -11,7 +11,19 @@ from ways import read_all_ways, took_the_fast_path
 
 from llmstress.engine.api import guess_api
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.event import DONE, NOTHING, REASONING, RETOLD, TOKEN, UNKNOWN, Event, TokenOf, Usage
+from llmstress.engine.api.event import (
+    DONE,
+    FOREIGN,
+    NOTHING,
+    PING,
+    REASONING,
+    RETOLD,
+    TOKEN,
+    UNKNOWN,
+    Event,
+    TokenOf,
+    Usage,
+)
 from llmstress.engine.api.openai_responses import OpenAIResponses, classify, read_answer
 
 PLAIN = {"model": "m", "input": "Hi", "max_output_tokens": 5, "stream": True, "store": False}
@@ -111,7 +123,7 @@ NO_TOKENS: dict[str, tuple[bytes, Event]] = {
     "the answer has been created": (said("response.created", response=BEGUN), NOTHING),
     "the answer is queued": (said("response.queued", response=BEGUN | {"status": "queued"}), NOTHING),
     "the answer has begun": (said("response.in_progress", response=BEGUN), NOTHING),
-    "an undocumented keepalive": (said("keepalive"), NOTHING),
+    "an undocumented keepalive": (said("keepalive"), PING),
     **{
         kind: (
             said(f"response.{kind}", text="all of it", part={}, item={"type": "function_call", "name": "x"}),
@@ -127,13 +139,13 @@ NO_TOKENS: dict[str, tuple[bytes, Event]] = {
         )
     },
     "an event of another kind": (said("response.new_thing"), UNKNOWN),
-    "an unknown end is no success": (said("response.cancelled", response=BEGUN), UNKNOWN),
+    "an unknown end is no success": (said("response.terminated", response=BEGUN), UNKNOWN),
     "a chunk of another API": (packed({"choices": [{"delta": {"content": "Hi"}}]}), UNKNOWN),
     "a type of another shape": (packed({"type": 5}), UNKNOWN),
     "an item of another shape": (said("response.output_item.added", item="x"), UNKNOWN),
     "an end of another shape": (said("response.completed", response="x"), UNKNOWN),
     "a list": (b"[1]", UNKNOWN),
-    "an empty event": (b"", NOTHING),
+    "an empty event": (b"", FOREIGN),
     "an error that is none": (said("response.output_text.delta", delta="Hi", error=None), TOKEN),
 }
 
@@ -166,9 +178,9 @@ ENDS: dict[str, tuple[bytes, Event]] = {
         ended("completed", usage={"input_tokens": "9", "output_tokens": 6, "output_tokens_details": []}),
         Event(finish="completed", usage=Usage(output=6), done=True),
     ),
-    "usage of another API is none": (
-        ended("completed", usage={"prompt_tokens": 3}),
-        Event(finish="completed", done=True),
+    "usage with the names of another API": (
+        ended("completed", usage={"prompt_tokens": 3, "completion_tokens": 4}),
+        Event(finish="completed", usage=Usage(3, 4), done=True),
     ),
 }
 ALL = {**TOKENS, **NO_TOKENS, **ENDS}
@@ -178,7 +190,7 @@ ALL = {**TOKENS, **NO_TOKENS, **ENDS}
 def test_what_an_event_means(data: bytes, expected: Event) -> None:
     event = classify(data)
     assert event == expected
-    common = (TOKEN, REASONING, RETOLD, NOTHING, DONE, UNKNOWN)
+    common = (TOKEN, REASONING, RETOLD, NOTHING, DONE, UNKNOWN, FOREIGN, PING)
     if expected in common:
         assert any(event is each for each in common), "compared by identity"
 
@@ -228,8 +240,7 @@ ANSWERS: dict[str, tuple[bytes, Event]] = {
     "still queued": (answer(status="queued"), whole(finish="")),
     "failed": (answer(status="failed", error={"message": "boom"}), Event(error="boom")),
     "failed without words": (answer(status="failed"), Event(error="the response failed")),
-    "another object": (packed({"hello": 1}), Event(malformed="the answer is no response")),
-    "an answer without a status": (answer(MESSAGE, status=None), Event(malformed="the answer is no response")),
+    "another object": (packed({"hello": 1}), Event(malformed='the answer is no response: {"hello":1}')),
     "items of odd types": (answer(5, None, {"type": "message", "content": "Hi"}), whole()),
 }
 
@@ -285,7 +296,8 @@ STREAMS: dict[str, tuple[list[bytes], dict[str, int], int, int]] = {
     "[DONE] after the end": ([A, B, OVER, b"data: [DONE]\n\n"], {"ok": 1}, 2, 6),
     "no end": ([*BEGIN, A, B, C], {"truncated": 1}, 3, 0),
     "[DONE] instead of the end": ([*BEGIN, A, B, b"data: [DONE]\n\n"], {"ok": 1}, 2, 2),
-    "an end that nobody knows": ([A, B, event(said("response.cancelled"))], {"truncated": 1}, 2, 0),
+    "an end that nobody knows": ([A, B, event(said("response.terminated"))], {"truncated": 1}, 2, 0),
+    "cancelled": ([A, B, event(said("response.cancelled"))], {"stream_error": 1}, 2, 0),
     "moderated": ([A, event(ended("incomplete", reason="content_filter"))], {"filtered": 1}, 1, 0),
     "no token": ([*BEGIN, OVER], {"ok": 1}, 0, 6),
     "failed": ([A, event(ended("failed", error={"message": "boom"}))], {"stream_error": 1}, 1, 0),

@@ -12,7 +12,7 @@ from ways import read_all_ways, took_the_fast_path
 
 from llmstress.engine.api import guess_api
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.event import NOTHING, TOKEN, UNKNOWN, Event
+from llmstress.engine.api.event import FOREIGN, NOTHING, TOKEN, UNKNOWN, Event
 from llmstress.engine.api.sse import Sse
 
 # what is sent
@@ -108,7 +108,10 @@ RAW: dict[str, tuple[bytes, Event]] = {
     "a quotation mark of a text": (b'"', TOKEN),
     "an object": (b'{"a":1}', TOKEN),
     "a brace of a text": (b'{"error', TOKEN),
-    "an object that is an error": (b'{"error":"boom","error_type":"x"}', Event(error="boom")),
+    "an object that is an error": (b'{"error":"boom","error_type":"x"}', Event(error="x: boom")),
+    "an object that is an error of another shape": (b'{"detail":"boom"}', Event(error="boom")),
+    "an object that says a message": (b'{"message":"Hi"}', TOKEN),
+    "an object that tells of success": (b'{"code":0,"message":"Hi"}', TOKEN),
     "an error that is none": (b'{"error":null,"text":"Hi"}', TOKEN),
     "the usual last word": (b"[DONE]", Event(finish="[DONE]", done=True)),
     "the usual last word as a JSON string": (b'"[DONE]"', Event(finish="[DONE]", done=True)),
@@ -131,8 +134,10 @@ def test_text_is_all_of_the_data(data: bytes, expected: Event) -> None:
         (b"message", TOKEN),
         (b"token", TOKEN),
         (b"error", Event(error='{"text":"Hi"}')),
-        (b"ping", NOTHING),
-        (b"heartbeat", NOTHING),
+        (b"ping", FOREIGN),
+        (b"heartbeat", FOREIGN),
+        (b"Keep-Alive", FOREIGN),
+        (b"shipping", TOKEN),
         (b"[DONE]", Event(finish="[DONE]", done=True)),
     ],
 )
@@ -143,7 +148,7 @@ def test_what_a_name_means(ask: Ask, name: bytes, expected: Event) -> None:
 def test_errors_may_have_another_name() -> None:
     classify = Sse(Ask(error_event="failure")).classify
     assert classify(b"boom", b"failure") == Event(error="boom")
-    assert classify(packed({"detail": "boom"}), b"failure") == Event(error='{"detail":"boom"}')
+    assert classify(packed({"detail": "boom"}), b"failure") == Event(error="boom")
     assert classify(packed({"error": {"message": "boom"}}), b"failure") == Event(error="boom")
     assert classify(b"[DONE]", b"failure") == Event(error="[DONE]")
     assert classify(b"boom", b"error") is TOKEN
@@ -198,7 +203,7 @@ PATHS: dict[str, tuple[str, Any, Event]] = {
     "a list where a member should be": ("a.b", {"a": ["b"]}, NOTHING),
     "a text where a member should be": ("a.b.c", {"a": "b"}, NOTHING),
     "a list where an object should be": ("a", ["b"], UNKNOWN),
-    "a string instead of an object": ("text", "Hi", UNKNOWN),
+    "a string instead of an object": ("text", "Hi", FOREIGN),
     "an error": ("text", {"error": {"code": 500, "message": "boom"}}, Event(error="500: boom")),
     "an error beside empty text": ("text", {"text": "", "error": "boom"}, Event(error="boom")),
     "an error that is none": ("text", {"text": "", "error": None}, NOTHING),
@@ -215,16 +220,19 @@ def test_text_lies_at_a_path(path: str, value: Any, expected: Event) -> None:
 def test_data_with_a_path_is_json_but_for_the_last_word_and_blanks() -> None:
     classify = Sse(Ask(text="text")).classify
     assert classify(b"[DONE]") == Event(finish="[DONE]", done=True)
-    assert classify(b" ") is NOTHING
-    assert classify(b"Hi").malformed.startswith("not JSON")
+    for ping in (b" ", b": processing", b"2026-01-02 03:04", b"keepalive"):
+        assert classify(ping) is FOREIGN
+    assert classify(b"Hi").malformed.endswith(": Hi")
+    assert Sse(Ask(text="text", done="END")).classify(b"Hi") is FOREIGN, "its end will be said"
     last = Sse(Ask(text="text", done='{"text":"END"}')).classify(b'{"text":"END"}')
     assert last.done, "although there is text in it"
 
 
 def test_a_whole_answer_is_no_stream() -> None:
     api = Sse(Ask())
-    assert api.read_answer(b'{"text":"Hi"}').malformed == "the answer is no stream of events"
-    assert api.read_answer(b"<html>").malformed == "the answer is no stream of events"
+    assert api.read_answer(b'{"text":"Hi"}').malformed == 'the answer is no stream of events: {"text":"Hi"}'
+    assert api.read_answer(b"<html><p>Blocked</html>").malformed == "the answer is no stream of events: Blocked"
+    assert api.read_answer(b'{"detail":"boom"}') == Event(error="boom")
     assert api.read_answer(b'{"error":"boom"}') == Event(error="boom")
 
 

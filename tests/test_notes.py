@@ -101,7 +101,9 @@ def test_usage_that_contradicts_events_is_noted_with_its_counts() -> None:
     assert any(said in note for note in summary.verdict.notes)
     assert summary.latency_ms["tpot"].count == 0
     bench = Bench()
-    stream(bench, 0, *[TOKEN] * 10, FINISH, usage(5, reasoning=8), DONE, END)
+    # more reasoning than the completion, which contains it, as the total says
+    counts = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8, "reasoning_tokens": 8}
+    stream(bench, 0, *[TOKEN] * 10, FINISH, event({"choices": [], "usage": counts}), DONE, END)
     assert any("usage contradicts" in note for note in judge(aggregate_of(bench), 1).notes)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from odd_json import DEPTHS, NAMES, VALUES, check, damaged, grafted, nested, objects_of, packed
 
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.event import DONE, NOTHING, REASONING, TOKEN, UNKNOWN, Event, TokenOf, Usage
+from llmstress.engine.api.event import DONE, FOREIGN, NOTHING, REASONING, TOKEN, UNKNOWN, Event, TokenOf, Usage
 from llmstress.engine.api.openai_chat import OpenAIChat, classify, read_answer
 
 # requests
@@ -258,7 +258,14 @@ USAGES: dict[str, tuple[bytes, Event]] = {
     "usage beside null choices": (packed({"choices": None, "usage": PLAIN_USAGE}), said(usage=COUNTED)),
     "half of the counts": (chunk(usage={"prompt_tokens": 3}), said(usage=Usage(input=3))),
     "no count is no usage": (chunk(usage={}), NOTHING),
-    "usage of another API is no usage": (chunk(usage={"input_tokens": 3}), NOTHING),
+    "usage with the names of other APIs": (
+        chunk(usage={"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}),
+        said(usage=COUNTED),
+    ),
+    "usage of 0 and 0 is none": (
+        chunk(usage={"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}),
+        NOTHING,
+    ),
     "null usage": (chunk({"index": 0, "delta": {"content": "Hi"}}, usage=None), TOKEN),
     "usage of an odd type": (chunk({"index": 0, "delta": {"content": "Hi"}}, usage="free"), TOKEN),
     "counts of an odd type": (chunk(usage={"prompt_tokens": "3", "completion_tokens": 4}), said(usage=Usage(output=4))),
@@ -293,13 +300,20 @@ NO_TOKENS: dict[str, tuple[bytes, Event]] = {
         chunk({"index": 0, "delta": {"role": "assistant", "content": None}}, prompt_progress={"total": 5}),
         NOTHING,
     ),
-    "an empty event": (b"", NOTHING),
-    "an event of blanks": (b" \t", NOTHING),
-    "an object of another API": (packed({"type": "ping"}), UNKNOWN),
+    "an empty event": (b"", FOREIGN),
+    "an event of blanks": (b" \t", FOREIGN),
+    "an object of another API": (packed({"type": "progress"}), UNKNOWN),
+    "a ping as an object": (packed({"type": "ping"}), FOREIGN),
     "an empty object": (b"{}", UNKNOWN),
-    "null": (b"null", UNKNOWN),
-    "a string": (b'"[DONE]"', UNKNOWN),
-    "a number": (b"5", UNKNOWN),
+    "null": (b"null", FOREIGN),
+    "a string": (b'"[DONE]"', FOREIGN),
+    "a number": (b"5", FOREIGN),
+    "a word": (b"keepalive", FOREIGN),
+    "a date": (b"2026-01-02 03:04:05.678901", FOREIGN),
+    "a comment as data": (b": OPENROUTER PROCESSING", FOREIGN),
+    "text": (b"Internal Server Error", FOREIGN),
+    "a page": (b"<html><body>Bad Gateway</body></html>", FOREIGN),
+    "no text": (b"\xff\xfe", FOREIGN),
     "a list": (b"[1]", UNKNOWN),
     "choices of another shape": (packed({"choices": "x"}), UNKNOWN),
     "a choice of another shape": (packed({"choices": [5]}), UNKNOWN),
@@ -310,7 +324,7 @@ NO_TOKENS: dict[str, tuple[bytes, Event]] = {
     "an error that is empty without choices": (packed({"error": ""}), UNKNOWN),
     "a key that is no UTF-8": (b'{"\xff":1}', UNKNOWN),
     "half a surrogate pair": (b'{"id":"\\ud800"}', UNKNOWN),
-    "half a surrogate pair as the value": (b'"\\udfff"', UNKNOWN),
+    "half a surrogate pair as the value": (b'"\\udfff"', FOREIGN),
     "an integer beyond any register": (b'{"id":' + b"9" * 5000 + b"}", UNKNOWN),
     "a float beyond any register": (b'{"id":-1e999}', UNKNOWN),
     "a number beyond any register in a field": (b'{"choices":[],"usage":' + b"9" * 5000 + b"}", NOTHING),
@@ -321,9 +335,13 @@ ERRORS: dict[str, tuple[bytes, bytes, str]] = {
     "an error object": (packed({"error": {"message": "boom", "type": "t", "code": None}}), b"", "t: boom"),
     "an error object with a code": (packed({"error": {"message": "boom", "code": 503}}), b"", "503: boom"),
     "an error string": (packed({"error": "boom"}), b"", "boom"),
-    "an error of another shape": (packed({"error": ["boom"]}), b"", '["boom"]'),
+    "an error of another shape": (packed({"error": ["boom"]}), b"", "boom"),
     "an error object without words": (packed({"error": {"x": 1}}), b"", '{"x":1}'),
-    "an error with its type beside it (TGI)": (packed({"error": "boom", "error_type": "overloaded"}), b"", "boom"),
+    "an error with its type beside it (TGI)": (
+        packed({"error": "boom", "error_type": "overloaded"}),
+        b"",
+        "overloaded: boom",
+    ),
     "a flat error (SGLang, older vLLM)": (
         packed({"object": "error", "message": "boom", "code": 400}),
         b"",
@@ -361,8 +379,9 @@ ERRORS: dict[str, tuple[bytes, bytes, str]] = {
 def test_what_an_event_means(data: bytes, expected: Event) -> None:
     event = classify(data)
     assert event == expected
-    if event in (TOKEN, REASONING, NOTHING, DONE, UNKNOWN):
-        assert any(event is known for known in (TOKEN, REASONING, NOTHING, DONE, UNKNOWN)), "one of the singletons"
+    singletons = (TOKEN, REASONING, NOTHING, DONE, UNKNOWN, FOREIGN)
+    if event in singletons:
+        assert any(event is known for known in singletons), "one of the singletons"
 
 
 @pytest.mark.parametrize(("data", "name", "text"), [pytest.param(*row, id=name) for name, row in ERRORS.items()])
@@ -379,7 +398,6 @@ def test_an_event_named_error_is_one_whatever_it_says(data: bytes) -> None:
     "data",
     [
         pytest.param(b'{"choices":[', id="cut short"),
-        pytest.param(b"hello", id="plain text"),
         pytest.param(b"{'choices':[]}", id="Python"),
         pytest.param(b'{"choices":[]}\n{"choices":[]}', id="two objects joined by a newline"),
         pytest.param(b'{"id":NaN}', id="NaN"),
@@ -387,7 +405,6 @@ def test_an_event_named_error_is_one_whatever_it_says(data: bytes) -> None:
         pytest.param(b'{"id":01}', id="a leading zero"),
         pytest.param(b'{"id":"a\nb"}', id="a newline within a string"),
         pytest.param(b'{"id":"\\x"}', id="an unknown escape"),
-        pytest.param(b"\xff\xfe", id="no text"),
         pytest.param(b"{\0}", id="NUL"),
         pytest.param(b'{"id":' + b"[" * 100_000, id="deep nesting cut short"),
         pytest.param(b'{"id":' + b"[" * 100_000 + b"]" * 100_000 + b"}", id="deep nesting"),
@@ -439,7 +456,7 @@ def test_what_a_whole_answer_means(body: bytes, expected: Event) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"hello", b"<html>", b"{}", b'{"detail":"x"}', b"[]", b"null", b"[DONE]"], ids=bytes.decode
+    "body", [b"hello", b"<html>", b"{}", b'{"hello":"x"}', b"[]", b"null", b"[DONE]"], ids=bytes.decode
 )
 def test_a_body_that_is_no_chat_completion_is_malformed(body: bytes) -> None:
     event = read_answer(body)

@@ -13,6 +13,7 @@ from llmstress.engine import framing
 from llmstress.engine.answer import succeeded
 from llmstress.engine.api.base import Api
 from llmstress.engine.api.event import Event, Usage
+from llmstress.engine.api.lenient import is_ping
 from llmstress.engine.coding import MAX_BURST, decoded_words
 from llmstress.engine.framing import Malformed, ResponseReader
 from llmstress.engine.secrets import blank_out, blank_reason
@@ -120,7 +121,8 @@ class Seen(msgspec.Struct, frozen=True):
     """Since the one before."""
     what: tuple[str, ...]
     """What it was taken for: `token`, `reasoning`, `answer` (a whole one without tokens), `finish`, `usage`,
-    `done`, `error`, `malformed`, `unknown`, `comment`, `ping`, or `nothing`: it doesn't count."""
+    `done`, `error`, `malformed`, `unknown`, `comment`, `ping`, `foreign` (no message of the API), or `nothing`: it
+    doesn't count."""
     name: str
     bytes: int
     data: str
@@ -327,7 +329,8 @@ def words_of(meaning: Event | None, name: bytes = b"") -> tuple[str, ...]:
         "done": meaning.done,
         "unknown": meaning.unknown,
     }
-    return tuple(word for word, is_so in said.items() if is_so) or ("ping" if name == b"ping" else "nothing",)
+    silent = "ping" if meaning.ping or is_ping(name) else "foreign" if meaning.foreign else "nothing"
+    return tuple(word for word, is_so in said.items() if is_so) or (silent,)
 
 
 def _bounds(part: Part) -> tuple[float, float] | None:

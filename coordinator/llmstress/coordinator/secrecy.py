@@ -164,6 +164,7 @@ def scrub(message: _Said, secrets: list[str]) -> _Said:
             message.samples = [_scrub_sample(sample, secrets) for sample in message.samples]
             message.grave = {meaning: _scrub_sample(sample, secrets) for meaning, sample in message.grave.items()}
             message.signs = [blank_out(sign, secrets) for sign in message.signs]
+            message.fields = [blank_out(field, secrets) for field in message.fields]
             for part in message.parts.values():
                 blanks = {reason: blank_reason(reason, secrets) for reason in part.finish}
                 if any(blank != reason for reason, blank in blanks.items()):

@@ -1,8 +1,9 @@
 """What the head and the first bytes of an answer say about its body, and bodies that are kept until they are whole."""
 
+from llmstress.engine.api.lenient import words_in_data
 from llmstress.engine.coding import decoded_words
 from llmstress.engine.framing import Head, Malformed
-from llmstress.engine.outcome import End, class_of_status
+from llmstress.engine.outcome import UNEXPLAINED, End, class_of_status
 
 MAX_JSON_ANSWER = 16 * 1024 * 1024
 MAX_ERROR_BODY = 64 * 1024
@@ -63,3 +64,14 @@ class Kept:
         headers = self._head.headers
         body = decoded_words(headers.get("content-encoding", ""), self.body(), MAX_ERROR_BODY)
         return End(class_of_status(self._head.status, body, headers), body[:MAX_WORDS].decode("utf-8", "replace"))
+
+
+def explained(end: End, said: bytes, kept: Kept | None) -> End:
+    """`end` with what the server said outside of its API, or what came of a body that broke off: where a request ends
+    without words of the server, those may tell why."""
+    if end.outcome not in UNEXPLAINED:
+        return end
+    if not said and kept is not None and not kept.body().rstrip().endswith((b"}", b"]")):
+        said = kept.body()[:MAX_WORDS]
+    words = words_in_data(said) if said else ""
+    return End(end.outcome, f"{end.text}; the server said: {words}") if words else end

@@ -65,6 +65,7 @@ class Exchange:
         "sent",
         "start",
         "token_bytes",
+        "words",
     )
 
     def __init__(self, recorder: Recorder, due: int, start: int) -> None:
@@ -106,6 +107,8 @@ class Exchange:
         """Inputs that a whole answer has dealt with, where a request has several."""
         self.kind: Event = TOKEN
         """What the last token event was: the fast path takes only more of the same."""
+        self.words = b""
+        """What the last event said that was none of the API's; bounded by whoever sets it."""
         self._recorder = recorder
         self._others: dict[int, int] | None = None  # choice -> stamp of its last token, but for choice 0
         self._firsts = 0  # sum of the stamps of the choices' first tokens
@@ -206,6 +209,9 @@ class Exchange:
             # after its last word a server may repeat itself or add its usage; nothing of that can end a request
             self._take_usage(event, now)
             return None
+        if event.foreign or event.ping:
+            self._recorder.counters.events_foreign += event.foreign
+            return None  # it is no progress: the idle limit doesn't accept it
         self.last_event = now
         if event.malformed or event.error:
             if self.answered_at:
@@ -223,6 +229,8 @@ class Exchange:
                 self._reasoning_streamed |= token.reasoning
                 self._retold |= token.retold
                 self.kind = event
+            if event.field:
+                self._recorder.saw_field(event.field)
         if event.usage is not None:
             self._take_usage(event, now)
         if event.finish and not self.over:

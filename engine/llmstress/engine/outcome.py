@@ -50,6 +50,9 @@ class End(msgspec.Struct, frozen=True):
         return self.outcome not in NOT_FAILED
 
 
+UNEXPLAINED = frozenset({"truncated", "empty", "timeout_first_token", "timeout_idle", "timeout_total"})
+"""Classes of ends that no words of the server come with."""
+
 OK = End("ok")
 FILTERED = End("filtered")
 CANCELLED = End("cancelled")

@@ -20,6 +20,7 @@ from llmstress.engine.ratelimits import limits_in
 from llmstress.engine.schedule import Edges
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import (
+    MAX_FIELDS,
     MAX_SAMPLES_PER_CLASS,
     MAX_SIGN,
     MAX_SIGNS,
@@ -105,6 +106,7 @@ class Recorder:
         self._samples: list[ErrorSample] = []
         self._sampled: dict[str, list[str]] = {}
         self._signs: dict[str, str] = {}  # as the server has it -> as it is shown
+        self._fields: dict[str, None] = {}  # in the order in which they came
         self._grave: dict[str, ErrorSample] = {}
         self._grave_told: set[str] = set()
         self._rate_limits: dict[str, RateLimit] = {}
@@ -303,6 +305,11 @@ class Recorder:
             if sign not in self._signs and len(self._signs) < MAX_SIGNS:
                 self._signs[sign] = clean(sign)[:MAX_SIGN]
 
+    def saw_field(self, name: str) -> None:
+        """A field of this name, which the API module doesn't know, had text that was counted as reasoning."""
+        if len(self._fields) < MAX_FIELDS:
+            self._fields[name] = None
+
     def _retract(self, request: Ended) -> None:
         """Move the samples that were shown live to the failed set, each in the phase that it was recorded in."""
         self.fold()
@@ -365,6 +372,7 @@ class Recorder:
             signs=list(dict.fromkeys(self._signs.values())),
             rate_limits=self._rate_limits,
             grave=self._grave,
+            fields=list(self._fields),
         )
 
     def sent(self, delta: Delta) -> None:

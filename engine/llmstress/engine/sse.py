@@ -5,7 +5,8 @@ that call's time is its stamp (so a bare CR ends a line at once and swallows a L
 linear in the bytes fed; what the standard ignores is ignored. Deviations are for servers that bend the rules: the
 unfinished last event is handed out by `end` for the caller to judge, an object in a field `error` is an event of that
 name (older builds of llama.cpp fail so), as is a bare object whose first member is (frameworks whose generator has
-failed), and `id` and `retry` are not kept.
+failed), and `id` and `retry` are not kept. Lines that are no field of an event are ignored as the standard says, but
+the first of them are kept: they may be the only words that a failing server has said.
 """
 
 from typing import NamedTuple
@@ -15,10 +16,15 @@ from llmstress.engine.framing import Malformed
 MAX_EVENT = 16 * 1024 * 1024
 """Bytes of one event, all its lines together."""
 
+MAX_STRAY = 800
+"""Bytes that are kept of lines that are no field of an event."""
+
 _BOM = b"\xef\xbb\xbf"
 
 _BARE_ERROR = b'{"error"'
 """What such a line has for a field."""
+
+_OTHER_FIELDS = frozenset({b"id", b"retry"})
 
 _LF, _CR = b"\n\r"
 
@@ -33,11 +39,13 @@ class ServerEvent(NamedTuple):
 class Decoder:
     """Decodes one body."""
 
-    __slots__ = ("_data", "_first", "_held", "_name", "_size", "_swallow_lf", "comments")
+    __slots__ = ("_data", "_first", "_held", "_name", "_size", "_swallow_lf", "comments", "stray")
 
     def __init__(self) -> None:
         self.comments = 0
         """Comment lines seen: the pings of gateways and frameworks."""
+        self.stray = b""
+        """The first lines that are no field of an event, up to `MAX_STRAY` bytes of them."""
         self._held = bytearray()  # an unfinished line
         self._data: list[bytes] = []
         self._name = b""
@@ -125,6 +133,8 @@ class Decoder:
             self._data.append(line)
         elif not field:
             self.comments += 1
+        elif field not in _OTHER_FIELDS and len(self.stray) < MAX_STRAY:
+            self.stray = (self.stray + b"\n" + line if self.stray else line)[:MAX_STRAY]
 
     def _dispatch(self) -> ServerEvent | None:
         data, name = self._data, self._name

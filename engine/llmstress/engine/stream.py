@@ -15,9 +15,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from llmstress.engine.answer import Kept, may_be_stream, succeeded
+from llmstress.engine.answer import MAX_WORDS, Kept, explained, may_be_stream, succeeded
 from llmstress.engine.api.base import Api, Classify, Framing
 from llmstress.engine.api.event import Event
+from llmstress.engine.api.lenient import has_words
 from llmstress.engine.coding import Inflater, inflater_of
 from llmstress.engine.connect_errors import end_before_head
 from llmstress.engine.control import Timeouts
@@ -335,12 +336,14 @@ class Stream(asyncio.Protocol):
     def _meanings(self, event: ServerEvent) -> list[Event]:
         name, data = event
         meaning = self._load.classify(data, name)
-        if meaning.malformed and b"\n" in data:
+        if (meaning.malformed or meaning.foreign) and b"\n" in data:
             # Events with one newline between them instead of two: the standard joins them to something that
             # isn't JSON, although each line is.
             lines = [self._load.classify(line) for line in data.split(b"\n")]
-            if not any(line.malformed for line in lines):
+            if not any(line.malformed for line in lines) and not all(line.foreign for line in lines):
                 return lines
+        if (meaning.unknown or (meaning.foreign and has_words(data, name))) and self.exchange is not None:
+            self.exchange.words = data[:MAX_WORDS]
         return [meaning]
 
     # --- ending
@@ -394,6 +397,12 @@ class Stream(asyncio.Protocol):
         return otherwise
 
     def _end(self, end: End, now: int) -> None:
+        """An attempt ends so."""
+        said = self.exchange.words if self.exchange is not None else b""
+        stray = self._decoder.stray if isinstance(self._decoder, Decoder) else b""
+        self._leave(explained(end, said or stray, self._kept), now)
+
+    def _leave(self, end: End, now: int) -> None:
         """The one way out of an attempt. The stream is free afterwards, and may have begun the next request; or it
         waits for its next attempt, with the request in flight."""
         reader, exchange = self._reader, self.exchange

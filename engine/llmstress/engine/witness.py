@@ -278,7 +278,7 @@ class _Watched(Stream):
             self._witness.note(b"", b"", None)
         self._comments = comments
 
-    def _end(self, end: End, now: int) -> None:
+    def _leave(self, end: End, now: int) -> None:
         self._tell_comments()
         exchange, reader = self.exchange, self._reader
         assert exchange is not None
@@ -286,4 +286,4 @@ class _Watched(Stream):
         keeps_alive = reader is not None and reader.complete and reader.keep_alive
         body = self._kept.body() if self._kept is not None else None
         self._witness.note_end(Last(exchange, end, now, head, keeps_alive, body))
-        super()._end(end, now)
+        super()._leave(end, now)

@@ -40,6 +40,7 @@ def tame(frame: Frame) -> Frame:
                 _tame_part(part)
             frame.samples = [_flat(sample) for sample in frame.samples]
             frame.signs = [plain(sign, MAX_NAME) for sign in frame.signs]
+            frame.fields = [plain(field, MAX_NAME) for field in frame.fields]
             frame.rate_limits = _plain_keys(frame.rate_limits)
             frame.grave = {plain(name, MAX_NAME): _flat(sample) for name, sample in frame.grave.items()}
         case RunFacts() | WorkerChange() | Ended():
@@ -61,6 +62,7 @@ def _tame_view(view: RunView) -> None:
     }
     aggregate.last_seen = _plain_keys(aggregate.last_seen)
     aggregate.signs = [plain(sign, MAX_NAME) for sign in aggregate.signs]
+    aggregate.fields = [plain(field, MAX_NAME) for field in aggregate.fields]
     aggregate.rate_limits = _plain_keys(aggregate.rate_limits)
     aggregate.grave = {plain(name, MAX_NAME): _flat(sample) for name, sample in aggregate.grave.items()}
     for part in aggregate.phases.values():

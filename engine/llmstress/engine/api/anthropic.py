@@ -5,8 +5,19 @@ from typing import Any
 import msgspec
 
 from llmstress.engine.api.base import Api, Classify, encode_body
-from llmstress.engine.api.event import DONE, NOTHING, RETOLD, TOKEN, UNKNOWN, Event, TokenOf, Usage
-from llmstress.engine.api.lenient import count_in, error_event, fitted, read_odd
+from llmstress.engine.api.event import DONE, NOTHING, PING, RETOLD, TOKEN, UNKNOWN, Event, TokenOf, Usage
+from llmstress.engine.api.lenient import (
+    count_in,
+    error_event,
+    finish_in,
+    fitted,
+    no_answer,
+    read_json,
+    read_odd,
+    unknown,
+)
+from llmstress.engine.api.openai_usage import BEDROCK, usage_in, with_reasoning
+from llmstress.engine.api.thoughts import thought_event, thought_in
 
 VERSION = "2023-06-01"
 """Every server knows this one. From 2026-10-21 on fields of sampling are refused, which we don't send."""
@@ -24,24 +35,30 @@ class _Block(msgspec.Struct, gc=False):
     name: Any = None
 
 
-class _Message(msgspec.Struct, gc=False):
-    usage: Any = None
-
-
 class _Event(msgspec.Struct, gc=False):
     type: str
     delta: _Delta | None = None
     content_block: _Block | None = None
-    message: _Message | None = None
+    message: Any = None
     usage: Any = None
     error: Any = None
 
 
 _decode_event = msgspec.json.Decoder(_Event).decode
 
-_SILENT = frozenset({"ping", "content_block_stop"})
+_NO_ANSWER = "the answer is no message"
 
-_NO_ANSWER = Event(malformed="the answer is no message")
+_KNOWN = frozenset((*_Delta.__struct_fields__, "signature", "citation"))
+"""Members of a delta that this module understands, or that bear no text."""
+
+
+class _OpenDelta(msgspec.Struct, gc=False):
+    """What a second look wants of an event."""
+
+    delta: Any = None
+
+
+_decode_open = msgspec.json.Decoder(_OpenDelta).decode
 
 
 def classify(data: bytes, name: bytes = b"") -> Event:
@@ -54,61 +71,76 @@ def classify(data: bytes, name: bytes = b"") -> Event:
     if event.error or name == b"error":
         return _classify_odd(data, name)
     if event.type == "content_block_delta" and (delta := event.delta) is not None:
-        return TOKEN if delta.text else _meaning_of_delta(delta)
-    return _meaning(event)
+        return TOKEN if delta.text else _meaning_of_delta(delta, data)
+    return _meaning(event, data)
 
 
 def read_answer(body: bytes, content_type: str = "") -> Event:
     """What the body of an answer that is not streamed means. Never raises."""
     value = read_odd(body, b"")
     if isinstance(value, Event):
-        return value if value.error or value.malformed else _NO_ANSWER
-    content, reason = value.get("content"), value.get("stop_reason")
+        return value if value.error or value.malformed else no_answer(_NO_ANSWER, body)
+    content, finish = value.get("content"), finish_in(value.get("stop_reason"))
     if not isinstance(content, list):
-        return _NO_ANSWER
+        return no_answer(_NO_ANSWER, body)
     blocks = [block for block in content if isinstance(block, dict)]
     visible = any(block.get("text") or _is_call(block.get("type"), block.get("name")) for block in blocks)
     reasoning = any(bool(block.get("thinking")) for block in blocks)
-    finish = reason if isinstance(reason, str) else ""
     said = (TokenOf(0, visible, reasoning),) if visible or reasoning else ()
-    return Event(said, finish, finish == "refusal", _usage_in(value.get("usage")))
+    return Event(said, finish, finish == "refusal", _usage_in(value.get("usage")) or _usage_of_bedrock(value))
 
 
 def _classify_odd(data: bytes, name: bytes) -> Event:
     """Errors, the last word of other APIs, other dialects, no JSON."""
     event = fitted(read_odd(data, name), _Event)
     if isinstance(event, Event):
-        return event
-    return _meaning(event)
+        return unknown(data) if event is UNKNOWN else event
+    return _meaning(event, data)
 
 
-def _meaning(event: _Event) -> Event:
+def _meaning(event: _Event, data: bytes) -> Event:
     kind = event.type
     if kind == "content_block_delta" and event.delta is not None:
-        return _meaning_of_delta(event.delta)
+        return _meaning_of_delta(event.delta, data)
     if kind == "content_block_start" and event.content_block is not None:
         return TOKEN if _is_call(event.content_block.type, event.content_block.name) else NOTHING
     if kind == "message_start":
-        usage = _usage_in(event.message.usage) if event.message is not None else None
+        usage = _usage_in(event.message.get("usage")) if isinstance(event.message, dict) else None
         if usage is None or usage.input is None:
             return NOTHING
         return Event(usage=msgspec.structs.replace(usage, output=None))  # a placeholder
     if kind == "message_delta":
-        reason = event.delta.stop_reason if event.delta is not None else None
-        finish = reason if isinstance(reason, str) else ""
+        finish = finish_in(event.delta.stop_reason) if event.delta is not None else ""
         return Event(finish=finish, filtered=finish == "refusal", usage=_usage_in(event.usage))
     if kind == "message_stop":
-        return DONE
+        usage = _usage_of_bedrock(_object_in(data)) if BEDROCK.encode() in data else None
+        return DONE if usage is None else Event(usage=usage, done=True)
     if kind == "error":
-        return error_event("")
-    return NOTHING if kind in _SILENT else UNKNOWN
+        return error_event(_object_in(data))
+    if kind == "ping":
+        return PING
+    return NOTHING if kind == "content_block_stop" else unknown(data)
 
 
-def _meaning_of_delta(delta: _Delta) -> Event:
-    """Signatures and citations are no tokens."""
+def _meaning_of_delta(delta: _Delta, data: bytes) -> Event:
+    """Signatures and citations are no tokens; text in a field of another name is thinking."""
     if delta.text or delta.partial_json:
         return TOKEN
-    return RETOLD if delta.thinking else NOTHING
+    if delta.thinking:
+        return RETOLD
+    try:
+        name = thought_in(_decode_open(data).delta, _KNOWN)
+    except (ValueError, RecursionError):
+        name = ""
+    return thought_event(name) if name else NOTHING
+
+
+def _object_in(data: bytes) -> dict[str, Any]:
+    try:
+        value = read_json(data)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _is_call(kind: Any, name: Any) -> bool:
@@ -151,9 +183,19 @@ def _usage_in(value: Any) -> Usage | None:
         count_in(value, name)
         for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
     )
-    if not (fresh or written or read) and output is None:
-        return None
-    return _sum_of(fresh, written, read, output, count_in(value.get("output_tokens_details"), "thinking_tokens"))
+    if not (fresh or written or read or output):
+        return usage_in(value)  # of an imitator that has OpenAI's names
+    reasoning = count_in(value.get("output_tokens_details"), "thinking_tokens")
+    return _sum_of(fresh, written, read, with_reasoning(None, output, reasoning), reasoning)
+
+
+def _usage_of_bedrock(value: dict[str, Any]) -> Usage | None:
+    """What Bedrock has counted, which it adds to the last event."""
+    fresh, written, read, output = (
+        count_in(value.get(BEDROCK), f"{name}TokenCount")
+        for name in ("input", "cacheWriteInput", "cacheReadInput", "output")
+    )
+    return _sum_of(fresh, written, read, output, None) if fresh or output else None
 
 
 class Anthropic(Api):

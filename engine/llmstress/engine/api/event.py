@@ -59,6 +59,12 @@ class Event(msgspec.Struct, frozen=True):
     """Inputs that a whole answer has dealt with, where a request has several."""
     finished: tuple[int, ...] = (0,)
     """The choices that `finish` ends."""
+    foreign: bool = False
+    """No message of the API at all, as the pings of gateways: it is counted and ignored, and is no progress."""
+    ping: bool = False
+    """The API's own sign that the server is still there: it is ignored, and is no progress."""
+    field: str = ""
+    """Name of the field whose text the tokens are, if the module doesn't know it."""
 
 
 TOKEN = Event(tokens=(TokenOf(choice=0, visible=True, reasoning=False),))
@@ -70,6 +76,8 @@ RETOLD = Event(tokens=(TokenOf(choice=0, visible=False, reasoning=True, retold=T
 NOTHING = Event()
 DONE = Event(done=True)
 UNKNOWN = Event(unknown=True)
+FOREIGN = Event(foreign=True)
+PING = Event(ping=True)
 
 END_OF_BODY = "end of body"
 """The finish reason of an answer that is over when its body is."""

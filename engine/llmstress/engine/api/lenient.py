@@ -1,12 +1,15 @@
 """What servers send as JSON, read leniently: shared by the API modules. Nothing in here lets an error pass that a
 server can cause, but for those that are named."""
 
+import functools
 import json
+import re
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from llmstress.engine.api.event import DONE, NOTHING, UNKNOWN, Event
+from llmstress.engine.api.complaint import complaint_in, is_error, words_in, words_of
+from llmstress.engine.api.event import DONE, FOREIGN, UNKNOWN, Event
 
 _decode_any = msgspec.json.Decoder().decode
 
@@ -14,6 +17,19 @@ _Kind = TypeVar("_Kind")
 
 _MOST_TOKENS = 1 << 40
 """A token count above this is none: sums of them must fit into 64 bits."""
+
+_PING = re.compile(
+    rb"(?:.*[._:-])?(?:ping|pong|heart[._ -]?beat|keep[._ -]?alive|no[._-]?op|alive|tick)", re.IGNORECASE
+)
+"""Names of events that say that the server is still there."""
+
+_MOST_OF_A_NAME = 60
+"""Bytes of an event's name that is looked at: longer ones aren't kept."""
+
+_PAYLOAD = frozenset(("choices", "usage", "output", "content", "delta", "item"))
+"""Members of an answer: what they hold are no words of an error beside them."""
+
+_NO_FINISH = frozenset(("", "null", "none", "nil", "undefined"))
 
 
 def read_json(data: bytes) -> Any:
@@ -33,22 +49,37 @@ def read_json(data: bytes) -> Any:
         return _decode_any(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
 
 
+def is_ping(name: bytes) -> bool:
+    """Whether an event of this name only says that the server is still there."""
+    return 0 < len(name) <= _MOST_OF_A_NAME and _is_ping(name)
+
+
+@functools.lru_cache(maxsize=256)
+def _is_ping(name: bytes) -> bool:
+    return _PING.fullmatch(name) is not None
+
+
+def has_words(data: bytes, name: bytes) -> bool:
+    """Whether a foreign event says more than that the server is still there."""
+    return not is_ping(name) and bool(data.strip()) and not data.startswith(b"{")
+
+
 def read_odd(data: bytes, name: bytes) -> Event | dict[str, Any]:
-    """What is none of an API's common events: its meaning if it is the last word, an error, or no object; else the
-    object, which only the API understands."""
+    """What is none of an API's common events: its meaning if it is the last word, an error, a ping, or no object; else
+    the object, which only the API understands."""
     if data.startswith(b"[DONE]"):
         return DONE
-    if name == b"error":
+    if name.lower() == b"error":
         return named_error(data)
     try:
         value = read_json(data)
     except (ValueError, RecursionError) as fault:
-        return no_json(fault, data) if data.strip() else NOTHING
-    if not isinstance(value, dict):
-        return UNKNOWN
-    if value.get("error"):
-        return error_event(value["error"])
-    return error_event(value) if value.get("object") == "error" else value
+        return FOREIGN if is_ping(name) or data.lstrip()[:1] not in (b"{", b"[") else no_json(fault, data)
+    if isinstance(value, dict) and (is_error(value.get("error")) or value.get("object") == "error"):
+        return error_event({name: each for name, each in value.items() if name not in _PAYLOAD})
+    if is_ping(name) or not isinstance(value, dict | list):
+        return FOREIGN
+    return value if isinstance(value, dict) else unknown(data)
 
 
 def fitted(value: Event | dict[str, Any], kind: type[_Kind]) -> Event | _Kind:
@@ -61,43 +92,73 @@ def fitted(value: Event | dict[str, Any], kind: type[_Kind]) -> Event | _Kind:
         return UNKNOWN
 
 
+def unknown(data: bytes) -> Event:
+    """The meaning of JSON in which the API finds none of its own fields: an error in any of the usual shapes, a ping,
+    or an unknown event."""
+    try:
+        value = read_json(data)
+        if words := complaint_in(value):
+            return Event(error=words)
+    except (ValueError, RecursionError):
+        return UNKNOWN
+    kinds = (value.get("type"), value.get("event")) if isinstance(value, dict) else ()
+    return FOREIGN if any(isinstance(kind, str) and is_ping(kind.encode()) for kind in kinds) else UNKNOWN
+
+
+def no_answer(what: str, body: bytes) -> Event:
+    """The meaning of a whole answer that the API can't read: an error in any of the usual shapes; else it is malformed.
+    `what` says what it isn't; the server's words follow."""
+    try:
+        value = read_json(body)
+        if words := complaint_in(value):
+            return Event(error=words)
+        words = words_in(value)
+    except (ValueError, RecursionError):
+        words = words_of(body)
+    return Event(malformed=f"{what}: {words}" if words else what)
+
+
+def words_in_data(data: bytes) -> str:
+    """The words of the data of an event that the API doesn't know, whatever it is."""
+    try:
+        return words_in(read_json(data))
+    except (ValueError, RecursionError):
+        return words_of(data)
+
+
 def named_error(data: bytes) -> Event:
     """The meaning of an event whose name says that it is an error."""
     try:
         value = read_json(data)
     except (ValueError, RecursionError):
-        return error_event(data.decode("utf-8", "replace"))
-    return error_event((value.get("error") if isinstance(value, dict) else None) or value)
+        return error_event(words_of(data))
+    return error_event(value)
 
 
 def no_json(fault: Exception, data: bytes) -> Event:
     """The meaning of what should be JSON and isn't."""
-    return Event(malformed=f"not JSON ({fault}): {data[:800]!r}")
+    why = "a page" if data.lstrip()[:1] == b"<" else str(fault)
+    return Event(malformed=f"not JSON ({why}): {words_of(data)[:800]}")
 
 
 def error_event(value: Any) -> Event:
-    """The meaning of an `error` value, whatever its shape: message and code of an object, else its JSON."""
+    """The meaning of an error, whatever its shape: a value of `error`, or an object that has one among its members."""
     try:
-        text = _words_of(value)
+        text = words_in(value)
     except (ValueError, RecursionError):
         text = ""
     return Event(error=text or "an error without words")
+
+
+def finish_in(value: Any) -> str:
+    """A finish reason; empty: it is none. Some servers write null as a word."""
+    return value if isinstance(value, str) and value.lower() not in _NO_FINISH else ""
 
 
 def count_in(counts: Any, name: str) -> int | None:
     """The token count of that name in an object; None: it is no count, or there is no object."""
     value = counts.get(name) if isinstance(counts, dict) else None
     return int(value) if isinstance(value, int | float) and 0 <= value <= _MOST_TOKENS else None
-
-
-def _words_of(error: Any) -> str:
-    if isinstance(error, str):
-        return error
-    if isinstance(error, dict):
-        words = [str(error[key]) for key in ("code", "type", "message") if error.get(key)]
-        if words:
-            return ": ".join(words)
-    return msgspec.json.encode(error).decode()
 
 
 def _in_range(digits: str) -> float:

@@ -6,7 +6,7 @@ import msgspec
 
 from llmstress.engine.api.base import Api, Classify, encode_body
 from llmstress.engine.api.event import NOTHING, TOKEN, Event, TokenOf
-from llmstress.engine.api.openai_choices import Chunk, classify_odd, meaning
+from llmstress.engine.api.openai_choices import Chunk, Dialect, whole
 
 # `Any` where only truth counts, or where dialects differ: a field of an odd type must not make an event unreadable.
 
@@ -38,7 +38,11 @@ class _Choice(msgspec.Struct, Generic[_Content], gc=False):
 
 
 _decode_chunk = msgspec.json.Decoder(Chunk[_Choice[str]]).decode
-_OddChunk = Chunk[_Choice[Any]]
+_DIALECT = Dialect(
+    Chunk[_Choice[Any]],
+    payload=lambda choice: choice.get("delta") or choice.get("message"),
+    known=frozenset((*_Payload.__struct_fields__, "role")),
+)
 
 _BARE: dict[str | None, Event] = {reason: Event(finish=reason) for reason in ("stop", "length", "tool_calls")}
 _BARE[None] = NOTHING
@@ -50,7 +54,7 @@ def classify(data: bytes, name: bytes = b"") -> Event:
     try:
         chunk = _decode_chunk(data)
     except (ValueError, RecursionError):
-        return classify_odd(data, name, _OddChunk)
+        return _DIALECT.classify_odd(data, name)
     if chunk.error is None and chunk.usage is None and chunk.choices is not None and len(chunk.choices) == 1:
         choice = chunk.choices[0]
         delta = choice.delta
@@ -73,18 +77,15 @@ def classify(data: bytes, name: bytes = b"") -> Event:
                 and name != b"error"
                 and (bare := _BARE.get(choice.finish_reason)) is not None
             ):
-                return bare
+                return _DIALECT.look_again(data, bare)
     if chunk.choices is None or chunk.error or name == b"error":
-        return classify_odd(data, name, _OddChunk)
-    return meaning(chunk.choices, chunk.usage)
+        return _DIALECT.classify_odd(data, name)
+    return _DIALECT.meaning(chunk.choices, chunk.usage, data)
 
 
 def read_answer(body: bytes, content_type: str = "") -> Event:
     """What the body of an answer that is not streamed means. Never raises."""
-    event = classify(body)
-    if event.unknown or event.done:
-        return Event(malformed="the answer is no chat completion")
-    return event
+    return whole(classify(body), body, "chat completion")
 
 
 def _token_in(payload: _Payload[Any], choice: int) -> TokenOf | None:

@@ -1,12 +1,15 @@
 """What chat and completions have in common: an event is a list of choices, each of which may say something and end."""
 
+from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from llmstress.engine.api.complaint import is_error
 from llmstress.engine.api.event import NOTHING, REASONING, TOKEN, UNKNOWN, Event, TokenOf
-from llmstress.engine.api.lenient import error_event, fitted, read_odd
-from llmstress.engine.api.openai_usage import usage_in
+from llmstress.engine.api.lenient import error_event, finish_in, fitted, no_answer, read_json, read_odd, unknown
+from llmstress.engine.api.openai_usage import Elsewhere, usage_elsewhere, usage_in
+from llmstress.engine.api.thoughts import thought_event, thought_in
 
 
 class Choice(Protocol):
@@ -31,34 +34,96 @@ class Chunk(msgspec.Struct, Generic[ChoiceT], gc=False):
     error: Any = None
 
 
+class _Open(Elsewhere, gc=False):
+    """What a second look wants of a chunk."""
+
+    choices: Any = None
+
+
+_decode_open = msgspec.json.Decoder(_Open).decode
+
 _COMMON = {event.tokens: event for event in (TOKEN, REASONING, NOTHING)}
 
 
-def classify_odd(data: bytes, name: bytes, kind: type[Chunk[ChoiceT]]) -> Event:
-    """What is no chunk with choices: errors, the last word, usage alone, other dialects, no JSON."""
-    chunk = fitted(read_odd(data, name), kind)
-    if isinstance(chunk, Event):
-        return chunk
-    if chunk.choices is not None:
-        return meaning(chunk.choices, chunk.usage)
-    usage = usage_in(chunk.usage)
-    return UNKNOWN if usage is None else Event(usage=usage)
+class Dialect(msgspec.Struct, Generic[ChoiceT], frozen=True):
+    """What chat and completions differ in."""
+
+    kind: type[Chunk[ChoiceT]]
+    """Of chunks that the module's own decoder refuses."""
+    payload: Callable[[dict[str, Any]], Any]
+    """What of a choice its text lies in."""
+    known: frozenset[str]
+    """The members of that which the module understands."""
+
+    def classify_odd(self, data: bytes, name: bytes) -> Event:
+        """What is no chunk with choices: errors, the last word, usage alone, other dialects, no JSON."""
+        chunk = fitted(read_odd(data, name), self.kind)
+        if isinstance(chunk, Event):
+            return unknown(data) if chunk is UNKNOWN else chunk
+        if chunk.choices is not None:
+            return self.meaning(chunk.choices, chunk.usage, data)
+        usage = usage_in(chunk.usage)
+        event = Event(usage=usage) if usage is not None else self.look_again(data, NOTHING)
+        return unknown(data) if event is NOTHING else event
+
+    def meaning(self, choices: tuple[ChoiceT, ...], usage_value: Any, data: bytes) -> Event:
+        """What is said by the choices of the chunk `data`, and by the usage beside them."""
+        usage = usage_in(usage_value)
+        tokens: list[TokenOf] = []
+        finishes: dict[int, str] = {}
+        for choice in choices:
+            if (choice.error and is_error(choice.error)) or choice.finish_reason in ("error", "abort"):
+                return error_event(choice.error or f"finish_reason is {choice.finish_reason}")
+            if (token := choice.token()) is not None:
+                tokens.append(token)
+            if finish := finish_in(choice.finish_reason):
+                finishes[choice.index or 0] = finish
+        said = tuple(tokens)
+        if finishes:
+            reasons = tuple(finishes.values())
+            event = Event(said, reasons[0], "content_filter" in reasons, usage, finished=tuple(finishes))
+        else:
+            event = Event(said, usage=usage) if usage is not None else _COMMON.get(said) or Event(said)
+        if not choices and usage is None:
+            event = self.look_again(data, event)
+            complaint = unknown(data) if event is NOTHING else event
+            return complaint if complaint.error else event
+        if len(tokens) < len(choices) or (usage is None and finishes):
+            return self.look_again(data, event)
+        return event
+
+    def look_again(self, data: bytes, event: Event) -> Event:
+        """`event`, the meaning of the chunk `data`, with what the typed decode passed over: text in fields of other
+        names, and usage in other places. Only for events that lack one of them: it costs a second decode."""
+        try:
+            chunk = _decode_open(data)
+        except (ValueError, RecursionError):
+            try:
+                chunk = msgspec.convert(read_json(data), _Open)
+            except (ValueError, RecursionError):
+                return event
+        usage, tokens, field = event.usage, event.tokens, ""
+        counts: list[Any] = []
+        for choice in chunk.choices if isinstance(chunk.choices, list) else ():
+            if not isinstance(choice, dict):
+                continue
+            if (value := choice.get("usage")) is not None:
+                counts.append(value)
+            payload = self.payload(choice)
+            if payload and not self.known.issuperset(payload) and (name := thought_in(payload, self.known)):
+                index = choice.get("index") or 0
+                if isinstance(index, int) and all(token.choice != index for token in event.tokens):
+                    tokens, field = (*tokens, TokenOf(index, visible=False, reasoning=True)), field or name
+        if usage is None and (counts or chunk.x_groq or chunk.timings or chunk.metrics):
+            usage = usage_elsewhere(chunk, counts)
+        if not field and usage is event.usage:
+            return event
+        if field and usage is None and not event.finish and tokens == REASONING.tokens:
+            return thought_event(field)
+        return msgspec.structs.replace(event, tokens=tokens, usage=usage, field=field)
 
 
-def meaning(choices: tuple[ChoiceT, ...], usage_value: Any) -> Event:
-    """What is said by choices, and by the usage beside them."""
-    usage = usage_in(usage_value)
-    tokens: list[TokenOf] = []
-    finishes: dict[int, str] = {}
-    for choice in choices:
-        if choice.error or choice.finish_reason in ("error", "abort"):
-            return error_event(choice.error or f"finish_reason is {choice.finish_reason}")
-        if (token := choice.token()) is not None:
-            tokens.append(token)
-        if choice.finish_reason:
-            finishes[choice.index or 0] = choice.finish_reason
-    said = tuple(tokens)
-    if finishes:
-        reasons = tuple(finishes.values())
-        return Event(said, reasons[0], "content_filter" in reasons, usage, finished=tuple(finishes))
-    return Event(said, usage=usage) if usage is not None else _COMMON.get(said) or Event(said)
+def whole(event: Event, body: bytes, what: str) -> Event:
+    """The meaning of a whole answer, given that of the same chunk in a stream; `what`: what it isn't, if it is none."""
+    none = event.unknown or event.done or event.foreign
+    return no_answer(f"the answer is no {what}", body) if none else event

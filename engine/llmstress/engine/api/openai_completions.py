@@ -6,7 +6,7 @@ import msgspec
 
 from llmstress.engine.api.base import Api, Classify, encode_body
 from llmstress.engine.api.event import TOKEN, Event, TokenOf
-from llmstress.engine.api.openai_choices import Chunk, classify_odd, meaning
+from llmstress.engine.api.openai_choices import Chunk, Dialect, whole
 
 _Text = TypeVar("_Text")
 
@@ -23,7 +23,9 @@ class _Choice(msgspec.Struct, Generic[_Text], gc=False):
 
 
 _decode_chunk = msgspec.json.Decoder(Chunk[_Choice[str]]).decode
-_OddChunk = Chunk[_Choice[Any]]
+_DIALECT = Dialect(
+    Chunk[_Choice[Any]], payload=lambda choice: choice, known=frozenset((*_Choice.__struct_fields__, "logprobs"))
+)
 
 
 def classify(data: bytes, name: bytes = b"") -> Event:
@@ -31,20 +33,19 @@ def classify(data: bytes, name: bytes = b"") -> Event:
     try:
         chunk = _decode_chunk(data)
     except (ValueError, RecursionError):
-        return classify_odd(data, name, _OddChunk)
+        return _DIALECT.classify_odd(data, name)
     if chunk.error is None and chunk.usage is None and chunk.choices is not None and len(chunk.choices) == 1:
         choice = chunk.choices[0]
         if choice.text and choice.finish_reason is None and not choice.index and choice.error is None:
             return TOKEN
     if chunk.choices is None or chunk.error or name == b"error":
-        return classify_odd(data, name, _OddChunk)
-    return meaning(chunk.choices, chunk.usage)
+        return _DIALECT.classify_odd(data, name)
+    return _DIALECT.meaning(chunk.choices, chunk.usage, data)
 
 
 def read_answer(body: bytes, content_type: str = "") -> Event:
     """What the body of an answer that is not streamed means. Never raises."""
-    event = classify(body)
-    return Event(malformed="the answer is no completion") if event.unknown or event.done else event
+    return whole(classify(body), body, "completion")
 
 
 class OpenAICompletions(Api):

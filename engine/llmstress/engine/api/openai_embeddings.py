@@ -8,7 +8,7 @@ import msgspec
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api, encode_body
 from llmstress.engine.api.event import END_OF_BODY, Event
-from llmstress.engine.api.lenient import read_odd
+from llmstress.engine.api.lenient import no_answer, read_odd
 from llmstress.engine.api.openai_usage import usage_in
 
 _KEY = b'"embedding"'
@@ -28,7 +28,7 @@ class _Answer(msgspec.Struct, gc=False):
 
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 
-_NO_ANSWER = Event(malformed="the answer is no list of embeddings")
+_NO_ANSWER = "the answer is no list of embeddings"
 
 
 class OpenAIEmbeddings(Api):
@@ -65,21 +65,22 @@ class OpenAIEmbeddings(Api):
         if answer.data is None or answer.error:
             return self._read_odd(body)
         vectors = sum(_is_vector(entry.embedding) for entry in answer.data)
-        return self._meaning(vectors, answer.usage)
+        return self._meaning(vectors, answer.usage, body)
 
     def _read_odd(self, body: bytes) -> Event:
         value = read_odd(body, b"")
         if isinstance(value, Event):
-            return value if value.error or value.malformed else _NO_ANSWER
+            return value if value.error or value.malformed else no_answer(_NO_ANSWER, body)
         data = value.get("data")
         if not isinstance(data, list):
-            return _NO_ANSWER
+            return no_answer(_NO_ANSWER, body)
         vectors = sum(isinstance(entry, dict) and _is_vector(entry.get("embedding")) for entry in data)
-        return self._meaning(vectors, value.get("usage"))
+        return self._meaning(vectors, value.get("usage"), body)
 
-    def _meaning(self, vectors: int, usage: Any) -> Event:
+    def _meaning(self, vectors: int, usage: Any, body: bytes) -> Event:
         if vectors != self._inputs:
-            return Event(malformed=f"{vectors} vectors for {self._inputs} inputs")
+            what = f"{vectors} vectors for {self._inputs} inputs"
+            return Event(malformed=what) if vectors else no_answer(what, body)
         return Event(finish=END_OF_BODY, usage=usage_in(usage), tokenless=True, inputs=vectors)
 
 

@@ -5,8 +5,11 @@ from typing import Any
 import msgspec
 
 from llmstress.engine.api.base import Api, Classify, encode_body
-from llmstress.engine.api.event import NOTHING, REASONING, RETOLD, TOKEN, UNKNOWN, Event, TokenOf, Usage
-from llmstress.engine.api.lenient import count_in, error_event, fitted, read_odd
+from llmstress.engine.api.complaint import is_error
+from llmstress.engine.api.event import NOTHING, PING, REASONING, RETOLD, TOKEN, UNKNOWN, Event, TokenOf
+from llmstress.engine.api.lenient import error_event, finish_in, fitted, no_answer, read_odd, unknown
+from llmstress.engine.api.openai_usage import usage_in
+from llmstress.engine.api.thoughts import MAX_NAME, thought_event
 
 
 class _Item(msgspec.Struct, gc=False):
@@ -19,6 +22,7 @@ class _Response(msgspec.Struct, gc=False):
     usage: Any = None
     error: Any = None
     incomplete_details: Any = None
+    status_details: Any = None
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -57,9 +61,19 @@ _DELTAS = {
 _CALLS = ("function_call", "custom_tool_call", "mcp_call")
 """Items that announce a call by its name, which is a token of its own."""
 
-_LAST = {f"response.{status}": status for status in ("completed", "incomplete", "failed")}
+_GRAVITY = ("completed", "incomplete", "cancelled", "failed")
+"""The statuses that a response may end with, the gravest last."""
 
-_SILENT = frozenset({"keepalive", "response.created", "response.queued", "response.in_progress"})
+_LAST = {f"response.{status}": status for status in _GRAVITY} | {
+    "response.done": "completed",
+    "response.canceled": "cancelled",
+}
+"""Type of an event that is the last one -> the status that it tells."""
+
+_SILENT = frozenset({"response.created", "response.queued", "response.in_progress"})
+
+_UNKNOWN_DELTA = ("response.", ".delta")
+"""How the type of an event begins and ends that bears text, whatever it is called."""
 
 _SILENT_ENDS = (
     *(".added", ".done", ".in_progress", ".completed", ".failed"),
@@ -67,7 +81,7 @@ _SILENT_ENDS = (
 )
 """How the types of events end that tell of items, their parts, and the state of tools."""
 
-_NO_ANSWER = Event(malformed="the answer is no response")
+_NO_ANSWER = "the answer is no response"
 
 
 def classify(data: bytes, name: bytes = b"") -> Event:
@@ -82,17 +96,17 @@ def classify(data: bytes, name: bytes = b"") -> Event:
     meaning = _DELTAS.get(event.type)
     if meaning is not None:
         return meaning if event.delta else NOTHING
-    return _meaning(event)
+    return _meaning(event, data)
 
 
 def read_answer(body: bytes, content_type: str = "") -> Event:
     """What the body of an answer that is not streamed means. Never raises."""
     value = read_odd(body, b"")
     if isinstance(value, Event):
-        return value if value.error or value.malformed else _NO_ANSWER
+        return value if value.error or value.malformed else no_answer(_NO_ANSWER, body)
     output, status = value.get("output"), value.get("status")
     if not isinstance(output, list) or not isinstance(status, str):
-        return _NO_ANSWER
+        return no_answer(_NO_ANSWER, body)
     ended = _ended(status, msgspec.convert(value, _Response))
     items = [item for item in output if isinstance(item, dict)]
     visible = any(_says(item) for item in items if item.get("type") != "reasoning")
@@ -105,39 +119,54 @@ def _classify_odd(data: bytes, name: bytes) -> Event:
     """Errors, the last word of other APIs, other dialects, no JSON."""
     event = fitted(read_odd(data, name), _Event)
     if isinstance(event, Event):
-        return event
+        return unknown(data) if event is UNKNOWN else event
     meaning = _DELTAS.get(event.type)
     if meaning is not None:
         return meaning if event.delta else NOTHING
-    return _meaning(event)
+    return _meaning(event, data)
 
 
-def _meaning(event: _Event) -> Event:
+def _meaning(event: _Event, data: bytes) -> Event:
     """What happens once in an answer, or in an item of it."""
     kind = event.type
     if kind in _LAST:
-        return _ended(_LAST[kind], event.response or _Response())
+        response = event.response or _Response()
+        told = _LAST[kind]
+        # a server may end every response with the same event: the status in it is the one that holds
+        return _ended(max(told, _status_of(response) or told, key=_GRAVITY.index), response)
     if kind == "error":
         return error_event({"code": event.code, "message": event.message})
     if kind == "response.output_item.added" and event.item is not None:
         return TOKEN if event.item.type in _CALLS and event.item.name else NOTHING
     if kind == "response.image_generation_call.partial_image":
         return TOKEN if event.partial_image_b64 else NOTHING
-    return NOTHING if kind in _SILENT or kind.endswith(_SILENT_ENDS) else UNKNOWN
+    if kind == "keepalive":
+        return PING
+    if kind in _SILENT or kind.endswith(_SILENT_ENDS):
+        return NOTHING
+    begin, end = _UNKNOWN_DELTA
+    if kind.startswith(begin) and kind.endswith(end) and event.delta and isinstance(event.delta, str):
+        return thought_event(kind[:MAX_NAME])
+    return unknown(data)
+
+
+def _status_of(response: _Response) -> str:
+    """The status that a response has ended with; empty: it doesn't say."""
+    status = response.status
+    status = "cancelled" if status == "canceled" else status
+    return status if isinstance(status, str) and status in _GRAVITY else ""
 
 
 def _ended(status: str, response: _Response) -> Event:
     """What a response means that has come to this status."""
-    usage = _usage_in(response.usage)
-    if status == "failed":
-        return error_event(response.error or "the response failed")
-    if status == "completed":
-        return Event(finish=status, usage=usage, done=True)
-    if status != "incomplete":
+    usage = usage_in(response.usage)
+    details = response.incomplete_details or response.status_details
+    if status in ("failed", "cancelled", "canceled") or is_error(response.error):
+        ended = "was cancelled" if status.startswith("cancel") else "failed"
+        return error_event(response.error or details or f"the response {ended}")
+    if status not in ("completed", "incomplete"):
         return Event(usage=usage)
-    details = response.incomplete_details
-    reason = details.get("reason") if isinstance(details, dict) else None
-    finish = reason if isinstance(reason, str) and reason else status
+    finish = finish_in(details.get("reason") if isinstance(details, dict) else None) or status
     return Event(finish=finish, filtered=finish == "content_filter", usage=usage, done=True)
 
 
@@ -146,18 +175,6 @@ def _says(item: dict[str, Any]) -> bool:
     parts = [part for key in ("content", "summary") if isinstance(item.get(key), list) for part in item[key]]
     spoken = any(isinstance(part, dict) and (part.get("text") or part.get("refusal")) for part in parts)
     return spoken or any(bool(item.get(key)) for key in ("name", "arguments", "input", "code", "result", "action"))
-
-
-def _usage_in(value: Any) -> Usage | None:
-    given, taken = count_in(value, "input_tokens"), count_in(value, "output_tokens")
-    if given is None and taken is None:
-        return None
-    return Usage(
-        input=given,
-        output=taken,
-        cached_input=count_in(value.get("input_tokens_details"), "cached_tokens"),
-        reasoning=count_in(value.get("output_tokens_details"), "reasoning_tokens"),
-    )
 
 
 class OpenAIResponses(Api):

@@ -1,22 +1,87 @@
-"""Token counts as OpenAI's APIs but Responses report them, and those who speak like them."""
+"""Token counts as OpenAI's APIs report them, and those who speak like them: under other names, in other places."""
 
+from collections.abc import Iterable
 from typing import Any
+
+import msgspec
 
 from llmstress.engine.api.event import Usage
 from llmstress.engine.api.lenient import count_in
 
+BEDROCK = "amazon-bedrock-invocationMetrics"
+"""What Bedrock adds to the last event of a stream."""
+
+_NAMES = (
+    ("prompt_tokens", "completion_tokens"),
+    ("input_tokens", "output_tokens"),
+    ("inputTokens", "outputTokens"),
+    ("inputTokenCount", "outputTokenCount"),
+    ("promptTokens", "completionTokens"),
+)
+"""Names of the two counts, the commonest first."""
+
+_DETAILS_OF_INPUT = ("prompt_tokens_details", "input_tokens_details")
+_DETAILS_OF_OUTPUT = ("completion_tokens_details", "output_tokens_details")
+
+
+class Elsewhere(msgspec.Struct, gc=False):
+    """The places beside `usage` in which servers report it."""
+
+    x_groq: Any = None
+    """Groq's: an object with a member `usage`."""
+    timings: Any = None
+    """llama.cpp's."""
+    metrics: Any = msgspec.field(default=None, name=BEDROCK)
+
 
 def usage_in(value: Any) -> Usage | None:
-    """The counts of a `usage` object; None: it has none."""
+    """The counts of a `usage` object; None: it has none. Counts of 0 for both input and output are none."""
     if not isinstance(value, dict):
         return None
-    given, taken = count_in(value, "prompt_tokens"), count_in(value, "completion_tokens")
-    if given is None and taken is None:
+    for names in _NAMES:
+        given, taken = count_in(value, names[0]), count_in(value, names[1])
+        if given or taken:
+            break
+    else:
         return None
-    reasoning = count_in(value.get("completion_tokens_details"), "reasoning_tokens")
-    return Usage(
-        input=given,
-        output=taken,
-        cached_input=count_in(value.get("prompt_tokens_details"), "cached_tokens"),
-        reasoning=reasoning or count_in(value, "reasoning_tokens"),  # SGLang has it at the top
-    )
+    reasoning = _first_count(value, _DETAILS_OF_OUTPUT, "reasoning_tokens")
+    if not reasoning and (on_top := count_in(value, "reasoning_tokens")) is not None:  # SGLang's place
+        reasoning = on_top
+    cached = _first_count(value, _DETAILS_OF_INPUT, "cached_tokens")
+    total = count_in(value, "total_tokens")
+    if total is None:
+        total = count_in(value, "totalTokens")
+    return Usage(given or None, with_reasoning(given, taken, reasoning, total), cached, reasoning)
+
+
+def usage_elsewhere(places: Elsewhere, of_choices: Iterable[Any] = ()) -> Usage | None:
+    """The usage in places other than `usage`: beside it, or in each of the choices (Moonshot); None: there is none."""
+    found = [usage for value in of_choices if (usage := usage_in(value)) is not None]
+    if found:
+        outputs = [usage.output for usage in found if usage.output is not None]
+        return msgspec.structs.replace(found[0], output=sum(outputs) if outputs else None)
+    nested = places.x_groq.get("usage") if isinstance(places.x_groq, dict) else None
+    return usage_in(nested) or usage_in(places.metrics) or _usage_of_timings(places.timings)
+
+
+def _usage_of_timings(timings: Any) -> Usage | None:
+    """llama.cpp's: its `prompt_n` leaves out what was cached."""
+    fresh, taken, cached = (count_in(timings, name) for name in ("prompt_n", "predicted_n", "cache_n"))
+    if not (fresh or taken):
+        return None
+    return Usage((fresh or 0) + (cached or 0) or None, taken, cached)
+
+
+def _first_count(value: dict[str, Any], places: tuple[str, ...], name: str) -> int | None:
+    return next((count for place in places if (count := count_in(value.get(place), name)) is not None), None)
+
+
+def with_reasoning(given: int | None, taken: int | None, reasoning: int | None, total: int | None = None) -> int | None:
+    """The output with reasoning in it. Some providers count that beside the completion, not within it; the total says
+    which they do, and without one the reasoning does, if it is more than what it would be a part of."""
+    if not reasoning or taken is None:
+        return taken
+    within, beside = (given or 0) + taken, (given or 0) + taken + reasoning
+    if total == beside or (total != within and reasoning > taken):
+        return taken + reasoning
+    return taken

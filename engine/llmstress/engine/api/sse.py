@@ -6,14 +6,17 @@ from typing import Any
 import msgspec
 
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.event import NOTHING, TOKEN, UNKNOWN, Event
-from llmstress.engine.api.lenient import error_event, named_error, no_json, read_json, read_odd
+from llmstress.engine.api.event import FOREIGN, NOTHING, TOKEN, Event
+from llmstress.engine.api.lenient import is_ping, named_error, no_answer, no_json, read_json, read_odd, unknown
 from llmstress.engine.api.template import Template
 
 DONE = "[DONE]"
 
-_PINGS = frozenset({b"ping", b"heartbeat", b"keepalive"})
-"""Names of events that say that the server is still there."""
+_MAY_BE_ERROR = re.compile(rb'"\w*(?:err|detail|fault|exception|success|status|code|ok)\w*"', re.IGNORECASE)
+"""A member that an error has in one of its usual shapes: only objects with one are looked at, where all data is text.
+An object with a message alone is text there."""
+
+_BRACE = b"{"[0]
 
 _STEP = re.compile(r'[^"\\\x00-\x1f]+')
 _MOST_STEPS = 30
@@ -48,7 +51,7 @@ class Sse(Template):
         value = read_odd(body, b"")
         if isinstance(value, Event) and value.error:
             return value
-        return Event(malformed="the answer is no stream of events")
+        return no_answer("the answer is no stream of events", body)
 
     def _classify_text(self, data: bytes, name: bytes = b"") -> Event:
         if name and (event := self._meaning_of_name(name, data)) is not None:
@@ -57,10 +60,8 @@ class Sse(Template):
             return self._last
         if not data or data == b'""':
             return NOTHING
-        if data.startswith(b'{"error"'):
-            said = read_odd(data, b"")
-            if isinstance(said, Event) and said.error:
-                return said
+        if data[0] == _BRACE and _MAY_BE_ERROR.search(data) and (said := unknown(data)).error:
+            return said
         return TOKEN
 
     def _classify_json(self, data: bytes, name: bytes = b"") -> Event:
@@ -72,29 +73,25 @@ class Sse(Template):
 
     def _classify_odd(self, data: bytes) -> Event:
         """Without text, or with text that a second look finds."""
-        if not data.strip():
-            return NOTHING
+        odd = read_odd(data, b"")
         try:
-            value = read_json(data)
+            text = self._path.follow(odd if isinstance(odd, dict) else read_json(data))
         except (ValueError, RecursionError) as fault:
-            return no_json(fault, data)
-        try:
-            text = self._path.follow(value)
+            # where only the end of the body ends an answer, text that is no ping may be why it ended
+            ignored = isinstance(odd, Event) and odd.foreign and not (self.ends_with_body and _may_be_error(data))
+            return FOREIGN if ignored else no_json(fault, data)
         except LookupError:
-            text, meaning = None, UNKNOWN
-        else:
-            meaning = NOTHING
+            return odd if isinstance(odd, Event) and (odd.error or odd.foreign) else unknown(data)
         if _is_text(text):
             return TOKEN
-        error = value.get("error") if isinstance(value, dict) else None
-        return error_event(error) if error else meaning
+        return odd if isinstance(odd, Event) and odd.error else NOTHING
 
     def _meaning_of_name(self, name: bytes, data: bytes) -> Event | None:
         if name == self._error_name:
             return named_error(data)
         if name in self._last_words:
             return self._last
-        return NOTHING if name in _PINGS else None
+        return FOREIGN if is_ping(name) else None
 
 
 class Path:
@@ -143,6 +140,12 @@ class Path:
             else:
                 raise LookupError(step)
         return value
+
+
+def _may_be_error(data: bytes) -> bool:
+    """Whether text says more than that the server is still there, as a comment, a date or a name for that do."""
+    text = data.strip()
+    return bool(text) and not text[:1].isdigit() and not text.startswith(b":") and not is_ping(text)
 
 
 def _is_number(step: str) -> bool:

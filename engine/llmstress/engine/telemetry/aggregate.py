@@ -6,6 +6,7 @@ import msgspec
 
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import (
+    MAX_FIELDS,
     MAX_SAMPLES_PER_CLASS,
     MAX_SIGNS,
     NOT_FAILED,
@@ -187,6 +188,8 @@ class Aggregate(msgspec.Struct, array_like=True):
     """What it means for the run (`end`, `end-first`) -> the first failure that means it."""
     earlier: list[Recent] = msgspec.field(default_factory=list)
     """What came before `recent`, back to `RECENT_S`, in longer slots."""
+    fields: list[str] = msgspec.field(default_factory=list)
+    """Names of fields that the API module doesn't know and whose text was counted as reasoning."""
 
     @classmethod
     def over(cls, streams_per_worker: list[int], row_ns: int = 1_000_000_000) -> Self:
@@ -216,6 +219,7 @@ class Aggregate(msgspec.Struct, array_like=True):
         for sample in delta.samples:
             self._keep(sample)
         self.signs = list(dict.fromkeys([*self.signs, *delta.signs]))[:MAX_SIGNS]
+        self.fields = list(dict.fromkeys([*self.fields, *delta.fields]))[:MAX_FIELDS]
         merge_rate_limits(self.rate_limits, delta.rate_limits)
         self.grave = delta.grave | self.grave
         self._merge_live(delta)

@@ -113,6 +113,8 @@ class Counters(msgspec.Struct, array_like=True):
     """How long their streams waited for the end of the body, summed up."""
     short: int = 0
     """Ok answers with fewer tokens than were asked for (`--min-tokens`, `--ignore-eos`)."""
+    events_foreign: int = 0
+    """Events that are no message of the API at all: pings, and data that is no JSON object."""
 
     @property
     def tokens_per_event(self) -> float | None:
@@ -243,6 +245,9 @@ MAX_SIGNS = 5
 MAX_SIGN = 100
 """Characters of one."""
 
+MAX_FIELDS = 20
+"""Distinct names of unknown text fields that are kept, in a worker and over all of them."""
+
 
 class Delta(msgspec.Struct, array_like=True, tag=True):
     """What one worker measured between two cuts."""
@@ -270,3 +275,6 @@ class Delta(msgspec.Struct, array_like=True, tag=True):
     """Kind (requests, tokens, ...) -> what the server said of it since the last cut."""
     grave: dict[str, ErrorSample] = msgspec.field(default_factory=dict)
     """What it means for the run (`end`, `end-first`) -> the first failure that means it; each is sent once."""
+    fields: list[str] = []
+    """Names of fields that the API module doesn't know and whose text was counted as reasoning: all that this worker
+    has seen in the run."""

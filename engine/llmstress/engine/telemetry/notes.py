@@ -27,6 +27,7 @@ def notes_of(aggregate: Aggregate, blocks: str, *, collected: bool) -> list[str]
         *([blocks] if blocks else []),
         *notes_of_answers(whole),
         *_events(counters, collected=collected),
+        *notes_of_fields(aggregate.fields),
         *_host(aggregate.phases[Phase.STEADY].counters),
         *_connections(counters),
     ]
@@ -158,7 +159,14 @@ def _events(counters: Counters, *, collected: bool) -> list[str]:
         )
     if counters.events_unknown:
         notes.append(f"{counters.events_unknown:,} events were JSON of an unknown shape and were ignored")
+    if counters.events_foreign:
+        notes.append(f"{counters.events_foreign:,} events were no messages of the API (pings, say) and were ignored")
     return notes
+
+
+def notes_of_fields(fields: list[str]) -> list[str]:
+    """What is to be said of text in fields that the API module doesn't know."""
+    return [f"text in unknown fields ({', '.join(fields)}) was counted as reasoning"] if fields else []
 
 
 def _host(counters: Counters) -> list[str]:

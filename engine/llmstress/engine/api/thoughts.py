@@ -1,0 +1,75 @@
+"""Text in fields that an API module doesn't know: servers stream their models' thinking under ever new names."""
+
+import functools
+import re
+from typing import Any
+
+from llmstress.engine.api.event import REASONING, Event
+
+MAX_NAME = 40
+"""Characters of the name of a field that are kept."""
+
+_WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+")
+
+_NO_TEXT_LAST = frozenset(
+    (
+        *("role", "id", "ids", "name", "type", "kind", "object", "index", "reason", "stop", "model", "provider"),
+        *("status", "state", "phase", "channel", "recipient", "event", "version", "fingerprint", "hash", "format"),
+        *("effort", "language", "lang", "locale", "url", "uri", "data", "obfuscation", "padding", "pad", "p", "tier"),
+        *("created", "time", "timestamp", "at", "region", "engine", "source", "level", "token", "usage", "error"),
+    )
+)
+"""How the names of fields end that hold something other than text."""
+
+_NO_TEXT = frozenset(("signature", "encrypted", "redacted", "opaque", "citation", "citations", "annotation"))
+_THINKING = frozenset(("think", "thinking", "thought", "thoughts", "reasoning"))
+
+_TEXTS = ("text", "content", "summary", "thinking")
+"""The members in which objects hold text."""
+
+
+def thought_in(fields: object, known: frozenset[str]) -> str:
+    """The name of the field in which there is text, although it is none of the `known` ones; empty: there is none.
+
+    Text is a string that isn't empty; in a field named for thinking it may lie deeper.
+    """
+    if not isinstance(fields, dict):
+        return ""
+    name: str
+    for name, value in fields.items():
+        if not value or name in known:
+            continue
+        if isinstance(value, str):
+            if _may_be_text(name):
+                return name[:MAX_NAME]
+        elif isinstance(value, dict | list) and _is_thinking(name) and _says(value):
+            return name[:MAX_NAME]
+    return ""
+
+
+@functools.lru_cache(maxsize=64)
+def thought_event(name: str) -> Event:
+    """What the text of a field of that name means, for choice 0 and without anything else: one object for each name,
+    which the fast path can compare by identity."""
+    return Event(tokens=REASONING.tokens, field=name)
+
+
+@functools.lru_cache(maxsize=256)
+def _words_of(name: str) -> tuple[str, ...]:
+    return tuple(word.lower() for word in _WORDS.findall(name))
+
+
+def _may_be_text(name: str) -> bool:
+    words = _words_of(name[:MAX_NAME])
+    return bool(words) and words[-1] not in _NO_TEXT_LAST and not _NO_TEXT.intersection(words)
+
+
+def _is_thinking(name: str) -> bool:
+    return _may_be_text(name) and not _THINKING.isdisjoint(_words_of(name[:MAX_NAME]))
+
+
+def _says(value: Any) -> bool:
+    """Whether an object, or one of a list, has text in one of the usual members."""
+    parts = value if isinstance(value, list) else [value]
+    texts = [part.get(name) for part in parts if isinstance(part, dict) for name in _TEXTS]
+    return any(isinstance(text, str) and text for text in texts)
