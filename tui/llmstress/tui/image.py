@@ -1,13 +1,27 @@
-"""Images of the screen as files."""
+"""Images of the screen as files: SVG, and PNG where a program that converts it is installed."""
 
+import asyncio
 import contextlib
 import itertools
 import re
+import shutil
 import time
 from pathlib import Path
 
 FONT = "Fira Code, Cascadia Mono, JetBrains Mono, DejaVu Sans Mono, Menlo, Consolas"
 """Fixed-width fonts that have the dots of the charts."""
+
+
+CONVERTERS = {
+    "rsvg-convert": ("--output", "{png}", "{svg}"),
+    "inkscape": ("--export-type=png", "--export-filename={png}", "{svg}"),
+    "cairosvg": ("{svg}", "-o", "{png}"),
+    "magick": ("{svg}", "{png}"),
+}
+"""Programs that make a PNG of an SVG, the best first, and their arguments."""
+
+CONVERT_S = 20.0
+"""How long one may take."""
 
 
 def write(directory: Path, model: str, svg: str) -> Path:
@@ -23,6 +37,35 @@ def write(directory: Path, model: str, svg: str) -> Path:
             file.write(svg)
             return path
     raise AssertionError("numbers don't end")
+
+
+async def convert(svg: Path) -> Path | None:
+    """Make a PNG beside an SVG with the first of `CONVERTERS` that can; None: none is installed, or none could."""
+    png = svg.with_suffix(".png")
+    for name, arguments in CONVERTERS.items():
+        program = shutil.which(name)
+        if program is not None and await _run(program, [each.format(svg=svg, png=png) for each in arguments]):
+            return png
+    return None
+
+
+async def _run(program: str, arguments: list[str]) -> bool:
+    nowhere = asyncio.subprocess.DEVNULL
+    try:
+        process = await asyncio.create_subprocess_exec(
+            program, *arguments, stdin=nowhere, stdout=nowhere, stderr=nowhere
+        )
+    except OSError:
+        return False
+    try:
+        async with asyncio.timeout(CONVERT_S):
+            return await process.wait() == 0
+    except TimeoutError:
+        return False
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 def self_contained(svg: str) -> str:
