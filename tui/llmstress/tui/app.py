@@ -30,6 +30,7 @@ from llmstress.tui.picture import Picture, picture_of
 from llmstress.tui.plain import plain, tame
 from llmstress.tui.source import DETACHED, Source, SourceLost
 from llmstress.tui.steering import StreamsAsked
+from llmstress.tui.themes import DARK, LIGHT, light_theme
 from llmstress.tui.verdict_page import VerdictPage
 from llmstress.tui.words import ENDS
 from llmstress.tui.workers import WorkersPane
@@ -114,6 +115,7 @@ class StressApp(App[int]):
     def __init__(self, source: Source, *, save_to: Path | None = None) -> None:
         """`save_to`: where images of the screen are written; None: the current directory."""
         super().__init__()
+        self.register_theme(light_theme())
         self._source = source
         self._save_to = Path.cwd() if save_to is None else save_to
         self._view: RunView | None = None
@@ -299,7 +301,7 @@ class StressApp(App[int]):
 
     def action_theme(self) -> None:
         """Dark, light."""
-        self.theme = "textual-light" if self.current_theme.dark else "textual-dark"
+        self.theme = LIGHT if self.current_theme.dark else DARK
 
     def image(self) -> str:
         """What is seen, as SVG."""

@@ -70,6 +70,7 @@ class ErrorsPane(Vertical):
         self._chart = Chart("chart-errors")
         self._timeline = Timeline()
         self._aggregate: Aggregate | None = None
+        self._picture: Picture | None = None
 
     def compose(self) -> ComposeResult:
         """Title, table, samples, and failures over time where there is room."""
@@ -96,8 +97,21 @@ class ErrorsPane(Vertical):
 
     def draw(self, picture: Picture) -> None:
         """Failures by the second."""
+        self._picture = picture
         if self._chart.size.width:
             self._chart.show(curves.drawing_of("failed", picture.view, self._timeline, self._chart.most_points))
+
+    def on_show(self) -> None:
+        """It had no size when it was last given a picture."""
+        self.call_after_refresh(self._draw_again)
+
+    def on_resize(self) -> None:
+        """The chart has another size."""
+        self.call_after_refresh(self._draw_again)
+
+    def _draw_again(self) -> None:
+        if self._picture is not None:
+            self.draw(self._picture)
 
     @on(DataTable.RowHighlighted)
     def _choose(self, event: DataTable.RowHighlighted) -> None:

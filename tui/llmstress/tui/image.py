@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import html
 import itertools
 import re
 import shutil
@@ -69,11 +70,37 @@ async def _run(program: str, arguments: list[str]) -> bool:
 
 
 def self_contained(svg: str) -> str:
-    """An SVG that fetches nothing: whoever opens it needs no network, and no host hears of it.
+    """An SVG that fetches nothing and looks the same with other fonts: whoever opens it needs no network, and no host
+    hears of it.
 
-    Rich's images name a font on a host; here the reader's own fixed-width fonts are named instead.
+    Rich's images name a font on a host; here the reader's own fixed-width fonts are named instead. Spaces at the begin
+    of a text are kept, which some programs would drop. Many fixed-width fonts lack the dots of the charts, and those of
+    another font have another width: each has a place of its own.
     """
-    return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL).replace("Fira Code", FONT)
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL).replace("Fira Code", FONT)
+    return _TEXT.sub(_placed, svg.replace("<svg ", '<svg xml:space="preserve" ', 1))
+
+
+_TEXT = re.compile(
+    r'<text (?P<class>class="[^"]*") x="(?P<x>[\d.]+)" (?P<y>y="[\d.]+") textLength="(?P<length>[\d.]+)"'
+    r"(?P<clip>[^>]*)>(?P<text>[^<]*[\u2800-\u28ff][^<]*)</text>"
+)
+
+_RUNS = re.compile(r"[\u2800-\u28ff]|[^\u2800-\u28ff]+")
+
+
+def _placed(found: re.Match[str]) -> str:
+    """A text with dots of charts, as several texts; each dot is one of them."""
+    text, x = html.unescape(found["text"]), float(found["x"])
+    cell = float(found["length"]) / len(text)
+    parts: list[str] = []
+    for run in _RUNS.finditer(text):
+        at, length = round(x + run.start() * cell, 1), round(len(run[0]) * cell, 1)
+        words = html.escape(run[0]).replace("\xa0", "&#160;")
+        parts.append(
+            f'<text {found["class"]} x="{at:g}" {found["y"]} textLength="{length:g}"{found["clip"]}>{words}</text>'
+        )
+    return "".join(parts)
 
 
 def safe_name(model: str) -> str:

@@ -91,6 +91,10 @@ class LatencyPane(Vertical):
         """The chart may have room now that it hadn't before."""
         self.call_after_refresh(self._draw_again)
 
+    def on_show(self) -> None:
+        """It had no size when it was last given a picture."""
+        self.call_after_refresh(self._draw_again)
+
     def _draw_again(self) -> None:
         if self._picture is not None:
             self.draw(self._picture)

@@ -73,7 +73,7 @@ def _failed(shown: Figures) -> Tile:
         value=figures.share(shown.failed, shown.finished),
         beside=" failed",
         label=top or of,
-        note=f"{top} · {of}" if top else of,
+        note=top or of,
         bad=shown.failed > 0,
     )
 
