@@ -350,8 +350,8 @@ class StressApp(App[int]):
         elif self._draining:
             self._say("the run is ending already: Q ends it at once, d leaves the screen")
         else:
-            words = self._drain_words()
-            self.push_screen(Confirm("End the run?", f"No new requests; {words}.", "q"), self._drain_if)
+            words = self._drain_words().capitalize()
+            self.push_screen(Confirm("End the run?", f"{words}, no new ones.", "q"), self._drain_if)
 
     def action_abort(self) -> None:
         """Ask whether the run is to end at once."""
