@@ -43,6 +43,10 @@ def test_a_run_shows_itself_and_leaves_the_terminal_as_it_was(env: dict[str, str
         shown.wait_for("20/20")
         shown.wait_for("done")
         assert (tmp_path / "o.json").exists(), "the summary is there before the screen is left"
+        shown.press("s")
+        shown.wait_for("summary: ")
+        (again,) = tmp_path.glob("llmstress-*.json")
+        assert summary_in(again)["ended_by"] == "duration", "saved after the end"
         shown.press("q")
         assert shown.finish() == 0
         assert shown.restored
@@ -61,14 +65,14 @@ def test_plus_and_minus_reach_the_server(env: dict[str, str], tmp_path: Path) ->
         shown.press("]")
         shown.wait_for("30/30")
         shown.press("+")
-        shown.wait_for("32/32")
+        shown.wait_for("33/33")
         shown.press("qy")
         shown.wait_for("done")
         shown.press("q")
         assert shown.finish() == 0
         truth = server.stop()
     summary = summary_in(tmp_path / "o.json")
-    assert truth["open_max"] == summary["streams"]["peak"] == 32
+    assert truth["open_max"] == summary["streams"]["peak"] == 33
     assert truth["requests"] == summary["requests"]["started"]
     assert summary["ended_by"] == "signal"
 

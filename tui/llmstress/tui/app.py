@@ -51,13 +51,18 @@ SLOWEST, FASTEST = 0.25, 64.0
 """Speeds of a replay."""
 
 
-SAVED = "summary saved as "
-"""What a note begins with that says where the summary is."""
+SAVED = ("summary: ", "summary saved as ")
+"""What a note begins with that says where the summary is: the one of the run's end, and those that were asked for."""
 
 
 def saved_in(notices: Sequence[Notice]) -> str:
     """The file that the summary was written to last, as far as the log says; empty: it doesn't."""
-    found = (notice.text.removeprefix(SAVED) for notice in reversed(notices) if notice.text.startswith(SAVED))
+    found = (
+        notice.text.removeprefix(begin)
+        for notice in reversed(notices)
+        for begin in SAVED
+        if notice.kind == "note" and notice.text.startswith(begin)
+    )
     return next(found, "")
 
 

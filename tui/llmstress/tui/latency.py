@@ -87,6 +87,18 @@ class LatencyPane(Vertical):
             drawing = curves.latency_drawing_of(metric, picture.view, self._timeline, self._chart.most_points)
             self._chart.show(drawing)
 
+    def _undetermined(self, metric: str) -> str:
+        """How many answers are missing in a latency because it can't be said of them."""
+        if metric != "tpot" or self._picture is None:
+            return ""
+        parts = self._picture.view.aggregate.phases.values()
+        missing = sum(n for part in parts for n in part.undetermined.values())
+        return (
+            f"; undetermined for {figures.count(missing)} answers, which are not in here (v says more)"
+            if missing
+            else ""
+        )
+
     def on_resize(self) -> None:
         """The chart may have room now that it hadn't before."""
         self.call_after_refresh(self._draw_again)
@@ -104,6 +116,6 @@ class LatencyPane(Vertical):
         event.stop()
         metric = event.row_key.value
         if metric in METRICS:
-            self._about.say(Content.assemble((metric, "bold"), f"  {METRICS[metric]}"))
+            self._about.say(Content.assemble((metric, "bold"), f"  {METRICS[metric]}{self._undetermined(metric)}"))
         if self._picture is not None:
             self.draw(self._picture)
