@@ -363,7 +363,7 @@ def test_everything_important_is_on_the_screen(width: int, height: int) -> None:
     else:
         assert "of 1,000" in text
     assert sum("• p99" in line or "⠒ p50" in line for line in lines) >= 2, "names at the ends of the lines"
-    assert any("•••" in line for line in lines), "the upper line has another mark than the lower one"
+    assert sum(line.count("•") for line in lines) >= 3, "the upper line has another mark than the lower one"
     assert any("█" in line for line in lines) or (width, height) == (60, 20)
     assert any("⠒" in line or "⠤" in line or "⣀" in line for line in lines)
 

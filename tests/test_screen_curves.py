@@ -111,7 +111,17 @@ def test_every_line_of_a_chart_has_a_mark_of_its_own(monkeypatch: pytest.MonkeyP
     }
     assert len(set(ends.values())) == 4
     for mark in "•×o":
-        assert text.count(mark) > 10
+        assert 3 <= text.count(mark) <= 10, "now and then"
+
+
+@pytest.mark.parametrize("first", [-7.0, 0.0, 0.5, 3.0])
+def test_marks_lie_on_their_line(first: float) -> None:
+    xs, ys = charts.marked_places([1.0, 2.0, 5.0], [10.0, 20.0, 5.0], 0.5, first)
+    assert (xs[0], ys[0]) == (5.0, 5.0)
+    assert len(xs) == 1 + sum(1 <= first + 0.5 * n <= 5 for n in range(-100, 100))
+    for x, y in zip(xs, ys, strict=True):
+        assert y == pytest.approx(10 * x if x <= 2 else 20 - 5 * (x - 2))
+    assert charts.marked_places([3.0], [7.0], 0.5, 0.0) == ([3.0], [7.0]), "a single point has a mark, too"
 
 
 @pytest.mark.parametrize("metric", ["queue", "ttfb", "stall"])

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import ClassVar, Literal
 
 import msgspec
@@ -37,10 +38,13 @@ _MARKED = {Phase.WARMUP: "warm-up", Phase.STEADY: "steady", Phase.DRAIN: "drain"
 _LABELS_FROM_ROWS = 8
 """A chart lower than this spends no row on the names of the marks."""
 
-_MARKERS = (("braille", "⠒"), ("•", "•"), ("×", "×"), ("o", "o"))
-"""What each line is drawn with, as plotext names it and as it looks: lines can be told apart without colours."""
+_MARKS = ("⠒", "•", "×", "o")
+"""What a line is told by without colours: the first one is dots alone, the others have such a mark now and then."""
 
-MOST_LINES = len(_MARKERS)
+MOST_LINES = len(_MARKS)
+
+_MARK_EVERY = 8
+"""Columns from one mark of a line to the next."""
 
 _LONGEST_NAME = 14
 """Columns of the name at the end of a line; a longer one is cut."""
@@ -330,6 +334,21 @@ def stretches(points: Sequence[tuple[float, float | None]]) -> list[tuple[list[f
     return found
 
 
+def marked_places(
+    xs: Sequence[float], ys: Sequence[float], step: float, first: float
+) -> tuple[list[float], list[float]]:
+    """Places on the line through these points, as xs and ys: at `first` and all multiples of `step` before and after
+    it, as far as the line goes, and at its end."""
+    found: tuple[list[float], list[float]] = ([xs[-1]], [ys[-1]])
+    number = math.ceil((xs[0] - first) / step)
+    for (x, y), (next_x, next_y) in pairwise(zip(xs, ys, strict=True)):
+        while (at := first + number * step) <= next_x:
+            found[0].append(at)
+            found[1].append(y + (next_y - y) * (at - x) / (next_x - x))
+            number += 1
+    return found
+
+
 class Chart(PlotextPlot):
     """A drawing on the screen; plotext paints it only when something has changed."""
 
@@ -372,7 +391,9 @@ class Chart(PlotextPlot):
         if drawing is None or not any(value is not None for line in drawing.lines for _, value in line.points):
             said = "no samples yet" if drawing is None else drawing.empty
             return Text(said, style=self.get_component_rich_style("chart--axis", partial=True))
-        names = [f" {sign} {shortened(line.name, _LONGEST_NAME)}" for line, (_, sign) in _marked(drawing)]
+        names = [
+            f" {mark} {shortened(line.name, _LONGEST_NAME)}" for mark, line in zip(_MARKS, drawing.lines, strict=False)
+        ]
         margin = max(len(name) for name in names) if len(names) > 1 else 0
         named = height >= _LABELS_FROM_ROWS and bool(drawing.marks)
         rows = max(1, height - named - 2)
@@ -410,20 +431,24 @@ class Chart(PlotextPlot):
         plot.xticks([], [], xside=_UPPER_AXIS)
         for at, _ in drawing.marks:
             plot.vertical_line(at, color=self._colour("chart--mark"), xside="upper")
-        for (line, (marker, _)), style in zip(_marked(drawing), _STYLES, strict=False):
+        for index, line in enumerate(drawing.lines):
+            colour = self._colour(_STYLES[index])
             for xs, ys in stretches(line.points):
                 heights = [scale(max(drawing.low, y)) for y in ys]
-                plot.plot(xs, heights, marker=marker, color=self._colour(style))
+                plot.plot(xs, heights, marker="braille", color=colour)
+        step = _MARK_EVERY * (drawing.seconds - drawing.begin) / max(1, canvas - 1)
+        for index, line in enumerate(drawing.lines[1:], 1):
+            for xs, ys in stretches(line.points):
+                heights = [scale(max(drawing.low, y)) for y in ys]
+                # each line begins elsewhere, so that the marks of two lines seldom hide one another
+                places = marked_places(xs, heights, step, drawing.begin + step * index / MOST_LINES)
+                plot.scatter(*places, marker=_MARKS[index], color=self._colour(_STYLES[index]))
         return str(plot.build())
 
     def _colour(self, component: str) -> tuple[int, int, int]:
         colour = self.get_component_rich_style(component).color
         red, green, blue = colour.get_truecolor() if colour is not None else (128, 128, 128)
         return red, green, blue
-
-
-def _marked(drawing: Drawing) -> list[tuple[Line, tuple[str, str]]]:
-    return list(zip(drawing.lines, _MARKERS, strict=False))
 
 
 _STYLES = ("chart--first", "chart--second", "chart--third", "chart--fourth")
