@@ -865,6 +865,7 @@ def test_hostile_texts_stay_text(text: str, size: tuple[int, int]) -> None:
     bad.parts[bad.phase].ended[text] = 3
     bad.parts[bad.phase].finish[text] = 3
     bad.parts[bad.phase].retried[text] = 3
+    bad.parts[bad.phase].undetermined[text] = 3
     bad.rate_limits = {text: RateLimit(9, 5, 3, 0)}
     bad.grave = {text: ErrorSample(text, 500, text, text, text)}
     bad.samples = [ErrorSample(text, 500, text, text, text), ErrorSample("http_503", 500, text, text, text)]

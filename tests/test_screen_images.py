@@ -110,6 +110,8 @@ def test_a_converter_that_fails_is_passed_over(tmp_path: Path, programs: Path, m
         await press(pilot, "e")
         await saved(pilot, 1)
         assert toasts(pilot)[0].endswith(".svg")
+        monkeypatch.setattr(image, "CONVERT_S", DEADLINE_S)
+        (programs / "inkscape").unlink()
         program(programs, "magick", 'echo picture > "$2"')
         await press(pilot, "e")
         await saved(pilot, 2)

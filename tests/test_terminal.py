@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,12 @@ def env(home: Path) -> dict[str, str]:
 def summary_in(path: Path) -> dict[str, Any]:
     summary: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return summary
+
+
+def succeeded(shown: Terminal) -> int:
+    """The requests that the outcome on the overview speaks of."""
+    found = re.search(r"all ([\d,]+) requests succeeded", shown.text)
+    return 0 if found is None else int(found[1].replace(",", ""))
 
 
 def viewer_of(shown: Terminal) -> int:
@@ -66,6 +73,8 @@ def test_plus_and_minus_reach_the_server(env: dict[str, str], tmp_path: Path) ->
         shown.wait_for("30/30")
         shown.press("+")
         shown.wait_for("33/33")
+        before = succeeded(shown)
+        shown.wait(lambda: succeeded(shown) >= before + 2 * 33, "every stream has begun another request")
         shown.press("qy")
         shown.wait_for("done")
         shown.press("q")

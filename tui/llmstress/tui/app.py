@@ -395,8 +395,7 @@ class StressApp(App[int]):
     async def action_ask_streams(self) -> None:
         """Have a number of streams typed."""
         if self._steers() and self._view is not None and len(self.screen_stack) == 1:
-            now = self._asked.pending(self._view) or sum(worker.streams for worker in self._view.aggregate.workers)
-            self.push_screen(AskStreams(now), self._set_streams)
+            self.push_screen(AskStreams(self._asked.wanted(self._view)), self._set_streams)
 
     async def _set_streams(self, total: int | None) -> None:
         if total is not None and self._view is not None and self._steers():

@@ -35,7 +35,7 @@ STEERING = (
     ("s", "save the summary as it is now, also after the end"),
     ("d", "detach: leave the screen, the run goes on"),
 )
-WATCHING = (("q  d", "leave: the run doesn't notice"),)
+WATCHING = (("q  d", "leave; the run goes on"),)
 REPLAYING = (
     ("space", "pause and go on"),
     ("< >", "half, double speed"),

@@ -29,10 +29,12 @@ class StreamsAsked:
     def step(self, view: RunView, share: float) -> int | None:
         """What to ask for after one more press; None if no worker is running."""
         procs = len(_running(view))
-        if not procs:
-            return None
+        return self.set(view, stepped(self.wanted(view), share, procs)) if procs else None
+
+    def wanted(self, view: RunView) -> int:
+        """How many streams are wanted now: what was asked last, else what the running workers have."""
         pending = self.pending(view)
-        return self.set(view, stepped(sum(_running(view)) if pending is None else pending, share, procs))
+        return sum(_running(view)) if pending is None else pending
 
     def set(self, view: RunView, total: int) -> int | None:
         """What to ask for to have `total` streams; None if no worker is running."""

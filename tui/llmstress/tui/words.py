@@ -39,12 +39,12 @@ OUTCOMES = {
 
 ENDS = {
     "duration": "the time was up",
-    "requests": "all requests were sent",
+    "requests": "all requests are done",
     "signal": "ended by you",
     "abort": "ended at once by you",
     "lost": "all workers were lost",
-    "quota": "the server's quota was used up",
-    "errors": "too many requests failed",
+    "quota": "the quota or --max-total-tokens was used up",
+    "errors": "ended by failed requests",
 }
 """`Ended.by` -> why the run is over."""
 
