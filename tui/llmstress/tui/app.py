@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -23,7 +22,7 @@ from llmstress.tui.figures import count, duration
 from llmstress.tui.goto import GoTo
 from llmstress.tui.help import Help
 from llmstress.tui.latency import LatencyPane
-from llmstress.tui.log import LogPane
+from llmstress.tui.log import LogPane, saved_in
 from llmstress.tui.messages import ChartsDue, FiguresDue, TabChosen
 from llmstress.tui.overview import Overview
 from llmstress.tui.picture import Picture, picture_of
@@ -49,21 +48,6 @@ MIN_TOAST_GAP_S = 0.5
 
 SLOWEST, FASTEST = 0.25, 64.0
 """Speeds of a replay."""
-
-
-SAVED = ("summary: ", "summary saved as ")
-"""What a note begins with that says where the summary is: the one of the run's end, and those that were asked for."""
-
-
-def saved_in(notices: Sequence[Notice]) -> str:
-    """The file that the summary was written to last, as far as the log says; empty: it doesn't."""
-    found = (
-        notice.text.removeprefix(begin)
-        for notice in reversed(notices)
-        for begin in SAVED
-        if notice.kind == "note" and notice.text.startswith(begin)
-    )
-    return next(found, "")
 
 
 class Pane(Protocol):
