@@ -124,14 +124,15 @@ def test_latencies_far_apart_are_drawn_on_a_logarithmic_axis_that_says_so() -> N
 
 def test_nothing_to_draw() -> None:
     assert charts.latency_drawing([], "max", 0.0).lines[0].points == ()
-    assert charts.rate_drawing([], 1.0, 0.0, ended=False).high == 1.0
+    assert charts.rate_drawing("x/s", [], {"x/s": lambda column: 1.0}, 0.0, ended=False).high == 1.0
 
 
 def test_rates_are_of_the_time_that_has_passed() -> None:
     columns = columns_of(row(events=100), row(events=100), row(events=30))
-    live = charts.rate_drawing(columns, 2.0, 2.6, ended=False)
+    lines = {"tokens/s": lambda column: 2.0 * column.events}
+    live = charts.rate_drawing("tokens/s", columns, lines, 2.6, ended=False)
     assert [value for _, value in live.lines[0].points] == [200, 200]
-    over = charts.rate_drawing(columns, 2.0, 2.6, ended=True)
+    over = charts.rate_drawing("tokens/s", columns, lines, 2.6, ended=True)
     assert over.lines[0].points[2][1] == pytest.approx(100)
     assert (over.low, over.high) == (0, 200)
 
@@ -186,6 +187,9 @@ def test_time_ticks_have_room(seconds: float, columns: int) -> None:
     found = axes.time_ticks(seconds, columns)
     assert found[0] == 0
     assert len(found) <= max(1, columns // 12) + 1
+    later = axes.time_ticks(seconds + 1000, columns, 1000)
+    assert len(later) <= max(1, columns // 12) + 1
+    assert all(1000 <= each <= seconds + 1000 for each in later)
 
 
 def test_logarithmic_ticks() -> None:

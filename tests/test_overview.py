@@ -17,9 +17,11 @@ from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase, RateLimit
 from llmstress.engine.telemetry.verdict import Verdict
 from llmstress.tui import headline, tiles
+from llmstress.tui.bars import marks
 from llmstress.tui.distribution import Distribution
 from llmstress.tui.overview import Overview
 from llmstress.tui.picture import Picture, picture_of
+from llmstress.tui.verdict_page import verdict_text
 
 STYLES = Path(llmstress.tui.app.__file__).with_name("llmstress.tcss")
 
@@ -76,17 +78,26 @@ def at(seconds: float, *, whole: bool = False, **changes: Any) -> Picture:
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
 @pytest.mark.parametrize("url", [FACTS.url, "http://h/", "https://a.example/" + "x" * 300])
 def test_the_target_gives_way_to_what_makes_the_load(width: int, url: str) -> None:
-    line = text_of(headline.target_line(msgspec.structs.replace(FACTS, url=url), width))
+    line = text_of(headline.target_line(view_until(0, url=url), width))
     assert len(line) <= width
     assert line.endswith("2 processes × 500 streams")
     assert line.startswith("http")
 
 
 def test_one_of_each() -> None:
-    line = text_of(
-        headline.target_line(msgspec.structs.replace(FACTS, procs=1, streams=1, total_streams=1, model=""), 100)
-    )
-    assert line.endswith("openai-chat · 1 process × 1 stream")
+    view = RunView(msgspec.structs.replace(FACTS, procs=1, streams=1, total_streams=1, model=""), Aggregate.over([1]))
+    assert text_of(headline.target_line(view, 100)).endswith("openai-chat · 1 process × 1 stream")
+
+
+def test_the_load_is_the_one_that_is_wanted_now() -> None:
+    view = view_until(0)
+    for worker, streams in enumerate((600, 600)):
+        view.apply(WorkerChange(worker, streams=streams))
+    assert text_of(headline.target_line(view, 100)).endswith("2 processes × 600 streams")
+    view.apply(WorkerChange(1, streams=601))
+    assert text_of(headline.target_line(view, 100)).endswith("2 processes for 1,201 streams")
+    view.apply(WorkerChange(1, "lost", reason="killed"))
+    assert text_of(headline.target_line(view, 100)).endswith("1 process × 600 streams")
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
@@ -130,14 +141,81 @@ def test_the_drain_has_no_total() -> None:
     assert not any(part.current for part in headline.segments(view))
 
 
-@pytest.mark.parametrize("width", [40, 80, 200])
-def test_the_verdict_says_its_first_reason_and_how_many_more(width: int) -> None:
-    assert text_of(headline.verdict_line(Verdict("valid", [], []), width)) == "✔ valid"
-    line = text_of(headline.verdict_line(Verdict("degraded", ["because " * 30, "b", "c"], []), width))
-    assert line.startswith("▲ degraded: because")
-    assert line.endswith("…  +2 more")
-    assert len(line) <= width
-    assert text_of(headline.verdict_line(Verdict("invalid", ["a"], []), width)) == "✖ invalid: a"
+def judged(status: str, *reasons: str, notes: tuple[str, ...] = (), **ended: int) -> Picture:
+    """A picture with this verdict and these ends of requests."""
+    view = RunView(FACTS, Aggregate.over([1]))
+    view.aggregate.phases[Phase.STEADY].ended = ended
+    verdict = Verdict(status, list(reasons), list(notes))
+    return msgspec.structs.replace(picture_of(view, whole=False), verdict=verdict)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_the_measurement_says_its_first_reason_and_how_many_more(width: int) -> None:
+    def said(picture: Picture) -> str:
+        line = text_of(headline.measurement_line(picture, width))
+        assert len(line) <= width
+        return line
+
+    assert said(judged("valid", ok=1)) == "measurement: ✔ valid"
+    assert said(judged("valid", ok=1, notes=("a note",))) == "measurement: ✔ valid  1 note: v"
+    line = said(judged("degraded", "because " * 30, "b", "c", ok=1))
+    assert line.startswith("measurement: ▲ degraded" + ("" if width < 45 else ": because"))
+    assert line.endswith("  +2 more: v")
+    assert said(judged("degraded", "because " * 30, ok=1)).endswith("  in full: v")
+    assert said(judged("invalid", "a", ok=1)) == "measurement: ✖ invalid: a"
+    assert said(picture_of(view_until(0), whole=False)) == "measurement: · none yet"
+
+
+@pytest.mark.parametrize(
+    ("ended", "style", "words"),
+    [
+        ({"ok": 3}, "text-success", "✔ all 3 requests succeeded"),
+        ({"ok": 99, "http_503": 1}, "text-warning", "▲ 1% of 100 requests failed (http_503 1%)"),
+        ({"ok": 40, "http_404": 60}, "text-error", "✖ 60% of 100 requests failed (http_404 60%)"),
+        ({"http_404": 1, "cancelled": 5}, "text-error", "✖ 100% of 1 request failed (http_404 100%)"),
+        ({"filtered": 2}, "text-warning", "▲ none of 2 requests failed, 2 filtered"),
+        ({"ok": 9, "lost": 1}, "text-warning", "▲ none of 10 requests failed, 1 lost"),
+        ({"cancelled": 2}, "foreground", "· no request finished"),
+    ],
+)
+def test_the_outcome_has_a_line_and_a_colour_of_its_own(ended: dict[str, int], style: str, words: str) -> None:
+    (_, _), (text, shown) = headline.outcome_line(judged("valid", **ended), 100)
+    assert text == words
+    assert style in shown
+    short = text_of(headline.outcome_line(judged("valid", **ended), 30))
+    assert len(short) <= 30
+
+
+@pytest.mark.parametrize(
+    ("ended", "words"),
+    [({"http_404": 7}, "valid, but no request succeeded"), ({"ok": 1, "reset": 2}, "valid, but most requests failed")],
+)
+def test_nobody_reads_valid_in_green_where_requests_failed(ended: dict[str, int], words: str) -> None:
+    picture = judged("valid", **ended)
+    pieces = headline.measurement_line(picture, 80)
+    assert text_of(pieces) == f"measurement: {words}"
+    contents = [*marks(picture), verdict_text(picture)]
+    styles = [style for _, style in pieces] + [str(span.style) for each in contents for span in each.spans]
+    assert not any("success" in style for style in styles)
+    assert all("valid" not in each.plain for each in marks(picture)), "in the line of the tabs the outcome stands alone"
+    assert "✖ 100 % failed" in marks(picture)[1].plain or "✖ 67 % failed" in marks(picture)[1].plain
+
+
+def test_the_line_of_the_tabs_has_the_outcome_beside_the_measurement() -> None:
+    assert [each.plain for each in marks(judged("valid", ok=5))] == ["✔", "✔ valid"]
+    assert [each.plain for each in marks(judged("valid", ok=9, reset=1))] == ["▲ 10 %", "✔ valid  ▲ 10 % failed"]
+    assert [each.plain for each in marks(judged("degraded", "x", ok=1, reset=9))] == [
+        "▲ ✖ 90 %",
+        "▲ degraded  ✖ 90 % failed",
+    ]
+
+
+def test_the_verdict_in_full_leaves_nothing_out() -> None:
+    reasons, notes = [f"reason {n} " + "word " * 60 for n in range(4)], [f"note {n} " + "word " * 60 for n in range(9)]
+    text = verdict_text(judged("degraded", *reasons, notes=tuple(notes), ok=98, http_500=1, http_401=1)).plain
+    assert all(each in text for each in (*reasons, *notes))
+    assert "outcome: ▲ 2% of 100 requests failed (http_500 1%, http_401 1%)" in text
+    assert "measurement: ▲ degraded" in text
 
 
 def test_the_stretch() -> None:
@@ -149,7 +227,22 @@ def test_the_stretch() -> None:
     assert said(at(32)) == "last 5 s"
     assert said(at(32, whole=True)) == "steady window, 22s"
     assert said(at(32, whole=True, whole_run=True)) == "whole run, 32s"
-    assert "~ few samples" in said(at(32), thin=True)
+    assert "~ low sample count" in said(at(32), thin=True)
+
+
+def test_the_stretch_says_which_latencies_look_back_further() -> None:
+    def said(per_quarter: int, *metrics: str) -> str:
+        view = RunView(FACTS, Aggregate.over([1]))
+        for quarter in range(1, 100):
+            latency = {metric: Histogram({1000: per_quarter}, per_quarter, 1000, 1000, 1000) for metric in metrics}
+            part = Part(Counters(events=1), {"ok": 1}, {}, latency | {"itl": Histogram({9: 99}, 99, 9, 9, 9)})
+            ns = quarter * 250_000_000
+            view.apply(Delta(0, quarter - 1, ns - 250_000_000, ns, Phase.STEADY, 1, 1, 0, 1, {2: part}, []))
+        return text_of(headline.stretch_line(picture_of(view, whole=False), 70, thin=False)).strip("─ ")
+
+    assert said(9, "ttft") == "last 5 s"
+    assert said(2, "ttft") == "last 5 s (TTFT 20 s)"
+    assert said(1, "ttft", "e2e") == "last 5 s (TTFT 25 s)", "e2e has no tile"
 
 
 def test_what_is_left_of_a_rate_limit_is_said_where_there_is_room() -> None:
@@ -159,7 +252,7 @@ def test_what_is_left_of_a_rate_limit_is_said_where_there_is_room() -> None:
     said = text_of(headline.stretch_line(picture, 70, thin=True))
     assert len(said) == 70
     assert "last 5 s" in said
-    assert " 12,000 of 150,000 tokens left  ~ few samples ──" in said
+    assert " 12,000 of 150,000 tokens left  ~ low sample count ──" in said
     narrow = text_of(headline.stretch_line(picture, 50, thin=True))
     assert len(narrow) == 50
     assert "tokens left" not in narrow
@@ -174,7 +267,7 @@ def test_the_tiles() -> None:
     assert (made["streams open"].value, made["streams open"].note) == ("1,000", "of 1,000")
     assert made["tokens/s"].value == "20.0k"
     assert made["requests/s"].value == "792"
-    assert made["failed"].value == "1.0 %"
+    assert (made["failed"].value, made["failed"].label) == ("1.0 %", "http_503")
     assert made["failed"].bad
     assert not any(tile.thin for tile in made.values())
 
@@ -212,7 +305,8 @@ class Screen(App[None]):
 
     def on_mount(self) -> None:
         width, height = self.wanted
-        self.screen.set_class(width < 100, "-narrow")
+        self.screen.set_class(width < 80, "-tiny")
+        self.screen.set_class(80 <= width < 100, "-narrow")
         self.screen.set_class(height < 32, "-short")
         self.screen.set_class(width >= 160, "-wide")
 
@@ -231,14 +325,17 @@ def shown(width: int, height: int, use: Callable[[Screen, Overview], None]) -> s
             await pilot.pause()
             use(app, overview)
             await pilot.pause()
-            for widget in overview.walk_children():
+            shown = [widget for widget in overview.walk_children() if widget.display and not widget.children]
+            for widget in shown:
                 assert overview.region.contains_region(widget.region), widget
+                for other in shown:
+                    assert other is widget or not other.region.overlaps(widget.region), (widget, other)
             return app.text()
 
     return asyncio.run(run())
 
 
-SIZES = [(80, 24), (100, 30), (90, 50), (120, 40), (160, 48), (200, 60), (300, 24)]
+SIZES = [(60, 20), (79, 40), (80, 24), (100, 30), (90, 50), (120, 40), (160, 48), (200, 60), (300, 24)]
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
@@ -251,20 +348,23 @@ def test_everything_important_is_on_the_screen(width: int, height: int) -> None:
     text = shown(width, height, use)
     lines = text.split("\n")
     assert len(lines) == height - 4
+    more = ["tokens/s · every 1s", "20k"] if width >= 80 else []
+    more += ["TTFT heatmap, requests per cell: ░ 1+"] if (width, height) != (60, 20) else []
     for wanted in (
         *("2 processes × 500 streams", "mock-7b", "STEADY", "32s of 55s", "✔ valid", "last 5 s"),
         *("streams open", "tokens/s", "TTFT p50", "TTFT p99", "ITL p50", "ITL p99", "failed"),
-        *("TTFT p50, p99 · every 1s", "tokens/s · every 1s", "TTFT heatmap, requests per cell: ░ 1+"),
-        *("200 ms", "30s", "20k"),
+        *("TTFT p50, p99 · every 1s", "250 ms" if height == 20 else "200 ms", "30s", "outcome: ▲ 1% of", "http_503"),
+        *more,
     ):
         assert wanted in text, f"{wanted!r} is not in\n{text}"
-    if height < 32:
+    if height < 32 or width < 80:
         assert "1,000/1,000" in text
-        assert "1.0 %" in text
+        assert "1.0 % failed" in text
     else:
         assert "of 1,000" in text
-    assert sum(" p99" in line or " p50" in line for line in lines) >= 2, "names at the ends of the lines"
-    assert any("█" in line for line in lines)
+    assert sum("• p99" in line or "⠒ p50" in line for line in lines) >= 2, "names at the ends of the lines"
+    assert sum(line.count("•") for line in lines) >= 3, "the upper line has another mark than the lower one"
+    assert any("█" in line for line in lines) or (width, height) == (60, 20)
     assert any("⠒" in line or "⠤" in line or "⣀" in line for line in lines)
 
 

@@ -167,6 +167,8 @@ def test_the_recent_past_is_there_after_a_seek_in_a_long_run(tmp_path: Path) -> 
         listener.replay.paused = True
         listener.replay.seek(35.0)
         view = await listener.after()
+        while view.aggregate.elapsed_ns < 35 * S:  # a minute of the record is read again
+            view = await listener.after()
         assert len(listener.frames) <= 2
         assert view.aggregate.recent[-1].t_to == 35 * S
         assert len(view.aggregate.recent) >= 40, "ten seconds of it"

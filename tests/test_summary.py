@@ -167,6 +167,22 @@ def test_a_missing_delta_makes_it_incomplete() -> None:
     assert made.verdict.status == "degraded"
 
 
+def test_the_timeline_has_gaps_whole_answers_and_failures_by_class() -> None:
+    part = Part(ended={"ok": 90, "http_500": 7, "reset": 3, "filtered": 1})
+    for name, us in (("ttft", 50_000), ("itl", 20_000), ("e2e", 400_000)):
+        part.latency[name] = Histogram()
+        part.latency[name].record_many([us + n for n in range(200)])
+    part.counters.events = 100
+    total = Aggregate.over([1])
+    total.merge(Delta(0, 0, 0, 1_000_000_000, Phase.STEADY, 0, 0, 0, 0, {2: part}, []))
+    [row] = summarise(total, facts_of()).timeline
+    assert row.failed_by == {"http_500": 7, "reset": 3}
+    assert row.failed == 10
+    assert row.ttft_p50 == 50.111
+    assert (row.itl_p50, row.itl_p99) == pytest.approx((20.1, 20.2), rel=0.009)
+    assert (row.e2e_p50, row.e2e_p99) == pytest.approx((400.1, 400.2), rel=0.009)
+
+
 def test_a_summary_keeps_the_schema_and_is_read_back_the_same() -> None:
     made = summarise(measured(GOOD, ok=90, http_500=10), facts_of())
     encoded = msgspec.json.encode(made)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ def summary_in(path: Path) -> dict[str, Any]:
     return summary
 
 
+def succeeded(shown: Terminal) -> int:
+    """The requests that the outcome on the overview speaks of."""
+    found = re.search(r"all ([\d,]+) requests succeeded", shown.text)
+    return 0 if found is None else int(found[1].replace(",", ""))
+
+
 def viewer_of(shown: Terminal) -> int:
     """Process id of the screen."""
     for pid in children_of(shown.process.pid):
@@ -43,6 +50,10 @@ def test_a_run_shows_itself_and_leaves_the_terminal_as_it_was(env: dict[str, str
         shown.wait_for("20/20")
         shown.wait_for("done")
         assert (tmp_path / "o.json").exists(), "the summary is there before the screen is left"
+        shown.press("s")
+        shown.wait_for("summary: ")
+        (again,) = tmp_path.glob("llmstress-*.json")
+        assert summary_in(again)["ended_by"] == "duration", "saved after the end"
         shown.press("q")
         assert shown.finish() == 0
         assert shown.restored
@@ -61,14 +72,16 @@ def test_plus_and_minus_reach_the_server(env: dict[str, str], tmp_path: Path) ->
         shown.press("]")
         shown.wait_for("30/30")
         shown.press("+")
-        shown.wait_for("32/32")
+        shown.wait_for("33/33")
+        before = succeeded(shown)
+        shown.wait(lambda: succeeded(shown) >= before + 2 * 33, "every stream has begun another request")
         shown.press("qy")
         shown.wait_for("done")
         shown.press("q")
         assert shown.finish() == 0
         truth = server.stop()
     summary = summary_in(tmp_path / "o.json")
-    assert truth["open_max"] == summary["streams"]["peak"] == 32
+    assert truth["open_max"] == summary["streams"]["peak"] == 33
     assert truth["requests"] == summary["requests"]["started"]
     assert summary["ended_by"] == "signal"
 

@@ -15,7 +15,7 @@ from llmstress.engine.api.ask import Ask
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import RunView
-from llmstress.tui import charts
+from llmstress.tui import charts, curves
 from llmstress.tui.app import StressApp
 from llmstress.tui.picture import TOO_EARLY, picture_of
 from llmstress.tui.tiles import tiles_of
@@ -107,7 +107,8 @@ def test_a_run_that_streams_has_first_tokens_in_its_timeline() -> None:
     total = run_of("chat")
     total.phases[2].counters.events = 5
     [row] = [row for row in summary_of(total).timeline if row.requests]
-    assert row.e2e_p50 is row.e2e_p99 is None
+    assert row.e2e_p50 == pytest.approx(10, rel=0.01), "of the whole answers, in coarse bins"
+    assert row.itl_p50 is None
 
 
 @pytest.mark.parametrize(
@@ -128,13 +129,12 @@ def test_the_screen_s_figures_are_those_of_whole_answers(kind: str, name: str, v
 
 
 def test_the_screen_s_charts_are_those_of_whole_answers() -> None:
-    total = run_of("embeddings")
-    columns = charts.downsample(total.rows, 1.0, 1)
-    drawing = charts.rate_drawing(columns, charts.tokens_per_event(total), 1.0, ended=True)
+    view = RunView(facts(procs=1, streams=1, ramp_s=0.0, warmup_s=0.0, steady_s=1.0), run_of("embeddings"))
+    drawing = curves.drawing_of("requests", view, charts.Timeline(), 100)
     assert drawing.title.startswith("requests/s")
     assert [value for _, value in drawing.lines[0].points] == [100]
-    drawing = charts.latency_drawing(columns, "max", 1.0, metric="E2E")
-    assert drawing.title.startswith("E2E p50, max")
+    drawing = curves.drawing_of("e2e", view, charts.Timeline(), 100)
+    assert drawing.title.startswith("E2E p50, ")
     assert [value for _, value in drawing.lines[0].points] == [pytest.approx(10_000, rel=0.001)]
 
 

@@ -300,8 +300,8 @@ def _timeline(aggregate: Aggregate) -> list[TimelineRow]:
         if notice.kind == "load":
             changes.setdefault(notice.t // aggregate.row_ns, []).append(notice.text)
     for index, row in enumerate(aggregate.rows):
-        latencies = [_ms(us) for us in row.latency.percentiles((5_000, 9_900))]
-        ttft, e2e = ([None, None], latencies) if aggregate.whole_answers else (latencies, [None, None])
+        e2e, itl = (_p50_p99(row.more.get(name)) for name in ("e2e", "itl"))
+        ttft, e2e = (_p50_p99(None), _p50_p99(row.latency)) if aggregate.whole_answers else (_p50_p99(row.latency), e2e)
         rows.append(
             TimelineRow(
                 t=round(index * step, 3),
@@ -315,6 +315,15 @@ def _timeline(aggregate: Aggregate) -> list[TimelineRow]:
                 e2e_p99=e2e[1],
                 failed=row.failed,
                 changes=changes.get(index, []),
+                itl_p50=itl[0],
+                itl_p99=itl[1],
+                failed_by=row.failed_by,
             )
         )
     return rows
+
+
+def _p50_p99(histogram: Histogram | None) -> tuple[float | None, float | None]:
+    """p50 and p99 in ms."""
+    p50, p99 = (None, None) if histogram is None else histogram.percentiles((5_000, 9_900))
+    return _ms(p50), _ms(p99)

@@ -1,5 +1,6 @@
 """The screen of one run: follows a source, shows pictures of it, and turns keys into commands."""
 
+import asyncio
 import time
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -8,10 +9,12 @@ from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import ContentSwitcher, Static
+from textual.widgets._toast import ToastRack
 
 from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.broadcast import Abort, Command, Drain, Pause, RunView, Save, SetStreams
 from llmstress.tui import bars, image, steering
+from llmstress.tui.ask_streams import AskStreams
 from llmstress.tui.bars import TABS, Banner, KeyLine, TimeLine, TopLine
 from llmstress.tui.confirm import Confirm
 from llmstress.tui.errors import ErrorsPane
@@ -19,13 +22,16 @@ from llmstress.tui.figures import count, duration
 from llmstress.tui.goto import GoTo
 from llmstress.tui.help import Help
 from llmstress.tui.latency import LatencyPane
-from llmstress.tui.log import LogPane
+from llmstress.tui.log import LogPane, saved_in
 from llmstress.tui.messages import ChartsDue, FiguresDue, TabChosen
 from llmstress.tui.overview import Overview
 from llmstress.tui.picture import Picture, picture_of
 from llmstress.tui.plain import plain, tame
 from llmstress.tui.source import DETACHED, Source, SourceLost
 from llmstress.tui.steering import StreamsAsked
+from llmstress.tui.themes import DARK, LIGHT, light_theme
+from llmstress.tui.verdict_page import VerdictPage
+from llmstress.tui.words import ENDS
 from llmstress.tui.workers import WorkersPane
 
 FIGURES_S, CHARTS_S = 1 / 3, 1.0
@@ -61,7 +67,7 @@ class StressApp(App[int]):
     CSS_PATH = "llmstress.tcss"
     ENABLE_COMMAND_PALETTE = False
     AUTO_FOCUS = None
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]  # noqa: RUF012
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (80, "-narrow"), (100, "-normal"), (160, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(str(number), f"tab('{tab}')", show=False) for number, tab in enumerate(TABS, 1)),
@@ -70,12 +76,17 @@ class StressApp(App[int]):
         Binding("ctrl+c", "interrupt", show=False, priority=True),
         Binding("d", "detach", show=False),
         Binding("p", "pause", show=False),
-        Binding("plus,equals_sign", f"streams({steering.SMALL})", show=False),
+        Binding("plus", f"streams({steering.SMALL})", show=False),
         Binding("minus", f"streams({-steering.SMALL})", show=False),
         Binding("right_square_bracket", f"streams({steering.BIG})", show=False),
         Binding("left_square_bracket", f"streams({-steering.BIG})", show=False),
+        Binding("equals_sign", "ask_streams", show=False),
         Binding("s", "save", show=False),
         Binding("w", "window", show=False),
+        Binding("v", "verdict", show=False),
+        Binding("c", "curve('left')", show=False),
+        Binding("C", "curve('right')", show=False),
+        Binding("t", "theme", show=False),
         Binding("e", "image", show=False),
         Binding("question_mark", "help", show=False),
         Binding("space", "play", show=False),
@@ -93,6 +104,7 @@ class StressApp(App[int]):
     def __init__(self, source: Source, *, save_to: Path | None = None) -> None:
         """`save_to`: where images of the screen are written; None: the current directory."""
         super().__init__()
+        self.register_theme(light_theme())
         self._source = source
         self._save_to = Path.cwd() if save_to is None else save_to
         self._view: RunView | None = None
@@ -107,6 +119,7 @@ class StressApp(App[int]):
         self._asked = StreamsAsked()
         self._draining = False
         self._toast_at = 0.0
+        self._imaging = asyncio.Lock()
         self._panes: dict[str, Pane] = {}
 
     # --- what there is
@@ -116,6 +129,7 @@ class StressApp(App[int]):
         overview, latency = Overview(id="overview", classes="pane"), LatencyPane(id="latency")
         workers, errors, log = WorkersPane(id="workers"), ErrorsPane(id="errors"), LogPane(id="log")
         self._panes = {"overview": overview, "latency": latency, "workers": workers, "errors": errors, "log": log}
+        self._overview = overview
         self._top, self._banner, self._keys = TopLine(), Banner(), KeyLine()
         self._time = None if self._source.player is None else TimeLine(self._source.player)
         waiting = Static("waiting for the run…", id="waiting")
@@ -195,6 +209,8 @@ class StressApp(App[int]):
             self._picture = picture_of(self._view, whole=self._whole)
             self._top.show(self._picture, silent_s=silent_s, asked=asked)
             self._panes[self._tab].show(self._picture)
+            if isinstance(self.screen, VerdictPage):
+                self.screen.show(self._picture)
 
     @on(ChartsDue)
     def _draw(self) -> None:
@@ -223,15 +239,20 @@ class StressApp(App[int]):
 
     def _say_what_matters(self) -> None:
         if self._lost and not self._over:
-            self._banner.show(f"✖ the run can't be followed any more: {self._lost} — q leaves", bad=True)
+            self._banner.show(f"✖ lost contact with the run: {self._lost} — q leaves", bad=True)
         elif self._view is not None and self._view.ended is not None:
-            self._banner.show(f"■ done (ended by {self._view.ended.by}) — q leaves")
+            by = self._view.ended.by
+            where = saved_in(self._view.aggregate.notices)
+            save = "s saves the summary, " if self._may_save() else ""
+            said = f"■ done: {ENDS.get(by, f'ended by {by}')} — {save}q leaves"
+            self._banner.show(f"{said}\n  summary: {where}" if where else said)
         else:
             self._banner.show("")
 
     def _name_keys(self) -> None:
-        steers = self._source.controls and not self._over and not self._lost
-        self._keys.show(bars.keys_for(self._tab, steering=steers, replay=self._source.player is not None))
+        replay = self._source.player is not None
+        keys = bars.keys_for(self._tab, steering=self._may_steer(), saving=self._may_save(), replay=replay)
+        self._keys.show(keys)
 
     def _say(self, text: str, *, warning: bool = False) -> None:
         self.notify(text, severity="warning" if warning else "information", timeout=TOAST_S, markup=False)
@@ -257,6 +278,20 @@ class StressApp(App[int]):
         self._window = not self._whole
         self._now()
 
+    def action_verdict(self) -> None:
+        """Every reason of the verdict in full."""
+        if self._picture is not None and len(self.screen_stack) == 1:
+            self.push_screen(VerdictPage(self._picture))
+
+    def action_curve(self, side: str) -> None:
+        """Another chart on the overview."""
+        if self._tab == "overview":
+            self._overview.next_curve(side)
+
+    def action_theme(self) -> None:
+        """Dark, light."""
+        self.theme = LIGHT if self.current_theme.dark else DARK
+
     def image(self) -> str:
         """What is seen, as SVG."""
         return image.self_contained(self.export_screenshot())
@@ -267,13 +302,31 @@ class StressApp(App[int]):
 
     def action_image(self) -> None:
         """Save what is seen."""
-        model = "" if self._view is None else self._view.facts.model
+        self.run_worker(self._save_image(), group="image")
+
+    async def _save_image(self) -> None:
+        async with self._imaging:  # one after the other, so that none shows what is said of another
+            picture = await self._without_toasts()
+            model = "" if self._view is None else self._view.facts.model
+            try:
+                path = image.write(self._save_to, model, picture)
+            except OSError as error:
+                self._say(f"the image could not be saved: {error}", warning=True)
+                return
+            png = await image.convert(path)
+            self._say(f"image saved as {path}" + (f" and {png.name}" if png is not None else ""))
+
+    async def _without_toasts(self) -> str:
+        """What is seen but for the toasts, as SVG."""
+        shown = [rack for rack in self.screen.query(ToastRack) if rack.display]
+        for rack in shown:
+            rack.display = False
         try:
-            path = image.write(self._save_to, model, self.image())
-        except OSError as error:
-            self._say(f"the image could not be saved: {error}", warning=True)
-        else:
-            self._say(f"image saved as {path}")
+            await self.screen.wait_for_refresh()
+            return self.image()
+        finally:
+            for rack in shown:
+                rack.display = True
 
     # --- keys: the run
 
@@ -284,9 +337,10 @@ class StressApp(App[int]):
         elif isinstance(self.screen, Confirm):
             return
         elif self._draining:
-            self._say("it drains already: Q ends it at once, d leaves it alone")
+            self._say("the run is ending already: Q ends it at once, d leaves the screen")
         else:
-            self.push_screen(Confirm("End the run?", f"It drains: {self._drain_words()}.", "q"), self._drain_if)
+            words = self._drain_words().capitalize()
+            self.push_screen(Confirm("End the run?", f"{words}, no new ones.", "q"), self._drain_if)
 
     def action_abort(self) -> None:
         """Ask whether the run is to end at once."""
@@ -320,7 +374,18 @@ class StressApp(App[int]):
         """More or fewer streams."""
         if not self._steers() or self._view is None:
             return
-        total = self._asked.step(self._view, share)
+        await self._ask_for(self._asked.step(self._view, share))
+
+    async def action_ask_streams(self) -> None:
+        """Have a number of streams typed."""
+        if self._steers() and self._view is not None and len(self.screen_stack) == 1:
+            self.push_screen(AskStreams(self._asked.wanted(self._view)), self._set_streams)
+
+    async def _set_streams(self, total: int | None) -> None:
+        if total is not None and self._view is not None and self._steers():
+            await self._ask_for(self._asked.set(self._view, total))
+
+    async def _ask_for(self, total: int | None) -> None:
         if total is None:
             self._say("no worker is running: nothing to change")
             return
@@ -328,9 +393,18 @@ class StressApp(App[int]):
         self.post_message(FiguresDue())
 
     async def action_save(self) -> None:
-        """Have the summary written as it would be now."""
-        if self._steers():
+        """Have the summary written as it is now, also after the end."""
+        if self._may_save():
             await self._source.send(Save())
+        elif self._over and self._view is not None and self._source.controls:
+            where = saved_in(self._view.aggregate.notices)
+            self._say(f"the summary is in {where}" if where else "the run is over and can't be reached any more")
+        else:
+            self._steers()
+
+    def _may_save(self) -> bool:
+        """Whether a coordinator is there that can write the summary: it stays until its own screen is left."""
+        return self._source.controls and not self._lost
 
     def _may_steer(self) -> bool:
         return self._source.controls and not self._over and not self._lost
@@ -358,16 +432,17 @@ class StressApp(App[int]):
     async def _drain(self) -> None:
         self._draining = True
         await self._source.send(Drain())
-        self._say(f"draining: {self._drain_words()}")
+        self._say(self._drain_words())
 
     async def _send(self, command: Command) -> None:
         if self._may_steer():
             await self._source.send(command)
 
     def _drain_words(self) -> str:
-        grace = "" if self._view is None else f" within {duration(self._view.facts.grace_s)}"
-        number = "" if self._view is None else f"{count(self._view.aggregate.open)} "
-        return f"{number}open requests finish{grace}"
+        if self._view is None:
+            return "finishing open requests"
+        up_to = duration(self._view.facts.grace_s)
+        return f"finishing {count(self._view.aggregate.open)} open requests (up to {up_to})"
 
     # --- keys: a replay
 

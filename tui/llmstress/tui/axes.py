@@ -30,13 +30,14 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
     return found
 
 
-def time_ticks(seconds: float, columns: int) -> list[int]:
-    """Round moments from 0 to `seconds` for an axis of so many columns; a label takes about 6, and room beside it."""
-    most = max(1, columns // 12)
-    step = next((each for each in _TIME_STEPS if seconds / each <= most), None)
+def time_ticks(seconds: float, columns: int, begin: float = 0.0) -> list[int]:
+    """Round moments from `begin` to `seconds` for an axis of so many columns; a label takes about 6, and room beside
+    it."""
+    most, length = max(1, columns // 12), seconds - begin
+    step = next((each for each in _TIME_STEPS if length / each <= most), None)
     if step is None:
-        step = 86_400 * math.ceil(seconds / 86_400 / most)
-    return list(range(0, math.floor(seconds) + 1, step))
+        step = 86_400 * math.ceil(length / 86_400 / most)
+    return list(range(step * math.ceil(begin / step), math.floor(seconds) + 1, step))
 
 
 def nice_ceiling(value: float) -> float:

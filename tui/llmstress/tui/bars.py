@@ -14,7 +14,7 @@ from llmstress.tui.messages import TabChosen
 from llmstress.tui.picture import Picture
 from llmstress.tui.said import Said
 from llmstress.tui.source import Player
-from llmstress.tui.words import VERDICTS
+from llmstress.tui.words import OUTCOMES, VERDICTS
 
 TABS = ("overview", "latency", "workers", "errors", "log")
 
@@ -26,20 +26,33 @@ class Key(NamedTuple):
     word: str
 
 
-STEERING = (Key("q", "end"), Key("p", "pause"), Key("+ -", "streams"), Key("s", "save"), Key("d", "detach"))
-LOOKING = (Key("?", "help"), Key("w", "window"), Key("e", "image"))
+SAVE = Key("s", "save")
+STEERING = (Key("q", "end"), Key("p", "pause"), Key("+ - =", "streams"), SAVE, Key("d", "detach"))
+LOOKING = (Key("?", "help"), Key("v", "verdict"), Key("w", "window"), Key("e", "image"), Key("t", "theme"))
 REPLAYING = (Key("space", "pause"), Key("< >", "speed"), Key("← →", "seek"))
 LEAVING = (Key("q", "leave"),)
-TABLES = {"workers": (Key("o", "sort"),)}
+OWN = {"overview": (Key("c C", "charts"),), "workers": (Key("o", "sort"),)}
+"""Keys of one tab."""
+WINDOWED = ("overview", "latency", "workers")
+"""Tabs whose figures are those of a window."""
 
 
-def keys_for(tab: str, *, steering: bool, replay: bool) -> list[Key]:
-    """The keys to be named, the most needed first; `steering`: the run is live and obeys."""
-    looking = LOOKING if tab in ("overview", "latency", "workers") else (LOOKING[0], LOOKING[2])
-    own = TABLES.get(tab, ())
+def keys_for(tab: str, *, steering: bool, saving: bool, replay: bool) -> list[Key]:
+    """The keys to be named, the most needed first.
+
+    Args:
+        tab: The visible one.
+        steering: The run is live and obeys.
+        saving: It can write its summary.
+        replay: It is a recorded one.
+    """
+    looking = [key for key in LOOKING if key.key != "w" or tab in WINDOWED]
+    own = OWN.get(tab, ())
     if replay:
-        return [*LEAVING, *REPLAYING, *looking, *own]
-    return [*STEERING[:3], *looking[:2], *own, *STEERING[3:], *looking[2:]] if steering else [*LEAVING, *looking, *own]
+        return [*LEAVING, *REPLAYING, *looking[:2], *own, *looking[2:]]
+    if steering:
+        return [*STEERING[:3], *looking[:2], *own, *STEERING[3:], *looking[2:]]
+    return [*LEAVING, *([SAVE] if saving else []), *looking[:2], *own, *looking[2:]]
 
 
 def key_line(keys: Sequence[Key], width: int) -> Content:
@@ -53,6 +66,10 @@ def key_line(keys: Sequence[Key], width: int) -> Content:
         left -= part.cell_length
         parts.append(part)
     return Content("").join(parts)
+
+
+_FOR_NAMES = 80
+"""Columns from which on there is room for the names of all tabs."""
 
 
 def clock_time(seconds: float) -> str:
@@ -77,15 +94,30 @@ def status(picture: Picture, width: int, *, silent_s: int, asked: int | None) ->
     if picture.paused and picture.view.ended is None:
         urgent.append(Content.styled("‖ paused", "bold $text-warning"))
     steps = "" if asked is None else f"→ {figures.count(asked)}"
-    sign, colour = VERDICTS[picture.verdict.status]
     stage = Content.styled(f"{picture.stage} {clock_time(picture.snapshot.elapsed_s)}", "bold")
-    short, long = (Content.styled(text, f"bold {colour}") for text in (sign, f"{sign} {picture.verdict.status}"))
+    short, long = marks(picture)
     for asked_words, rest in ((f"{steps} streams", [stage, long]), (steps, [stage, short]), (steps, [short])):
         asked_for = [Content.styled(asked_words, "bold $text-accent")] if steps else []
         whole = Content("  ").join([*urgent, *asked_for, *rest])
         if whole.cell_length <= width:
             break
     return whole
+
+
+def marks(picture: Picture) -> tuple[Content, Content]:
+    """Measurement and outcome, as briefly as can be and in a few words. Where requests have failed the outcome is
+    there, and "valid" is no green word where most of them did."""
+    sign, colour = VERDICTS[picture.verdict.status]
+    aggregate = picture.view.aggregate
+    measured = [Content.styled(text, f"bold {colour}") for text in (sign, f"{sign} {picture.verdict.status}")]
+    if picture.outcome not in ("mixed", "bad"):
+        return measured[0], measured[1]
+    failed_sign, failed_colour = OUTCOMES[picture.outcome]
+    share = f"{failed_sign} {figures.share(aggregate.failed(), aggregate.finished())}"
+    short, long = (Content.styled(text, f"bold {failed_colour}") for text in (share, f"{share} failed"))
+    if picture.verdict.status == "valid":
+        return short, long if picture.outcome == "bad" else Content("  ").join([measured[1], long])
+    return Content(" ").join([measured[0], short]), Content("  ").join([measured[1], long])
 
 
 def time_line(player: Player, width: int, *, cut_off: bool) -> Content:
@@ -111,11 +143,15 @@ class TabLabel(Static):
         self._number = number
         self._tab = tab
 
-    def name_it(self, *, chosen: bool, failed: int) -> None:
-        """Its name, with the number of failures if there are any."""
+    def name_it(self, *, chosen: bool, failed: int, short: bool) -> None:
+        """Its name, with the number of failures if there are any; `short`: its number alone unless it is chosen."""
         self.set_class(chosen, "-chosen")
         # red on the colour of a chosen tab could not be read
-        mark = (f" ✖ {figures.count(failed)}", "bold" if chosen else "bold $text-error") if failed else ""
+        style = "bold" if chosen else "bold $text-error"
+        if short and not chosen:
+            self.update(Content.assemble(f" {self._number}", ("✖", style) if failed else "", " "))
+            return
+        mark = (f" ✖ {figures.count(failed)}", style) if failed else ""
         self.update(Content.assemble(f" {self._number} {self._tab.capitalize()}", mark, " "))
 
     def on_click(self, event: events.Click) -> None:
@@ -156,6 +192,7 @@ class TopLine(Horizontal):
 
     def on_resize(self) -> None:
         """More or fewer words fit."""
+        self._name_tabs()
         self.call_after_refresh(self._say_status)
 
     def _say_status(self) -> None:
@@ -166,7 +203,8 @@ class TopLine(Horizontal):
 
     def _name_tabs(self) -> None:
         for name, tab in self._tabs.items():
-            tab.name_it(chosen=name == self._chosen, failed=self._failed if name == "errors" else 0)
+            failed = self._failed if name == "errors" else 0
+            tab.name_it(chosen=name == self._chosen, failed=failed, short=self.size.width < _FOR_NAMES)
 
 
 class KeyLine(Said):

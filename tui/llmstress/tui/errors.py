@@ -8,7 +8,8 @@ from textual.widgets import DataTable
 
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.messages import NOT_FAILED, ErrorSample
-from llmstress.tui import figures
+from llmstress.tui import curves, figures
+from llmstress.tui.charts import Chart, Timeline
 from llmstress.tui.picture import Picture
 from llmstress.tui.rows import Cell, Column, Rows
 from llmstress.tui.said import Said
@@ -66,13 +67,17 @@ class ErrorsPane(Vertical):
         self._table = Rows(COLUMNS)
         self._samples = Said(grows=True)
         self._scroll = VerticalScroll(self._samples, classes="samples")
+        self._chart = Chart("chart-errors")
+        self._timeline = Timeline()
         self._aggregate: Aggregate | None = None
+        self._picture: Picture | None = None
 
     def compose(self) -> ComposeResult:
-        """Title, table, samples."""
+        """Title, table, samples, and failures over time where there is room."""
         yield self._title
         yield self._table
         yield self._scroll
+        yield self._chart
 
     def show(self, picture: Picture) -> None:
         """The figures."""
@@ -85,12 +90,28 @@ class ErrorsPane(Vertical):
         else:
             none = ("✔ no errors", "$text-success")
             self._title.say(Content.assemble(("errors", "bold"), " · whole run · ", none))
-        self._table.display = self._scroll.display = bool(rows)
+        for part in (self._table, self._scroll, self._chart):
+            part.set_class(not rows, "-nothing")
         self._table.show(rows)
         self._tell()
 
     def draw(self, picture: Picture) -> None:
-        """Nothing is drawn here."""
+        """Failures by the second."""
+        self._picture = picture
+        if self._chart.size.width:
+            self._chart.show(curves.drawing_of("failed", picture.view, self._timeline, self._chart.most_points))
+
+    def on_show(self) -> None:
+        """It had no size when it was last given a picture."""
+        self.call_after_refresh(self._draw_again)
+
+    def on_resize(self) -> None:
+        """The chart has another size."""
+        self.call_after_refresh(self._draw_again)
+
+    def _draw_again(self) -> None:
+        if self._picture is not None:
+            self.draw(self._picture)
 
     @on(DataTable.RowHighlighted)
     def _choose(self, event: DataTable.RowHighlighted) -> None:

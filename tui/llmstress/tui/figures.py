@@ -85,6 +85,11 @@ def axis_rate(per_second: float) -> str:
     return f"{per_second:.4g}"
 
 
+def axis_share(share: float) -> str:
+    """A round share beside an axis: `0`, `50 %`."""
+    return f"{100 * share:.4g} %" if share else "0"
+
+
 def stretch(seconds: float) -> str:
     """A length of time that is still growing, without fractions from 1 s on: `0.3s`, `32s`, `1m30s`."""
     return duration(int(seconds) if seconds >= 1 else round(max(0.0, seconds), 1))

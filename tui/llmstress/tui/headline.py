@@ -1,13 +1,16 @@
-"""The lines above the figures: target, progress, verdict. Pure functions: pieces of text with styles of the theme."""
+"""The lines above the figures: target, progress, measurement, outcome.
+
+Pure functions: pieces of text with styles of the theme.
+"""
 
 import msgspec
 
-from llmstress.engine.telemetry.broadcast import RunFacts, RunView
+from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.messages import Phase
-from llmstress.engine.telemetry.verdict import Verdict
+from llmstress.engine.telemetry.outcomes import describe_outcome
 from llmstress.tui import figures
 from llmstress.tui.picture import TOO_EARLY, Picture
-from llmstress.tui.words import VERDICTS
+from llmstress.tui.words import OUTCOMES, VERDICTS, spans_words
 
 Piece = tuple[str, str]
 """A text and its style, in Textual's words."""
@@ -20,6 +23,8 @@ _DRAIN_COLUMNS = 4
 
 _LEAST_URL = 16
 
+_ON_TILES, _ON_TILES_OF_WHOLE_ANSWERS = ("ttft", "itl"), ("e2e", "ttfb")
+
 
 def shortened(text: str, width: int) -> str:
     """`text`, its end cut off if it is longer than `width`."""
@@ -28,11 +33,14 @@ def shortened(text: str, width: int) -> str:
     return f"{text[: width - 1]}…" if width > 0 else ""
 
 
-def target_line(facts: RunFacts, width: int) -> list[Piece]:
-    """Where the load goes and what makes it; the URL gives way first."""
-    processes = "1 process" if facts.procs == 1 else f"{figures.count(facts.procs)} processes"
-    even = facts.streams * facts.procs == facts.total_streams
-    number = facts.streams if even else facts.total_streams
+def target_line(view: RunView, width: int) -> list[Piece]:
+    """Where the load goes and what makes it now: the streams that are wanted of the processes that are left. The URL
+    gives way first."""
+    facts = view.facts
+    shares = [worker.streams for worker in view.aggregate.workers if worker.state != "lost"]
+    processes = "1 process" if len(shares) == 1 else f"{figures.count(len(shares))} processes"
+    even = len(set(shares)) == 1
+    number = shares[0] if even else sum(shares)
     streams = "1 stream" if number == 1 else f"{figures.count(number)} streams"
     load = f"{processes} {'×' if even else 'for'} {streams}"
     rest = [each for each in (facts.api, facts.model, load) if each]
@@ -134,16 +142,33 @@ def _by_phases(parts: list[Segment], room: int) -> list[Piece]:
     return pieces[:-1]
 
 
-def verdict_line(verdict: Verdict, width: int) -> list[Piece]:
+def measurement_line(picture: Picture, width: int) -> list[Piece]:
     """Can the figures be trusted, and what is the first thing against it?"""
+    verdict = picture.verdict
     sign, style = VERDICTS[verdict.status]
-    word = f"{sign} verdict: none yet" if verdict is TOO_EARLY else f"{sign} {verdict.status}"
-    pieces: list[Piece] = [(word, f"bold {style}")]
+    if verdict is TOO_EARLY:
+        return [("measurement: ", ""), (f"{sign} {verdict.status}", style)]
+    pieces: list[Piece] = [("measurement: ", ""), (f"{sign} {verdict.status}", f"bold {style}")]
+    if picture.outcome == "bad" and verdict.status == "valid":
+        # the figures are right, but those of a run that failed: no praise, no green
+        succeeded = "most requests failed" if picture.view.aggregate.ended().get("ok") else "no request succeeded"
+        return [("measurement: ", ""), (f"{verdict.status}, but {succeeded}", "bold")]
+    room = max(0, width - sum(len(text) for text, _ in pieces))
     if not verdict.reasons:
-        return pieces
-    more = f"  +{len(verdict.reasons) - 1} more" if len(verdict.reasons) > 1 else ""
-    reason = shortened(verdict.reasons[0], width - len(word) - len(more) - 2)
-    return [*pieces, (f": {reason}", ""), (more, "bold")]
+        notes = "1 note" if len(verdict.notes) == 1 else f"{len(verdict.notes)} notes"
+        return [*pieces, (shortened(f"  {notes}: v", room), QUIET)] if verdict.notes else pieces
+    reason = f": {verdict.reasons[0]}"
+    if len(verdict.reasons) == 1 and len(reason) <= room:
+        return [*pieces, (reason, "")]
+    more = "  in full: v" if len(verdict.reasons) == 1 else f"  +{len(verdict.reasons) - 1} more: v"
+    return [*pieces, (shortened(reason, max(0, room - len(more))), ""), (more, "bold")]
+
+
+def outcome_line(picture: Picture, width: int) -> list[Piece]:
+    """What became of the requests."""
+    sign, style = OUTCOMES[picture.outcome]
+    words = shortened(describe_outcome(picture.view.aggregate.ended()), max(0, width - 11))
+    return [("outcome: ", ""), (f"{sign} {words}", f"bold {style}".strip())]
 
 
 def stretch_line(picture: Picture, width: int, *, thin: bool) -> list[Piece]:
@@ -153,8 +178,9 @@ def stretch_line(picture: Picture, width: int, *, thin: bool) -> list[Piece]:
         name = "whole run" if picture.view.facts.whole_run else "steady window"
         text = f" {name}, {figures.stretch(seconds)} "
     else:
-        text = f" last {seconds:.0f} s{' of the run' if picture.stage == 'done' else ''} "
-    note = " ~ few samples " if thin else ""
+        spans = spans_words(picture, _ON_TILES_OF_WHOLE_ANSWERS if picture.snapshot.whole_answers else _ON_TILES)
+        text = f" last {seconds:.0f} s{' of the run' if picture.stage == 'done' else ''}{spans and f' ({spans})'} "
+    note = " ~ low sample count " if thin else ""
     rest = max(0, width - len(text) - len(note) - 4)
     left = figures.left(picture.snapshot.rate_limits)
     left = f" {left} left " if left else ""

@@ -17,8 +17,11 @@ LOOKING = (
     ("1 … 5", "overview, latency, workers, errors, log"),
     ("↑ ↓", "choose a row; tab goes to the text below a table"),
     ("o  O", "workers: sort by the next column, the other way round"),
+    ("v", "the verdict in full: every reason and note"),
     ("w", "figures of the last seconds, or of the steady window as the summary has them"),
-    ("e", "save an image of the screen (SVG)"),
+    ("c  C", "overview: another chart on the left, on the right"),
+    ("t", "dark or light"),
+    ("e", "save an image of the screen (SVG; PNG too where a converter is installed)"),
     ("?", "this page; any of ? q esc closes it"),
 )
 STEERING = (
@@ -26,12 +29,13 @@ STEERING = (
     ("Q", "end the run at once; asks first"),
     ("ctrl+c", "end the run without asking; a second time at once"),
     ("p", "pause: no new requests, until p again"),
-    ("+ -", "a tenth more or fewer streams"),
-    ("] [", "half as many more or fewer streams"),
-    ("s", "save the summary as it would be now"),
+    ("+ -", "a tenth of the current streams more or fewer"),
+    ("] [", "half of the current streams more or fewer"),
+    ("=", "type the number of streams"),
+    ("s", "save the summary as it is now, also after the end"),
     ("d", "detach: leave the screen, the run goes on"),
 )
-WATCHING = (("q  d", "leave: the run doesn't notice"),)
+WATCHING = (("q  d", "leave; the run goes on"),)
 REPLAYING = (
     ("space", "pause and go on"),
     ("< >", "half, double speed"),
@@ -46,9 +50,11 @@ MEANINGS = (
     *((name.upper() if name != "stall" else name, METRICS[name]) for name in SHOWN_METRICS),
     ("…_due", "the same from when the request was due: waits and failed attempts included"),
     ("p99", "99 of 100 were at most this long"),
-    ("~", "too few samples for such a percentile: don't lean on it; –: not enough to say anything"),
+    ("~", "low sample count for such a percentile: don't rely on it; –: not enough to say anything"),
+    ("last 5 s", "a latency looks back further, up to 60 s, until its p99 has 100 samples; the screen says how far"),
     ("open", "requests in flight, of the streams that are wanted"),
-    ("verdict", "can the figures be trusted? It looks at this client and the way, not at the server:"),
+    ("outcome", "what became of the requests of the whole run"),
+    ("measurement", "can the figures be trusted? It looks at this client and the way, not at the server:"),
     (f"  {VERDICTS['valid'][0]} valid", "it kept up"),
     (
         f"  {VERDICTS['degraded'][0]} degraded",
@@ -71,7 +77,7 @@ def help_page(*, steering: bool, replay: bool, accent: str) -> Group:
         parts += [Text(title, "bold underline"), table, Text("")]
     if not steering and not replay:
         parts.append(Text("View only: attach with --control to steer the run."))
-    parts.append(Text("TEXTUAL_THEME=textual-light is for light rooms; NO_COLOR=1 does without colour."))
+    parts.append(Text("TEXTUAL_THEME=textual-light begins with the light theme; NO_COLOR=1 does without colour."))
     return Group(*parts)
 
 

@@ -1,4 +1,4 @@
-"""The latency pane: every latency by percentile, and how the chosen one is spread."""
+"""The latency pane: every latency by percentile, and the chosen one over time and by its distribution."""
 
 from textual import on
 from textual.app import ComposeResult
@@ -7,12 +7,13 @@ from textual.content import Content
 from textual.widgets import DataTable
 
 from llmstress.engine.telemetry.histogram import PERCENTILES, Histogram
-from llmstress.tui import figures
+from llmstress.tui import curves, figures
+from llmstress.tui.charts import Chart, Timeline
 from llmstress.tui.distribution import Distribution
 from llmstress.tui.picture import Picture
 from llmstress.tui.rows import Cell, Column, Rows
 from llmstress.tui.said import Said
-from llmstress.tui.words import METRICS, window_words
+from llmstress.tui.words import METRICS, widest_words, window_words
 
 COLUMNS = (
     Column("metric", 8, left=True),
@@ -49,6 +50,8 @@ class LatencyPane(Vertical):
         self._title = Said(classes="title")
         self._table = Rows(COLUMNS)
         self._about = Said(classes="about", grows=True)
+        self._chart = Chart("chart-latency")
+        self._timeline = Timeline()
         self._distribution = Distribution(id="distribution")
         self._picture: Picture | None = None
 
@@ -59,15 +62,15 @@ class LatencyPane(Vertical):
             with Vertical(classes="half"):
                 yield self._table
                 yield self._about
+                yield self._chart
             yield self._distribution
 
     def show(self, picture: Picture) -> None:
         """The figures."""
         first = self._picture is None
         self._picture = picture
-        self._title.say(
-            Content.assemble(("latency", "bold"), f" · {window_words(picture)} · ", ("~ few samples", "$text-muted"))
-        )
+        window = window_words(picture) + widest_words(picture)
+        self._title.say(Content.assemble(("latency", "bold"), f" · {window} · ", ("~ low sample count", "$text-muted")))
         latency = picture.figures.latency
         means = {metric: histogram.mean for metric, histogram in latency.items()}
         shown = [metric for metric in METRICS if figures.worth_a_line(metric, means)]
@@ -77,15 +80,42 @@ class LatencyPane(Vertical):
             self._table.move_cursor(row=shown.index(chosen))
 
     def draw(self, picture: Picture) -> None:
-        """The distribution."""
+        """Chart and distribution of the chosen latency."""
         metric = self._table.selected or FIRST
-        self._distribution.show(f"{metric} · {window_words(picture)}", picture.figures.latency.get(metric))
+        self._distribution.show(f"{metric} · {window_words(picture, metric)}", picture.figures.latency.get(metric))
+        if self._chart.size.width:
+            drawing = curves.latency_drawing_of(metric, picture.view, self._timeline, self._chart.most_points)
+            self._chart.show(drawing)
+
+    def _undetermined(self, metric: str) -> str:
+        """How many answers are missing in a latency because it can't be said of them."""
+        if metric != "tpot" or self._picture is None:
+            return ""
+        parts = self._picture.view.aggregate.phases.values()
+        missing = sum(n for part in parts for n in part.undetermined.values())
+        return (
+            f"; undetermined for {figures.count(missing)} answers, which are not in here (v says more)"
+            if missing
+            else ""
+        )
+
+    def on_resize(self) -> None:
+        """The chart may have room now that it hadn't before."""
+        self.call_after_refresh(self._draw_again)
+
+    def on_show(self) -> None:
+        """It had no size when it was last given a picture."""
+        self.call_after_refresh(self._draw_again)
+
+    def _draw_again(self) -> None:
+        if self._picture is not None:
+            self.draw(self._picture)
 
     @on(DataTable.RowHighlighted)
     def _choose(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
         metric = event.row_key.value
         if metric in METRICS:
-            self._about.say(Content.assemble((metric, "bold"), f"  {METRICS[metric]}"))
+            self._about.say(Content.assemble((metric, "bold"), f"  {METRICS[metric]}{self._undetermined(metric)}"))
         if self._picture is not None:
             self.draw(self._picture)

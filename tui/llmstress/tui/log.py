@@ -1,5 +1,7 @@
 """The log pane: what happened, line by line."""
 
+from collections.abc import Sequence
+
 from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
@@ -35,6 +37,21 @@ def added(shown: list[Notice], notices: list[Notice]) -> list[Notice] | None:
         if notices[index] == shown[-1] and notices[: index + 1] == shown[-(index + 1) :]:
             return notices[index + 1 :]
     return None
+
+
+SAVED = ("summary: ", "summary saved as ")
+"""What a note begins with that says where the summary is: the one of the run's end, and those that were asked for."""
+
+
+def saved_in(notices: Sequence[Notice]) -> str:
+    """The file that the summary was written to last, as far as the log says; empty: it doesn't."""
+    found = (
+        notice.text.removeprefix(begin)
+        for notice in reversed(notices)
+        for begin in SAVED
+        if notice.kind == "note" and notice.text.startswith(begin)
+    )
+    return next(found, "")
 
 
 class LogPane(Vertical):

@@ -1,11 +1,12 @@
 """What the wall shows: where the run is, its figures, whether they can be trusted, and how it got there."""
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widget import Widget
 
-from llmstress.tui import charts, headline
+from llmstress.tui import charts, curves, headline
 from llmstress.tui.charts import Chart, Timeline
 from llmstress.tui.headline import Piece
 from llmstress.tui.heatmap import Heatmap
@@ -43,24 +44,27 @@ class Overview(Vertical):
         self._picture: Picture | None = None
         self._target = Line("overview-target")
         self._progress = Line("overview-progress")
-        self._verdict = Line("overview-verdict")
+        self._measurement = Line("overview-measurement")
+        self._outcome = Line("overview-outcome")
         self._stretch = Line("overview-stretch")
         self._tiles = [TileView(f"tile-{name}") for name in _TILES]
-        self._latency = Chart("chart-ttft")
-        self._rate = Chart("chart-tokens")
+        self._charts = {"left": Chart("chart-left"), "right": Chart("chart-right")}
+        for side, key in (("left", "c"), ("right", "C")):
+            self._charts[side].border_subtitle = f"{key}: next"
+        self._curves = {"left": "ttft", "right": "tokens"}
         self._heatmap = Heatmap("heatmap-ttft")
 
     def compose(self) -> ComposeResult:
         """Lines, tiles, charts, heatmap."""
         yield self._target
         yield self._progress
-        yield self._verdict
+        yield self._measurement
+        yield self._outcome
         yield self._stretch
         with Horizontal(id="overview-tiles"):
             yield from self._tiles
         with Horizontal(id="overview-charts"):
-            yield self._latency
-            yield self._rate
+            yield from self._charts.values()
         yield self._heatmap
 
     def show(self, picture: Picture) -> None:
@@ -69,9 +73,10 @@ class Overview(Vertical):
         width = self.size.width
         if not width:
             return
-        self._target.show(headline.target_line(picture.view.facts, self._target.size.width))
+        self._target.show(headline.target_line(picture.view, self._target.size.width))
         self._progress.show(headline.progress_line(picture, self._progress.size.width))
-        self._verdict.show(headline.verdict_line(picture.verdict, self._verdict.size.width))
+        self._measurement.show(headline.measurement_line(picture, self._measurement.size.width))
+        self._outcome.show(headline.outcome_line(picture, self._outcome.size.width))
         tiles = tiles_of(picture)
         thin = any(tile.thin for tile in tiles)
         self._stretch.show(headline.stretch_line(picture, self._stretch.size.width, thin=thin))
@@ -82,21 +87,33 @@ class Overview(Vertical):
         """Draw what `picture` says about the time until now."""
         self._picture = picture
         view, aggregate = picture.view, picture.view.aggregate
-        rows, elapsed_s = aggregate.rows, aggregate.elapsed_ns / 1e9
-        marks = charts.marks_of(view)
-        metric = "E2E" if aggregate.whole_answers else "TTFT"
-        if self._latency.size.width:
-            upper, step = charts.upper_line(rows, self._latency.most_points)
-            columns = self._timeline.columns("latency", aggregate, step)
-            self._latency.show(charts.latency_drawing(columns, upper, elapsed_s, marks, metric))
-        if self._rate.size.width:
-            columns = self._timeline.columns("rate", aggregate, charts.step_for(len(rows), self._rate.most_points))
-            per_event = charts.tokens_per_event(aggregate)
-            ended = view.ended is not None
-            self._rate.show(charts.rate_drawing(columns, per_event, elapsed_s, ended=ended, marks=marks))
+        for side, chart in self._charts.items():
+            if chart.size.width:
+                curve = self._curve(side, picture)
+                chart.show(curves.drawing_of(curve, view, self._timeline, chart.most_points))
         if self._heatmap.size.width:
-            step = charts.step_for(len(rows), self._heatmap.places)
+            step = charts.step_for(len(aggregate.rows), self._heatmap.places)
+            metric = "E2E" if aggregate.whole_answers else "TTFT"
             self._heatmap.show(self._timeline.columns("heatmap", aggregate, step), metric)
+
+    def next_curve(self, side: str) -> None:
+        """Another chart on the `left` or the `right` side."""
+        if self._picture is not None:
+            self._curves[side] = curves.after(self._curve(side, self._picture), self._picture.view.aggregate)
+            self.draw(self._picture)
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on a chart is the same as its key."""
+        for side, chart in self._charts.items():
+            if event.widget is chart:
+                self.next_curve(side)
+
+    def _curve(self, side: str, picture: Picture) -> str:
+        """What was chosen, else what this run has for that side."""
+        names = curves.curves_of(picture.view.aggregate)
+        if self._curves[side] in names:
+            return self._curves[side]
+        return names[0] if side == "left" else "requests"
 
     def on_resize(self) -> None:
         """What was cut to the old width is cut to the new one, once the parts have their sizes."""

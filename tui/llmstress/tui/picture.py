@@ -4,6 +4,7 @@ out."""
 import msgspec
 
 from llmstress.engine.telemetry import snapshot
+from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.messages import Phase
 from llmstress.engine.telemetry.snapshot import Figures, Snapshot
@@ -29,6 +30,9 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     """Show the figures of the steady window, as the summary has them, instead of those of the last seconds."""
     stage: str
     """starting, ramp-up, warm-up, steady, drain or done; `paused` stands beside it."""
+    outcome: str
+    """What became of the requests of the whole run: none (has finished), good (none failed), bad (over half of them
+    failed, or some did and none succeeded), or mixed."""
 
     @property
     def figures(self) -> Figures:
@@ -56,8 +60,18 @@ def picture_of(view: RunView, *, whole: bool) -> Picture:
         verdict = TOO_EARLY
     return Picture(
         view=view,
-        snapshot=snapshot.take(aggregate, steady_s, WINDOW_S),
+        snapshot=snapshot.take(aggregate, steady_s, WINDOW_S, widen=True),
         verdict=verdict,
         whole=whole,
         stage=stage,
+        outcome=_outcome(aggregate),
     )
+
+
+def _outcome(aggregate: Aggregate) -> str:
+    ended, failed, finished = aggregate.ended(), aggregate.failed(), aggregate.finished()
+    if not finished:
+        return "none"
+    if failed > finished / 2 or (failed and not ended.get("ok")):
+        return "bad"
+    return "mixed" if failed or ended.get("lost") or not ended.get("ok") else "good"

@@ -73,6 +73,7 @@ def _tame_part(part: Part) -> None:
     part.ended = _keys(part.ended)
     part.finish = _keys(part.finish)
     part.retried = _keys(part.retried)
+    part.undetermined = _keys(part.undetermined)
 
 
 def _plain_keys(values: dict[str, _V]) -> dict[str, _V]:

@@ -30,13 +30,28 @@ class Rows(DataTable[Text]):
         super().__init__(cursor_type="row", id=id, cell_padding=1)
         self._columns = columns
         self._cells: dict[str, list[Cell]] = {}
+        self._again: str | None = None
+        """The row that had the cursor before the columns changed."""
 
     def on_mount(self) -> None:
-        """Set the columns up, once."""
+        """Set the columns up."""
+        self._add_columns()
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._recolour())
+
+    def set_columns(self, columns: Sequence[Column]) -> None:
+        """Have these columns from now on, the first one as before; if they are others, the rows come with the next
+        `show`."""
+        if tuple(columns) != tuple(self._columns):
+            self._columns = columns
+            self._again = self.selected
+            self._cells.clear()
+            self.clear(columns=True)
+            self._add_columns()
+
+    def _add_columns(self) -> None:
         for column in self._columns:
             label = Text(column.label, justify="left" if column.left else "right")
             self.add_column(label, width=column.width, key=column.label)
-        self.app.theme_changed_signal.subscribe(self, lambda _: self._recolour())
 
     @property
     def selected(self) -> str | None:
@@ -48,6 +63,7 @@ class Rows(DataTable[Text]):
     def show(self, rows: Mapping[str, Sequence[Cell]]) -> None:
         """Show these, in this order."""
         selected = self.selected
+        again, self._again = self._again, None
         for key in [key for key in self._cells if key not in rows]:
             self.remove_row(key)
             del self._cells[key]
@@ -66,6 +82,8 @@ class Rows(DataTable[Text]):
             self.sort(self._columns[0].label, key=lambda text: rank[text.plain])
             if selected is not None and selected in rows:
                 self.move_cursor(row=order.index(selected), animate=False, scroll=False)
+        if again is not None and again in rows:
+            self.move_cursor(row=order.index(again), animate=False, scroll=False)
 
     def _recolour(self) -> None:
         for key, cells in self._cells.items():

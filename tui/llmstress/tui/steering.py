@@ -6,18 +6,16 @@ from collections.abc import Callable
 from llmstress.engine.telemetry.broadcast import RunView
 
 SMALL, BIG = 0.1, 0.5
-"""Steps, as shares of the streams asked for at the start."""
+"""Steps, as shares of the current number of streams."""
 
 HOLD_S = 2.0
 """The run has this long to do what was asked."""
 
 
-def stepped(base: int, share: float, start: int, procs: int) -> int:
-    """`base` streams changed by a share of those asked for at the start: by whole numbers per process, and at least
-    by one; each of the `procs` processes keeps one."""
-    per_process = max(1, round(abs(share) * start / procs))
-    change = per_process * procs if share > 0 else -per_process * procs
-    return max(procs, round((base + change) / procs) * procs)
+def stepped(base: int, share: float, procs: int) -> int:
+    """`base` streams changed by a share of them: by at least one, and each of the `procs` processes keeps one."""
+    change = max(1, round(abs(share) * base))
+    return max(procs, base + change if share > 0 else base - change)
 
 
 class StreamsAsked:
@@ -31,11 +29,19 @@ class StreamsAsked:
     def step(self, view: RunView, share: float) -> int | None:
         """What to ask for after one more press; None if no worker is running."""
         procs = len(_running(view))
+        return self.set(view, stepped(self.wanted(view), share, procs)) if procs else None
+
+    def wanted(self, view: RunView) -> int:
+        """How many streams are wanted now: what was asked last, else what the running workers have."""
+        pending = self.pending(view)
+        return sum(_running(view)) if pending is None else pending
+
+    def set(self, view: RunView, total: int) -> int | None:
+        """What to ask for to have `total` streams; None if no worker is running."""
+        procs = len(_running(view))
         if not procs:
             return None
-        pending = self.pending(view)
-        base = sum(_running(view)) if pending is None else pending
-        self._total = stepped(base, share, view.facts.total_streams, procs)
+        self._total = max(total, procs)
         self._at = self._clock()
         return self._total
 

@@ -7,6 +7,7 @@ from textual.content import Content
 from textual.renderables.digits import Digits
 from textual.widget import Widget
 
+from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.snapshot import Figures
 from llmstress.tui import figures
 from llmstress.tui.headline import QUIET
@@ -55,26 +56,39 @@ def tiles_of(picture: Picture) -> list[Tile]:
             Tile(
                 name=f"{metric.upper()} {percentile}",
                 value=f"{'~' if thin and us is not None else ''}{figures.latency(us)}",
-                note=f"{_short(histogram.count)} samples" if histogram is not None else "",
+                note=_samples(histogram, shown.spans.get(metric)),
                 thin=thin,
             )
         )
-    made.append(
-        Tile(
-            name="failed",
-            value=figures.share(shown.failed, shown.finished),
-            label=f"{figures.count(shown.failed)} failed",
-            note=f"{figures.count(shown.failed)} of {figures.count(shown.finished)}",
-            bad=shown.failed > 0,
-        )
-    )
+    made.append(_failed(shown))
     return made
+
+
+def _failed(shown: Figures) -> Tile:
+    """The share that failed in the stretch of time of its neighbours, and the most frequent class."""
+    top = max(shown.failed_by, key=lambda outcome: shown.failed_by[outcome], default="")
+    of = f"{figures.count(shown.failed)} of {figures.count(shown.finished)}"
+    return Tile(
+        name="failed",
+        value=figures.share(shown.failed, shown.finished),
+        beside=" failed",
+        label=top or of,
+        note=top or of,
+        bad=shown.failed > 0,
+    )
 
 
 def _work(counted_in: str, shown: Figures) -> Tile:
     if counted_in == "inputs":
         return Tile(name="inputs/s", value=_rate(shown.inputs_per_s))
     return Tile(name="tokens/s", value=_rate(shown.tokens_per_s if counted_in == "tokens" else None))
+
+
+def _samples(histogram: Histogram | None, span_s: float | None) -> str:
+    """How many there are, and of how many seconds where these are more than those of the other figures."""
+    if histogram is None:
+        return ""
+    return f"{_short(histogram.count)} samples" if span_s is None else f"{_short(histogram.count)} in {span_s:.0f} s"
 
 
 def _short(n: int) -> str:
@@ -108,7 +122,8 @@ class TileView(Widget):
         """Show `tile` from now on."""
         if tile != self._tile:
             self._tile = tile
-            self.border_title, self.border_subtitle = tile.name, tile.note
+            # a class of failure may come from a stranger's record: it is no markup
+            self.border_title, self.border_subtitle = Content(tile.name), Content(tile.note)
             self.set_class(tile.thin, "-thin")
             self.set_class(tile.bad, "-bad")
             self.refresh()

@@ -1,12 +1,13 @@
-"""The workers pane: one row a process, and why it is marked."""
+"""The workers pane: one row a process, why it is marked, and its last minute."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import DataTable
 
@@ -14,7 +15,9 @@ from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import WorkerState
 from llmstress.engine.telemetry.snapshot import WorkerFigures
 from llmstress.engine.telemetry.verdict import LAG_SHARE_OF_ITL, MAX_CPU_SHARE, MIN_LAG_LIMIT_US
-from llmstress.tui import figures
+from llmstress.tui import curves, figures
+from llmstress.tui.charts import Chart
+from llmstress.tui.curves import Moment
 from llmstress.tui.picture import WINDOW_S, Picture
 from llmstress.tui.rows import Cell, Column, Rows
 from llmstress.tui.said import Said
@@ -31,6 +34,14 @@ COLUMNS = (
     Column("lag p99", 7),
     Column("merged", 6),
 )
+
+SPARKS = (Column("cpu, last minute", 24, left=True), Column("lag, last minute", 24, left=True))
+"""Columns that are there where there is room for them."""
+
+_FOR_SPARKS = 132
+"""Columns of the screen that all of them take."""
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
 
 STATES = {"starting": "○", "ready": "◔", "running": "●", "done": "✔", "lost": "✖"}
 """State of a worker -> its sign."""
@@ -70,7 +81,7 @@ def troubles_of(worker: WorkerState, found: WorkerFigures, itl_p50: int | None) 
         troubles.append(
             f"uses {found.cpu_share:.0%} of its core (limit {MAX_CPU_SHARE:.0%}): its stamps may be late, add --procs"
         )
-    limit = max(MIN_LAG_LIMIT_US, LAG_SHARE_OF_ITL * (itl_p50 or 0))
+    limit = lag_limit(itl_p50)
     if found.loop_lag_p99 is not None and found.loop_lag_p99 > limit:
         troubles.append(
             f"its event loop is {figures.latency(found.loop_lag_p99)} late (p99; limit {figures.latency(limit)}), "
@@ -79,6 +90,27 @@ def troubles_of(worker: WorkerState, found: WorkerFigures, itl_p50: int | None) 
     if worker.gaps:
         troubles.append(f"{figures.count(worker.gaps)} of its reports never arrived: counts are too low")
     return troubles
+
+
+def lag_limit(itl_p50: int | None) -> float:
+    """The lateness (µs) that a worker's event loop may have."""
+    return max(MIN_LAG_LIMIT_US, LAG_SHARE_OF_ITL * (itl_p50 or 0))
+
+
+def sparkline(values: Sequence[float | None], full: float, width: int) -> str:
+    """The last `width` values as blocks, of which the tallest means `full` or more; a space where there is none."""
+    top = len(_BLOCKS) - 1
+    return "".join(
+        " " if value is None else _BLOCKS[min(top, max(0, int(value / full * top + 0.5)))] for value in values[-width:]
+    )
+
+
+def spark_cells(seen: Seen, moments: Sequence[Moment], limit_us: float) -> list[Cell]:
+    """CPU (the tallest block: a whole core) and lag (the tallest block: twice the limit) of the last minute."""
+    tone = "text-warning" if seen.troubles else ""
+    cpu = sparkline([each.cpu for each in moments], 1.0, SPARKS[0].width)
+    lag = sparkline([each.lag for each in moments], 2 * limit_us, SPARKS[1].width)
+    return [Cell(cpu, "", tone), Cell(lag, "", tone)]
 
 
 def worker_cells(seen: Seen) -> list[Cell]:
@@ -144,6 +176,7 @@ class WorkersPane(Vertical):
         self._title = Said(classes="title")
         self._table = Rows(COLUMNS)
         self._about = Said(classes="about", grows=True)
+        self._cpu, self._lag = Chart("chart-cpu"), Chart("chart-lag")
         self._picture: Picture | None = None
         self._states: list[str] = []
         self._seen: dict[str, Seen] = {}
@@ -151,10 +184,13 @@ class WorkersPane(Vertical):
         self._reverse = False
 
     def compose(self) -> ComposeResult:
-        """Title, table, and a line on the chosen row."""
+        """Title, table, and the chosen row: a line, and its last minute."""
         yield self._title
         yield self._table
         yield self._about
+        with Horizontal(id="worker-charts"):
+            yield self._cpu
+            yield self._lag
 
     def show(self, picture: Picture) -> None:
         """Only what must not wait for the next `draw`: a worker in another state. To draw this table is the dearest
@@ -168,8 +204,9 @@ class WorkersPane(Vertical):
         self._states = [worker.state for worker in picture.view.aggregate.workers]
         seen = look_at(picture)
         self._seen = {str(each.state.worker): each for each in seen}
-        rows = {str(each.state.worker): worker_cells(each) for each in in_order(seen, self._column, self._reverse)}
-        self._table.show(rows)
+        self._table.set_columns((*COLUMNS, *SPARKS) if self.app.size.width >= _FOR_SPARKS else COLUMNS)
+        in_turn = in_order(seen, self._column, self._reverse)
+        self._table.show({str(each.state.worker): self._cells(each, picture) for each in in_turn})
         marked = sum(bool(each.troubles) for each in seen)
         sorted_by = f"by {COLUMNS[self._column].label} {'▼' if self._reverse else '▲'}"
         self._title.say(
@@ -185,6 +222,25 @@ class WorkersPane(Vertical):
         """Sort by the next column."""
         self._sort_by((self._column + 1) % len(COLUMNS))
 
+    def on_resize(self) -> None:
+        """Other columns fit, and the charts have another size."""
+        self.call_after_refresh(self._draw_again)
+
+    def on_show(self) -> None:
+        """It had no size when it was last given a picture."""
+        self.call_after_refresh(self._draw_again)
+
+    def _draw_again(self) -> None:
+        if self._picture is not None:
+            self.draw(self._picture)
+
+    def _cells(self, seen: Seen, picture: Picture) -> list[Cell]:
+        cells = worker_cells(seen)
+        if len(self._table.columns) == len(COLUMNS):
+            return cells
+        moments = curves.moments_of(seen.state.worker, picture.view.aggregate)
+        return [*cells, *spark_cells(seen, moments, lag_limit(picture.figures.percentile("itl", "p50")))]
+
     def action_reverse(self) -> None:
         """The other way round."""
         self._sort_by(self._column)
@@ -192,7 +248,8 @@ class WorkersPane(Vertical):
     @on(DataTable.HeaderSelected)
     def _header(self, event: DataTable.HeaderSelected) -> None:
         event.stop()
-        self._sort_by(event.column_index)
+        if event.column_index < len(COLUMNS):
+            self._sort_by(event.column_index)
 
     @on(DataTable.RowHighlighted)
     def _choose(self, event: DataTable.RowHighlighted) -> None:
@@ -213,3 +270,9 @@ class WorkersPane(Vertical):
         begin = f"worker {seen.state.worker}  "
         text = "; ".join(seen.troubles) if seen.troubles else "nothing wrong with it"
         self._about.say(Content.assemble((begin, "bold"), text))
+        if self._picture is not None and self._cpu.size.width:
+            number = seen.state.worker
+            moments = curves.moments_of(number, self._picture.view.aggregate)
+            self._cpu.show(curves.cpu_drawing(number, moments, MAX_CPU_SHARE))
+            limit = lag_limit(self._picture.figures.percentile("itl", "p50"))
+            self._lag.show(curves.lag_drawing(number, moments, limit))

@@ -125,8 +125,10 @@ class Histogram(msgspec.Struct, array_like=True):
         and a busy second takes a few hundred bytes. Count, sum and extremes stay exact."""
         counts: dict[int, int] = {}
         for index, n in self.counts.items():
-            wide = min(index | 7, _HIGHEST_BIN)
+            wide = index | 7
             counts[wide] = counts.get(wide, 0) + n
+        if beyond := counts.pop(_HIGHEST_BIN | 7, 0):  # no bin lies above the highest
+            counts[_HIGHEST_BIN] = beyond
         return Histogram(counts, self.count, self.sum, self.min, self.max, self.overflow)
 
     def percentiles(self, parts_per_10k: Iterable[int]) -> list[int | None]:
