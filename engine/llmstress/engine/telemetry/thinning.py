@@ -50,7 +50,9 @@ class Merger:
         """Add one delta, which stays as it is; `phases`: the totals that hold it already."""
         mine = self._deltas.get(delta.worker)
         if mine is None:
-            mine = msgspec.structs.replace(delta, merged=0, parts={}, samples=[], signs=[], rate_limits={}, grave={}, fields=[])
+            mine = msgspec.structs.replace(
+                delta, merged=0, parts={}, samples=[], signs=[], rate_limits={}, grave={}, fields=[]
+            )
             self._deltas[delta.worker] = mine
         mine.seq = delta.seq
         mine.t_from, mine.t_to = min(mine.t_from, delta.t_from), max(mine.t_to, delta.t_to)
