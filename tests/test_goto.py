@@ -7,6 +7,7 @@ from screens import ending, on_screen, press, settle_until, story, text_of, writ
 from textual.pilot import Pilot
 
 from llmstress.tui.app import StressApp
+from llmstress.tui.charts import Chart, Drawing, Line, zoomed
 from llmstress.tui.goto import GoTo, moment_of
 from llmstress.tui.replay import Replay
 
@@ -56,3 +57,32 @@ def test_home_end_and_g(tmp_path: Path) -> None:
     replay = Replay(write_record(tmp_path / "run.rec", [*story(), *ending()]))
     app = StressApp(replay)
     on_screen(app, steps)
+
+
+def test_z_zooms_the_charts(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "space", "end")
+        await settle_until(pilot, lambda: not replay.behind)
+        await press(pilot, "z")
+        assert replay.zoom_s == 60.0
+        await settle_until(pilot, lambda: axis(app) == (30.0, 90.0))
+        await press(pilot, "z")
+        assert replay.zoom_s is None
+        await settle_until(pilot, lambda: axis(app) == (0.0, 90.0))
+
+    def axis(app: StressApp) -> tuple[float, float] | None:
+        drawing = app.query(Chart).first()._drawing
+        return None if drawing is None else (drawing.begin, drawing.seconds)
+
+    replay = Replay(write_record(tmp_path / "run.rec", story(90.0, lost_s=None)))
+    app = StressApp(replay)
+    on_screen(app, steps)
+
+
+def test_a_drawing_of_a_stretch_has_the_times_of_the_run() -> None:
+    line = Line("p50", ((1.0, 10.0), (5.0, None), (9.0, 30.0)))
+    drawing = Drawing(title="", lines=(line,), seconds=10.0, low=0.0, high=30.0, marks=((1.0, "steady"),))
+    made = zoomed(drawing, 100.0, 6.0, ((50.0, "warm-up"), (107.0, "drain")))
+    assert (made.begin, made.seconds) == (104.0, 110.0)
+    assert made.lines[0].points == ((105.0, None), (109.0, 30.0))
+    assert made.marks == ((107.0, "drain"),)

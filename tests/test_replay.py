@@ -15,7 +15,7 @@ from llmstress.engine.telemetry.messages import Delta
 from llmstress.engine.telemetry.thinning import Step
 from llmstress.tui import replay as module
 from llmstress.tui.replay import Replay
-from llmstress.tui.source import Player, Source, SourceLost
+from llmstress.tui.source import Detail, Player, Source, SourceLost
 
 TOLD = [*story(), *ending()]
 
@@ -264,5 +264,44 @@ def test_seeking_in_a_thinned_record(thinned: Path) -> None:
             known = position_s * S if position_s * S > merged[-1] else max(t for t in merged if t <= position_s * S)
             expected = after(LONG, until=int(known))
             assert figures_of(view.aggregate)["phases"] == figures_of(expected.aggregate)["phases"]
+
+    play(thinned, steps)
+
+
+def test_a_zoom_holds_what_was_measured_within_its_stretch(thinned: Path) -> None:
+    def events_within(detail: Detail, until: float) -> int:
+        begin = detail.begin_s * S
+        found = [frame for t, frame in LONG if isinstance(frame, Delta) and t <= until]
+        return sum(
+            part.counters.events
+            for frame in found
+            if (frame.t_from + frame.t_to) // 2 >= begin
+            for part in frame.parts.values()
+        )
+
+    async def steps(listener: Listener) -> None:
+        replay = listener.replay
+        replay.paused = True
+        for position_s, zoom_s in ((LONG_S - 1.0, 5.0), (LONG_S - 1.0, 20.0), (LONG_S / 2, 10.0), (LONG_S + 1.0, 1.0)):
+            replay.seek(position_s)
+            replay.zoom_s = zoom_s
+            view = await listener.after()
+            detail = replay.detail
+            assert detail is not None
+            step_s = detail.aggregate.row_ns / S
+            assert position_s - zoom_s - step_s <= detail.begin_s <= max(0.0, position_s - zoom_s)
+            known = view.aggregate.elapsed_ns + WORKERS
+            assert sum(row.events for row in detail.aggregate.rows) == events_within(detail, min(known, position_s * S))
+        assert (await listener.after()).ended is not None
+        replay.seek(LONG_S - 3.0)
+        await listener.after()
+        replay.paused = False
+        await listener.after(2.0)
+        assert replay.detail is not None
+        shown = events_within(replay.detail, (LONG_S - 1.0) * S)
+        assert sum(row.events for row in replay.detail.aggregate.rows) == shown > 0, "it goes on with the replay"
+        replay.zoom_s = None
+        await listener.after()
+        assert replay.detail is None
 
     play(thinned, steps)

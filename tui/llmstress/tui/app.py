@@ -46,6 +46,9 @@ TOASTS = {"warning": "warning", "load": "information", "note": "information"}
 TOAST_S = 4.0
 MIN_TOAST_GAP_S = 0.5
 
+ZOOMS_S = (3600.0, 600.0, 60.0)
+"""Lengths of the stretches that the charts of a replay may show."""
+
 SLOWEST, FASTEST = 0.25, 64.0
 """Speeds of a replay."""
 
@@ -99,6 +102,7 @@ class StressApp(App[int]):
         Binding("home", "to_start", show=False),
         Binding("end", "to_end", show=False),
         Binding("g", "go_to", show=False),
+        Binding("z", "zoom", show=False),
     ]
 
     def __init__(self, source: Source, *, save_to: Path | None = None) -> None:
@@ -206,7 +210,7 @@ class StressApp(App[int]):
                 return
             if self._switcher.current != self._tab:
                 self._switcher.current = self._tab
-            self._picture = picture_of(self._view, whole=self._whole)
+            self._picture = picture_of(self._view, whole=self._whole, player=self._source.player)
             self._top.show(self._picture, silent_s=silent_s, asked=asked)
             self._panes[self._tab].show(self._picture)
             if isinstance(self.screen, VerdictPage):
@@ -484,4 +488,12 @@ class StressApp(App[int]):
     def _go_to(self, moment_s: float | None) -> None:
         if (player := self._source.player) is not None and moment_s is not None:
             player.seek(moment_s)
+            self._now()
+
+    def action_zoom(self) -> None:
+        """Charts of a shorter stretch before the position; after the shortest one of all again."""
+        if (player := self._source.player) is not None:
+            limit = player.length_s if player.zoom_s is None else player.zoom_s
+            player.zoom_s = next((zoom_s for zoom_s in ZOOMS_S if zoom_s < limit), None)
+            self._say("charts: all so far" if player.zoom_s is None else f"charts: the last {duration(player.zoom_s)}")
             self._now()

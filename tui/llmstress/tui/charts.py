@@ -163,6 +163,18 @@ class Drawing(msgspec.Struct, frozen=True, kw_only=True):
     """What is said where there is no point to draw."""
 
 
+def zoomed(drawing: Drawing, begin_s: float, zoom_s: float, marks: tuple[tuple[float, str], ...]) -> Drawing:
+    """The last `zoom_s` seconds of a drawing whose times count from `begin_s`; `marks`: those of the whole run."""
+    end = drawing.seconds + begin_s
+    begin = max(0.0, end - zoom_s)
+    lines = tuple(
+        Line(line.name, tuple((x + begin_s, y) for x, y in line.points if x + begin_s >= begin))
+        for line in drawing.lines
+    )
+    seen = tuple((at, name) for at, name in marks if begin <= at <= end)
+    return msgspec.structs.replace(drawing, lines=lines, begin=begin, seconds=end, marks=seen)
+
+
 def step_for(rows: int, most: int) -> int:
     """How many rows a column must hold so that there are at most `most` columns."""
     return max(1, -(-rows // max(1, most)))

@@ -42,6 +42,7 @@ REPLAYING = (
     ("← →", "5 s back, ahead; with shift 30 s"),
     ("home  end", "the start, the end"),
     ("g", "go to a moment: 5 is half-way, 1:23:45 or 1h20m a time"),
+    ("z", "charts of the last hour, 10 minutes, minute, or of all so far"),
     ("q  d", "leave"),
 )
 KEYS_WIDTH = 12

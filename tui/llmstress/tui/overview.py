@@ -1,5 +1,6 @@
 """What the wall shows: where the run is, its figures, whether they can be trusted, and how it got there."""
 
+import msgspec
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -7,7 +8,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from llmstress.tui import charts, curves, headline
-from llmstress.tui.charts import Chart, Timeline
+from llmstress.tui.charts import Chart, Drawing, Timeline
 from llmstress.tui.headline import Piece
 from llmstress.tui.heatmap import Heatmap
 from llmstress.tui.picture import Picture
@@ -40,7 +41,7 @@ class Overview(Vertical):
 
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self._timeline = Timeline()
+        self._timeline, self._zoomed = Timeline(), Timeline()
         self._picture: Picture | None = None
         self._target = Line("overview-target")
         self._progress = Line("overview-progress")
@@ -86,15 +87,24 @@ class Overview(Vertical):
     def draw(self, picture: Picture) -> None:
         """Draw what `picture` says about the time until now."""
         self._picture = picture
-        view, aggregate = picture.view, picture.view.aggregate
+        aggregate = picture.view.aggregate
         for side, chart in self._charts.items():
             if chart.size.width:
                 curve = self._curve(side, picture)
-                chart.show(curves.drawing_of(curve, view, self._timeline, chart.most_points))
+                chart.show(self._drawing(curve, picture, chart.most_points))
         if self._heatmap.size.width:
             step = charts.step_for(len(aggregate.rows), self._heatmap.places)
             metric = "E2E" if aggregate.whole_answers else "TTFT"
             self._heatmap.show(self._timeline.columns("heatmap", aggregate, step), metric)
+
+    def _drawing(self, curve: str, picture: Picture, most_points: int) -> Drawing:
+        """A curve of the whole run, or of the stretch that a replay is zoomed to."""
+        view, detail = picture.view, picture.detail
+        if detail is None or picture.zoom_s is None:
+            return curves.drawing_of(curve, view, self._timeline, most_points)
+        stretch = msgspec.structs.replace(view, aggregate=detail.aggregate)
+        drawing = curves.drawing_of(curve, stretch, self._zoomed, most_points)
+        return charts.zoomed(drawing, detail.begin_s, picture.zoom_s, charts.marks_of(view))
 
     def next_curve(self, side: str) -> None:
         """Another chart on the `left` or the `right` side."""

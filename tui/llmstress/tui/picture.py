@@ -9,6 +9,7 @@ from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.messages import Phase
 from llmstress.engine.telemetry.snapshot import Figures, Snapshot
 from llmstress.engine.telemetry.verdict import Verdict, judge
+from llmstress.tui.source import Detail, Player
 
 WINDOW_S = 5.0
 """How far the live figures look back."""
@@ -34,6 +35,11 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the requests of the whole run: none (has finished), good (none failed), bad (over half of them
     failed, or some did and none succeeded), or mixed."""
 
+    zoom_s: float | None = None
+    """How long a stretch of a replay the charts show; None: all of the run so far."""
+    detail: Detail | None = None
+    """That stretch."""
+
     @property
     def figures(self) -> Figures:
         """Those that were chosen."""
@@ -45,8 +51,8 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
         return self.view.paused
 
 
-def picture_of(view: RunView, *, whole: bool) -> Picture:
-    """A picture of `view` as it is now."""
+def picture_of(view: RunView, *, whole: bool, player: Player | None = None) -> Picture:
+    """A picture of `view` as it is now; `player`: of a replay, which may be zoomed."""
     aggregate, steady_s = view.aggregate, view.steady_s
     if view.ended is not None:
         stage = "done"
@@ -65,6 +71,8 @@ def picture_of(view: RunView, *, whole: bool) -> Picture:
         whole=whole,
         stage=stage,
         outcome=_outcome(aggregate),
+        zoom_s=None if player is None else player.zoom_s,
+        detail=None if player is None else player.detail,
     )
 
 

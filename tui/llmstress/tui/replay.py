@@ -12,11 +12,12 @@ from pathlib import Path
 
 import msgspec
 
-from llmstress.engine.telemetry.aggregate import RECENT_S
-from llmstress.engine.telemetry.broadcast import Command, Frame, RunView, decode, encode
+from llmstress.engine.telemetry.aggregate import RECENT_S, Aggregate
+from llmstress.engine.telemetry.broadcast import Command, Frame, Message, RunView, decode, encode
+from llmstress.engine.telemetry.messages import Delta
 from llmstress.engine.telemetry.record import Moment, NoRecord, Reader
 from llmstress.engine.telemetry.thinning import Stand, Step, take_in
-from llmstress.tui.source import SourceLost
+from llmstress.tui.source import Detail, SourceLost
 
 POLL_S = 0.05
 """How often it is looked what is due: messages come four times a second."""
@@ -60,6 +61,8 @@ class Replay:
         self._paused = False
         self._shown_s = self._begin_s
         """All that came before is out."""
+        self._zoom_s: float | None = None
+        self._detail: Detail | None = None
         self._seeking = True
         self._worked_since = time.monotonic()
         self._sought: float | None = self._begin_s
@@ -89,6 +92,21 @@ class Replay:
     def paused(self, paused: bool) -> None:
         self._go_from(self.position_s)
         self._paused = paused
+
+    @property
+    def zoom_s(self) -> float | None:
+        """How long a stretch before the position `detail` holds; None: there is no zoom."""
+        return self._zoom_s
+
+    @zoom_s.setter
+    def zoom_s(self, zoom_s: float | None) -> None:
+        self._zoom_s = zoom_s
+        self.seek(self.position_s)
+
+    @property
+    def detail(self) -> Detail | None:
+        """What was measured within the last `zoom_s` seconds, at least; None while there is no zoom."""
+        return self._detail
 
     @property
     def position_s(self) -> float:
@@ -127,13 +145,17 @@ class Replay:
         wanted_s, self._sought = self._sought if self._sought is not None else self._begin_s, None
         self._seeking = True
         wanted = round(wanted_s * _NS)
-        view, at = self._view_before(wanted - (RECENT_S + 1) * _NS)
-        moments = self._record.moments(at, wanted)
+        since = wanted if self._zoom_s is None else round((wanted_s - self._zoom_s) * _NS)
+        level, step, since = self._record.detail_of(since, wanted)
+        view, at = self._view_before(min(since, wanted - (RECENT_S + 1) * _NS))
+        detail = None if self._zoom_s is None else _empty_detail(view, since, step)
+        moments = self._record.moments(at, wanted, None if detail is None else (since, level))
         ahead: Moment | None = None
         for ahead in moments:
             if ahead.t > wanted:
                 break
             take_in(view, ahead.frame)
+            _add(detail, ahead.frame)
             self._mark(view, ahead)
             await self._give_way()
             if self._sought is not None:
@@ -142,7 +164,7 @@ class Replay:
             ahead = None
         self._go_from(wanted_s)
         self._is_next(ahead)
-        self._seeking = False
+        self._detail, self._seeking = detail, False
         yield view
         changed, shown_at = False, time.monotonic()
         while self._sought is None:
@@ -158,6 +180,7 @@ class Replay:
             else:
                 now, ahead = ahead, next(moments, None)
                 self._is_next(ahead)
+                _add(detail, now.frame)
                 if now.at >= self._record.whole_from and not isinstance(now.frame, Step | Stand):
                     if changed:
                         yield view
@@ -202,3 +225,20 @@ class Replay:
 
     def _go_from(self, position_s: float) -> None:
         self._from_s, self._from_clock = position_s, self._clock()
+
+
+def _empty_detail(view: RunView, begin: int, step: int) -> Detail:
+    """The timeline of a stretch that begins at `begin` (ns after T0), with steps of `step` ns."""
+    return Detail(begin / _NS, Aggregate.over([worker.streams for worker in view.aggregate.workers], step))
+
+
+def _add(detail: Detail | None, frame: Message | Step | Stand) -> None:
+    """Add what was measured within the stretch of `detail`."""
+    if detail is None:
+        return
+    begin = round(detail.begin_s * _NS)
+    deltas = [delta for _, delta in frame.moments] if isinstance(frame, Step) else [frame]
+    for delta in deltas:
+        if isinstance(delta, Delta) and (delta.t_from + delta.t_to) // 2 >= begin:
+            t_from, t_to = delta.t_from - begin, delta.t_to - begin
+            detail.aggregate.merge(msgspec.structs.replace(delta, t_from=t_from, t_to=t_to))

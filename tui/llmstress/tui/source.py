@@ -3,6 +3,9 @@
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+import msgspec
+
+from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import Command, Frame
 
 DETACHED = 10
@@ -34,12 +37,27 @@ class Source(Protocol):
         """Ask the run for something; what comes of it is seen in `frames`."""
 
 
+class Detail(msgspec.Struct, frozen=True):
+    """The timeline of a stretch of a run, in shorter steps than that of the whole run."""
+
+    begin_s: float
+    """Where its times begin, in seconds after T0."""
+    aggregate: Aggregate
+    """Of what was measured within it."""
+
+
 class Player(Protocol):
     """Steers the time of a recorded run."""
 
     speed: float
     """1.0: as it was."""
     paused: bool
+    zoom_s: float | None
+    """How long a stretch before the position charts are to show; None: all up to there."""
+
+    @property
+    def detail(self) -> Detail | None:
+        """That stretch; None if there is no zoom."""
 
     @property
     def position_s(self) -> float:

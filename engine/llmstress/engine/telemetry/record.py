@@ -46,6 +46,9 @@ _WHOLE_NS, _FINE_NS = 11_000_000_000, (RECENT_S + 1) * 1_000_000_000
 """So long before the moment that a reader wants to get to, deltas are read as they came, and so long before it in no
 steps longer than those of level 1: the live figures look back that far."""
 
+_DETAIL_STEPS = 300
+"""The chart of a stretch has at most so many points."""
+
 PENDING_COMMITS = 60
 """How many commits may be put off because somebody reads the file."""
 
@@ -301,6 +304,8 @@ class Reader:
         """When the last message came."""
         self.level = self._coarse_enough()
         """The level that long stretches are read at: a step of it is one of the timeline."""
+        self._since = self._kept_since()
+        """Level -> from when on (ns after T0) the record has steps of this level or finer ones."""
 
     def opening(self) -> RunView:
         """The run before anything happened; its timeline has steps as long as those of `level`."""
@@ -309,13 +314,28 @@ class Reader:
         view.aggregate.row_ns = self._row_ns * length_of(self.level)
         return view
 
-    def moments(self, at: int = 0, goal: int | None = None) -> Iterator[Moment]:
+    def detail_of(self, begin: int, end: int) -> tuple[int, int, int]:
+        """How finely a stretch (ns after T0) is to be read for a chart of it.
+
+        Gives the level whose steps make points enough, if it goes back that far; how long its steps are (ns); and when
+        the one that holds `begin` begins.
+        """
+        level, highest = 1, self.level
+        while level < highest and end - begin > _DETAIL_STEPS * self._row_ns * length_of(level):
+            level += 1
+        while level < highest and begin < self._since[level]:
+            level += 1
+        step = self._row_ns * length_of(level)
+        return level, step, max(0, begin // step * step, self._since[level])
+
+    def moments(self, at: int = 0, goal: int | None = None, detail: tuple[int, int] | None = None) -> Iterator[Moment]:
         """What the record holds from the delta of number `at` on, in order.
 
         Args:
             at: 0, or the `at` of a `Step` or `Stand` that was given.
             goal: What comes before this time (ns after T0) is given in large steps, of at most `level`, except for the
                 last minute. None: all in as small steps as there are.
+            detail: From this time on in steps of at most this level.
 
         Raises:
             NoRecord: it is damaged.
@@ -323,7 +343,7 @@ class Reader:
         index = bisect.bisect_left(self._said, at, key=lambda moment: moment.at)
         with self._opened() as database:
             while at < self._count:
-                place = self._next(at, goal)
+                place = self._next(at, goal, detail or (self.end, self.level))
                 step = self._read(database, place)
                 # what was said within a merged step comes before it
                 for number in range(at, place.end) if place.level == 0 else (place.end - 1,):
@@ -337,14 +357,19 @@ class Reader:
                 at = place.end
         yield from self._said[index:]
 
-    def _next(self, at: int, goal: int | None) -> _Place:
+    def _next(self, at: int, goal: int | None, detail: tuple[int, int]) -> _Place:
         places = self._from.get(at)
         if not places:
             raise NoRecord(f"{self._path} is damaged: a step is missing")
         if goal is None:
             return places[0]
         limits = (goal, goal - _WHOLE_NS, goal - _FINE_NS)
-        fitting = [place for place in places if place.level <= self.level and place.t <= limits[min(place.level, 2)]]
+        fitting = [
+            place
+            for place in places
+            if place.level <= (self.level if place.t <= detail[0] else detail[1])
+            and place.t <= limits[min(place.level, 2)]
+        ]
         return fitting[-1] if fitting else places[0]
 
     def _read(self, database: sqlite3.Connection, place: _Place) -> Step:
@@ -363,6 +388,14 @@ class Reader:
         while level + 1 < LEVELS and self.end > MOST_STEPS * self._row_ns * length_of(level):
             level += 1
         return level
+
+    def _kept_since(self) -> list[int]:
+        since, at = [self.begin] * LEVELS, 0
+        while at in self._from:
+            place = self._from[at][0]
+            since[: place.level] = [place.t] * place.level
+            at = place.end
+        return since
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
