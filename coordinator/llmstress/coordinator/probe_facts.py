@@ -19,7 +19,7 @@ from llmstress.engine.framing import Malformed, ResponseReader
 from llmstress.engine.secrets import blank_out, blank_reason
 from llmstress.engine.telemetry.collecting import collected
 from llmstress.engine.telemetry.messages import Part
-from llmstress.engine.telemetry.notes import BOUNDS, median_of, notes_of_answers
+from llmstress.engine.telemetry.notes import BOUNDS, median_of, notes_of_answers, notes_of_fields
 from llmstress.engine.witness import Evidence, Heard
 
 SCHEMA = "llmstress.probe/1"
@@ -236,7 +236,7 @@ def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, 
         raw=_raw(seen, secrets) if raw else None,
         whole=bool(whole),
         tpot_bounds_ms=_bounds(seen.part),
-        noted=tuple(notes_of_answers(seen.part)),
+        noted=(*notes_of_answers(seen.part), *notes_of_fields(seen.fields)),
         body="" if any(each.meaning is not None for each in heard) else blank_out(_body_of_no_event(seen), secrets),
     )
 

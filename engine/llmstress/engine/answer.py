@@ -3,7 +3,7 @@
 from llmstress.engine.api.lenient import words_in_data
 from llmstress.engine.coding import decoded_words
 from llmstress.engine.framing import Head, Malformed
-from llmstress.engine.outcome import UNEXPLAINED, End, class_of_status
+from llmstress.engine.outcome import End, class_of_status
 
 MAX_JSON_ANSWER = 16 * 1024 * 1024
 MAX_ERROR_BODY = 64 * 1024
@@ -69,8 +69,6 @@ class Kept:
 def explained(end: End, said: bytes, kept: Kept | None) -> End:
     """`end` with what the server said outside of its API, or what came of a body that broke off: where a request ends
     without words of the server, those may tell why."""
-    if end.outcome not in UNEXPLAINED:
-        return end
     if not said and kept is not None and not kept.body().rstrip().endswith((b"}", b"]")):
         said = kept.body()[:MAX_WORDS]
     words = words_in_data(said) if said else ""

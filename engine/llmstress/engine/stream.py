@@ -26,7 +26,7 @@ from llmstress.engine.exchange import Exchange
 from llmstress.engine.failures import ENDED, Failures
 from llmstress.engine.framing import Head, Malformed, ResponseReader
 from llmstress.engine.linger import LONGEST_NS, SLOW_GAPS, Linger
-from llmstress.engine.outcome import CANCELLED, End
+from llmstress.engine.outcome import CANCELLED, UNEXPLAINED, End
 from llmstress.engine.reads import Reads
 from llmstress.engine.recorder import Recorder
 from llmstress.engine.shape import Shape
@@ -397,10 +397,11 @@ class Stream(asyncio.Protocol):
         return otherwise
 
     def _end(self, end: End, now: int) -> None:
-        """An attempt ends so."""
-        said = self.exchange.words if self.exchange is not None else b""
-        stray = self._decoder.stray if isinstance(self._decoder, Decoder) else b""
-        self._leave(explained(end, said or stray, self._kept), now)
+        """An attempt ends so. Where an end comes without words of the server, what it said otherwise may explain it."""
+        if end.outcome in UNEXPLAINED and self.exchange is not None:
+            stray = self._decoder.stray if isinstance(self._decoder, Decoder) else b""
+            end = explained(end, self.exchange.words or stray, self._kept)
+        self._leave(end, now)
 
     def _leave(self, end: End, now: int) -> None:
         """The one way out of an attempt. The stream is free afterwards, and may have begun the next request; or it

@@ -105,6 +105,8 @@ class Evidence(msgspec.Struct):
     """What a run would have counted."""
     signs: list[str]
     """Headers by which a gateway can be told."""
+    fields: list[str]
+    """Names of unknown fields whose text was counted as reasoning."""
 
 
 class WatchedLoop(Loop):
@@ -186,6 +188,7 @@ class Witness:
             last=self._last,
             part=part,
             signs=delta.signs,
+            fields=delta.fields,
         )
 
     async def _see_through(self, dialer: Dialer) -> None:
