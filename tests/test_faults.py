@@ -80,7 +80,8 @@ CONNECTION = {
     "ended without finish signal, chunked": kept("truncated", HEAD + ROLE + TOKEN + END),
     "ended without finish signal, Content-Length": kept("truncated", answer("200 OK", CUT)),
     "ended without finish signal, close-delimited": gone("truncated", head() + CUT, CLOSE),
-    "[DONE] without finish signal": kept("truncated", HEAD + TOKEN + DONE + END),
+    "[DONE] without finish signal": kept("ok", HEAD + TOKEN + DONE + END),
+    "[DONE] without finish signal or token": kept("truncated", HEAD + ROLE + DONE + END),
     "an empty body, chunked": kept("truncated", HEAD + END),
     "an empty body, Content-Length": kept("truncated", answer("200 OK", b"")),
     "an empty body, close-delimited": gone("truncated", head(), CLOSE),
@@ -217,7 +218,7 @@ MEANING = {
     "invalid UTF-8": kept(
         "ok", HEAD + event(b'{"choices":[{"delta":{"content":"\xff\xc3"}}]}') + event(b'{"\xff":1}') + FINISH + END
     ),
-    "nothing but bytes that are no UTF-8": kept("malformed", HEAD + event(b"\xff\xfe") + END),
+    "nothing but bytes that are no UTF-8": kept("truncated", HEAD + event(b"\xff\xfe") + END),
     "nesting as deep as may be": kept("ok", HEAD + TOKEN + nested(200) + FINISH + END),
     "deep nesting": kept("malformed", HEAD + TOKEN + nested(100_000) + END),
     "a number of 100,000 digits": kept("ok", HEAD + TOKEN + event(b'{"id":' + b"9" * 100_000 + b"}") + FINISH + END),
@@ -242,7 +243,8 @@ MEANING = {
     "HTML instead of a stream": kept("malformed", answer("200 OK", b"<html>log in</html>", "Content-Type: text/html")),
     "a JSON answer over 16 MiB": gone("malformed", head() + b'{"a":"' + b"x" * 17 * MIB),
     "an empty completion": kept("empty", HEAD + ROLE + FINISH + DONE + END),
-    "an empty completion of the allowed length": kept("empty", HEAD + delta(finish="length") + usage(64) + END),
+    "an empty completion of the allowed length": kept("empty", HEAD + delta(finish="length") + usage(64, 64) + END),
+    "a completion of a token without text": kept("ok", HEAD + delta(finish="length") + usage(1) + END),
     "moderation": kept("filtered", HEAD + TOKEN + delta(finish="content_filter") + DONE + END),
     "moderation before any token": kept("filtered", HEAD + delta(finish="content_filter") + DONE + END),
     "a line that never ends": gone("malformed", HEAD + b"%x\r\n" % (1 << 40) + b"data: " + b"x" * 17 * MIB),
@@ -253,7 +255,7 @@ MEANING = {
 STALLS = {
     "a stall on accept": late("timeout_first_token", first=2)._replace(script=(HANG,)),
     "a stall before the head": late("timeout_first_token", first=2),
-    "a stall before the head, by the idle limit": late("timeout_idle", first=9, idle=2),
+    "a stall before the head, longer than the idle limit": late("timeout_first_token", first=4, idle=2),
     "a stall within the head": late("timeout_first_token", HEAD[:40], first=2),
     "a stall before the first token": late("timeout_first_token", HEAD + ROLE, first=2, idle=9),
     "a stall in mid-stream": late("timeout_idle", HEAD + TOKEN + TOKEN, first=2, idle=2),
@@ -265,7 +267,7 @@ STALLS = {
     "one byte a second, after the first token": late("timeout_idle", HEAD + TOKEN, Drip(TOKEN), first=2, idle=5),
     "one byte a second, by the total limit": late("timeout_total", HEAD, Drip(TOKEN), total=5),
     "one byte a second, after the finish signal": Fault(
-        "ok", True, (ASKED, HEAD + TOKEN + FINISH, Drip(END)), Timeouts(0, 0, 9000 * MS, 0), 9000
+        "ok", False, (ASKED, HEAD + TOKEN + FINISH, Drip(END)), Timeouts(0, 0, 9000 * MS, 0), 3000
     ),
     "one byte a second, after [DONE]": Fault("ok", False, (ASKED, GOOD[:-5], Drip(END), HANG), ms=3000),
 }

@@ -553,9 +553,9 @@ def test_only_the_visible_tab_is_kept_up_to_date() -> None:
 def test_nothing_is_shown_again_that_hasn_t_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[bool] = []
 
-    def counted(view: RunView, *, whole: bool) -> Any:
+    def counted(view: RunView, *, whole: bool, **others: Any) -> Any:
         shown.append(whole)
-        return picture_of(view, whole=whole)
+        return picture_of(view, whole=whole, **others)
 
     async def steps(pilot: Pilot[int]) -> None:
         shown.clear()

