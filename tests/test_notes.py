@@ -7,6 +7,7 @@ from support import BEGIN, DONE, END, FINISH, HEAD, MS, ROLE, TOKEN, Bench, answ
 from llmstress.coordinator.report import Summary
 from llmstress.coordinator.summary import summarise
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.recorder import PLAIN_ANSWERS
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase
@@ -201,3 +202,18 @@ def test_the_outcome_is_beside_the_verdict() -> None:
     assert outcome.text == "25% of 4 requests failed (http_404 25%)"
     assert (outcome.finished, outcome.failed_share, outcome.shares) == (4, 0.25, {"http_404": 0.25})
     assert summarise(ended(cancelled=2), facts_of()).outcome.failed_share is None
+
+
+def test_the_text_of_events_is_kept_only_while_it_may_be_wanted() -> None:
+    bench = Bench()
+    several = [delta(content=" one two three")] * 10
+    for n in range(PLAIN_ANSWERS):
+        assert bench.recorder.keeps_texts
+        stream(bench, 1000 * n, *[TOKEN] * 10, FINISH, usage(10), DONE, END)
+    assert not bench.recorder.keeps_texts
+    stream(bench, 100_000, *several, FINISH, usage(30), DONE, END)
+    assert bench.recorder.keeps_texts
+    stream(bench, 101_000, *several, FINISH, usage(30), DONE, END)
+    part = bench.steady()
+    assert part.undetermined == {"hidden tokens": 1}, "the first of them, whose text was not kept"
+    assert part.latency["tpot"].count == PLAIN_ANSWERS + 1

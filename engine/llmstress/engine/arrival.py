@@ -17,7 +17,7 @@ def read_arrived(load: Load, most: int, until: int) -> None:
     """
     arrived, classify, recorder = load.arrived, load.classify, load.recorder
     record_gap = recorder.gaps.append
-    edge = recorder.edge
+    edge, texts = recorder.edge, recorder.keeps_texts
     prefixes, end, lines = load.shape.prefixes, load.shape.end, load.shape.lines
     tail = -len(end)
     for _ in range(min(most, len(arrived))):
@@ -38,8 +38,8 @@ def read_arrived(load: Load, most: int, until: int) -> None:
             ):
                 gap = (now - exchange.last_token) // 1000
                 exchange.last_token = now
-                exchange.last_data = payload
-                exchange.token_bytes += len(payload)
+                if texts:
+                    exchange.keep_text(payload)
                 record_gap(gap)
                 try:
                     exchange.gaps.append(gap)
@@ -47,6 +47,6 @@ def read_arrived(load: Load, most: int, until: int) -> None:
                     exchange.gaps.append(HIGHEST_US)
                 continue
         stream.read(data, now)
-        edge = recorder.edge
+        edge, texts = recorder.edge, recorder.keeps_texts
         if load.clock() > until:
             return

@@ -39,6 +39,7 @@ class Exchange:
         "_retold",
         "_revoked",
         "_running",
+        "_texts_since",
         "_tokenless",
         "_usage",
         "_whole",
@@ -124,6 +125,7 @@ class Exchange:
         self._tokenless = False
         self._whole = False  # it was answered in one piece
         self._first_data = b""  # of the first token event
+        self._texts_since = recorder.keeps_texts
         self._before_answer = 0  # token events before the first one that a user sees
         self._reasoning_streamed = False
         self._retold = False
@@ -210,10 +212,8 @@ class Exchange:
             self._take_usage(event, now)
             return None
         if event.tokens:
-            self.token_bytes += len(data)
-            self.last_data = data
-            if not self.first_token:
-                self._first_data = data
+            if self._recorder.keeps_texts:
+                self.keep_text(data)
             for token in event.tokens:
                 self._token(token.choice, visible=token.visible, now=now)
                 self._reasoning_streamed |= token.reasoning
@@ -238,6 +238,13 @@ class Exchange:
         if event.done:
             self.done_at = self.end_at = now
         return None
+
+    def keep_text(self, data: bytes) -> None:
+        """Keep what the text of a token event may be wanted for: the time per token, if usage counts other tokens."""
+        self.token_bytes += len(data)
+        self.last_data = data
+        if not self._first_data:
+            self._first_data = data
 
     def _take_finish(self, event: Event, now: int) -> None:
         self._finish = self._finish or event.finish
@@ -370,6 +377,7 @@ class Exchange:
         reports, usage = self._reports, self._usage
         span = self.last_token + (sum(self._others.values()) if self._others else 0) - self._firsts
         tokens, by_usage = self.output
+        self._recorder.text_was_wanted(tokens > events + choices)
         if reports is None or usage is None:
             return pace_of(self._answer(span, events, None))
         if not by_usage:
@@ -389,6 +397,7 @@ class Exchange:
 
     def _answer(self, span: int, events: int, tokens: int | None, *, whole: bool = True) -> Answer:
         reports = self._reports
+        kept = whole and 0 < self._texts_since == self._recorder.keeps_texts  # of all its token events
         first_events = self.first_block if whole and self.choices == 1 else self.choices
         return Answer(
             span=span,
@@ -402,7 +411,7 @@ class Exchange:
             else None,
             ended_itself=self._finish not in _CUT_BY_LIMIT,
             before=(self.first_token if whole else self.first_answer) - self.sent,
-            texts=texts_of(self._first_data, self.last_data, self.token_bytes, events) if whole else Texts(),
+            texts=texts_of(self._first_data, self.last_data, self.token_bytes, events) if kept else Texts(),
         )
 
     def _token(self, choice: int, *, visible: bool, now: int) -> None:

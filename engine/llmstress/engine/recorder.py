@@ -34,6 +34,10 @@ from llmstress.engine.telemetry.messages import (
     merge_rate_limits,
 )
 
+PLAIN_ANSWERS = 64
+"""After so many answers in a row whose events are tokens, the text of events is wanted no more, until it is again.
+Keeping it touches more memory for each event: with 4,000 streams that cost 6 % more CPU per event."""
+
 NEVER = 1 << 63
 """A time that doesn't come (ns)."""
 
@@ -85,6 +89,10 @@ class Recorder:
         self.known_head: Head | None = None
         """The last head of which there is nothing to count: the next answer with the very same needs no look at it.
         Heads of equal bytes are one object, so thousands of answers cost a comparison each."""
+        self.keeps_texts = 1
+        """Not 0: exchanges keep what the text of their events may be wanted for. Another number each time it begins."""
+        self._plain = 0  # answers in a row whose text was not wanted
+        self._texts_begun = 1
         self.phase = int(Phase.RAMP)
         self._phase_began = 0
         self.open = 0
@@ -221,6 +229,18 @@ class Recorder:
     def first_answer(self, us: int) -> None:
         """The first token that a user sees came `us` after the start of the request."""
         self._collected["ttfa"].append(us)
+
+    def text_was_wanted(self, wanted: bool) -> None:
+        """An answer has ended whose text was needed to say its time per token, or was not."""
+        if wanted:
+            self._plain = 0
+            if not self.keeps_texts:
+                self._texts_begun += 1
+                self.keeps_texts = self._texts_begun
+        elif self.keeps_texts:
+            self._plain += 1
+            if self._plain == PLAIN_ANSWERS:
+                self.keeps_texts = 0
 
     def loop_lag(self, us: int) -> None:
         """The event loop served a timer `us` late: the error that a stamp can have."""

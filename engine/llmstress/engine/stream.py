@@ -262,8 +262,8 @@ class Stream(asyncio.Protocol):
                 break
             gap = min((now - exchange.last_token) // 1000, HIGHEST_US)
             exchange.last_token = now
-            exchange.last_data = payload
-            exchange.token_bytes += len(payload)
+            if self._load.recorder.keeps_texts:
+                exchange.keep_text(payload)
             self._load.recorder.gaps.append(gap)
             exchange.gaps.append(gap)
             taken += 1
