@@ -275,13 +275,19 @@ class Exchange:
         if usage is None:
             return
         self._usage = usage if self._usage is None else self._usage.updated(usage)
-        if usage.output:
-            if self._reports is None:
-                self._reports = Reports()
-            events, with_token = self.event_count, bool(event.tokens)
-            soon = events == 1 and now - self.first_token <= FIRST_READ_NS
-            at_first = now == self.first_token or (soon and not with_token)
-            self._reports.take(usage.output, events, with_token=with_token, at_first=at_first)
+        output, reports = usage.output, self._reports
+        if not output:
+            return
+        events, with_token = self.event_count, bool(event.tokens)
+        if reports is None and events > 1 and not with_token and now > self.first_token:
+            # one at the end, as of most servers
+            self._reports = Reports(count=1, sum=output, last=output, highest=output, seen=events, final=True)
+            return
+        if reports is None:
+            reports = self._reports = Reports()
+        soon = events == 1 and now - self.first_token <= FIRST_READ_NS
+        at_first = now == self.first_token or (soon and not with_token)
+        reports.take(output, events, with_token=with_token, at_first=at_first)
 
     def apply_answer(self, event: Event, now: int, *, require_finish: bool = False) -> End:
         """A whole answer that was not streamed has come at `now`; gives the end (see `end_of_stream`)."""

@@ -255,6 +255,8 @@ class Stream(asyncio.Protocol):
         """
         shape = self._load.shape
         chunks = data.split(shape.end)
+        if len(chunks) == 2 and not chunks[1]:
+            return data  # a single chunk, which has failed the test already
         taken = 0
         for chunk in chunks[:-1]:
             payload = shape.payload(chunk)
