@@ -117,6 +117,14 @@ def test_the_last_word_alone_ends_an_answer_with_tokens(reads: list[bytes], outc
     assert part.finish == ({finish: 1} if finish else {})
 
 
+def test_the_finish_of_another_choice_is_no_end_of_a_revoked_one() -> None:
+    bench = Bench()
+    run(bench, (90, HEAD), (100, FINISH), (110, TOKEN), (120, delta(finish="stop", index=1)), (200, TOKEN), (210, END))
+    part = bench.steady()
+    assert part.ended == {"ok": 1}
+    assert values(part.latency, "e2e") == [210]
+
+
 def test_a_finish_reason_may_be_required() -> None:
     bench = Bench(require_finish=True)
     run(bench, (90, HEAD), (200, TOKEN), (210, DONE + END))

@@ -311,9 +311,10 @@ class Exchange:
             self._running = 0
             self.end_at = now
         elif self._revoked:
+            if self._running or not self.end_at:  # tokens came after the last finish reason
+                self.end_at = now
             self._revoked = False
             self._running = 0
-            self.end_at = self.end_at or now
 
     def end_of_stream(self, *, borne: bool = False, require_finish: bool = False) -> End:
         """The stream is over, by its body's end or the connection's; gives the end.
