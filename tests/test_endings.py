@@ -192,6 +192,16 @@ def test_heartbeats_do_not_hold_an_answer_open() -> None:
     assert bench.freed == [False]
 
 
+@pytest.mark.parametrize("learned_ns", [LONGEST_NS, 0])
+def test_a_finish_is_revoked_whatever_the_wait_for_the_body_is(learned_ns: int) -> None:
+    bench = Bench()
+    bench.linger.wait_ns = learned_ns
+    run(bench, (90, HEAD), (200, TOKEN), (210, TOKEN), (220, FINISH), (230, TOKEN), (240, TOKEN), (250, END))
+    part = bench.steady()
+    assert part.ended == {"ok": 1}
+    assert values(part.latency, "e2e") == [250]
+
+
 def test_a_finish_with_usage_needs_no_last_word() -> None:
     bench = Bench()
     waits = [lingering(bench, FINISH + usage(2), 10_000 * n) for n in range(6)]
@@ -264,9 +274,14 @@ PIECES = {
 }
 
 
-@given(st.lists(st.tuples(st.sampled_from(sorted(PIECES)), st.integers(0, 700)), max_size=14), st.booleans())
-def test_stamps_are_in_order_whatever_comes(pieces: list[tuple[str, int]], closed: bool) -> None:
+@given(
+    st.lists(st.tuples(st.sampled_from(sorted(PIECES)), st.integers(0, 700)), max_size=14),
+    st.booleans(),
+    st.sampled_from([LONGEST_NS, 0]),
+)
+def test_stamps_are_in_order_whatever_comes(pieces: list[tuple[str, int]], closed: bool, learned_ns: int) -> None:
     bench = Bench(timeouts=LIMITS)
+    bench.linger.wait_ns = learned_ns
     bench.begin()
     ms = 10
     bench.read(ms, HEAD)

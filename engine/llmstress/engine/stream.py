@@ -229,8 +229,8 @@ class Stream(asyncio.Protocol):
         if end is not None:
             self._end(end, now)
             return
-        over = exchange.over
-        if over and not self._load.linger.wait_ns:
+        if exchange.over and not self._load.linger.wait_ns:
+            self.fast = None  # a token that came now would revoke the finish, and only the long way can
             self._look_whether_over(exchange, now)
             return
         decoder = self._decoder
