@@ -92,6 +92,7 @@ def test_a_tpot_that_lacks_answers_is_degraded() -> None:
     verdict = judge(aggregate_of(bench), 1)
     assert verdict.status == "degraded"
     assert verdict.reasons[0].endswith("they are missing from tpot and tps_user")
+    assert not any("can't be determined" in note for note in verdict.notes), "said once"
 
 
 def test_usage_that_contradicts_events_is_noted_with_its_counts() -> None:

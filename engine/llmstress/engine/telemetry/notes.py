@@ -15,17 +15,18 @@ _NO_REASON = "none"
 """The finish reason of answers that had none."""
 
 
-def notes_of(aggregate: Aggregate, blocks: str, *, collected: bool) -> list[str]:
+def notes_of(aggregate: Aggregate, blocks: str, *, collected: bool, tpot_missing: bool) -> list[str]:
     """All that is to be noted.
 
     blocks: what is to be said of answers that came in blocks; empty: nothing. collected: somebody collects events.
+    tpot_missing: answers without a `tpot` are a reason of the verdict already.
     """
     whole = whole_run(aggregate)
     counters = whole.counters
     notes = [
-        *_failures(aggregate),
         *([blocks] if blocks else []),
-        *notes_of_answers(whole),
+        *([] if tpot_missing else _undetermined(whole)),
+        *_tokens_and_ends(whole),
         *_events(counters, collected=collected),
         *notes_of_fields(aggregate.fields),
         *_host(aggregate.phases[Phase.STEADY].counters),
@@ -53,8 +54,7 @@ def whole_run(aggregate: Aggregate) -> Part:
 
 def notes_of_answers(part: Part) -> list[str]:
     """What was odd about the good answers: their tokens, their pace, their ends."""
-    ok = part.ended.get("ok", 0)
-    return [*_undetermined(part), *_tokens(part.counters, ok), *_endings(part, ok)]
+    return [*_undetermined(part), *_tokens_and_ends(part)]
 
 
 def said_of_undetermined(part: Part) -> str:
@@ -82,15 +82,13 @@ BOUNDS = ("tpot_by_usage", "tpot_by_events")
 """Names of the bounds in `Part.aside`."""
 
 
-def _failures(aggregate: Aggregate) -> list[str]:
-    failed, finished = aggregate.failed(), aggregate.finished()
-    if not failed or not finished:
-        return []
-    return [f"{failed:,} of {finished:,} finished requests failed ({failed / finished:.1%}): see errors"]
-
-
 def _undetermined(part: Part) -> list[str]:
     return [said_of_undetermined(part)] if part.undetermined else []
+
+
+def _tokens_and_ends(part: Part) -> list[str]:
+    ok = part.ended.get("ok", 0)
+    return [*_tokens(part.counters, ok), *_endings(part, ok)]
 
 
 def _some(n: int, ok: int, *, share: bool = False) -> str:

@@ -38,19 +38,21 @@ def judge(aggregate: Aggregate, steady_s: float) -> Verdict:
         f"worker {worker.worker} was lost: {worker.reason}" for worker in aggregate.workers if worker.state == "lost"
     ]
     found = _collected(aggregate, steady_s)
+    undetermined = _partly_undetermined(aggregate)
     degraded = [
         *_busy_workers(aggregate, steady_s),
         *_late_workers(aggregate),
         *_cut_off(aggregate),
         *_timed_out(aggregate),
-        *_partly_undetermined(aggregate),
+        *undetermined,
         *_missing(aggregate),
         *([found.text] if found is not None and found.share > MAX_IN_BLOCKS else []),
     ]
     status = "invalid" if invalid else "degraded" if degraded else "valid"
     # what takes more than half of the answers is a reason already
     minor = found.text if found is not None and found.share <= MAX_IN_BLOCKS else ""
-    return Verdict(status, invalid + degraded, notes_of(aggregate, minor, collected=found is not None))
+    noted = notes_of(aggregate, minor, collected=found is not None, tpot_missing=bool(undetermined))
+    return Verdict(status, invalid + degraded, noted)
 
 
 def _busy_workers(aggregate: Aggregate, steady_s: float) -> list[str]:
