@@ -199,6 +199,21 @@ def test_a_reader_who_never_lets_go_ends_the_record(tmp_path: Path, monkeypatch:
     reading.close()
 
 
+def test_the_last_of_a_record_is_never_lost_in_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "LAST_WAIT_MS", 0)
+    path = tmp_path / "run.rec"
+    writer, view = writer_of(path)
+    note(writer, view, 1)
+    reading = sqlite3.connect(path, isolation_level=None)
+    reading.execute("BEGIN")
+    reading.execute("SELECT count(*) FROM said").fetchone()
+    note(writer, view, 2)
+    with pytest.raises(OSError, match="locked"):
+        writer.close()
+    reading.close()
+    assert notes_in(path) == [1]
+
+
 def test_what_was_there_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "run.rec"
     path.write_bytes(b"something " * 10_000)
@@ -249,6 +264,8 @@ def test_other_files_are_no_records(tmp_path: Path, path: Path) -> None:
         ("UPDATE step SET data = x'789c00' WHERE begin > 20", "damaged"),
         ('UPDATE step SET "end" = begin', "damaged"),
         ("UPDATE step SET t = NULL", "damaged"),
+        ("UPDATE step SET level = 1000000000 + id WHERE level > 0", "damaged"),
+        ("UPDATE step SET level = -1 WHERE level = 1", "damaged"),
         ("DROP TABLE step", "damaged"),
     ],
 )

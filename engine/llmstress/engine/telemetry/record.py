@@ -52,6 +52,9 @@ _DETAIL_STEPS = 300
 PENDING_COMMITS = 60
 """How many commits may be put off because somebody reads the file."""
 
+LAST_WAIT_MS = 2000
+"""How long the last commit waits for those who read the file."""
+
 _APPLICATION = 0x6C6C6D73
 _SQLITE, _BEFORE_SQLITE = b"SQLite format 3\0", b"llmstress.record/"
 _MAX_DATA = 256 * 1024 * 1024
@@ -175,6 +178,8 @@ class Writer:
             OSError: the last of it can't be written.
         """
         with contextlib.closing(self._database):
+            self._database.execute(f"PRAGMA busy_timeout = {LAST_WAIT_MS}")
+            self._put_off = PENDING_COMMITS  # this commit can't be
             self.flush()
 
     def _say(self, t: int, message: Message | RunView) -> None:
@@ -281,6 +286,8 @@ class Reader:
                 raise NoRecord(f"{path} was cut off before its first message ended")
             if any(place.begin >= place.end for place in places):
                 raise NoRecord(f"{path} is damaged: a step holds nothing")
+            if not all(0 <= place.level < LEVELS for place in places):
+                raise NoRecord(f"{path} is damaged: there is no such level")
             opening = decode(_unpacked(said[0][2]))
             self._said = [
                 Moment(t, before, message)
