@@ -25,7 +25,7 @@ from support import (
 
 from llmstress.engine.control import Timeouts
 from llmstress.engine.exchange import Exchange
-from llmstress.engine.linger import LONGEST_NS, Linger
+from llmstress.engine.linger import LONGEST_NS, TRY_EVERY, Linger
 from llmstress.engine.outcome import OK
 from llmstress.engine.recorder import Recorder
 
@@ -206,6 +206,18 @@ def test_a_finish_with_usage_needs_no_last_word() -> None:
     bench = Bench()
     waits = [lingering(bench, FINISH + usage(2), 10_000 * n) for n in range(6)]
     assert waits == pytest.approx([500, 125, 32, 8, 0, 0], abs=2)
+
+
+def test_a_server_that_was_slow_for_a_moment_is_waited_for_again() -> None:
+    bench = Bench()
+    bench.linger.wait_ns = 0
+    for n in range(2 * TRY_EVERY):
+        run(bench, (90, HEAD), (200, TOKEN), (250, FINISH + usage(1) + DONE), begin=1000 * n)
+        bench.read(1000 * n + 251, END)  # in a read of its own
+    part = bench.steady()
+    assert part.ended == {"ok": 2 * TRY_EVERY}
+    assert bench.linger.wait_ns == LONGEST_NS
+    assert part.counters.stayed_open == TRY_EVERY - 1
 
 
 def test_a_learned_wait_goes_down_to_none() -> None:

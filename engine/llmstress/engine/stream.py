@@ -229,7 +229,7 @@ class Stream(asyncio.Protocol):
         if end is not None:
             self._end(end, now)
             return
-        if exchange.over and not self._load.linger.wait_ns:
+        if exchange.over and self._load.linger.none_now():
             self.fast = None  # a token that came now would revoke the finish, and only the long way can
             self._look_whether_over(exchange, now)
             return
