@@ -24,7 +24,7 @@ from llmstress.engine.connect_errors import end_before_head
 from llmstress.engine.control import Timeouts
 from llmstress.engine.exchange import Exchange
 from llmstress.engine.failures import ENDED, Failures
-from llmstress.engine.framing import Head, Malformed, ResponseReader
+from llmstress.engine.framing import Malformed, ResponseReader
 from llmstress.engine.linger import LONGEST_NS, SLOW_GAPS, Linger
 from llmstress.engine.outcome import CANCELLED, UNEXPLAINED, End
 from llmstress.engine.reads import Reads
@@ -357,7 +357,7 @@ class Stream(asyncio.Protocol):
         head, api = reader.head, self._load.api
         assert head is not None
         if not (succeeded(head.status) or (api.MAY_BE_EMPTY and head.status == 204)):
-            return self._end_by_status(head)
+            return (self._kept or Kept(head)).end_by_status()
         self._load.linger.ended()
         if self._decoder is None and self._kept is None and api.streamed and api.ends_with_body:
             return End("empty", "the body is empty")
@@ -386,9 +386,6 @@ class Stream(asyncio.Protocol):
     def _end_of_stream(self, exchange: Exchange) -> End:
         return exchange.end_of_stream(require_finish=self._load.require_finish)
 
-    def _end_by_status(self, head: Head) -> End:
-        return (self._kept or Kept(head)).end_by_status()
-
     def _end_early(self, otherwise: End) -> End:
         """How a request ends whose answer will not come to its proper end: what had come before that decides, the
         finish signal or an error's status; then `otherwise`."""
@@ -397,7 +394,7 @@ class Stream(asyncio.Protocol):
         if self.exchange.over:
             return self._end_of_stream(self.exchange)
         if head is not None and not succeeded(head.status):
-            return self._end_by_status(head)
+            return (self._kept or Kept(head)).end_by_status()
         return otherwise
 
     def _end(self, end: End, now: int) -> None:
