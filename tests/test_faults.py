@@ -267,7 +267,7 @@ STALLS = {
     "one byte a second, after the first token": late("timeout_idle", HEAD + TOKEN, Drip(TOKEN), first=2, idle=5),
     "one byte a second, by the total limit": late("timeout_total", HEAD, Drip(TOKEN), total=5),
     "one byte a second, after the finish signal": Fault(
-        "ok", False, (ASKED, HEAD + TOKEN + FINISH, Drip(END)), Timeouts(0, 0, 9000 * MS, 0), 3000
+        "ok", False, (ASKED, HEAD + TOKEN + FINISH, Drip(END), HANG), Timeouts(0, 0, 9000 * MS, 0), 3000
     ),
     "one byte a second, after [DONE]": Fault("ok", False, (ASKED, GOOD[:-5], Drip(END), HANG), ms=3000),
 }
