@@ -562,6 +562,12 @@ def test_a_body_s_keys_are_not_in_the_summary() -> None:
     assert shown == {"api_key": "***", "nested": {"auth_token": "***"}, "max_tokens": 5, "stop": "END"}
 
 
+def test_an_escaped_key_in_a_body_is_not_in_the_summary() -> None:
+    template = r'{"api_key": "s\u006b-abc\"def", "prompt": "{prompt}"}'
+    shown = describe(Options(procs=1, prompt="p", body=template))["body"]
+    assert json.loads(shown) == {"api_key": "***", "prompt": "{prompt}"}
+
+
 def test_keys_in_lists_are_keys() -> None:
     body = {"tools": [{"auth_token": "sk-123456", "name": "search"}, "x"], "stop": ["END"]}
     shown = describe(Options(procs=1, prompt="p", extra_body=body))["extra_body"]

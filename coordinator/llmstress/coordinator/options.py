@@ -267,13 +267,23 @@ def describe(options: Options) -> dict[str, Any]:
     shown["url"] = redact_url(options.url) if options.url is not None else None
     hidden = secrets_in_text(options)
     shown["headers"] = [f"{name}: {_shown(name, value, hidden)}" for name, value in options.headers]
-    shown["body"] = blank_out(options.body, hidden) if options.body is not None else None
+    shown["body"] = _shown_body(options.body, hidden) if options.body is not None else None
     shown["extra_body"] = _without_keys(options.extra_body)
     for name in ("prompt", "system", "body"):
         shown[name] = _shortened(shown[name])
     if len(options.prompt_ids) > _LONGEST_SHOWN:
         shown["prompt_ids"] = [*options.prompt_ids[:_LONGEST_SHOWN], f"… {len(options.prompt_ids):,} token ids"]
     shown["proxy"] = redact_url(options.proxy) if options.proxy is not None else None
+    return shown
+
+
+def _shown_body(body: str, hidden: list[str]) -> str:
+    """A body without secrets, as it was written; JSON in which some are left (escaped ones) is written anew."""
+    shown = blank_out(body, hidden)
+    with contextlib.suppress(ValueError, RecursionError):  # it need not be JSON
+        value = msgspec.json.decode(shown)
+        if any(secret != "***" for _, secret in keys_in(value)):
+            shown = msgspec.json.encode(_without_keys(value)).decode()
     return shown
 
 
