@@ -183,6 +183,24 @@ def test_slow_tokens_with_a_finish_reason_each_are_waited_for() -> None:
     assert bench.steady().ended == {"ok": 1}
 
 
+def test_an_answer_of_hidden_tokens_is_over_with_its_usage() -> None:
+    bench = Bench(timeouts=LIMITS)
+    run(bench, (90, HEAD), (100, ROLE), (200, delta(finish="length")), (210, usage(64, reasoning=64)))
+    bench.at(750).stream.check(bench.now)
+    part = bench.steady()
+    assert part.ended == {"empty": 1}
+    assert part.counters.stayed_open == 1
+
+
+def test_a_finish_reason_alone_before_any_token_is_no_end_yet() -> None:
+    bench = Bench(timeouts=LIMITS)
+    run(bench, (90, HEAD), (100, delta(finish="stop")))
+    bench.at(750).stream.check(bench.now)
+    assert bench.freed == []
+    bench.at(1001).stream.check(bench.now)
+    assert bench.steady().ended == {"empty": 1}
+
+
 def test_heartbeats_do_not_hold_an_answer_open() -> None:
     bench = Bench()
     run(bench, (90, HEAD), (200, TOKEN), (210, FINISH))

@@ -146,10 +146,12 @@ class Exchange:
 
     @property
     def answered_at(self) -> int:
-        """When an answer with tokens was over, while its body is still open; 0: it isn't over, or has no token yet."""
+        """When an answer was over, while its body is still open; 0: it isn't over, or no token is known of."""
         if self.done_at:
             return self.done_at
-        return self.end_at if self.over and (self.first_token or self._unseen_tokens) else 0
+        # usage shows that the model is through, even if all its tokens were hidden; a finish reason alone, before any
+        # token, may be one of a server that puts it on its first event
+        return self.end_at if self.over and (self.first_token or self._reports is not None) else 0
 
     @property
     def doubtful_ns(self) -> int:
