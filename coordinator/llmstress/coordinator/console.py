@@ -105,7 +105,7 @@ class Console:
         self.say(f"  {' → '.join(phases(options))}")
 
     def progress(self, picture: Snapshot) -> None:
-        """One line for the time since the last one; all its figures look back over the same few seconds."""
+        """One line; all its figures look back over the same few seconds."""
         now = picture.now
         work = {"tokens": f"{rate(now.tokens_per_s or 0)} tok/s", "inputs": f"{rate(now.inputs_per_s or 0)} inputs/s"}
         metrics = ("e2e",) if picture.whole_answers else ("ttft", "itl")
@@ -124,9 +124,7 @@ class Console:
             parts.append(f"left {left(picture.rate_limits)}")
         line = "  ".join(parts)
         self.note(line)
-        if (
-            self._held is None and not self._quiet
-        ):  # a second that is over is of no interest to who has seen it on the screen
+        if self._held is None and not self._quiet:  # who has seen a second on the screen needs no line of it later
             self._print(line)
 
     def table(self, summary: Summary) -> None:

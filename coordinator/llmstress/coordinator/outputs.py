@@ -33,7 +33,7 @@ def check_outputs(options: Options) -> None:
             place = path.resolve()
         except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links that go in a circle
             raise UsageError(f"{flag} {name}: no file can be written there ({_words(error)})") from None
-        if place in taken and place.is_file() | (not place.exists()):
+        if place in taken and (place.is_file() or not place.exists()):
             raise UsageError(f"{taken[place]} and {flag} name the same file: give each its own")
         taken[place] = flag
 

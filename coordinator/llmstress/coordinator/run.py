@@ -58,7 +58,8 @@ ABORT_S = 3.0
 """How long a worker may take to end after a second signal; then it is killed."""
 
 MIN_WINDOW_S = 2.0
-"""How far the figures of a progress line look back at least; with fewer lines, as far as the line before."""
+"""How far the figures of a progress line look back at least; with fewer lines as far as the line before, but no
+further than `FINE_S`."""
 
 LEAVE_S = 5.0
 """How long workers may take to leave after the last acknowledgement."""

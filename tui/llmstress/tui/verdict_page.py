@@ -39,7 +39,7 @@ _MEANS = {
     "none yet": "the steady window has not begun",
     "valid": "this client kept up: the figures are those of the server and the way to it",
     "degraded": "the figures may be off, for the reasons below",
-    "invalid": "counts are too low, for the reasons below",
+    "invalid": "measurements are missing, so don't use the figures: see the reasons below",
 }
 
 
