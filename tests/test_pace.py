@@ -148,6 +148,19 @@ class TestReports:
         with_their_sum = self.take((3, 1, True), (2, 2, True), (4, 3, True), (9, 3, False))
         assert with_their_sum.total(3, 1, 1) == (9, True)
 
+        bundled = self.take((30, 1, True), *((1, number, True) for number in range(2, 11)))
+        assert bundled.total(10, 1, 1) == (39, True)
+
+    def test_cumulative_counts_may_fall(self) -> None:
+        once = self.take(*((2 if n == 9 else n, n, True) for n in range(1, 21)))
+        assert once.total(20, 1, 1) == (20, True)
+        begun_again = self.take(*((n if n <= 10 else n - 10, n, True) for n in range(1, 21)))
+        assert begun_again.total(20, 1, 1) == (10, True), "fewer than token events, which is noted"
+        assert begun_again.after_first(20, 1, 1) is None
+        of_what_is_left = self.take(*((21 - n, n, True) for n in range(1, 21)))
+        assert of_what_is_left.total(20, 1, 1) == (1, True)
+        assert of_what_is_left.after_first(20, 1, 1) is None
+
     def test_tokens_split_over_events_are_no_counts_of_single_events(self) -> None:
         reports = self.take((1, 1, True), (1, 2, True), (1, 3, True), (2, 4, True), (2, 5, True), (2, 6, True))
         assert reports.total(6, 1, 1) == (2, True)

@@ -63,6 +63,15 @@ ERRORS: dict[str, tuple[Any, str]] = {
     "a list of one (Gemini)": ([{"error": {"code": 429, "message": "slow down"}}], "429: slow down"),
     "names in capitals": ({"Code": "Throttled", "Message": "slow down", "RequestId": "r"}, "Throttled: slow down"),
     "a type that is an error's": ({"type": "server_error", "message": "no memory"}, "server_error: no memory"),
+    "a type of throttling (AWS)": ({"__type": "Throttling", "Message": "slow down"}, "Throttling: slow down"),
+    "an error within the data": (
+        {"data": {"error": {"message": "no memory"}}},
+        '{"data":{"error":{"message":"no memory"}}}',
+    ),
+    "a code within the result": (
+        {"id": 1, "result": {"code": 500, "message": "no memory"}},
+        '{"id":1,"result":{"code":500,"message":"no memory"}}',
+    ),
     "what lies deeper": (
         {"error": {"code": "error", "message": "it failed", "value": {"error_message": "the prompt is too long"}}},
         "it failed; the prompt is too long",

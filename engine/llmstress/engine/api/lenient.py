@@ -23,6 +23,11 @@ _PING = re.compile(
 )
 """Names of events that say that the server is still there."""
 
+_BEGINS_AS_JSON = re.compile(rb"\s*(?:\{|\[\s*(?:[\[{\"]|$))")
+"""How an object begins, or a list of anything that isn't a bare word: `[PING]` is none, and no JSON that broke off."""
+
+_LAST_WORD = re.compile(rb"\s*(?:\[DONE\]|\"\[DONE\]\")", re.IGNORECASE)
+
 _MOST_OF_A_NAME = 60
 """Bytes of an event's name that is looked at: longer ones aren't kept."""
 
@@ -67,14 +72,14 @@ def has_words(data: bytes, name: bytes) -> bool:
 def read_odd(data: bytes, name: bytes) -> Event | dict[str, Any]:
     """What is none of an API's common events: its meaning if it is the last word, an error, a ping, or no object; else
     the object, which only the API understands."""
-    if data.startswith(b"[DONE]"):
+    if _LAST_WORD.match(data):
         return DONE
     if name.lower() == b"error":
         return named_error(data)
     try:
         value = read_json(data)
     except (ValueError, RecursionError) as fault:
-        return FOREIGN if is_ping(name) or data.lstrip()[:1] not in (b"{", b"[") else no_json(fault, data)
+        return no_json(fault, data) if _BEGINS_AS_JSON.match(data) and not is_ping(name) else FOREIGN
     if isinstance(value, dict) and (is_error(value.get("error")) or value.get("object") == "error"):
         return error_event({name: each for name, each in value.items() if name not in _PAYLOAD})
     if is_ping(name) or not isinstance(value, dict | list):
