@@ -198,6 +198,13 @@ ENDS: dict[str, tuple[tuple[bytes, ...], tuple[str, str]]] = {
         (HEAD, event(TEXT), chunk(b"event: ping\ndata: 12:03\n\n"), event({"type": "ping"}), event(b" "), END),
         ("truncated", SAID),
     ),
+    "nor do pings as text": (
+        (
+            *(HEAD, event(TEXT), event(b"keepalive"), event(b"[PING]"), event(b'"heartbeat"'), event(b"null")),
+            *(event(b"2026-01-02T03:04:05Z"), event(b"17"), event(b": OPENROUTER PROCESSING"), END),
+        ),
+        ("truncated", SAID),
+    ),
     "nothing was said": ((HEAD, TOKEN, chunk(b"id: 1\nretry: 5\n: ping\n\n"), END), ("truncated", SHORT)),
     "a finish without a token": (
         (HEAD, event(TEXT), FINISH, END),

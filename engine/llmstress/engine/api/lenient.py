@@ -23,6 +23,9 @@ _PING = re.compile(
 )
 """Names of events that say that the server is still there."""
 
+_WORD = re.compile(rb"[A-Za-z\x80-\xff]{3}")
+"""What dates and numbers lack."""
+
 _BEGINS_AS_JSON = re.compile(rb"\s*(?:\{|\[\s*(?:[\[{\"]|$))")
 """How an object begins, or a list of anything that isn't a bare word: `[PING]` is none, and no JSON that broke off."""
 
@@ -66,7 +69,10 @@ def _is_ping(name: bytes) -> bool:
 
 def has_words(data: bytes, name: bytes) -> bool:
     """Whether a foreign event says more than that the server is still there."""
-    return not is_ping(name) and bool(data.strip()) and not data.startswith(b"{")
+    if is_ping(name) or data.startswith((b"{", b":")) or not _WORD.search(data):
+        return False
+    said = data.strip(b' []"')
+    return said not in (b"null", b"true", b"false") and not is_ping(said)
 
 
 def read_odd(data: bytes, name: bytes) -> Event | dict[str, Any]:
