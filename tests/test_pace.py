@@ -117,6 +117,29 @@ def test_what_the_texts_of_an_answer_tell() -> None:
     assert texts_of(first, data_of("x", obfuscation="yyyy"), 999, 9) == Texts()
 
 
+def test_usage_in_some_events_only_hides_how_long_their_texts_are() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(10, HEAD)
+    bench.read(610, delta(content=" word" * 30))
+    for number in range(1, 36):
+        choice = {"index": 0, "delta": {"content": " word"}, "finish_reason": None}
+        counts = {"usage": {"prompt_tokens": 3, "completion_tokens": 30 + number}} if number % 2 else {}
+        bench.read(610 + 20 * number, event({"choices": [choice], **counts}))
+    bench.read(1312, delta(finish="stop"), DONE, END)
+    part = bench.steady()
+    assert part.ended == {"ok": 1}
+    assert part.counters.output == 65
+    assert "tpot" not in part.latency
+    assert part.undetermined
+
+
+def test_texts_that_leave_nothing_for_the_others_tell_nothing() -> None:
+    long = data_of(" word", usage="of the last event only: longer than the text of all others")
+    short = data_of(" word")
+    assert texts_of(short, long, len(long) + 9 * len(short), 10) == Texts()
+
+
 class TestReports:
     def take(self, *counts: tuple[int, int, bool]) -> Reports:
         """Reports: so many tokens, after so many token events, with the last of them."""
