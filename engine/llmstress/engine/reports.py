@@ -56,8 +56,10 @@ class Reports(msgspec.Struct, gc=False):
             self.before_first = output
         elif at_first:
             self.first = output
-        self.rises += output > self.last
-        self.falls += output < self.last
+        if output > self.last:
+            self.rises += 1
+        elif output < self.last:
+            self.falls += 1
         self.count += 1
         self.sum += output
         if with_token:

@@ -30,6 +30,7 @@ _BEGINS_AS_JSON = re.compile(rb"\s*(?:\{|\[\s*(?:[\[{\"]|$))")
 """How an object begins, or a list of anything that isn't a bare word: `[PING]` is none, and no JSON that broke off."""
 
 _LAST_WORD = re.compile(rb"\s*(?:\[DONE\]|\"\[DONE\]\")", re.IGNORECASE)
+"""What most servers write without a blank, a quote or small letters."""
 
 _MOST_OF_A_NAME = 60
 """Bytes of an event's name that is looked at: longer ones aren't kept."""
@@ -78,7 +79,7 @@ def has_words(data: bytes, name: bytes) -> bool:
 def read_odd(data: bytes, name: bytes) -> Event | dict[str, Any]:
     """What is none of an API's common events: its meaning if it is the last word, an error, a ping, or no object; else
     the object, which only the API understands."""
-    if _LAST_WORD.match(data):
+    if data.startswith(b"[DONE]") or _LAST_WORD.match(data):
         return DONE
     if name.lower() == b"error":
         return named_error(data)
