@@ -14,7 +14,7 @@ from llmstress.engine.api.base import Api
 from llmstress.engine.api.event import NOTHING, REASONING, Event, TokenOf, Usage
 from llmstress.engine.api.event import TOKEN as A_TOKEN
 from llmstress.engine.api.openai_usage import usage_in
-from llmstress.engine.api.thoughts import thought_in
+from llmstress.engine.api.thoughts import MAX_NAME, thought_in
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.messages import MAX_FIELDS
 
@@ -230,6 +230,8 @@ def test_what_is_no_text_is_no_token(field: str) -> None:
     [
         ([{"type": "thinking", "thinking": "hm", "signature": "x"}], True),
         ({"text": "hm"}, True),
+        ({"text": {"value": "hm"}}, True),
+        ({"text": {"value": ""}, "content": []}, False),
         ([{"type": "thinking", "thinking": ""}], False),
         ([{"signature": "x"}], False),
         ({}, False),
@@ -243,6 +245,23 @@ def test_what_is_no_text_is_no_token(field: str) -> None:
 def test_thinking_may_lie_deeper(value: Any, says: bool) -> None:
     assert thought_in({"thinking_blocks": value}, frozenset()) == ("thinking_blocks" if says else "")
     assert thought_in({"safety": value}, frozenset()) == ""
+
+
+@pytest.mark.parametrize(
+    ("payload", "field"),
+    [
+        ({"provider_specific_fields": {"reasoning_content": "hm"}}, "provider_specific_fields.reasoning_content"),
+        ({"extra": {"id": "x", "thought": "hm"}}, "extra.thought"),
+        ({"model_extra": {"reasoning": {"content": "hm"}}}, "model_extra.reasoning"),
+        ({"provider_specific_fields": {"reasoning_content": None, "citation": "x"}}, ""),
+        ({"extra": {"text": "x", "thinking_id": "x", "reasoning_tokens": 5}}, ""),
+        ({"usage": {"reasoning": 5}}, ""),
+    ],
+    ids=repr,
+)
+def test_thinking_may_lie_in_an_object_of_another_name(payload: dict[str, Any], field: str) -> None:
+    event = CHAT.classify(packed({"choices": [{"index": 0, "delta": {"content": "", **payload}}]}))
+    assert event == (Event(REASONING.tokens, field=field[:MAX_NAME]) if field else NOTHING)
 
 
 def test_other_choices_think_as_well() -> None:

@@ -73,6 +73,24 @@ def test_a_cut_among_such_events_is_no_end(cut: Exception | None) -> None:
     assert bench.steady().ended == {"truncated": 1}
 
 
+def test_a_finish_of_another_choice_is_not_the_end_of_later_tokens() -> None:
+    bench = Bench()
+    bench.begin()
+    for ms, data in (
+        (10, HEAD),
+        (100, TOKEN),
+        (200, STOP_TOKEN),
+        (300, TOKEN),
+        (400, delta(finish="length", index=1)),
+        (500, TOKEN),
+        (510, END),
+    ):
+        bench.read(ms, data)
+    part = bench.steady()
+    assert part.ended == {"ok": 1}
+    assert values(part.latency, "e2e") == [510]
+
+
 def test_a_finished_stream_whose_connection_ends_is_complete() -> None:
     bench = Bench()
     run(bench, (90, HEAD), (100, TOKEN), (200, FINISH))

@@ -306,7 +306,12 @@ NO_TOKENS: dict[str, tuple[bytes, Event]] = {
     "a ping as an object": (packed({"type": "ping"}), FOREIGN),
     "an empty object": (b"{}", UNKNOWN),
     "null": (b"null", FOREIGN),
-    "a string": (b'"[DONE]"', FOREIGN),
+    "a string": (b'"keepalive"', FOREIGN),
+    "the last word as a string": (b'"[DONE]"', DONE),
+    "the last word in small letters": (b"[done]", DONE),
+    "the last word after a blank": (b" [DONE]", DONE),
+    "a ping in brackets": (b"[PING]", FOREIGN),
+    "a line of a log": (b"[2026-01-02 03:04:05] still working", FOREIGN),
     "a number": (b"5", FOREIGN),
     "a word": (b"keepalive", FOREIGN),
     "a date": (b"2026-01-02 03:04:05.678901", FOREIGN),
@@ -409,7 +414,7 @@ def test_an_event_named_error_is_one_whatever_it_says(data: bytes) -> None:
         pytest.param(b'{"id":' + b"[" * 100_000, id="deep nesting cut short"),
         pytest.param(b'{"id":' + b"[" * 100_000 + b"]" * 100_000 + b"}", id="deep nesting"),
         pytest.param(b'{"error":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001, id="a deep error"),
-        pytest.param(b" [DONE]", id="[DONE] after a blank"),
+        pytest.param(b'[{"choices":[', id="a list cut short"),
     ],
 )
 def test_what_is_no_json_is_malformed(data: bytes) -> None:

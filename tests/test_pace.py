@@ -117,6 +117,29 @@ def test_what_the_texts_of_an_answer_tell() -> None:
     assert texts_of(first, data_of("x", obfuscation="yyyy"), 999, 9) == Texts()
 
 
+def test_usage_in_some_events_only_hides_how_long_their_texts_are() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.read(10, HEAD)
+    bench.read(610, delta(content=" word" * 30))
+    for number in range(1, 36):
+        choice = {"index": 0, "delta": {"content": " word"}, "finish_reason": None}
+        counts = {"usage": {"prompt_tokens": 3, "completion_tokens": 30 + number}} if number % 2 else {}
+        bench.read(610 + 20 * number, event({"choices": [choice], **counts}))
+    bench.read(1312, delta(finish="stop"), DONE, END)
+    part = bench.steady()
+    assert part.ended == {"ok": 1}
+    assert part.counters.output == 65
+    assert "tpot" not in part.latency
+    assert part.undetermined
+
+
+def test_texts_that_leave_nothing_for_the_others_tell_nothing() -> None:
+    long = data_of(" word", usage="of the last event only: longer than the text of all others")
+    short = data_of(" word")
+    assert texts_of(short, long, len(long) + 9 * len(short), 10) == Texts()
+
+
 class TestReports:
     def take(self, *counts: tuple[int, int, bool]) -> Reports:
         """Reports: so many tokens, after so many token events, with the last of them."""
@@ -147,6 +170,19 @@ class TestReports:
         assert varied.total(3, 1, 1) == (9, True)
         with_their_sum = self.take((3, 1, True), (2, 2, True), (4, 3, True), (9, 3, False))
         assert with_their_sum.total(3, 1, 1) == (9, True)
+
+        bundled = self.take((30, 1, True), *((1, number, True) for number in range(2, 11)))
+        assert bundled.total(10, 1, 1) == (39, True)
+
+    def test_cumulative_counts_may_fall(self) -> None:
+        once = self.take(*((2 if n == 9 else n, n, True) for n in range(1, 21)))
+        assert once.total(20, 1, 1) == (20, True)
+        begun_again = self.take(*((n if n <= 10 else n - 10, n, True) for n in range(1, 21)))
+        assert begun_again.total(20, 1, 1) == (10, True), "fewer than token events, which is noted"
+        assert begun_again.after_first(20, 1, 1) is None
+        of_what_is_left = self.take(*((21 - n, n, True) for n in range(1, 21)))
+        assert of_what_is_left.total(20, 1, 1) == (1, True)
+        assert of_what_is_left.after_first(20, 1, 1) is None
 
     def test_tokens_split_over_events_are_no_counts_of_single_events(self) -> None:
         reports = self.take((1, 1, True), (1, 2, True), (1, 3, True), (2, 4, True), (2, 5, True), (2, 6, True))

@@ -21,6 +21,7 @@ from llmstress.coordinator.probe_facts import (
 from llmstress.coordinator.probe_raw import shown
 from llmstress.engine.api.event import DONE as LAST_WORD
 from llmstress.engine.api.event import NOTHING, UNKNOWN, Event, TokenOf, Usage
+from llmstress.engine.telemetry.notes import STAYED_OPEN
 
 
 def text_of(probe: Probe, width: int = 80, **how: bool) -> str:
@@ -289,6 +290,13 @@ MANY = {"tokens": Tokens(10, "usage", 1, None, None, 10, 0)}
         ({"attempts": (Attempt("[::1]:8", 0.1, 0.4, "refused"),)}, "[::1]:8 did not take"),
         ({"connection": msgspec.structs.replace(a_probe().connection, repeated=1)}, "sent again"),
         ({"connection": msgspec.structs.replace(a_probe().connection, kept=False)}, "closes the connection"),
+        (
+            {
+                "connection": msgspec.structs.replace(a_probe().connection, kept=False),
+                "noted": (f"{STAYED_OPEN} of the answer: llmstress closed the connection",),
+            },
+            "llmstress closed the connection",
+        ),
         (
             {
                 "connection": msgspec.structs.replace(a_probe().connection, kept=False),

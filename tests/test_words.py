@@ -63,6 +63,15 @@ ERRORS: dict[str, tuple[Any, str]] = {
     "a list of one (Gemini)": ([{"error": {"code": 429, "message": "slow down"}}], "429: slow down"),
     "names in capitals": ({"Code": "Throttled", "Message": "slow down", "RequestId": "r"}, "Throttled: slow down"),
     "a type that is an error's": ({"type": "server_error", "message": "no memory"}, "server_error: no memory"),
+    "a type of throttling (AWS)": ({"__type": "Throttling", "Message": "slow down"}, "Throttling: slow down"),
+    "an error within the data": (
+        {"data": {"error": {"message": "no memory"}}},
+        '{"data":{"error":{"message":"no memory"}}}',
+    ),
+    "a code within the result": (
+        {"id": 1, "result": {"code": 500, "message": "no memory"}},
+        '{"id":1,"result":{"code":500,"message":"no memory"}}',
+    ),
     "what lies deeper": (
         {"error": {"code": "error", "message": "it failed", "value": {"error_message": "the prompt is too long"}}},
         "it failed; the prompt is too long",
@@ -187,6 +196,13 @@ ENDS: dict[str, tuple[tuple[bytes, ...], tuple[str, str]]] = {
     ),
     "pings say nothing": (
         (HEAD, event(TEXT), chunk(b"event: ping\ndata: 12:03\n\n"), event({"type": "ping"}), event(b" "), END),
+        ("truncated", SAID),
+    ),
+    "nor do pings as text": (
+        (
+            *(HEAD, event(TEXT), event(b"keepalive"), event(b"[PING]"), event(b'"heartbeat"'), event(b"null")),
+            *(event(b"2026-01-02T03:04:05Z"), event(b"17"), event(b": OPENROUTER PROCESSING"), END),
+        ),
         ("truncated", SAID),
     ),
     "nothing was said": ((HEAD, TOKEN, chunk(b"id: 1\nretry: 5\n: ping\n\n"), END), ("truncated", SHORT)),

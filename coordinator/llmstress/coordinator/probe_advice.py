@@ -7,7 +7,7 @@ from llmstress.coordinator import proxies
 from llmstress.coordinator.answer_advice import hint_of_answer
 from llmstress.coordinator.probe_facts import Probe
 from llmstress.coordinator.refusal_advice import AS_GIVEN, hint_of_refusal
-from llmstress.engine.telemetry.notes import MAX_SHARED_READS
+from llmstress.engine.telemetry.notes import MAX_SHARED_READS, STAYED_OPEN
 
 _ENOUGH = 5
 """Token events from which on it is no chance that several share a read."""
@@ -131,5 +131,6 @@ def _remarks(probe: Probe) -> Iterator[str]:
         have = "1 event has" if unknown == 1 else f"{unknown} events have"
         yield f"{have} a shape that {probe.where.api} doesn't know and doesn't count"
     asked_to_close = "connection" in {name.lower() for name in probe.asked.headers}
-    if ok and probe.connection is not None and not probe.connection.kept and not asked_to_close:
+    closed_here = any(note.startswith(STAYED_OPEN) for note in probe.noted)
+    if ok and probe.connection is not None and not (probe.connection.kept or asked_to_close or closed_here):
         yield "the server closes the connection after its answer: each request of a run opens one"

@@ -89,7 +89,7 @@ def count_end(request: Answered, end: End, part: Part, least_output: int) -> Non
     if usage.output and (not by_usage or output < FEWER * events or reasoning > output):
         counters.contradicted += 1
         counters.usage_stopped += not by_usage
-        counters.contradicted_output += output
+        counters.contradicted_output += output if by_usage else usage.output
         counters.contradicted_events += events
 
 

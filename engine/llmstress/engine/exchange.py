@@ -407,6 +407,7 @@ class Exchange:
     def _answer(self, span: int, events: int, tokens: int | None, *, whole: bool = True) -> Answer:
         reports = self._reports
         kept = whole and 0 < self._texts_since == self._recorder.keeps_texts  # of all its token events
+        alike = reports is None or reports.with_tokens in (0, self.event_count)  # usage surrounds no text, or each
         first_events = self.first_block if whole and self.choices == 1 else self.choices
         return Answer(
             span=span,
@@ -420,7 +421,7 @@ class Exchange:
             else None,
             ended_itself=self._finish not in _CUT_BY_LIMIT,
             before=(self.first_token if whole else self.first_answer) - self.sent,
-            texts=texts_of(self._first_data, self.last_data, self.token_bytes, events) if kept else Texts(),
+            texts=texts_of(self._first_data, self.last_data, self.token_bytes, events) if kept and alike else Texts(),
         )
 
     def _token(self, choice: int, *, visible: bool, now: int) -> None:

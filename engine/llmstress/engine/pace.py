@@ -167,13 +167,15 @@ def texts_of(first: bytes, last: bytes, all_bytes: int, events: int) -> Texts:
     """What the data of the first and of the last token event say of the text of all.
 
     all_bytes: the length of the data of all of them. What surrounds the text in the last one is taken to surround it in
-    the others, so nothing is known where a server pads its events.
+    the others, so nothing is known where a server pads its events, or where that leaves no text for them.
     """
     if b'"obfuscation"' in last or events < 2:
         return Texts()
     begin, end = _text_in(first), _text_in(last)
     around = len(last) - len(end)
     rest = max(0, all_bytes - len(first) - (events - 1) * around)
+    if rest < events - 1:
+        return Texts()
     words = len(end.split())
     # an event of one word says nothing of how long words are
     others = max(events - 1, rest * words // len(end)) if words > 1 else events - 1

@@ -15,6 +15,12 @@ FEWER = 0.9
 """Below this share of the token events a count contradicts them: a token is rarely split over events."""
 
 
+_RISES = 3
+"""Counts of single events rise at most so many times as often as they fall."""
+_FALLS = 4
+"""So many falls without a rise are no counts of single events."""
+
+
 class Reports(msgspec.Struct, gc=False):
     """Counts of output tokens as they come; every count is above 0. A struct, because making one takes 0.2 µs."""
 
@@ -23,8 +29,9 @@ class Reports(msgspec.Struct, gc=False):
     sum: int = 0
     last: int = 0
     highest: int = 0
-    fell: bool = False
-    """A count was lower than the one before."""
+    rises: int = 0
+    falls: int = 0
+    """How many counts were higher, or lower, than the one before; the first is a rise."""
     seen: int = 0
     """Token events when the last report came."""
     before_first: int = 0
@@ -49,7 +56,10 @@ class Reports(msgspec.Struct, gc=False):
             self.before_first = output
         elif at_first:
             self.first = output
-        self.fell |= output < self.last
+        if output > self.last:
+            self.rises += 1
+        elif output < self.last:
+            self.falls += 1
         self.count += 1
         self.sum += output
         if with_token:
@@ -96,7 +106,9 @@ class Reports(msgspec.Struct, gc=False):
         if self.final and self.last >= FEWER * (self.sum - self.last):
             return False  # the sum was reported at the end
         constant = self.highest * self.count == self.sum and self.count > 2
-        return self.fell or constant
+        # cumulative counts that fall once in a while, or counts of what is left, don't vary to and fro
+        varies = self.rises - 1 <= _RISES * self.falls and (self.rises > 1 or self.falls < _FALLS)
+        return constant or (self.falls > 0 and varies)
 
     def _per_choice(self, events: int, choices: int, finished: int) -> bool:
         """Whether each report counts one choice only."""

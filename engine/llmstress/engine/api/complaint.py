@@ -42,12 +42,15 @@ _STRONG = frozenset(
 """Members that make an object an error if they say anything."""
 _WEAK = ("message", "msg", "detail")
 """Members that make an object an error if nothing beside them says that it is something else."""
-_WRAPPERS = ("baseresp", "header", "responsemetadata", "response", "status", "meta")
+_WRAPPERS = ("baseresp", "header", "responsemetadata", "response", "status", "meta", "result", "data", "body")
 """Members within which the members of an error may lie."""
 _KINDS = ("type", "event", "object", "kind", "status", "state", "level", "action", "step", "stage", "phase")
 """Members by whose value an object says what it is."""
 _PROGRESS = frozenset(("queue", "queueposition", "position", "progress", "percent", "percentage", "eta"))
-_BAD_KIND = re.compile(r"error|exception|fail|fatal|invalid|denied|refused|exceeded|unavailable", re.IGNORECASE)
+_BAD_KIND = re.compile(
+    r"error|exception|fail|fatal|invalid|denied|refused|exceeded|unavailable|throttl|timeout|overload|forbidden",
+    re.IGNORECASE,
+)
 _GOOD = frozenset(
     (
         *("", "0", "ok", "okay", "success", "successful", "succeeded", "succeed", "true", "none", "null", "completed"),

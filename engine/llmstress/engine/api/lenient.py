@@ -23,6 +23,15 @@ _PING = re.compile(
 )
 """Names of events that say that the server is still there."""
 
+_WORD = re.compile(rb"[A-Za-z\x80-\xff]{3}")
+"""What dates and numbers lack."""
+
+_BEGINS_AS_JSON = re.compile(rb"\s*(?:\{|\[\s*(?:[\[{\"]|$))")
+"""How an object begins, or a list of anything that isn't a bare word: `[PING]` is none, and no JSON that broke off."""
+
+_LAST_WORD = re.compile(rb"\s*(?:\[DONE\]|\"\[DONE\]\")", re.IGNORECASE)
+"""What most servers write without a blank, a quote or small letters."""
+
 _MOST_OF_A_NAME = 60
 """Bytes of an event's name that is looked at: longer ones aren't kept."""
 
@@ -61,20 +70,23 @@ def _is_ping(name: bytes) -> bool:
 
 def has_words(data: bytes, name: bytes) -> bool:
     """Whether a foreign event says more than that the server is still there."""
-    return not is_ping(name) and bool(data.strip()) and not data.startswith(b"{")
+    if is_ping(name) or data.startswith((b"{", b":")) or not _WORD.search(data):
+        return False
+    said = data.strip(b' []"')
+    return said not in (b"null", b"true", b"false") and not is_ping(said)
 
 
 def read_odd(data: bytes, name: bytes) -> Event | dict[str, Any]:
     """What is none of an API's common events: its meaning if it is the last word, an error, a ping, or no object; else
     the object, which only the API understands."""
-    if data.startswith(b"[DONE]"):
+    if data.startswith(b"[DONE]") or _LAST_WORD.match(data):
         return DONE
     if name.lower() == b"error":
         return named_error(data)
     try:
         value = read_json(data)
     except (ValueError, RecursionError) as fault:
-        return FOREIGN if is_ping(name) or data.lstrip()[:1] not in (b"{", b"[") else no_json(fault, data)
+        return no_json(fault, data) if _BEGINS_AS_JSON.match(data) and not is_ping(name) else FOREIGN
     if isinstance(value, dict) and (is_error(value.get("error")) or value.get("object") == "error"):
         return error_event({name: each for name, each in value.items() if name not in _PAYLOAD})
     if is_ping(name) or not isinstance(value, dict | list):

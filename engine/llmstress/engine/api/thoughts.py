@@ -24,14 +24,17 @@ _NO_TEXT_LAST = frozenset(
 _NO_TEXT = frozenset(("signature", "encrypted", "redacted", "opaque", "citation", "citations", "annotation"))
 _THINKING = frozenset(("think", "thinking", "thought", "thoughts", "reasoning"))
 
-_TEXTS = ("text", "content", "summary", "thinking")
+_DEEPEST = 3
+
+_TEXTS = ("text", "content", "summary", "thinking", "value")
 """The members in which objects hold text."""
 
 
 def thought_in(fields: object, known: frozenset[str]) -> str:
     """The name of the field in which there is text, although it is none of the `known` ones; empty: there is none.
 
-    Text is a string that isn't empty; in a field named for thinking it may lie deeper.
+    Text is a string that isn't empty; in a field named for thinking it may lie deeper, and such a field may itself lie
+    in an object of another name.
     """
     if not isinstance(fields, dict):
         return ""
@@ -42,8 +45,13 @@ def thought_in(fields: object, known: frozenset[str]) -> str:
         if isinstance(value, str):
             if _may_be_text(name):
                 return name[:MAX_NAME]
-        elif isinstance(value, dict | list) and _is_thinking(name) and _says(value):
-            return name[:MAX_NAME]
+        elif isinstance(value, dict | list) and _is_thinking(name):
+            if _says(value):
+                return name[:MAX_NAME]
+        elif isinstance(value, dict):
+            for inner, each in value.items():
+                if _is_thinking(inner) and (_is_text(each) or _says(each)):
+                    return f"{name}.{inner}"[:MAX_NAME]
     return ""
 
 
@@ -68,8 +76,12 @@ def _is_thinking(name: str) -> bool:
     return _may_be_text(name) and not _THINKING.isdisjoint(_words_of(name[:MAX_NAME]))
 
 
-def _says(value: Any) -> bool:
-    """Whether an object, or one of a list, has text in one of the usual members."""
+def _says(value: Any, depth: int = 0) -> bool:
+    """Whether an object, or one of a list, has text in one of the usual members; the text may be an object, too."""
     parts = value if isinstance(value, list) else [value]
     texts = [part.get(name) for part in parts if isinstance(part, dict) for name in _TEXTS]
-    return any(isinstance(text, str) and text for text in texts)
+    return any(_is_text(text) or (depth < _DEEPEST and bool(text) and _says(text, depth + 1)) for text in texts)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)

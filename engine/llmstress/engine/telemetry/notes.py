@@ -10,6 +10,7 @@ MAX_SHARED_READS = 0.2
 MAX_HOST_BUSY = 0.95
 MAX_HOST_STOLEN = 0.02
 MIN_STAYED_OPEN_SHARE = 0.01
+STAYED_OPEN = "the body stayed open after the end"
 
 _NO_REASON = "none"
 """The finish reason of answers that had none."""
@@ -137,7 +138,7 @@ def _endings(part: Part, ok: int) -> list[str]:
         )
     if ok and counters.stayed_open / ok >= MIN_STAYED_OPEN_SHARE:
         notes.append(
-            f"the body stayed open after the end of {_some(counters.stayed_open, ok)}: streams waited "
+            f"{STAYED_OPEN} of {_some(counters.stayed_open, ok)}: streams waited "
             f"{counters.stayed_open_ns / 1e9:,.1f} s in all, then llmstress closed the connections"
         )
     return notes
