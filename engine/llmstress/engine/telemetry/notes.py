@@ -23,7 +23,6 @@ def notes_of(aggregate: Aggregate, blocks: str, *, collected: bool) -> list[str]
     whole = whole_run(aggregate)
     counters = whole.counters
     notes = [
-        *_failures(aggregate),
         *([blocks] if blocks else []),
         *notes_of_answers(whole),
         *_events(counters, collected=collected),
@@ -80,13 +79,6 @@ def median_of(part: Part, name: str) -> int | None:
 
 BOUNDS = ("tpot_by_usage", "tpot_by_events")
 """Names of the bounds in `Part.aside`."""
-
-
-def _failures(aggregate: Aggregate) -> list[str]:
-    failed, finished = aggregate.failed(), aggregate.finished()
-    if not failed or not finished:
-        return []
-    return [f"{failed:,} of {finished:,} finished requests failed ({failed / finished:.1%}): see errors"]
 
 
 def _undetermined(part: Part) -> list[str]:
@@ -176,7 +168,8 @@ def _host(counters: Counters) -> list[str]:
     busy, stolen = counters.host_busy_ns / counters.host_ns, counters.host_stolen_ns / counters.host_ns
     if busy > MAX_HOST_BUSY:
         notes.append(
-            f"the cores of this machine were {busy:.0%} busy: if the target runs on it, too, the load slowed it down"
+            f"the cores of this machine were {busy:.0%} busy: if the target runs on it, too, llmstress may have slowed "
+            "it down"
         )
     if stolen > MAX_HOST_STOLEN:
         notes.append(f"{stolen:.0%} of this machine's time went to others on its host: it is late by itself")
