@@ -213,7 +213,7 @@ class StressApp(App[int]):
             self._picture = picture_of(self._view, whole=self._whole, player=self._source.player)
             self._top.show(self._picture, silent_s=silent_s, asked=asked)
             self._panes[self._tab].show(self._picture)
-            if isinstance(self.screen, VerdictPage):
+            if isinstance(self.screen, VerdictPage | Confirm | AskStreams):
                 self.screen.show(self._picture)
 
     @on(ChartsDue)
