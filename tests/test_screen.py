@@ -418,6 +418,7 @@ def test_the_summary_can_be_saved_after_the_end_and_the_screen_says_where_it_is(
         source.give(Notice(11 * S, "note", "summary: /home/somebody/last-summary.json"))
         await settle(pilot)
         assert "summary: /home/somebody/last-summary.json" in text_of(app)
+        assert not any("summary: " in text for text in toasts(pilot)), "it is said once"
         await press(pilot, "s")
         assert source.sent == [Save()]
         source.give(Notice(12 * S, "note", "summary saved as /home/somebody/llmstress-1.json"))
