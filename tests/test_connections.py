@@ -83,6 +83,22 @@ def refusals() -> Iterator[tuple[str, Exception, str, str]]:
     yield "closed", aiohttp.ClientConnectionError("Connector is closed."), "unreachable", "closed"
 
 
+@pytest.mark.parametrize(
+    ("raised", "words"),
+    [
+        ((111, "Connect call failed ('127.0.0.1', 80)"), "Connection refused (127.0.0.1:80)"),
+        (
+            (111, "Multiple exceptions: [Errno 111] Connect call failed ('::1', 80, 0, 0), [Errno 111] x"),
+            "Connection refused ([::1]:80), x",
+        ),
+        ((113, "No route to host"), "No route to host"),
+        (("without a number",), "without a number"),
+    ],
+)
+def test_the_system_s_words_have_no_number(raised: tuple[object, ...], words: str) -> None:
+    assert end_of_failed_connect(OSError(*raised), https=False, proxied=False).text == words
+
+
 @pytest.mark.parametrize(("name", "error", "outcome", "words"), list(refusals()), ids=lambda value: str(value)[:20])
 @live
 async def test_whatever_the_connector_raises_ends_requests_and_not_the_worker(

@@ -49,6 +49,7 @@ from llmstress.engine.telemetry.histogram import PERCENTILES
 from llmstress.engine.telemetry.messages import ErrorSample, Part, Phase, RateLimit
 from llmstress.tui import figures
 from llmstress.tui.app import StressApp
+from llmstress.tui.ask_streams import AskStreams
 from llmstress.tui.charts import Chart
 from llmstress.tui.confirm import Confirm
 from llmstress.tui.errors import error_rows, samples_text
@@ -101,6 +102,23 @@ def test_a_picture_without_any_key() -> None:
 
     app = StressApp(live())
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("key", ["q", "Q", "equals_sign"])
+def test_a_question_about_the_run_goes_when_the_run_is_over(key: str) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, key)
+        assert isinstance(app.screen, Confirm | AskStreams)
+        source.give(*(frame for _, frame in ending()))
+        await settle(pilot)
+        assert not isinstance(app.screen, Confirm | AskStreams)
+        assert "done: the time was up" in text_of(app)
+        assert source.sent == []
+        await pilot.press("q")
+
+    source = live()
+    app = StressApp(source)
+    on_screen(app, steps)
 
 
 def test_the_end_stays_on_the_screen() -> None:
@@ -375,10 +393,11 @@ def test_a_run_that_ends_while_streams_are_typed_is_not_asked() -> None:
         source.give(*(frame for _, frame in ending()))
         await settle(pilot)
         await press(pilot, "enter")
-        assert "the run is over" in toasts(pilot)
+        assert not isinstance(app.screen, AskStreams)
 
     source = live(11.0, lost_s=None)
-    on_screen(StressApp(source), steps)
+    app = StressApp(source)
+    on_screen(app, steps)
     assert source.sent == []
 
 
@@ -399,6 +418,7 @@ def test_the_summary_can_be_saved_after_the_end_and_the_screen_says_where_it_is(
         source.give(Notice(11 * S, "note", "summary: /home/somebody/last-summary.json"))
         await settle(pilot)
         assert "summary: /home/somebody/last-summary.json" in text_of(app)
+        assert not any("summary: " in text for text in toasts(pilot)), "it is said once"
         await press(pilot, "s")
         assert source.sent == [Save()]
         source.give(Notice(12 * S, "note", "summary saved as /home/somebody/llmstress-1.json"))

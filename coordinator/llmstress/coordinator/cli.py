@@ -117,6 +117,10 @@ def replay(file: str, speed: float) -> int:
     return replay_command(file, speed)
 
 
+_STARTERS = ("run", "start", "bench", "benchmark", "load", "test", "profile", "stress")
+"""Words before the target by which other tools start a run."""
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point: run the command, print one sentence for a known error, exit with its code."""
     sys.exit(run(sys.argv[1:] if argv is None else argv))
@@ -139,6 +143,8 @@ def run(argv: Sequence[str]) -> int:
 def _words_of(error: click.ClickException) -> str:
     """What click says; of a word that is neither command nor target, what a target looks like."""
     said = error.format_message()
+    if any(said.startswith(f"No such command '{word}'") for word in _STARTERS):
+        return f"{said.rstrip('.')}; a run needs none: llmstress http://localhost:8000"
     if said.startswith("No such command") and "Did you mean" not in said:
         return f"{said.rstrip('.')}; a target is a URL like http://localhost:8000"
     return said

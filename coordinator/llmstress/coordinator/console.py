@@ -105,7 +105,12 @@ class Console:
         self.say(f"  {' → '.join(phases(options))}")
 
     def progress(self, picture: Snapshot) -> None:
-        """One line; all its figures look back over the same few seconds."""
+        """One line; all its figures look back over the same few seconds.
+
+        Before the first second is half over there is nothing to tell.
+        """
+        if round(picture.elapsed_s) < 1:
+            return
         now = picture.now
         work = {"tokens": f"{rate(now.tokens_per_s or 0)} tok/s", "inputs": f"{rate(now.inputs_per_s or 0)} inputs/s"}
         metrics = ("e2e",) if picture.whole_answers else ("ttft", "itl")

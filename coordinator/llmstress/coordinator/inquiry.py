@@ -176,10 +176,14 @@ def choose_model(options: Options, answer: Answer) -> tuple[str, str]:
             return answer.models[0], f"no --model given: using the only one listed, {answer.models[0]}"
         listed = f"the target lists {', '.join(answer.models[:5])}" if answer.models else ""
         known = listed or answer.warning or answer.instead
+        if not answer.models and answer.instead:
+            then = " If" if known.endswith("?") else "; if"
+            raise CouldNotStart(f"{known}{then} the URL is right, name the model with --model")
         raise CouldNotStart(f"name the model with --model ({known})")
     if answer.models and options.model not in answer.models:
         listed = ", ".join(answer.models[:5])
-        return options.model, f"the target does not list the model {options.model!r}; it lists {listed}"
+        unlisted = f"the target does not list the model {options.model!r}; it lists {listed}"
+        return options.model, f"{unlisted}. The run asks for {options.model!r} all the same"
     return options.model, answer.warning
 
 

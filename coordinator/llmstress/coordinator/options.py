@@ -161,7 +161,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         if self.min_tokens is not None and self.min_tokens > (most := self.ask("").limit):
             raise UsageError(f"--min-tokens {self.min_tokens} is more than --max-tokens ({most})")
         if self.key is not None and self.cert is None:
-            raise UsageError("--key needs a client certificate: give it with --cert")
+            raise UsageError(
+                "--key needs a client certificate: give it with --cert; for an API key, use --api-key-env NAME"
+            )
         if self.insecure and self.cacert is not None:
             raise UsageError("--insecure and --cacert can't be used together: drop one of them")
         if self.url is None:

@@ -94,6 +94,10 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
         "-o --out --outfile --output-file --output-path --output-dir --result-file --result-filename --result-dir "
         "--results-dir --save-result --save --summary-export --profile-export-file --artifact-dir --csv --html",
     ),
+    (
+        "the summary is JSON; it goes to stdout if that is no terminal, or to --output FILE",
+        "--json --format --output-format --summary-format --export --report --report-format",
+    ),
     (_BODY, "--body-file --data-raw --data-binary --payload -T -D"),
     ("use --method NAME with --api sse, text or http", "-X --request"),
     (_TIMEOUT, "--timeout --request-timeout --request-timeout-seconds --stop-timeout"),

@@ -13,6 +13,9 @@ _PATHS = ("/chat/completions", "/completions", "/responses", "/embeddings", "/me
 _SHORT_FORMS = {"chat": "/chat/completions", "completion": "/completions", "models": "", "health": "", "docs": ""}
 """Last segment of a path -> what was probably meant; empty: the endpoint of the API that is spoken."""
 
+_OTHER_APIS = ("/api/generate", "/api/chat", "/api/tags", "/generate", "/generate_stream", "/invocations", "/metrics")
+"""Endpoints of Ollama, TGI, SGLang and others that stand beside those of OpenAI's API at the same host."""
+
 _ALIKE = 0.8
 """Share of letters, in order, that two paths have in common if one is a misspelling of the other."""
 
@@ -51,6 +54,8 @@ def _meant(asked: str, path: str) -> str:
     given = asked.removesuffix(path) if path else asked
     if path and given == asked:
         return ""  # not made of a base and the API's path: an endpoint of Azure's, for instance
+    if path and (beside := next((end for end in _OTHER_APIS if given.endswith(end)), "")):
+        given = given.removesuffix(beside)
     segments = [segment for segment in given.split("/") if segment]
     if not segments:
         return f"/v1{path}" if path else ""

@@ -4,6 +4,8 @@ One class each, whatever is raised: an exception that nobody thought of must not
 """
 
 import errno
+import os
+import re
 import socket
 import ssl
 
@@ -37,6 +39,11 @@ _TLS_HINTS = {
 }
 """Reason of an `ssl.SSLError` -> what it means for whoever runs the test. The OpenSSL of Python 3.11 to 3.14."""
 
+_CALL = re.compile(r"Connect call failed \('([^']*)', (\d+)[^)]*\)")
+"""What asyncio says instead of the system's words, with the address."""
+
+_NUMBERED = re.compile(r"\[Errno (-?\d+)\] ")
+
 
 def end_of_failed_connect(error: BaseException, *, https: bool, proxied: bool) -> End:
     """The class of failure that an exception of the connector means, with its words.
@@ -54,6 +61,7 @@ def end_of_failed_connect(error: BaseException, *, https: bool, proxied: bool) -
     text = str(cause) or type(cause).__name__
     if isinstance(cause, ssl.SSLError) or text.startswith(("[SSL", f"[Errno {number}] [SSL")):
         return End("tls", _words_of_tls(cause))  # once a connection stands, aiohttp's error has the words of TLS's only
+    text = _words_of_system(text)
     # a name with a label that is empty or too long never gets to DNS
     if isinstance(error, aiohttp.ClientConnectorDNSError) or isinstance(cause, socket.gaierror | UnicodeError):
         return End("dns", f"{_host_of(error)}{text}")
@@ -88,6 +96,20 @@ def end_before_head(error: Exception | None) -> End:
         return End("tls", _words_of_tls(error))
     how = "reset" if error is not None else "closed"
     return End("reset", f"the connection was {how} before the answer's head was complete")
+
+
+def _words_of_system(text: str) -> str:
+    """The words of an `OSError` without its number, and with those of the system where asyncio has its own."""
+    pieces = _NUMBERED.split(text)
+    said = pieces[0]
+    for number, words in zip(pieces[1::2], pieces[2::2], strict=True):
+        called = _CALL.search(words)
+        if called is None:
+            said += words
+            continue
+        host = f"[{called[1]}]" if ":" in called[1] else called[1]
+        said += f"{words[: called.start()]}{os.strerror(int(number))} ({host}:{called[2]}){words[called.end() :]}"
+    return said.removeprefix("Multiple exceptions: ")
 
 
 def _words_of_tls(error: BaseException) -> str:

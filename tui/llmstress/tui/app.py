@@ -22,7 +22,7 @@ from llmstress.tui.figures import count, duration
 from llmstress.tui.goto import GoTo
 from llmstress.tui.help import Help
 from llmstress.tui.latency import LatencyPane
-from llmstress.tui.log import LogPane, saved_in
+from llmstress.tui.log import LogPane, pops_up, saved_in
 from llmstress.tui.messages import ChartsDue, FiguresDue, TabChosen
 from llmstress.tui.overview import Overview
 from llmstress.tui.picture import Picture, picture_of
@@ -39,9 +39,6 @@ FIGURES_S, CHARTS_S = 1 / 3, 1.0
 
 SILENCE_S, SILENT_REPORTS = 3.0, 2.5
 """A live run that says nothing for so long, and for so many of its workers' intervals, is told of."""
-
-TOASTS = {"warning": "warning", "load": "information", "note": "information"}
-"""Kinds of notices that are also shown over the panes, for a moment; notes answer commands."""
 
 TOAST_S = 4.0
 MIN_TOAST_GAP_S = 0.5
@@ -178,7 +175,7 @@ class StressApp(App[int]):
         self.post_message(FiguresDue())
 
     def _toast(self, notice: Notice) -> None:
-        if notice.kind in TOASTS and self._heard_at - self._toast_at >= MIN_TOAST_GAP_S:
+        if pops_up(notice) and self._heard_at - self._toast_at >= MIN_TOAST_GAP_S:
             self._toast_at = self._heard_at
             self._say(notice.text, warning=notice.kind == "warning")
 
@@ -213,7 +210,7 @@ class StressApp(App[int]):
             self._picture = picture_of(self._view, whole=self._whole, player=self._source.player)
             self._top.show(self._picture, silent_s=silent_s, asked=asked)
             self._panes[self._tab].show(self._picture)
-            if isinstance(self.screen, VerdictPage):
+            if isinstance(self.screen, VerdictPage | Confirm | AskStreams):
                 self.screen.show(self._picture)
 
     @on(ChartsDue)

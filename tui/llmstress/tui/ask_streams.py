@@ -10,6 +10,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from llmstress.tui.figures import count
+from llmstress.tui.picture import Picture
 
 MAX_DIGITS = 7
 
@@ -32,6 +33,11 @@ class AskStreams(ModalScreen[int | None]):
             yield Static(f"How many streams over all processes? Now: {count(self._now)}", markup=False)
             yield Input(type="integer", max_length=MAX_DIGITS, restrict=r"[0-9]*", compact=True)
             yield Static("enter sets the number, esc leaves it", markup=False)
+
+    def show(self, picture: Picture) -> None:
+        """Close without an answer once the run is over: there are no streams to set."""
+        if picture.view.ended is not None:
+            self.dismiss(None)
 
     @on(Input.Submitted)
     def _take(self, event: Input.Submitted) -> None:

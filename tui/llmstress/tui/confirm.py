@@ -9,6 +9,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from llmstress.tui.picture import Picture
+
 
 class Confirm(ModalScreen[bool]):
     """Asks once; the same key again means yes."""
@@ -33,6 +35,11 @@ class Confirm(ModalScreen[bool]):
         """A box in the middle."""
         with Vertical(classes="box"):
             yield Static(self._text, markup=False)
+
+    def show(self, picture: Picture) -> None:
+        """Close without an answer once the run is over: there is nothing left to ask about."""
+        if picture.view.ended is not None:
+            self.dismiss(None)
 
     def action_answer(self, yes: bool) -> None:
         """Close with the answer."""

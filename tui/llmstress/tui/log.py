@@ -43,6 +43,14 @@ SAVED = ("summary: ", "summary saved as ")
 """What a note begins with that says where the summary is: the one of the run's end, and those that were asked for."""
 
 
+def pops_up(notice: Notice) -> bool:
+    """Whether it is also shown over the panes for a moment: what answers a command or changes the load, and warnings.
+
+    Where the summary of a run that is over is stands on the screen already.
+    """
+    return notice.kind in ("warning", "load", "note") and not notice.text.startswith(SAVED[0])
+
+
 def saved_in(notices: Sequence[Notice]) -> str:
     """The file that the summary was written to last, as far as the log says; empty: it doesn't."""
     found = (

@@ -175,7 +175,8 @@ def _host(counters: Counters) -> list[str]:
     busy, stolen = counters.host_busy_ns / counters.host_ns, counters.host_stolen_ns / counters.host_ns
     if busy > MAX_HOST_BUSY:
         notes.append(
-            f"the cores of this machine were {busy:.0%} busy: if the target runs on it, too, the load slowed it down"
+            f"the cores of this machine were {busy:.0%} busy: if the target runs on it, too, llmstress may have slowed "
+            "it down"
         )
     if stolen > MAX_HOST_STOLEN:
         notes.append(f"{stolen:.0%} of this machine's time went to others on its host: it is late by itself")
