@@ -90,7 +90,7 @@ events     3 in 3 reads: 3 token
 tokens     3 output, 19 input (as the server's usage says)
 bytes      500 read, head and framing included
 
-    #        at        gap  taken for  data
+    #        at        gap  read as  data
     1    200 ms             token      {"id": "chatcmpl-0123456789", "created":…
     2    220 ms   +20.0 ms  token      …"content": "c"}}]}
     3    240 ms   +20.0 ms  token      …"content": "a"}}]}
@@ -214,12 +214,12 @@ def test_what_an_event_was_taken_for(meaning: Event | None, name: bytes, words: 
         (failed("cancelled"), ""),
         (failed("http_418", "I'm a teapot"), ""),
         (failed("http_401"), "no key was sent: --api-key-env"),
-        (failed("http_401", asked=Asked(1, 1, ("Host", "Authorization"))), "sent and refused"),
-        (failed("http_401", asked=Asked(1, 1, ("api-key",))), "sent and refused"),
+        (failed("http_401", asked=Asked(1, 1, ("Host", "Authorization"))), "refused the key"),
+        (failed("http_401", asked=Asked(1, 1, ("api-key",))), "refused the key"),
         (failed("http_404"), "--url takes a host"),
-        (failed("http_404", "The model `gpt-9` does not exist"), "no such model"),
-        (failed("http_400", "model 'x' not found, try pulling it first"), "no such model"),
-        (failed("http_404", where=msgspec.structs.replace(WHERE, model="")), "names no model: --model"),
+        (failed("http_404", "The model `gpt-9` does not exist"), "does not have this model"),
+        (failed("http_400", "model 'x' not found, try pulling it first"), "does not have this model"),
+        (failed("http_404", where=msgspec.structs.replace(WHERE, model="")), "names no model; set one"),
         (failed("http_404", head=Head(404, "1.1", {"content-type": "text/html"})), "a web page"),
         (
             failed("malformed", "not JSON", head=Head(200, "1.1", {"content-type": "text/html;q=1"})),
@@ -235,32 +235,32 @@ def test_what_an_event_was_taken_for(meaning: Event | None, name: bytes, words: 
         (failed("http_400", "The plain HTTP request was sent to HTTPS port"), "https://"),
         (failed("malformed", r"not an HTTP/1.x answer: b'\x15\x03\x01\x00\x02\x02F'"), "https://"),
         (failed("malformed", r"not an HTTP/1.x answer: b'\x00\x00\x12\x04'"), "HTTP/2"),
-        (failed("malformed", "not an HTTP/1.x answer: b'SSH-2.0'"), "no web server"),
+        (failed("malformed", "not an HTTP/1.x answer: b'SSH-2.0'"), "not a web server"),
         (
             failed("http_308", head=Head(308, "1.1", {"location": "https://u:pw@h/?key=1"})),
-            "https://***@h/?key=***: put",
+            "https://***@h/?key=***; use",
         ),
         (failed("http_301"), ""),
         (failed("rate_limited", head=Head(429, "1.1", {"retry-after": "20"})), "(retry-after: 20)"),
         (failed("rate_limited"), "wait"),
-        (failed("connect_refused"), "is the port right?"),
+        (failed("connect_refused"), "check the server and the port"),
         (failed("connect_timeout"), "a firewall"),
-        (failed("connect_timeout", where=msgspec.structs.replace(WHERE, url="https://h/v1")), "no answer to TLS"),
+        (failed("connect_timeout", where=msgspec.structs.replace(WHERE, url="https://h/v1")), "does not answer TLS"),
         (failed("http_400", where=msgspec.structs.replace(WHERE, api="text")), "--body and --method change it"),
-        (failed("http_404", where=msgspec.structs.replace(WHERE, api="sse")), "taken as it is"),
+        (failed("http_404", where=msgspec.structs.replace(WHERE, api="sse")), "exactly as given"),
         (failed("dns"), "--resolve"),
-        (failed("empty", finish="length"), "a higher --max-tokens"),
+        (failed("empty", finish="length"), "raise --max-tokens"),
         (failed("empty", finish="stop", events=(strange('{"x":1}'),)), "another --api"),
         (failed("truncated", events=(strange('{"x":1}'),)), "another --api"),
         (
             failed("truncated", events=(token(1, 1.0),), where=msgspec.structs.replace(WHERE, api="mine")),
-            "stops in its middle",
+            "is incomplete",
         ),
         (
             failed("empty", events=(token(1, 1.0),), where=msgspec.structs.replace(WHERE, api="sse")),
-            "--text says where",
+            "set the place with --text",
         ),
-        (failed("truncated"), "stops in its middle"),
+        (failed("truncated"), "is incomplete"),
         (failed("timeout_idle"), "--timeout-idle"),
     ],
 )
@@ -283,12 +283,12 @@ MANY = {"tokens": Tokens(10, "usage", 1, None, None, 10, 0)}
         ({"tokens": Tokens(4, "usage", 1, None, None, 4, 4)}, ""),
         ({"noted": ("the answer came without usage: tokens are counted in events",)}, "came without usage"),
         ({"head": Head(200, "1.1", {"content-encoding": "gzip"})}, "compressed (gzip)"),
-        ({"where": msgspec.structs.replace(WHERE, api="text")}, "--api sse counts them"),
+        ({"where": msgspec.structs.replace(WHERE, api="text")}, "--api sse counts events"),
         ({"head": Head(200, "1.1", {"content-encoding": "Identity"})}, ""),
         ({"head": Head(200, "1.1", {"content-encoding": ""})}, ""),
         ({"events": (Seen(1, 1.0, None, ("unknown",), "", 1, ""),)}, "1 event has a shape"),
-        ({"attempts": (Attempt("[::1]:8", 0.1, 0.4, "refused"),)}, "[::1]:8 did not take"),
-        ({"connection": msgspec.structs.replace(a_probe().connection, repeated=1)}, "sent again"),
+        ({"attempts": (Attempt("[::1]:8", 0.1, 0.4, "refused"),)}, "[::1]:8 did not accept"),
+        ({"connection": msgspec.structs.replace(a_probe().connection, repeated=1)}, "retransmitted"),
         ({"connection": msgspec.structs.replace(a_probe().connection, kept=False)}, "closes the connection"),
         (
             {
@@ -309,7 +309,7 @@ MANY = {"tokens": Tokens(10, "usage", 1, None, None, 10, 0)}
                 "tokens": Tokens(3, "usage", 1, None, None, 0, 0),
                 "events": (Seen(1, 1.0, None, ("token", "finish"), "", 1, ""),),
             },
-            "came as a whole",
+            "came in one piece",
         ),
     ],
 )

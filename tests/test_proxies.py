@@ -70,7 +70,7 @@ async def test_a_proxy_that_is_not_there(url: str) -> None:
     ("said", "reset", "words"),
     [
         (b"HTTP/1.1 403 Not you\r\nContent-Length: 2\r\n\r\nno", False, "refused the tunnel: 403 Not you"),
-        (b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n", False, "tunnel: 407 Who; user and password belong"),
+        (b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n", False, "tunnel: 407 Who; put user and password"),
         (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", False, "refused the tunnel: 502 Bad Gateway"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", False, "opened no tunnel"),
         (b"", False, "opened no tunnel"),
@@ -146,8 +146,8 @@ class Refusing(Handler):
     [
         ("http://127.0.0.1:9", 407, "(the environment's http_proxy) answered 407: "),
         ("http://127.0.0.1:9", 502, "(the environment's http_proxy) answered 502: "),
-        ("http://llm.test", 403, "(the environment's http_proxy), refuses the request for its models with 403"),
-        ("https://llm.test", 403, "(the environment's https_proxy) does not connect to the target: "),
+        ("http://llm.test", 403, "(the environment's http_proxy), refused the request for its models with 403"),
+        ("https://llm.test", 403, "(the environment's https_proxy) could not connect to the target: "),
     ],
 )
 def test_a_proxy_of_the_environment_that_refuses_is_named(
@@ -208,7 +208,7 @@ def test_the_proxy_that_the_environment_names(environ: dict[str, str], url: str,
         ({"proxy": "https://p:1"}, {}, "--proxy needs the URL of an HTTP proxy"),
         ({}, {"ALL_PROXY": "socks5://u:secret@p:1"}, "environment's ALL_PROXY \\(--proxy none ignores it\\) needs"),
         ({"resolve": (Resolve("llm.test", 81, ("127.0.0.1",)),)}, {}, "--resolve names llm.test:81, but the target is"),
-        ({"resolve": (Resolve("127.0.0.1", 80, ("::1",)),), "url": "http://127.0.0.1"}, {}, "--resolve has no meaning"),
+        ({"resolve": (Resolve("127.0.0.1", 80, ("::1",)),), "url": "http://127.0.0.1"}, {}, "--resolve has no effect"),
     ],
 )
 def test_ways_that_can_not_be_gone(given: dict[str, Any], environ: dict[str, str], words: str) -> None:
@@ -222,7 +222,8 @@ def test_the_way_is_said_without_secrets() -> None:
     assert describe_way([Network()]) == ""
     network = Network(["::1"], ["127.0.0.2"], "http://u:secret@p:1", tls=Tls(insecure=True, cert_file="c"))
     assert describe_way([network]) == (
-        "through the proxy http://***@p:1, to ::1, from 127.0.0.2, any certificate will do, with a client certificate"
+        "through the proxy http://***@p:1, to ::1, from 127.0.0.2, without checking certificates, with a client "
+        "certificate"
     )
     two = [Network(sources=["a"]), Network(sources=["b"])]
     assert describe_way(two) == "from 2 source addresses"

@@ -132,7 +132,7 @@ def test_the_end_stays_on_the_screen() -> None:
         await press(pilot, "p", "plus", "equals_sign", "Q", "2")
         assert "steady window 8s" in text_of(app), "the result, as the summary has it"
         assert not isinstance(app.screen, Confirm)
-        source.give(SourceLost("its coordinator is gone"))
+        source.give(SourceLost("its coordinator has ended"))
         await settle(pilot)
         assert "done: the time was up — q leaves" in text_of(app), "a run that is over may go"
         await pilot.press("q")
@@ -424,7 +424,7 @@ def test_the_summary_can_be_saved_after_the_end_and_the_screen_says_where_it_is(
         source.give(Notice(12 * S, "note", "summary saved as /home/somebody/llmstress-1.json"))
         await settle(pilot)
         assert "summary: /home/somebody/llmstress-1.json" in text_of(app)
-        source.give(SourceLost("its coordinator is gone"))
+        source.give(SourceLost("its coordinator has ended"))
         await settle(pilot)
         assert "s save" not in text_of(app).splitlines()[-1]
         assert "summary: /home/somebody/llmstress-1.json" in text_of(app)
@@ -439,10 +439,10 @@ def test_the_summary_can_be_saved_after_the_end_and_the_screen_says_where_it_is(
 
 def test_where_nothing_was_saved_and_nobody_is_left_it_says_so() -> None:
     async def steps(pilot: Pilot[int]) -> None:
-        source.give(*(frame for _, frame in ending()), SourceLost("its coordinator is gone"))
+        source.give(*(frame for _, frame in ending()), SourceLost("its coordinator has ended"))
         await settle(pilot)
         await press(pilot, "s")
-        assert toasts(pilot)[-1] == "the run is over and can't be reached any more"
+        assert toasts(pilot)[-1] == "the run is over and can no longer be reached"
 
     source = live(11.0)
     on_screen(StressApp(source), steps)
@@ -619,21 +619,24 @@ def test_before_the_steady_window_it_says_so() -> None:
 def test_the_verdict_can_be_read_in_full(key: str) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         reason = "worker 0's event loop was up to"
-        assert f"{reason} 5.0 ms late (p99; limit 2.0 ms), and so may be the latencies" not in text_of(app)
+        assert f"{reason} 5.0 ms late (p99; limit 2.0 ms), so latencies may be too high" not in text_of(app)
         await press(pilot, "v")
         assert isinstance(app.screen, VerdictPage)
         shown = " ".join(text_of(app).replace("│", " ").split())
-        assert f"• {reason} 5.0 ms late (p99; limit 2.0 ms), and so may be the latencies: fewer --streams per" in shown
+        assert (
+            f"• {reason} 5.0 ms late (p99; limit 2.0 ms), so latencies may be too high: use fewer --streams per"
+            in shown
+        )
         assert "outcome: ✔ all 20 requests succeeded" in shown
         for _ in range(40):
             await pilot.press("down")
         await settle(pilot)
-        assert "the load was changed by hand once" in " ".join(text_of(app).replace("│", " ").split())
+        assert "the load was changed manually once" in " ".join(text_of(app).replace("│", " ").split())
         source.give(Notice(4 * S, "load", "streams 44 → 48"))
         await settle(pilot)
         app.clear_notifications()
         await settle(pilot)
-        assert "the load was changed by hand 2 times" in " ".join(text_of(app).replace("│", " ").split())
+        assert "the load was changed manually 2 times" in " ".join(text_of(app).replace("│", " ").split())
         await press(pilot, key)
         assert not isinstance(app.screen, VerdictPage)
 
@@ -761,7 +764,7 @@ def test_a_late_loop_and_missing_reports_mark_a_worker() -> None:
         await press(pilot, "3")
         text = text_of(app)
         assert "its event loop is 5.00 ms late" in text
-        assert "3 of its reports never arrived" in text
+        assert "3 of its reports were lost" in text
 
     slow = delta(0, 3)
     slow.parts[slow.phase].latency["loop_lag"].record_many([5_000] * 1000)

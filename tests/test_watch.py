@@ -181,7 +181,7 @@ def test_streams_change_while_the_run_lasts() -> None:
     changes = ["streams 20 → 50", "streams 50 → 4"]
     assert [event["text"] for event in summary["events"] if event["kind"] == "load"] == changes
     assert [change for row in summary["timeline"] for change in row["changes"]] == changes
-    assert any("changed by hand 2 times" in note for note in summary["verdict"]["notes"])
+    assert any("changed manually 2 times" in note for note in summary["verdict"]["notes"])
     same_figures(view, summary)
 
 
@@ -269,7 +269,7 @@ def test_a_viewer_notices_that_the_coordinator_is_gone() -> None:
         arguments = ("--url", server.url, "--model", "mock-7b", "--procs", "1", "--streams", "5", "--duration", "60s")
         with (
             run_of(*arguments) as (run, directory),
-            pytest.raises(SourceLost, match="its coordinator is gone"),
+            pytest.raises(SourceLost, match="its coordinator has ended"),
         ):
             follow(directory, kill)
     assert directory.exists()
@@ -375,7 +375,7 @@ def test_the_directory_of_a_run_is_private_and_goes_with_it(home: Path) -> None:
 
 def test_a_place_that_others_could_have_made_is_refused(home: Path) -> None:
     (home / "llmstress").symlink_to(home)
-    with pytest.raises(CouldNotStart, match="belongs to somebody else"):
+    with pytest.raises(CouldNotStart, match="belongs to another user"):
         rundir.home()
     (home / "llmstress").unlink()
     (home / "llmstress").mkdir(mode=0o755)
@@ -426,7 +426,7 @@ def test_a_full_disk_ends_the_record_and_not_the_run(tmp_path: Path) -> None:
 def test_a_record_is_a_regular_file(path: str) -> None:
     code, _, said = Run("--url", "http://127.0.0.1:9", "--model", "m", "--record", path).finish()
     assert code == 2
-    assert "must be a regular file" in said
+    assert "needs a regular file" in said
 
 
 def test_lost_workers_streams_are_no_target() -> None:
