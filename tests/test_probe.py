@@ -276,8 +276,8 @@ def test_which_model_must_be_said_if_there_are_several() -> None:
     assert several == (3, "", "llmstress: name the model with --model (the target lists one, two)\n")
     assert page[0] == 3
     assert page[2] == (
-        f"llmstress: {url}/page/v1/models returned no list of models; check --url. "
-        "If the URL is right, name the model with --model\n"
+        f"llmstress: {url}/page/v1/models returned no list of models; check --url; "
+        "if the URL is right, name the model with --model\n"
     )
     assert one[0] == 5, "it can't be posted to"
     assert "one (the only one that the target lists)" in one[1]
