@@ -258,10 +258,10 @@ ANSWERS: dict[str, tuple[bytes, Event]] = {
         packed({"type": "error", "error": {"type": "api_error", "message": "boom"}}),
         Event(error="api_error: boom"),
     ),
-    "another object": (packed({"hello": 1}), Event(malformed='the answer is no message: {"hello":1}')),
+    "another object": (packed({"hello": 1}), Event(malformed='the answer is not a message: {"hello":1}')),
     "content of another shape": (
         packed({"content": "Hi"}),
-        Event(malformed='the answer is no message: {"content":"Hi"}'),
+        Event(malformed='the answer is not a message: {"content":"Hi"}'),
     ),
 }
 

@@ -141,8 +141,8 @@ ANSWERS: dict[str, tuple[bytes, Event]] = {
         Event((TEXT, OTHER), "stop", finished=(0, 1)),
     ),
     "an error": (packed({"error": {"message": "boom"}}), Event(error="boom")),
-    "another object": (packed({"hello": 1}), Event(malformed='the answer is no completion: {"hello":1}')),
-    "[DONE]": (b"[DONE]", Event(malformed="the answer is no completion: [DONE]")),
+    "another object": (packed({"hello": 1}), Event(malformed='the answer is not a completion: {"hello":1}')),
+    "[DONE]": (b"[DONE]", Event(malformed="the answer is not a completion: [DONE]")),
 }
 
 

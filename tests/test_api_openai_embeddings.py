@@ -70,7 +70,7 @@ def none(inputs: int, body: bytes) -> tuple[int, bytes, Event]:
 
 
 def no_list(words: str) -> Event:
-    return wrong(f"the answer is no list of embeddings: {words}")
+    return wrong(f"the answer is not a list of embeddings: {words}")
 
 
 ANSWERS: dict[str, tuple[int, bytes, Event]] = {
@@ -97,7 +97,7 @@ ANSWERS: dict[str, tuple[int, bytes, Event]] = {
     "a vector in a text": (1, packed({"data": [{"embedding": [1, 2]}], "x": '"embedding":[1,2'}), good(1)),
     "spaces everywhere": (2, b' { "data" : [ { "embedding" : [ 1 , 2 ] } , { "embedding" : [ 3 , 4 ] } ] } ', good(2)),
     "[DONE]": (1, b"[DONE]", no_list("[DONE]")),
-    "nothing": (1, b"", wrong("the answer is no list of embeddings")),
+    "nothing": (1, b"", wrong("the answer is not a list of embeddings")),
     "an error": (1, packed({"error": {"message": "boom"}}), Event(error="boom")),
     "an error beside the vectors": (1, packed({"data": [{"embedding": [1]}], "error": "boom"}), Event(error="boom")),
     "a flat error": (1, packed({"object": "error", "message": "boom"}), Event(error="boom")),

@@ -240,7 +240,7 @@ ANSWERS: dict[str, tuple[bytes, Event]] = {
     "still queued": (answer(status="queued"), whole(finish="")),
     "failed": (answer(status="failed", error={"message": "boom"}), Event(error="boom")),
     "failed without words": (answer(status="failed"), Event(error="the response failed")),
-    "another object": (packed({"hello": 1}), Event(malformed='the answer is no response: {"hello":1}')),
+    "another object": (packed({"hello": 1}), Event(malformed='the answer is not a response: {"hello":1}')),
     "items of odd types": (answer(5, None, {"type": "message", "content": "Hi"}), whole()),
 }
 

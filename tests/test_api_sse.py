@@ -230,8 +230,8 @@ def test_data_with_a_path_is_json_but_for_the_last_word_and_blanks() -> None:
 
 def test_a_whole_answer_is_no_stream() -> None:
     api = Sse(Ask())
-    assert api.read_answer(b'{"text":"Hi"}').malformed == 'the answer is no stream of events: {"text":"Hi"}'
-    assert api.read_answer(b"<html><p>Blocked</html>").malformed == "the answer is no stream of events: Blocked"
+    assert api.read_answer(b'{"text":"Hi"}').malformed == 'the answer is not an event stream: {"text":"Hi"}'
+    assert api.read_answer(b"<html><p>Blocked</html>").malformed == "the answer is not an event stream: Blocked"
     assert api.read_answer(b'{"detail":"boom"}') == Event(error="boom")
     assert api.read_answer(b'{"error":"boom"}') == Event(error="boom")
 

@@ -222,7 +222,8 @@ def test_the_way_is_said_without_secrets() -> None:
     assert describe_way([Network()]) == ""
     network = Network(["::1"], ["127.0.0.2"], "http://u:secret@p:1", tls=Tls(insecure=True, cert_file="c"))
     assert describe_way([network]) == (
-        "through the proxy http://***@p:1, to ::1, from 127.0.0.2, any certificate will do, with a client certificate"
+        "through the proxy http://***@p:1, to ::1, from 127.0.0.2, without checking certificates, with a client "
+        "certificate"
     )
     two = [Network(sources=["a"]), Network(sources=["b"])]
     assert describe_way(two) == "from 2 source addresses"

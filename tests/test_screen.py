@@ -114,7 +114,7 @@ def test_the_end_stays_on_the_screen() -> None:
         await press(pilot, "p", "plus", "equals_sign", "Q", "2")
         assert "steady window 8s" in text_of(app), "the result, as the summary has it"
         assert not isinstance(app.screen, Confirm)
-        source.give(SourceLost("its coordinator is gone"))
+        source.give(SourceLost("its coordinator has ended"))
         await settle(pilot)
         assert "done: the time was up — q leaves" in text_of(app), "a run that is over may go"
         await pilot.press("q")
@@ -404,7 +404,7 @@ def test_the_summary_can_be_saved_after_the_end_and_the_screen_says_where_it_is(
         source.give(Notice(12 * S, "note", "summary saved as /home/somebody/llmstress-1.json"))
         await settle(pilot)
         assert "summary: /home/somebody/llmstress-1.json" in text_of(app)
-        source.give(SourceLost("its coordinator is gone"))
+        source.give(SourceLost("its coordinator has ended"))
         await settle(pilot)
         assert "s save" not in text_of(app).splitlines()[-1]
         assert "summary: /home/somebody/llmstress-1.json" in text_of(app)
@@ -419,10 +419,10 @@ def test_the_summary_can_be_saved_after_the_end_and_the_screen_says_where_it_is(
 
 def test_where_nothing_was_saved_and_nobody_is_left_it_says_so() -> None:
     async def steps(pilot: Pilot[int]) -> None:
-        source.give(*(frame for _, frame in ending()), SourceLost("its coordinator is gone"))
+        source.give(*(frame for _, frame in ending()), SourceLost("its coordinator has ended"))
         await settle(pilot)
         await press(pilot, "s")
-        assert toasts(pilot)[-1] == "the run is over and can't be reached any more"
+        assert toasts(pilot)[-1] == "the run is over and can no longer be reached"
 
     source = live(11.0)
     on_screen(StressApp(source), steps)

@@ -218,7 +218,7 @@ def test_no_screen_where_nobody_looks(env: dict[str, str], tmp_path: Path, spoil
 def test_attach_without_a_run_says_so(env: dict[str, str], tmp_path: Path) -> None:
     with terminal("attach", cwd=tmp_path, env=env) as shown:
         assert shown.finish() == 3
-        assert "no run of yours is in progress on this machine" in shown.text
+        assert "you have no run in progress on this machine" in shown.text
 
 
 @pytest.mark.slow

@@ -269,7 +269,7 @@ def test_a_viewer_notices_that_the_coordinator_is_gone() -> None:
         arguments = ("--url", server.url, "--model", "mock-7b", "--procs", "1", "--streams", "5", "--duration", "60s")
         with (
             run_of(*arguments) as (run, directory),
-            pytest.raises(SourceLost, match="its coordinator is gone"),
+            pytest.raises(SourceLost, match="its coordinator has ended"),
         ):
             follow(directory, kill)
     assert directory.exists()

@@ -119,7 +119,7 @@ def test_what_is_no_error_is_unknown(value: Any) -> None:
         assert (name, event) in ((name, UNKNOWN), (name, FOREIGN))
     for name in WHOLE:
         event = make_api(name, Ask(model="m")).read_answer(packed(value), "application/json")
-        assert event.malformed.startswith("the answer is no ")
+        assert event.malformed.startswith("the answer is not a")
         assert event.malformed.endswith(words_in(json.loads(packed(value))))
 
 
@@ -179,7 +179,7 @@ ENDS: dict[str, tuple[tuple[bytes, ...], tuple[str, str]]] = {
     "text without its blank line": ((HEAD, chunk(b"data: " + TEXT), END), ("truncated", SAID)),
     "text, and the connection is lost": (
         (HEAD, event(TEXT)),
-        ("truncated", "the connection was lost within the answer; the server said: Internal Server Error"),
+        ("truncated", "the connection was lost during the answer; the server said: Internal Server Error"),
     ),
     "text that is no event at all": ((HEAD, chunk(TEXT), END), ("truncated", SAID)),
     "lines that are no events": (
@@ -215,19 +215,19 @@ ENDS: dict[str, tuple[tuple[bytes, ...], tuple[str, str]]] = {
     "text after the finish": ((HEAD, TOKEN, FINISH, event(TEXT), END), ("ok", "")),
     "a page": (
         (answer("200 OK", b"<html><p>Blocked</html>", "Content-Type: text/html"),),
-        ("malformed", "the answer is no chat completion: Blocked"),
+        ("malformed", "the answer is not a chat completion: Blocked"),
     ),
     "text instead of JSON": (
         (answer("200 OK", TEXT, "Content-Type: application/json"),),
-        ("malformed", "the answer is no chat completion: Internal Server Error"),
+        ("malformed", "the answer is not a chat completion: Internal Server Error"),
     ),
     "a body that breaks off": (
         (b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"error":{"message":"no mem',),
-        ("truncated", 'the connection was lost within the answer; the server said: {"error":{"message":"no mem'),
+        ("truncated", 'the connection was lost during the answer; the server said: {"error":{"message":"no mem'),
     ),
     "a good answer that breaks off has no words": (
         (HEAD, TOKEN),
-        ("truncated", "the connection was lost within the answer"),
+        ("truncated", "the connection was lost during the answer"),
     ),
 }
 

@@ -25,10 +25,10 @@ def attach_command(pid: int | None, *, control: bool, only_list: bool) -> int:
             print(_line(path))
         return ExitCode.OK
     if not runs:
-        raise CouldNotStart("no run of yours is in progress on this machine")
+        raise CouldNotStart("you have no run in progress on this machine")
     chosen = [path for path in runs if pid in (None, rundir.coordinator_of(path))]
     if not chosen:
-        raise CouldNotStart(f"no run of yours has the process id {pid}: `llmstress attach --list` shows them")
+        raise CouldNotStart(f"you have no run with the process id {pid}; `llmstress attach --list` lists your runs")
     if len(chosen) > 1:
         for path in chosen:
             print(_line(path), file=sys.stderr)
@@ -48,9 +48,9 @@ def replay_command(file: str, speed: float) -> int:
     from llmstress.tui.replay import Replay
 
     if not 0.25 <= speed <= 64:  # a number that is none passes every range
-        raise UsageError(f"replay: --speed must lie between 0.25 and 64, not {speed}")
+        raise UsageError(f"replay: --speed must be between 0.25 and 64, not {speed}")
     if not Path(file).is_file():  # a pipe would be waited for
-        raise UsageError(f"replay: {file} is no record of a run")
+        raise UsageError(f"replay: {file} is not a recorded run")
     try:
         source = Replay(Path(file), speed=speed)
     except (OSError, ValueError) as error:

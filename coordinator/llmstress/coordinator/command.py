@@ -76,7 +76,7 @@ def run_command(arguments: dict[str, Any]) -> int:
             try:
                 written.append(keep_summary(data, os.environ))
             except OSError as error:
-                console.warn(f"the summary is not kept: {error}; --output FILE names another place")
+                console.warn(f"the summary could not be saved: {error}; use --output FILE to choose another place")
         return next(iter(written), None)
 
     try:

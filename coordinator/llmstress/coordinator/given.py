@@ -21,7 +21,7 @@ def text_of(given: str) -> str:
     if given.startswith("@"):
         path = given[1:]
         if not path:
-            raise ValueError("@ needs the name of a file behind it; a text that begins with @ is written @@")
+            raise ValueError("@ must be followed by a file name; to begin a text with @, write @@")
         return _decoded(_read_file(path), path)
     return given
 
@@ -32,7 +32,7 @@ def _read_stdin() -> bytes:
     try:
         return sys.stdin.buffer.read(LARGEST + 1)
     except (OSError, ValueError) as error:
-        raise ValueError(f"stdin can't be read: {getattr(error, 'strerror', None) or error}") from error
+        raise ValueError(f"cannot read stdin: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _read_file(path: str) -> bytes:
@@ -45,8 +45,8 @@ def _read_file(path: str) -> bytes:
             os.set_blocking(file.fileno(), True)
             return file.read(LARGEST + 1)
     except OSError as error:
-        hint = "; a text that begins with @ is written @@" if isinstance(error, FileNotFoundError) else ""
-        raise ValueError(f"{path} can't be read: {error.strerror}{hint}") from error
+        hint = "; to begin a text with @, write @@" if isinstance(error, FileNotFoundError) else ""
+        raise ValueError(f"cannot read {path}: {error.strerror}{hint}") from error
 
 
 def _open_at_once(path: str, flags: int) -> int:
@@ -58,7 +58,7 @@ def _decoded(data: bytes, name: str, hint: str = "") -> str:
     if not data:
         raise ValueError(f"{name} is empty{hint}")
     if len(data) > LARGEST:
-        raise ValueError(f"{name} has more than {LARGEST >> 20} MiB")
+        raise ValueError(f"{name} is larger than {LARGEST >> 20} MiB")
     try:
         return data.decode()
     except UnicodeDecodeError as error:

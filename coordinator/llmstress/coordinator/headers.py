@@ -48,7 +48,7 @@ def given_headers(options: Options, environ: Mapping[str, str]) -> list[tuple[st
             except ValueError as error:
                 raise UsageError(f"--header {name}: {error}") from error
             if len(value) > LONGEST_HEADER:
-                raise UsageError(f"--header {name}: its value has {len(value):,} characters, and no server takes that")
+                raise UsageError(f"--header {name}: its value has {len(value):,} characters, which no server accepts")
         headers.append((name, value))
     return headers
 
@@ -69,7 +69,9 @@ def find_key(options: Options, host: str, environ: Mapping[str, str]) -> str | N
     for name in names:
         if key := environ.get(name, "").strip():  # a key from a file often ends with a line break
             if not fits_a_header(key):
-                raise UsageError(f"the key in {name} (--api-key-env) has characters that no header can carry")
+                raise UsageError(
+                    f"the key in {name} (--api-key-env) contains characters that are not allowed in a header"
+                )
             return key
     return None
 

@@ -46,7 +46,7 @@ def warning_of_plain_http(target: Target, headers: list[tuple[str, str]]) -> str
     local = host in ("localhost", "::1") or host.startswith("127.")
     if split.scheme == "https" or local or not any(name.lower() in _KEYS for name, _ in headers):
         return ""
-    return f"the key goes to {host} over plain http, readable on the way"
+    return f"the key is sent to {host} over unencrypted http"
 
 
 async def ask_for_models(approach: Approach, network: Network) -> Answer:
@@ -74,23 +74,23 @@ async def ask_for_models(approach: Approach, network: Network) -> Answer:
             status, words = response.status, blank_out(text, approach.secrets)[:200].strip()
             hint = _hint_of_proxy(approach, network, response, text)
             if status in (401, 403):
-                key = "is the key right? --api-key-env names its variable"
+                key = "check the key; --api-key-env names its variable"
                 who = f"the target, or {_proxy_of(approach, network)}," if hint else "the target"
                 raise CouldNotStart(
-                    f"{who} refuses the request for its models with {status}: {words!r} "
+                    f"{who} refused the request for its models with {status}: {words!r} "
                     f"({hint or key}; --no-probe skips this question)"
                 )
             if status == 400:  # what a server that wants TLS says to plain http, if it says anything
                 await _check_scheme(target, network)
             if status != 200:
-                said = f"asked for its models, {asked} answered {status}"
+                said = f"{asked} answered the request for its models with {status}"
                 if hint:
                     return Answer(instead=said, warning=f"{said}: {hint}")
                 meant = suspected(redact_url(target.url), approach.api.PATH) if status == 404 else ""
                 return Answer(instead=f"{said}; did you mean --url {meant}?" if meant else said)
             models = _models_in(text)
             if models is None:
-                return Answer(instead=f"asked for its models, {asked} gave no list of any: is --url right?")
+                return Answer(instead=f"{asked} returned no list of models; check --url")
             return Answer(models, "the target lists none")
     except (aiohttp.ClientError, TimeoutError) as error:
         end = end_of_failed_connect(error, https=target.url.startswith("https:"), proxied=bool(network.proxy))
@@ -99,7 +99,7 @@ async def ask_for_models(approach: Approach, network: Network) -> Answer:
             raise CouldNotStart(_why_not_reached(approach, network, error, end)) from error
         await _check_scheme(target, network)
         if isinstance(error, TimeoutError):
-            return Answer(instead=f"asked for its models, {asked} said nothing within {PROBE_LIMIT_S:g} s")
+            return Answer(instead=f"{asked} did not answer the request for its models within {PROBE_LIMIT_S:g} s")
         return Answer(instead=f"asking {asked} for its models failed ({type(error).__name__})")
 
 
@@ -151,7 +151,7 @@ def _why_not_reached(approach: Approach, network: Network, error: Exception, end
     if end.outcome == "proxy" or (network.proxy and end.outcome == "dns"):
         proxy = _proxy_of(approach, network)
         if isinstance(error, aiohttp.ClientHttpProxyError):
-            return f"{proxy} does not connect to the target: {end.text}"
+            return f"{proxy} could not connect to the target: {end.text}"
         return f"{proxy} can't be reached: {end.text} ({proxies.way_around(urlsplit(url).hostname or '')})"
     if network.unix_socket:
         return f"{network.unix_socket} (--unix-socket) can't be reached: {end.text}"

@@ -78,12 +78,14 @@ def from_environment(variable: str, environ: Mapping[str, str]) -> str:
     """
     if variable not in environ:
         if _may_be_shown(variable):
-            raise ValueError(f"the environment has no variable {variable}")
-        looks = "looks like a key" if looks_like_key(variable) else "is the name of no variable, and may be a key"
-        raise ValueError(f"what was given {looks}; it is not repeated here. Name the variable that holds the key")
+            raise ValueError(f"the environment variable {variable} is not set")
+        looks = "looks like a key" if looks_like_key(variable) else "is not the name of a variable and may be a key"
+        raise ValueError(
+            f"the given text {looks}, so it is not shown; give the name of the variable that holds the key"
+        )
     value = environ[variable].strip()
     if not value:
-        raise ValueError(f"the variable {variable} is empty")
+        raise ValueError(f"the environment variable {variable} is empty")
     return value
 
 

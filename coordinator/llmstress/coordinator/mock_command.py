@@ -96,7 +96,7 @@ mock = SectionedCommand(
     callback=_run,
     params=[_option(switch) for switch in switches()],
     help="Run the built-in mock LLM server.\n\n"
-    "Its delays and faults are configurable; when it ends, it prints what it really sent.",
+    "Its delays and faults are configurable. At the end it prints what it actually sent.",
     epilog="\b\n" + fault_list(),
     context_settings={"max_content_width": 110},
 )

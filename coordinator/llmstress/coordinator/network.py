@@ -47,11 +47,11 @@ def network_of(options: Options, target: Target, environ: Mapping[str, str]) -> 
         if (entry.host, entry.port) != (host.lower(), port):
             raise UsageError(f"--resolve names {entry.host}:{entry.port}, but the target is {host}:{port}")
         if is_address(host):
-            raise UsageError(f"--resolve has no meaning for {host}, which is an address: put a name into --url")
+            raise UsageError(f"--resolve has no effect for {host}, which is an address; use a host name in --url")
         addresses += entry.addresses
     proxy = proxy_for(options, split.scheme, host, environ)
     if proxy and addresses:
-        raise UsageError("--resolve has no meaning with a proxy, which resolves the host itself: add --proxy none")
+        raise UsageError("--resolve has no effect with a proxy, because the proxy resolves the host; add --proxy none")
     for source in options.source_ips:
         _check_source(source)
     if options.unix_socket is not None:
@@ -68,7 +68,7 @@ def network_of(options: Options, target: Target, environ: Mapping[str, str]) -> 
 
 def _check_scheme(options: Options, scheme: str) -> None:
     if scheme == "https" and options.unix_socket is not None:
-        raise UsageError("--unix-socket goes with an http URL only: there is no TLS over it")
+        raise UsageError("--unix-socket works only with an http URL, because TLS over it is not supported")
     if scheme == "http":
         given = {
             "--cacert": options.cacert is not None,
@@ -76,7 +76,7 @@ def _check_scheme(options: Options, scheme: str) -> None:
             "--cert": options.cert is not None,
         }
         for flag in (flag for flag, is_given in given.items() if is_given):
-            raise UsageError(f"{flag} has no meaning for an http URL: drop it, or use https")
+            raise UsageError(f"{flag} has no effect with an http URL; drop it, or use https")
 
 
 def _check_source(source: str) -> None:
@@ -91,29 +91,29 @@ def _check_source(source: str) -> None:
 
 def _check_unix_socket(path: str) -> None:
     if len(os.fsencode(path)) > _LONGEST_PATH:
-        raise UsageError(f"--unix-socket {path}: a path of a socket has at most {_LONGEST_PATH} bytes")
+        raise UsageError(f"--unix-socket {path}: the path is longer than {_LONGEST_PATH} bytes")
     try:
         is_socket = stat.S_ISSOCK(os.stat(path).st_mode)
     except OSError as error:
         raise UsageError(f"--unix-socket {path}: {error.strerror}") from None
     if not is_socket:
-        raise UsageError(f"--unix-socket {path}: that is no socket")
+        raise UsageError(f"--unix-socket {path}: not a socket")
 
 
 def _check_tls(tls: Tls) -> None:
     """See that the files hold what they should; each alone, so that the right one is blamed."""
     if tls.ca_file:
-        _try_tls("--cacert", tls.ca_file, Tls(ca_file=tls.ca_file), "no certificate (PEM) is in it")
+        _try_tls("--cacert", tls.ca_file, Tls(ca_file=tls.ca_file), "the file contains no certificate (PEM)")
     if not tls.cert_file:
         return
     key_flag, key_file = ("--key", tls.key_file) if tls.key_file else ("--cert", tls.cert_file)
     for flag, path in (("--cert", tls.cert_file), (key_flag, key_file)):
         _try_open(flag, path)
     if "CERTIFICATE-----" not in _text(tls.cert_file):
-        raise UsageError(f"--cert {tls.cert_file}: no certificate (PEM) is in it")
+        raise UsageError(f"--cert {tls.cert_file}: the file contains no certificate (PEM)")
     if "PRIVATE KEY-----" not in _text(key_file):
-        way_out = "" if tls.key_file else "; name the file that holds it with --key"
-        raise UsageError(f"{key_flag} {key_file}: no private key (PEM) is in it{way_out}")
+        way_out = "" if tls.key_file else "; name the file with the key with --key"
+        raise UsageError(f"{key_flag} {key_file}: the file contains no private key (PEM){way_out}")
     if "ENCRYPTED" in _text(key_file):
         raise UsageError(f"{key_flag} {key_file}: the private key is encrypted; decrypt it first (openssl pkey)")
     _try_tls(key_flag, key_file, Tls(cert_file=tls.cert_file, key_file=tls.key_file), "certificate or key is damaged")
@@ -126,7 +126,7 @@ def _try_tls(flag: str, path: str, tls: Tls, otherwise: str) -> None:
     except ssl.SSLError as error:
         mismatch = error.reason == "KEY_VALUES_MISMATCH"
         raise UsageError(
-            f"{flag} {path}: {'it is the key of another certificate' if mismatch else otherwise}"
+            f"{flag} {path}: {'the key belongs to another certificate' if mismatch else otherwise}"
         ) from None
 
 
@@ -137,7 +137,7 @@ def _try_open(flag: str, path: str) -> None:
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise UsageError(f"{flag} {path}: that is no file")
+            raise UsageError(f"{flag} {path}: not a file")
         with open(path, "rb"):
             pass
     except OSError as error:
@@ -216,7 +216,7 @@ async def resolve(network: Network, target: Target) -> list[str]:
                 addresses = await _ask_dns(split.hostname or "", split.port or 0)
         except TimeoutError:
             raise CouldNotStart(
-                f"DNS has not said within {DNS_LIMIT_S:g} s where {split.hostname} is: --resolve names the address"
+                f"DNS did not resolve {split.hostname} within {DNS_LIMIT_S:g} s; set its address with --resolve"
             ) from None
     versions = {ip_version(address) for address in addresses}
     for source in network.sources:
@@ -281,7 +281,7 @@ def describe_way(networks: list[Network]) -> str:
         f"over the Unix socket {network.unix_socket}" if network.unix_socket else "",
         f"to {', '.join(network.addresses)}" if network.addresses else "",
         f"from {sources.pop()}" if len(sources) == 1 else f"from {len(sources)} source addresses" if sources else "",
-        "any certificate will do" if network.tls.insecure else "",
+        "without checking certificates" if network.tls.insecure else "",
         "with a client certificate" if network.tls.cert_file else "",
     ]
     return ", ".join(each for each in said if each)

@@ -32,9 +32,9 @@ def check_outputs(options: Options) -> None:
             _check(flag, path)
             place = path.resolve()
         except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links that go in a circle
-            raise UsageError(f"{flag} {name}: no file can be written there ({_words(error)})") from None
+            raise UsageError(f"{flag} {name}: cannot write a file there ({_words(error)})") from None
         if place in taken and (place.is_file() or not place.exists()):
-            raise UsageError(f"{taken[place]} and {flag} name the same file: give each its own")
+            raise UsageError(f"{taken[place]} and {flag} name the same file; use a different file for each")
         taken[place] = flag
 
 
@@ -49,11 +49,11 @@ def _check(flag: str, path: Path) -> None:
     if stat.S_ISFIFO(mode):
         # one that this process was started with, like the shell's >(...), is open already and has its reader
         if flag != "--output" or not _is_open_here(path):
-            raise UsageError(f"{flag} {path}: that is a pipe, and waiting for its reader could hold up the run")
+            raise UsageError(f"{flag} {path}: this is a pipe, and waiting for its reader could block the run")
     elif stat.S_ISREG(mode):
         _check_file(flag, path)
     elif flag == "--record":
-        raise UsageError(f"{flag} {path}: a record is a database, and must be a regular file")
+        raise UsageError(f"{flag} {path}: the record is a database and needs a regular file")
     elif not os.access(path, os.W_OK) or stat.S_ISSOCK(mode):
         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
@@ -101,7 +101,7 @@ def keep_summary(data: bytes, environ: Mapping[str, str]) -> Path:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / LAST_SUMMARY
     if path.exists() and not path.is_file():
-        raise FileExistsError(errno.EEXIST, "something else than a file has that name", str(path))
+        raise FileExistsError(errno.EEXIST, "the name belongs to something that is not a file", str(path))
     write_atomically(path, data, mode=0o600)
     return path
 

@@ -86,8 +86,8 @@ def warning_of_ramp(options: Options) -> str:
     if options.whole_run or options.warmup_requests is not None or opening_s < 1 or opening_s <= before_s:
         return ""
     return (
-        f"opening {options.total_streams:,} connections takes {opening_s:.1f} s, so streams are missing from the first "
-        f"{opening_s - before_s:.1f} s of the steady window: a longer --ramp-up or --warmup"
+        f"opening {options.total_streams:,} connections takes {opening_s:.1f} s, so the first "
+        f"{opening_s - before_s:.1f} s of the steady window run with fewer streams; use a longer --ramp-up or --warmup"
     )
 
 

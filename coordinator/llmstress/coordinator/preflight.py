@@ -103,7 +103,7 @@ def doubts(needs: Needs, machine: Machine) -> list[str]:
     if machine.quota is not None and needs.procs > max(1.0, machine.quota):
         return [
             f"{needs.procs} processes (--procs) share the {machine.quota:g} cores that the control group's CPU quota "
-            "grants: they will be throttled, and their time stamps will be late"
+            "grants; they will be throttled, and their time stamps will be late"
         ]
     return []
 

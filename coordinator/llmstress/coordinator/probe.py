@@ -176,7 +176,7 @@ async def _agree_on_model(options: Options, approach: Approach) -> tuple[str, st
         try:
             answer = await inquiry.ask_for_models(approach, approach.network)
         except CouldNotStart:  # the request will fail in the same way, and show how
-            return "", "not known, for the target can't be asked for its models; --model names one"
+            return "", "unknown, because the target cannot be asked for its models; set it with --model"
     model, _ = inquiry.choose_model(options, answer)
     return model, "the only one that the target lists"
 

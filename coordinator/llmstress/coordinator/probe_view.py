@@ -183,8 +183,8 @@ def _gaps(probe: Probe, width: int) -> Iterator[Text]:
     said = [
         f"{_number(len(gaps_ms), 'gap')}: min {_ms(ordered[0])}, p50 {_ms(ordered[(len(ordered) - 1) // 2])}, "
         f"max {_ms(ordered[-1])} (stall)",
-        f"a sign is the longest of {each}" if each > 1 else "",
-        f"{_TOGETHER} none: in one read with the one before" if _TOGETHER in line else "",
+        f"each bar is the longest of {each}" if each > 1 else "",
+        f"{_TOGETHER} same read as the previous event" if _TOGETHER in line else "",
     ]
     yield from _entry(Text(" " * _STAMPS), "; ".join(filter(None, said)), width)
 
@@ -223,8 +223,8 @@ def _events(events: Sequence[Seen], width: int, *, all_events: bool) -> Iterator
     rows = list(zip(range(1, len(events) + 1), events, [None, *events], _news(events), strict=False))
     left_out = 0 if all_events else max(0, len(events) - FIRST - LAST)
     first, last = (rows[:FIRST], rows[-LAST:]) if left_out else (rows, [])
-    kinds = max(len("taken for"), *(len(_kind(event)) for _, event, _, _ in [*first, *last]))
-    yield Text(f"{'#':>5}{'at':>10}{'gap':>11}  {'taken for':<{kinds}}  data", "dim")
+    kinds = max(len("read as"), *(len(_kind(event)) for _, event, _, _ in [*first, *last]))
+    yield Text(f"{'#':>5}{'at':>10}{'gap':>11}  {'read as':<{kinds}}  data", "dim")
     yield from (_event(*row, kinds, width) for row in first)
     if left_out:
         yield Text(f"{'…':>5}  {count(left_out)} more: --events shows all", "dim")

@@ -52,7 +52,7 @@ def is_near(host: str) -> bool:
 
 def way_around(host: str) -> str:
     """How to go without the proxy."""
-    return f"to go without it: --proxy none, or no_proxy={host} in the environment"
+    return f"to bypass it, use --proxy none, or set no_proxy={host} in the environment"
 
 
 def hint_of(status: int, headers: Mapping[str, str], body: str, host: str) -> str:
@@ -61,9 +61,9 @@ def hint_of(status: int, headers: Mapping[str, str], body: str, host: str) -> st
     if source is Source.TARGET:
         return ""
     if status == 407:
-        return f"the proxy demands a valid user and password, which belong into its URL; {way_around(host)}"
-    who = "the proxy says so, not the target" if source is Source.PROXY else "the proxy may say so, not the target"
-    return f"{who}; {way_around(host)}"
+        return f"the proxy requires a valid user and password in its URL; {way_around(host)}"
+    comes = "comes" if source is Source.PROXY else "may come"
+    return f"this answer {comes} from the proxy, not from the target; {way_around(host)}"
 
 
 def _is_json_object(body: str) -> bool:

@@ -21,7 +21,7 @@ _LOGIN = re.compile(r"(?i)log_?-?in|sign_?-?in|\bsso\b|oauth|saml")
 _KEY_HEADERS = re.compile(r"(?i)authorization|key|token|secret")
 """Of headers that carry a key."""
 
-_NOT_THE_API = "a gateway or firewall refuses this, and not the API: its web page says more (--raw)"
+_NOT_THE_API = "a gateway or firewall refused the request, not the API; --raw shows its web page"
 
 _MOST_LISTED = 5
 """Models that a hint names."""
@@ -90,37 +90,37 @@ def _of_words(probe: Probe, refusal: Refusal, models: Sequence[str]) -> str:
     said = refusal.text.lower()
     if re.search(_WANTS_HTTPS, said):
         if probe.where.url.startswith("https:"):
-            return "a gateway on the way speaks http to a port that wants https: that has to be mended there"
-        return "the server wants https:// at this port"
+            return "a gateway speaks http to a port that expects https; change that in the gateway"
+        return "the server expects https:// on this port"
     if refusal.page or probe.outcome in ("rate_limited", "quota"):
         return ""
     if other := re.search(_OTHER_PATH, said):
         api = {kind.PATH: name for name, kind in APIS.items()}.get(other[1].rstrip("/"), "")
         if api and api != probe.where.api:
-            return f"the server has this model at another API: --api {api}"
+            return f"the server offers this model in another API; use --api {api}"
     if probe.outcome == "stream_error" and "unexpected endpoint or method" in said:  # LM Studio's 404 is a 200
-        return "there is no such path: --url takes a host, a base that ends in /v1 or a full endpoint"
+        return "the path does not exist; --url takes a host, a base URL that ends in /v1, or an endpoint"
     if re.search(_OTHER_API, said):
-        return "the model doesn't speak this API: another --api, or another --model"
+        return "the model does not support this API; use another --api or another --model"
     if not probe.where.model and probe.where.model_because and _may_miss_model(probe, refusal):
-        return "the request names no model: --model"
+        return "the request names no model; set one with --model"
     if blames_model(probe):
         return _of_models(probe.where.model, models)
     if re.search(_LIMIT_RENAMED, said):
-        return "the limit has another name there: --limit-field max_completion_tokens"
+        return "the server has another name for the limit; use --limit-field max_completion_tokens"
     if refusal.missing_elsewhere:
         place, name = refusal.missing_elsewhere[0]
-        return f"the server misses {name} in the {place}: {_PLACES.get(place, '--url')} has to name it"
+        return f"the server requires {name} in the {place}; add it with {_PLACES.get(place, '--url')}"
     if refusal.unwanted or refusal.missing:
         return _of_fields(probe, refusal)
     if re.search(r"stream_options|include_usage", said) and probe.where.streamed:
-        return "the server doesn't know stream_options: --no-usage leaves them out"
+        return "the server does not know stream_options; use --no-usage to leave them out"
     if re.search(_TOO_LONG, said):
-        return "prompt and answer are too long together: a shorter --prompt, or a lower --max-tokens"
+        return "prompt and answer together are too long; use a shorter --prompt or a lower --max-tokens"
     if re.search(_LIMIT_TOO_HIGH, said):
-        return "the server has a limit for an answer's tokens: a lower --max-tokens"
+        return "the server limits the tokens of an answer; use a lower --max-tokens"
     if re.search(_FOREIGN_HOST, said):
-        return "the server doesn't answer for this host name: --url with the name that it expects, and --resolve"
+        return "the server does not accept this host name; use the expected name in --url, and --resolve"
     return ""
 
 
@@ -134,15 +134,15 @@ def _may_miss_model(probe: Probe, refusal: Refusal) -> bool:
 
 def _of_models(model: str, models: Sequence[str]) -> str:
     if not models:
-        return "the server has no such model; without --model the probe asks which ones there are"
+        return "the server does not have this model; without --model the probe asks for the list"
     if model in models:
-        return f"the server lists {model}, and refuses it all the same: it may not be loaded, or not be for this key"
+        return f"the server lists {model} but refuses it; it may not be loaded, or this key may not use it"
     near = difflib.get_close_matches(model, models, 1, 0.6)
     more = f" and {len(models) - _MOST_LISTED} more" if len(models) > _MOST_LISTED else ""
     listed = f"it lists {', '.join(models[:_MOST_LISTED])}{more}"
     if near:
-        return f"the server has no such model: did you mean {near[0]}? ({listed})"
-    return f"the server has no such model; {listed}"
+        return f"the server does not have this model; did you mean {near[0]}? ({listed})"
+    return f"the server does not have this model; {listed}"
 
 
 def _of_fields(probe: Probe, refusal: Refusal) -> str:
@@ -150,18 +150,18 @@ def _of_fields(probe: Probe, refusal: Refusal) -> str:
     given = probe.where.api in AS_GIVEN
     if refusal.unwanted and not given:
         field = refusal.unwanted[0]
-        return f"the server doesn't know {field}: {_OF_FIELD.get(field, _left_out(field))}"
+        return f"the server does not know {field}: {_OF_FIELD.get(field, _left_out(field))}"
     if not refusal.missing:
         return ""
     field = refusal.missing[0]
     if given:
-        return f"the server misses {field}: --body has to name it"
+        return f"the server requires {field}; add it to --body"
     if field == "model":
-        return "the request names no model: --model"
+        return "the request names no model; set one with --model"
     apis = [api for api in _APIS_OF_FIELD.get(field, ()) if api != probe.where.api]
     if apis and probe.where.api not in _APIS_OF_FIELD[field]:
-        return f"the server misses {field}, which other APIs send: --api {' or '.join(apis)}"
-    return f"the server misses {field}: --extra-body adds it, and --api sse with --body sends a body of your own"
+        return f"the server requires {field}, which other APIs send; use --api {' or '.join(apis)}"
+    return f"the server requires {field}; add it with --extra-body, or send your own body with --api sse and --body"
 
 
 def _left_out(field: str) -> str:
@@ -185,28 +185,28 @@ def _of_status(probe: Probe, refusal: Refusal) -> str:
         return _of_missing_path(probe, refusal, page=page)
     if outcome == "http_405":
         if page:
-            return "a web page came, no answer of an API: is --url right?"
+            return "the answer is a web page, not an API answer; check --url"
         if meant := url_meant(405, probe.words, where.url, where.api):
-            return f"the path is there, but for another method: did you mean {meant}?"
+            return f"the path exists, but not for this method; did you mean {meant}?"
         allowed = f" (it allows {headers['allow']})" if headers.get("allow") else ""
         if where.api in AS_GIVEN and where.method == "GET" and "POST" in headers.get("allow", ""):
-            return "the path is there, but for POST only: --body makes it one"
-        return f"the path is there, but not for {where.method}{allowed}: is --url right?" if allowed else ""
+            return "the path exists, but only for POST; add --body"
+        return f"the path exists, but not for {where.method}{allowed}; check --url" if allowed else ""
     if outcome == "http_403":
         if page:
             return _NOT_THE_API
         if _GATEWAY_OF_AWS in refusal.text.lower():
-            return "an API gateway says that of a path that it doesn't have, too: is --url right, is the key sent?"
+            return "an API gateway also answers this for unknown paths; check --url and the key"
         if not _sent_key(probe):
             return "no key was sent: --api-key-env names the variable that holds it"
     if outcome == "http_400" and page:
         return _NOT_THE_API
     if outcome == "rate_limited" and status == 529:
-        return "the server is overloaded, whoever asks: try later"
+        return "the server is overloaded for all clients; try later"
     if outcome in ("rate_limited", "http_503") and "retry-after" in headers:
-        return f"the server wants to be left alone for a while (retry-after: {headers['retry-after']})"
+        return f"the server asks clients to wait (retry-after: {headers['retry-after']})"
     if outcome in ("http_502", "http_503", "http_504") and where.proxied and where.url.startswith("http:"):
-        return "that may be the proxy's word, and not the target's: --proxy none goes without it"
+        return "this may come from the proxy, not from the target; --proxy none bypasses it"
     return ""
 
 
@@ -217,19 +217,21 @@ def _of_missing_path(probe: Probe, refusal: Refusal, *, page: bool) -> str:
     also = f" --api {other}" if other not in (None, where.api) and where.api_because == NAMED else ""
     meant = f"did you mean {meant}{also}?" if meant else ""
     if page:
-        return f"a web page came, no answer of an API: {meant or 'is --url right?'}"
+        return f"the answer is a web page, not an API answer; {meant or 'check --url'}"
     if not lacks_path(refusal):
-        return "these words are the server's own reason; the path may well be right"
-    return meant and f"there is no such path: {meant}"
+        return "the server gives its own reason; the path may be right"
+    return meant and f"the path does not exist: {meant}"
 
 
 def _of_missing_key(probe: Probe, wanted: str) -> str:
     if probe.where.proxied and probe.where.url.startswith("http:") and wanted.lower().startswith("negotiate"):
-        return "that may be the proxy's word, and not the target's: --proxy none goes without it"
+        return "this may come from the proxy, not from the target; --proxy none bypasses it"
     if _sent_key(probe):
-        return "the key was sent and refused: is it of this host (--api-key-env), and sent as it wants (--auth)?"
+        return (
+            "the server refused the key; check that it belongs to this host (--api-key-env) and how it is sent (--auth)"
+        )
     if wanted.lower().startswith(("basic", "digest")):
-        return "the server wants a user and a password: --url with user:password@ before the host"
+        return "the server requires a user and password; put user:password@ before the host in --url"
     return "no key was sent: --api-key-env names the variable that holds it"
 
 
@@ -246,9 +248,14 @@ def _of_redirect(probe: Probe, location: str) -> str:
         there = redact_url(urljoin(where.url, location))
         asked, to = urlsplit(where.url), urlsplit(there)
     except ValueError:
-        return f"it is said to be at {redact_url(location)}, which is no URL"
+        return f"it redirects to {redact_url(location)}, which is not a URL"
     if where.api not in AS_GIVEN and to.netloc == asked.netloc and to.path == f"{asked.path}/":
-        return f"the server wants a slash at the end of its path, which {where.api} never sends: mend that there"
+        return (
+            f"the server requires a slash at the end of the path, which {where.api} never sends; change that on the "
+            "server"
+        )
     if _LOGIN.search(f"{to.path}?{to.query}"):
-        return f"it leads to {there}, which looks like a login page: is --url right, does the server want a key?"
-    return f"it is at {there}: put that into --url"
+        return (
+            f"it redirects to {there}, which looks like a login page; check --url and whether the server requires a key"
+        )
+    return f"it has moved to {there}; use that in --url"

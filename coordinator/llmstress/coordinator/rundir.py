@@ -41,13 +41,13 @@ def home() -> Path:
         found = path.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
             raise CouldNotStart(
-                f"{path} belongs to somebody else: set XDG_RUNTIME_DIR or TMPDIR to a directory of yours"
+                f"{path} belongs to another user; set XDG_RUNTIME_DIR or TMPDIR to a directory of yours"
             )
         if found.st_mode & 0o077:
             path.chmod(0o700)
     except OSError as error:
         raise CouldNotStart(
-            f"no directory for the run at {path} ({error.strerror}): set TMPDIR to another place"
+            f"cannot create the run's directory {path} ({error.strerror}): set TMPDIR to another place"
         ) from None
     return path
 
@@ -67,7 +67,7 @@ def own_directory() -> Iterator[Path]:
             held = _lock(path)
     except OSError as error:
         raise CouldNotStart(
-            f"no directory for the run in {base} ({error.strerror}): set TMPDIR to another place"
+            f"cannot create the run's directory in {base} ({error.strerror}): set TMPDIR to another place"
         ) from None
     try:
         yield path

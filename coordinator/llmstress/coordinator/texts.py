@@ -88,7 +88,7 @@ def parse_resolve(text: str) -> Resolve:
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:,\[\]]+):(\d{1,5}):(.+)", text.strip())
     addresses = [each.strip().removeprefix("[").removesuffix("]") for each in match[3].split(",")] if match else []
     if match is None or not 0 < int(match[2]) <= 65_535 or not all(is_address(each) for each in addresses):
-        raise ValueError(f"{text!r} is not of the form host:port:address[,address], e.g. example.com:443:192.0.2.1")
+        raise ValueError(f"{text!r} does not have the form host:port:address[,address], e.g. example.com:443:192.0.2.1")
     return Resolve(match[1].strip("[]").lower(), int(match[2]), tuple(addresses))
 
 
@@ -144,10 +144,10 @@ def parse_header(text: str, environ: Mapping[str, str]) -> tuple[str, str]:
     if not colon:
         raise ValueError("write it like 'Name: value'")  # without a colon the text may be the secret itself
     if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
-        raise ValueError(f"write it like 'Name: value'; {name!r} is no name")
+        raise ValueError(f"write it like 'Name: value'; {name!r} is not a valid name")
     variable = variable_of(value)
     if not fits_a_header(value if variable is None else from_environment(variable, environ)):
-        raise ValueError(f"the value of {name} has characters that no header can carry")
+        raise ValueError(f"the value of {name} contains characters that are not allowed in a header")
     return name, value
 
 

@@ -89,9 +89,11 @@ class LiveSource:
                 return int.from_bytes(head[:NUMBER_BYTES], "big"), decode(data)
             except TimeoutError:
                 if not is_alive(self._directory):
-                    raise SourceLost("its coordinator is gone") from None
+                    raise SourceLost("its coordinator has ended") from None
             except (ValueError, RecursionError) as error:
-                raise SourceLost(f"it speaks another language ({error}): was llmstress updated meanwhile?") from error
+                raise SourceLost(
+                    f"it uses another protocol version ({error}); llmstress may have been updated since the run began"
+                ) from error
 
 
 def watch(directory: Path, *, controls: bool, own: bool = False) -> int:
@@ -115,7 +117,7 @@ def watch(directory: Path, *, controls: bool, own: bool = False) -> int:
         try:
             await app.run_async()
             if (fault := app._exception) is not None:  # Textual shows it on the terminal, and tells nobody else
-                logging.error("the screen broke down", exc_info=fault)
+                logging.error("the screen failed", exc_info=fault)
             return app.return_code or 0
         finally:
             if watchdog is not None:
@@ -128,7 +130,7 @@ def watch(directory: Path, *, controls: bool, own: bool = False) -> int:
 async def _leave_without(directory: Path, app: "StressApp") -> None:
     while is_alive(directory):
         await asyncio.sleep(LOOK_S)
-    app.exit(message="llmstress: the coordinator is gone, and with it the run")
+    app.exit(message="llmstress: the coordinator of the run has ended, so the run is over")
 
 
 def main() -> None:

@@ -81,7 +81,7 @@ class Inflater:
                 piece = inflate.decompress(data, _PIECE)
             except zlib.error as error:
                 if len(data) <= 1:
-                    raise Malformed(f"the body is not in the coding that its head names: {error}") from None
+                    raise Malformed(f"the body does not have the encoding that its headers name: {error}") from None
                 # zlib keeps to itself what came before the fault: once more, byte by byte
                 self._zlib = before
                 for at in range(len(data)):

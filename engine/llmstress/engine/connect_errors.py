@@ -26,13 +26,13 @@ _CLASS_OF_ERRNO = {
 """Anything else (no route, network down) is `unreachable`."""
 
 _TLS_HINTS = {
-    "WRONG_VERSION_NUMBER": "the server does not speak TLS at this port; use http:// instead of https://",
-    "HTTP_REQUEST": "the server does not speak TLS at this port; use http:// instead of https://",
-    "PACKET_LENGTH_TOO_LONG": "the server does not speak TLS at this port; use http:// instead of https://",
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server wants a certificate of the client: --cert",
-    "SSLV3_ALERT_HANDSHAKE_FAILURE": "the server refused the handshake; it may want a client certificate: --cert",
-    "SSLV3_ALERT_BAD_CERTIFICATE": "the server refused the client's certificate: --cert",
-    "TLSV1_ALERT_UNKNOWN_CA": "the server does not know the authority of the client's certificate: --cert",
+    "WRONG_VERSION_NUMBER": "the server does not speak TLS on this port; use http:// instead of https://",
+    "HTTP_REQUEST": "the server does not speak TLS on this port; use http:// instead of https://",
+    "PACKET_LENGTH_TOO_LONG": "the server does not speak TLS on this port; use http:// instead of https://",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server requires a client certificate (--cert)",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "the server refused the handshake; it may require a client certificate (--cert)",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "the server refused the client certificate (--cert)",
+    "TLSV1_ALERT_UNKNOWN_CA": "the server does not trust the authority of the client certificate (--cert)",
     "TLSV1_UNRECOGNIZED_NAME": "the server has no certificate for this host name",
 }
 """Reason of an `ssl.SSLError` -> what it means for whoever runs the test. The OpenSSL of Python 3.11 to 3.14."""
@@ -60,8 +60,8 @@ def end_of_failed_connect(error: BaseException, *, https: bool, proxied: bool) -
     if isinstance(cause, TimeoutError) and number is None:
         return End("connect_timeout", "no connection within the limit (--timeout-connect)")
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        hint = "; user and password belong into its URL" if error.status == 407 else ""
-        around = "--proxy none or no_proxy goes without it"
+        hint = "; put user and password into its URL" if error.status == 407 else ""
+        around = "use --proxy none or no_proxy to bypass it"
         return End("proxy", f"the proxy refused the tunnel: {error.status} {error.message}{hint}; {around}")
     if outcome == "local":
         return End("local", text)
@@ -72,13 +72,13 @@ def end_of_failed_connect(error: BaseException, *, https: bool, proxied: bool) -
     if isinstance(cause, ConnectionAbortedError) and number is None:
         return End("connect_timeout", text)  # uvloop's own limit of 60 s for a handshake
     if https and error is not cause and isinstance(cause, ConnectionError) and outcome != "connect_refused":
-        return End("tls", "the connection was closed within the TLS handshake")
+        return End("tls", "the connection was closed during the TLS handshake")
     if isinstance(error, UnixClientConnectorError):
         return End(outcome, f"{error.path}: {error.os_error.strerror or text}")
     if isinstance(cause, OSError):
         return End(outcome, text)
     if isinstance(error, AssertionError):  # the connector's way to say that it has no address to try
-        return End(outcome, "the host has no address of a kind that the source addresses can reach")
+        return End(outcome, "the host has no address that the source addresses can reach")
     return End(outcome, f"{type(error).__name__}: {text}")
 
 
@@ -94,7 +94,7 @@ def _words_of_tls(error: BaseException) -> str:
     """What a failure of TLS means, and which option may help."""
     if isinstance(error, ssl.SSLCertVerificationError):
         why = (getattr(error, "verify_message", None) or str(error)).rstrip(".")
-        return f"certificate not accepted: {why} (--cacert names its authority, --insecure takes any)"
+        return f"certificate not accepted: {why} (use --cacert for its authority, or --insecure to accept any)"
     words = str(error)
     return next((f"{hint} ({reason})" for reason, hint in _TLS_HINTS.items() if f": {reason}]" in words), words)
 

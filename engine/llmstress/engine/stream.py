@@ -378,7 +378,7 @@ class Stream(asyncio.Protocol):
         if answer.malformed:
             unfinished = self._inflater is not None and not self._inflater.complete
             if unfinished or (closed and body.startswith(b"{") and not body.rstrip().endswith(b"}")):
-                return End("truncated", "the answer stops in its middle")
+                return End("truncated", "the answer is incomplete")
         if api.streamed and not answer.malformed:
             self._load.recorder.counters.stream_ignored += 1
         return exchange.apply_answer(answer, now, require_finish=self._load.require_finish)
@@ -443,7 +443,7 @@ class Stream(asyncio.Protocol):
                 text = f"no {what} {limits.first_token_ns / 1e9:g} s after its start"
                 self._time_out("timeout_first_token", text, now)
         elif 0 < limits.idle_ns < now - exchange.last_token and limits.idle_ns < now - exchange.last_event:
-            self._time_out("timeout_idle", f"nothing came for {limits.idle_ns / 1e9:g} s", now)
+            self._time_out("timeout_idle", f"no event for {limits.idle_ns / 1e9:g} s", now)
 
     @property
     def _has_begun_to_end(self) -> bool:
@@ -482,7 +482,7 @@ class Stream(asyncio.Protocol):
         elif self._lost_by is None and reader.eof():
             self._end(self._end_of_body(reader, exchange, now, closed=True), now)
         else:
-            self._end(self._end_early(End("truncated", "the connection was lost within the answer")), now)
+            self._end(self._end_early(End("truncated", "the connection was lost during the answer")), now)
 
     def _send_again(self, exchange: Exchange) -> None:
         """The kept connection was no good, and no byte of this answer has been read: once more, on a fresh one."""

@@ -240,7 +240,7 @@ class _Sources:
                 try:
                     made.bind((source, 0))
                 except OSError as error:
-                    raise OSError(error.errno, f"can't connect from {source}: {error.strerror}") from error
+                    raise OSError(error.errno, f"cannot connect from {source}: {error.strerror}") from error
         except OSError:
             made.close()
             raise

@@ -174,7 +174,7 @@ class StressApp(App[int]):
         except SourceLost as error:
             self._lost = plain(str(error))
         except (LookupError, ValueError) as error:
-            self._lost = f"its messages contradict one another ({plain(repr(error))})"
+            self._lost = f"its messages are inconsistent ({plain(repr(error))})"
         self.post_message(FiguresDue())
 
     def _toast(self, notice: Notice) -> None:
@@ -341,7 +341,7 @@ class StressApp(App[int]):
         elif isinstance(self.screen, Confirm):
             return
         elif self._draining:
-            self._say("the run is ending already: Q ends it at once, d leaves the screen")
+            self._say("the run is already ending; Q ends it at once, d leaves the screen")
         else:
             words = self._drain_words().capitalize()
             self.push_screen(Confirm("End the run?", f"{words}, no new ones.", "q"), self._drain_if)
@@ -402,7 +402,7 @@ class StressApp(App[int]):
             await self._source.send(Save())
         elif self._over and self._view is not None and self._source.controls:
             where = saved_in(self._view.aggregate.notices)
-            self._say(f"the summary is in {where}" if where else "the run is over and can't be reached any more")
+            self._say(f"the summary is in {where}" if where else "the run is over and can no longer be reached")
         else:
             self._steers()
 
@@ -420,7 +420,7 @@ class StressApp(App[int]):
         elif not self._source.controls:
             self._say("view only: start attach with --control")
         elif self._lost:
-            self._say("the run can't be reached any more", warning=True)
+            self._say("the run can no longer be reached", warning=True)
         elif self._over:
             self._say("the run is over")
         return self._may_steer()

@@ -29,9 +29,9 @@ class AskStreams(ModalScreen[int | None]):
         """A line to type into, in the middle."""
         with Vertical(classes="box") as box:
             box.border_title = "streams"
-            yield Static(f"How many streams over all processes? Now: {count(self._now)}", markup=False)
+            yield Static(f"Total number of streams? Now: {count(self._now)}", markup=False)
             yield Input(type="integer", max_length=MAX_DIGITS, restrict=r"[0-9]*", compact=True)
-            yield Static("enter sets the number, esc leaves it", markup=False)
+            yield Static("enter sets the number, esc cancels", markup=False)
 
     @on(Input.Submitted)
     def _take(self, event: Input.Submitted) -> None:

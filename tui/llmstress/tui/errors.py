@@ -46,8 +46,8 @@ def error_rows(aggregate: Aggregate) -> dict[str, list[Cell]]:
 def samples_text(name: str, samples: list[ErrorSample]) -> Content:
     """Examples of one class, as the server put them."""
     if not samples:
-        return Content.assemble((name, "bold"), "  no example was kept")
-    lines = [Content.assemble((name, "bold"), "  what was said, for example:")]
+        return Content.assemble((name, "bold"), "  no sample was kept")
+    lines = [Content.assemble((name, "bold"), "  samples:")]
     for sample in samples:
         about = f"status {sample.status}" if sample.status else "no status"
         if sample.request_id:

@@ -16,7 +16,7 @@ _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d\d)")
 _LENGTH = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _SECONDS = (3600, 60, 1)
 
-EXPLAINED = "0 to 9 tenths of the run, 45%, 1:23:45 or 1h20m; enter goes there, esc stays"
+EXPLAINED = "a digit for tenths of the run, 45%, 1:23:45 or 1h20m; enter goes there, esc cancels"
 
 
 def moment_of(text: str, length_s: float) -> float | None:
@@ -59,7 +59,7 @@ class GoTo(ModalScreen[float | None]):
         event.stop()
         moment_s = moment_of(event.value, self._length_s)
         if moment_s is None and event.value.strip():
-            self.query_one(Static).update(f"This is no moment. {EXPLAINED}")
+            self.query_one(Static).update(f"Not a time of the run. {EXPLAINED}")
         else:
             self.dismiss(moment_s)
 

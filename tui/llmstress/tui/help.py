@@ -16,32 +16,32 @@ from llmstress.tui.words import METRICS, VERDICTS
 LOOKING = (
     ("1 … 5", "overview, latency, workers, errors, log"),
     ("↑ ↓", "choose a row; tab goes to the text below a table"),
-    ("o  O", "workers: sort by the next column, the other way round"),
+    ("o  O", "workers: sort by the next column, reverse the order"),
     ("v", "the verdict in full: every reason and note"),
-    ("w", "figures of the last seconds, or of the steady window as the summary has them"),
-    ("c  C", "overview: another chart on the left, on the right"),
-    ("t", "dark or light"),
-    ("e", "save an image of the screen (SVG; PNG too where a converter is installed)"),
+    ("w", "figures of the last seconds, or of the steady window as in the summary"),
+    ("c  C", "overview: next chart on the left, on the right"),
+    ("t", "switch between dark and light"),
+    ("e", "save an image of the screen (SVG, and PNG if a converter is installed)"),
     ("?", "this page; any of ? q esc closes it"),
 )
 STEERING = (
-    ("q", "end the run: nothing new is started, what is open may finish; asks first"),
+    ("q", "end the run: start no new requests, finish the open ones; asks first"),
     ("Q", "end the run at once; asks first"),
-    ("ctrl+c", "end the run without asking; a second time at once"),
-    ("p", "pause: no new requests, until p again"),
+    ("ctrl+c", "end the run without asking; a second time ends it at once"),
+    ("p", "pause: no new requests until p is pressed again"),
     ("+ -", "a tenth of the current streams more or fewer"),
     ("] [", "half of the current streams more or fewer"),
     ("=", "type the number of streams"),
     ("s", "save the summary as it is now, also after the end"),
-    ("d", "detach: leave the screen, the run goes on"),
+    ("d", "detach: leave the screen; the run continues"),
 )
-WATCHING = (("q  d", "leave; the run goes on"),)
+WATCHING = (("q  d", "leave; the run continues"),)
 REPLAYING = (
-    ("space", "pause and go on"),
+    ("space", "pause and continue"),
     ("< >", "half, double speed"),
-    ("← →", "5 s back, ahead; with shift 30 s"),
+    ("← →", "5 s back, forward; with shift 30 s"),
     ("home  end", "the start, the end"),
-    ("g", "go to a moment: 5 is half-way, 1:23:45 or 1h20m a time"),
+    ("g", "go to a time of the run: 5 (half-way), 1:23:45 or 1h20m"),
     ("z", "charts of the last hour, 10 minutes, minute, or of all so far"),
     ("q  d", "leave"),
 )
@@ -49,17 +49,17 @@ KEYS_WIDTH = 12
 SHOWN_METRICS = ("ttft", "itl", "tpot", "stall", "e2e")
 MEANINGS = (
     *((name.upper() if name != "stall" else name, METRICS[name]) for name in SHOWN_METRICS),
-    ("…_due", "the same from when the request was due: waits and failed attempts included"),
+    ("…_due", "the same, counted from when the request was due: waits and failed attempts included"),
     ("p99", "99 of 100 were at most this long"),
-    ("~", "low sample count for such a percentile: don't rely on it; –: not enough to say anything"),
+    ("~", "low sample count for this percentile: don't rely on it; –: too few samples for any value"),
     ("last 5 s", "a latency looks back further, up to 60 s, until its p99 has 100 samples; the screen says how far"),
     ("open", "requests in flight, of the streams that are wanted"),
     ("outcome", "what became of the requests of the whole run"),
-    ("measurement", "can the figures be trusted? It looks at this client and the way, not at the server:"),
-    (f"  {VERDICTS['valid'][0]} valid", "it kept up"),
+    ("measurement", "can the figures be trusted? It judges this client and the connection, not the server:"),
+    (f"  {VERDICTS['valid'][0]} valid", "the client kept up"),
     (
         f"  {VERDICTS['degraded'][0]} degraded",
-        "it was late or busy, answers came in blocks or cut off: latencies may be off",
+        "the client was late or busy, or answers came in blocks or were cut off: latencies may be wrong",
     ),
     (f"  {VERDICTS['invalid'][0]} invalid", "a process was lost: counts are too low"),
     ("!", "a worker beyond the verdict's limits for CPU or lateness of its event loop"),
@@ -78,7 +78,7 @@ def help_page(*, steering: bool, replay: bool, accent: str) -> Group:
         parts += [Text(title, "bold underline"), table, Text("")]
     if not steering and not replay:
         parts.append(Text("View only: attach with --control to steer the run."))
-    parts.append(Text("TEXTUAL_THEME=textual-light begins with the light theme; NO_COLOR=1 does without colour."))
+    parts.append(Text("TEXTUAL_THEME=textual-light starts with the light theme; NO_COLOR=1 turns colours off."))
     return Group(*parts)
 
 

@@ -94,7 +94,7 @@ class LatencyPane(Vertical):
         parts = self._picture.view.aggregate.phases.values()
         missing = sum(n for part in parts for n in part.undetermined.values())
         return (
-            f"; undetermined for {figures.count(missing)} answers, which are not in here (v says more)"
+            f"; undetermined for {figures.count(missing)} answers, which are not included (v: details)"
             if missing
             else ""
         )

@@ -37,7 +37,7 @@ def verdict_text(picture: Picture) -> Content:
 
 _MEANS = {
     "none yet": "the steady window has not begun",
-    "valid": "this client kept up: the figures are those of the server and the way to it",
+    "valid": "this client kept up: the figures describe the server and the connection to it",
     "degraded": "the figures may be off, for the reasons below",
     "invalid": "measurements are missing, so don't use the figures: see the reasons below",
 }

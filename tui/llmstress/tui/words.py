@@ -6,7 +6,7 @@ from llmstress.tui.figures import duration
 from llmstress.tui.picture import Picture
 
 METRICS = {
-    "queue": "from when a request was due to its start: this client's own delay",
+    "queue": "from when a request was due to its start: the client's own delay",
     "connect": "from the start of a request to its connection, for those that opened one",
     "ttfb": "from the sending of a request to the head of its answer",
     "ttft": "from the start of a request to its first token, reasoning tokens included",

@@ -79,16 +79,17 @@ def troubles_of(worker: WorkerState, found: WorkerFigures, itl_p50: int | None) 
     troubles: list[str] = []
     if found.cpu_share is not None and found.cpu_share > MAX_CPU_SHARE:
         troubles.append(
-            f"uses {found.cpu_share:.0%} of its core (limit {MAX_CPU_SHARE:.0%}): its stamps may be late, add --procs"
+            f"uses {found.cpu_share:.0%} of its core (limit {MAX_CPU_SHARE:.0%}): its time stamps may be late; use "
+            "more --procs"
         )
     limit = lag_limit(itl_p50)
     if found.loop_lag_p99 is not None and found.loop_lag_p99 > limit:
         troubles.append(
-            f"its event loop is {figures.latency(found.loop_lag_p99)} late (p99; limit {figures.latency(limit)}), "
-            "and so may be its latencies"
+            f"its event loop is {figures.latency(found.loop_lag_p99)} late (p99; limit {figures.latency(limit)}), so "
+            "its latencies may be too high"
         )
     if worker.gaps:
-        troubles.append(f"{figures.count(worker.gaps)} of its reports never arrived: counts are too low")
+        troubles.append(f"{figures.count(worker.gaps)} of its reports were lost: counts are too low")
     return troubles
 
 
@@ -268,7 +269,7 @@ class WorkersPane(Vertical):
         if seen is None:
             return
         begin = f"worker {seen.state.worker}  "
-        text = "; ".join(seen.troubles) if seen.troubles else "nothing wrong with it"
+        text = "; ".join(seen.troubles) if seen.troubles else "no problems"
         self._about.say(Content.assemble((begin, "bold"), text))
         if self._picture is not None and self._cpu.size.width:
             number = seen.state.worker

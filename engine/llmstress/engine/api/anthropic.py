@@ -46,7 +46,7 @@ class _Event(msgspec.Struct, gc=False):
 
 _decode_event = msgspec.json.Decoder(_Event).decode
 
-_NO_ANSWER = "the answer is no message"
+_NO_ANSWER = "the answer is not a message"
 
 _KNOWN = frozenset((*_Delta.__struct_fields__, "signature", "citation"))
 """Members of a delta that this module understands, or that bear no text."""

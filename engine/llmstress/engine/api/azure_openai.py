@@ -37,7 +37,7 @@ class AzureOpenAI(OpenAIChat):
         """
         base, model, version = path.rstrip("/").removesuffix(self.PATH), self.ask.model, self.ask.version
         if "/openai/deployments/" not in base and not model:
-            raise ValueError("it names no deployment: say which with --model")
+            raise ValueError("it names no deployment; set it with --model")
         if not base.endswith("/openai/v1"):
             version = version or VERSION
             if "/openai/deployments/" not in base:
@@ -46,5 +46,5 @@ class AzureOpenAI(OpenAIChat):
         if given is None and version:
             query = "&".join([*filter(None, [query]), f"api-version={quote(version, safe='')}"])
         elif given is not None and self.ask.version not in ("", given[1]):
-            raise ValueError(f"its api-version={given[1]} contradicts --api-version: drop one of them")
+            raise ValueError(f"its api-version={given[1]} contradicts --api-version; drop one of them")
         return Endpoint(base + self.PATH, query)

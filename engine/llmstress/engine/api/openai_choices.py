@@ -126,4 +126,4 @@ class Dialect(msgspec.Struct, Generic[ChoiceT], frozen=True):
 def whole(event: Event, body: bytes, what: str) -> Event:
     """The meaning of a whole answer, given that of the same chunk in a stream; `what`: what it isn't, if it is none."""
     none = event.unknown or event.done or event.foreign
-    return no_answer(f"the answer is no {what}", body) if none else event
+    return no_answer(f"the answer is not a {what}", body) if none else event

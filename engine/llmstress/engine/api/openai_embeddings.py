@@ -28,7 +28,7 @@ class _Answer(msgspec.Struct, gc=False):
 
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 
-_NO_ANSWER = "the answer is no list of embeddings"
+_NO_ANSWER = "the answer is not a list of embeddings"
 
 
 class OpenAIEmbeddings(Api):

@@ -81,7 +81,7 @@ _SILENT_ENDS = (
 )
 """How the types of events end that tell of items, their parts, and the state of tools."""
 
-_NO_ANSWER = "the answer is no response"
+_NO_ANSWER = "the answer is not a response"
 
 
 def classify(data: bytes, name: bytes = b"") -> Event:

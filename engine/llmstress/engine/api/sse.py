@@ -35,7 +35,7 @@ class Sse(Template):
         """Raises ValueError: what was asked for can't be said here."""
         super().__init__(ask)
         if not ask.stream:
-            raise ValueError("--no-stream leaves no events: take --api http")
+            raise ValueError("--no-stream does not work with this API; use --api http")
         done = ask.done or DONE
         self._last_words = {done.encode(), msgspec.json.encode(done)}
         self._last = Event(finish=done, done=True)
@@ -51,7 +51,7 @@ class Sse(Template):
         value = read_odd(body, b"")
         if isinstance(value, Event) and value.error:
             return value
-        return no_answer("the answer is no stream of events", body)
+        return no_answer("the answer is not an event stream", body)
 
     def _classify_text(self, data: bytes, name: bytes = b"") -> Event:
         if name and (event := self._meaning_of_name(name, data)) is not None:
@@ -101,7 +101,7 @@ class Path:
         """Raises ValueError: there is a step without a name, or with one that no decoder takes, or too many."""
         self._steps = text.split(".")
         if len(self._steps) > _MOST_STEPS or not all(_STEP.fullmatch(step) for step in self._steps):
-            raise ValueError(f"--text {text[:80]!r} is no path like choices.0.text")
+            raise ValueError(f"--text {text[:80]!r} is not a path like choices.0.text")
         kind: Any = Any
         self._places: list[int | None] = []
         for step in reversed(self._steps):

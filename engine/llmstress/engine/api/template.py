@@ -25,9 +25,9 @@ class Template(Api):
         """Raises ValueError: what was asked for can't be sent."""
         super().__init__(ask)
         if ask.method and not _METHOD.fullmatch(ask.method):
-            raise ValueError(f"--method {ask.method} is none that can be sent")
+            raise ValueError(f"--method {ask.method} is not supported")
         if ask.extra:
-            raise ValueError("--extra-body has nothing to be merged into: write all of it into --body")
+            raise ValueError("--extra-body needs a JSON body to be merged into; put everything into --body")
 
     @property
     def method(self) -> str:

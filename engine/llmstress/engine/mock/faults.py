@@ -36,29 +36,29 @@ class Fault(enum.StrEnum):
 
 
 MEANING: Mapping[Fault, str] = {
-    Fault.RESET_BEFORE_HEAD: "the connection is reset instead of an answer",
-    Fault.CLOSE_BEFORE_HEAD: "the connection is closed instead of an answer",
-    Fault.HTTP_400: "status 400 in the API's words",
-    Fault.HTTP_401: "status 401 in the API's words",
-    Fault.HTTP_404: "status 404 in the API's words",
-    Fault.HTTP_429: "status 429 in the API's words, though no rate was exceeded",
-    Fault.HTTP_QUOTA: "status 429 that means money",
-    Fault.HTTP_500: "status 500 in the API's words",
+    Fault.RESET_BEFORE_HEAD: "the connection is reset without an answer",
+    Fault.CLOSE_BEFORE_HEAD: "the connection is closed without an answer",
+    Fault.HTTP_400: "status 400 in the API's format",
+    Fault.HTTP_401: "status 401 in the API's format",
+    Fault.HTTP_404: "status 404 in the API's format",
+    Fault.HTTP_429: "status 429 in the API's format, without an exceeded rate",
+    Fault.HTTP_QUOTA: "status 429 for used-up credit",
+    Fault.HTTP_500: "status 500 in the API's format",
     Fault.HTTP_503_HTML: "status 503 with a proxy's page",
     Fault.HTTP_529: "status 529, overloaded",
-    Fault.STALL_FIRST_TOKEN: "nothing comes after the head",
-    Fault.STALL_MID_STREAM: "nothing comes after some tokens",
-    Fault.ERROR_EVENT: "an error in the API's words after some tokens",
-    Fault.MALFORMED_JSON: "an event amid the tokens that breaks off within its JSON",
-    Fault.CUT: "the connection is closed after some tokens, within the body",
-    Fault.CUT_CLOSE_DELIMITED: "the same, where only the end of the connection tells the end of the body",
+    Fault.STALL_FIRST_TOKEN: "nothing is sent after the headers",
+    Fault.STALL_MID_STREAM: "nothing is sent after some tokens",
+    Fault.ERROR_EVENT: "an error in the API's format after some tokens",
+    Fault.MALFORMED_JSON: "an event with incomplete JSON among the tokens",
+    Fault.CUT: "the connection is closed after some tokens, before the end of the body",
+    Fault.CUT_CLOSE_DELIMITED: "the same for a body that ends with the connection",
     Fault.RESET_MID_STREAM: "the connection is reset after some tokens",
-    Fault.NO_FINISH: "the body ends in order after the last token, without the words that end an answer",
-    Fault.NEVER_ENDS: "tokens come for as long as they are read",
+    Fault.NO_FINISH: "the body ends normally after the last token, without finish reason and end event",
+    Fault.NEVER_ENDS: "the tokens never end",
     Fault.EMPTY: "an answer without a token",
     Fault.FILTERED: "the provider's moderation ends the answer after some tokens",
-    Fault.NO_USAGE: "no usage though it was asked for",
-    Fault.KEEPALIVE_EVENTS: "something that means nothing before each token",
+    Fault.NO_USAGE: "no usage although it was requested",
+    Fault.KEEPALIVE_EVENTS: "an event of an unknown type before each token",
 }
 
 HARMLESS = frozenset({Fault.FILTERED, Fault.NO_USAGE, Fault.KEEPALIVE_EVENTS})
@@ -84,7 +84,7 @@ def parse_fault(text: str) -> FaultShare:
     """
     name, _, share = text.strip().partition("=")
     if name not in set(Fault):
-        raise ValueError(f"{text!r} is no fault and its share, like cut=5%; there are {', '.join(Fault)}")
+        raise ValueError(f"{text!r} is not a fault with a share like cut=5%; the faults are {', '.join(Fault)}")
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s?%", share.strip(), re.ASCII)
     if match is None or float(match[1]) > 100:
         raise ValueError(f"{text!r} has no share from 0% to 100%; write it like {name}=5%")

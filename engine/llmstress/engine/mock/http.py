@@ -92,7 +92,7 @@ class RequestParser:
             raw = self._until(b"\r\n\r\n", HEAD_LIMIT, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             if raw is None:
                 if self._buffer.startswith(_TLS):
-                    raise RequestError(HTTPStatus.BAD_REQUEST, "this port speaks http, and TLS came")
+                    raise RequestError(HTTPStatus.BAD_REQUEST, "this port speaks http, but the client sent TLS")
                 return None
             self._head = head = _parse_head(raw)
             self._wants_continue = head.expects_continue

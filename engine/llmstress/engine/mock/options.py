@@ -57,18 +57,23 @@ class MockOptions(msgspec.Struct, frozen=True):
     """
 
     host: Annotated[str, msgspec.Meta(description="Address to listen on.")] = "127.0.0.1"
-    port: Annotated[int, msgspec.Meta(ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")] = 8000
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535, description="Port to listen on; 0: any free port.")] = 8000
     unix_socket: Annotated[str, msgspec.Meta(description="Path to listen on instead of host and port.")] = ""
-    procs: Annotated[int, msgspec.Meta(ge=1, le=1024, description="Processes that share the port, and the limits.")] = 1
-    tls_cert: Annotated[str, msgspec.Meta(description="File with a certificate chain (PEM): speak https.")] = ""
-    tls_key: Annotated[str, msgspec.Meta(description="File with its key, unless that is in the same file.")] = ""
+    procs: Annotated[
+        int, msgspec.Meta(ge=1, le=1024, description="Number of processes; they share the port and the limits.")
+    ] = 1
+    tls_cert: Annotated[str, msgspec.Meta(description="File with a certificate chain (PEM); turns https on.")] = ""
+    tls_key: Annotated[str, msgspec.Meta(description="File with the certificate's key, if it is a separate file.")] = ""
     tls_client_ca: Annotated[
-        str, msgspec.Meta(description="File with authorities (PEM): every client has to show a certificate of theirs.")
+        str,
+        msgspec.Meta(
+            description="File with authorities (PEM); clients must present a certificate signed by one of them."
+        ),
     ] = ""
 
-    ttft_ms: Annotated[_Ms, msgspec.Meta(description="From the request to the first token, on average.")] = 200.0
-    gap_ms: Annotated[_Ms, msgspec.Meta(description="From event to event, on average.")] = 20.0
-    delays: Annotated[Shape, msgspec.Meta(description="How these two are distributed.")] = "uniform"
+    ttft_ms: Annotated[_Ms, msgspec.Meta(description="Mean time from the request to the first token.")] = 200.0
+    gap_ms: Annotated[_Ms, msgspec.Meta(description="Mean time between events.")] = 20.0
+    delays: Annotated[Shape, msgspec.Meta(description="Distribution of the two delays.")] = "uniform"
     jitter: Annotated[
         float,
         msgspec.Meta(
@@ -79,67 +84,73 @@ class MockOptions(msgspec.Struct, frozen=True):
         ),
     ] = 0.2
     slots: Annotated[
-        int, msgspec.Meta(ge=0, le=10**9, description="Answers generated at a time, others wait; 0: all.")
+        int, msgspec.Meta(ge=0, le=10**9, description="Answers generated at the same time; others wait. 0: no limit.")
     ] = 0
-    freeze_every_ms: Annotated[_Ms, msgspec.Meta(description="How often nothing at all is sent for a while.")] = 0.0
-    freeze_for_ms: Annotated[_Ms, msgspec.Meta(description="How long such a while is.")] = 0.0
+    freeze_every_ms: Annotated[_Ms, msgspec.Meta(description="Interval between pauses in which nothing is sent.")] = 0.0
+    freeze_for_ms: Annotated[_Ms, msgspec.Meta(description="Length of these pauses.")] = 0.0
     seed: Annotated[
         int,
-        msgspec.Meta(ge=0, le=(1 << 63) - 1, description="Start of the random numbers; each process has its own."),
+        msgspec.Meta(ge=0, le=(1 << 63) - 1, description="Seed of the random numbers; each process derives its own."),
     ] = 0
 
     model: Annotated[str, msgspec.Meta(description="Name of the model.")] = "mock-7b"
     tokens: Annotated[
         Span,
-        msgspec.Meta(description="Tokens of an answer, N or drawn evenly from A..B, unless fewer are asked for."),
+        msgspec.Meta(description="Tokens per answer: N, or drawn uniformly from A..B; a request may ask for fewer."),
     ] = Span(64, 64)
     reasoning: Annotated[
         int, msgspec.Meta(ge=0, le=MOST_TOKENS, description="Reasoning tokens streamed before those of the answer.")
     ] = 0
     hidden_reasoning: Annotated[
-        int, msgspec.Meta(ge=0, le=MOST_TOKENS, description="Reasoning tokens that only the usage tells of.")
+        int, msgspec.Meta(ge=0, le=MOST_TOKENS, description="Reasoning tokens that appear only in the usage.")
     ] = 0
-    tool_call: Annotated[bool, msgspec.Meta(description="Answer with the call of a tool instead of text.")] = False
+    tool_call: Annotated[bool, msgspec.Meta(description="Answer with a tool call instead of text.")] = False
     usage: Annotated[
         Literal["asked", "always", "never"],
-        msgspec.Meta(description="When a stream tells its usage, in APIs that leave it to the client."),
+        msgspec.Meta(description="When streams report usage, in APIs where the client decides."),
     ] = "asked"
-    no_done: Annotated[bool, msgspec.Meta(description="Leave out the last word, [DONE] for instance.")] = False
+    no_done: Annotated[bool, msgspec.Meta(description="Leave out the end event, e.g. [DONE].")] = False
 
-    tokens_per_event: Annotated[int, msgspec.Meta(ge=1, le=10_000, description="Tokens in one event.")] = 1
+    tokens_per_event: Annotated[int, msgspec.Meta(ge=1, le=10_000, description="Tokens per event.")] = 1
     events_per_write: Annotated[
         int,
-        msgspec.Meta(ge=1, le=10**6, description="Token events sent in one piece, when the last of them is due."),
+        msgspec.Meta(ge=1, le=10**6, description="Token events per write; all are sent when the last of them is due."),
     ] = 1
     one_byte_writes: Annotated[
-        bool, msgspec.Meta(description="Each byte a chunk and a write of its own: slow, for few streams.")
+        bool, msgspec.Meta(description="Send each byte as a separate chunk and write; slow, only for few streams.")
     ] = False
-    crlf: Annotated[bool, msgspec.Meta(description="CRLF line ends in event streams.")] = False
-    ping_every_ms: Annotated[_Ms, msgspec.Meta(description="How often a stream has a ping of its API; 0: never.")] = 0.0
-    gzip: Annotated[bool, msgspec.Meta(description="Streams compressed, flushed after each write.")] = False
+    crlf: Annotated[bool, msgspec.Meta(description="Use CRLF line ends in event streams.")] = False
+    ping_every_ms: Annotated[
+        _Ms, msgspec.Meta(description="Interval between the API's pings in a stream; 0: none.")
+    ] = 0.0
+    gzip: Annotated[bool, msgspec.Meta(description="Compress streams; flush after each write.")] = False
     content_length: Annotated[
-        bool, msgspec.Meta(description="Streams sent as a whole at their end, with Content-Length.")
+        bool, msgspec.Meta(description="Send each stream in one piece at its end, with Content-Length.")
     ] = False
-    close: Annotated[bool, msgspec.Meta(description="Streams without chunks: the end of the connection ends them.")] = (
+    close: Annotated[bool, msgspec.Meta(description="Send streams without chunks; they end with the connection.")] = (
         False
     )
 
-    requests_per_s: Annotated[_Rate, msgspec.Meta(description="Refuse more requests with 429; 0: no limit.")] = 0.0
-    tokens_per_s: Annotated[
-        _Rate, msgspec.Meta(description="Refuse more tokens, input and output together; 0: no limit.")
+    requests_per_s: Annotated[
+        _Rate, msgspec.Meta(description="Requests per second; more are refused with 429. 0: no limit.")
     ] = 0.0
-    burst_ms: Annotated[_Ms, msgspec.Meta(description="For how long these rates may be used up at once.")] = 1000.0
+    tokens_per_s: Annotated[
+        _Rate, msgspec.Meta(description="Tokens per second, input plus output; more are refused with 429. 0: no limit.")
+    ] = 0.0
+    burst_ms: Annotated[
+        _Ms, msgspec.Meta(description="Burst: requests and tokens of this period may be used at once.")
+    ] = 1000.0
     retry_after_style: Annotated[
         RetryAfter,
-        msgspec.Meta(description="How a 429 says when to come back; ms: in retry-after-ms too."),
+        msgspec.Meta(description="How a 429 says when to retry; ms: also in retry-after-ms."),
     ] = "seconds"
 
     fault: Annotated[
         tuple[FaultShare, ...],
-        msgspec.Meta(description="A fault, and the share of the requests that have it: cut=5%. Repeatable."),
+        msgspec.Meta(description="A fault and the share of requests that get it, e.g. cut=5%; repeatable."),
     ] = ()
     faults_until: Annotated[
-        int, msgspec.Meta(ge=0, le=10**12, description="Faults only among the first N requests; 0: among all.")
+        int, msgspec.Meta(ge=0, le=10**12, description="Inject faults only into the first N requests; 0: into all.")
     ] = 0
 
     def __post_init__(self) -> None:
@@ -147,17 +158,17 @@ class MockOptions(msgspec.Struct, frozen=True):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"out of range: {flag_of(name)} from {low:g} to {high:g}")
         if 0 < self.slots < self.procs or 0 < self.faults_until < self.procs:
-            raise ValueError("--slots and --faults-until are shared by the processes: at least one for each")
+            raise ValueError("--slots and --faults-until are shared by the processes and must be at least --procs")
         if sum(each.share for each in self.fault) > 1 + 1e-9:
-            raise ValueError("--fault: the shares come to more than 100%")
+            raise ValueError("--fault: the shares add up to more than 100%")
         if (self.freeze_every_ms or self.freeze_for_ms) and not 0 < self.freeze_for_ms < self.freeze_every_ms:
-            raise ValueError("--freeze-for has to be shorter than --freeze-every, and one needs the other")
+            raise ValueError("--freeze-for and --freeze-every must be given together, and --freeze-for must be shorter")
         if self.content_length and self.close:
-            raise ValueError("--content-length and --close are two ways to say where a stream ends: take one")
+            raise ValueError("--content-length and --close exclude each other")
         if (self.tls_key or self.tls_client_ca) and not self.tls_cert:
-            raise ValueError("TLS needs a certificate: name its file")
+            raise ValueError("TLS needs a certificate; name its file")
         if self.unix_socket and self.tls_cert:
-            raise ValueError("a Unix socket speaks plain http: drop the certificate")
+            raise ValueError("TLS over a Unix socket is not supported; drop the certificate")
 
 
 def flag_of(field: str) -> str:

@@ -30,25 +30,25 @@ def collected(counters: Counters, signs: list[str]) -> Collected | None:
         late_us = counters.blocks_late_ns / 1000 / dated if 2 * dated >= several else 0.0
         late = f"ttft is about {late_us / 1000:,.0f} ms late, tpot too short, and " if late_us >= 1000 else ""
         what = (
-            f"answers come in blocks: in {share:.0%} of them {each:.1f} token events shared a read, so {late}itl is "
-            "that of blocks"
+            f"answers come in blocks: in {share:.0%} of them {each:.1f} token events shared a read, "
+            f"so {late}itl measures blocks"
         )
     else:
         what = (
-            f"answers come in one piece: in {share:.0%} of them all token events shared a read, so ttft is when the "
-            "answer was whole, and itl and tpot say nothing"
+            f"answers come in one piece: in {share:.0%} of them all token events shared a read, "
+            "so ttft is the time of the complete answer, and itl and tpot have no meaning"
         )
     named = f" (the answers' headers: {', '.join(signs)})" if signs else ""
-    who = f"The target or a proxy on the way collects them{named}"
+    who = f"The target or a proxy collects them{named}"
     return Collected(share, apart_us, f"{what}; e2e is right. {who}: {_cure(signs)}")
 
 
 def _cure(signs: list[str]) -> str:
     if any(sign.startswith("content-encoding: ") for sign in signs):
-        return "have it not compress text/event-stream, or flush each event (nginx does with proxy_buffering off)"
+        return "turn off compression of text/event-stream, or flush each event (nginx: proxy_buffering off)"
     if any(sign.startswith("server: nginx") for sign in signs):
-        return "proxy_buffering off in nginx, or X-Accel-Buffering: no in the target's answers"
+        return "set proxy_buffering off in nginx, or send X-Accel-Buffering: no in the target's answers"
     return (
-        "have a proxy pass each event on at once (nginx: proxy_buffering off, or X-Accel-Buffering: no in the target's "
-        "answers), or the target write them one by one"
+        "let the proxy forward each event at once (nginx: proxy_buffering off, or X-Accel-Buffering: no in the "
+        "target's answers), or let the target write events one by one"
     )

@@ -35,13 +35,15 @@ def notes_of(aggregate: Aggregate, blocks: str, *, collected: bool, tpot_missing
     ]
     if retries := sum(whole.retried.values()):
         notes.append(
-            f"{retries:,} times a request was sent again after a failure (--retries): ttft and e2e are those of the "
-            "last attempt, ttft_due and e2e_due contain all of them and the waits between"
+            f"{retries:,} retries after failures (--retries): ttft and e2e measure the last attempt, ttft_due and "
+            "e2e_due include all attempts and the waits between them"
         )
     changes = sum(notice.kind == "load" for notice in aggregate.notices)
     if changes:
         times = "once" if changes == 1 else f"{changes} times"
-        notes.append(f"the load was changed by hand {times} during the run: figures may mix what was before and after")
+        notes.append(
+            f"the load was changed manually {times} during the run: figures may mix values from before and after"
+        )
     return notes
 
 
@@ -102,7 +104,7 @@ def _some(n: int, ok: int, *, share: bool = False) -> str:
 def _tokens(counters: Counters, ok: int) -> list[str]:
     notes = []
     if (per_event := counters.tokens_per_event or 0.0) > MAX_TOKENS_PER_EVENT:
-        notes.append(f"usage counts {per_event:.2f} tokens for each token event: itl is the gap between events")
+        notes.append(f"usage counts {per_event:.2f} tokens per token event: itl is the gap between events")
     if counters.contradicted:
         notes.append(
             f"usage contradicts the events of {_some(counters.contradicted, ok)}: it counts "
@@ -126,15 +128,15 @@ def _endings(part: Part, ok: int) -> list[str]:
     notes, counters = [], part.counters
     if no_reason := part.finish.get(_NO_REASON, 0):
         notes.append(
-            f"{_some(no_reason, ok, share=True)} ended without a finish reason, by the protocol's last word alone: "
-            "--require-finish counts that as truncated"
+            f"{_some(no_reason, ok, share=True)} ended with the protocol's end event but without a finish reason; "
+            "--require-finish counts them as truncated"
         )
     if counters.short:
         lengths = median_of(part, "short")
         median = f" (median {lengths:,} tokens)" if lengths is not None else ""
         notes.append(
             f"{_some(counters.short, ok, share=True)} had fewer tokens than --min-tokens or --ignore-eos asked "
-            f"for{median}: the server doesn't know or heed them"
+            f"for{median}: the server does not support or ignores them"
         )
     if ok and counters.stayed_open / ok >= MIN_STAYED_OPEN_SHARE:
         notes.append(
@@ -149,17 +151,17 @@ def _events(counters: Counters, *, collected: bool) -> list[str]:
     shared = counters.events_shared / counters.events if counters.events else 0.0
     if not collected and shared > MAX_SHARED_READS:
         notes.append(
-            f"{shared:.0%} of the events shared a read with another one: they were sent together, or this client "
-            "read them late, so single gaps in itl mean little"
+            f"{shared:.0%} of the events shared a read with another one: they were sent together or this client read "
+            "them late, so single gaps in itl are not meaningful"
         )
     if counters.stream_ignored:
         notes.append(
-            f"{counters.stream_ignored:,} requests asked for a stream and got a single JSON body: no ttft for them"
+            f"{counters.stream_ignored:,} requests asked for a stream but got a single JSON body: they have no ttft"
         )
     if counters.events_unknown:
         notes.append(f"{counters.events_unknown:,} events were JSON of an unknown shape and were ignored")
     if counters.events_foreign:
-        notes.append(f"{counters.events_foreign:,} events were no messages of the API (pings, say) and were ignored")
+        notes.append(f"{counters.events_foreign:,} events were not messages of the API (e.g. pings) and were ignored")
     return notes
 
 
@@ -175,10 +177,13 @@ def _host(counters: Counters) -> list[str]:
     busy, stolen = counters.host_busy_ns / counters.host_ns, counters.host_stolen_ns / counters.host_ns
     if busy > MAX_HOST_BUSY:
         notes.append(
-            f"the cores of this machine were {busy:.0%} busy: if the target runs on it, too, the load slowed it down"
+            f"the cores of this machine were {busy:.0%} busy: if the target runs on it too, the load slowed it down"
         )
     if stolen > MAX_HOST_STOLEN:
-        notes.append(f"{stolen:.0%} of this machine's time went to others on its host: it is late by itself")
+        notes.append(
+            f"{stolen:.0%} of this machine's CPU time went to other machines on its host: it may be late for that "
+            "reason"
+        )
     return notes
 
 
@@ -186,17 +191,17 @@ def _connections(counters: Counters) -> list[str]:
     notes = []
     if counters.connects_repeated:
         notes.append(
-            f"for {counters.connects_repeated:,} of {counters.connections:,} connections packets had to be sent again "
-            "before they stood: often a full listen queue of the target, which costs a second (a longer --ramp-up)"
+            f"{counters.connects_repeated:,} of {counters.connections:,} connections lost packets while they opened, "
+            "which costs a second each; often the target's listen queue is full: use a longer --ramp-up"
         )
     if counters.stale_retries:
         notes.append(
-            f"{counters.stale_retries:,} times a request was sent again on a fresh connection, "
-            "because the server had closed the kept one"
+            f"{counters.stale_retries:,} requests were sent again on a new connection because the server had closed "
+            "the idle one"
         )
     if counters.tried_again:
         notes.append(
-            f"{counters.tried_again:,} answers were not a gateway's first attempt, as their headers say "
-            "(x-litellm-attempted-retries, -fallbacks): their latencies contain what failed before"
+            f"{counters.tried_again:,} answers were not a gateway's first attempt, according to their headers "
+            "(x-litellm-attempted-retries, -fallbacks): their latencies include the failed attempts"
         )
     return notes

@@ -75,7 +75,7 @@ _steps = msgspec.msgpack.Decoder(Step)
 
 
 class NoRecord(ValueError):
-    """The file is no record of a run, or its bytes are damaged; the text says which."""
+    """The file is not a recorded run, or its bytes are damaged; the text says which."""
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -269,13 +269,13 @@ class Reader:
         if head.startswith(_BEFORE_SQLITE):
             raise self._of_another_version()
         if not head.startswith(_SQLITE):
-            raise NoRecord(f"{path} is no record of a run")
+            raise NoRecord(f"{path} is not a recorded run")
         with self._opened() as database:
             application, number = (
                 database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
             )
             if application != _APPLICATION:
-                raise NoRecord(f"{path} is no record of a run")
+                raise NoRecord(f"{path} is not a recorded run")
             if number != FORMAT:
                 raise self._of_another_version()
             found = database.execute("SELECT t, before, data FROM said ORDER BY id").fetchall()
@@ -285,7 +285,7 @@ class Reader:
             if not said:
                 raise NoRecord(f"{path} was cut off before its first message ended")
             if any(place.begin >= place.end for place in places):
-                raise NoRecord(f"{path} is damaged: a step holds nothing")
+                raise NoRecord(f"{path} is damaged: a step is empty")
             if not all(0 <= place.level < LEVELS for place in places):
                 raise NoRecord(f"{path} is damaged: there is no such level")
             opening = decode(_unpacked(said[0][2]))
@@ -295,7 +295,7 @@ class Reader:
                 if not isinstance(message := decode(_unpacked(data)), RunView)
             ]
         if not isinstance(opening, RunView):
-            raise NoRecord(f"{path} does not begin with a whole picture of its run")
+            raise NoRecord(f"{path} does not begin with a complete state of its run")
         self._opening = said[0][2]
         self._row_ns = opening.aggregate.row_ns
         self._from: dict[int, list[_Place]] = {}
@@ -384,10 +384,10 @@ class Reader:
             'SELECT data FROM step WHERE level = ? AND begin = ? AND "end" = ?', (place.level, place.begin, place.end)
         ).fetchone()
         if found is None:
-            raise NoRecord(f"{self._path} is still being recorded, and was thinned meanwhile: open it again")
+            raise NoRecord(f"{self._path} is still being recorded and was thinned in the meantime; open it again")
         step = _steps.decode(_unpacked(found[0]))
         if place.level == 0 and len(step.moments) != place.end - place.begin:
-            raise NoRecord(f"{self._path} is damaged: a step does not hold what it should")
+            raise NoRecord(f"{self._path} is damaged: a step has unexpected contents")
         return step
 
     def _coarse_enough(self) -> int:
@@ -418,7 +418,7 @@ class Reader:
             raise NoRecord(f"{self._path} is damaged: {error}") from error
 
     def _of_another_version(self) -> NoRecord:
-        return NoRecord(f"{self._path} was recorded by another version of llmstress, and this one can't read it")
+        return NoRecord(f"{self._path} was recorded by another version of llmstress and cannot be read by this one")
 
 
 def length_of(level: int) -> int:
@@ -434,5 +434,5 @@ def _unpacked(data: bytes) -> bytes:
     unpacker = zlib.decompressobj()
     unpacked = unpacker.decompress(data, _MAX_DATA)
     if not unpacker.eof:
-        raise ValueError("it ends too early, or is too large")
+        raise ValueError("it is cut off or too large")
     return unpacked

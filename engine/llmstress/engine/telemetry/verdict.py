@@ -57,7 +57,7 @@ def judge(aggregate: Aggregate, steady_s: float) -> Verdict:
 
 def _busy_workers(aggregate: Aggregate, steady_s: float) -> list[str]:
     return [
-        f"worker {worker.worker} used {share:.0%} of its core, so its stamps may be late: add --procs"
+        f"worker {worker.worker} used {share:.0%} of its core, so its time stamps may be late: use more --procs"
         for worker in aggregate.workers
         if steady_s > 0 and (share := worker.steady_cpu_ns / 1e9 / steady_s) > MAX_CPU_SHARE
     ]
@@ -69,7 +69,7 @@ def _late_workers(aggregate: Aggregate) -> list[str]:
     limit = max(MIN_LAG_LIMIT_US, LAG_SHARE_OF_ITL * itl_p50)
     return [
         f"worker {worker.worker}'s event loop was up to {lag / 1000:.1f} ms late (p99; limit {limit / 1000:.1f} ms), "
-        "and so may be the latencies: fewer --streams per process, more --procs, or a less busy machine"
+        "so latencies may be too high: use fewer --streams per process, more --procs, or a less busy machine"
         for worker in aggregate.workers
         if (lag := worker.loop_lag.percentile("p99") or 0) > limit
     ]
@@ -95,8 +95,8 @@ def _cut_off(aggregate: Aggregate) -> list[str]:
     if not started or cancelled / started <= MAX_CANCELLED_SHARE:
         return []
     return [
-        f"{cancelled:,} of {started:,} requests were cut off at the end, so e2e and tpot lean to the short ones: "
-        "a longer --grace or --duration"
+        f"{cancelled:,} of {started:,} requests were cut off at the end, so e2e and tpot are biased to short answers: "
+        "use a longer --grace or --duration"
     ]
 
 
@@ -107,7 +107,7 @@ def _timed_out(aggregate: Aggregate) -> list[str]:
         return []
     return [
         f"{slowest:,} of {started:,} requests ran into a time limit, so the slowest {slowest:,} are missing from the "
-        "percentiles of ttft and e2e: longer --timeout-... limits, or less load"
+        "percentiles of ttft and e2e: use longer --timeout-... limits or less load"
     ]
 
 
@@ -123,7 +123,7 @@ def _partly_undetermined(aggregate: Aggregate) -> list[str]:
 
 def _missing(aggregate: Aggregate) -> list[str]:
     return [
-        f"{worker.gaps} deltas of worker {worker.worker} never arrived: counts are too low"
+        f"{worker.gaps} reports of worker {worker.worker} were lost: counts are too low"
         for worker in aggregate.workers
         if worker.gaps
     ]

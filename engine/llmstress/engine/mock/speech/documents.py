@@ -121,7 +121,7 @@ class _Maker:
                 return turn % 2 == 0
             case "null":
                 return None
-        raise ValueError(f"the type {kind[:40]!r} is none of JSON's")
+        raise ValueError(f"the type {kind[:40]!r} is not a JSON type")
 
     def _choose(self, schema: dict[str, Any], word: str, depth: int, turn: int) -> Any:
         rest = {name: value for name, value in schema.items() if name != word}
@@ -276,7 +276,7 @@ def _string(schema: dict[str, Any], turn: int) -> str:
     try:
         matches = re.compile(pattern).search
     except (re.error, TypeError, OverflowError, RecursionError):
-        raise ValueError("a pattern is no regular expression") from None
+        raise ValueError("a pattern is not a regular expression") from None
     for candidate in [made, *_CANDIDATES]:
         if least <= len(candidate) <= most and matches(candidate):
             return candidate
