@@ -238,10 +238,10 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
     (("replay",), "FILE"),
     (("replay", "{dir}"), "FILE"),
     (("replay", "{dir}/none"), "FILE"),
-    (("replay", "{text}"), "no record"),
-    (("replay", "{empty}"), "no record"),
-    (("replay", "{bytes}"), "no record"),
-    (("replay", "{fifo}"), "no record"),
+    (("replay", "{text}"), "not a recorded run"),
+    (("replay", "{empty}"), "not a recorded run"),
+    (("replay", "{bytes}"), "not a recorded run"),
+    (("replay", "{fifo}"), "not a recorded run"),
     (("replay", "{text}", "--speed", "0"), "--speed"),
     (("replay", "{text}", "--speed", "nan"), "--speed"),
 ]
@@ -250,9 +250,9 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
 NOT_STARTED: list[tuple[tuple[str, ...], str]] = [
     ((*HTTP, "--streams", "1000000000"), "--streams"),
     ((*HTTP, "--total-streams", "1000000000"), "--total-streams"),
-    (("attach",), "run of yours"),
-    (("attach", "1"), "run of yours"),
-    (("attach", MANY), "run of yours"),
+    (("attach",), "you have no run"),
+    (("attach", "1"), "you have no run"),
+    (("attach", MANY), "you have no run"),
 ]
 """The same for what is right, but impossible here and now; exit code 3."""
 

@@ -129,23 +129,31 @@ def counted(**changes: int) -> Counters:
         (
             counted(),
             ["server: uvicorn"],
-            ["(the answers' headers: server: uvicorn)", "or the target write them"],
+            ["(the answers' headers: server: uvicorn)", "or let the target write events"],
         ),
         (
             counted(),
             ["server: nginx/1.22.1"],
-            ["server: nginx/1.22.1", "server: nginx/1.22.1): proxy_buffering off in nginx"],
+            ["server: nginx/1.22.1", "server: nginx/1.22.1): set proxy_buffering off in nginx"],
         ),
-        (counted(), ["via: 1.1 x", "content-encoding: gzip"], ["via: 1.1 x, content-encoding", "not compress text/"]),
+        (
+            counted(),
+            ["via: 1.1 x", "content-encoding: gzip"],
+            ["via: 1.1 x, content-encoding", "turn off compression of text/"],
+        ),
         (counted(long_answers=40), [], ["in 25% of them"]),
-        (counted(in_one_block=10, blocks=10, blocks_late_ns=0), [], ["one piece: in 100% of them all", "say nothing"]),
+        (
+            counted(in_one_block=10, blocks=10, blocks_late_ns=0),
+            [],
+            ["one piece: in 100% of them all", "have no meaning"],
+        ),
         (
             counted(in_one_block=5, blocks=30, blocks_late_ns=750 * MS, blocks_dated=5),
             [],
             ["26.7 token events", "about 150 ms late"],
         ),
         (counted(blocks_dated=5), [], ["about 300 ms late"]),
-        (counted(blocks_dated=4), [], ["shared a read, so itl is that of blocks"]),
+        (counted(blocks_dated=4), [], ["shared a read, so itl measures blocks"]),
     ],
     ids=[
         "nobody named",

@@ -57,7 +57,7 @@ def refusals() -> Iterator[tuple[str, Exception, str, str]]:
     none_left = OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
     expired = ssl.SSLCertVerificationError(1, "certificate verify failed")
     expired.verify_message = "certificate has expired."
-    yield "certificate", aiohttp.ClientConnectorCertificateError(key, expired), "tls", "has expired (--cacert"
+    yield "certificate", aiohttp.ClientConnectorCertificateError(key, expired), "tls", "has expired (use --cacert"
     yield "ssl", aiohttp.ClientConnectorSSLError(key, ssl.SSLError(1, "[SSL] no shared cipher")), "tls", "cipher"
     yield "ssl-itself", ssl.SSLError(1, "internal error"), "tls", "internal error"
     yield "dns", aiohttp.ClientConnectorDNSError(key, socket.gaierror(-2, "Name unknown")), "dns", "llm.test:443: "
@@ -264,7 +264,7 @@ async def test_a_source_address_that_is_not_ours() -> None:
     async with listening(target) as port:
         done = await load(f"http://127.0.0.1:{port}", Network(sources=["192.0.2.1"]))
     assert done.ended == {"local": 6}
-    assert "can't connect from 192.0.2.1" in done.texts[0]
+    assert "cannot connect from 192.0.2.1" in done.texts[0]
 
 
 @live
@@ -389,7 +389,9 @@ def test_an_unknown_authority_is_said_before_anything_starts_and_counted_when_no
     with mock_server("--tls-cert", files.server) as server:
         code, summary, said = llmstress("--url", server.url, *SMALL)
         assert (code, summary) == (3, {})
-        assert "can't be reached: certificate not accepted: unable to get local issuer certificate (--cacert" in said
+        assert (
+            "can't be reached: certificate not accepted: unable to get local issuer certificate (use --cacert" in said
+        )
         assert said.count("\n") == 1
         code, summary, said = llmstress(
             "--url", server.url, *SMALL, *MODEL, "--no-probe", "--error-pause", "0", "--proxy", "none"

@@ -54,8 +54,8 @@ def test_a_text_without_an_at_sign_is_itself_and_a_doubled_one_is_one(text: str)
         ("@empty", "empty is empty"),
         ("@fifo", "fifo is empty"),
         ("@latin", "latin is not UTF-8 text (byte 2)"),
-        ("@/dev/zero", "/dev/zero has more than 64 MiB"),
-        ("@", "@ needs the name of a file behind it"),
+        ("@/dev/zero", "/dev/zero is larger than 64 MiB"),
+        ("@", "@ must be followed by a file name"),
     ],
 )
 @pytest.mark.usefixtures("directory")

@@ -170,8 +170,8 @@ def test_faults_are_given_by_name_and_share(fault: Fault) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "no fault"),
-        ("cuts=5%", "there are reset_before_head, .*keepalive_events"),
+        ("", "not a fault"),
+        ("cuts=5%", "the faults are reset_before_head, .*keepalive_events"),
         ("cut", "no share"),
         ("cut=5", "no share"),
         ("cut=101%", "no share"),

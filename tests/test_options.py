@@ -141,17 +141,17 @@ def test_a_header_is_read(text: str, header: tuple[str, str]) -> None:
         ("", "write it like"),
         (f"Authorization Bearer {SECRET}", "write it like"),
         (f": {SECRET}", "write it like"),
-        (f"X Key: {SECRET}", "'X Key' is no name"),
-        (f"Schlüssel: {SECRET}", "is no name"),
-        (f"X-Key: {SECRET}\r\nX-Evil: 1", "no header can carry"),
-        (f"X-Key: {SECRET}\0", "no header can carry"),
-        (f"X-Key: {SECRET}ä", "no header can carry"),
-        ("X-Key: env:TWO_LINES", "no header can carry"),
-        ("X-Key: env:UNSET", "no variable UNSET"),
-        ("X-Key: env:", "name of no variable"),
-        ("X-Key: env:BLANK", "the variable BLANK is empty"),
-        (f"Authorization: env:{SECRET}", "looks like a key; it is not repeated here. Name the variable"),
-        ("Authorization: env:hunter2", "name of no variable, and may be a key"),
+        (f"X Key: {SECRET}", "'X Key' is not a valid name"),
+        (f"Schlüssel: {SECRET}", "is not a valid name"),
+        (f"X-Key: {SECRET}\r\nX-Evil: 1", "not allowed in a header"),
+        (f"X-Key: {SECRET}\0", "not allowed in a header"),
+        (f"X-Key: {SECRET}ä", "not allowed in a header"),
+        ("X-Key: env:TWO_LINES", "not allowed in a header"),
+        ("X-Key: env:UNSET", "variable UNSET is not set"),
+        ("X-Key: env:", "not the name of a variable"),
+        ("X-Key: env:BLANK", "the environment variable BLANK is empty"),
+        (f"Authorization: env:{SECRET}", "looks like a key, so it is not shown; give the name of the variable"),
+        ("Authorization: env:hunter2", "not the name of a variable and may be a key"),
     ],
 )
 def test_what_is_no_header_is_refused_without_its_value(text: str, words: str) -> None:
@@ -174,7 +174,7 @@ def test_what_is_no_header_is_refused_without_its_value(text: str, words: str) -
         pytest.param("QWERTYUIOPASDFGHJKLZ", "may be a key", id="letters that are no words"),
         pytest.param("correct horse", "may be a key", id="a sentence"),
         pytest.param("hunter2", "may be a key", id="a password"),
-        pytest.param("", "name of no variable", id="nothing"),
+        pytest.param("", "not the name of a variable", id="nothing"),
     ],
 )
 def test_what_stands_in_the_place_of_a_variable_is_shown_if_it_is_a_name(variable: str, said: str) -> None:
@@ -432,12 +432,12 @@ def test_which_key_is_sent(named: str | None, host: str, environ: dict[str, str]
 @pytest.mark.parametrize(
     ("named", "environ", "words"),
     [
-        pytest.param("KEY", {}, "--api-key-env: the environment has no variable KEY", id="it isn't set"),
-        pytest.param("KEY", {"KEY": ""}, "the variable KEY is empty", id="it is empty"),
-        pytest.param("KEY", {"KEY": " \n"}, "the variable KEY is empty", id="it is blank"),
-        pytest.param("KEY", OPENAI, "has no variable KEY", id="another one is set"),
-        pytest.param("KEY", {"KEY": f"a\r\nX: {SECRET}"}, "no header can carry", id="it has two lines"),
-        pytest.param(None, {"OPENAI_API_KEY": f"{SECRET}é"}, "no header can carry", id="it isn't ASCII"),
+        pytest.param("KEY", {}, "--api-key-env: the environment variable KEY is not set", id="it isn't set"),
+        pytest.param("KEY", {"KEY": ""}, "the environment variable KEY is empty", id="it is empty"),
+        pytest.param("KEY", {"KEY": " \n"}, "the environment variable KEY is empty", id="it is blank"),
+        pytest.param("KEY", OPENAI, "variable KEY is not set", id="another one is set"),
+        pytest.param("KEY", {"KEY": f"a\r\nX: {SECRET}"}, "not allowed in a header", id="it has two lines"),
+        pytest.param(None, {"OPENAI_API_KEY": f"{SECRET}é"}, "not allowed in a header", id="it isn't ASCII"),
     ],
 )
 def test_a_key_that_cannot_be_sent_is_refused(named: str | None, environ: dict[str, str], words: str) -> None:

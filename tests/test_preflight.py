@@ -233,7 +233,7 @@ def test_dns_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(socket, "getaddrinfo", ask)
     monkeypatch.setattr(network, "DNS_LIMIT_S", 0.05)
-    with pytest.raises(CouldNotStart, match=r"DNS has not said within 0.05 s where h is: --resolve"):
+    with pytest.raises(CouldNotStart, match=r"DNS did not resolve h within 0.05 s; set its address with --resolve"):
         asyncio.run(network.resolve(Network(), parse_target("http://h", OpenAIChat(Ask()))))
     silent.set()  # the thread's answer comes after the loop has been closed
 

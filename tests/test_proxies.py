@@ -146,8 +146,8 @@ class Refusing(Handler):
     [
         ("http://127.0.0.1:9", 407, "(the environment's http_proxy) answered 407: "),
         ("http://127.0.0.1:9", 502, "(the environment's http_proxy) answered 502: "),
-        ("http://llm.test", 403, "(the environment's http_proxy), refuses the request for its models with 403"),
-        ("https://llm.test", 403, "(the environment's https_proxy) does not connect to the target: "),
+        ("http://llm.test", 403, "(the environment's http_proxy), refused the request for its models with 403"),
+        ("https://llm.test", 403, "(the environment's https_proxy) could not connect to the target: "),
     ],
 )
 def test_a_proxy_of_the_environment_that_refuses_is_named(
@@ -208,7 +208,7 @@ def test_the_proxy_that_the_environment_names(environ: dict[str, str], url: str,
         ({"proxy": "https://p:1"}, {}, "--proxy needs the URL of an HTTP proxy"),
         ({}, {"ALL_PROXY": "socks5://u:secret@p:1"}, "environment's ALL_PROXY \\(--proxy none ignores it\\) needs"),
         ({"resolve": (Resolve("llm.test", 81, ("127.0.0.1",)),)}, {}, "--resolve names llm.test:81, but the target is"),
-        ({"resolve": (Resolve("127.0.0.1", 80, ("::1",)),), "url": "http://127.0.0.1"}, {}, "--resolve has no meaning"),
+        ({"resolve": (Resolve("127.0.0.1", 80, ("::1",)),), "url": "http://127.0.0.1"}, {}, "--resolve has no effect"),
     ],
 )
 def test_ways_that_can_not_be_gone(given: dict[str, Any], environ: dict[str, str], words: str) -> None:

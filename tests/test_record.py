@@ -237,12 +237,12 @@ def test_other_files_are_no_records(tmp_path: Path, path: Path) -> None:
     database.commit()
     database.close()
     for name, data, words in (
-        ("empty", b"", "no record"),
-        ("text", b"{}" * 100, "no record"),
-        ("database", other.read_bytes(), "no record"),
+        ("empty", b"", "not a recorded run"),
+        ("text", b"{}" * 100, "not a recorded run"),
+        ("database", other.read_bytes(), "not a recorded run"),
         ("before", b"llmstress.record/2\n" + b"\0" * 100, "another version"),
-        ("head", path.read_bytes()[:16], "damaged|no record"),
-        ("half", path.read_bytes()[: path.stat().st_size // 2], "damaged|no record"),
+        ("head", path.read_bytes()[:16], "damaged|not a recorded run"),
+        ("half", path.read_bytes()[: path.stat().st_size // 2], "damaged|not a recorded run"),
     ):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(NoRecord, match=words):
@@ -256,7 +256,7 @@ def test_other_files_are_no_records(tmp_path: Path, path: Path) -> None:
     [
         ("PRAGMA user_version = 4", "another version"),
         ("DELETE FROM said", "cut off before its first message"),
-        ("DELETE FROM said WHERE id = 1", "whole picture"),
+        ("DELETE FROM said WHERE id = 1", "complete state"),
         ("UPDATE said SET data = x'00' WHERE id = 1", "damaged"),
         ("UPDATE said SET data = NULL WHERE id = 2", "damaged"),
         ("UPDATE said SET before = 'x' WHERE id = 3", "damaged"),

@@ -741,7 +741,7 @@ def test_a_late_loop_and_missing_reports_mark_a_worker() -> None:
         await press(pilot, "3")
         text = text_of(app)
         assert "its event loop is 5.00 ms late" in text
-        assert "3 of its reports never arrived" in text
+        assert "3 of its reports were lost" in text
 
     slow = delta(0, 3)
     slow.parts[slow.phase].latency["loop_lag"].record_many([5_000] * 1000)

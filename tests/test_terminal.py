@@ -245,7 +245,7 @@ def test_nothing_is_left_when_the_coordinator_is_killed(env: dict[str, str], tmp
         left = children_of(coordinator)
         assert len(left) == 3
         os.kill(coordinator, signal.SIGKILL)
-        shown.wait_for("the coordinator is gone")
+        shown.wait_for("the coordinator of the run has ended")
         wait_until_gone(left)
         shown.press("\n")
         shown.finish()

@@ -375,7 +375,7 @@ def test_the_directory_of_a_run_is_private_and_goes_with_it(home: Path) -> None:
 
 def test_a_place_that_others_could_have_made_is_refused(home: Path) -> None:
     (home / "llmstress").symlink_to(home)
-    with pytest.raises(CouldNotStart, match="belongs to somebody else"):
+    with pytest.raises(CouldNotStart, match="belongs to another user"):
         rundir.home()
     (home / "llmstress").unlink()
     (home / "llmstress").mkdir(mode=0o755)
@@ -426,7 +426,7 @@ def test_a_full_disk_ends_the_record_and_not_the_run(tmp_path: Path) -> None:
 def test_a_record_is_a_regular_file(path: str) -> None:
     code, _, said = Run("--url", "http://127.0.0.1:9", "--model", "m", "--record", path).finish()
     assert code == 2
-    assert "must be a regular file" in said
+    assert "needs a regular file" in said
 
 
 def test_lost_workers_streams_are_no_target() -> None:
