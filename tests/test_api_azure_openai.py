@@ -62,8 +62,8 @@ def test_where_requests_go(path: str, query: str, ask: Ask, expected: str) -> No
 @pytest.mark.parametrize(
     ("path", "query", "ask", "words"),
     [
-        pytest.param("", "", Ask(), "names no deployment: set it with --model", id="a host without a model"),
-        pytest.param("/openai/v1", "", Ask(), "names no deployment: set it with --model", id="v1 without a model"),
+        pytest.param("", "", Ask(), "names no deployment; set it with --model", id="a host without a model"),
+        pytest.param("/openai/v1", "", Ask(), "names no deployment; set it with --model", id="v1 without a model"),
         pytest.param(DEPLOYED, "api-version=1", Ask(version="2"), "contradicts --api-version", id="two versions"),
     ],
 )

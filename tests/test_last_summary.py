@@ -121,7 +121,7 @@ def test_a_summary_that_can_t_be_kept_is_a_note(tmp_path: Path, environ: dict[st
     with mock_server() as server:
         code, summary, said = llmstress("--url", server.url, *LOAD, env=env)
     assert (code, summary["requests"]["ok"]) == (0, 20)
-    (line,) = [line for line in said.splitlines() if "the summary is not kept" in line]
+    (line,) = [line for line in said.splitlines() if "the summary could not be saved" in line]
     assert why in line
     assert "--output" in line
     assert "summary: " not in said

@@ -178,7 +178,9 @@ def test_answers_without_a_finish_reason_are_noted() -> None:
     stream(bench, 0, TOKEN, DONE, END)
     stream(bench, 1000, TOKEN, FINISH, DONE, END)
     notes = judge(aggregate_of(bench), 1).notes
-    assert any("1 of 2 answers (50%) ended without a finish reason" in note for note in notes)
+    assert any(
+        "1 of 2 answers (50%) ended with the protocol's end event but without a finish reason" in note for note in notes
+    )
 
 
 def test_bodies_that_stay_open_are_noted() -> None:

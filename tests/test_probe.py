@@ -275,7 +275,7 @@ def test_which_model_must_be_said_if_there_are_several() -> None:
         page = probe("--url", f"{url}/page/v1")
     assert several == (3, "", "llmstress: name the model with --model (the target lists one, two)\n")
     assert page[0] == 3
-    assert f"(asked for its models, {url}/page/v1/models gave no list of any: check --url)" in page[2]
+    assert f"({url}/page/v1/models returned no list of models; check --url)" in page[2]
     assert one[0] == 5, "it can't be posted to"
     assert "one (the only one that the target lists)" in one[1]
     assert "http_501" in one[1]

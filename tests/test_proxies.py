@@ -70,7 +70,7 @@ async def test_a_proxy_that_is_not_there(url: str) -> None:
     ("said", "reset", "words"),
     [
         (b"HTTP/1.1 403 Not you\r\nContent-Length: 2\r\n\r\nno", False, "refused the tunnel: 403 Not you"),
-        (b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n", False, "tunnel: 407 Who; user and password belong"),
+        (b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n", False, "tunnel: 407 Who; put user and password"),
         (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", False, "refused the tunnel: 502 Bad Gateway"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", False, "opened no tunnel"),
         (b"", False, "opened no tunnel"),

@@ -72,6 +72,6 @@ async def test_https_to_a_port_of_http_where_nobody_answers_to_tls() -> None:
 @live
 async def test_a_server_that_speaks_the_scheme_badly_is_not_told_to_speak_another() -> None:
     async with saying(REFUSED) as port:
-        assert (await asked(f"http://127.0.0.1:{port}")).instead.endswith("answered 400")
+        assert (await asked(f"http://127.0.0.1:{port}")).instead.endswith("with 400")
     async with saying(b"") as port:
         assert "failed (ServerDisconnectedError)" in (await asked(f"http://127.0.0.1:{port}")).instead

@@ -599,21 +599,24 @@ def test_before_the_steady_window_it_says_so() -> None:
 def test_the_verdict_can_be_read_in_full(key: str) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         reason = "worker 0's event loop was up to"
-        assert f"{reason} 5.0 ms late (p99; limit 2.0 ms), and so may be the latencies" not in text_of(app)
+        assert f"{reason} 5.0 ms late (p99; limit 2.0 ms), so latencies may be too high" not in text_of(app)
         await press(pilot, "v")
         assert isinstance(app.screen, VerdictPage)
         shown = " ".join(text_of(app).replace("│", " ").split())
-        assert f"• {reason} 5.0 ms late (p99; limit 2.0 ms), and so may be the latencies: fewer --streams per" in shown
+        assert (
+            f"• {reason} 5.0 ms late (p99; limit 2.0 ms), so latencies may be too high: use fewer --streams per"
+            in shown
+        )
         assert "outcome: ✔ all 20 requests succeeded" in shown
         for _ in range(40):
             await pilot.press("down")
         await settle(pilot)
-        assert "the load was changed by hand once" in " ".join(text_of(app).replace("│", " ").split())
+        assert "the load was changed manually once" in " ".join(text_of(app).replace("│", " ").split())
         source.give(Notice(4 * S, "load", "streams 44 → 48"))
         await settle(pilot)
         app.clear_notifications()
         await settle(pilot)
-        assert "the load was changed by hand 2 times" in " ".join(text_of(app).replace("│", " ").split())
+        assert "the load was changed manually 2 times" in " ".join(text_of(app).replace("│", " ").split())
         await press(pilot, key)
         assert not isinstance(app.screen, VerdictPage)
 

@@ -118,9 +118,9 @@ def test_limits_that_are_just_kept(aggregate: Aggregate) -> None:
     [
         pytest.param(95, 0, [], id="nearly busy"),
         pytest.param(96, 0, ["96% busy"], id="busy"),
-        pytest.param(60, 3, ["3% of this machine's time"], id="robbed"),
-        pytest.param(60, 36, ["36% of this machine's time"], id="robbed of so much that no time was idle"),
-        pytest.param(96, 4, ["96% busy", "4% of this machine's time"], id="busy and robbed"),
+        pytest.param(60, 3, ["3% of this machine's CPU time"], id="robbed"),
+        pytest.param(60, 36, ["36% of this machine's CPU time"], id="robbed of so much that no time was idle"),
+        pytest.param(96, 4, ["96% busy", "4% of this machine's CPU time"], id="busy and robbed"),
     ],
 )
 def test_a_machine_without_time_is_noted(busy: int, stolen: int, words: list[str]) -> None:

@@ -177,7 +177,7 @@ def test_throttled_requests_succeed_later_and_are_counted_to_the_unit(serve: Ser
     assert "\ne2e_due " in said
     assert "\nttft_due " in said
     assert "of 500 requests left, lowest 441" in said
-    assert any("30 times a request was sent again" in note for note in summary["verdict"]["notes"])
+    assert any("30 retries after failures" in note for note in summary["verdict"]["notes"])
 
 
 @pytest.mark.slow

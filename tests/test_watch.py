@@ -181,7 +181,7 @@ def test_streams_change_while_the_run_lasts() -> None:
     changes = ["streams 20 → 50", "streams 50 → 4"]
     assert [event["text"] for event in summary["events"] if event["kind"] == "load"] == changes
     assert [change for row in summary["timeline"] for change in row["changes"]] == changes
-    assert any("changed by hand 2 times" in note for note in summary["verdict"]["notes"])
+    assert any("changed manually 2 times" in note for note in summary["verdict"]["notes"])
     same_figures(view, summary)
 
 
