@@ -90,7 +90,7 @@ events     3 in 3 reads: 3 token
 tokens     3 output, 19 input (as the server's usage says)
 bytes      500 read, head and framing included
 
-    #        at        gap  read as  data
+    #        at        gap  taken for  data
     1    200 ms             token      {"id": "chatcmpl-0123456789", "created":…
     2    220 ms   +20.0 ms  token      …"content": "c"}}]}
     3    240 ms   +20.0 ms  token      …"content": "a"}}]}

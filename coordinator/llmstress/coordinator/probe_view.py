@@ -223,8 +223,8 @@ def _events(events: Sequence[Seen], width: int, *, all_events: bool) -> Iterator
     rows = list(zip(range(1, len(events) + 1), events, [None, *events], _news(events), strict=False))
     left_out = 0 if all_events else max(0, len(events) - FIRST - LAST)
     first, last = (rows[:FIRST], rows[-LAST:]) if left_out else (rows, [])
-    kinds = max(len("read as"), *(len(_kind(event)) for _, event, _, _ in [*first, *last]))
-    yield Text(f"{'#':>5}{'at':>10}{'gap':>11}  {'read as':<{kinds}}  data", "dim")
+    kinds = max(len("taken for"), *(len(_kind(event)) for _, event, _, _ in [*first, *last]))
+    yield Text(f"{'#':>5}{'at':>10}{'gap':>11}  {'taken for':<{kinds}}  data", "dim")
     yield from (_event(*row, kinds, width) for row in first)
     if left_out:
         yield Text(f"{'…':>5}  {count(left_out)} more: --events shows all", "dim")
