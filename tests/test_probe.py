@@ -178,7 +178,7 @@ CASES = {
     "an error within": (HEAD + TOKEN + event({"error": {"message": "boom"}}) + END, "stream_error", "of its own"),
     "empty": (HEAD + ROLE + delta(finish="length") + usage(9, 9) + DONE + END, "empty", "--max-tokens"),
     "another API": (HEAD + event({"type": "message_start"}) + END, "truncated", "another --api"),
-    "no HTTP": (b"SSH-2.0-OpenSSH_9.2\r\n", "malformed", "no web server"),
+    "no HTTP": (b"SSH-2.0-OpenSSH_9.2\r\n", "malformed", "not a web server"),
     "nothing": (b"", "reset", "https://"),
     "moved": (answer(b"", b"Location: http://h/v1", status=b"308 No"), "http_308", "http://h/v1"),
     "together": (HEAD + TOKEN * 9 + FINISH + DONE + END, "ok", ""),
