@@ -48,7 +48,7 @@ def test_a_text_without_an_at_sign_is_itself_and_a_doubled_one_is_one(text: str)
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("@none", "cannot read none: No such file or directory; to begin a text with @, write @@"),
+        ("@none", "none can't be read: No such file or directory; to begin a text with @, write @@"),
         ("@.", ". can't be read: Is a directory"),
         ("@prompt.txt/x", "prompt.txt/x can't be read: Not a directory"),
         ("@empty", "empty is empty"),

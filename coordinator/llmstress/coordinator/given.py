@@ -46,7 +46,7 @@ def _read_file(path: str) -> bytes:
             return file.read(LARGEST + 1)
     except OSError as error:
         hint = "; to begin a text with @, write @@" if isinstance(error, FileNotFoundError) else ""
-        raise ValueError(f"cannot read {path}: {error.strerror}{hint}") from error
+        raise ValueError(f"{path} can't be read: {error.strerror}{hint}") from error
 
 
 def _open_at_once(path: str, flags: int) -> int:
