@@ -91,9 +91,9 @@ tokens     3 output, 19 input (as the server's usage says)
 bytes      500 read, head and framing included
 
     #        at        gap  read as  data
-    1    200 ms             token      {"id": "chatcmpl-0123456789", "created":…
-    2    220 ms   +20.0 ms  token      …"content": "c"}}]}
-    3    240 ms   +20.0 ms  token      …"content": "a"}}]}
+    1    200 ms             token    {"id": "chatcmpl-0123456789", "created": 1…
+    2    220 ms   +20.0 ms  token    …"content": "c"}}]}
+    3    240 ms   +20.0 ms  token    …"content": "a"}}]}
 
 ok""".splitlines()
     )
@@ -153,7 +153,7 @@ def event_lines(*data: str) -> list[str]:
     """What is shown of the data of these events."""
     events = tuple(Seen(number, 1.0, None, ("nothing",), "", 1, each) for number, each in enumerate(data, 1))
     lines = text_of(a_probe(events=events), 300).splitlines()
-    return [line.partition("nothing    ")[2] for line in lines if "nothing    " in line]
+    return [line.partition("nothing  ")[2] for line in lines if "nothing  " in line]
 
 
 def test_what_is_new_in_an_event_is_shown() -> None:

@@ -68,7 +68,9 @@ def test_the_line_of_a_second_speaks_of_whole_answers(kind: str, work: str) -> N
 
 
 def test_before_the_first_answer_nobody_knows() -> None:
-    line, _ = said(Aggregate.over([1]))
+    run = Aggregate.over([1])
+    run.elapsed_ns = 1_000_000_000
+    line, _ = said(run)
     assert "0.00 tok/s  0.00 req/s  TTFT p50 – p99 –  ITL p50 – p99 –" in line
 
 
