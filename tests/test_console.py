@@ -78,6 +78,7 @@ def test_the_table_begins_with_outcome_and_measurement(ended: dict[str, int], ou
     assert table.getvalue().splitlines()[:3] == ["", f"outcome: {outcome}", f"measurement: {measurement}"]
 
 
+@pytest.mark.slow
 def test_a_quiet_run_has_no_progress_lines_but_banner_and_table(tmp_path: Path) -> None:
     log = tmp_path / "run.log"
     with mock_server() as server:
@@ -91,6 +92,7 @@ def test_a_quiet_run_has_no_progress_lines_but_banner_and_table(tmp_path: Path) 
     assert "steady  open 100/100" in log.read_text("utf-8"), "the log keeps them"
 
 
+@pytest.mark.slow
 def test_progress_lines_come_as_often_as_asked_for() -> None:
     with mock_server() as server:
         _, _, said = llmstress(

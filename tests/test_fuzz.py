@@ -19,6 +19,8 @@ from llmstress.engine import answer as answers
 from llmstress.engine import framing
 from llmstress.engine.sse import Decoder
 
+pytestmark = pytest.mark.slow
+
 CUTS = st.lists(st.integers(0, 1 << 16), max_size=10)
 SPLICES = st.sampled_from(
     [

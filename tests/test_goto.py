@@ -11,6 +11,8 @@ from llmstress.tui.charts import Chart, Drawing, Line, zoomed
 from llmstress.tui.goto import GoTo, moment_of
 from llmstress.tui.replay import Replay
 
+pytestmark = pytest.mark.slow
+
 EIGHT_HOURS = 8 * 3600.0
 
 

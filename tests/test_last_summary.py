@@ -20,6 +20,8 @@ from llmstress.coordinator.viewer import LiveSource
 from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.broadcast import RunView, Save
 
+pytestmark = pytest.mark.slow
+
 LOAD = ("--model", "mock-7b", "--procs", "1", "--streams", "5", "--requests", "20")
 
 

@@ -12,6 +12,8 @@ from terminal import terminal
 from llmstress.coordinator.console import Console
 from llmstress.coordinator.log import Follower, LogFile
 
+pytestmark = pytest.mark.slow
+
 LOAD = ("--model", "mock-7b", "--procs", "1", "--streams", "5")
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (run|screen|worker \d+) +\S.*")

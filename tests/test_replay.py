@@ -239,8 +239,9 @@ def test_a_thinned_record_is_played_to_the_figures_of_its_run(thinned: Path) -> 
             view = await listener.after(LONG_S / 20)
             assert listener.replay.position_s >= view.aggregate.elapsed_ns / S - 0.25
         view = await listener.after(LONG_S)
+        while view.ended is None:  # the last messages are at the same position
+            view = await listener.after()
         assert figures_of(view.aggregate) == figures_of(after(LONG).aggregate)
-        assert view.ended is not None
         assert listener.replay.position_s == listener.replay.length_s
 
     played = play(thinned, steps)

@@ -278,6 +278,7 @@ def test_max_errors_ends_the_run(refused: str) -> None:
     assert said.splitlines()[-1].endswith("exit code 6 because of --max-errors 25")
 
 
+@pytest.mark.slow
 def test_a_share_of_errors_is_compared_at_the_end_of_a_short_run() -> None:
     with mock_server("--fault", "http_500=50%", "--seed", "3") as server:
         load = ("--url", server.url, "--model", "m", "--procs", "2", "--streams", "5", "--requests", "40")

@@ -60,6 +60,7 @@ async def test_https_to_a_port_of_http(answer: bytes) -> None:
             await asked(f"https://127.0.0.1:{port}")
 
 
+@pytest.mark.slow
 @live
 async def test_https_to_a_port_of_http_where_nobody_answers_to_tls() -> None:
     async with answering() as (port, heads):

@@ -366,6 +366,7 @@ def test_presses_for_streams_add_up() -> None:
     assert source.sent == [SetStreams(total) for total in (44, 48, 72, 65, 33, 17, 9, 5, 3, 2)]
 
 
+@pytest.mark.slow
 def test_the_number_of_streams_can_be_typed() -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await press(pilot, "equals_sign")
@@ -542,6 +543,7 @@ def test_every_tab_at_every_size(size: tuple[int, int], monkeypatch: pytest.Monk
     on_screen(app, steps, size)
 
 
+@pytest.mark.slow
 def test_classes_tell_the_size() -> None:
     async def steps(pilot: Pilot[int]) -> None:
         for size, classes in {
@@ -615,6 +617,7 @@ def test_before_the_steady_window_it_says_so() -> None:
     on_screen(app, steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["escape", "q", "v", "enter"])
 def test_the_verdict_can_be_read_in_full(key: str) -> None:
     async def steps(pilot: Pilot[int]) -> None:
@@ -649,6 +652,7 @@ def test_the_verdict_can_be_read_in_full(key: str) -> None:
     assert app.return_code in (None, 0)
 
 
+@pytest.mark.slow
 def test_charts_are_chosen_by_keys_and_clicks() -> None:
     async def steps(pilot: Pilot[int]) -> None:
         def titles() -> list[str]:

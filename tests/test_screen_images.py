@@ -17,6 +17,8 @@ from llmstress.tui.app import StressApp
 from llmstress.tui.image import safe_name, self_contained
 from llmstress.tui.themes import DARK, LIGHT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def programs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -350,6 +350,7 @@ def test_the_mock_of_a_demo_has_no_key_either(home: Path) -> None:
 OUR_WORDS = ("X-Mode: length", "X-Tenant: mock-7b", "X-Team: content", "X-Class: connect_refused", "X-State: steady")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["value", "environment"])
 def test_a_header_s_value_that_is_a_word_of_ours_damages_nothing(home: Path, by: str) -> None:
     words = [each.partition(": ") for each in OUR_WORDS]

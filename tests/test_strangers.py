@@ -159,6 +159,8 @@ def test_a_stranger_who_looks_does_not_blind_the_viewers() -> None:
 
 ANOTHER = """
 import os, socket, sys
+
+pytestmark = pytest.mark.slow
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 def attempt(what):
     try:

@@ -13,6 +13,8 @@ from terminal import Terminal, terminal
 
 from llmstress.coordinator import rundir
 
+pytestmark = pytest.mark.slow
+
 LOAD = ("--model", "mock-7b", "--procs", "2", "--streams", "10")
 
 

@@ -11,6 +11,8 @@ from handlers import Handler, served
 from processes import Run, llmstress, mock_server
 from summaries import check
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-planted-0123456789"
 STREAM = b"".join(
     b"data: %b\n\n" % each
