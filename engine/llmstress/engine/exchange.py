@@ -89,6 +89,7 @@ class Exchange:
         """The last sign of progress that the idle limit accepts."""
         self.done_at = 0
         self.end_at = 0
+        """Of the last word, else of the last finish reason; 0 again if a token has come after that."""
         self.choices = 0
         """How many choices have borne a token."""
         self.gaps = array("I")
@@ -138,11 +139,6 @@ class Exchange:
         the body, ends the answer.
         """
         return self.done_at > 0 or (bool(self._finish) and not self._running and not self._revoked)
-
-    @property
-    def finished(self) -> bool:
-        """A finish reason, or the last word, stands: no token has come after it. Only the long way can revoke it."""
-        return self.done_at > 0 or bool(self._finished)
 
     @property
     def answered_at(self) -> int:

@@ -229,8 +229,8 @@ class Stream(asyncio.Protocol):
         if end is not None:
             self._end(end, now)
             return
-        if exchange.over and self._load.linger.none_now():
-            self.fast = None  # a token that came now would revoke the finish, and only the long way can
+        if exchange.end_at and exchange.over and self._load.linger.none_now():
+            self.fast = None
             self._look_whether_over(exchange, now)
             return
         decoder = self._decoder
@@ -238,7 +238,7 @@ class Stream(asyncio.Protocol):
             exchange
             if exchange.last_token
             and exchange.single_choice
-            and not exchange.finished
+            and not exchange.end_at  # a token after a finish reason revokes it, which only the long way can
             and self._inflater is None
             and decoder is not None
             and reader.between_chunks
@@ -253,20 +253,20 @@ class Stream(asyncio.Protocol):
         A client that falls behind finds several events in each read. If all of them took the long way, at five times
         the work, it would fall further behind and never recover.
         """
-        shape = self._load.shape
+        shape, recorder, classify = self._load.shape, self._load.recorder, self._load.classify
         chunks = data.split(shape.end)
         if len(chunks) == 2 and not chunks[1]:
             return data  # a single chunk, which has failed the test already
         taken = 0
         for chunk in chunks[:-1]:
             payload = shape.payload(chunk)
-            if payload is None or self._load.classify(payload) is not exchange.kind:
+            if payload is None or classify(payload) is not exchange.kind:
                 break
             gap = min((now - exchange.last_token) // 1000, HIGHEST_US)
             exchange.last_token = now
-            if self._load.recorder.keeps_texts:
+            if recorder.keeps_texts:
                 exchange.keep_text(payload)
-            self._load.recorder.gaps.append(gap)
+            recorder.gaps.append(gap)
             exchange.gaps.append(gap)
             taken += 1
         return shape.end.join(chunks[taken:]) if taken else data
@@ -433,7 +433,7 @@ class Stream(asyncio.Protocol):
     def check(self, now: int) -> None:
         """Apply the time limits; called every now and then, so that no stream needs timers of its own."""
         exchange, limits = self.exchange, self._load.timeouts
-        if exchange is None or not exchange.sent or self._look_whether_over(exchange, now):
+        if exchange is None or not exchange.sent or (exchange.end_at and self._look_whether_over(exchange, now)):
             return
         if 0 < limits.total_ns < now - exchange.start:
             self._time_out("timeout_total", f"not finished {limits.total_ns / 1e9:g} s after its start", now)
