@@ -438,7 +438,7 @@ def test_a_real_proxy_for_http_and_https(files: Files, tmp_path: Path) -> None:
         assert f"  through the proxy http://***@{address}\n" in said
         code, _, said = llmstress("--url", "https://llm.test", *MODEL, env={"https_proxy": f"http://user:x@{address}"})
     assert code == 3
-    assert "the proxy refused the tunnel: 407 Proxy Authentication Required; user and password belong" in said
+    assert "the proxy refused the tunnel: 407 Proxy Authentication Required; put user and password into its URL" in said
 
 
 def test_a_unix_socket_end_to_end(tmp_path: Path) -> None:

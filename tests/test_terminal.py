@@ -169,7 +169,7 @@ def test_who_detaches_may_leave_and_come_back(env: dict[str, str], tmp_path: Pat
     ):
         shown.wait_for("20/20")
         shown.press("d")
-        shown.wait_for("the screen was closed, the run goes on")
+        shown.wait_for("the screen was closed; the run continues")
         shown.wait_for("tok/s")
         assert shown.restored
         shown.close()
