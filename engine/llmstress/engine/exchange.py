@@ -382,22 +382,23 @@ class Exchange:
         reports, usage = self._reports, self._usage
         span = self.last_token + (sum(self._others.values()) if self._others else 0) - self._firsts
         tokens, by_usage = self.output
-        self._recorder.text_was_wanted(tokens > events + choices)
         if reports is None or usage is None:
+            self._recorder.text_was_wanted(False)
             return pace_of(self._answer(span, events, None))
-        if not by_usage:
-            return stale_pace(self._answer(span, events, tokens))
-        if span and self.first_block == choices == 1 and tokens == events and not usage.reasoning:
-            return Pace(span // (events - 1))
         reasoning = usage.reasoning or 0
         if reasoning >= tokens or (self._reasoning_streamed and not self._retold):
             reasoning = 0
+        hidden = max(reasoning, reports.before_first)
+        self._recorder.text_was_wanted(tokens - hidden > events + choices)
+        if not by_usage:
+            return stale_pace(self._answer(span, events, tokens))
+        if span and self.first_block == choices == 1 and tokens == events and not hidden:
+            return Pace(span // (events - 1))
         if reasoning and self._retold:
             if not 0 < self.first_answer < self.last_token:
                 return None
             span, events = self.last_token - self.first_answer, events - self._before_answer
             return pace_of(self._answer(span, events, tokens - reasoning, whole=False)) if events > 1 else None
-        hidden = max(reasoning, reports.before_first)
         return pace_of(self._answer(span, events, tokens - hidden))
 
     def _answer(self, span: int, events: int, tokens: int | None, *, whole: bool = True) -> Answer:
