@@ -23,6 +23,8 @@ from llmstress.engine.telemetry.broadcast import Paused, encode
 from llmstress.engine.telemetry.messages import PROTOCOL_VERSION, Counters, Delta, Part, Phase
 from llmstress.engine.uplink import MAX_MESSAGE
 
+pytestmark = pytest.mark.slow
+
 HUB = "hub"
 
 NO_UTF8 = b"\x92\xa4\xc3\x28\xff\xff\x00"
@@ -159,8 +161,6 @@ def test_a_stranger_who_looks_does_not_blind_the_viewers() -> None:
 
 ANOTHER = """
 import os, socket, sys
-
-pytestmark = pytest.mark.slow
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 def attempt(what):
     try:

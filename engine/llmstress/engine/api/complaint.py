@@ -96,7 +96,8 @@ def complaint_in(value: Any) -> str:
 def words_in(value: Any) -> str:
     """The words of any JSON value: of an object the code, the type and the message first, then all other strings;
     of what has no such members the JSON, or its strings where it is long."""
-    return _clipped(_words(value, 0))
+    said = _without_nothing(value, 0)
+    return _clipped(_words(value if said is None else said, 0))
 
 
 def words_of(data: bytes) -> str:
@@ -162,6 +163,18 @@ def _says(value: Any, depth: int = 0) -> bool:
     if isinstance(value, dict | list) and depth < _DEEPEST:
         return any(_says(each, depth + 1) for each in (value.values() if isinstance(value, dict) else value))
     return bool(value.strip()) if isinstance(value, str) else bool(value)
+
+
+def _without_nothing(value: Any, depth: int) -> Any:
+    """`value` without the members and items that are null or empty, which would take the place of words; None: there
+    is nothing else."""
+    if depth < _DEEPEST and isinstance(value, dict):
+        members = ((name, _without_nothing(each, depth + 1)) for name, each in value.items())
+        return {name: each for name, each in members if each is not None} or None
+    if depth < _DEEPEST and isinstance(value, list):
+        items = (_without_nothing(each, depth + 1) for each in value)
+        return [each for each in items if each is not None] or None
+    return None if value in ("", None) else value
 
 
 def _words(value: Any, depth: int) -> str:
