@@ -3,8 +3,8 @@
     python benchmarks/fuzz.py [-max_total_time=60] [any option of libFuzzer] [corpus directory, or files to try]
 
 An input is one byte of switches, three that say where the answer is cut, and the answer's own bytes (see
-`tests/fuzzing.py` for what must hold of it). What breaks something is written to `.fuzz/crash-...`; running this with
-that file as its argument shows it again.
+`tests/helpers/fuzzing.py` for what must hold of it). What breaks something is written to `.fuzz/crash-...`; running
+this with that file as its argument shows it again.
 """
 
 import sys
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "engine"), str(ROOT / "tests")]
 
 with atheris.instrument_imports(include=["llmstress.engine"]):
-    import fuzzing
+    from helpers import fuzzing
 
     from llmstress.engine.api import APIS
     from llmstress.engine.api.ask import Ask

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import DEADLINE_S
-from summaries import SCHEMA, facts_of
-from test_summary import GOOD, S, histogram
+from helpers.processes import DEADLINE_S
+from helpers.summaries import SCHEMA, S, facts_of, histogram
 
-from llmstress.coordinator.summary import encode, summarise
+from llmstress.coordinator.output.summary import encode, summarise
 from llmstress.engine.telemetry.aggregate import Aggregate
-from llmstress.engine.telemetry.messages import Delta, Part, Phase
+from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 
@@ -30,7 +29,7 @@ def summary_of(*, ttfts: int, ttft_ms: int = 200, failed: int = 0, lag_ms: int =
     latency = {"ttft": histogram(ttft_ms * 1000, ttfts)} if ttfts else {}
     latency |= {"itl": histogram(20_000, 1000), "loop_lag": histogram(max(1, lag_ms * 1000), 1000)}
     ended = {"ok": 1000 - failed} | ({"http_500": failed} if failed else {})
-    counters = type(GOOD)(started=1000, events=1000, events_ok=1000, output=1000, output_streamed=1000, usage_seen=1000)
+    counters = Counters(started=1000, events=1000, events_ok=1000, output=1000, output_streamed=1000, usage_seen=1000)
     total = Aggregate.over([10])
     total.workers[0].state = "done"
     part = Part(counters=counters, ended=ended, finish={"stop": 1000 - failed}, latency=latency)

@@ -1,5 +1,5 @@
 """`python -m llmstress`."""
 
-from llmstress.coordinator.cli import main
+from llmstress.coordinator.commands.cli import main
 
 main()

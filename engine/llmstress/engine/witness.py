@@ -15,23 +15,23 @@ import msgspec
 
 from llmstress.engine.api import make_api
 from llmstress.engine.api.event import Event
-from llmstress.engine.arrival import read_arrived
+from llmstress.engine.connect.dialer import ConnectError, Dialer, TakenOver
+from llmstress.engine.connect.loop import Loop
+from llmstress.engine.connect.tcpinfo import ends_of, place, retransmissions, tls_of
 from llmstress.engine.control import Plan
-from llmstress.engine.exchange import Exchange
-from llmstress.engine.failures import Failures
-from llmstress.engine.framing import Head
-from llmstress.engine.linger import Linger
-from llmstress.engine.loop import Loop
+from llmstress.engine.http.request import build_request
+from llmstress.engine.http.response import Head
+from llmstress.engine.http.sse import Decoder, ServerEvent
 from llmstress.engine.outcome import End
-from llmstress.engine.recorder import NEVER, Recorder
-from llmstress.engine.request import build_request
-from llmstress.engine.shape import Shape
-from llmstress.engine.sse import Decoder, ServerEvent
-from llmstress.engine.statuses import Statuses
-from llmstress.engine.stream import Stream
-from llmstress.engine.tcpinfo import ends_of, place, retransmissions, tls_of
+from llmstress.engine.stream.exchange import Exchange
+from llmstress.engine.stream.failure_policy import Statuses
+from llmstress.engine.stream.failures import Failures
+from llmstress.engine.stream.fast_path import Shape
+from llmstress.engine.stream.linger import Linger
+from llmstress.engine.stream.read_loop import read_arrived
+from llmstress.engine.stream.recorder import NEVER, Recorder
+from llmstress.engine.stream.stream import Stream
 from llmstress.engine.telemetry.messages import Part, Phase
-from llmstress.engine.transport import ConnectError, Dialer, TakenOver
 
 CHECK_S = 0.05
 """How often the time limits are looked at."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from llmstress.engine import schedule
+from llmstress.engine.connect.loop import Loop
 from llmstress.engine.control import (
     Ack,
     Final,
@@ -28,14 +29,13 @@ from llmstress.engine.control import (
     Stop,
     ToWorker,
 )
-from llmstress.engine.load import ClosedLoad
-from llmstress.engine.loop import Loop
-from llmstress.engine.orphan import die_with_parent
-from llmstress.engine.probe import LagProbe, host_times, resident_bytes
-from llmstress.engine.recorder import NEVER, Recorder
+from llmstress.engine.health.lag import LagProbe, host_times, resident_bytes
+from llmstress.engine.health.orphan import die_with_parent
+from llmstress.engine.load.closed import ClosedLoad
+from llmstress.engine.stream.recorder import NEVER, Recorder
 from llmstress.engine.telemetry.messages import PROTOCOL_VERSION
-from llmstress.engine.telling import Teller
 from llmstress.engine.uplink import Uplink
+from llmstress.engine.worker_log import Teller
 
 CHECK_S = 0.05
 """How often the time limits are looked at; every stream is four times a second."""

@@ -13,26 +13,27 @@ from textual.widgets._toast import ToastRack
 
 from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.broadcast import Abort, Command, Drain, Pause, RunView, Save, SetStreams
-from llmstress.tui import bars, image, steering
-from llmstress.tui.ask_streams import AskStreams
-from llmstress.tui.bars import TABS, Banner, KeyLine, TimeLine, TopLine
-from llmstress.tui.confirm import Confirm
-from llmstress.tui.errors import ErrorsPane
-from llmstress.tui.figures import count, duration
-from llmstress.tui.goto import GoTo
-from llmstress.tui.help import Help
-from llmstress.tui.latency import LatencyPane
-from llmstress.tui.log import LogPane, pops_up, saved_in
+from llmstress.engine.telemetry.formatting import count, duration
+from llmstress.engine.telemetry.sanitize import plain, tame
+from llmstress.tui import image, steering
+from llmstress.tui.dialogs.ask_streams import AskStreams
+from llmstress.tui.dialogs.confirm import Confirm
+from llmstress.tui.dialogs.goto import GoTo
+from llmstress.tui.dialogs.help import Help
+from llmstress.tui.format.picture import Picture, picture_of
+from llmstress.tui.format.words import ENDS
 from llmstress.tui.messages import ChartsDue, FiguresDue, TabChosen
-from llmstress.tui.overview import Overview
-from llmstress.tui.picture import Picture, picture_of
-from llmstress.tui.plain import plain, tame
-from llmstress.tui.source import DETACHED, Source, SourceLost
+from llmstress.tui.panes import bars
+from llmstress.tui.panes.bars import TABS, Banner, KeyLine, TimeLine, TopLine
+from llmstress.tui.panes.errors import ErrorsPane
+from llmstress.tui.panes.latency import LatencyPane
+from llmstress.tui.panes.log import LogPane, pops_up, saved_in
+from llmstress.tui.panes.overview import Overview
+from llmstress.tui.panes.verdict import VerdictPage
+from llmstress.tui.panes.workers import WorkersPane
+from llmstress.tui.sources.source import DETACHED, Source, SourceLost
 from llmstress.tui.steering import StreamsAsked
 from llmstress.tui.themes import DARK, LIGHT, light_theme
-from llmstress.tui.verdict_page import VerdictPage
-from llmstress.tui.words import ENDS
-from llmstress.tui.workers import WorkersPane
 
 FIGURES_S, CHARTS_S = 1 / 3, 1.0
 """How often figures and charts are brought up to date."""

@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
+from llmstress.engine.health.orphan import die_with_parent
 from llmstress.engine.mock.options import MockOptions
 from llmstress.engine.mock.server import serve
 from llmstress.engine.mock.switches import Kind, Switch, fault_list, switches
-from llmstress.engine.orphan import die_with_parent
 
 
 def main() -> None:

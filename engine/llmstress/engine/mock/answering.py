@@ -2,10 +2,10 @@
 
 import msgspec
 
-from llmstress.engine.mock.fate import Fate
+from llmstress.engine.mock.dialects.answer_spec import Asked, Said, pieces_in
+from llmstress.engine.mock.draws import Fate
 from llmstress.engine.mock.faults import Fault
 from llmstress.engine.mock.options import MockOptions
-from llmstress.engine.mock.speech.said import Asked, Said, pieces_in
 
 
 def answer_to(asked: Asked, options: MockOptions, fate: Fate, *, id: str, created: int) -> Said:

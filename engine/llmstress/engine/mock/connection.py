@@ -9,7 +9,7 @@ import sys
 import termios
 from typing import cast
 
-from llmstress.engine.mock.courses import End
+from llmstress.engine.mock.endings import End
 from llmstress.engine.mock.http import Request, RequestError, RequestParser
 from llmstress.engine.mock.pacer import Answer, Pacer, clock_us
 from llmstress.engine.mock.replies import Job

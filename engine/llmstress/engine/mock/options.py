@@ -7,8 +7,8 @@ from typing import Annotated, Literal, get_type_hints
 import msgspec
 
 from llmstress.engine.mock.delays import Shape
+from llmstress.engine.mock.dialects.dialect import RetryAfter
 from llmstress.engine.mock.faults import FaultShare
-from llmstress.engine.mock.speech.dialect import RetryAfter
 
 MOST_TOKENS = 10**9
 """Of one answer."""

@@ -8,13 +8,13 @@ from array import array
 from collections import deque
 from typing import Protocol
 
-from llmstress.engine.mock.courses import End
 from llmstress.engine.mock.delays import Delays
+from llmstress.engine.mock.dialects.answer_spec import CYCLE
+from llmstress.engine.mock.endings import End
 from llmstress.engine.mock.freezes import Freezes
 from llmstress.engine.mock.options import MockOptions
 from llmstress.engine.mock.replies import Job
 from llmstress.engine.mock.slots import Slots
-from llmstress.engine.mock.speech.said import CYCLE
 from llmstress.engine.mock.ticker import Ticker
 from llmstress.engine.mock.truth import Outcome, Recorder
 from llmstress.engine.mock.wheel import SLOT_US, Wheel

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from llmstress.engine.mock.courses import ENDLESS, Course, End
-from llmstress.engine.mock.cutting import USAGE, Run, StreamedReply
-from llmstress.engine.mock.speech.said import Kind, Said
+from llmstress.engine.mock.chunking import USAGE, Run, StreamedReply
+from llmstress.engine.mock.dialects.answer_spec import Kind, Said
+from llmstress.engine.mock.endings import ENDLESS, Course, End
 
 _MISSING = 64
 """Bytes that a body which breaks off should still have had, by its Content-Length."""

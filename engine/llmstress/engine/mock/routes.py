@@ -4,18 +4,18 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from llmstress.engine.mock.http import Headers, Request
-from llmstress.engine.mock.speech import (
+from llmstress.engine.mock.dialects import (
     anthropic,
     openai_chat,
     openai_completions,
     openai_embeddings,
     openai_responses,
 )
-from llmstress.engine.mock.speech.azure import Azure
-from llmstress.engine.mock.speech.dialect import Dialect
-from llmstress.engine.mock.speech.plain import Plain
-from llmstress.engine.mock.speech.sse import encode
+from llmstress.engine.mock.dialects.azure import Azure
+from llmstress.engine.mock.dialects.dialect import Dialect
+from llmstress.engine.mock.dialects.plain import Plain
+from llmstress.engine.mock.dialects.sse import encode
+from llmstress.engine.mock.http import Headers, Request
 
 
 class Refusal(NamedTuple):

@@ -15,13 +15,13 @@ from typing import NamedTuple
 import msgspec
 import uvloop
 
+from llmstress.engine.health.orphan import die_with_parent
 from llmstress.engine.mock.connection import Connection, TlsConnection
 from llmstress.engine.mock.listen import BACKLOG, listen, server_context, url_of
 from llmstress.engine.mock.options import MockOptions
 from llmstress.engine.mock.pacer import Pacer, clock_us
 from llmstress.engine.mock.service import Service
 from llmstress.engine.mock.truth import Recorder, Truth
-from llmstress.engine.orphan import die_with_parent
 
 _READY = b"+"
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)

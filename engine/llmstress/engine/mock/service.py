@@ -7,9 +7,12 @@ from typing import NamedTuple
 
 from llmstress.engine.mock.answering import answer_to
 from llmstress.engine.mock.buckets import RateLimits
-from llmstress.engine.mock.courses import End, course_of
-from llmstress.engine.mock.cutting import Cut, StreamedReply
-from llmstress.engine.mock.fate import NO_FATE, Fate, Fates
+from llmstress.engine.mock.chunking import Cut, StreamedReply
+from llmstress.engine.mock.dialects import openai_chat
+from llmstress.engine.mock.dialects.answer_spec import Asked, Said
+from llmstress.engine.mock.dialects.dialect import Dialect, RateLimit, Speech
+from llmstress.engine.mock.draws import NO_FATE, Fate, Fates
+from llmstress.engine.mock.endings import End, course_of
 from llmstress.engine.mock.faults import HARMLESS, Fault
 from llmstress.engine.mock.framing import Form
 from llmstress.engine.mock.heads import head, response, stream_head
@@ -17,9 +20,6 @@ from llmstress.engine.mock.http import Headers, Request
 from llmstress.engine.mock.options import MockOptions
 from llmstress.engine.mock.replies import Job, held_back, whole
 from llmstress.engine.mock.routes import Refusal, find
-from llmstress.engine.mock.speech import openai_chat
-from llmstress.engine.mock.speech.dialect import Dialect, RateLimit, Speech
-from llmstress.engine.mock.speech.said import Asked, Said
 from llmstress.engine.mock.truth import Recorder
 from llmstress.engine.schedule import share
 

@@ -2,8 +2,8 @@
 
 import time
 
+from llmstress.engine.health.timerfd import TimerFd
 from llmstress.engine.mock.wheel import SLOT_US
-from llmstress.engine.timerfd import TimerFd
 
 _SLOT_NS = SLOT_US * 1_000
 

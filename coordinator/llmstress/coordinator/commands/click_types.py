@@ -1,0 +1,193 @@
+"""Click's view of our option types, and a help page in sections."""
+
+import itertools
+import os
+import re
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
+
+import click
+
+from llmstress.coordinator.commands.other_tools import ANSWERS, unknown_flag
+from llmstress.coordinator.commands.text_input import text_of
+from llmstress.coordinator.config.parsing import (
+    parse_duration,
+    parse_header,
+    parse_json_object,
+    parse_max_errors,
+    parse_resolve,
+    parse_share,
+    parse_token_ids,
+)
+from llmstress.engine.stream.failure_policy import parse_entry
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_Parsed = TypeVar("_Parsed")
+
+
+class Worded(click.ParamType[_Parsed]):
+    """What a parser makes of some words."""
+
+    def __init__(self, name: str, parse: Callable[[str], _Parsed]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> _Parsed:
+        """Parse, or fail with a sentence that names the flag; what isn't words is parsed already."""
+        try:
+            return self._parse(value) if isinstance(value, str) else value
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+MAX_ERRORS = Worded("n|p%", parse_max_errors)
+ON_STATUS = Worded("what=meaning", parse_entry)
+SHARE = Worded("p%", parse_share)
+RESOLVE = Worded("host:port:addr[,addr]", parse_resolve)
+HEADER = Worded("header", lambda text: parse_header(text, os.environ))
+TEXT = Worded("text", text_of)
+TOKEN_IDS = Worded("id,id", lambda given: parse_token_ids(text_of(given)))
+JSON_OBJECT = Worded("json", lambda given: parse_json_object(text_of(given)))
+
+
+_BARE_NUMBER = re.compile(r"(?!0+$)\d{1,12}(?:\.\d{1,9})?", re.ASCII)
+"""0 needs no unit."""
+
+
+class Duration(Worded[float]):
+    """Seconds from `500ms`, `2s`, `1m30s`."""
+
+    def __init__(self, longest_s: float | None = None) -> None:
+        super().__init__("duration", parse_duration)
+        self._longest_s = longest_s
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """See `Worded`."""
+        if isinstance(value, str) and param is not None and _BARE_NUMBER.fullmatch(value.strip()):
+            raise click.UsageError(f"{param.opts[0]} needs a unit, e.g. {value.strip()}s", ctx)
+        seconds = super().convert(value, param, ctx)
+        if self._longest_s is not None and seconds > self._longest_s:
+            self.fail(f"{value} is longer than {self._longest_s:g} s", param, ctx)
+        return seconds
+
+
+def section(title: str) -> Callable[[_Command], _Command]:
+    """Marks where a section of the help page begins: the options below it, up to the next mark."""
+
+    def mark(command: _Command) -> _Command:
+        parameters = command.__dict__.setdefault("__click_params__", [])
+        # decorators run from the bottom up: the parameters so far that have no section yet are those below the mark
+        for parameter in parameters:
+            if not hasattr(parameter, "section"):
+                parameter.section = title
+        return command
+
+    return mark
+
+
+_URL_LIKE = re.compile(r"[:/.]|localhost$|\d+$")
+"""A word without any of these is more likely the name of a command."""
+
+
+class SectionedCommand(click.Command):
+    """A command whose help page shows its options in the sections that `section` marked.
+
+    A flag that it doesn't have is refused with the one that is meant.
+    """
+
+    takes_url: bool = False
+    """Whether the target may stand alone, without `--url`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See `click.Command`.
+
+        Raises:
+            click.UsageError: an unknown flag, or more than one target.
+        """
+        url, args = _take_url(self, ctx, args)
+        rest = super().parse_args(ctx, args)
+        if url is not None:
+            if ctx.params["url"] not in (None, url):
+                raise click.UsageError("two targets are given, one with --url and one without: drop one of them", ctx)
+            ctx.params["url"] = url
+            ctx.set_parameter_source("url", click.core.ParameterSource.COMMANDLINE)
+        return rest
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """The words of the line that begins with "Usage"."""
+        return [*(["[URL]"] if self.takes_url else []), *super().collect_usage_pieces(ctx)]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options section by section, those without one last."""
+        _write_sections(self, ctx, formatter)
+
+
+class TargetCommand(SectionedCommand):
+    """One whose target may stand alone: `llmstress probe http://localhost:8000`."""
+
+    takes_url = True
+
+
+class SectionedGroup(TargetCommand, click.Group):
+    """The same for a group, with its commands behind."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, then the commands."""
+        _write_sections(self, ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+
+def _take_url(command: SectionedCommand, ctx: click.Context, args: list[str]) -> tuple[str | None, list[str]]:
+    """The target that stands alone among `args`, and the others.
+
+    Only what stands before the name of a subcommand is looked at.
+
+    Raises:
+        click.UsageError: an unknown flag, or more than one target.
+    """
+    options = {name: each for each in command.get_params(ctx) for name in (*each.opts, *each.secondary_opts)}
+    commands = command.commands if isinstance(command, click.Group) else {}
+    url, rest, left = None, [], iter(args)
+    for arg in left:
+        if arg == "--" or arg in commands:
+            rest += [arg, *left]
+        elif arg.startswith("-") and arg != "-":
+            flag, equals, _ = arg.partition("=")
+            option = options.get(flag)
+            if option is None:
+                raise click.UsageError(_unknown(command, ctx, flag, options), ctx)
+            rest.append(arg)
+            if not equals and not getattr(option, "is_flag", False):
+                rest += itertools.islice(left, 1)  # its value, whatever that looks like
+        elif not command.takes_url or not _URL_LIKE.search(arg):
+            rest.append(arg)
+            if commands:  # what follows belongs to a command, which there isn't
+                rest += left
+        elif url not in (None, arg):
+            raise click.UsageError("two targets are given: drop one of them", ctx)
+        else:
+            url = arg
+    return url, rest
+
+
+def _unknown(command: SectionedCommand, ctx: click.Context, flag: str, known: Collection[str]) -> str:
+    root = ctx.find_root().command
+    others = [root, *(root.commands.values() if isinstance(root, click.Group) else ())]
+    elsewhere = {
+        name: "a run" if other is root else f"llmstress {other.name}"
+        for other in reversed(others)
+        for parameter in other.params
+        for name in parameter.opts
+    }
+    return unknown_flag(flag, known, elsewhere, ANSWERS if command.takes_url else {})
+
+
+def _write_sections(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    sections: dict[str, list[tuple[str, str]]] = {}
+    for parameter in command.get_params(ctx):
+        record = parameter.get_help_record(ctx)
+        if record is not None:
+            sections.setdefault(getattr(parameter, "section", "Other"), []).append(record)
+    for title, records in sections.items():
+        with formatter.section(title):
+            formatter.write_dl(records)

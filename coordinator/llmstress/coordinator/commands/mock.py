@@ -1,0 +1,102 @@
+"""The command `mock`, with a switch for each field of `MockOptions`: what they are and mean is said there."""
+
+import sys
+from typing import Any
+
+import click
+import msgspec
+
+from llmstress.coordinator.commands.click_types import SHARE, Duration, SectionedCommand, Worded
+from llmstress.coordinator.config.errors import ExitCode, LlmstressError, UsageError
+from llmstress.engine.mock.options import DURATION_SUFFIX, MockOptions
+from llmstress.engine.mock.switches import Kind, Switch, fault_list, switches
+
+_ENDLESS = 10**9
+"""Bounds from here up are nothing to tell a reader of the help page; the options check them all the same."""
+
+
+def _option(switch: Switch) -> click.Option:
+    high = None if switch.high is None or switch.high >= _ENDLESS else switch.high
+    kinds: dict[Kind, click.ParamType[Any]] = {
+        Kind.TEXT: click.STRING,
+        Kind.WHOLE: click.IntRange(_whole(switch.low), _whole(high)),
+        Kind.NUMBER: click.FloatRange(switch.low, high),
+        Kind.MS: Duration(high / 1e3 if high else None),
+        Kind.SHARE: SHARE,
+        Kind.FLAG: click.BOOL,
+        Kind.CHOICE: click.Choice(switch.choices),
+        Kind.WORDED: Worded(switch.name, switch.parse),
+    }
+    metavars = {Kind.WHOLE: "N", Kind.NUMBER: "X"}
+    option = click.Option(
+        [switch.flag, switch.field],
+        type=kinds[switch.kind],
+        default=_default(switch),
+        show_default=switch.default not in ("", 0, ()),
+        is_flag=switch.kind is Kind.FLAG,
+        multiple=switch.repeated,
+        metavar=switch.metavar or metavars.get(switch.kind),
+        help=switch.help,
+    )
+    option.section = switch.section  # type: ignore[attr-defined]
+    return option
+
+
+def _default(switch: Switch) -> Any:
+    """In the words in which it would be given, so that the help page shows it so."""
+    match switch.kind:
+        case Kind.MS:
+            return f"{switch.default:g}ms" if switch.default % 1e3 else f"{switch.default / 1e3:g}s"
+        case Kind.SHARE:
+            return f"{switch.default:.0%}"
+        case Kind.WORDED if not switch.repeated:
+            return str(switch.default)
+        case _:
+            return switch.default
+
+
+def _whole(bound: float | None) -> int | None:
+    return None if bound is None else int(bound)
+
+
+def _run(**arguments: Any) -> int:
+    """Run the mock server that `arguments` (the fields of `MockOptions`, lengths of time in s) ask for until a signal.
+
+    Its truth goes to stdout as JSON.
+
+    Raises:
+        LlmstressError: it can't be run so.
+    """
+    from llmstress.coordinator.output.console import Console  # their imports take longer than --help may
+    from llmstress.coordinator.output.outputs import write_out
+    from llmstress.engine.mock.server import serve
+
+    for field, value in arguments.items():
+        if field.endswith(DURATION_SUFFIX):
+            arguments[field] = value * 1e3
+    try:
+        options = MockOptions(**arguments)
+        at = f" --unix-socket {options.unix_socket}" if options.unix_socket else ""
+        truth = serve(options, lambda url: Console(sys.stderr).say(f"mock LLM at {url}{at}   Ctrl-C ends it"))
+    except (OSError, UnicodeError) as error:
+        where = f"--host {arguments['host']} --port {arguments['port']}"
+        if arguments["unix_socket"]:
+            where = f"--unix-socket {arguments['unix_socket']}"
+        raise UsageError(f"mock: can't listen at {where}: {getattr(error, 'strerror', None) or error}") from error
+    except ValueError as error:
+        raise UsageError(f"mock: {error}") from error
+    except RuntimeError as error:
+        raise LlmstressError(f"mock: {error}") from error
+    write_out(msgspec.json.format(msgspec.json.encode(truth.summary()), indent=2) + b"\n")
+    return ExitCode.OK
+
+
+mock = SectionedCommand(
+    "mock",
+    callback=_run,
+    params=[_option(switch) for switch in switches()],
+    help="Run the built-in mock LLM server.\n\n"
+    "Its delays and faults are configurable. At the end it prints what it actually sent.",
+    epilog="\b\n" + fault_list(),
+    context_settings={"max_content_width": 110},
+)

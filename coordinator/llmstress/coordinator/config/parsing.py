@@ -1,0 +1,156 @@
+"""What a user writes, read: durations, limits of errors, headers, addresses, JSON. Pure functions."""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from llmstress.coordinator.config.keys import from_environment, variable_of
+
+_LONGEST_S = 366 * 86_400.0
+"""The longest duration; timers overflow somewhere above it."""
+
+_MOST_ERRORS = 10**12
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?", re.ASCII)
+
+
+class MaxErrors(msgspec.Struct, frozen=True):
+    """When failures end the run: at `count` of them, or from `share` of the finished requests on."""
+
+    count: int | None
+    share: float | None
+
+    def __str__(self) -> str:
+        """As it is given on the command line."""
+        return str(self.count) if self.share is None else f"{100 * self.share:g}%"
+
+
+class Resolve(msgspec.Struct, frozen=True):
+    """Where a host is, whatever DNS says."""
+
+    host: str
+    port: int
+    addresses: tuple[str, ...]
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `500ms`, `2s`, `1m30s`, `1h`; a bare `0` is none.
+
+    Raises:
+        ValueError: it is none of these, a bare number for instance, or longer than a year.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if text.strip() == "0":
+        return 0.0
+    if match is None or not text.strip():
+        raise ValueError(f"{text!r} is not a duration; write it like 500ms, 2s or 1m30s")
+    hours, minutes, seconds, milliseconds = (float(group or 0) for group in match.groups())
+    total = hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
+    if total > _LONGEST_S:
+        raise ValueError(f"{text!r} is longer than a year")
+    return total
+
+
+def parse_max_errors(text: str) -> MaxErrors:
+    """`250` or `5%`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)\s?%", text.strip())
+    if match is None or not 0 < float(match[1] or match[2]) <= (_MOST_ERRORS if match[1] else 100):
+        raise ValueError(f"{text!r} is neither a number of errors like 250 nor a percentage like 5%")
+    return MaxErrors(int(match[1]), None) if match[1] else MaxErrors(None, float(match[2]) / 100)
+
+
+def parse_share(text: str) -> float:
+    """0.2 of `20%` or `0.2`.
+
+    Raises:
+        ValueError: it is neither, or not from 0 to 100 %.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s?(%?)", text.strip(), re.ASCII)
+    share = float(match[1]) / (100 if match[2] else 1) if match else -1.0
+    if not 0 <= share <= 1:
+        raise ValueError(f"{text!r} is not a percentage from 0% to 100%")
+    return share
+
+
+def parse_resolve(text: str) -> Resolve:
+    """`host:port:address[,address...]`, as curl writes it; brackets around an IPv6 address are allowed.
+
+    Raises:
+        ValueError: it isn't.
+    """
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:,\[\]]+):(\d{1,5}):(.+)", text.strip())
+    addresses = [each.strip().removeprefix("[").removesuffix("]") for each in match[3].split(",")] if match else []
+    if match is None or not 0 < int(match[2]) <= 65_535 or not all(is_address(each) for each in addresses):
+        raise ValueError(f"{text!r} does not have the form host:port:address[,address], e.g. example.com:443:192.0.2.1")
+    return Resolve(match[1].strip("[]").lower(), int(match[2]), tuple(addresses))
+
+
+def parse_token_ids(text: str) -> tuple[int, ...]:
+    """Numbers between commas; nothing is none.
+
+    Raises:
+        ValueError: they aren't, or are too large for a token id.
+    """
+    words = [word.strip() for word in text.split(",")] if text.strip() else []
+    if not all(word.isascii() and word.isdigit() and len(word) <= 9 for word in words):
+        raise ValueError(f"{text[:80]!r} is not a list of token ids like 101,2023,2003")
+    return tuple(int(word) for word in words)
+
+
+def parse_json_object(text: str) -> dict[str, Any]:
+    """A JSON object that can be sent.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        value = msgspec.json.decode(text, type=dict[str, Any])
+        msgspec.json.encode(value)  # an integer over 64 bits can be read, and not written
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise ValueError(f"not a valid JSON object: {error}") from error
+    return value
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def ip_version(address: str) -> int:
+    """4 or 6; the address may name its zone (`fe80::1%eth0`)."""
+    return ipaddress.ip_address(address.partition("%")[0]).version
+
+
+def parse_header(text: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Name and value of `Name: value`, as they were written; a value `env:NAME` stands for that of a variable, which is
+    looked at.
+
+    Raises:
+        ValueError: no colon, a line break, or a variable that isn't set, is empty or has a line break.
+    """
+    name, colon, value = text.partition(":")
+    name, value = name.strip(), value.strip()
+    if not colon:
+        raise ValueError("write it like 'Name: value'")  # without a colon the text may be the secret itself
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+        raise ValueError(f"write it like 'Name: value'; {name!r} is not a valid name")
+    variable = variable_of(value)
+    if not fits_a_header(value if variable is None else from_environment(variable, environ)):
+        raise ValueError(f"the value of {name} contains characters that are not allowed in a header")
+    return name, value
+
+
+def fits_a_header(value: str) -> bool:
+    """Whether a header can carry it."""
+    return value.isprintable() and value.isascii()

@@ -1,0 +1,1 @@
+"""This machine: what it allows, and whether a run fits."""

@@ -1,0 +1,146 @@
+"""Can this machine do the run? Said in a sentence before anything starts.
+
+`needs_of` and `shortage` are pure: what a run needs, and what of it a machine doesn't have. `check_machine` looks at
+the real one.
+"""
+
+import resource
+from urllib.parse import urlsplit
+
+import msgspec
+
+from llmstress.coordinator.config.errors import CouldNotStart
+from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.parsing import ip_version
+from llmstress.coordinator.config.target_url import Target
+from llmstress.coordinator.host.machine import Machine, read_machine
+from llmstress.engine.control import Network
+
+SPARE_FILES = 64
+"""Descriptors a worker needs besides its streams: its line to the coordinator, loop, timer, DNS."""
+
+WORKER_BYTES = 45_000_000
+"""A worker without streams."""
+
+STREAM_BYTES, TLS_BYTES = 16 << 10, 60 << 10
+"""A connection here and in the kernel, and what TLS adds."""
+
+WORKER_TASKS = 4
+"""Threads of a worker: its loop, ZeroMQ's two, one that asks DNS."""
+
+
+class Needs(msgspec.Struct, frozen=True):
+    """What a run takes."""
+
+    procs: int
+    streams: int
+    """Of the process that has most."""
+    total: int
+    """Streams of all processes."""
+    flag: str
+    """The option that says how many streams there are."""
+    tls: bool
+    pairs: int | None
+    """Pairs of a local address and one of the target's, each with ports of its own; None: there are always enough."""
+
+    @property
+    def stream_bytes(self) -> int:
+        """Memory of one stream."""
+        return STREAM_BYTES + (TLS_BYTES if self.tls else 0)
+
+
+def needs_of(options: Options, target: Target, networks: list[Network], addresses: list[str]) -> Needs:
+    """What the run of `options` takes: `networks` of its workers, `addresses` that they will connect to."""
+    return Needs(
+        procs=options.procs,
+        streams=max(options.shares),
+        total=options.total_streams,
+        flag="--streams" if options.total is None else "--total-streams",
+        tls=urlsplit(target.url).scheme == "https",
+        pairs=_pairs(list(options.source_ips), networks, addresses),
+    )
+
+
+def _pairs(named: list[str], networks: list[Network], addresses: list[str]) -> int | None:
+    if not addresses or (not named and any(network.sources for network in networks)):
+        return None  # a Unix socket, or a name that DNS doesn't know; or there are sources made for as many as needed
+    versions = [ip_version(address) for address in addresses]
+    return sum(versions.count(ip_version(source)) for source in set(named)) if named else len(addresses)
+
+
+def shortage(needs: Needs, machine: Machine) -> str:
+    """What there is too little of, with a way out, in one sentence; empty: the machine can do it."""
+    each, flag = needs.streams, needs.flag
+    if machine.files is not None and each + SPARE_FILES > machine.files:
+        return (
+            f"{each:,} streams per process ({flag}) need {each + SPARE_FILES:,} open files, but the limit is "
+            f"{machine.files:,}: use at most {max(0, machine.files - SPARE_FILES):,} per process with more --procs, "
+            "or raise the limit (ulimit -Hn)"
+        )
+    if needs.pairs is not None and needs.total > machine.ports * needs.pairs:
+        return (
+            f"{needs.total:,} streams ({flag}) need as many local ports, but there are {machine.ports * needs.pairs:,} "
+            "from here to this target (net.ipv4.ip_local_port_range): name more local addresses with --source-ip"
+        )
+    need = needs.procs * WORKER_BYTES + needs.total * needs.stream_bytes
+    if machine.memory is not None and need > machine.memory.amount:
+        return (
+            f"{_of(needs.procs, 'process', 'es')} with {_of(needs.total, 'stream')} need about {_size(need)}, "
+            f"but {machine.memory.limit} leaves {_size(machine.memory.amount)}: "
+            + _smaller(needs, machine.memory.amount)
+        )
+    tasks = needs.procs * WORKER_TASKS
+    if machine.tasks is not None and tasks > machine.tasks.amount:
+        return (
+            f"{_of(needs.procs, 'process', 'es')} (--procs) have {tasks:,} threads, but {machine.tasks.limit} leaves "
+            f"{machine.tasks.amount:,}: use fewer --procs, or raise the limit"
+        )
+    return ""
+
+
+def doubts(needs: Needs, machine: Machine) -> list[str]:
+    """What is possible, but no good: a sentence each."""
+    if machine.quota is not None and needs.procs > max(1.0, machine.quota):
+        return [
+            f"{needs.procs} processes (--procs) share the {machine.quota:g} cores that the control group's CPU quota "
+            "grants; they will be throttled, and their time stamps will be late"
+        ]
+    return []
+
+
+def _smaller(needs: Needs, free: int) -> str:
+    most = (free - needs.procs * WORKER_BYTES) // needs.stream_bytes
+    if most < needs.procs:
+        return "use fewer --procs"
+    if needs.flag == "--streams":
+        return f"use at most --streams {most // needs.procs}, or fewer --procs"
+    return f"use at most {needs.flag} {most}"
+
+
+def _of(n: int, noun: str, plural: str = "s") -> str:
+    return f"{n:,} {noun}{'' if n == 1 else plural}"
+
+
+def _size(n: int) -> str:
+    return f"{n / 1e9:,.1f} GB" if n >= 1e9 else f"{n / 1e6:,.0f} MB"
+
+
+def most_streams() -> int:
+    """How many streams one process can have open, by its limit of open files."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 30 if hard == resource.RLIM_INFINITY else max(1, hard - SPARE_FILES)
+
+
+def check_machine(options: Options, target: Target, networks: list[Network], addresses: list[str]) -> list[str]:
+    """See that this machine can do the run, and raise the soft limit of open files to the hard one (children inherit
+    it); gives warnings.
+
+    Raises:
+        CouldNotStart: something doesn't suffice.
+    """
+    needs, machine = needs_of(options, target, networks, addresses), read_machine()
+    if words := shortage(needs, machine):
+        raise CouldNotStart(words)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return doubts(needs, machine)

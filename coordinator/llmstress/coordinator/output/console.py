@@ -1,0 +1,273 @@
+"""What a run tells on stderr and in its log: a banner, a line a second, warnings, a short table at the end."""
+
+import contextlib
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any, TextIO
+
+from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.target_url import Target, redact_url
+from llmstress.coordinator.output.log import LogFile
+from llmstress.coordinator.output.schema import Latency, Summary, Undetermined
+from llmstress.engine.secrets import blank_out, unmistakable
+from llmstress.engine.telemetry.formatting import count, duration, latency, left, rate, share, worth_a_line
+from llmstress.engine.telemetry.sanitize import MAX_NAME, plain
+from llmstress.engine.telemetry.snapshot import Snapshot
+
+_MOST_WORDS = 110
+"""Characters of a server's words in the table; the summary has more."""
+
+
+def program_version() -> str:
+    """The version of the installed package."""
+    return version("llmstress")
+
+
+class Console:
+    """Says lines on a text stream, and writes them and more into the log."""
+
+    def __init__(
+        self, stream: TextIO, log: LogFile | None = None, *, verbose: bool = False, quiet: bool = False
+    ) -> None:
+        """With `verbose` what workers say and what viewers are told goes to the stream too; with `quiet` progress
+        lines go to the log only."""
+        self._stream = stream
+        self._log = log
+        self._verbose = verbose
+        self._quiet = quiet
+        self._held: list[str] | None = None
+        self._secrets: list[str] = []
+
+    def hide(self, secrets: list[str]) -> None:
+        """From now on these are blanked out, but for those that may be words of ours."""
+        self._secrets = unmistakable(secrets)
+
+    def hold(self) -> None:
+        """A screen has the terminal: keep the lines."""
+        self._held = []
+
+    def release(self) -> None:
+        """The screen is gone: say what was kept."""
+        held, self._held = self._held or [], None
+        for line in held:
+            self._print(line)
+
+    def say(self, line: str = "") -> None:
+        """One line."""
+        self.note(line)
+        self._print(line)
+
+    def warn(self, text: str) -> None:
+        """A line that begins with the program's name."""
+        self.say(f"llmstress: {text}")
+
+    def hear(self, who: str, text: str) -> None:
+        """What somebody else says: for the log, and for those who want to hear it all while there is no screen."""
+        self.note(text, who)
+        if self._verbose and self._held is None:
+            self._print(f"{who}: {text}")
+
+    def close(self) -> None:
+        """Nothing more will be said."""
+        if self._log is not None:
+            log, self._log = self._log, None
+            with contextlib.suppress(OSError):
+                log.close()
+
+    def note(self, text: str, who: str = "run") -> None:
+        """Lines for the log alone."""
+        if self._log is None:
+            return
+        try:
+            self._log.write(who, blank_out(text, self._secrets))
+        except OSError as error:
+            self.close()
+            self.warn(f"--log-file: {error}; the log ends here")
+
+    def _print(self, line: str) -> None:
+        """A reader of stderr who has gone, or a terminal that was closed, is no reason to end a run."""
+        if self._held is not None:
+            self._held.append(line)
+            return
+        with contextlib.suppress(OSError):
+            print(blank_out(line, self._secrets), file=self._stream, flush=True)
+
+    def banner(self, options: Options, api: str, target: Target, model: str, way: str) -> None:
+        """What is about to happen; `way`: what is special about the way to the target."""
+        self.say(
+            f"llmstress {program_version()}   {redact_url(target.url)}   {api}{f'   model {model}' if model else ''}"
+        )
+        if target.note:
+            self.say(f"  {target.note}")
+        if way:
+            self.say(f"  {way}")
+        self.say(f"  {size_of(options)}")
+        self.say(f"  {' → '.join(phases(options))}")
+
+    def progress(self, picture: Snapshot) -> None:
+        """One line; all its figures look back over the same few seconds.
+
+        Before the first second is half over there is nothing to tell.
+        """
+        if round(picture.elapsed_s) < 1:
+            return
+        now = picture.now
+        work = {"tokens": f"{rate(now.tokens_per_s or 0)} tok/s", "inputs": f"{rate(now.inputs_per_s or 0)} inputs/s"}
+        metrics = ("e2e",) if picture.whole_answers else ("ttft", "itl")
+        shown = [(metric, *(latency(now.percentile(metric, name)) for name in ("p50", "p99"))) for metric in metrics]
+        parts = [
+            f"{duration(round(picture.elapsed_s)):>6} {picture.phase.name.lower():<6}",
+            f"open {count(picture.open)}/{count(picture.target)}",
+            *([work[picture.counted_in]] if picture.counted_in in work else []),
+            f"{rate(now.requests_per_s or 0)} req/s",
+            *(f"{metric.upper()} p50 {p50} p99 {p99}" for metric, p50, p99 in shown),
+            f"failed {share(now.failed, now.finished)}{_most_frequent(now.failed_by)}",
+        ]
+        if picture.retries:
+            parts.append(f"retries {count(picture.retries)}")
+        if picture.rate_limits:
+            parts.append(f"left {left(picture.rate_limits)}")
+        line = "  ".join(parts)
+        self.note(line)
+        if self._held is None and not self._quiet:  # who has seen a second on the screen needs no line of it later
+            self._print(line)
+
+    def table(self, summary: Summary) -> None:
+        """The short table at the end of a run."""
+        requests, tokens = summary.requests, summary.tokens
+        ends = [f"{count(requests.ok)} ok"]
+        others = ("failed", "filtered", "cancelled", "lost")
+        ends += [f"{count(n)} {name}" for name in others if (n := getattr(requests, name))]
+        self.say()
+        self.say(f"outcome: {summary.outcome.text}")
+        self.say(f"measurement: {summary.verdict.status}{_of_what(summary)}")
+        for reason in summary.verdict.reasons:
+            self.say(f"  - {reason}")
+        for note in summary.verdict.notes:
+            self.say(f"  · {note}")
+        self.say(f"requests  {count(requests.started)} started: {', '.join(ends)}{_per_s(requests.per_s)}")
+        if requests.retries:
+            by_class = ", ".join(f"{count(n)} {name}" for name, n in requests.retried.items())
+            self.say(f"retries   {count(requests.retries)} after {by_class}")
+        whole_answers = requests.ok > 0 and not (tokens.events or summary.latency_ms["ttft"].count)
+        if tokens.inputs:
+            self.say(f"inputs    {count(tokens.inputs)}{_per_s(tokens.inputs_per_s)}")
+        counted = []
+        if tokens.output:
+            counted.append(f"{count(tokens.output)} output" + _per_s(tokens.output_per_s, ", "))
+        elif tokens.events:
+            counted.append(f"{count(tokens.events)} received" + _per_s(tokens.output_per_s, ", "))
+        if tokens.input:
+            counted.append(f"{count(tokens.input)} input")
+        if counted:
+            source = {"usage": "by usage", "events": "by events", "mixed": "by usage or events", None: "output unknown"}
+            self.say(f"tokens    {'; '.join(counted)} ({source[tokens.source]})")
+        for outcome, error in summary.errors.items():
+            text = f": {_cut(error.samples[0].text)}" if error.samples else ""
+            self.say(f"{outcome:<20}{count(error.count):>10}{text}")
+        for kind, said in summary.rate_limits.items():
+            of = f" of {count(said.limit)}" if said.limit is not None else ""
+            self.say(f"rate limit{count(said.remaining):>10}{of} {kind} left, lowest {count(said.lowest)}")
+        metrics = ("ttfb", "e2e", "e2e_due") if whole_answers else ("ttft", "ttft_due", "itl", "tpot", "e2e", "e2e_due")
+        means = {metric: found.mean for metric, found in summary.latency_ms.items()}
+        latencies = {name: summary.latency_ms[name] for name in metrics if worth_a_line(name, means)}
+        if requests.failed and not requests.ok and not any(found.count for found in latencies.values()):
+            self.say()
+            self.say(
+                "no latencies, because no request succeeded; `llmstress probe` with the same flags shows one in detail"
+            )
+        else:
+            self._latencies(latencies)
+            self._undetermined(summary.tpot_undetermined)
+
+    def _undetermined(self, found: Undetermined) -> None:
+        """Below the table, what it has no percentile for."""
+        if not found.count:
+            return
+        bounds = [(found.by_usage_p50, "by usage"), (found.by_events_p50, "by events")]
+        said = ", ".join(f"{latency(ms * 1000)} {by}" for ms, by in bounds if ms is not None)
+        answers = "1 answer" if found.count == 1 else f"{count(found.count)} answers"
+        self.say(f"{'tpot':<10}undetermined for {answers}{f'; p50 {said}' if said else ''}")
+
+    def truth(self, truth: dict[str, Any]) -> None:
+        """What the built-in mock says it sent, over the whole run, to hold the table against."""
+        self.say()
+        self.say(f"the mock reports {count(truth['done'])} answers with {count(truth['tokens'])} tokens sent:")
+        for label, key in (
+            ("time to first token", "ttft_ms"),
+            ("between tokens", "gap_ms"),
+            ("lateness of the mock", "lateness_ms"),
+        ):
+            shown = (f"{name} {latency(None if us is None else us * 1000)}" for name, us in _some(truth[key]))
+            self.say(f"  {label:<22}{'   '.join(shown)}")
+
+    def _latencies(self, latencies: dict[str, Latency]) -> None:
+        names = ("p50", "p90", "p95", "p99", "p99_9", "max")
+        self.say()
+        titles = "".join(f"{name.replace('_', '.'):>10}" for name in names)
+        self.say(f"{'':<10}{titles}{'samples':>10}")
+        for metric, found in latencies.items():
+            cells = []
+            for name in names:
+                value = getattr(found, name)
+                thin = "~" if name in found.low_sample and value is not None else ""
+                cells.append(f"{thin + latency(None if value is None else value * 1000):>10}")
+            self.say(f"{metric:<10}{''.join(cells)}{count(found.count):>10}")
+
+
+def _of_what(summary: Summary) -> str:
+    """What the measurement is one of, if no request succeeded: "valid" alone would read as praise."""
+    if summary.requests.ok:
+        return ""
+    return f" ({'of the failures only: ' if summary.requests.failed else ''}no request succeeded)"
+
+
+def _most_frequent(failed_by: Mapping[str, int]) -> str:
+    """The class that most failures are of, behind a space; empty without failures."""
+    return f" {plain(max(failed_by, key=failed_by.__getitem__), MAX_NAME)}" if failed_by else ""
+
+
+def _per_s(per_second: float | None, before: str = "   ") -> str:
+    return "" if per_second is None else f"{before}{rate(per_second)}/s"
+
+
+def _cut(text: str) -> str:
+    """What a server said, in a line."""
+    words = " ".join(text.split())
+    return words if len(words) <= _MOST_WORDS else f"{words[: _MOST_WORDS - 1]}…"
+
+
+def _some(percentiles: dict[str, float | None]) -> list[tuple[str, float | None]]:
+    return [(name, percentiles[name]) for name in ("p50", "p99", "max")]
+
+
+def phases(options: Options) -> list[str]:
+    """The phases of a run with their lengths, as the banner shows them."""
+    shown = []
+    if options.ramp_up_s and not options.whole_run:
+        shown.append(f"ramp-up {duration(options.ramp_up_s)}")
+    if warmup(options):
+        shown.append(f"warm-up {warmup(options)}")
+    if options.requests is not None:
+        limit = "" if options.steady_s is None else f", at most {duration(options.steady_s)}"
+        shown.append(f"{_count_of(options.requests, 'request', 's')}{limit}")
+    elif options.steady_s:
+        shown.append(f"steady {duration(options.steady_s)}")
+    return [*shown, f"drain (at most {duration(options.grace_s)})"]
+
+
+def warmup(options: Options) -> str:
+    """How long the warm-up is: `20s`, `500 requests`; empty without one."""
+    if options.warmup_requests is not None:
+        return _count_of(options.warmup_requests, "request", "s")
+    return duration(options.warmup_s) if options.warmup_s else ""
+
+
+def size_of(options: Options) -> str:
+    """How many processes and streams: `2 processes × 50 = 100 streams`; `3 processes, 100 streams`."""
+    each = f" × {options.shares[0]:,} = " if len(set(options.shares)) == 1 else ", "
+    return f"{_count_of(options.procs, 'process', 'es')}{each}{_count_of(options.total_streams, 'stream', 's')}"
+
+
+def _count_of(n: int, noun: str, plural: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else plural}"

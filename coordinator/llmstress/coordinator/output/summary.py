@@ -1,0 +1,329 @@
+"""The JSON summary (`report`) made from what was measured, and written."""
+
+import base64
+import os
+import platform
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from llmstress.coordinator.host.machine import available_cores
+from llmstress.coordinator.output.schema import (
+    LATENCIES,
+    SCHEMA,
+    Client,
+    ErrorClass,
+    EventRow,
+    Gateway,
+    Host,
+    Latency,
+    LoopLag,
+    Outcome,
+    RateLimit,
+    Requests,
+    RunInfo,
+    Sample,
+    Streams,
+    Summary,
+    TimelineRow,
+    Tokens,
+    TpsUser,
+    Undetermined,
+    Worker,
+)
+from llmstress.engine.telemetry import notes, snapshot
+from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
+from llmstress.engine.telemetry.histogram import HIGHEST_US, PERCENTILES, Histogram
+from llmstress.engine.telemetry.messages import NOT_FAILED, Counters, ErrorSample, Phase
+from llmstress.engine.telemetry.outcomes import describe_outcome
+from llmstress.engine.telemetry.snapshot import Figures
+from llmstress.engine.telemetry.verdict import judge
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a summary needs besides the aggregate."""
+
+    run: RunInfo
+    ended_by: str
+    startup_s: float
+    coordinator_cpu_s: float
+
+
+def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
+    """The summary, without histograms."""
+    counters, ended, retried = aggregate.counters(), aggregate.ended(), aggregate.retried()
+    steady = aggregate.phases[Phase.STEADY]
+    window = facts.run.phases_s.steady
+    figures = snapshot.steady(aggregate, window)
+    finish: dict[str, int] = {}
+    for part in aggregate.phases.values():
+        for reason, n in part.finish.items():
+            finish[reason] = finish.get(reason, 0) + n
+    return Summary(
+        schema=SCHEMA,
+        complete=not any(worker.state == "lost" or worker.gaps for worker in aggregate.workers),
+        ended_by=facts.ended_by,
+        outcome=_outcome(ended),
+        verdict=judge(aggregate, window),
+        run=facts.run,
+        requests=Requests(
+            started=counters.started,
+            ok=ended.get("ok", 0),
+            failed=aggregate.failed(),
+            filtered=ended.get("filtered", 0),
+            cancelled=ended.get("cancelled", 0),
+            lost=ended.get("lost", 0),
+            open=counters.started - sum(ended.values()),
+            per_s=_rounded(figures.requests_per_s),
+            retries=sum(retried.values()),
+            retried=dict(sorted(retried.items())),
+        ),
+        tokens=_tokens(counters, figures, ended.get("ok", 0)),
+        finish=finish,
+        streams=Streams(target=facts.run.total_streams, peak=aggregate.peak),
+        latency_ms={name: describe(steady.latency.get(name)) for name in LATENCIES},
+        latency_failed_ms={
+            name: describe(steady.latency_failed[name]) for name in LATENCIES if name in steady.latency_failed
+        },
+        tpot_undetermined=_undetermined(aggregate),
+        tps_user=_tps_user(steady.latency.get("tpot")),
+        errors={
+            outcome: ErrorClass(n, _samples(aggregate, outcome))
+            for outcome, n in sorted(ended.items())
+            if n and outcome not in ("ok", "cancelled")
+        },
+        gateway=Gateway(aggregate.signs, counters.tried_again, counters.long_answers, counters.in_blocks),
+        retry_samples={outcome: _samples(aggregate, outcome) for outcome in sorted(retried)},
+        rate_limits={
+            kind: RateLimit(said.limit, said.remaining, said.lowest)
+            for kind, said in sorted(aggregate.rate_limits.items())
+        },
+        client=_client(aggregate, facts, window),
+        timeline_step_s=aggregate.row_ns / 1e9,
+        timeline=_timeline(aggregate),
+        events=[EventRow(round(each.t / 1e9, 3), each.kind, each.text) for each in aggregate.notices],
+    )
+
+
+def histograms_of(aggregate: Aggregate) -> dict[str, str]:
+    """Metric -> base64 of HdrHistogram's V2 encoding of the steady window's samples, in µs."""
+    steady = aggregate.phases[Phase.STEADY]
+    return {name: encode_v2(steady.latency[name]) for name in LATENCIES if name in steady.latency}
+
+
+def encode_v2(histogram: Histogram) -> str:
+    """Base64 of HdrHistogram's V2 compressed encoding, by the `hdrhistogram` package (read with its `decode`)."""
+    from hdrh.histogram import HdrHistogram  # only where a histogram is written: its import takes 30 ms
+
+    hdr = HdrHistogram(1, HIGHEST_US, 3)
+    for index, n in histogram.counts.items():
+        hdr.counts[index] = n
+    hdr.total_count = histogram.count
+    hdr.min_value = histogram.min
+    hdr.max_value = histogram.max
+    encoded = hdr.encode()
+    # the package gives base64 already; ASCII in a JSON string
+    return encoded.decode() if isinstance(encoded, bytes) else base64.b64encode(encoded).decode()
+
+
+def describe(histogram: Histogram | None) -> Latency:
+    """A histogram in µs as its summary in ms."""
+    found = histogram if histogram is not None else Histogram()
+    values = dict(zip(PERCENTILES, found.percentiles(PERCENTILES.values()), strict=True))
+    return Latency(
+        count=found.count,
+        mean=_ms(found.mean),
+        min=_ms(found.min if found.count else None),
+        max=_ms(found.max if found.count else None),
+        low_sample=found.low_sample(),
+        over_an_hour=found.overflow,
+        **{name: _ms(value) for name, value in values.items()},
+    )
+
+
+def encode(summary: Summary) -> bytes:
+    """The summary as indented JSON text."""
+    return msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
+
+
+def write_atomically(path: Path, data: bytes, mode: int | None = None) -> None:
+    """Write `data` to `path` so that a reader sees all of it or what was there before.
+
+    `mode`: the permissions of the file; None: those that the umask leaves.
+    """
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)  # a device or a pipe: there is nothing to replace
+        return
+    path = path.resolve()
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        whole = Path(file.name)
+        try:
+            file.write(data)
+            file.flush()
+        except OSError:
+            whole.unlink()
+            raise
+    if mode is None:
+        umask = os.umask(0)
+        os.umask(umask)
+        mode = 0o666 & ~umask
+    whole.chmod(mode)
+    whole.replace(path)
+
+
+def host() -> Host:
+    """This machine."""
+    return Host(available_cores(), platform.python_version(), platform.platform())
+
+
+def _ms(us: float | None) -> float | None:
+    return None if us is None else round(us / 1000, 3)
+
+
+def _rounded(per_second: float | None) -> float | None:
+    return None if per_second is None else round(per_second, 3)
+
+
+def _outcome(ended: dict[str, int]) -> Outcome:
+    finished = sum(n for outcome, n in ended.items() if outcome != "cancelled")
+    failed = sum(n for outcome, n in ended.items() if outcome not in NOT_FAILED)
+    return Outcome(
+        text=describe_outcome(ended),
+        finished=finished,
+        failed_share=round(failed / finished, 6) if finished else None,
+        shares={
+            outcome: round(n / finished, 6)
+            for outcome, n in sorted(ended.items())
+            if n and outcome not in ("ok", "cancelled")
+        },
+    )
+
+
+def _undetermined(aggregate: Aggregate) -> Undetermined:
+    whole = notes.whole_run(aggregate)
+    by_usage, by_events = (_ms(notes.median_of(whole, name)) for name in notes.BOUNDS)
+    return Undetermined(sum(whole.undetermined.values()), by_usage, by_events, dict(sorted(whole.undetermined.items())))
+
+
+def _token_source(whole: Counters, ok: int) -> str | None:
+    """Who has counted the output; where no answer has ended well, events are all there is."""
+    if not ok:
+        return "events" if whole.events else None
+    by_events = ok - whole.usage_seen - whole.tokens_unknown
+    if not whole.usage_seen:
+        return "events" if by_events else None
+    return "mixed" if by_events or whole.tokens_unknown else "usage"
+
+
+def _tokens(whole: Counters, figures: Figures, ok: int) -> Tokens:
+    source = _token_source(whole, ok) if whole.output or whole.input or whole.events else None
+    return Tokens(
+        output=whole.output,
+        output_failed=whole.output_failed,
+        output_cancelled=whole.output_cancelled,
+        input=whole.input,
+        cached_input=whole.cached_input,
+        reasoning=whole.reasoning,
+        inputs=whole.inputs,
+        output_per_s=_rounded(figures.tokens_per_s),
+        input_per_s=_rounded(figures.input_per_s),
+        inputs_per_s=_rounded(figures.inputs_per_s),
+        events=whole.events,
+        events_per_s=_rounded(figures.events_per_s),
+        events_shared_a_read=whole.events_shared,
+        per_event=None if whole.tokens_per_event is None else round(whole.tokens_per_event, 4),
+        source=source,
+    )
+
+
+def _tps_user(tpot: Histogram | None) -> TpsUser:
+    slow = tpot.percentiles((5_000, 9_000, 9_900)) if tpot is not None else [None] * 3
+    return TpsUser(*(round(1e6 / us, 3) if us else None for us in slow))
+
+
+def _samples(aggregate: Aggregate, outcome: str) -> list[Sample]:
+    kept: list[ErrorSample] = aggregate.samples.get(outcome, [])
+    return [Sample(each.status, each.text, each.request_id, each.headers) for each in kept]
+
+
+def _lag(histogram: Histogram) -> LoopLag:
+    p50, p99 = histogram.percentiles((5_000, 9_900))
+    return LoopLag(_ms(p50), _ms(p99), _ms(histogram.max if histogram.count else None))
+
+
+def _client(aggregate: Aggregate, facts: Facts, window: float) -> Client:
+    steady = aggregate.phases[Phase.STEADY]
+    workers = aggregate.workers
+    lag = Histogram()
+    for worker in workers:
+        lag.merge(worker.loop_lag)
+    events = steady.counters.events
+    counters = aggregate.counters()
+    return Client(
+        startup_s=round(facts.startup_s, 3),
+        cpu_s=round(sum(w.startup_cpu_s + w.cpu_ns / 1e9 for w in workers) + facts.coordinator_cpu_s, 3),
+        cpu_us_per_event=round(steady.counters.cpu_ns / 1000 / events, 3) if events else None,
+        rss_peak_mb=round(sum(worker.rss_peak for worker in workers) / 1e6, 1),
+        host_busy=_share(steady.counters.host_busy_ns, steady.counters.host_ns),
+        host_stolen=_share(steady.counters.host_stolen_ns, steady.counters.host_ns),
+        connections=counters.connections,
+        connects_repeated=counters.connects_repeated,
+        stale_retries=counters.stale_retries,
+        loop_lag_ms=_lag(lag),
+        workers=[_worker(worker, window) for worker in workers],
+    )
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 3) if whole else None
+
+
+def _worker(worker: WorkerState, window: float) -> Worker:
+    return Worker(
+        pid=worker.pid,
+        state=worker.state,
+        reason=worker.reason,
+        cpu_share=round(worker.steady_cpu_ns / 1e9 / window, 3) if window > 0 else None,
+        rss_mb=round(worker.rss_peak / 1e6, 1),
+        streams=worker.streams,
+        merged_deltas=worker.merged,
+        loop_lag_ms=_lag(worker.loop_lag),
+    )
+
+
+def _timeline(aggregate: Aggregate) -> list[TimelineRow]:
+    step = aggregate.row_ns / 1e9
+    rows: list[TimelineRow] = []
+    changes: dict[int, list[str]] = {}
+    for notice in aggregate.notices:
+        if notice.kind == "load":
+            changes.setdefault(notice.t // aggregate.row_ns, []).append(notice.text)
+    for index, row in enumerate(aggregate.rows):
+        e2e, itl = (_p50_p99(row.more.get(name)) for name in ("e2e", "itl"))
+        ttft, e2e = (_p50_p99(None), _p50_p99(row.latency)) if aggregate.whole_answers else (_p50_p99(row.latency), e2e)
+        rows.append(
+            TimelineRow(
+                t=round(index * step, 3),
+                phase=Phase(row.phase).name.lower(),
+                open=row.open,
+                requests=row.requests,
+                events=row.events,
+                ttft_p50=ttft[0],
+                ttft_p99=ttft[1],
+                e2e_p50=e2e[0],
+                e2e_p99=e2e[1],
+                failed=row.failed,
+                changes=changes.get(index, []),
+                itl_p50=itl[0],
+                itl_p99=itl[1],
+                failed_by=row.failed_by,
+            )
+        )
+    return rows
+
+
+def _p50_p99(histogram: Histogram | None) -> tuple[float | None, float | None]:
+    """p50 and p99 in ms."""
+    p50, p99 = (None, None) if histogram is None else histogram.percentiles((5_000, 9_900))
+    return _ms(p50), _ms(p99)

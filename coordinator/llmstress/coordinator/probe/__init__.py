@@ -1,0 +1,1 @@
+"""`llmstress probe`: one request, made as a run makes it, shown in every detail."""

@@ -1,0 +1,207 @@
+"""`llmstress probe`: one request, made as a run would make it, and told in every detail."""
+
+import asyncio
+import datetime
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from llmstress.coordinator.config.errors import CouldNotStart, ExitCode, LlmstressError
+from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.parsing import is_address
+from llmstress.coordinator.config.target_url import Target, redact_url
+from llmstress.coordinator.output.console import program_version
+from llmstress.coordinator.output.outputs import write_out
+from llmstress.coordinator.output.summary import host
+from llmstress.coordinator.probe import text
+from llmstress.coordinator.probe.hints import hint_of, remarks_of
+from llmstress.coordinator.probe.refusal_hints import blames_model
+from llmstress.coordinator.probe.report import Probe, Where, probe_of
+from llmstress.coordinator.processes.demo import of_demo, start_demo, url_of_demo
+from llmstress.coordinator.run import ending
+from llmstress.coordinator.run.plans import make_plans
+from llmstress.coordinator.target import api_choice, list_models
+from llmstress.coordinator.target.network import describe_way, resolve
+from llmstress.coordinator.target.resolved import Approach, approach_of
+from llmstress.engine.connect.dialer import Dialer
+from llmstress.engine.control import Network
+from llmstress.engine.secrets import blank_out, unmistakable
+from llmstress.engine.witness import Evidence, WatchedLoop, Witness
+
+PIPED = 100
+"""Columns where there is no terminal to say how many."""
+
+OWN_MOCK = "no --url given: this is the built-in mock LLM"
+
+WAITING, ERASED = b"\n  (waiting; Ctrl-C shows what has come)", b"\r\x1b[K\x1b[A"
+"""Said on a terminal until the answer is there, and taken back then."""
+
+
+class Form(msgspec.Struct, frozen=True):
+    """How a probe is told."""
+
+    json: bool
+    raw: bool
+    """With the bytes."""
+    events: bool
+    """With all events."""
+
+
+def probe_command(arguments: dict[str, Any]) -> int:
+    """Make the request that `arguments` (fields of `Options`, and of `Form`) describe, and tell what became of it;
+    gives the exit code.
+
+    Raises:
+        LlmstressError: it could not be made.
+    """
+    form = Form(**{name: arguments.pop(name) for name in Form.__struct_fields__})
+    options = Options(**arguments, procs=1, streams=1, requests=1)
+    width = max(text.NARROWEST, shutil.get_terminal_size((PIPED, 0)).columns)
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    left_on_terminal = b""
+
+    def announce(where: Where) -> None:
+        nonlocal left_on_terminal
+        if form.json:
+            return
+        write_out(text.render(text.opening(where, width), colour=colour))
+        if colour:
+            write_out(WAITING)
+            left_on_terminal = ERASED
+
+    signals: list[int] = []
+    try:
+        with asyncio.Runner(loop_factory=WatchedLoop) as runner:
+            probe = runner.run(_probe(options, announce, signals, raw=form.raw))
+    finally:
+        write_out(left_on_terminal)
+    if form.json:
+        write_out(msgspec.json.format(msgspec.json.encode(probe), indent=2) + b"\n")
+    else:
+        write_out(text.render(text.account(probe, width, all_events=form.events), colour=colour))
+    if probe.outcome == "ok":
+        return ExitCode.OK
+    return ending.exit_code_of(signals[0]) if signals else ExitCode.NO_SUCCESS
+
+
+async def _probe(options: Options, announce: Callable[[Where], None], signals: list[int], *, raw: bool) -> Probe:
+    """Of the target, or without one of a mock that is started for it."""
+    if options.url is not None:
+        return await probe_target(options, options.url, announce, signals, raw=raw)
+    mock = await start_demo(options, procs=1)
+    asked = msgspec.structs.replace(of_demo(options), model=options.model)
+    try:
+        return await probe_target(asked, url_of_demo(options, mock), announce, signals, raw=raw)
+    finally:
+        await mock.stop()
+
+
+async def probe_target(
+    options: Options, url: str, announce: Callable[[Where], None], signals: list[int], *, raw: bool
+) -> Probe:
+    """One request to `url`.
+
+    Args:
+        options: what is asked, and how.
+        url: the target.
+        announce: is told where the request goes before it is sent.
+        signals: takes the signals that cut it off.
+        raw: the bytes are wanted, too.
+
+    Raises:
+        UsageError, CouldNotStart: nothing was sent.
+    """
+    approach = approach_of(options, url, os.environ)
+    api, target, network, secrets = approach.api, approach.target, approach.network, approach.secrets
+    try:
+        addresses = await resolve(network, target)
+        model, because = await _agree_on_model(options, approach)
+        plain = "" if network.unix_socket else list_models.warning_of_plain_http(target, approach.headers)
+        where = Where(
+            version=program_version(),
+            host=host(),
+            started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+            method=api.method,
+            url=redact_url(target.url),
+            api=approach.name,
+            api_because=api_choice.why_this_api(options, url),
+            model=blank_out(model, unmistakable(secrets)),
+            model_because=because,
+            streamed=api.streamed,
+            addresses=tuple(addresses),
+            way=describe_way([network]),
+            proxied=bool(network.proxy),
+            notes=tuple(note for note in ("" if options.url else OWN_MOCK, target.note, plain) if note),
+        )
+        announce(where)
+        ask = api_choice.ask_of(options, url, model)
+        [plan] = make_plans(options, approach, ask, [network])
+        async with Dialer(plan.url, plan.network, plan.timeouts) as dialer:
+            seen = await _watched(Witness(plan), dialer, signals)
+    except LlmstressError as error:
+        error.args = (blank_out(str(error), secrets),)
+        raise
+    probe = probe_of(where, seen, api, secrets, by_name=_asks_dns(network, target), raw=raw)
+    models = [blank_out(model, secrets) for model in await _listed_instead(approach, probe)]
+    return msgspec.structs.replace(probe, hint=hint_of(probe, models), remarks=remarks_of(probe))
+
+
+async def _listed_instead(approach: Approach, probe: Probe) -> tuple[str, ...]:
+    """The models that the target lists, if it has refused the one that was named."""
+    if not (approach.target.models_url and blames_model(probe)):
+        return ()
+    try:
+        return (await list_models.ask_for_models(approach, approach.network)).models
+    except CouldNotStart:
+        return ()
+
+
+async def _agree_on_model(options: Options, approach: Approach) -> tuple[str, str]:
+    """The model to ask for, and why that one.
+
+    Raises:
+        CouldNotStart: none was named, and the target lists several, or none.
+    """
+    if options.model is not None:
+        return options.model, "named with --model"
+    if not approach.api.NEEDS_MODEL:
+        return "", ""
+    answer = list_models.Answer()
+    if approach.target.models_url:
+        try:
+            answer = await list_models.ask_for_models(approach, approach.network)
+        except CouldNotStart:  # the request will fail in the same way, and show how
+            return "", "unknown, because the target cannot be asked for its models; set it with --model"
+    model, _ = list_models.choose_model(options, answer)
+    return model, "the only one that the target lists"
+
+
+def _asks_dns(network: Network, target: Target) -> bool:
+    host = urlsplit(network.proxy or target.url).hostname or ""
+    return not (network.addresses or network.unix_socket or is_address(host))
+
+
+async def _watched(witness: Witness, dialer: Dialer, signals: list[int]) -> Evidence:
+    """What the witness says; a signal cuts the request off, and it says what there was until then."""
+    loop = asyncio.get_running_loop()
+    watching = loop.create_task(witness.watch(dialer))
+
+    def cut(number: int) -> None:
+        signals.append(number)
+        watching.cancel()
+
+    handled = (signal.SIGINT, signal.SIGTERM)
+    for number in handled:
+        loop.add_signal_handler(number, cut, number)
+    try:
+        return await watching
+    finally:
+        for number in handled:
+            loop.remove_signal_handler(number)

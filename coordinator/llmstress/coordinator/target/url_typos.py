@@ -1,0 +1,100 @@
+"""What a URL whose path the server doesn't know may have been meant to be. Pure functions."""
+
+import difflib
+import re
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+from llmstress.coordinator.target.refusals import lacks_path, read_refusal
+from llmstress.engine.api import APIS
+
+_PATHS = ("/chat/completions", "/completions", "/responses", "/embeddings", "/messages")
+"""Ends of the endpoints that people type by hand."""
+
+_SHORT_FORMS = {"chat": "/chat/completions", "completion": "/completions", "models": "", "health": "", "docs": ""}
+"""Last segment of a path -> what was probably meant; empty: the endpoint of the API that is spoken."""
+
+_OTHER_APIS = ("/api/generate", "/api/chat", "/api/tags", "/generate", "/generate_stream", "/invocations", "/metrics")
+"""Endpoints of Ollama, TGI, SGLang and others that stand beside those of OpenAI's API at the same host."""
+
+_ALIKE = 0.8
+"""Share of letters, in order, that two paths have in common if one is a misspelling of the other."""
+
+_VERSION = re.compile(r"v\d\w*")
+
+_FEWEST_LETTERS = 6
+"""Shorter paths are alike by chance."""
+
+
+def suspected(url: str, path: str) -> str:
+    """The URL that was probably meant, as it can be given; empty if nothing is suspected.
+
+    Args:
+        url: the endpoint that was asked and answered that there is no such path.
+        path: the path that the API appends to a base, `/chat/completions` for instance; empty for an API that takes
+            the URL as it is.
+    """
+    split = urlsplit(url)
+    asked = split.path.rstrip("/")
+    meant = _meant(asked, path)
+    if not meant or meant == asked:
+        return ""
+    return urlunsplit(SplitResult(split.scheme, split.netloc, meant, split.query, ""))
+
+
+def url_meant(status: int, words: str, url: str, api: str) -> str:
+    """The URL that was probably meant, if a server has answered `status` and `words` at the endpoint `url` of `api`
+    because there is no such path; empty: nothing is suspected."""
+    if status != 405 and not (status == 404 and lacks_path(read_refusal(words))):
+        return ""
+    kind = APIS.get(api)
+    return suspected(url, kind.PATH if kind is not None else "")
+
+
+def _meant(asked: str, path: str) -> str:
+    given = asked.removesuffix(path) if path else asked
+    if path and given == asked:
+        return ""  # not made of a base and the API's path: an endpoint of Azure's, for instance
+    if path and (beside := next((end for end in _OTHER_APIS if given.endswith(end)), "")):
+        given = given.removesuffix(beside)
+    segments = [segment for segment in given.split("/") if segment]
+    if not segments:
+        return f"/v1{path}" if path else ""
+    for count in (2, 1):
+        if len(segments) >= count and (end := _end_meant(segments[-count:], path)):
+            return _with_version(segments[:-count]) + end
+    if len(segments) >= 2 and _is_version(segments[-1]) and _is_version(segments[-2]):
+        return "/".join(["", *segments[:-1]]) + path
+    if path and _is_version(segments[-1]):
+        return _with_version(segments) + path
+    unversioned = path and "deployments" not in segments and not any(map(_VERSION.fullmatch, segments))
+    return f"{given}/v1{path}" if unversioned else ""
+
+
+def _end_meant(segments: list[str], path: str) -> str:
+    """The end of an endpoint that these last segments resemble, or are a short form of."""
+    if len(segments) == 1 and path and (end := _SHORT_FORMS.get(segments[0].lower())) is not None:
+        return end or path
+    letters = _letters("".join(segments))
+    if len(letters) < _FEWEST_LETTERS:
+        return ""
+    ratios = {end: difflib.SequenceMatcher(None, letters, _letters(end)).ratio() for end in _PATHS}
+    best = max(ratios, key=lambda end: ratios[end])
+    return best if ratios[best] >= _ALIKE else ""
+
+
+def _with_version(segments: list[str]) -> str:
+    """The base that an endpoint stands on."""
+    if not segments:
+        return "/v1"
+    if _is_version(segments[-1]):
+        segments = [*segments[:-1], "v1"]
+    return "/".join(["", *segments])
+
+
+def _is_version(segment: str) -> bool:
+    """Whether that is `v1`, or meant to be."""
+    return segment.lower() in ("v1", "vl", "1", "v", "api1")
+
+
+def _letters(text: str) -> str:
+    return "".join(sign for sign in text.lower() if sign.isalnum())

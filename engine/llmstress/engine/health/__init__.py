@@ -1,0 +1,1 @@
+"""How well this process itself does, and what ties its life to its parent's."""

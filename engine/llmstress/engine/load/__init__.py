@@ -1,0 +1,1 @@
+"""Who begins a request when: the load models."""

@@ -1,0 +1,33 @@
+"""What all of OpenAI's APIs have in common: errors and headers."""
+
+from typing import Any
+
+from llmstress.engine.mock.dialects import limits, sse
+from llmstress.engine.mock.http import Headers
+
+rate_limit_headers = limits.openai_headers
+
+_QUOTA = "insufficient_quota"
+_TYPES = {429: "requests", 503: "service_unavailable_error"}
+_CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded", 500: "server_error", 503: "server_is_overloaded"}
+
+
+def error_object(status: int, message: str, code: str = "") -> dict[str, Any]:
+    """The error object; without a `code` the usual one of that status."""
+    usual = "server_error" if status >= 500 else "invalid_request_error"
+    return {
+        "message": message,
+        "type": code if code == _QUOTA else _TYPES.get(status, usual),
+        "param": None,
+        "code": code or _CODES.get(status),
+    }
+
+
+def error_body(status: int, message: str, code: str = "", id: str = "") -> bytes:
+    """See `Dialect`."""
+    return sse.encode({"error": error_object(status, message, code)})
+
+
+def headers(id: str) -> Headers:
+    """See `Dialect`."""
+    return (("x-request-id", f"req_{id}"), ("openai-processing-ms", "1"))

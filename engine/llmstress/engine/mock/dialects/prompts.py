@@ -1,0 +1,173 @@
+"""What requests of several APIs have in common: prompts, tools, limits."""
+
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from llmstress.engine.mock.dialects.documents import document
+
+TOKENS_PER_MESSAGE = 4
+"""Added to a message's words, as the role and the separators count in real templates."""
+_MOST_PER_PROMPT = 128
+_MOST_CHOICES = 2_048
+
+
+_Body = TypeVar("_Body")
+
+
+def decode(decoder: "msgspec.json.Decoder[_Body]", body: bytes) -> _Body:
+    """A request's body.
+
+    Raises:
+        ValueError: it isn't JSON, or not what it should be.
+    """
+    try:
+        return decoder.decode(body)
+    except RecursionError:
+        raise ValueError("too deeply nested") from None
+
+
+class Message(msgspec.Struct):
+    """A message; its `content` is text or a list of parts."""
+
+    content: Any = None
+
+
+class StreamOptions(msgspec.Struct):
+    """The part of `stream_options` that changes an answer."""
+
+    include_usage: bool | None = None
+    continuous_usage_stats: bool | None = None
+    """vLLM's: the usage so far in every chunk."""
+
+
+def words_in(content: Any) -> int:
+    """A plausible count of tokens, always the same for the same prompt: its words.
+
+    `content` is text, or a list of texts and of parts with a `text`; what is anything else counts nothing.
+    """
+    parts = content if isinstance(content, list) else [content]
+    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+    return sum(len(text.split()) for text in texts if isinstance(text, str))
+
+
+def tokens_of(messages: list[Message]) -> int:
+    """Of a conversation."""
+    return sum(TOKENS_PER_MESSAGE + words_in(message.content) for message in messages)
+
+
+def prompts_in(given: str | list[Any]) -> list[str | list[int]]:
+    """The prompts of an API that takes one or many, each as text or as token ids.
+
+    Raises:
+        ValueError: it is none of these forms, or there is no prompt.
+    """
+    if isinstance(given, str):
+        return [given]
+    if given and all(type(each) is int for each in given):
+        return [given]
+    if given and (all(isinstance(each, str) for each in given) or all(_are_ids(each) for each in given)):
+        return given
+    raise ValueError("expected a text, a list of texts, token ids, or a list of token ids")
+
+
+def tokens_in(prompt: str | list[int]) -> int:
+    """Of one prompt; token ids are their own count."""
+    return words_in(prompt) if isinstance(prompt, str) else len(prompt)
+
+
+def at_least(least: int, limit: int | None) -> int | None:
+    """A limit of tokens.
+
+    Raises:
+        ValueError: it is below `least`.
+    """
+    if limit is not None and limit < least:
+        raise ValueError(f"the maximum of tokens has to be at least {least}")
+    return limit
+
+
+def choices(n: int | None, prompts: int = 1) -> int:
+    """How many answers are wanted for so many prompts.
+
+    Raises:
+        ValueError: none, or too many.
+    """
+    n = 1 if n is None else n
+    if not 1 <= n <= _MOST_PER_PROMPT:
+        raise ValueError(f"n has to be from 1 to {_MOST_PER_PROMPT}")
+    if n * prompts > _MOST_CHOICES:
+        raise ValueError(f"more than {_MOST_CHOICES} answers at once")
+    return n * prompts
+
+
+def tool_to_call(tools: list[Any] | None, choice: Any) -> tuple[str, bool]:
+    """The name of the tool that is called if one is, and whether one has to be.
+
+    Takes the forms of all APIs: a tool and a choice have their `name` in themselves or in their `function`. Without
+    any tool it is `write`.
+    """
+    named = _name(choice)
+    offered = next(filter(None, map(_name, tools or [])), "write")
+    return named or offered, bool(named) or _kind(choice) in ("required", "any")
+
+
+class Format(NamedTuple):
+    """The form that a text shall have."""
+
+    json: bool = False
+    document: str = ""
+    """See `Asked`."""
+
+
+def format_of(wanted: Any) -> Format:
+    """What `response_format` and its like mean, in the forms of all APIs: the schema stands beside the type, or in a
+    `json_schema` of its own.
+
+    Raises:
+        ValueError: there is no such type, or nothing small fulfils the schema.
+    """
+    if wanted is None:
+        return Format()
+    kind = _kind(wanted) if isinstance(wanted, dict) else None
+    if kind == "text":
+        return Format()
+    if kind not in ("json_object", "json_schema"):
+        raise ValueError("the format has to be of type text, json_object or json_schema")
+    inner = wanted.get("json_schema", wanted)
+    schema = inner.get("schema") if isinstance(inner, dict) else None
+    if schema is None:
+        if kind == "json_schema":
+            raise ValueError("a format of type json_schema needs a schema")
+        return Format(json=True)
+    return Format(json=True, document=document(schema))
+
+
+def arguments_of(tools: list[Any] | None, name: str) -> str:
+    """What the arguments of a tool are whose schema has to be fulfilled (`strict`); empty: any JSON object.
+
+    Raises:
+        ValueError: nothing small fulfils the schema.
+    """
+    for tool in tools or []:
+        if isinstance(tool, dict) and _name(tool) == name:
+            function = tool["function"] if isinstance(tool.get("function"), dict) else tool
+            schema = function.get("parameters", function.get("input_schema"))
+            return document(schema) if function.get("strict") is True and isinstance(schema, dict) else ""
+    return ""
+
+
+def _are_ids(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(type(each) is int for each in value)
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, dict):
+        return ""
+    function = value.get("function")
+    name = value.get("name", function.get("name") if isinstance(function, dict) else None)
+    return name if isinstance(name, str) else ""
+
+
+def _kind(choice: Any) -> Any:
+    return choice.get("type") if isinstance(choice, dict) else choice

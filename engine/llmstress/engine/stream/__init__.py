@@ -1,0 +1,1 @@
+"""One stream and its requests: what is stamped, read, decided and counted."""

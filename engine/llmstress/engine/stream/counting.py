@@ -1,0 +1,109 @@
+"""What a request that has ended leaves in the counters: its class's tokens, and what was odd about its answer."""
+
+from typing import Protocol
+
+from llmstress.engine.api.event import Usage
+from llmstress.engine.outcome import End
+from llmstress.engine.stream.usage_reports import FEWER
+from llmstress.engine.telemetry.blocks import LONG_ANSWER, in_blocks, late_ns
+from llmstress.engine.telemetry.histogram import Histogram
+from llmstress.engine.telemetry.messages import Counters, Part
+
+MAX_REASON = 40
+"""Length of a finish reason: it is a server's word and stays for the whole run."""
+
+
+class Answered(Protocol):
+    """What is asked of a request that has ended; stamps are monotonic nanoseconds."""
+
+    sent: int
+    first_token: int
+    last_token: int
+    first_block: int
+    joined: int
+    inputs: int
+
+    @property
+    def event_count(self) -> int:
+        """Token events."""
+
+    @property
+    def single_choice(self) -> bool:
+        """All of them were choice 0's."""
+
+    @property
+    def finish(self) -> str:
+        """The finish reason."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the server reported."""
+
+    @property
+    def output(self) -> tuple[int, bool]:
+        """Output tokens, and whether the server's usage says so."""
+
+    @property
+    def unseen_at(self) -> int:
+        """Not 0: it had tokens, but no event that bore one."""
+
+
+def count_end(request: Answered, end: End, part: Part, least_output: int) -> None:
+    """Count the tokens of a request that has ended so in the part of the run that its end belongs to.
+
+    least_output: tokens that it was asked to have, at least; 0: nobody said.
+    """
+    counters, events = part.counters, request.event_count
+    if end.outcome == "cancelled":
+        counters.output_cancelled += events
+        return
+    if end.outcome != "ok":
+        counters.output_failed += events
+        return
+    output, by_usage = request.output
+    usage = request.usage
+    reason = request.finish[:MAX_REASON]
+    part.finish[reason] = part.finish.get(reason, 0) + 1
+    part.bound()
+    counters.output += output
+    if events:
+        counters.events_ok += events
+        counters.output_streamed += output
+        if events >= LONG_ANSWER and request.single_choice:
+            _count_blocks(request, counters, events)
+    else:
+        counters.inputs += request.inputs
+        counters.tokens_unknown += not by_usage
+        counters.without_text += request.unseen_at > 0
+    if by_usage:
+        counters.usage_seen += 1
+        if output < least_output:
+            counters.short += 1
+            part.aside.setdefault("short", Histogram()).record(output)
+    if usage is None:
+        return
+    reasoning = usage.reasoning or 0
+    counters.input += usage.input or 0
+    counters.cached_input += usage.cached_input or 0
+    counters.reasoning += reasoning
+    if usage.output and (not by_usage or output < FEWER * events or reasoning > output):
+        counters.contradicted += 1
+        counters.usage_stopped += not by_usage
+        counters.contradicted_output += output if by_usage else usage.output
+        counters.contradicted_events += events
+
+
+def _count_blocks(request: Answered, counters: Counters, events: int) -> None:
+    counters.long_answers += 1
+    blocks, lasted = events - request.joined, request.last_token - request.first_token
+    if not in_blocks(events, blocks, lasted):
+        return
+    counters.in_blocks += 1
+    counters.in_one_block += blocks == 1
+    counters.blocks += blocks
+    counters.blocks_events += events
+    counters.blocks_gaps_ns += lasted
+    late = late_ns(events, request.first_block, lasted)
+    if late <= request.first_token - request.sent:
+        counters.blocks_late_ns += late
+        counters.blocks_dated += blocks > 1

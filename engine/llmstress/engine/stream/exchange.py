@@ -1,0 +1,450 @@
+"""One request and its answer: the stamps, what the events mean for them, and how it ended. No I/O, no clock.
+
+Stamps are monotonic nanoseconds of the read that completed them, 0 while the moment hasn't come.
+"""
+
+from array import array
+
+from llmstress.engine.api.event import END_OF_BODY, TOKEN, Event, Usage
+from llmstress.engine.outcome import FILTERED, OK, End
+from llmstress.engine.stream.counting import count_end
+from llmstress.engine.stream.pace import Answer, Pace, Texts, pace_of, stale_pace, texts_of
+from llmstress.engine.stream.recorder import EDGE, Recorder
+from llmstress.engine.stream.usage_reports import FIRST_READ_NS, Reports
+from llmstress.engine.telemetry.histogram import HIGHEST_US
+
+NO_REASON = "none"
+"""The finish reason of an answer that ended with the protocol's last word alone."""
+
+_CUT_BY_LIMIT = frozenset({"length", "max_tokens", "max_output_tokens", "model_context_window_exceeded"})
+"""Finish reasons that say that a limit ended the answer, not the model."""
+
+
+class Exchange:
+    """State of one request in flight. The stream's fast path writes `last_token` and appends gaps by itself."""
+
+    __slots__ = (
+        "_before_answer",
+        "_filtered",
+        "_finish",
+        "_finish_at",
+        "_finish_with_token",
+        "_finished",
+        "_first_data",
+        "_firsts",
+        "_others",
+        "_reasoning_streamed",
+        "_recorder",
+        "_reports",
+        "_retold",
+        "_revoked",
+        "_running",
+        "_texts_since",
+        "_tokenless",
+        "_usage",
+        "_whole",
+        "attempt",
+        "begun",
+        "choices",
+        "done_at",
+        "due",
+        "end_at",
+        "events",
+        "first_answer",
+        "first_block",
+        "first_token",
+        "gaps",
+        "head_at",
+        "inputs",
+        "joined",
+        "kind",
+        "last_data",
+        "last_event",
+        "last_token",
+        "marks",
+        "opened",
+        "sent",
+        "start",
+        "token_bytes",
+        "words",
+    )
+
+    def __init__(self, recorder: Recorder, due: int, start: int) -> None:
+        self.due = due
+        self.begun = start
+        """The start of the first attempt."""
+        self.start = start
+        """Of this attempt; 0 while it waits for its time."""
+        self.attempt = 0
+        """How many attempts have failed before this one."""
+        self.opened = False
+        """A connection was opened for this request."""
+        self.sent = 0
+        self.head_at = 0
+        self.first_token = 0
+        self.first_answer = 0
+        self.last_token = 0
+        """Of choice 0."""
+        self.last_event = 0
+        """The last sign of progress that the idle limit accepts."""
+        self.done_at = 0
+        self.end_at = 0
+        """Of the last word, else of the last finish reason; 0 again if a token has come after that."""
+        self.choices = 0
+        """How many choices have borne a token."""
+        self.gaps = array("I")
+        """Gaps in µs: 4 bytes per token event of an answer in flight. They have been recorded already; the log is
+        there to take them back should the request fail, for the largest one, and for their number."""
+        self.first_block = 1
+        """Token events of the first read that had any."""
+        self.joined = 0
+        """Token events that came in the same read as another one before them."""
+        self.marks = 0
+        """How many entries of `gaps` are the recorder's marks of phase edges."""
+        self.last_data = b""
+        """Of the last token event; kept, because only few answers need a look at their text."""
+        self.token_bytes = 0
+        """Length of the data of all token events."""
+        self.inputs = 0
+        """Inputs that a whole answer has dealt with, where a request has several."""
+        self.kind: Event = TOKEN
+        """What the last token event was: the fast path takes only more of the same."""
+        self.words = b""
+        """What the last event said that was none of the API's; bounded by whoever sets it."""
+        self._recorder = recorder
+        self._others: dict[int, int] | None = None  # choice -> stamp of its last token, but for choice 0
+        self._firsts = 0  # sum of the stamps of the choices' first tokens
+        self._finish = ""  # reason of the choice that finished first
+        self._finish_with_token = False
+        self._finish_at = 0  # stamp of the last one
+        self._finished: set[int] | None = None  # the choices that have finished, once there is one
+        self._running = 0  # how many choices have borne a token and not finished
+        self._revoked = False  # tokens came after a finish reason: such a reason is no end
+        self._filtered = False
+        self._usage: Usage | None = None
+        self._reports: Reports | None = None
+        self._tokenless = False
+        self._whole = False  # it was answered in one piece
+        self._first_data = b""  # of the first token event
+        self._texts_since = recorder.keeps_texts
+        self._before_answer = 0  # token events before the first one that a user sees
+        self._reasoning_streamed = False
+        self._retold = False
+
+    @property
+    def over(self) -> bool:
+        """The protocol's last word has been seen, or the finish signal of every choice that has borne a token.
+
+        A finish signal that was followed by a token is none: on such a stream only the last word, or the proper end of
+        the body, ends the answer.
+        """
+        return self.done_at > 0 or (bool(self._finish) and not self._running and not self._revoked)
+
+    @property
+    def answered_at(self) -> int:
+        """When an answer was over, while its body is still open; 0: it isn't over, or no token is known of."""
+        if self.done_at:
+            return self.done_at
+        # usage shows that the model is through, even if all its tokens were hidden; a finish reason alone, before any
+        # token, may be one of a server that puts it on its first event
+        return self.end_at if self.over and (self.first_token or self._reports is not None) else 0
+
+    @property
+    def doubtful_ns(self) -> int:
+        """How long a finish reason that came with a token is in doubt, since it may stand on every event: the longest
+        time (ns) that an event of the answer was waited for, of a single event all of it. 0: it came alone."""
+        if not self._finish_with_token:
+            return 0
+        if self.event_count <= self.choices:
+            return self.first_token - self.sent if self.first_token else 0
+        return max(gap for gap in self.gaps if gap < EDGE) * 1000
+
+    @property
+    def awaits_usage(self) -> bool:
+        """The answer is over, but its usage may still come."""
+        return not self.done_at and self._reports is None
+
+    @property
+    def finish(self) -> str:
+        """The finish reason in the API's own words; empty: none has come."""
+        return self._finish
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the server has reported so far."""
+        return self._usage
+
+    @property
+    def single_choice(self) -> bool:
+        """All tokens so far were choice 0's."""
+        return not self._others
+
+    @property
+    def event_count(self) -> int:
+        """How many token-bearing events have come."""
+        return len(self.gaps) - self.marks + self.choices
+
+    def again(self, end: End, now: int) -> "Exchange":
+        """This attempt has failed with `end` at `now`: gives the next one, which waits for its time."""
+        self._recorder.retried(self, end, now)
+        attempt = Exchange(self._recorder, self.due, 0)
+        attempt.begun = self.begun
+        attempt.attempt = self.attempt + 1
+        return attempt
+
+    def begin_on_new_connection(self, now: int) -> None:
+        """A connection is being opened for this request from `now` on, unless it replaces one that was no good."""
+        if not self.start:
+            self.start = now
+            self.opened = True
+
+    def mark(self, sign: int) -> None:
+        """Put the sign of a phase edge into the log of gaps."""
+        self.gaps.append(sign)
+        self.marks += 1
+
+    def apply(self, event: Event, now: int, data: bytes = b"") -> End | None:
+        """An event of the stream, with this data, has come at `now`; gives the end if it is one."""
+        if self.done_at:
+            # after its last word a server may repeat itself or add its usage; nothing of that can end a request
+            self._take_usage(event, now)
+            return None
+        if event.tokens:
+            if self._recorder.keeps_texts:
+                self.keep_text(data)
+            for token in event.tokens:
+                self._token(token.choice, visible=token.visible, now=now)
+                self._reasoning_streamed |= token.reasoning
+                self._retold |= token.retold
+                self.kind = event
+            if event.field:
+                self._recorder.saw_field(event.field)
+        elif event.foreign or event.ping:
+            self._recorder.counters.events_foreign += event.foreign
+            return None  # it is no progress: the idle limit doesn't accept it
+        elif event.malformed or event.error:
+            if self.answered_at:
+                return None  # the finish came first
+            return End("malformed", event.malformed) if event.malformed else End("stream_error", event.error)
+        elif event.unknown:
+            self._recorder.counters.events_unknown += 1
+        self.last_event = now
+        if event.usage is not None:
+            self._take_usage(event, now)
+        if event.finish and not self.over:
+            self._take_finish(event, now)
+        if event.done:
+            self.done_at = self.end_at = now
+        return None
+
+    def keep_text(self, data: bytes) -> None:
+        """Keep what the text of a token event may be wanted for: the time per token, if usage counts other tokens."""
+        self.token_bytes += len(data)
+        self.last_data = data
+        if not self._first_data:
+            self._first_data = data
+
+    def _take_finish(self, event: Event, now: int) -> None:
+        self._finish = self._finish or event.finish
+        self._filtered |= event.filtered
+        self.end_at = self._finish_at = now
+        self._finish_with_token = bool(event.tokens)
+        if self._finished is None:
+            self._finished = set()
+        for choice in event.finished:
+            if choice not in self._finished:
+                self._finished.add(choice)
+                self._running -= self._has_borne(choice)
+
+    def _revoke(self, choice: int) -> None:
+        """A token of a choice that has finished: its finish reason was none."""
+        assert self._finished is not None
+        self._finished.discard(choice)
+        self._running += self._has_borne(choice)
+        self._revoked = True
+        self._filtered = False
+        self.end_at = 0
+
+    def _has_borne(self, choice: int) -> bool:
+        return choice in (self._others or ()) if choice else self.last_token > 0
+
+    def _take_usage(self, event: Event, now: int) -> None:
+        usage = event.usage
+        if usage is None:
+            return
+        self._usage = usage if self._usage is None else self._usage.updated(usage)
+        output, reports = usage.output, self._reports
+        if not output:
+            return
+        events, with_token = self.event_count, bool(event.tokens)
+        if reports is None and events > 1 and not with_token and now > self.first_token:
+            # one at the end, as of most servers
+            self._reports = Reports(count=1, sum=output, last=output, highest=output, seen=events, final=True)
+            return
+        if reports is None:
+            reports = self._reports = Reports()
+        soon = events == 1 and now - self.first_token <= FIRST_READ_NS
+        at_first = now == self.first_token or (soon and not with_token)
+        reports.take(output, events, with_token=with_token, at_first=at_first)
+
+    def apply_answer(self, event: Event, now: int, *, require_finish: bool = False) -> End:
+        """A whole answer that was not streamed has come at `now`; gives the end (see `end_of_stream`)."""
+        self._whole = True
+        if event.malformed:
+            return End("malformed", event.malformed)
+        if event.error:
+            return End("stream_error", event.error)
+        self._take_usage(event, now)
+        self._finish = event.finish
+        self._tokenless = event.tokenless
+        self.inputs = event.inputs
+        self.done_at = self.end_at = now
+        self._filtered = event.filtered
+        return self.end_of_stream(borne=bool(event.tokens) or event.tokenless, require_finish=require_finish)
+
+    def body_ended(self, now: int, *, is_finish: bool) -> None:
+        """The body has properly ended at `now`; `is_finish`: in this API that is a finish signal of its own."""
+        if not self._finish and is_finish:
+            self._finish = END_OF_BODY
+            self._running = 0
+            self.end_at = now
+        elif self._revoked:
+            if self._running or not self.end_at:  # tokens came after the last finish reason
+                self.end_at = now
+            self._revoked = False
+            self._running = 0
+
+    def end_of_stream(self, *, borne: bool = False, require_finish: bool = False) -> End:
+        """The stream is over, by its body's end or the connection's; gives the end.
+
+        borne: there were tokens, though none was seen to come. require_finish: the last word alone is no end.
+        """
+        if not self.over:
+            return End("truncated", "the stream ended before a finish signal")
+        borne = borne or self.first_token > 0 or self._unseen_tokens
+        if not self._finish:
+            if require_finish:
+                return End("truncated", "the answer ended without a finish reason (--require-finish)")
+            if not borne:
+                return End("truncated", "the answer ended without a token and without a finish reason")
+            self._finish = NO_REASON
+        if self._filtered:
+            return FILTERED
+        return OK if borne else End("empty", f"finished ({self._finish}) without a token")
+
+    def record_end(self, end: End, now: int, least_output: int = 0) -> None:
+        """Count this request as ended so at `now`: its class, its samples, its tokens.
+
+        least_output: tokens that each choice was asked to have, at least; 0: nobody said.
+        """
+        if end.outcome == "ok":
+            self._check_stamps()
+        count_end(self, end, self._recorder.ended(self, end, now), least_output * max(1, self.choices))
+
+    def _check_stamps(self) -> None:
+        """The stamps of a good answer are in order, or figures would contradict each other."""
+        last = self.last_token if self._others is None else max(self.last_token, *self._others.values())
+        first = self.first_token or self.end_at
+        assert self.due <= self.begun <= self.start <= self.sent <= self.head_at <= first, "stamps out of order"
+        assert first <= (self.first_answer or first) <= self.end_at >= last >= self.first_token, "stamps out of order"
+
+    @property
+    def _unseen_tokens(self) -> bool:
+        """Usage counts tokens that are no reasoning."""
+        usage = self._usage
+        return usage is not None and (usage.output or 0) > (usage.reasoning or 0)
+
+    @property
+    def unseen_at(self) -> int:
+        """When the first token of a stream was there whose tokens no event bore, at the latest: with the finish reason,
+        else with the last word. 0: there was none, or an event bore it."""
+        unseen = not self.first_token and not self._whole and self._unseen_tokens
+        return (self._finish_at or self.end_at) if unseen else 0
+
+    @property
+    def output(self) -> tuple[int, bool]:
+        """Output tokens so far, and whether the server's usage says so; else they are token-bearing events."""
+        if self._reports is None:
+            # nothing but zeros is no usage, unless there is nothing to count
+            return self.event_count, self._tokenless and (self._usage is not None or not self.inputs)
+        return self._reports.total(self.event_count, self.choices, len(self._finished or ()))
+
+    def pace(self) -> Pace | None:
+        """How long a token took after the first ones; None: no token event followed the first one.
+
+        With several choices it is taken over all of them: of usage, which is what says how many tokens an event
+        carries, there is only one for all. Reasoning that stayed hidden was generated before the first token. Reasoning
+        that may be a summary has a pace of its own: if usage counts it, the visible answer is measured.
+        """
+        events, choices = self.event_count, self.choices
+        if events <= choices:
+            return None
+        reports, usage = self._reports, self._usage
+        span = self.last_token + (sum(self._others.values()) if self._others else 0) - self._firsts
+        tokens, by_usage = self.output
+        if reports is None or usage is None:
+            self._recorder.text_was_wanted(False)
+            return pace_of(self._answer(span, events, None))
+        reasoning = usage.reasoning or 0
+        if reasoning >= tokens or (self._reasoning_streamed and not self._retold):
+            reasoning = 0
+        hidden = max(reasoning, reports.before_first)
+        self._recorder.text_was_wanted(tokens - hidden > events + choices)
+        if not by_usage:
+            return stale_pace(self._answer(span, events, tokens))
+        if span and self.first_block == choices == 1 and tokens == events and not hidden:
+            return Pace(span // (events - 1))
+        if reasoning and self._retold:
+            if not 0 < self.first_answer < self.last_token:
+                return None
+            span, events = self.last_token - self.first_answer, events - self._before_answer
+            return pace_of(self._answer(span, events, tokens - reasoning, whole=False)) if events > 1 else None
+        return pace_of(self._answer(span, events, tokens - hidden))
+
+    def _answer(self, span: int, events: int, tokens: int | None, *, whole: bool = True) -> Answer:
+        reports = self._reports
+        kept = whole and 0 < self._texts_since == self._recorder.keeps_texts  # of all its token events
+        alike = reports is None or reports.with_tokens in (0, self.event_count)  # usage surrounds no text, or each
+        first_events = self.first_block if whole and self.choices == 1 else self.choices
+        return Answer(
+            span=span,
+            events=events,
+            first_events=first_events,
+            pieces=self.event_count - self.joined,
+            choices=self.choices,
+            tokens=tokens,
+            after_first=reports.after_first(events, first_events, self.choices)
+            if reports is not None and whole
+            else None,
+            ended_itself=self._finish not in _CUT_BY_LIMIT,
+            before=(self.first_token if whole else self.first_answer) - self.sent,
+            texts=texts_of(self._first_data, self.last_data, self.token_bytes, events) if kept and alike else Texts(),
+        )
+
+    def _token(self, choice: int, *, visible: bool, now: int) -> None:
+        if not self.first_token:
+            self.first_token = now
+            self._recorder.first_token((now - self.start) // 1000, (now - self.due) // 1000)
+        if visible and not self.first_answer:
+            self.first_answer = now
+            self._before_answer = self.event_count
+            self._recorder.first_answer((now - self.start) // 1000)
+        if self._finished and choice in self._finished:
+            self._revoke(choice)
+        if choice:
+            if self._others is None:
+                self._others = {}
+            last = self._others.get(choice, 0)
+            self._others[choice] = now
+        else:
+            last = self.last_token
+            self.last_token = now
+        if last:
+            gap = min((now - last) // 1000, HIGHEST_US)
+            self._recorder.gaps.append(gap)
+            self.gaps.append(gap)
+        else:
+            self.choices += 1
+            self._firsts += now
+            self._running += 1
+            self._recorder.first_of_choice()

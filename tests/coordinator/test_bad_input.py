@@ -1,0 +1,382 @@
+"""What is wrong is told in one sentence that names it, before anything is sent: every kind of wrong that we know of."""
+
+import contextlib
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from llmstress.coordinator.commands import cli
+
+HTTP = ("--url", "http://127.0.0.1:9", "--model", "m")
+HTTPS = ("--url", "https://127.0.0.1:9", "--model", "m")
+MANY = "9" * 25
+DIGITS = "9" * 5000
+LONG_LABEL = "http://" + "a" * 64 + ".example"
+
+USAGE: list[tuple[tuple[str, ...], str]] = [
+    # what no command has
+    (("--streems", "5"), "--streams"),
+    (("--api", "telepathy"), "--api"),
+    # what an API can't say
+    (("--api", "sse", "--max-tokens", "5"), "--max-tokens"),
+    (("--api", "sse", "--no-stream"), "--no-stream"),
+    (("--api", "sse", "--text", "a..b"), "--text"),
+    (("--api", "sse", "--text", "a." * 5000 + "b"), "--text"),
+    (("--api", "sse", "--text", 'a."b"'), "--text"),
+    (("--api", "text", "--system", "x"), "--system"),
+    (("--api", "http", "--method", "GET /x"), "--method"),
+    (("--api", "http", "--method", "CONNECT"), "--method"),
+    (("--api", "http", "--extra-body", '{"a":1}'), "--extra-body"),
+    (("--api", "anthropic", "--ignore-eos"), "--ignore-eos"),
+    (("--api", "openai-embeddings", "--max-tokens", "5"), "--max-tokens"),
+    (("--url", "https://res.openai.azure.com"), "--model"),
+    (("--url", "http://127.0.0.1:9/openai/v1", "--api", "azure-openai"), "--model"),
+    (
+        ("--url", "http://127.0.0.1:9/openai/deployments/d?api-version=1", "--api-version", "2"),
+        "--api-version",
+    ),
+    (("--url", "http://127.0.0.1:9/{prompt} x", "--api", "http"), "--url"),
+    (("extra",), "extra"),
+    (("mok",), "mok"),
+    ((*HTTP, "--streams"), "--streams"),
+    ((*HTTP, "--model"), "--model"),
+    ((*HTTP, "--insecure=yes"), "--insecure"),
+    # numbers
+    *(
+        ((*HTTP, flag, value), flag)
+        for flag in (
+            *("--procs", "--streams", "--total-streams", "--requests", "--max-tokens", "--max-total-tokens"),
+            *("--requests-per-connection", "--warmup-requests"),
+        )
+        for value in ("0", "-1", MANY, DIGITS, "1.5", "1e3", "many", "", "1,000", "0x10", "nan")
+    ),
+    *(((*HTTP, "--seed", value), "--seed") for value in ("-1", MANY, DIGITS, "x", str(1 << 63))),
+    ((*HTTP, "--streams", "1000000001"), "--streams"),
+    ((*HTTP, "--max-tokens", "1000000000000"), "--max-tokens"),
+    ((*HTTP, "--requests", "1000000000000000"), "--requests"),
+    ((*HTTP, "--procs", "1025"), "--procs"),
+    # durations
+    *(
+        ((*HTTP, flag, value), flag)
+        for flag in (
+            *("--duration", "--ramp-up", "--warmup", "--grace", "--interval", "--error-pause", "--timeout-connect"),
+            *("--timeout-first-token", "--timeout-idle", "--timeout-total"),
+        )
+        for value in ("10", "-1s", "5x", "", "1e9s", "9999999999999h", DIGITS + "s", "inf", "NaNs", "1s 1s")
+    ),
+    ((*HTTP, "--duration", "0s"), "--duration"),
+    ((*HTTP, "--interval", "1ms"), "--interval"),
+    ((*HTTP, "--interval", "1h"), "--interval"),
+    # limits of errors
+    *(((*HTTP, "--max-errors", value), "--max-errors") for value in ("0", "-3", "0%", "101%", "x", "", DIGITS, "5%%")),
+    # what failures mean
+    *(((*HTTP, "--retries", value), "--retries") for value in ("-1", "1001", MANY, "1.5", "many", "")),
+    *(
+        ((*HTTP, "--on-status", value), "--on-status")
+        for value in ("", "404", "404=", "404=skip", "=count", "200=count", "5xx=retry", "ok=end", "404=retry=count")
+    ),
+    # contradictions
+    ((*HTTP, "--total-streams", "10", "--streams", "5"), "--total-streams"),
+    ((*HTTP, "--total-streams", "10", "--streams", "100"), "--total-streams"),
+    ((*HTTP, "--no-keepalive", "--requests-per-connection", "5"), "--no-keepalive"),
+    ((*HTTP, "--headless", "--tui"), "--tui"),
+    ((*HTTP, "--tui"), "--tui"),
+    ((*HTTP, "--warmup-requests", "9", "--warmup", "1s"), "--warmup-requests"),
+    # headers and keys
+    ((*HTTP, "--header", "no colon"), "--header"),
+    ((*HTTP, "--header", ""), "--header"),
+    ((*HTTP, "--header", ": x"), "--header"),
+    ((*HTTP, "--header", "A B: x"), "--header"),
+    ((*HTTP, "--header", "X: a\r\nY: b"), "--header"),
+    ((*HTTP, "--header", "X: a\0b"), "--header"),
+    ((*HTTP, "--header", "X: ü"), "--header"),
+    ((*HTTP, "--header", "X: \udcff"), "--header"),
+    ((*HTTP, "--header", "X: " + "a" * 100_000), "--header"),
+    ((*HTTP, "--header", "X: env:NO_SUCH_VARIABLE"), "NO_SUCH_VARIABLE"),
+    ((*HTTP, "--header", "Content-Length: 3"), "--header"),
+    ((*HTTP, "--header", "transfer-encoding: chunked"), "--header"),
+    ((*HTTP, "--header", "Connection: close"), "--header"),
+    ((*HTTP, "--api-key-env", "NO_SUCH_VARIABLE"), "--api-key-env"),
+    ((*HTTP, "--api-key-env", ""), "--api-key-env"),
+    ((*HTTP, "--api-key-env", "A=B"), "--api-key-env"),
+    ((*HTTP, "--api-key-env", "KEY_OF_TWO_LINES"), "KEY_OF_TWO_LINES"),
+    # the request
+    *(
+        ((*HTTP, "--extra-body", value), "--extra-body")
+        for value in (
+            *("", "{", "[1]", "5", "null", "'a'", '{"a": 1,}', '{"a": NaN}', '{"a": "\udcff"}', '{"a": "\\ud800"}'),
+            *("[" * 100_000, '{"a":' * 5000 + "1" + "}" * 5000),
+        )
+    ),
+    ((*HTTP, "--prompt", "\udcff"), "--prompt"),
+    ((*HTTP, "--system", "\udcff"), "--system"),
+    (("--url", "http://127.0.0.1:9", "--model", "\udcff"), "--model"),
+    (("--url", "http://127.0.0.1:9", "--model", ""), "--model"),
+    # targets
+    *(
+        (("--url", url, "--model", "m"), "--url")
+        for url in (
+            *("", "localhost:8000", "ftp://x", "http://", "http:///v1", "http://:80", "http://h:99999", "http://h:x"),
+            *("http://[::1", "http://h ost", "http://h/\r\nX: 1", "http://hé", "http://\udcff", "file:///etc/passwd"),
+            *("http://h:80:80", "http://[::g]", "http://h:-1", "http://h:0", "https//h", "http//h", "http:/h", "://h"),
+            *("http://u:p@", "http://@", "http://?", "http://#", "javascript:alert(1)"),
+            *(LONG_LABEL, "http://a..example", "http://.example", "http://%zz", "http://a%00b", "http://h\\x"),
+        )
+    ),
+    # the way to it
+    *(
+        ((*HTTP, "--proxy", value), "--proxy")
+        for value in ("", "https://h:1", "socks5://h:1", "ftp://h", "h:99999", "http://", "http://h h:1", "h:0", "ü:1")
+    ),
+    *(
+        ((*HTTP, "--resolve", value), "--resolve")
+        for value in (
+            *("", "x", "h:80", "127.0.0.1:9:", "127.0.0.1:9:name", "127.0.0.1:0:::1", "127.0.0.1:99999:127.0.0.1"),
+            *("127.0.0.1:9:127.0.0.1,", "127.0.0.1:8:127.0.0.1", "other:9:127.0.0.1", "127.0.0.1:9:1.2.3.4.5"),
+        )
+    ),
+    ((*HTTP, "--resolve", "127.0.0.1:9:127.0.0.1", "--proxy", "http://127.0.0.1:1"), "--resolve"),
+    *(
+        ((*HTTP, "--source-ip", value), "--source-ip")
+        for value in ("", "eth0", "localhost", "1.2.3", "127.0.0.1/8", "192.0.2.7", "2001:db8::7", "::1", "ü")
+    ),
+    (("--url", "http://[::1]:9", "--model", "m", "--source-ip", "127.0.0.1"), "--source-ip"),
+    ((*HTTP, "--unix-socket", "{socket}", "--proxy", "http://127.0.0.1:1"), "--unix-socket"),
+    ((*HTTP, "--unix-socket", "{socket}", "--resolve", "127.0.0.1:9:127.0.0.1"), "--unix-socket"),
+    ((*HTTP, "--unix-socket", "{socket}", "--source-ip", "127.0.0.1"), "--unix-socket"),
+    ((*HTTPS, "--unix-socket", "{socket}"), "--unix-socket"),
+    *(
+        ((*HTTP, "--unix-socket", path), "--unix-socket")
+        for path in ("", "{dir}", "{dir}/none", "{text}", "{text}/x", "{dir}/" + "a" * 200)
+    ),
+    # TLS
+    *(((*HTTP, flag, "{cert}"), flag) for flag in ("--cacert", "--cert")),
+    ((*HTTP, "--insecure"), "--insecure"),
+    ((*HTTPS, "--key", "{key}"), "--cert"),
+    ((*HTTPS, "--insecure", "--cacert", "{cert}"), "--insecure"),
+    *(
+        ((*HTTPS, "--cacert", path), "--cacert")
+        for path in ("", "{dir}", "{dir}/none", "{text}", "{empty}", "{key}", "{fifo}", "{bytes}", "/dev/null")
+    ),
+    *(
+        ((*HTTPS, "--cert", path, "--key", "{key}"), "--cert")
+        for path in ("", "{dir}", "{dir}/none", "{text}", "{empty}", "{key}", "{fifo}", "{bytes}")
+    ),
+    *(
+        ((*HTTPS, "--cert", "{cert}", "--key", path), "--key")
+        for path in (
+            "",
+            "{dir}",
+            "{dir}/none",
+            "{text}",
+            "{empty}",
+            "{cert}",
+            "{fifo}",
+            "{bytes}",
+            "{other}",
+            "{locked}",
+        )
+    ),
+    ((*HTTPS, "--cert", "{cert}"), "--key"),
+    ((*HTTPS, "--cert", "{damaged}"), "--cert"),
+    # without a target
+    (("--proxy", "http://127.0.0.1:1"), "--proxy"),
+    (("--unix-socket", "{socket}"), "--unix-socket"),
+    (("--resolve", "h:1:127.0.0.1"), "--resolve"),
+    (("--cacert", "{cert}"), "--cacert"),
+    (("--insecure",), "--insecure"),
+    # files that are written
+    *(
+        ((*HTTP, flag, path), flag)
+        for flag in ("--output", "--record", "--log-file")
+        for path in ("", "{dir}", "{dir}/none/x", "{text}/x", "{fifo}", "{socket}", "{loop}", "/proc/x", "a" * 300)
+    ),
+    ((*HTTP, "--output", "{dir}/x", "--record", "{dir}/x"), "--record"),
+    ((*HTTP, "--output", "{dir}/x", "--log-file", "{dir}/./x"), "--log-file"),
+    ((*HTTP, "--record", "{text}", "--log-file", "{link}"), "--log-file"),
+    # the other commands
+    (("mock", "--port", "99999"), "--port"),
+    (("mock", "--port", "-1"), "--port"),
+    (("mock", "--port", "{port}"), "--port"),
+    (("mock", "--host", "192.0.2.1"), "--host"),
+    (("mock", "--host", "no such host"), "--host"),
+    (("mock", "--host", "a..b"), "--host"),
+    (("mock", "--host", ""), "--host"),
+    (("mock", "--tokens", "0"), "--tokens"),
+    (("mock", "--tokens", MANY), "--tokens"),
+    (("mock", "--jitter", "lots"), "--jitter"),
+    (("mock", "--jitter", "200%"), "--jitter"),
+    (("mock", "--jitter", "nan"), "--jitter"),
+    (("mock", "--procs", "0"), "--procs"),
+    (("mock", "--procs", MANY), "--procs"),
+    (("mock", "--ttft", "-1s"), "--ttft"),
+    (("mock", "--gap", "2h"), "--gap"),
+    (("mock", "--seed", "-1"), "--seed"),
+    *(
+        (("mock", "--port", "0", "--tls-cert", path), "--tls-cert")
+        for path in ("none.pem", "{dir}", "{dir}/none", "{text}", "{empty}", "{cert}", "{key}", "{damaged}")
+    ),
+    (("mock", "--port", "0", "--tls-cert", "{cert}", "--tls-key", "{other}"), "--tls-key"),
+    (("mock", "--port", "0", "--tls-cert", "{cert}", "--tls-key", "{dir}/none"), "--tls-key"),
+    *(
+        (
+            ("mock", "--port", "0", "--tls-cert", "{cert}", "--tls-key", "{key}", "--tls-client-ca", path),
+            "--tls-client-ca",
+        )
+        for path in ("{dir}/none", "{text}", "{empty}", "{key}")
+    ),
+    (("mock", "--bogus"), "--bogus"),
+    (("attach", "x"), "PID"),
+    (("attach", "1", "2"), "2"),
+    (("attach", "-1"), "-1"),
+    (("attach", MANY, "--bogus"), "--bogus"),
+    (("replay",), "FILE"),
+    (("replay", "{dir}"), "FILE"),
+    (("replay", "{dir}/none"), "FILE"),
+    (("replay", "{text}"), "not a recorded run"),
+    (("replay", "{empty}"), "not a recorded run"),
+    (("replay", "{bytes}"), "not a recorded run"),
+    (("replay", "{fifo}"), "not a recorded run"),
+    (("replay", "{text}", "--speed", "0"), "--speed"),
+    (("replay", "{text}", "--speed", "nan"), "--speed"),
+]
+"""Arguments, and what the sentence names; exit code 2. `{...}` stands for a file of `places`."""
+
+NOT_STARTED: list[tuple[tuple[str, ...], str]] = [
+    ((*HTTP, "--streams", "1000000000"), "--streams"),
+    ((*HTTP, "--total-streams", "1000000000"), "--total-streams"),
+    (("attach",), "you have no run"),
+    (("attach", "1"), "you have no run"),
+    (("attach", MANY), "you have no run"),
+]
+"""The same for what is right, but impossible here and now; exit code 3."""
+
+UNREACHABLE: list[tuple[tuple[str, ...], str]] = [
+    (HTTP, "http://127.0.0.1:9/v1/chat/completions (--url) can't be reached"),
+    ((*HTTP, "--proxy", "http://u:sk-secret@127.0.0.1:9"), "http://***@127.0.0.1:9 (--proxy) can't be reached"),
+    ((*HTTP, "--unix-socket", "{socket}"), "socket (--unix-socket) can't be reached"),
+]
+"""What nobody listens at: these start their workers before they know."""
+
+
+@pytest.fixture(scope="module")
+def places() -> Iterator[dict[str, str]]:
+    """Files of all kinds, and a port that is taken."""
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ls-")))
+        mine, others = (trustme.CA().issue_cert("localhost") for _ in range(2))
+        key = mine.private_key_pem.bytes()
+        files = {
+            "text": b"some text\n",
+            "empty": b"",
+            "bytes": bytes(range(256)) * 8,
+            "cert": mine.cert_chain_pems[0].bytes(),
+            "key": key,
+            "other": others.private_key_pem.bytes(),
+            "locked": b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nMA==\n-----END ENCRYPTED PRIVATE KEY-----\n",
+            "damaged": b"-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n" + key,
+        }
+        for name, content in files.items():
+            (directory / name).write_bytes(content)
+        os.mkfifo(directory / "fifo")
+        (directory / "loop").symlink_to(directory / "loop")
+        (directory / "link").symlink_to(directory / "text")
+        unix, taken = (stack.enter_context(socket.socket(family)) for family in (socket.AF_UNIX, socket.AF_INET))
+        unix.bind(str(directory / "socket"))
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        found = {name: str(directory / name) for name in (*files, "fifo", "loop", "link", "socket")}
+        yield {**found, "dir": str(directory), "port": str(taken.getsockname()[1])}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No proxies, a key that can't be sent, and a place without runs."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("KEY_OF_TWO_LINES", "sk-1234567\nX: y")
+    with tempfile.TemporaryDirectory(prefix="ls-") as name:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", name)
+        yield
+
+
+def told(capsys: pytest.CaptureFixture[str], code: int, arguments: tuple[str, ...], places: dict[str, str]) -> str:
+    """The one sentence that is said to `arguments`."""
+    for name, place in places.items():
+        arguments = tuple(argument.replace(f"{{{name}}}", place) for argument in arguments)
+    ended = cli.run(arguments)
+    said = capsys.readouterr()
+    assert (ended, said.out) == (code, ""), said.err
+    assert said.err.startswith("llmstress: ")
+    assert said.err.count("\n") == 1
+    assert len(said.err) < 700
+    return said.err
+
+
+def name_of(case: object) -> str:
+    return " ".join(case).encode("ascii", "replace").decode()[:80] if isinstance(case, tuple) else ""
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the mock's sockets, in this process
+@pytest.mark.parametrize(("arguments", "named"), USAGE, ids=name_of)
+def test_wrong_usage(
+    capsys: pytest.CaptureFixture[str], places: dict[str, str], arguments: tuple[str, ...], named: str
+) -> None:
+    assert named in told(capsys, 2, arguments, places)
+
+
+@pytest.mark.parametrize(("arguments", "named"), NOT_STARTED + UNREACHABLE, ids=name_of)
+def test_what_can_t_be_started(
+    capsys: pytest.CaptureFixture[str], places: dict[str, str], arguments: tuple[str, ...], named: str
+) -> None:
+    assert named in told(capsys, 3, arguments, places)
+
+
+@pytest.mark.parametrize("value", ["h:99999", "https://h:1", "socks5://h", "http://u:sk-secret@", "ü"])
+def test_a_proxy_of_the_environment_that_is_none(
+    capsys: pytest.CaptureFixture[str], places: dict[str, str], monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("http_proxy", value)
+    said = told(capsys, 2, HTTP, places)
+    assert "the environment's http_proxy" in said
+    assert "sk-secret" not in said
+
+
+def test_a_key_in_a_command_line_that_is_wrong_is_not_repeated(
+    capsys: pytest.CaptureFixture[str], places: dict[str, str]
+) -> None:
+    body = '{"api_key": "sk-secret", }'
+    for wrong in (("--header", "X sk-secret"), ("--header", "X: sk-secret\nY: 1"), ("--extra-body", body)):
+        assert "sk-secret" not in told(capsys, 2, (*HTTP, *wrong), places)
+    for url in ("http://u:sk-secret@h:x", "http://h:x/?token=sk-secret", "ftp://u:sk-secret@h"):
+        assert "sk-secret" not in told(capsys, 2, ("--url", url), places)
+        assert "sk-secret" not in told(capsys, 2, (*HTTP, "--proxy", url), places)
+
+
+@pytest.mark.parametrize("path", ["none.pem", "{text}", "{damaged}"])
+def test_a_certificate_of_the_mock_that_is_none_is_not_the_address_s_fault(
+    capsys: pytest.CaptureFixture[str], places: dict[str, str], path: str
+) -> None:
+    said = told(capsys, 2, ("mock", "--port", "0", "--tls-cert", path), places)
+    assert "--tls-cert" in said
+    assert "--host" not in said
+    assert "--port" not in said
+    assert "listen" not in said
+
+
+@pytest.mark.parametrize("sign", "/?#\\ ")
+def test_a_password_with_signs_that_are_none_of_a_url_is_not_repeated(
+    capsys: pytest.CaptureFixture[str], places: dict[str, str], monkeypatch: pytest.MonkeyPatch, sign: str
+) -> None:
+    url = f"http://user:pa{sign}ss-secret@proxy:3128"
+    said = [told(capsys, 2, (*HTTP, "--proxy", url), places), told(capsys, 2, ("--url", url), places)]
+    monkeypatch.setenv("https_proxy", url)
+    said.append(told(capsys, 2, HTTPS, places))
+    assert [flag in each for flag, each in zip(("--proxy", "--url", "https_proxy"), said, strict=True)] == [True] * 3
+    assert not any("ss-secret" in each or "user" in each for each in said)

@@ -1,0 +1,83 @@
+"""A warm-up of some time or some requests before the requests that are measured: counted to the unit."""
+
+import asyncio
+import io
+import time
+from typing import Any
+
+import pytest
+from helpers.processes import mock_server
+
+from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.output.console import Console
+from llmstress.coordinator.run import conductor as runs
+from llmstress.engine.telemetry.messages import Phase
+
+
+def run(url: str, **changes: Any) -> tuple[runs.Result, str]:
+    """A run with two processes, and what it says."""
+    said = io.StringIO()
+    options = Options(
+        **{"url": url, "procs": 2, "total": 10, "prompt": "p", "model": "m", "interval_s": 0.05, "proxy": "none"}
+        | changes
+    )
+
+    async def execute() -> runs.Result:
+        return await runs.execute(
+            options, url, Console(said), time.monotonic(), screen=False, deliver=lambda result: None
+        )
+
+    return asyncio.run(execute()), said.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("changes", "banner"),
+    [
+        ({"warmup_s": 0.4}, "warm-up 0.4s → 101 requests → drain"),
+        ({"warmup_requests": 31}, "warm-up 31 requests → 101 requests → drain"),
+        ({"warmup_requests": 1, "ramp_up_s": 0.3}, "ramp-up 0.3s → warm-up 1 request → 101 requests → drain"),
+    ],
+    ids=["time", "requests", "requests that end in the ramp"],
+)
+def test_the_requests_that_were_asked_for_begin_after_the_warm_up(changes: dict[str, Any], banner: str) -> None:
+    with mock_server() as server:
+        result, said = run(server.url, requests=101, **changes)
+        truth = server.stop()
+    started = {phase: result.aggregate.phases[phase].counters.started for phase in Phase}
+    ended = {phase: sum(result.aggregate.phases[phase].ended.values()) for phase in Phase}
+    before = started[Phase.RAMP] + started[Phase.WARMUP]
+    requests = result.summary.requests
+    assert started[Phase.STEADY] == 101
+    assert ended[Phase.RAMP] + ended[Phase.WARMUP] >= changes.get("warmup_requests", 1)
+    assert requests.started == before + 101 == requests.ok == truth["requests"] == truth["done"]
+    assert (result.exit_code, result.summary.ended_by) == (0, "requests")
+    # what was in flight when the warm-up ended is measured from then on
+    assert ended[Phase.STEADY] + ended[Phase.DRAIN] == requests.started - ended[Phase.RAMP] - ended[Phase.WARMUP]
+    assert 101 <= result.summary.latency_ms["e2e"].count <= 101 + 10
+    assert banner in said
+    phases = result.summary.run.phases_s
+    assert phases.warmup == 0.4 if "warmup_s" in changes else phases.ramp + phases.warmup > 0
+    assert [event.text.split(" begins")[0] for event in result.summary.events if event.kind == "phase"][-1] == (
+        "steady window"
+    )
+
+
+def test_a_warm_up_counted_in_requests_is_followed_by_a_window_of_the_length_that_was_asked_for() -> None:
+    with mock_server() as server:
+        result, _ = run(server.url, duration_s=0.5, warmup_requests=20)
+        truth = server.stop()
+    assert (result.summary.ended_by, result.summary.run.phases_s.steady) == ("duration", 0.5)
+    assert result.summary.requests.ok == truth["done"]
+    warmup = result.aggregate.phases[Phase.WARMUP]
+    assert sum(warmup.ended.values()) >= 20
+    assert result.summary.latency_ms["e2e"].count == result.aggregate.phases[Phase.STEADY].ended["ok"]
+
+
+def test_a_run_that_is_ended_in_its_warm_up_has_measured_nothing() -> None:
+    with mock_server() as server:
+        result, _ = run(server.url, requests=1000, warmup_requests=10**6, max_total_tokens=50)
+        truth = server.stop()
+    assert result.summary.ended_by == "quota"
+    assert result.summary.run.phases_s.steady == 0
+    assert result.summary.requests.started == result.summary.requests.ok == truth["done"] > 0
+    assert result.summary.latency_ms["ttft"].count == 0

@@ -1,0 +1,93 @@
+"""What every tab looks like, against pictures that were looked at: `pictures/*.svg`.
+
+The pictures are made by a replay that stands at the end of a fixed record. After a change that is meant, run
+`UPDATE_PICTURES=1 pytest tests/tui/test_screen_snapshots.py`, look at the files (a browser shows them), and commit
+them.
+
+The libraries that draw may place a line or a tick elsewhere in another version. Pictures are compared exactly with the
+versions that constraints.txt pins; with others only the words on the screen are compared.
+"""
+
+import asyncio
+import html
+import os
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from helpers.screens import ending, on_screen, press, settle, story, write_record
+from textual.pilot import Pilot
+
+from llmstress.tui.app import StressApp
+from llmstress.tui.panes.bars import TABS
+from llmstress.tui.sources.replay import Replay
+
+PICTURES = Path(__file__).parent / "pictures"
+CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
+DRAWING = ("plotext", "rich", "textual", "textual-plotext")
+"""Packages whose version decides what a picture looks like."""
+
+
+def drawn_with_pins() -> bool:
+    """Whether these packages have the versions with which the pictures were made."""
+    pins = dict(line.split("==") for line in CONSTRAINTS.read_text("utf-8").splitlines() if "==" in line)
+    return all(version(name) == pins[name] for name in DRAWING)
+
+
+def words_of(text: str) -> list[str]:
+    """The words in a screen's text, in order, without numbers and lines."""
+    return re.findall(r"[^\W\d_]{3,}", text)
+
+
+def normal(svg: str) -> str:
+    """Without the number that the names in it are made unique with."""
+    return re.sub(r"terminal-\d+-", "terminal-", svg)
+
+
+def text_of_svg(svg: str) -> str:
+    """The lines of text in it, to see at once what is different."""
+    rows: dict[float, str] = {}
+    for y, text in re.findall(r'<text [^>]*? y="([\d.]+)"[^>]*>(.*?)</text>', svg):
+        rows[float(y)] = rows.get(float(y), "") + html.unescape(text).replace("\xa0", " ")
+    return "\n".join(rows[y] for y in sorted(rows))
+
+
+@pytest.fixture
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
+@pytest.mark.usefixtures("_plain_environment")
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (160, 48)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("tab", TABS)
+def test_tab(tab: str, size: tuple[int, int], tmp_path: Path) -> None:
+    made = ""
+
+    async def steps(pilot: Pilot[int]) -> None:
+        nonlocal made
+        app.theme = "textual-dark"
+        while app._view is None or not app._over:
+            await asyncio.sleep(0.02)
+        await press(pilot, str(TABS.index(tab) + 1))
+        await settle(pilot)
+        made = normal(app.image())
+
+    replay = Replay(write_record(tmp_path / "run.rec", [*story(), *ending()]))
+    replay.seek(99.0)
+    replay.paused = True
+    app = StressApp(replay)
+    on_screen(app, steps, size)
+    path = PICTURES / f"{tab}-{size[0]}x{size[1]}.svg"
+    if os.environ.get("UPDATE_PICTURES"):
+        PICTURES.mkdir(exist_ok=True)
+        path.write_text(made, "utf-8")
+    kept = path.read_text("utf-8")
+    if not drawn_with_pins():
+        assert words_of(text_of_svg(made)) == words_of(text_of_svg(kept))
+        return
+    assert text_of_svg(made) == text_of_svg(kept)
+    assert made == kept, f"the text is the same, but not its looks: compare {path} with a new picture"

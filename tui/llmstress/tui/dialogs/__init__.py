@@ -1,0 +1,1 @@
+"""What is asked of or told to the user over the panes."""

@@ -1,0 +1,46 @@
+"""A question before something that can't be taken back."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from llmstress.tui.format.picture import Picture
+
+
+class Confirm(ModalScreen[bool]):
+    """Asks once; the same key again means yes."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y,Y,enter,q,Q", "answer(True)", show=False),
+        Binding("n,N,escape", "answer(False)", show=False),
+    ]
+
+    def __init__(self, question: str, consequence: str, key: str) -> None:
+        super().__init__()
+        self._text = Content.assemble(
+            (question, "bold"),
+            f"\n\n{consequence}\n\n",
+            (f"y, enter or {key}", "bold $text-accent"),
+            " yes    ",
+            ("n or esc", "bold $text-accent"),
+            " no",
+        )
+
+    def compose(self) -> ComposeResult:
+        """A box in the middle."""
+        with Vertical(classes="box"):
+            yield Static(self._text, markup=False)
+
+    def show(self, picture: Picture) -> None:
+        """Close without an answer once the run is over: there is nothing left to ask about."""
+        if picture.view.ended is not None:
+            self.dismiss(None)
+
+    def action_answer(self, yes: bool) -> None:
+        """Close with the answer."""
+        self.dismiss(yes)

@@ -1,0 +1,1 @@
+"""The tabs of the screen, and the bars around them."""

@@ -1,0 +1,249 @@
+"""The lines around the panes: tabs and where the run is above; below what must be known, the time of a replay, keys."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import Static
+
+from llmstress.engine.telemetry import formatting
+from llmstress.tui.format.picture import Picture
+from llmstress.tui.format.words import OUTCOMES, VERDICTS
+from llmstress.tui.messages import TabChosen
+from llmstress.tui.sources.source import Player
+from llmstress.tui.widgets.text import Said
+
+TABS = ("overview", "latency", "workers", "errors", "log")
+
+
+class Key(NamedTuple):
+    """A key and what it does, in a word."""
+
+    key: str
+    word: str
+
+
+SAVE = Key("s", "save")
+STEERING = (Key("q", "end"), Key("p", "pause"), Key("+ - =", "streams"), SAVE, Key("d", "detach"))
+LOOKING = (Key("?", "help"), Key("v", "verdict"), Key("w", "window"), Key("e", "image"), Key("t", "theme"))
+REPLAYING = (Key("space", "pause"), Key("< >", "speed"), Key("← →", "seek"))
+LEAVING = (Key("q", "leave"),)
+OWN = {"overview": (Key("c C", "charts"),), "workers": (Key("o", "sort"),)}
+"""Keys of one tab."""
+WINDOWED = ("overview", "latency", "workers")
+"""Tabs whose figures are those of a window."""
+
+
+def keys_for(tab: str, *, steering: bool, saving: bool, replay: bool) -> list[Key]:
+    """The keys to be named, the most needed first.
+
+    Args:
+        tab: The visible one.
+        steering: The run is live and obeys.
+        saving: It can write its summary.
+        replay: It is a recorded one.
+    """
+    looking = [key for key in LOOKING if key.key != "w" or tab in WINDOWED]
+    own = OWN.get(tab, ())
+    if replay:
+        return [*LEAVING, *REPLAYING, *looking[:2], *own, *looking[2:]]
+    if steering:
+        return [*STEERING[:3], *looking[:2], *own, *STEERING[3:], *looking[2:]]
+    return [*LEAVING, *([SAVE] if saving else []), *looking[:2], *own, *looking[2:]]
+
+
+def key_line(keys: Sequence[Key], width: int) -> Content:
+    """As many of the keys as fit; the first ones stay."""
+    parts: list[Content] = []
+    left = width - 1
+    for key in keys:
+        part = Content.assemble(" ", (key.key, "bold $text-accent"), f" {key.word} ")
+        if part.cell_length > left:
+            break
+        left -= part.cell_length
+        parts.append(part)
+    return Content("").join(parts)
+
+
+_FOR_NAMES = 80
+"""Columns from which on there is room for the names of all tabs."""
+
+
+def clock_time(seconds: float) -> str:
+    """A moment of a run: `0:07`, `12:34`, `1:02:03`."""
+    sign, whole = "-" if seconds < 0 else "", int(abs(seconds))
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{sign}{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{sign}{minutes}:{whole % 60:02d}"
+
+
+def status(picture: Picture, width: int, *, silent_s: int, asked: int | None) -> Content:
+    """Where the run is, in as many words as fit.
+
+    Args:
+        picture: What is shown.
+        width: Columns there are.
+        silent_s: How long nothing was heard, 0 if that is as it should be.
+        asked: Streams asked for and not there yet.
+    """
+    urgent: list[Content] = []
+    if silent_s:
+        urgent.append(Content.styled(f"? no news for {silent_s}s", "bold $text-error"))
+    if picture.paused and picture.view.ended is None:
+        urgent.append(Content.styled("‖ paused", "bold $text-warning"))
+    steps = "" if asked is None else f"→ {formatting.count(asked)}"
+    stage = Content.styled(f"{picture.stage} {clock_time(picture.snapshot.elapsed_s)}", "bold")
+    short, long = marks(picture)
+    for asked_words, rest in ((f"{steps} streams", [stage, long]), (steps, [stage, short]), (steps, [short])):
+        asked_for = [Content.styled(asked_words, "bold $text-accent")] if steps else []
+        whole = Content("  ").join([*urgent, *asked_for, *rest])
+        if whole.cell_length <= width:
+            break
+    return whole
+
+
+def marks(picture: Picture) -> tuple[Content, Content]:
+    """Measurement and outcome, as briefly as can be and in a few words. Where requests have failed the outcome is
+    there, and "valid" is no green word where most of them did."""
+    sign, colour = VERDICTS[picture.verdict.status]
+    aggregate = picture.view.aggregate
+    measured = [Content.styled(text, f"bold {colour}") for text in (sign, f"{sign} {picture.verdict.status}")]
+    if picture.outcome not in ("mixed", "bad"):
+        return measured[0], measured[1]
+    failed_sign, failed_colour = OUTCOMES[picture.outcome]
+    share = f"{failed_sign} {formatting.share(aggregate.failed(), aggregate.finished())}"
+    short, long = (Content.styled(text, f"bold {failed_colour}") for text in (share, f"{share} failed"))
+    if picture.verdict.status == "valid":
+        return short, long if picture.outcome == "bad" else Content("  ").join([measured[1], long])
+    return Content(" ").join([measured[0], short]), Content("  ").join([measured[1], long])
+
+
+def time_line(player: Player, width: int, *, cut_off: bool) -> Content:
+    """Where a replay is; `cut_off`: the record has no end of its run."""
+    position, length = max(0.0, player.position_s), max(0.0, player.length_s)
+    ended = position >= length
+    sign = "■" if ended else "‖" if player.paused else "▶"
+    state = ("cut off here" if cut_off else "end") if ended else "paused" if player.paused else "replay"
+    left = f" {sign} {state} "
+    right = f" {clock_time(position)} / {clock_time(length)}  ×{player.speed:g} "
+    room = max(0, width - len(left) - len(right))
+    done = round(room * (position / length if length else 1.0))
+    return Content.assemble(
+        (left, "bold"), ("━" * done, "$text-accent"), ("─" * (room - done), "$text-muted"), (right, "bold")
+    )
+
+
+class TabLabel(Static):
+    """One tab, to be clicked."""
+
+    def __init__(self, number: int, tab: str) -> None:
+        super().__init__(id=f"tab-{tab}", markup=False)
+        self._number = number
+        self._tab = tab
+
+    def name_it(self, *, chosen: bool, failed: int, short: bool) -> None:
+        """Its name, with the number of failures if there are any; `short`: its number alone unless it is chosen."""
+        self.set_class(chosen, "-chosen")
+        # red on the colour of a chosen tab could not be read
+        style = "bold" if chosen else "bold $text-error"
+        if short and not chosen:
+            self.update(Content.assemble(f" {self._number}", ("✖", style) if failed else "", " "))
+            return
+        mark = (f" ✖ {formatting.count(failed)}", style) if failed else ""
+        self.update(Content.assemble(f" {self._number} {self._tab.capitalize()}", mark, " "))
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose this one."""
+        event.stop()
+        self.post_message(TabChosen(self._tab))
+
+
+class TopLine(Horizontal):
+    """Tabs, and where the run is."""
+
+    def __init__(self) -> None:
+        super().__init__(id="top")
+        self._tabs = {tab: TabLabel(number, tab) for number, tab in enumerate(TABS, 1)}
+        self._status = Said(id="status")
+        self._chosen = ""
+        self._last: tuple[Picture, int, int | None] | None = None
+        self._failed = 0
+
+    def compose(self) -> ComposeResult:
+        """Tabs to the left, state to the right."""
+        yield from self._tabs.values()
+        yield self._status
+
+    def choose(self, chosen: str) -> None:
+        """Mark the visible tab."""
+        self._chosen = chosen
+        self._name_tabs()
+
+    def show(self, picture: Picture, *, silent_s: int, asked: int | None) -> None:
+        """Bring it up to date."""
+        self._last = picture, silent_s, asked
+        self._say_status()
+        failed = picture.view.aggregate.failed()
+        if failed != self._failed:
+            self._failed = failed
+            self._name_tabs()
+
+    def on_resize(self) -> None:
+        """More or fewer words fit."""
+        self._name_tabs()
+        self.call_after_refresh(self._say_status)
+
+    def _say_status(self) -> None:
+        if self._last is not None:
+            picture, silent_s, asked = self._last
+            width = self._status.content_size.width
+            self._status.say(status(picture, width, silent_s=silent_s, asked=asked))
+
+    def _name_tabs(self) -> None:
+        for name, tab in self._tabs.items():
+            failed = self._failed if name == "errors" else 0
+            tab.name_it(chosen=name == self._chosen, failed=failed, short=self.size.width < _FOR_NAMES)
+
+
+class KeyLine(Said):
+    """The keys."""
+
+    def __init__(self) -> None:
+        super().__init__(id="keys")
+        self._keys: list[Key] = []
+
+    def show(self, keys: list[Key]) -> None:
+        """Name these."""
+        self._keys = keys
+        self.say(key_line(keys, self.size.width or 80))
+
+    def on_resize(self) -> None:
+        """Another number of them fits."""
+        self.show(self._keys)
+
+
+class TimeLine(Said):
+    """The time of a replay."""
+
+    def __init__(self, player: Player) -> None:
+        super().__init__(id="time")
+        self._player = player
+
+    def show(self, *, cut_off: bool) -> None:
+        """Bring it up to date."""
+        self.say(time_line(self._player, self.size.width, cut_off=cut_off))
+
+
+class Banner(Said):
+    """One line that must not be missed; nothing most of the time."""
+
+    def __init__(self) -> None:
+        super().__init__(id="banner", grows=True)
+
+    def show(self, text: str, *, bad: bool = False) -> None:
+        """Show `text`; an empty one hides the line."""
+        self.say(Content(text))
+        self.set_class(bad, "-bad")
+        self.display = bool(text)

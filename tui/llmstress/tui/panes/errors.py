@@ -1,0 +1,128 @@
+"""The errors pane: how requests ended that did not end well, and what the server said."""
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import DataTable
+
+from llmstress.engine.telemetry import formatting
+from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.messages import NOT_FAILED, ErrorSample
+from llmstress.tui.charts import catalog
+from llmstress.tui.charts.lines import Chart, Timeline
+from llmstress.tui.format.picture import Picture
+from llmstress.tui.widgets.rows import Cell, Column, Rows
+from llmstress.tui.widgets.text import Said
+
+COLUMNS = (
+    *(Column("class", 24, left=True), Column("count", 9), Column("share", 7)),
+    *(Column("retried", 9), Column("last seen", 12)),
+)
+
+
+def error_rows(aggregate: Aggregate) -> dict[str, list[Cell]]:
+    """Class -> its row, the most frequent first. Shares are of all finished requests; what was sent again is in none of
+    them, and has a column of its own."""
+    finished, ended, retried = aggregate.finished(), aggregate.ended(), aggregate.retried()
+    found = {name: ended.get(name, 0) for name in ended.keys() | retried.keys() if name not in ("ok", "cancelled")}
+    rows: dict[str, list[Cell]] = {}
+    for name, n in sorted(found.items(), key=lambda item: (-item[1], -retried.get(item[0], 0), item[0])):
+        again = retried.get(name, 0)
+        if not n and not again:
+            continue
+        seen = aggregate.last_seen.get(name)
+        ago = (
+            "–" if seen is None else f"{formatting.duration(max(0, aggregate.elapsed_ns - seen) // 1_000_000_000)} ago"
+        )
+        tone = "text-error" if n and name not in NOT_FAILED else ""
+        rows[name] = [
+            Cell(name, "bold", tone),
+            Cell(formatting.count(n)),
+            Cell(formatting.share(n, finished)),
+            Cell(formatting.count(again) if again else "–", "" if again else "dim"),
+            Cell(ago),
+        ]
+    return rows
+
+
+def samples_text(name: str, samples: list[ErrorSample]) -> Content:
+    """Examples of one class, as the server put them."""
+    if not samples:
+        return Content.assemble((name, "bold"), "  no sample was kept")
+    lines = [Content.assemble((name, "bold"), "  samples:")]
+    for sample in samples:
+        about = f"status {sample.status}" if sample.status else "no status"
+        if sample.request_id:
+            about += f", request {sample.request_id}"
+        if sample.headers:
+            about += f", {sample.headers}"
+        lines.append(Content.assemble("\n• ", (about, "$text-muted"), "\n  ", sample.text))
+    return Content("").join(lines)
+
+
+class ErrorsPane(Vertical):
+    """A table, and below it the samples of the class with the cursor."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id, classes="pane")
+        self._title = Said(classes="title")
+        self._table = Rows(COLUMNS)
+        self._samples = Said(grows=True)
+        self._scroll = VerticalScroll(self._samples, classes="samples")
+        self._chart = Chart("chart-errors")
+        self._timeline = Timeline()
+        self._aggregate: Aggregate | None = None
+        self._picture: Picture | None = None
+
+    def compose(self) -> ComposeResult:
+        """Title, table, samples, and failures over time where there is room."""
+        yield self._title
+        yield self._table
+        yield self._scroll
+        yield self._chart
+
+    def show(self, picture: Picture) -> None:
+        """The figures."""
+        self._aggregate = aggregate = picture.view.aggregate
+        rows = error_rows(aggregate)
+        finished = formatting.count(aggregate.finished())
+        if rows:
+            failed = f"{formatting.count(aggregate.failed())} of {finished} finished requests failed"
+            self._title.say(Content.assemble(("errors", "bold"), f" · whole run · {failed}"))
+        else:
+            none = ("✔ no errors", "$text-success")
+            self._title.say(Content.assemble(("errors", "bold"), " · whole run · ", none))
+        for part in (self._table, self._scroll, self._chart):
+            part.set_class(not rows, "-nothing")
+        self._table.show(rows)
+        self._tell()
+
+    def draw(self, picture: Picture) -> None:
+        """Failures by the second."""
+        self._picture = picture
+        if self._chart.size.width:
+            self._chart.show(catalog.drawing_of("failed", picture.view, self._timeline, self._chart.most_points))
+
+    def on_show(self) -> None:
+        """It had no size when it was last given a picture."""
+        self.call_after_refresh(self._draw_again)
+
+    def on_resize(self) -> None:
+        """The chart has another size."""
+        self.call_after_refresh(self._draw_again)
+
+    def _draw_again(self) -> None:
+        if self._picture is not None:
+            self.draw(self._picture)
+
+    @on(DataTable.RowHighlighted)
+    def _choose(self, event: DataTable.RowHighlighted) -> None:
+        event.stop()
+        self._tell()
+
+    def _tell(self) -> None:
+        name = self._table.selected
+        if name is None or self._aggregate is None:
+            return
+        self._samples.say(samples_text(name, self._aggregate.samples.get(name, [])))

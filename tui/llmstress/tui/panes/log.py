@@ -1,0 +1,111 @@
+"""The log pane: what happened, line by line."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widgets import RichLog
+
+from llmstress.engine.telemetry.aggregate import MAX_NOTICES, Notice
+from llmstress.tui.format.picture import Picture
+
+KINDS = {
+    "phase": ("▸", "text-accent"),
+    "warning": ("▲", "text-error"),
+    "load": ("±", "text-primary"),
+    "end": ("■", "text-success"),
+    "note": ("·", ""),
+}
+"""Kind of a notice -> its sign and colour."""
+
+
+def moment(t: int) -> str:
+    """A moment after T0: `+00:07.2`, `+75:00.0`; `-00:00.5` before it."""
+    tenths = abs(t) // 100_000_000
+    minutes, rest = divmod(tenths, 600)
+    return f"{'-' if t < 0 else '+'}{minutes:02d}:{rest // 10:02d}.{rest % 10}"
+
+
+def added(shown: list[Notice], notices: list[Notice]) -> list[Notice] | None:
+    """Which of `notices` come after those that are `shown`; None if they don't follow them: another log."""
+    if not shown:
+        return notices
+    for index in range(len(notices) - 1, -1, -1):
+        # the oldest of what is shown may have left the list
+        if notices[index] == shown[-1] and notices[: index + 1] == shown[-(index + 1) :]:
+            return notices[index + 1 :]
+    return None
+
+
+SAVED = ("summary: ", "summary saved as ")
+"""What a note begins with that says where the summary is: the one of the run's end, and those that were asked for."""
+
+
+def pops_up(notice: Notice) -> bool:
+    """Whether it is also shown over the panes for a moment: what answers a command or changes the load, and warnings.
+
+    Where the summary of a run that is over is stands on the screen already.
+    """
+    return notice.kind in ("warning", "load", "note") and not notice.text.startswith(SAVED[0])
+
+
+def saved_in(notices: Sequence[Notice]) -> str:
+    """The file that the summary was written to last, as far as the log says; empty: it doesn't."""
+    found = (
+        notice.text.removeprefix(begin)
+        for notice in reversed(notices)
+        for begin in SAVED
+        if notice.kind == "note" and notice.text.startswith(begin)
+    )
+    return next(found, "")
+
+
+class LogPane(Vertical):
+    """Notices as they come, the newest in sight unless someone has scrolled up."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id, classes="pane")
+        self._log = RichLog(max_lines=MAX_NOTICES, wrap=True, markup=False, highlight=False, min_width=1)
+        self._notices: list[Notice] = []
+        self._shown: list[Notice] = []
+
+    def compose(self) -> ComposeResult:
+        """Only the log."""
+        yield self._log
+
+    def on_resize(self) -> None:
+        """Lines are wrapped when they are written: write them again once the log has its new size."""
+        self.call_after_refresh(self._write_again)
+
+    def show(self, picture: Picture) -> None:
+        """Append what is new."""
+        self._notices = notices = picture.view.aggregate.notices
+        new = added(self._shown, notices)
+        if new is None:
+            self._write_again()
+        else:
+            self._append(new)
+
+    def _write_again(self) -> None:
+        self._shown = []
+        self._log.clear()
+        self._append(self._notices)
+
+    def draw(self, picture: Picture) -> None:
+        """Nothing is drawn here."""
+
+    def _append(self, notices: list[Notice]) -> None:
+        width = self._log.scrollable_content_region.width
+        if not width:
+            return  # not laid out yet: `on_resize` comes
+        at_end = self._log.is_vertical_scroll_end
+        for notice in notices:
+            sign, tone = KINDS.get(notice.kind, ("·", ""))
+            colour = self.app.theme_variables.get(tone, "") if tone else ""
+            style = f"bold {colour}".strip()
+            line = Table.grid(padding=(0, 1, 0, 0))
+            line.add_row(Text(f"{moment(notice.t):>9}", "dim"), Text(sign, style), Text(notice.text, overflow="fold"))
+            self._log.write(line, width=width, scroll_end=at_end)
+        self._shown = (self._shown + notices)[-MAX_NOTICES:]

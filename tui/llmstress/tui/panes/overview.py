@@ -1,0 +1,140 @@
+"""What the wall shows: where the run is, its figures, whether they can be trusted, and how it got there."""
+
+import msgspec
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widget import Widget
+
+from llmstress.tui.charts import catalog, lines
+from llmstress.tui.charts.heatmap import Heatmap
+from llmstress.tui.charts.lines import Chart, Drawing, Timeline
+from llmstress.tui.format import headline
+from llmstress.tui.format.headline import Piece
+from llmstress.tui.format.picture import Picture
+from llmstress.tui.panes.tiles import TileView, tiles_of
+
+_TILES = ("streams", "tokens", "requests", "ttft-p50", "ttft-p99", "itl-p50", "itl-p99", "failed")
+
+
+class Line(Widget):
+    """One line of styled text."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id)
+        self._pieces: list[Piece] = []
+
+    def show(self, pieces: list[Piece]) -> None:
+        """Show these from now on."""
+        if pieces != self._pieces:
+            self._pieces = pieces
+            self.refresh()
+
+    def render(self) -> Content:
+        """The pieces, one behind the other."""
+        return Content.assemble(*self._pieces)
+
+
+class Overview(Vertical):
+    """The whole run at a glance. How much of it there is room for is decided by the style sheet, which hides and
+    shows its parts by the classes `-narrow`, `-short` and `-wide` of the screen."""
+
+    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._timeline, self._zoomed = Timeline(), Timeline()
+        self._picture: Picture | None = None
+        self._target = Line("overview-target")
+        self._progress = Line("overview-progress")
+        self._measurement = Line("overview-measurement")
+        self._outcome = Line("overview-outcome")
+        self._stretch = Line("overview-stretch")
+        self._tiles = [TileView(f"tile-{name}") for name in _TILES]
+        self._charts = {"left": Chart("chart-left"), "right": Chart("chart-right")}
+        for side, key in (("left", "c"), ("right", "C")):
+            self._charts[side].border_subtitle = f"{key}: next"
+        self._curves = {"left": "ttft", "right": "tokens"}
+        self._heatmap = Heatmap("heatmap-ttft")
+
+    def compose(self) -> ComposeResult:
+        """Lines, tiles, charts, heatmap."""
+        yield self._target
+        yield self._progress
+        yield self._measurement
+        yield self._outcome
+        yield self._stretch
+        with Horizontal(id="overview-tiles"):
+            yield from self._tiles
+        with Horizontal(id="overview-charts"):
+            yield from self._charts.values()
+        yield self._heatmap
+
+    def show(self, picture: Picture) -> None:
+        """Show the figures of `picture`."""
+        self._picture = picture
+        width = self.size.width
+        if not width:
+            return
+        self._target.show(headline.target_line(picture.view, self._target.size.width))
+        self._progress.show(headline.progress_line(picture, self._progress.size.width))
+        self._measurement.show(headline.measurement_line(picture, self._measurement.size.width))
+        self._outcome.show(headline.outcome_line(picture, self._outcome.size.width))
+        tiles = tiles_of(picture)
+        thin = any(tile.thin for tile in tiles)
+        self._stretch.show(headline.stretch_line(picture, self._stretch.size.width, thin=thin))
+        for view, tile in zip(self._tiles, tiles, strict=True):
+            view.show(tile)
+
+    def draw(self, picture: Picture) -> None:
+        """Draw what `picture` says about the time until now."""
+        self._picture = picture
+        aggregate = picture.view.aggregate
+        for side, chart in self._charts.items():
+            if chart.size.width:
+                curve = self._curve(side, picture)
+                chart.show(self._drawing(curve, picture, chart.most_points))
+        if self._heatmap.size.width:
+            step = lines.step_for(len(aggregate.rows), self._heatmap.places)
+            metric = "E2E" if aggregate.whole_answers else "TTFT"
+            self._heatmap.show(self._timeline.columns("heatmap", aggregate, step), metric)
+
+    def _drawing(self, curve: str, picture: Picture, most_points: int) -> Drawing:
+        """A curve of the whole run, or of the stretch that a replay is zoomed to."""
+        view, detail = picture.view, picture.detail
+        if detail is None or picture.zoom_s is None:
+            return catalog.drawing_of(curve, view, self._timeline, most_points)
+        stretch = msgspec.structs.replace(view, aggregate=detail.aggregate)
+        drawing = catalog.drawing_of(curve, stretch, self._zoomed, most_points)
+        return lines.zoomed(drawing, detail.begin_s, picture.zoom_s, lines.marks_of(view))
+
+    def next_curve(self, side: str) -> None:
+        """Another chart on the `left` or the `right` side."""
+        if self._picture is not None:
+            self._curves[side] = catalog.after(self._curve(side, self._picture), self._picture.view.aggregate)
+            self.draw(self._picture)
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on a chart is the same as its key."""
+        for side, chart in self._charts.items():
+            if event.widget is chart:
+                self.next_curve(side)
+
+    def _curve(self, side: str, picture: Picture) -> str:
+        """What was chosen, else what this run has for that side."""
+        names = catalog.curves_of(picture.view.aggregate)
+        if self._curves[side] in names:
+            return self._curves[side]
+        return names[0] if side == "left" else "requests"
+
+    def on_resize(self) -> None:
+        """What was cut to the old width is cut to the new one, once the parts have their sizes."""
+        self.call_after_refresh(self._again)
+
+    def on_show(self) -> None:
+        """It was hidden, and so had no size, when it was last given a picture."""
+        self.call_after_refresh(self._again)
+
+    def _again(self) -> None:
+        if self._picture is not None:
+            self.show(self._picture)
+            self.draw(self._picture)

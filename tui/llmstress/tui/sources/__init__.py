@@ -1,0 +1,1 @@
+"""Where the screen gets its run from."""
