@@ -19,8 +19,8 @@ from llmstress.coordinator.probe.report import (
     Tokens,
     words_of,
 )
-from llmstress.engine.api.event import DONE as LAST_WORD
-from llmstress.engine.api.event import NOTHING, UNKNOWN, Event, TokenOf, Usage
+from llmstress.engine.api.meaning import DONE as LAST_WORD
+from llmstress.engine.api.meaning import NOTHING, UNKNOWN, Meaning, TokenOf, Usage
 from llmstress.engine.telemetry.notes import STAYED_OPEN
 
 
@@ -190,17 +190,17 @@ def test_colours_are_for_terminals() -> None:
         (NOTHING, b"ping", "ping"),
         (UNKNOWN, b"ping", "unknown"),
         (LAST_WORD, b"", "done"),
-        (Event(error="no"), b"error", "error"),
-        (Event(malformed="no"), b"", "malformed"),
-        (Event(finish="stop", usage=Usage(), done=True), b"", "finish+usage+done"),
-        (Event((TokenOf(0, True, False), TokenOf(1, True, False)), finish="stop"), b"", "token+finish"),
-        (Event((TokenOf(0, True, True),)), b"", "token"),
-        (Event((TokenOf(0, False, True),)), b"", "reasoning"),
-        (Event((TokenOf(0, True, False), TokenOf(1, False, True))), b"", "token+reasoning"),
-        (Event(tokenless=True, finish="end of body"), b"", "answer+finish"),
+        (Meaning(error="no"), b"error", "error"),
+        (Meaning(malformed="no"), b"", "malformed"),
+        (Meaning(finish="stop", usage=Usage(), done=True), b"", "finish+usage+done"),
+        (Meaning((TokenOf(0, True, False), TokenOf(1, True, False)), finish="stop"), b"", "token+finish"),
+        (Meaning((TokenOf(0, True, True),)), b"", "token"),
+        (Meaning((TokenOf(0, False, True),)), b"", "reasoning"),
+        (Meaning((TokenOf(0, True, False), TokenOf(1, False, True))), b"", "token+reasoning"),
+        (Meaning(tokenless=True, finish="end of body"), b"", "answer+finish"),
     ],
 )
-def test_what_an_event_was_taken_for(meaning: Event | None, name: bytes, words: str) -> None:
+def test_what_an_event_was_taken_for(meaning: Meaning | None, name: bytes, words: str) -> None:
     assert "+".join(words_of(meaning, name)) == words
 
 

@@ -79,7 +79,7 @@ def test_workers_add_up() -> None:
     assert total.counters().started == 10
     assert total.ended() == {"ok": 7, "http_500": 1}
     assert total.failed() == 1
-    assert total.phases[Phase.STEADY].latency["ttft"].count == 3
+    assert total.steady.latency["ttft"].count == 3
     assert total.peak == 6
     [row] = total.rows
     assert (row.requests, row.events, row.failed, row.latency.count, row.open) == (8, 100, 1, 3, 6)
@@ -103,7 +103,7 @@ def test_retracted_samples_leave_the_totals_but_not_the_moment_they_were_seen_in
     moved = histogram(5000)
     late = Part(ended={"truncated": 1}, latency_failed={"ttft": moved}, retracted={"ttft": moved.copy()})
     total.merge(delta(0, 1, 5.25, late))
-    steady = total.phases[Phase.STEADY]
+    steady = total.steady
     assert (steady.latency["ttft"].count, steady.latency["ttft"].sum) == (1, 1000)
     assert steady.latency_failed["ttft"].count == 1
     assert not steady.retracted
@@ -115,7 +115,7 @@ def test_samples_that_are_taken_back_although_their_delta_was_lost_change_nothin
     total.merge(delta(0, 1, part=Part(retracted={"ttft": histogram(1)})))
     total.merge(delta(0, 2, part=Part(latency={"ttft": histogram(7)}, retracted={"ttft": histogram(1)})))
     assert total.workers[0].gaps == 1
-    assert total.phases[Phase.STEADY].latency["ttft"] == histogram(7)
+    assert total.steady.latency["ttft"] == histogram(7)
 
 
 def test_a_lost_worker_leaves_its_open_requests_as_lost() -> None:
@@ -288,7 +288,7 @@ def test_finish_reasons_stay_few() -> None:
     total = Aggregate.over([1])
     for number in range(100):
         total.merge(delta(0, number, part=Part(finish={f"reason {number}": 1})))
-    finish = total.phases[Phase.STEADY].finish
+    finish = total.steady.finish
     assert len(finish) <= 31
     assert sum(finish.values()) == 100
 

@@ -13,8 +13,19 @@ from hypothesis import given, settings
 from llmstress.engine.api import guess_api
 from llmstress.engine.api.anthropic import Anthropic, classify, read_answer
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.event import DONE, FOREIGN, NOTHING, REASONING, RETOLD, TOKEN, UNKNOWN, Event, TokenOf, Usage
-from llmstress.engine.api.event import PING as STILL_THERE
+from llmstress.engine.api.meaning import (
+    DONE,
+    FOREIGN,
+    NOTHING,
+    REASONING,
+    SUMMARIZED,
+    TOKEN,
+    UNKNOWN,
+    Meaning,
+    TokenOf,
+    Usage,
+)
+from llmstress.engine.api.meaning import PING as STILL_THERE
 
 PLAIN = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}], "stream": True}
 
@@ -104,7 +115,7 @@ STOP = packed({"type": "message_stop"})
 PING = packed({"type": "ping"})
 INPUT = {"input_tokens": 9, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 1}
 
-TOKENS: dict[str, tuple[bytes, Event]] = {
+TOKENS: dict[str, tuple[bytes, Meaning]] = {
     "text": (text("Hi"), TOKEN),
     "whitespace counts": (text("\n"), TOKEN),
     "empty text is no token": (text(""), NOTHING),
@@ -115,13 +126,13 @@ TOKENS: dict[str, tuple[bytes, Event]] = {
         b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a\xff"}}',
         TOKEN,
     ),
-    "thinking, which may be a summary": (delta(type="thinking_delta", thinking="Hm"), RETOLD),
+    "thinking, which may be a summary": (delta(type="thinking_delta", thinking="Hm"), SUMMARIZED),
     "empty thinking is no token": (delta(type="thinking_delta", thinking=""), NOTHING),
     "a tool's arguments": (delta(type="input_json_delta", partial_json='{"a":'), TOKEN),
     "the first arguments are often empty": (delta(type="input_json_delta", partial_json=""), NOTHING),
     "a signature is no token": (delta(type="signature_delta", signature="c2ln"), NOTHING),
     "citations are no token": (delta(type="citations_delta", citation={"cited_text": "x"}), NOTHING),
-    "text of a kind that nobody knows": (delta(type="new_delta", new="x"), Event(REASONING.tokens, field="new")),
+    "text of a kind that nobody knows": (delta(type="new_delta", new="x"), Meaning(REASONING.tokens, field="new")),
     "empty text of such a kind is no token": (delta(type="new_delta", new=""), NOTHING),
     "a null delta": (packed({"type": "content_block_delta", "delta": None}), UNKNOWN),
     "a block of text begins": (start(type="text", text=""), NOTHING),
@@ -137,44 +148,44 @@ TOKENS: dict[str, tuple[bytes, Event]] = {
     "an error that is none": (packed({"type": "ping", "error": None}), STILL_THERE),
 }
 
-MEANINGS: dict[str, tuple[bytes, Event]] = {
-    "the begin says the input, its output is a placeholder": (begin(**INPUT), Event(usage=Usage(9, cached_input=0))),
+MEANINGS: dict[str, tuple[bytes, Meaning]] = {
+    "the begin says the input, its output is a placeholder": (begin(**INPUT), Meaning(usage=Usage(9, cached_input=0))),
     "input is reported in three parts": (
         begin(input_tokens=9, cache_creation_input_tokens=20, cache_read_input_tokens=300, output_tokens=1),
-        Event(usage=Usage(329, cached_input=300)),
+        Meaning(usage=Usage(329, cached_input=300)),
     ),
     "input all of which was cached": (
         begin(input_tokens=0, cache_read_input_tokens=300),
-        Event(usage=Usage(300, cached_input=300)),
+        Meaning(usage=Usage(300, cached_input=300)),
     ),
     "null counts": (
         begin(input_tokens=9, cache_creation_input_tokens=None, cache_read_input_tokens=None),
-        Event(usage=Usage(9)),
+        Meaning(usage=Usage(9)),
     ),
     "a begin without input": (begin(output_tokens=1), NOTHING),
     "a begin that doesn't know the input yet (vLLM)": (begin(input_tokens=0, output_tokens=0), NOTHING),
     "a begin without a message": (packed({"type": "message_start"}), NOTHING),
-    "the end of a turn": (stop(usage={"output_tokens": 5}), Event(finish="end_turn", usage=Usage(output=5))),
+    "the end of a turn": (stop(usage={"output_tokens": 5}), Meaning(finish="end_turn", usage=Usage(output=5))),
     **{
-        f"stopped for {reason}": (stop(reason), Event(finish=reason))
+        f"stopped for {reason}": (stop(reason), Meaning(finish=reason))
         for reason in ("max_tokens", "stop_sequence", "tool_use", "pause_turn", "model_context_window_exceeded")
     },
     "the provider's moderation": (
         stop("refusal", {"output_tokens": 5}, stop_details={"type": "refusal"}),
-        Event(finish="refusal", filtered=True, usage=Usage(output=5)),
+        Meaning(finish="refusal", filtered=True, usage=Usage(output=5)),
     ),
-    "usage alone": (stop(None, {"output_tokens": 5}), Event(usage=Usage(output=5))),
+    "usage alone": (stop(None, {"output_tokens": 5}), Meaning(usage=Usage(output=5))),
     "all of the usage again": (
         stop("end_turn", INPUT | {"output_tokens": 5, "cache_read_input_tokens": 1}),
-        Event(finish="end_turn", usage=Usage(10, 5, 1)),
+        Meaning(finish="end_turn", usage=Usage(10, 5, 1)),
     ),
     "an input of 0 with the end says nothing": (
         stop("end_turn", {"input_tokens": 0, "output_tokens": 5}),
-        Event(finish="end_turn", usage=Usage(output=5)),
+        Meaning(finish="end_turn", usage=Usage(output=5)),
     ),
     "how much of it was thought": (
         stop("end_turn", {"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}),
-        Event(finish="end_turn", usage=Usage(output=9, reasoning=4)),
+        Meaning(finish="end_turn", usage=Usage(output=9, reasoning=4)),
     ),
     "a reason of an odd type is none": (stop({"type": "end_turn"}), NOTHING),
     "a null delta": (packed({"type": "message_delta", "delta": None, "usage": None}), NOTHING),
@@ -183,11 +194,11 @@ MEANINGS: dict[str, tuple[bytes, Event]] = {
     "[DONE] of a gateway": (b"[DONE]", DONE),
     "overloaded": (
         packed({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
-        Event(error="overloaded_error: Overloaded"),
+        Meaning(error="overloaded_error: Overloaded"),
     ),
-    "an error without words": (packed({"type": "error"}), Event(error='{"type":"error"}')),
-    "an error without the object (gateways)": (packed({"type": "error", "message": "boom"}), Event(error="boom")),
-    "an error as others send it": (packed({"error": {"message": "boom"}}), Event(error="boom")),
+    "an error without words": (packed({"type": "error"}), Meaning(error='{"type":"error"}')),
+    "an error without the object (gateways)": (packed({"type": "error", "message": "boom"}), Meaning(error="boom")),
+    "an error as others send it": (packed({"error": {"message": "boom"}}), Meaning(error="boom")),
     "an event of another kind": (packed({"type": "new_thing"}), UNKNOWN),
     "a chunk of another API": (packed({"choices": [{"delta": {"content": "Hi"}}]}), UNKNOWN),
     "a delta of another shape": (packed({"type": "content_block_delta", "delta": "Hi"}), UNKNOWN),
@@ -197,7 +208,7 @@ MEANINGS: dict[str, tuple[bytes, Event]] = {
 ALL = {**TOKENS, **{f"{name} ": row for name, row in MEANINGS.items()}}
 
 
-def figures(event: Event) -> Event:
+def figures(event: Meaning) -> Meaning:
     """The event with its usage in figures only, without the parts that they are the sums of."""
     if event.usage is None:
         return event
@@ -206,15 +217,15 @@ def figures(event: Event) -> Event:
 
 
 @pytest.mark.parametrize(("data", "expected"), ALL.values(), ids=ALL)
-def test_what_an_event_means(data: bytes, expected: Event) -> None:
+def test_what_an_event_means(data: bytes, expected: Meaning) -> None:
     event = classify(data)
     assert figures(event) == expected
-    if expected in (TOKEN, RETOLD):
-        assert event is TOKEN or event is RETOLD, "compared by identity"
+    if expected in (TOKEN, SUMMARIZED):
+        assert event is TOKEN or event is SUMMARIZED, "compared by identity"
 
 
 def test_an_event_named_error_is_one() -> None:
-    assert classify(packed({"message": "boom"}), b"error") == Event(error="boom")
+    assert classify(packed({"message": "boom"}), b"error") == Meaning(error="boom")
     assert classify(text("Hi"), b"error").error
 
 
@@ -228,14 +239,14 @@ def answer(*content: Any, reason: Any = "end_turn", **more: Any) -> bytes:
     return packed({"id": "msg_1", "type": "message", "content": content, "stop_reason": reason, "usage": usage, **more})
 
 
-def whole(*tokens: TokenOf, finish: str = "end_turn") -> Event:
-    return Event(tokens, finish, finish == "refusal", Usage(9, 7, 0))
+def whole(*tokens: TokenOf, finish: str = "end_turn") -> Meaning:
+    return Meaning(tokens, finish, finish == "refusal", Usage(9, 7, 0))
 
 
 TEXT = TokenOf(choice=0, visible=True, reasoning=False)
 THINKING = {"type": "thinking", "thinking": "Hm", "signature": "c2ln"}
 
-ANSWERS: dict[str, tuple[bytes, Event]] = {
+ANSWERS: dict[str, tuple[bytes, Meaning]] = {
     "a text": (answer({"type": "text", "text": "Hi"}), whole(TEXT)),
     "a text after thinking": (
         answer(THINKING, {"type": "text", "text": "Hi"}),
@@ -256,18 +267,18 @@ ANSWERS: dict[str, tuple[bytes, Event]] = {
     "without a reason": (answer({"type": "text", "text": "Hi"}, reason=None), whole(TEXT, finish="")),
     "an error": (
         packed({"type": "error", "error": {"type": "api_error", "message": "boom"}}),
-        Event(error="api_error: boom"),
+        Meaning(error="api_error: boom"),
     ),
-    "another object": (packed({"hello": 1}), Event(malformed='the answer is not a message: {"hello":1}')),
+    "another object": (packed({"hello": 1}), Meaning(malformed='the answer is not a message: {"hello":1}')),
     "content of another shape": (
         packed({"content": "Hi"}),
-        Event(malformed='the answer is not a message: {"content":"Hi"}'),
+        Meaning(malformed='the answer is not a message: {"content":"Hi"}'),
     ),
 }
 
 
 @pytest.mark.parametrize(("body", "expected"), ANSWERS.values(), ids=ANSWERS)
-def test_what_a_whole_answer_means(body: bytes, expected: Event) -> None:
+def test_what_a_whole_answer_means(body: bytes, expected: Meaning) -> None:
     assert figures(read_answer(body)) == expected
 
 

@@ -10,7 +10,7 @@ from helpers.read_ways import read_all_ways, took_the_fast_path
 from llmstress.engine.api import guess_api
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.azure_openai import AzureOpenAI
-from llmstress.engine.api.event import NOTHING, TOKEN, Event
+from llmstress.engine.api.meaning import NOTHING, TOKEN, Meaning
 
 DEPLOYED = "/openai/deployments/d/chat/completions"
 
@@ -150,7 +150,7 @@ def test_what_the_filter_says_is_legal_and_nothing() -> None:
     assert classify(PROMPT[6:-2]) is NOTHING
     assert classify(BEHIND[6:-2]) is NOTHING
     assert classify(TEXT[6:-2]) is TOKEN
-    assert classify(chunk("content_filter")[6:-2]) == Event(finish="content_filter", filtered=True)
+    assert classify(chunk("content_filter")[6:-2]) == Meaning(finish="content_filter", filtered=True)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from helpers.read_ways import read_all_ways, read_so, took_the_fast_path
 from llmstress.engine.api import make_api
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api
-from llmstress.engine.api.event import NOTHING, REASONING, Event, TokenOf, Usage
-from llmstress.engine.api.event import TOKEN as A_TOKEN
+from llmstress.engine.api.meaning import NOTHING, REASONING, Meaning, TokenOf, Usage
+from llmstress.engine.api.meaning import TOKEN as A_TOKEN
 from llmstress.engine.api.openai_usage import usage_in
 from llmstress.engine.api.thoughts import MAX_NAME, thought_in
 from llmstress.engine.telemetry.aggregate import Aggregate
@@ -96,7 +96,7 @@ def test_usage_is_found_where_servers_put_it(said: dict[str, Any], counted: Usag
 def test_usage_may_come_without_choices(place: str) -> None:
     counts = {"x_groq": {"usage": COUNTS}, "timings": {"prompt_n": 9, "predicted_n": 30}}
     said = {place: counts.get(place, {"inputTokenCount": 9, "outputTokenCount": 30})}
-    assert CHAT.classify(packed(said)) == CHAT.classify(packed({"choices": [], **said})) == Event(usage=COUNTED)
+    assert CHAT.classify(packed(said)) == CHAT.classify(packed({"choices": [], **said})) == Meaning(usage=COUNTED)
 
 
 def test_usage_elsewhere_counts_in_a_stream() -> None:
@@ -201,7 +201,7 @@ def thinking(field: str, text: Any = "hm") -> bytes:
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_text_in_an_unknown_field_is_reasoning(field: str) -> None:
-    expected = Event(REASONING.tokens, field=field)
+    expected = Meaning(REASONING.tokens, field=field)
     payload = {"role": "assistant", "content": "", field: "hm"}
     said: dict[str, Any] = {"choices": [{"index": 0, "delta": payload, "finish_reason": None}]}
     event = CHAT.classify(packed(said))
@@ -213,9 +213,9 @@ def test_text_in_an_unknown_field_is_reasoning(field: str) -> None:
         assert ANTHROPIC.classify(packed(block)) is event
     said["choices"][0]["finish_reason"] = "stop"
     said["usage"] = COUNTS
-    assert CHAT.classify(packed(said)) == Event(REASONING.tokens, "stop", usage=COUNTED, field=field)
+    assert CHAT.classify(packed(said)) == Meaning(REASONING.tokens, "stop", usage=COUNTED, field=field)
     answered = {"choices": [{"message": {"content": None, field: "hm"}, "finish_reason": "length"}]}
-    assert CHAT.read_answer(packed(answered)) == Event(REASONING.tokens, "length", field=field)
+    assert CHAT.read_answer(packed(answered)) == Meaning(REASONING.tokens, "length", field=field)
 
 
 @pytest.mark.parametrize("field", NO_TEXT)
@@ -261,15 +261,15 @@ def test_thinking_may_lie_deeper(value: Any, says: bool) -> None:
 )
 def test_thinking_may_lie_in_an_object_of_another_name(payload: dict[str, Any], field: str) -> None:
     event = CHAT.classify(packed({"choices": [{"index": 0, "delta": {"content": "", **payload}}]}))
-    assert event == (Event(REASONING.tokens, field=field[:MAX_NAME]) if field else NOTHING)
+    assert event == (Meaning(REASONING.tokens, field=field[:MAX_NAME]) if field else NOTHING)
 
 
 def test_other_choices_think_as_well() -> None:
     two = {"choices": [{"index": 0, "delta": {"content": "Hi"}}, {"index": 1, "delta": {"thinking": "hm"}}]}
     thought = TokenOf(choice=1, visible=False, reasoning=True)
-    assert CHAT.classify(packed(two)) == Event((*A_TOKEN.tokens, thought), field="thinking")
+    assert CHAT.classify(packed(two)) == Meaning((*A_TOKEN.tokens, thought), field="thinking")
     del two["choices"][0]
-    assert CHAT.classify(packed(two)) == Event((thought,), field="thinking")
+    assert CHAT.classify(packed(two)) == Meaning((thought,), field="thinking")
 
 
 def test_known_text_goes_before_unknown_text() -> None:
@@ -313,7 +313,7 @@ def test_names_of_fields_are_few_and_short() -> None:
 # the last event of a response
 
 
-def response(kind: str, **fields: Any) -> Event:
+def response(kind: str, **fields: Any) -> Meaning:
     counts = {"input_tokens": 9, "output_tokens": 30}
     said = {"type": f"response.{kind}", "response": {"id": "r", "usage": counts, **fields}}
     return RESPONSES.classify(packed(said))
@@ -372,7 +372,7 @@ def test_a_cancelled_response_as_a_whole_is_an_error() -> None:
 
 def test_deltas_of_other_names_are_reasoning() -> None:
     said = {"type": "response.thinking.delta", "delta": "hm"}
-    assert RESPONSES.classify(packed(said)) == Event(REASONING.tokens, field="response.thinking.delta")
+    assert RESPONSES.classify(packed(said)) == Meaning(REASONING.tokens, field="response.thinking.delta")
     assert RESPONSES.classify(packed(said)) is RESPONSES.classify(packed(said))
     assert RESPONSES.classify(packed(said | {"delta": ""})).unknown
     assert RESPONSES.classify(packed(said | {"delta": {"x": 1}})).unknown
@@ -383,5 +383,5 @@ def test_odd_values_in_odd_places_raise_nothing(api: Api) -> None:
     for value in (5, "x", [], [5], {}, {"usage": 5}, None, [{"index": "x", "delta": {"thinking": "hm"}}]):
         for name in ("choices", "delta", "usage", "x_groq", "timings", "message", "response"):
             data = json.dumps({"type": "response.done", "choices": [{"delta": {}}], name: value}).encode()
-            assert isinstance(api.classify(data), Event)
-            assert isinstance(api.read_answer(data), Event)
+            assert isinstance(api.classify(data), Meaning)
+            assert isinstance(api.read_answer(data), Meaning)

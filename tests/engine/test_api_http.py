@@ -6,10 +6,10 @@ from helpers.odd_json import DEPTHS, NAMES, anything, check_api, nested
 from hypothesis import given, settings
 
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.event import Event
 from llmstress.engine.api.http import Http
+from llmstress.engine.api.meaning import Meaning
 
-GOOD = Event(finish="end of body", tokenless=True)
+GOOD = Meaning(finish="end of body", tokenless=True)
 
 BODIES = {
     "JSON": (b'{"a":1}', "application/json", True),
@@ -30,7 +30,7 @@ BODIES = {
 @pytest.mark.parametrize(("body", "kind", "good"), BODIES.values(), ids=BODIES)
 def test_what_an_answer_means(body: bytes, kind: str, good: bool) -> None:
     event = Http(Ask()).read_answer(body, kind)
-    assert event == (GOOD if good else Event(malformed=event.malformed))
+    assert event == (GOOD if good else Meaning(malformed=event.malformed))
     assert bool(event.malformed) != good
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.event import DONE, FOREIGN, NOTHING, REASONING, TOKEN, UNKNOWN, Event, TokenOf, Usage
+from llmstress.engine.api.meaning import DONE, FOREIGN, NOTHING, REASONING, TOKEN, UNKNOWN, Meaning, TokenOf, Usage
 from llmstress.engine.api.openai_chat import OpenAIChat, classify, read_answer
 
 # requests
@@ -87,8 +87,8 @@ def call(**function: Any) -> list[Any]:
     return [{"index": 0, "function": function}]
 
 
-def said(*tokens: TokenOf, finish: str = "", usage: Usage | None = None, finished: tuple[int, ...] = (0,)) -> Event:
-    return Event(tokens, finish, finish == "content_filter", usage, finished=finished)
+def said(*tokens: TokenOf, finish: str = "", usage: Usage | None = None, finished: tuple[int, ...] = (0,)) -> Meaning:
+    return Meaning(tokens, finish, finish == "content_filter", usage, finished=finished)
 
 
 TEXT = TokenOf(choice=0, visible=True, reasoning=False)
@@ -96,7 +96,7 @@ THOUGHT = TokenOf(choice=0, visible=False, reasoning=True)
 BOTH = TokenOf(choice=0, visible=True, reasoning=True)
 TEXT_PART = {"type": "text", "text": "Hi"}
 
-TOKENS: dict[str, tuple[bytes, Event]] = {
+TOKENS: dict[str, tuple[bytes, Meaning]] = {
     "text": (delta(content="Hi"), TOKEN),
     "whitespace counts": (delta(content=" "), TOKEN),
     "a newline counts": (delta(content="\n"), TOKEN),
@@ -113,7 +113,7 @@ TOKENS: dict[str, tuple[bytes, Event]] = {
         delta(content="", reasoning_details=[{"type": "reasoning.text", "text": "Hm"}]),
         REASONING,
     ),
-    "reasoning retold in parts": (
+    "reasoning summarized in parts": (
         delta(content="", reasoning_details=[{"type": "reasoning.summary", "summary": "Hm"}]),
         REASONING,
     ),
@@ -185,7 +185,7 @@ TOKENS: dict[str, tuple[bytes, Event]] = {
     "a key that is no UTF-8 is unknown": (b'{"\xff":1,"choices":[{"index":0,"delta":{"content":"a"}}]}', TOKEN),
 }
 
-FINISHES: dict[str, tuple[bytes, Event]] = {
+FINISHES: dict[str, tuple[bytes, Meaning]] = {
     **{
         f"finish {reason}": (delta(finish=reason), said(finish=reason))
         for reason in ("stop", "length", "tool_calls", "function_call", "eos_token", "model_length")
@@ -196,7 +196,7 @@ FINISHES: dict[str, tuple[bytes, Event]] = {
     ),
     "the provider's moderation": (
         delta(finish="content_filter"),
-        Event(finish="content_filter", filtered=True),
+        Meaning(finish="content_filter", filtered=True),
     ),
     "an empty finish reason is none": (delta(finish="", content="Hi"), TOKEN),
     "an empty finish reason without text": (delta(finish=""), NOTHING),
@@ -209,7 +209,7 @@ FINISHES: dict[str, tuple[bytes, Event]] = {
             {"index": 1, "delta": {}, "finish_reason": "stop"},
             {"index": 0, "delta": {}, "finish_reason": "content_filter"},
         ),
-        Event(finish="stop", filtered=True, finished=(1, 0)),
+        Meaning(finish="stop", filtered=True, finished=(1, 0)),
     ),
     "the finish may lack its delta": (chunk({"index": 0, "finish_reason": "stop"}), said(finish="stop")),
     "vLLM adds a stop reason": (
@@ -228,7 +228,7 @@ DETAILED = PLAIN_USAGE | {
     "completion_tokens_details": {"reasoning_tokens": 1, "accepted_prediction_tokens": 0},
 }
 
-USAGES: dict[str, tuple[bytes, Event]] = {
+USAGES: dict[str, tuple[bytes, Meaning]] = {
     "usage on its own": (chunk(usage=PLAIN_USAGE), said(usage=COUNTED)),
     "usage with details": (
         chunk(usage=DETAILED),
@@ -284,7 +284,7 @@ USAGES: dict[str, tuple[bytes, Event]] = {
     ),
 }
 
-NO_TOKENS: dict[str, tuple[bytes, Event]] = {
+NO_TOKENS: dict[str, tuple[bytes, Meaning]] = {
     "no choices": (chunk(), NOTHING),
     "Azure's filter results for the prompt": (
         chunk(id="", object="", created=0, prompt_filter_results=[{"prompt_index": 0, "content_filter_results": {}}]),
@@ -381,7 +381,7 @@ ERRORS: dict[str, tuple[bytes, bytes, str]] = {
     ("data", "expected"),
     [pytest.param(*row, id=name) for table in (TOKENS, FINISHES, USAGES, NO_TOKENS) for name, row in table.items()],
 )
-def test_what_an_event_means(data: bytes, expected: Event) -> None:
+def test_what_an_event_means(data: bytes, expected: Meaning) -> None:
     event = classify(data)
     assert event == expected
     singletons = (TOKEN, REASONING, NOTHING, DONE, UNKNOWN, FOREIGN)
@@ -391,7 +391,7 @@ def test_what_an_event_means(data: bytes, expected: Event) -> None:
 
 @pytest.mark.parametrize(("data", "name", "text"), [pytest.param(*row, id=name) for name, row in ERRORS.items()])
 def test_what_an_error_says(data: bytes, name: bytes, text: str) -> None:
-    assert classify(data, name) == Event(error=text)
+    assert classify(data, name) == Meaning(error=text)
 
 
 @pytest.mark.parametrize("data", [b"", b"null", b"{}", b'{"error":""}', b'{"message":""}'], ids=repr)
@@ -419,7 +419,7 @@ def test_an_event_named_error_is_one_whatever_it_says(data: bytes) -> None:
 )
 def test_what_is_no_json_is_malformed(data: bytes) -> None:
     event = classify(data)
-    assert event == Event(malformed=event.malformed)
+    assert event == Meaning(malformed=event.malformed)
     assert event.malformed.startswith("not JSON")
     assert len(event.malformed) < 1000
 
@@ -432,7 +432,7 @@ def answer(finish: str | None = "stop", usage: Any = PLAIN_USAGE, **message: Any
     return packed({"id": "c1", "object": "chat.completion", "choices": [choice], "usage": usage})
 
 
-ANSWERS: dict[str, tuple[bytes, Event]] = {
+ANSWERS: dict[str, tuple[bytes, Meaning]] = {
     "text": (answer(content="Hi"), said(TEXT, finish="stop", usage=COUNTED)),
     "text without usage": (answer(content="Hi", usage=None), said(TEXT, finish="stop")),
     "no text": (answer(finish="length", content=""), said(finish="length", usage=COUNTED)),
@@ -449,14 +449,14 @@ ANSWERS: dict[str, tuple[bytes, Event]] = {
         packed({"choices": [{"index": i, "message": {"content": "x"}, "finish_reason": "stop"} for i in (0, 1)]}),
         said(TEXT, TokenOf(choice=1, visible=True, reasoning=False), finish="stop", finished=(0, 1)),
     ),
-    "an error": (packed({"error": {"message": "boom"}}), Event(error="boom")),
-    "a flat error": (packed({"object": "error", "message": "boom"}), Event(error="boom")),
+    "an error": (packed({"error": {"message": "boom"}}), Meaning(error="boom")),
+    "a flat error": (packed({"object": "error", "message": "boom"}), Meaning(error="boom")),
     "no choices": (packed({"choices": []}), NOTHING),
 }
 
 
 @pytest.mark.parametrize(("body", "expected"), [pytest.param(*row, id=name) for name, row in ANSWERS.items()])
-def test_what_a_whole_answer_means(body: bytes, expected: Event) -> None:
+def test_what_a_whole_answer_means(body: bytes, expected: Meaning) -> None:
     assert read_answer(body) == expected
 
 
@@ -466,7 +466,7 @@ def test_what_a_whole_answer_means(body: bytes, expected: Event) -> None:
 def test_a_body_that_is_no_chat_completion_is_malformed(body: bytes) -> None:
     event = read_answer(body)
     assert event.malformed
-    assert event == Event(malformed=event.malformed)
+    assert event == Meaning(malformed=event.malformed)
 
 
 # anything at all

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from llmstress.engine.api import guess_api
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.event import DONE, FOREIGN, NOTHING, TOKEN, UNKNOWN, Event, TokenOf, Usage
+from llmstress.engine.api.meaning import DONE, FOREIGN, NOTHING, TOKEN, UNKNOWN, Meaning, TokenOf, Usage
 from llmstress.engine.api.openai_completions import OpenAICompletions, classify, read_answer
 
 PLAIN = {
@@ -71,7 +71,7 @@ OTHER = TokenOf(choice=1, visible=True, reasoning=False)
 COUNTS = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
 COUNTED = Usage(input=3, output=4)
 
-EVENTS: dict[str, tuple[bytes, Event]] = {
+EVENTS: dict[str, tuple[bytes, Meaning]] = {
     "text is a token": (text("Hi"), TOKEN),
     "whitespace counts": (text("\n"), TOKEN),
     "empty text is no token": (text(""), NOTHING),
@@ -79,21 +79,21 @@ EVENTS: dict[str, tuple[bytes, Event]] = {
     "a missing text is no token": (chunk({"index": 0}), NOTHING),
     "text of an odd type is one if it says something": (text(["Hi"]), TOKEN),
     "a choice without an index is the first": (chunk({"text": "Hi"}), TOKEN),
-    "the second choice": (text("Hi", index=1), Event((OTHER,))),
-    "two choices in one chunk": (chunk({"index": 0, "text": "a"}, {"index": 1, "text": "b"}), Event((TEXT, OTHER))),
+    "the second choice": (text("Hi", index=1), Meaning((OTHER,))),
+    "two choices in one chunk": (chunk({"index": 0, "text": "a"}, {"index": 1, "text": "b"}), Meaning((TEXT, OTHER))),
     "no choices": (chunk(), NOTHING),
-    "the last text shares its chunk with the finish (vLLM)": (text(".", "stop"), Event((TEXT,), "stop")),
-    "a finish without text": (text("", "length"), Event(finish="length")),
-    "the finish of another choice": (text("", "stop", 2), Event(finish="stop", finished=(2,))),
+    "the last text shares its chunk with the finish (vLLM)": (text(".", "stop"), Meaning((TEXT,), "stop")),
+    "a finish without text": (text("", "length"), Meaning(finish="length")),
+    "the finish of another choice": (text("", "stop", 2), Meaning(finish="stop", finished=(2,))),
     "an empty finish reason is none": (text("Hi", ""), TOKEN),
-    "the provider's moderation": (text("", "content_filter"), Event(finish="content_filter", filtered=True)),
+    "the provider's moderation": (text("", "content_filter"), Meaning(finish="content_filter", filtered=True)),
     "a stop reason beside it (vLLM)": (
         chunk({"index": 0, "text": "", "finish_reason": "stop", "stop_reason": 2, "matched_stop": 2}),
-        Event(finish="stop"),
+        Meaning(finish="stop"),
     ),
-    "usage on its own": (chunk(usage=COUNTS), Event(usage=COUNTED)),
-    "usage in every chunk": (chunk({"text": "Hi"}, usage=COUNTS), Event((TEXT,), usage=COUNTED)),
-    "usage without choices": (packed({"usage": COUNTS}), Event(usage=COUNTED)),
+    "usage on its own": (chunk(usage=COUNTS), Meaning(usage=COUNTED)),
+    "usage in every chunk": (chunk({"text": "Hi"}, usage=COUNTS), Meaning((TEXT,), usage=COUNTED)),
+    "usage without choices": (packed({"usage": COUNTS}), Meaning(usage=COUNTED)),
     "half a surrogate pair is text": (text("\ud83d"), TOKEN),
     "text that is no UTF-8 is text": (b'{"choices":[{"index":0,"text":"a\xff"}]}', TOKEN),
     "[DONE]": (b"[DONE]", DONE),
@@ -102,20 +102,20 @@ EVENTS: dict[str, tuple[bytes, Event]] = {
     "a ping as an object": (packed({"type": "ping"}), FOREIGN),
     "choices of another shape": (packed({"choices": "x"}), UNKNOWN),
     "a list": (b"[1]", UNKNOWN),
-    "a nested error": (packed({"error": {"message": "boom", "code": 500}}), Event(error="500: boom")),
+    "a nested error": (packed({"error": {"message": "boom", "code": 500}}), Meaning(error="500: boom")),
     "an error string with its type beside it (TGI)": (
         packed({"error": "boom", "error_type": "x"}),
-        Event(error="x: boom"),
+        Meaning(error="x: boom"),
     ),
-    "a flat error (SGLang)": (packed({"object": "error", "message": "boom", "code": 400}), Event(error="400: boom")),
-    "an error in the choice": (chunk({"text": "", "error": {"message": "boom"}}), Event(error="boom")),
-    "an error beside choices": (chunk({"text": "Hi"}, error={"message": "boom"}), Event(error="boom")),
-    "a finish that is an error": (text("", "abort"), Event(error="finish_reason is abort")),
+    "a flat error (SGLang)": (packed({"object": "error", "message": "boom", "code": 400}), Meaning(error="400: boom")),
+    "an error in the choice": (chunk({"text": "", "error": {"message": "boom"}}), Meaning(error="boom")),
+    "an error beside choices": (chunk({"text": "Hi"}, error={"message": "boom"}), Meaning(error="boom")),
+    "a finish that is an error": (text("", "abort"), Meaning(error="finish_reason is abort")),
 }
 
 
 @pytest.mark.parametrize(("data", "expected"), [pytest.param(*row, id=name) for name, row in EVENTS.items()])
-def test_what_an_event_means(data: bytes, expected: Event) -> None:
+def test_what_an_event_means(data: bytes, expected: Meaning) -> None:
     event = classify(data)
     assert event == expected
     if expected in (TOKEN, NOTHING, DONE):
@@ -123,31 +123,31 @@ def test_what_an_event_means(data: bytes, expected: Event) -> None:
 
 
 def test_an_event_named_error_is_one() -> None:
-    assert classify(packed({"message": "boom"}), b"error") == Event(error="boom")
-    assert classify(b"boom", b"error") == Event(error="boom")
+    assert classify(packed({"message": "boom"}), b"error") == Meaning(error="boom")
+    assert classify(b"boom", b"error") == Meaning(error="boom")
 
 
 def test_what_is_no_json_is_malformed() -> None:
     assert classify(b'{"choices": [').malformed.startswith("not JSON")
 
 
-ANSWERS: dict[str, tuple[bytes, Event]] = {
+ANSWERS: dict[str, tuple[bytes, Meaning]] = {
     "a text": (
         chunk({"index": 0, "text": "Hi", "finish_reason": "stop"}, usage=COUNTS),
-        Event((TEXT,), "stop", usage=COUNTED),
+        Meaning((TEXT,), "stop", usage=COUNTED),
     ),
     "two texts": (
         chunk(*({"index": i, "text": "x", "finish_reason": "stop"} for i in (0, 1))),
-        Event((TEXT, OTHER), "stop", finished=(0, 1)),
+        Meaning((TEXT, OTHER), "stop", finished=(0, 1)),
     ),
-    "an error": (packed({"error": {"message": "boom"}}), Event(error="boom")),
-    "another object": (packed({"hello": 1}), Event(malformed='the answer is not a completion: {"hello":1}')),
-    "[DONE]": (b"[DONE]", Event(malformed="the answer is not a completion: [DONE]")),
+    "an error": (packed({"error": {"message": "boom"}}), Meaning(error="boom")),
+    "another object": (packed({"hello": 1}), Meaning(malformed='the answer is not a completion: {"hello":1}')),
+    "[DONE]": (b"[DONE]", Meaning(malformed="the answer is not a completion: [DONE]")),
 }
 
 
 @pytest.mark.parametrize(("body", "expected"), [pytest.param(*row, id=name) for name, row in ANSWERS.items()])
-def test_what_a_whole_answer_means(body: bytes, expected: Event) -> None:
+def test_what_a_whole_answer_means(body: bytes, expected: Meaning) -> None:
     assert read_answer(body) == expected
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from llmstress.engine.api import guess_api
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.complaint import words_in
-from llmstress.engine.api.event import Event, Usage
+from llmstress.engine.api.meaning import Meaning, Usage
 from llmstress.engine.api.openai_embeddings import OpenAIEmbeddings
 
 
@@ -56,24 +56,24 @@ def answer(*vectors: Any, usage: Any = None) -> bytes:
 COUNTS = {"prompt_tokens": 5, "total_tokens": 5}
 
 
-def good(inputs: int, usage: Usage | None = None) -> Event:
-    return Event(finish="end of body", tokenless=True, inputs=inputs, usage=usage)
+def good(inputs: int, usage: Usage | None = None) -> Meaning:
+    return Meaning(finish="end of body", tokenless=True, inputs=inputs, usage=usage)
 
 
-def wrong(words: str) -> Event:
-    return Event(malformed=words)
+def wrong(words: str) -> Meaning:
+    return Meaning(malformed=words)
 
 
-def none(inputs: int, body: bytes) -> tuple[int, bytes, Event]:
+def none(inputs: int, body: bytes) -> tuple[int, bytes, Meaning]:
     """An answer without any vector, whose words are told."""
     return inputs, body, wrong(f"0 vectors for {inputs} inputs: {words_in(json.loads(body))}")
 
 
-def no_list(words: str) -> Event:
+def no_list(words: str) -> Meaning:
     return wrong(f"the answer is not a list of embeddings: {words}")
 
 
-ANSWERS: dict[str, tuple[int, bytes, Event]] = {
+ANSWERS: dict[str, tuple[int, bytes, Meaning]] = {
     "a vector": (1, answer([0.5, -1.0], usage=COUNTS), good(1, Usage(input=5))),
     "a vector that is coded": (1, answer(CODED, usage=COUNTS), good(1, Usage(input=5))),
     "several vectors": (3, answer([0.5], [0.25], CODED), good(3)),
@@ -98,17 +98,17 @@ ANSWERS: dict[str, tuple[int, bytes, Event]] = {
     "spaces everywhere": (2, b' { "data" : [ { "embedding" : [ 1 , 2 ] } , { "embedding" : [ 3 , 4 ] } ] } ', good(2)),
     "[DONE]": (1, b"[DONE]", no_list("[DONE]")),
     "nothing": (1, b"", wrong("the answer is not a list of embeddings")),
-    "an error": (1, packed({"error": {"message": "boom"}}), Event(error="boom")),
-    "an error beside the vectors": (1, packed({"data": [{"embedding": [1]}], "error": "boom"}), Event(error="boom")),
-    "a flat error": (1, packed({"object": "error", "message": "boom"}), Event(error="boom")),
-    "an error of another shape": (1, packed({"code": 1004, "msg": "boom"}), Event(error="1004: boom")),
-    "an error beside an empty list": (1, packed({"data": [], "detail": "boom"}), Event(error="boom")),
+    "an error": (1, packed({"error": {"message": "boom"}}), Meaning(error="boom")),
+    "an error beside the vectors": (1, packed({"data": [{"embedding": [1]}], "error": "boom"}), Meaning(error="boom")),
+    "a flat error": (1, packed({"object": "error", "message": "boom"}), Meaning(error="boom")),
+    "an error of another shape": (1, packed({"code": 1004, "msg": "boom"}), Meaning(error="1004: boom")),
+    "an error beside an empty list": (1, packed({"data": [], "detail": "boom"}), Meaning(error="boom")),
     "words beside the vectors": (1, packed({"data": [{"embedding": [1]}], "message": "Hi"}), good(1)),
 }
 
 
 @pytest.mark.parametrize(("inputs", "body", "expected"), ANSWERS.values(), ids=ANSWERS)
-def test_what_an_answer_means(inputs: int, body: bytes, expected: Event) -> None:
+def test_what_an_answer_means(inputs: int, body: bytes, expected: Meaning) -> None:
     assert OpenAIEmbeddings(Ask(batch=inputs)).read_answer(body) == expected
 
 

@@ -11,16 +11,16 @@ from hypothesis import given, settings
 
 from llmstress.engine.api import guess_api
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.event import (
+from llmstress.engine.api.meaning import (
     DONE,
     FOREIGN,
     NOTHING,
     PING,
     REASONING,
-    RETOLD,
+    SUMMARIZED,
     TOKEN,
     UNKNOWN,
-    Event,
+    Meaning,
     TokenOf,
     Usage,
 )
@@ -85,7 +85,7 @@ def ended(status: str, *, usage: Any = None, reason: Any = None, error: Any = No
 
 BEGUN = {"id": "r", "object": "response", "status": "in_progress", "output": [], "usage": None, "error": None}
 
-TOKENS: dict[str, tuple[bytes, Event]] = {
+TOKENS: dict[str, tuple[bytes, Meaning]] = {
     **{
         f"{kind} is a token": (delta(kind), TOKEN)
         for kind in (
@@ -99,7 +99,7 @@ TOKENS: dict[str, tuple[bytes, Event]] = {
     ),
     "whitespace counts": (delta("output_text", "\n"), TOKEN),
     "reasoning": (delta("reasoning_text"), REASONING),
-    "a summary of reasoning says nothing about its length": (delta("reasoning_summary_text"), RETOLD),
+    "a summary of reasoning says nothing about its length": (delta("reasoning_summary_text"), SUMMARIZED),
     "an image": (said("response.image_generation_call.partial_image", partial_image_b64="iVBO"), TOKEN),
     "a function's name": (added(type="function_call", name="get", arguments=""), TOKEN),
     "the name of a tool of one's own": (added(type="custom_tool_call", name="get", input=""), TOKEN),
@@ -109,7 +109,7 @@ TOKENS: dict[str, tuple[bytes, Event]] = {
     "text of an odd type is one if it says something": (delta("output_text", ["Hi"]), TOKEN),
 }
 
-NO_TOKENS: dict[str, tuple[bytes, Event]] = {
+NO_TOKENS: dict[str, tuple[bytes, Meaning]] = {
     "empty text": (delta("output_text", ""), NOTHING),
     "null text": (delta("output_text", None), NOTHING),
     "a missing text": (said("response.output_text.delta"), NOTHING),
@@ -149,54 +149,54 @@ NO_TOKENS: dict[str, tuple[bytes, Event]] = {
     "an error that is none": (said("response.output_text.delta", delta="Hi", error=None), TOKEN),
 }
 
-ENDS: dict[str, tuple[bytes, Event]] = {
-    "completed": (ended("completed", usage=COUNTS), Event(finish="completed", usage=COUNTED, done=True)),
-    "completed without usage": (ended("completed"), Event(finish="completed", done=True)),
-    "completed without its answer": (said("response.completed"), Event(finish="completed", done=True)),
+ENDS: dict[str, tuple[bytes, Meaning]] = {
+    "completed": (ended("completed", usage=COUNTS), Meaning(finish="completed", usage=COUNTED, done=True)),
+    "completed without usage": (ended("completed"), Meaning(finish="completed", done=True)),
+    "completed without its answer": (said("response.completed"), Meaning(finish="completed", done=True)),
     "the limit of tokens": (
         ended("incomplete", usage=COUNTS, reason="max_output_tokens"),
-        Event(finish="max_output_tokens", usage=COUNTED, done=True),
+        Meaning(finish="max_output_tokens", usage=COUNTED, done=True),
     ),
     "the provider's moderation": (
         ended("incomplete", reason="content_filter"),
-        Event(finish="content_filter", filtered=True, done=True),
+        Meaning(finish="content_filter", filtered=True, done=True),
     ),
-    "incomplete without a reason": (ended("incomplete"), Event(finish="incomplete", done=True)),
-    "incomplete for an odd reason": (ended("incomplete", reason=5), Event(finish="incomplete", done=True)),
+    "incomplete without a reason": (ended("incomplete"), Meaning(finish="incomplete", done=True)),
+    "incomplete for an odd reason": (ended("incomplete", reason=5), Meaning(finish="incomplete", done=True)),
     "failed": (
         ended("failed", error={"code": "server_error", "message": "boom"}),
-        Event(error="server_error: boom"),
+        Meaning(error="server_error: boom"),
     ),
-    "failed without words": (ended("failed"), Event(error="the response failed")),
+    "failed without words": (ended("failed"), Meaning(error="the response failed")),
     "[DONE] of a gateway": (b"[DONE]", DONE),
-    "a flat error": (said("error", code="x", message="boom", param=None), Event(error="x: boom")),
-    "a nested error": (said("error", error={"code": "x", "message": "boom"}), Event(error="x: boom")),
-    "an error without words": (said("error"), Event(error='{"code":null,"message":null}')),
-    "an error as others send it": (packed({"error": {"message": "boom"}}), Event(error="boom")),
-    "a flat error as SGLang sends it": (packed({"object": "error", "message": "boom"}), Event(error="boom")),
+    "a flat error": (said("error", code="x", message="boom", param=None), Meaning(error="x: boom")),
+    "a nested error": (said("error", error={"code": "x", "message": "boom"}), Meaning(error="x: boom")),
+    "an error without words": (said("error"), Meaning(error='{"code":null,"message":null}')),
+    "an error as others send it": (packed({"error": {"message": "boom"}}), Meaning(error="boom")),
+    "a flat error as SGLang sends it": (packed({"object": "error", "message": "boom"}), Meaning(error="boom")),
     "counts of an odd type": (
         ended("completed", usage={"input_tokens": "9", "output_tokens": 6, "output_tokens_details": []}),
-        Event(finish="completed", usage=Usage(output=6), done=True),
+        Meaning(finish="completed", usage=Usage(output=6), done=True),
     ),
     "usage with the names of another API": (
         ended("completed", usage={"prompt_tokens": 3, "completion_tokens": 4}),
-        Event(finish="completed", usage=Usage(3, 4), done=True),
+        Meaning(finish="completed", usage=Usage(3, 4), done=True),
     ),
 }
 ALL = {**TOKENS, **NO_TOKENS, **ENDS}
 
 
 @pytest.mark.parametrize(("data", "expected"), ALL.values(), ids=ALL)
-def test_what_an_event_means(data: bytes, expected: Event) -> None:
+def test_what_an_event_means(data: bytes, expected: Meaning) -> None:
     event = classify(data)
     assert event == expected
-    common = (TOKEN, REASONING, RETOLD, NOTHING, DONE, UNKNOWN, FOREIGN, PING)
+    common = (TOKEN, REASONING, SUMMARIZED, NOTHING, DONE, UNKNOWN, FOREIGN, PING)
     if expected in common:
         assert any(event is each for each in common), "compared by identity"
 
 
 def test_an_event_named_error_is_one() -> None:
-    assert classify(packed({"message": "boom"}), b"error") == Event(error="boom")
+    assert classify(packed({"message": "boom"}), b"error") == Meaning(error="boom")
     assert classify(delta("output_text"), b"error").error
 
 
@@ -216,11 +216,11 @@ def answer(*output: Any, status: Any = "completed", **more: Any) -> bytes:
     return packed({**whole, **more})
 
 
-def whole(*tokens: TokenOf, finish: str = "completed") -> Event:
-    return Event(tokens, finish, finish == "content_filter", COUNTED)
+def whole(*tokens: TokenOf, finish: str = "completed") -> Meaning:
+    return Meaning(tokens, finish, finish == "content_filter", COUNTED)
 
 
-ANSWERS: dict[str, tuple[bytes, Event]] = {
+ANSWERS: dict[str, tuple[bytes, Meaning]] = {
     "a message": (answer(MESSAGE), whole(TEXT)),
     "a message after reasoning": (answer(THOUGHT, MESSAGE), whole(TokenOf(0, visible=True, reasoning=True))),
     "a message after hidden reasoning": (answer(BLANK, MESSAGE), whole(TEXT)),
@@ -238,15 +238,15 @@ ANSWERS: dict[str, tuple[bytes, Event]] = {
         whole(TEXT, finish="content_filter"),
     ),
     "still queued": (answer(status="queued"), whole(finish="")),
-    "failed": (answer(status="failed", error={"message": "boom"}), Event(error="boom")),
-    "failed without words": (answer(status="failed"), Event(error="the response failed")),
-    "another object": (packed({"hello": 1}), Event(malformed='the answer is not a response: {"hello":1}')),
+    "failed": (answer(status="failed", error={"message": "boom"}), Meaning(error="boom")),
+    "failed without words": (answer(status="failed"), Meaning(error="the response failed")),
+    "another object": (packed({"hello": 1}), Meaning(malformed='the answer is not a response: {"hello":1}')),
     "items of odd types": (answer(5, None, {"type": "message", "content": "Hi"}), whole()),
 }
 
 
 @pytest.mark.parametrize(("body", "expected"), ANSWERS.values(), ids=ANSWERS)
-def test_what_a_whole_answer_means(body: bytes, expected: Event) -> None:
+def test_what_a_whole_answer_means(body: bytes, expected: Meaning) -> None:
     assert read_answer(body) == expected
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 
 from llmstress.engine.api import guess_api
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.event import FOREIGN, NOTHING, TOKEN, UNKNOWN, Event
+from llmstress.engine.api.meaning import FOREIGN, NOTHING, TOKEN, UNKNOWN, Meaning
 from llmstress.engine.api.sse import Sse
 
 # what is sent
@@ -98,7 +98,7 @@ def test_no_url_says_that_it_is_one() -> None:
 
 # where text is: all of the data
 
-RAW: dict[str, tuple[bytes, Event]] = {
+RAW: dict[str, tuple[bytes, Meaning]] = {
     "text": (b"Hi", TOKEN),
     "a space": (b" ", TOKEN),
     "no data": (b"", NOTHING),
@@ -108,20 +108,20 @@ RAW: dict[str, tuple[bytes, Event]] = {
     "a quotation mark of a text": (b'"', TOKEN),
     "an object": (b'{"a":1}', TOKEN),
     "a brace of a text": (b'{"error', TOKEN),
-    "an object that is an error": (b'{"error":"boom","error_type":"x"}', Event(error="x: boom")),
-    "an object that is an error of another shape": (b'{"detail":"boom"}', Event(error="boom")),
+    "an object that is an error": (b'{"error":"boom","error_type":"x"}', Meaning(error="x: boom")),
+    "an object that is an error of another shape": (b'{"detail":"boom"}', Meaning(error="boom")),
     "an object that says a message": (b'{"message":"Hi"}', TOKEN),
     "an object that tells of success": (b'{"code":0,"message":"Hi"}', TOKEN),
     "an error that is none": (b'{"error":null,"text":"Hi"}', TOKEN),
-    "the usual last word": (b"[DONE]", Event(finish="[DONE]", done=True)),
-    "the usual last word as a JSON string": (b'"[DONE]"', Event(finish="[DONE]", done=True)),
+    "the usual last word": (b"[DONE]", Meaning(finish="[DONE]", done=True)),
+    "the usual last word as a JSON string": (b'"[DONE]"', Meaning(finish="[DONE]", done=True)),
     "the last word within a text": (b"[DONE] with it", TOKEN),
     "bytes that are no UTF-8": (b"\xff", TOKEN),
 }
 
 
 @pytest.mark.parametrize(("data", "expected"), RAW.values(), ids=RAW)
-def test_text_is_all_of_the_data(data: bytes, expected: Event) -> None:
+def test_text_is_all_of_the_data(data: bytes, expected: Meaning) -> None:
     event = Sse(Ask()).classify(data)
     assert event == expected
     assert event is TOKEN or expected != TOKEN, "compared by identity"
@@ -133,24 +133,24 @@ def test_text_is_all_of_the_data(data: bytes, expected: Event) -> None:
     [
         (b"message", TOKEN),
         (b"token", TOKEN),
-        (b"error", Event(error='{"text":"Hi"}')),
+        (b"error", Meaning(error='{"text":"Hi"}')),
         (b"ping", FOREIGN),
         (b"heartbeat", FOREIGN),
         (b"Keep-Alive", FOREIGN),
         (b"shipping", TOKEN),
-        (b"[DONE]", Event(finish="[DONE]", done=True)),
+        (b"[DONE]", Meaning(finish="[DONE]", done=True)),
     ],
 )
-def test_what_a_name_means(ask: Ask, name: bytes, expected: Event) -> None:
+def test_what_a_name_means(ask: Ask, name: bytes, expected: Meaning) -> None:
     assert Sse(ask).classify(b'{"text":"Hi"}', name) == expected
 
 
 def test_errors_may_have_another_name() -> None:
     classify = Sse(Ask(error_event="failure")).classify
-    assert classify(b"boom", b"failure") == Event(error="boom")
-    assert classify(packed({"detail": "boom"}), b"failure") == Event(error="boom")
-    assert classify(packed({"error": {"message": "boom"}}), b"failure") == Event(error="boom")
-    assert classify(b"[DONE]", b"failure") == Event(error="[DONE]")
+    assert classify(b"boom", b"failure") == Meaning(error="boom")
+    assert classify(packed({"detail": "boom"}), b"failure") == Meaning(error="boom")
+    assert classify(packed({"error": {"message": "boom"}}), b"failure") == Meaning(error="boom")
+    assert classify(b"[DONE]", b"failure") == Meaning(error="[DONE]")
     assert classify(b"boom", b"error") is TOKEN
 
 
@@ -168,12 +168,12 @@ def test_errors_may_have_another_name() -> None:
 )
 def test_the_last_word_may_be_another(done: str, data: bytes, name: bytes, over: bool) -> None:
     event = Sse(Ask(done=done)).classify(data, name)
-    assert event == (Event(finish=done, done=True) if over else TOKEN)
+    assert event == (Meaning(finish=done, done=True) if over else TOKEN)
 
 
 # where text is: at a path
 
-PATHS: dict[str, tuple[str, Any, Event]] = {
+PATHS: dict[str, tuple[str, Any, Meaning]] = {
     "a member": ("text", {"text": "Hi", "x": [1]}, TOKEN),
     "a member of a member (TGI)": ("token.text", {"index": 1, "token": {"id": 5, "text": " Hi"}}, TOKEN),
     "a place in a list": ("choices.0.delta.content", {"choices": [{"delta": {"content": "Hi"}}]}, TOKEN),
@@ -204,14 +204,14 @@ PATHS: dict[str, tuple[str, Any, Event]] = {
     "a text where a member should be": ("a.b.c", {"a": "b"}, NOTHING),
     "a list where an object should be": ("a", ["b"], UNKNOWN),
     "a string instead of an object": ("text", "Hi", FOREIGN),
-    "an error": ("text", {"error": {"code": 500, "message": "boom"}}, Event(error="500: boom")),
-    "an error beside empty text": ("text", {"text": "", "error": "boom"}, Event(error="boom")),
+    "an error": ("text", {"error": {"code": 500, "message": "boom"}}, Meaning(error="500: boom")),
+    "an error beside empty text": ("text", {"text": "", "error": "boom"}, Meaning(error="boom")),
     "an error that is none": ("text", {"text": "", "error": None}, NOTHING),
 }
 
 
 @pytest.mark.parametrize(("path", "value", "expected"), PATHS.values(), ids=PATHS)
-def test_text_lies_at_a_path(path: str, value: Any, expected: Event) -> None:
+def test_text_lies_at_a_path(path: str, value: Any, expected: Meaning) -> None:
     event = Sse(Ask(text=path)).classify(packed(value))
     assert event == expected
     assert event is TOKEN or expected != TOKEN, "compared by identity"
@@ -219,7 +219,7 @@ def test_text_lies_at_a_path(path: str, value: Any, expected: Event) -> None:
 
 def test_data_with_a_path_is_json_but_for_the_last_word_and_blanks() -> None:
     classify = Sse(Ask(text="text")).classify
-    assert classify(b"[DONE]") == Event(finish="[DONE]", done=True)
+    assert classify(b"[DONE]") == Meaning(finish="[DONE]", done=True)
     for ping in (b" ", b": processing", b"2026-01-02 03:04", b"keepalive"):
         assert classify(ping) is FOREIGN
     assert classify(b"Hi").malformed.endswith(": Hi")
@@ -232,8 +232,8 @@ def test_a_whole_answer_is_no_stream() -> None:
     api = Sse(Ask())
     assert api.read_answer(b'{"text":"Hi"}').malformed == 'the answer is not an event stream: {"text":"Hi"}'
     assert api.read_answer(b"<html><p>Blocked</html>").malformed == "the answer is not an event stream: Blocked"
-    assert api.read_answer(b'{"detail":"boom"}') == Event(error="boom")
-    assert api.read_answer(b'{"error":"boom"}') == Event(error="boom")
+    assert api.read_answer(b'{"detail":"boom"}') == Meaning(error="boom")
+    assert api.read_answer(b'{"error":"boom"}') == Meaning(error="boom")
 
 
 BY_PATH = Sse(Ask(text="choices.0.delta.content"))

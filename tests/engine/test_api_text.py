@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.event import NOTHING, TOKEN, Event
+from llmstress.engine.api.meaning import NOTHING, TOKEN, Meaning
 from llmstress.engine.api.text import Text, classify, read_answer
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -19,8 +19,8 @@ def test_any_bytes_are_text() -> None:
 
 
 def test_a_whole_text_is_one_token() -> None:
-    assert read_answer(b"all of it") == Event(TOKEN.tokens, "end of body")
-    assert read_answer(b"") == Event(finish="end of body")
+    assert read_answer(b"all of it") == Meaning(TOKEN.tokens, "end of body")
+    assert read_answer(b"") == Meaning(finish="end of body")
 
 
 def test_what_is_sent_is_a_template() -> None:

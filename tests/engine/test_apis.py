@@ -25,7 +25,7 @@ from llmstress.coordinator.target.list_models import warning_of_plain_http
 from llmstress.engine.api import APIS, find_api, guess_api, make_api
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Framing
-from llmstress.engine.api.event import NOTHING, TOKEN
+from llmstress.engine.api.meaning import NOTHING, TOKEN
 from llmstress.engine.http.request import build_request
 from llmstress.engine.stream.fast_path import Shape
 

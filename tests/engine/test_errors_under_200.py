@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from llmstress.engine.api import make_api
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.complaint import complaint_in, words_in, words_of
-from llmstress.engine.api.event import FOREIGN, UNKNOWN, Event
 from llmstress.engine.api.lenient import is_ping
+from llmstress.engine.api.meaning import FOREIGN, UNKNOWN, Meaning
 from llmstress.engine.control import Timeouts
 from llmstress.engine.stream.failures import MAX_TEXT
 
@@ -105,7 +105,7 @@ def test_an_error_of_any_shape_is_one(value: Any, words: str) -> None:
     assert words in complaint_in(value)
     for name in STREAMED:
         event = make_api(name, Ask(model="m")).classify(packed(value))
-        assert event == Event(error=event.error), name
+        assert event == Meaning(error=event.error), name
         assert words in event.error
     for name in WHOLE:
         assert words in make_api(name, Ask(model="m")).read_answer(packed(value), "application/json").error

@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from llmstress.engine.api.base import Api
-from llmstress.engine.api.event import Event
+from llmstress.engine.api.meaning import Meaning
 
 KEYS = [
     *("choices", "delta", "content", "error", "usage", "text", "object", "type", "response", "item", "message"),
@@ -89,9 +89,9 @@ def anything(wholes: list[Any]) -> st.SearchStrategy[bytes]:
     return grafted(wholes) | VALUES.map(packed) | damaged(wholes) | st.binary(max_size=60)
 
 
-def check(event: Event) -> None:
+def check(event: Meaning) -> None:
     """What everyone may rely on, whatever the server said."""
-    assert isinstance(event, Event)
+    assert isinstance(event, Meaning)
     # what is sent on can be sent: no half surrogate pairs, no integers of more than 64 bits
     msgspec.msgpack.encode((event.finish, event.error, event.malformed, event.usage))
     if event.usage is not None:

@@ -8,7 +8,7 @@ from helpers.bench import END, HEAD, Bench, chunk
 from helpers.cuts import one_by_one
 
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.event import Event
+from llmstress.engine.api.meaning import Meaning
 from llmstress.engine.telemetry.messages import Delta, Part
 
 
@@ -95,7 +95,7 @@ def took_the_fast_path(events: list[bytes], *, api: str, ask: Ask | None = None)
     bench = Bench(api=api, ask=ask)
     inner, told = bench.classify, list[int]()
 
-    def classify(data: bytes, *name: Any) -> Event:
+    def classify(data: bytes, *name: Any) -> Meaning:
         told.append(len(name))
         return inner(data, *name)
 

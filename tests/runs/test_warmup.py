@@ -70,7 +70,7 @@ def test_a_warm_up_counted_in_requests_is_followed_by_a_window_of_the_length_tha
     assert result.summary.requests.ok == truth["done"]
     warmup = result.aggregate.phases[Phase.WARMUP]
     assert sum(warmup.ended.values()) >= 20
-    assert result.summary.latency_ms["e2e"].count == result.aggregate.phases[Phase.STEADY].ended["ok"]
+    assert result.summary.latency_ms["e2e"].count == result.aggregate.steady.ended["ok"]
 
 
 def test_a_run_that_is_ended_in_its_warm_up_has_measured_nothing() -> None:

@@ -145,7 +145,7 @@ def test_the_drain_has_no_total() -> None:
 def judged(status: str, *reasons: str, notes: tuple[str, ...] = (), **ended: int) -> Picture:
     """A picture with this verdict and these ends of requests."""
     view = RunView(FACTS, Aggregate.over([1]))
-    view.aggregate.phases[Phase.STEADY].ended = ended
+    view.aggregate.steady.ended = ended
     verdict = Verdict(status, list(reasons), list(notes))
     return msgspec.structs.replace(picture_of(view, whole=False), verdict=verdict)
 
@@ -447,7 +447,7 @@ def test_a_distribution_on_the_screen() -> None:
             widget.show("TTFT", None)
             await pilot.pause()
             assert "no samples yet" in app.text()
-            widget.show("TTFT", view_until(20).aggregate.phases[Phase.STEADY].latency["ttft"])
+            widget.show("TTFT", view_until(20).aggregate.steady.latency["ttft"])
             await pilot.pause()
             lines = app.text().split("\n")
             assert lines[0].startswith("TTFT  4,000 samples")

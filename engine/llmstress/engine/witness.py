@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from llmstress.engine.api import make_api
-from llmstress.engine.api.event import Event
+from llmstress.engine.api.meaning import Meaning
 from llmstress.engine.connect.dialer import ConnectError, Dialer, TakenOver
 from llmstress.engine.connect.loop import Loop
 from llmstress.engine.connect.tcpinfo import ends_of, place, retransmissions, tls_of
@@ -67,7 +67,7 @@ class Heard(NamedTuple):
     stamp: int
     name: bytes
     data: bytes
-    meaning: Event | None
+    meaning: Meaning | None
     """None: it is a comment, whose words nobody keeps."""
 
 
@@ -241,7 +241,7 @@ class Witness:
         """It takes in what came at stamp `now`; nothing: the end of the connection."""
         self.reads.append(Read(now, data))
 
-    def note(self, name: bytes, data: bytes, meaning: Event | None) -> None:
+    def note(self, name: bytes, data: bytes, meaning: Meaning | None) -> None:
         """It found this in the last read."""
         self.heard.append(Heard(len(self.reads) - 1, self.reads[-1].stamp, name, data, meaning))
 
@@ -267,7 +267,7 @@ class _Watched(Stream):
         self.fast = None
         self._tell_comments()
 
-    def _meanings(self, event: ServerEvent) -> list[Event]:
+    def _meanings(self, event: ServerEvent) -> list[Meaning]:
         self._tell_comments()
         meanings = super()._meanings(event)
         whole = len(meanings) == 1

@@ -53,7 +53,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
     """The summary, without histograms."""
     counters, ended, retried = aggregate.counters(), aggregate.ended(), aggregate.retried()
-    steady = aggregate.phases[Phase.STEADY]
+    steady = aggregate.steady
     window = facts.run.phases_s.steady
     figures = snapshot.steady(aggregate, window)
     finish: dict[str, int] = {}
@@ -108,7 +108,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
 
 def histograms_of(aggregate: Aggregate) -> dict[str, str]:
     """Metric -> base64 of HdrHistogram's V2 encoding of the steady window's samples, in µs."""
-    steady = aggregate.phases[Phase.STEADY]
+    steady = aggregate.steady
     return {name: encode_v2(steady.latency[name]) for name in LATENCIES if name in steady.latency}
 
 
@@ -253,7 +253,7 @@ def _lag(histogram: Histogram) -> LoopLag:
 
 
 def _client(aggregate: Aggregate, facts: Facts, window: float) -> Client:
-    steady = aggregate.phases[Phase.STEADY]
+    steady = aggregate.steady
     workers = aggregate.workers
     lag = Histogram()
     for worker in workers:

@@ -10,8 +10,8 @@ import msgspec
 from llmstress.coordinator.output.schema import Host, schema_of
 from llmstress.coordinator.probe.raw import Raw, raw_of
 from llmstress.engine.api.base import Api
-from llmstress.engine.api.event import Event, Usage
 from llmstress.engine.api.lenient import is_ping
+from llmstress.engine.api.meaning import Meaning, Usage
 from llmstress.engine.http import response
 from llmstress.engine.http.body import succeeded
 from llmstress.engine.http.decompress import MAX_BURST, decoded_words
@@ -314,7 +314,7 @@ def _events(heard: Sequence[Heard], begin: int, secrets: Sequence[str]) -> tuple
     return tuple(events)
 
 
-def words_of(meaning: Event | None, name: bytes = b"") -> tuple[str, ...]:
+def words_of(meaning: Meaning | None, name: bytes = b"") -> tuple[str, ...]:
     """What an event was taken for, in the words of `Seen.what`; None: it is a comment."""
     if meaning is None:
         return ("comment",)

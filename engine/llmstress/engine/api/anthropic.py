@@ -5,7 +5,6 @@ from typing import Any
 import msgspec
 
 from llmstress.engine.api.base import Api, Classify, encode_body
-from llmstress.engine.api.event import DONE, NOTHING, PING, RETOLD, TOKEN, UNKNOWN, Event, TokenOf, Usage
 from llmstress.engine.api.lenient import (
     count_in,
     error_event,
@@ -16,6 +15,7 @@ from llmstress.engine.api.lenient import (
     read_odd,
     unknown,
 )
+from llmstress.engine.api.meaning import DONE, NOTHING, PING, SUMMARIZED, TOKEN, UNKNOWN, Meaning, TokenOf, Usage
 from llmstress.engine.api.openai_usage import BEDROCK, usage_in, with_reasoning
 from llmstress.engine.api.thoughts import thought_event, thought_in
 
@@ -61,7 +61,7 @@ class _OpenDelta(msgspec.Struct, gc=False):
 _decode_open = msgspec.json.Decoder(_OpenDelta).decode
 
 
-def classify(data: bytes, name: bytes = b"") -> Event:
+def classify(data: bytes, name: bytes = b"") -> Meaning:
     """What one streamed event means: its type is in the data, so `name` only matters if it speaks of an error. Never
     raises."""
     try:
@@ -75,10 +75,10 @@ def classify(data: bytes, name: bytes = b"") -> Event:
     return _meaning(event, data)
 
 
-def read_answer(body: bytes, content_type: str = "") -> Event:
+def read_answer(body: bytes, content_type: str = "") -> Meaning:
     """What the body of an answer that is not streamed means. Never raises."""
     value = read_odd(body, b"")
-    if isinstance(value, Event):
+    if isinstance(value, Meaning):
         return value if value.error or value.malformed else no_answer(_NO_ANSWER, body)
     content, finish = value.get("content"), finish_in(value.get("stop_reason"))
     if not isinstance(content, list):
@@ -87,18 +87,18 @@ def read_answer(body: bytes, content_type: str = "") -> Event:
     visible = any(block.get("text") or _is_call(block.get("type"), block.get("name")) for block in blocks)
     reasoning = any(bool(block.get("thinking")) for block in blocks)
     said = (TokenOf(0, visible, reasoning),) if visible or reasoning else ()
-    return Event(said, finish, finish == "refusal", _usage_in(value.get("usage")) or _usage_of_bedrock(value))
+    return Meaning(said, finish, finish == "refusal", _usage_in(value.get("usage")) or _usage_of_bedrock(value))
 
 
-def _classify_odd(data: bytes, name: bytes) -> Event:
+def _classify_odd(data: bytes, name: bytes) -> Meaning:
     """Errors, the last word of other APIs, other dialects, no JSON."""
     event = fitted(read_odd(data, name), _Event)
-    if isinstance(event, Event):
+    if isinstance(event, Meaning):
         return unknown(data) if event is UNKNOWN else event
     return _meaning(event, data)
 
 
-def _meaning(event: _Event, data: bytes) -> Event:
+def _meaning(event: _Event, data: bytes) -> Meaning:
     kind = event.type
     if kind == "content_block_delta" and event.delta is not None:
         return _meaning_of_delta(event.delta, data)
@@ -108,13 +108,13 @@ def _meaning(event: _Event, data: bytes) -> Event:
         usage = _usage_in(event.message.get("usage")) if isinstance(event.message, dict) else None
         if usage is None or usage.input is None:
             return NOTHING
-        return Event(usage=msgspec.structs.replace(usage, output=None))  # a placeholder
+        return Meaning(usage=msgspec.structs.replace(usage, output=None))  # a placeholder
     if kind == "message_delta":
         finish = finish_in(event.delta.stop_reason) if event.delta is not None else ""
-        return Event(finish=finish, filtered=finish == "refusal", usage=_usage_in(event.usage))
+        return Meaning(finish=finish, filtered=finish == "refusal", usage=_usage_in(event.usage))
     if kind == "message_stop":
         usage = _usage_of_bedrock(_object_in(data)) if BEDROCK.encode() in data else None
-        return DONE if usage is None else Event(usage=usage, done=True)
+        return DONE if usage is None else Meaning(usage=usage, done=True)
     if kind == "error":
         return error_event(_object_in(data))
     if kind == "ping":
@@ -122,12 +122,12 @@ def _meaning(event: _Event, data: bytes) -> Event:
     return NOTHING if kind == "content_block_stop" else unknown(data)
 
 
-def _meaning_of_delta(delta: _Delta, data: bytes) -> Event:
+def _meaning_of_delta(delta: _Delta, data: bytes) -> Meaning:
     """Signatures and citations are no tokens; text in a field of another name is thinking."""
     if delta.text or delta.partial_json:
         return TOKEN
     if delta.thinking:
-        return RETOLD
+        return SUMMARIZED
     try:
         name = thought_in(_decode_open(data).delta, _KNOWN)
     except (ValueError, RecursionError):

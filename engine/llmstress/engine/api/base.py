@@ -6,17 +6,17 @@ from typing import Any, ClassVar, Protocol
 import msgspec
 
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.event import NOTHING, Event
+from llmstress.engine.api.meaning import NOTHING, Meaning
 
 
 class Classify(Protocol):
     """Says what one streamed event means; `name` is its `event:` field. Never raises."""
 
-    def __call__(self, data: bytes, name: bytes = b"") -> Event:
+    def __call__(self, data: bytes, name: bytes = b"") -> Meaning:
         """See above."""
 
 
-def no_event(data: bytes, name: bytes = b"") -> Event:
+def no_event(data: bytes, name: bytes = b"") -> Meaning:
     """For APIs that stream nothing."""
     return NOTHING
 
@@ -111,7 +111,7 @@ class Api:
     classify: Classify = staticmethod(no_event)
     """What one streamed event means."""
 
-    def read_answer(self, body: bytes, content_type: str = "") -> Event:
+    def read_answer(self, body: bytes, content_type: str = "") -> Meaning:
         """What the body of an answer that is not streamed means."""
         raise NotImplementedError
 

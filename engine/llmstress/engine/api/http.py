@@ -1,10 +1,10 @@
 """A plain request and its answer, of any method and any kind."""
 
-from llmstress.engine.api.event import END_OF_BODY, Event
 from llmstress.engine.api.lenient import no_json, read_json
+from llmstress.engine.api.meaning import END_OF_BODY, Meaning
 from llmstress.engine.api.template import Template
 
-_GOOD = Event(finish=END_OF_BODY, tokenless=True)
+_GOOD = Meaning(finish=END_OF_BODY, tokenless=True)
 
 
 class Http(Template):
@@ -13,7 +13,7 @@ class Http(Template):
     STREAMS = False
     MAY_BE_EMPTY = True
 
-    def read_answer(self, body: bytes, content_type: str = "") -> Event:
+    def read_answer(self, body: bytes, content_type: str = "") -> Meaning:
         """See `Api`."""
         kind = content_type.partition(";")[0].strip().lower()
         if body and (kind == "application/json" or kind.endswith("+json")):

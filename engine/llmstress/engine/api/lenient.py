@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from llmstress.engine.api.complaint import complaint_in, is_error, words_in, words_of
-from llmstress.engine.api.event import DONE, FOREIGN, UNKNOWN, Event
+from llmstress.engine.api.meaning import DONE, FOREIGN, UNKNOWN, Meaning
 
 _decode_any = msgspec.json.Decoder().decode
 
@@ -76,7 +76,7 @@ def has_words(data: bytes, name: bytes) -> bool:
     return said not in (b"null", b"true", b"false") and not is_ping(said)
 
 
-def read_odd(data: bytes, name: bytes) -> Event | dict[str, Any]:
+def read_odd(data: bytes, name: bytes) -> Meaning | dict[str, Any]:
     """What is none of an API's common events: its meaning if it is the last word, an error, a ping, or no object; else
     the object, which only the API understands."""
     if data.startswith(b"[DONE]") or _LAST_WORD.match(data):
@@ -94,9 +94,9 @@ def read_odd(data: bytes, name: bytes) -> Event | dict[str, Any]:
     return value if isinstance(value, dict) else unknown(data)
 
 
-def fitted(value: Event | dict[str, Any], kind: type[_Kind]) -> Event | _Kind:
+def fitted(value: Meaning | dict[str, Any], kind: type[_Kind]) -> Meaning | _Kind:
     """What `read_odd` gave, its object as the type that the API declares; what doesn't fit into that is unknown."""
-    if isinstance(value, Event):
+    if isinstance(value, Meaning):
         return value
     try:
         return msgspec.convert(value, kind)
@@ -104,30 +104,30 @@ def fitted(value: Event | dict[str, Any], kind: type[_Kind]) -> Event | _Kind:
         return UNKNOWN
 
 
-def unknown(data: bytes) -> Event:
+def unknown(data: bytes) -> Meaning:
     """The meaning of JSON in which the API finds none of its own fields: an error in any of the usual shapes, a ping,
     or an unknown event."""
     try:
         value = read_json(data)
         if words := complaint_in(value):
-            return Event(error=words)
+            return Meaning(error=words)
     except (ValueError, RecursionError):
         return UNKNOWN
     kinds = (value.get("type"), value.get("event")) if isinstance(value, dict) else ()
     return FOREIGN if any(isinstance(kind, str) and is_ping(kind.encode()) for kind in kinds) else UNKNOWN
 
 
-def no_answer(what: str, body: bytes) -> Event:
+def no_answer(what: str, body: bytes) -> Meaning:
     """The meaning of a whole answer that the API can't read: an error in any of the usual shapes; else it is malformed.
     `what` says what it isn't; the server's words follow."""
     try:
         value = read_json(body)
         if words := complaint_in(value):
-            return Event(error=words)
+            return Meaning(error=words)
         words = words_in(value)
     except (ValueError, RecursionError):
         words = words_of(body)
-    return Event(malformed=f"{what}: {words}" if words else what)
+    return Meaning(malformed=f"{what}: {words}" if words else what)
 
 
 def words_in_data(data: bytes) -> str:
@@ -138,7 +138,7 @@ def words_in_data(data: bytes) -> str:
         return words_of(data)
 
 
-def named_error(data: bytes) -> Event:
+def named_error(data: bytes) -> Meaning:
     """The meaning of an event whose name says that it is an error."""
     try:
         value = read_json(data)
@@ -147,19 +147,19 @@ def named_error(data: bytes) -> Event:
     return error_event(value)
 
 
-def no_json(fault: Exception, data: bytes) -> Event:
+def no_json(fault: Exception, data: bytes) -> Meaning:
     """The meaning of what should be JSON and isn't."""
     why = "a page" if data.lstrip()[:1] == b"<" else str(fault)
-    return Event(malformed=f"not JSON ({why}): {words_of(data)[:800]}")
+    return Meaning(malformed=f"not JSON ({why}): {words_of(data)[:800]}")
 
 
-def error_event(value: Any) -> Event:
+def error_event(value: Any) -> Meaning:
     """The meaning of an error, whatever its shape: a value of `error`, or an object that has one among its members."""
     try:
         text = words_in(value)
     except (ValueError, RecursionError):
         text = ""
-    return Event(error=text or "an error without words")
+    return Meaning(error=text or "an error without words")
 
 
 def finish_in(value: Any) -> str:

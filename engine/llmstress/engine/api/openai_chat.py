@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import msgspec
 
 from llmstress.engine.api.base import Api, Classify, encode_body
-from llmstress.engine.api.event import NOTHING, TOKEN, Event, TokenOf
+from llmstress.engine.api.meaning import NOTHING, TOKEN, Meaning, TokenOf
 from llmstress.engine.api.openai_choices import Chunk, Dialect, whole
 
 # `Any` where only truth counts, or where dialects differ: a field of an odd type must not make an event unreadable.
@@ -45,14 +45,14 @@ _DIALECT = Dialect(
     known=frozenset((*_Payload.__struct_fields__, "role")),
 )
 
-_BARE: dict[str | None, Event] = {reason: Event(finish=reason) for reason in ("stop", "length", "tool_calls")}
+_BARE: dict[str | None, Meaning] = {reason: Meaning(finish=reason) for reason in ("stop", "length", "tool_calls")}
 _BARE[None] = NOTHING
 _SHORT = 1024
 """Bytes of an event below which its meaning may be remembered."""
 """What a choice without any payload means, by its finish reason: the first and the last event of most answers."""
 
 
-def classify(data: bytes, name: bytes = b"") -> Event:
+def classify(data: bytes, name: bytes = b"") -> Meaning:
     """What one streamed event means; `name` is its `event:` field. Never raises."""
     try:
         chunk = _decode_chunk(data)
@@ -86,7 +86,7 @@ def classify(data: bytes, name: bytes = b"") -> Event:
     return _DIALECT.meaning(chunk.choices, chunk.usage, data)
 
 
-def _meaning_of_bare(data: bytes, reason: str | None, bare: Event) -> Event:
+def _meaning_of_bare(data: bytes, reason: str | None, bare: Meaning) -> Meaning:
     """What an event means in which nothing known was found but a finish reason, or not even that. A second look is
     needed. It is remembered for what follows the name "choices", which is the same in every answer of most servers: the
     second look takes 1.3 µs, the memory 0.3. Nothing before that name matters if it holds no object."""
@@ -97,11 +97,11 @@ def _meaning_of_bare(data: bytes, reason: str | None, bare: Event) -> Event:
 
 
 @functools.lru_cache(maxsize=256)
-def _look_again(rest: bytes, reason: str | None) -> Event:
+def _look_again(rest: bytes, reason: str | None) -> Meaning:
     return _DIALECT.look_again(b"{" + rest, _BARE[reason])
 
 
-def read_answer(body: bytes, content_type: str = "") -> Event:
+def read_answer(body: bytes, content_type: str = "") -> Meaning:
     """What the body of an answer that is not streamed means. Never raises."""
     return whole(classify(body), body, "chat completion")
 

@@ -6,8 +6,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from llmstress.engine.api.complaint import is_error
-from llmstress.engine.api.event import NOTHING, REASONING, TOKEN, UNKNOWN, Event, TokenOf
 from llmstress.engine.api.lenient import error_event, finish_in, fitted, no_answer, read_json, read_odd, unknown
+from llmstress.engine.api.meaning import NOTHING, REASONING, TOKEN, UNKNOWN, Meaning, TokenOf
 from llmstress.engine.api.openai_usage import Elsewhere, usage_elsewhere, usage_in
 from llmstress.engine.api.thoughts import thought_event, thought_in
 
@@ -55,18 +55,18 @@ class Dialect(msgspec.Struct, Generic[ChoiceT], frozen=True):
     known: frozenset[str]
     """The members of that which the module understands."""
 
-    def classify_odd(self, data: bytes, name: bytes) -> Event:
+    def classify_odd(self, data: bytes, name: bytes) -> Meaning:
         """What is no chunk with choices: errors, the last word, usage alone, other dialects, no JSON."""
         chunk = fitted(read_odd(data, name), self.kind)
-        if isinstance(chunk, Event):
+        if isinstance(chunk, Meaning):
             return unknown(data) if chunk is UNKNOWN else chunk
         if chunk.choices is not None:
             return self.meaning(chunk.choices, chunk.usage, data)
         usage = usage_in(chunk.usage)
-        event = Event(usage=usage) if usage is not None else self.look_again(data, NOTHING)
+        event = Meaning(usage=usage) if usage is not None else self.look_again(data, NOTHING)
         return unknown(data) if event is NOTHING else event
 
-    def meaning(self, choices: tuple[ChoiceT, ...], usage_value: Any, data: bytes) -> Event:
+    def meaning(self, choices: tuple[ChoiceT, ...], usage_value: Any, data: bytes) -> Meaning:
         """What is said by the choices of the chunk `data`, and by the usage beside them."""
         usage = usage_in(usage_value)
         tokens: list[TokenOf] = []
@@ -81,9 +81,9 @@ class Dialect(msgspec.Struct, Generic[ChoiceT], frozen=True):
         said = tuple(tokens)
         if finishes:
             reasons = tuple(finishes.values())
-            event = Event(said, reasons[0], "content_filter" in reasons, usage, finished=tuple(finishes))
+            event = Meaning(said, reasons[0], "content_filter" in reasons, usage, finished=tuple(finishes))
         else:
-            event = Event(said, usage=usage) if usage is not None else _COMMON.get(said) or Event(said)
+            event = Meaning(said, usage=usage) if usage is not None else _COMMON.get(said) or Meaning(said)
         if not choices and usage is None:
             event = self.look_again(data, event)
             complaint = unknown(data) if event is NOTHING else event
@@ -92,7 +92,7 @@ class Dialect(msgspec.Struct, Generic[ChoiceT], frozen=True):
             return self.look_again(data, event)
         return event
 
-    def look_again(self, data: bytes, event: Event) -> Event:
+    def look_again(self, data: bytes, event: Meaning) -> Meaning:
         """`event`, the meaning of the chunk `data`, with what the typed decode passed over: text in fields of other
         names, and usage in other places. Only for events that lack one of them: it costs a second decode."""
         try:
@@ -123,7 +123,7 @@ class Dialect(msgspec.Struct, Generic[ChoiceT], frozen=True):
         return msgspec.structs.replace(event, tokens=tokens, usage=usage, field=field)
 
 
-def whole(event: Event, body: bytes, what: str) -> Event:
+def whole(event: Meaning, body: bytes, what: str) -> Meaning:
     """The meaning of a whole answer, given that of the same chunk in a stream; `what`: what it isn't, if it is none."""
     none = event.unknown or event.done or event.foreign
     return no_answer(f"the answer is not a {what}", body) if none else event

@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from llmstress.engine.api.base import Api, Classify, encode_body
-from llmstress.engine.api.event import TOKEN, Event, TokenOf
+from llmstress.engine.api.meaning import TOKEN, Meaning, TokenOf
 from llmstress.engine.api.openai_choices import Chunk, Dialect, whole
 
 _Text = TypeVar("_Text")
@@ -28,7 +28,7 @@ _DIALECT = Dialect(
 )
 
 
-def classify(data: bytes, name: bytes = b"") -> Event:
+def classify(data: bytes, name: bytes = b"") -> Meaning:
     """What one streamed event means; `name` is its `event:` field. Never raises."""
     try:
         chunk = _decode_chunk(data)
@@ -43,7 +43,7 @@ def classify(data: bytes, name: bytes = b"") -> Event:
     return _DIALECT.meaning(chunk.choices, chunk.usage, data)
 
 
-def read_answer(body: bytes, content_type: str = "") -> Event:
+def read_answer(body: bytes, content_type: str = "") -> Meaning:
     """What the body of an answer that is not streamed means. Never raises."""
     return whole(classify(body), body, "completion")
 

@@ -7,8 +7,8 @@ import msgspec
 
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api, encode_body
-from llmstress.engine.api.event import END_OF_BODY, Event
 from llmstress.engine.api.lenient import no_answer, read_odd
+from llmstress.engine.api.meaning import END_OF_BODY, Meaning
 from llmstress.engine.api.openai_usage import usage_in
 
 _KEY = b'"embedding"'
@@ -56,7 +56,7 @@ class OpenAIEmbeddings(Api):
             ask.extra,
         )
 
-    def read_answer(self, body: bytes, content_type: str = "") -> Event:
+    def read_answer(self, body: bytes, content_type: str = "") -> Meaning:
         """See `Api`."""
         try:
             answer = _decode_answer(_shortened(body))
@@ -67,9 +67,9 @@ class OpenAIEmbeddings(Api):
         vectors = sum(_is_vector(entry.embedding) for entry in answer.data)
         return self._meaning(vectors, answer.usage, body)
 
-    def _read_odd(self, body: bytes) -> Event:
+    def _read_odd(self, body: bytes) -> Meaning:
         value = read_odd(body, b"")
-        if isinstance(value, Event):
+        if isinstance(value, Meaning):
             return value if value.error or value.malformed else no_answer(_NO_ANSWER, body)
         data = value.get("data")
         if not isinstance(data, list):
@@ -77,11 +77,11 @@ class OpenAIEmbeddings(Api):
         vectors = sum(isinstance(entry, dict) and _is_vector(entry.get("embedding")) for entry in data)
         return self._meaning(vectors, value.get("usage"), body)
 
-    def _meaning(self, vectors: int, usage: Any, body: bytes) -> Event:
+    def _meaning(self, vectors: int, usage: Any, body: bytes) -> Meaning:
         if vectors != self._inputs:
             what = f"{vectors} vectors for {self._inputs} inputs"
-            return Event(malformed=what) if vectors else no_answer(what, body)
-        return Event(finish=END_OF_BODY, usage=usage_in(usage), tokenless=True, inputs=vectors)
+            return Meaning(malformed=what) if vectors else no_answer(what, body)
+        return Meaning(finish=END_OF_BODY, usage=usage_in(usage), tokenless=True, inputs=vectors)
 
 
 def _is_vector(value: Any) -> bool:

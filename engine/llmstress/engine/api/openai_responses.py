@@ -6,8 +6,8 @@ import msgspec
 
 from llmstress.engine.api.base import Api, Classify, encode_body
 from llmstress.engine.api.complaint import is_error
-from llmstress.engine.api.event import NOTHING, PING, REASONING, RETOLD, TOKEN, UNKNOWN, Event, TokenOf
 from llmstress.engine.api.lenient import error_event, finish_in, fitted, no_answer, read_odd, unknown
+from llmstress.engine.api.meaning import NOTHING, PING, REASONING, SUMMARIZED, TOKEN, UNKNOWN, Meaning, TokenOf
 from llmstress.engine.api.openai_usage import usage_in
 from llmstress.engine.api.thoughts import MAX_NAME, thought_event
 
@@ -54,7 +54,7 @@ _DELTAS = {
         TOKEN,
     ),
     "response.reasoning_text.delta": REASONING,
-    "response.reasoning_summary_text.delta": RETOLD,
+    "response.reasoning_summary_text.delta": SUMMARIZED,
 }
 """Type of an event that bears its payload in `delta` -> what it means if that isn't empty."""
 
@@ -84,7 +84,7 @@ _SILENT_ENDS = (
 _NO_ANSWER = "the answer is not a response"
 
 
-def classify(data: bytes, name: bytes = b"") -> Event:
+def classify(data: bytes, name: bytes = b"") -> Meaning:
     """What one streamed event means: its type is in the data, so `name` only matters if it speaks of an error. Never
     raises."""
     try:
@@ -99,10 +99,10 @@ def classify(data: bytes, name: bytes = b"") -> Event:
     return _meaning(event, data)
 
 
-def read_answer(body: bytes, content_type: str = "") -> Event:
+def read_answer(body: bytes, content_type: str = "") -> Meaning:
     """What the body of an answer that is not streamed means. Never raises."""
     value = read_odd(body, b"")
-    if isinstance(value, Event):
+    if isinstance(value, Meaning):
         return value if value.error or value.malformed else no_answer(_NO_ANSWER, body)
     output, status = value.get("output"), value.get("status")
     if not isinstance(output, list) or not isinstance(status, str):
@@ -115,10 +115,10 @@ def read_answer(body: bytes, content_type: str = "") -> Event:
     return msgspec.structs.replace(ended, tokens=said, done=False)
 
 
-def _classify_odd(data: bytes, name: bytes) -> Event:
+def _classify_odd(data: bytes, name: bytes) -> Meaning:
     """Errors, the last word of other APIs, other dialects, no JSON."""
     event = fitted(read_odd(data, name), _Event)
-    if isinstance(event, Event):
+    if isinstance(event, Meaning):
         return unknown(data) if event is UNKNOWN else event
     meaning = _DELTAS.get(event.type)
     if meaning is not None:
@@ -126,7 +126,7 @@ def _classify_odd(data: bytes, name: bytes) -> Event:
     return _meaning(event, data)
 
 
-def _meaning(event: _Event, data: bytes) -> Event:
+def _meaning(event: _Event, data: bytes) -> Meaning:
     """What happens once in an answer, or in an item of it."""
     kind = event.type
     if kind in _LAST:
@@ -157,7 +157,7 @@ def _status_of(response: _Response) -> str:
     return status if isinstance(status, str) and status in _GRAVITY else ""
 
 
-def _ended(status: str, response: _Response) -> Event:
+def _ended(status: str, response: _Response) -> Meaning:
     """What a response means that has come to this status."""
     usage = usage_in(response.usage)
     details = response.incomplete_details or response.status_details
@@ -165,9 +165,9 @@ def _ended(status: str, response: _Response) -> Event:
         ended = "was cancelled" if status.startswith("cancel") else "failed"
         return error_event(response.error or details or f"the response {ended}")
     if status not in ("completed", "incomplete"):
-        return Event(usage=usage)
+        return Meaning(usage=usage)
     finish = finish_in(details.get("reason") if isinstance(details, dict) else None) or status
-    return Event(finish=finish, filtered=finish == "content_filter", usage=usage, done=True)
+    return Meaning(finish=finish, filtered=finish == "content_filter", usage=usage, done=True)
 
 
 def _says(item: dict[str, Any]) -> bool:

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from llmstress.engine.api.event import Usage
 from llmstress.engine.api.lenient import count_in
+from llmstress.engine.api.meaning import Usage
 
 BEDROCK = "amazon-bedrock-invocationMetrics"
 """What Bedrock adds to the last event of a stream."""

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.event import FOREIGN, NOTHING, TOKEN, Event
 from llmstress.engine.api.lenient import is_ping, named_error, no_answer, no_json, read_json, read_odd, unknown
+from llmstress.engine.api.meaning import FOREIGN, NOTHING, TOKEN, Meaning
 from llmstress.engine.api.template import Template
 
 DONE = "[DONE]"
@@ -38,7 +38,7 @@ class Sse(Template):
             raise ValueError("--no-stream does not work with this API; use --api http")
         done = ask.done or DONE
         self._last_words = {done.encode(), msgspec.json.encode(done)}
-        self._last = Event(finish=done, done=True)
+        self._last = Meaning(finish=done, done=True)
         self._error_name = ask.error_event.encode() or b"error"
         self.ends_with_body = not ask.done
         self.classify = self._classify_text
@@ -46,14 +46,14 @@ class Sse(Template):
             self._path = Path(ask.text)
             self.classify = self._classify_json
 
-    def read_answer(self, body: bytes, content_type: str = "") -> Event:
+    def read_answer(self, body: bytes, content_type: str = "") -> Meaning:
         """See `Api`."""
         value = read_odd(body, b"")
-        if isinstance(value, Event) and value.error:
+        if isinstance(value, Meaning) and value.error:
             return value
         return no_answer("the answer is not an event stream", body)
 
-    def _classify_text(self, data: bytes, name: bytes = b"") -> Event:
+    def _classify_text(self, data: bytes, name: bytes = b"") -> Meaning:
         if name and (event := self._meaning_of_name(name, data)) is not None:
             return event
         if data in self._last_words:
@@ -64,29 +64,29 @@ class Sse(Template):
             return said
         return TOKEN
 
-    def _classify_json(self, data: bytes, name: bytes = b"") -> Event:
+    def _classify_json(self, data: bytes, name: bytes = b"") -> Meaning:
         if name and (event := self._meaning_of_name(name, data)) is not None:
             return event
         if data in self._last_words:
             return self._last
         return TOKEN if self._path.leads_to_text(data) else self._classify_odd(data)
 
-    def _classify_odd(self, data: bytes) -> Event:
+    def _classify_odd(self, data: bytes) -> Meaning:
         """Without text, or with text that a second look finds."""
         odd = read_odd(data, b"")
         try:
             text = self._path.follow(odd if isinstance(odd, dict) else read_json(data))
         except (ValueError, RecursionError) as fault:
             # where only the end of the body ends an answer, text that is no ping may be why it ended
-            ignored = isinstance(odd, Event) and odd.foreign and not (self.ends_with_body and _may_be_error(data))
+            ignored = isinstance(odd, Meaning) and odd.foreign and not (self.ends_with_body and _may_be_error(data))
             return FOREIGN if ignored else no_json(fault, data)
         except LookupError:
-            return odd if isinstance(odd, Event) and (odd.error or odd.foreign) else unknown(data)
+            return odd if isinstance(odd, Meaning) and (odd.error or odd.foreign) else unknown(data)
         if _is_text(text):
             return TOKEN
-        return odd if isinstance(odd, Event) and odd.error else NOTHING
+        return odd if isinstance(odd, Meaning) and odd.error else NOTHING
 
-    def _meaning_of_name(self, name: bytes, data: bytes) -> Event | None:
+    def _meaning_of_name(self, name: bytes, data: bytes) -> Meaning | None:
         if name == self._error_name:
             return named_error(data)
         if name in self._last_words:

@@ -1,18 +1,18 @@
 """Text as it comes, without any framing: what BentoML's generators and bare streaming responses send."""
 
 from llmstress.engine.api.base import Classify, Framing
-from llmstress.engine.api.event import END_OF_BODY, NOTHING, TOKEN, Event
+from llmstress.engine.api.meaning import END_OF_BODY, NOTHING, TOKEN, Meaning
 from llmstress.engine.api.template import Template
 
 
-def classify(data: bytes, name: bytes = b"") -> Event:
+def classify(data: bytes, name: bytes = b"") -> Meaning:
     """What one read brought."""
     return TOKEN if data else NOTHING
 
 
-def read_answer(body: bytes, content_type: str = "") -> Event:
+def read_answer(body: bytes, content_type: str = "") -> Meaning:
     """What a whole text means."""
-    return Event(classify(body).tokens, END_OF_BODY)
+    return Meaning(classify(body).tokens, END_OF_BODY)
 
 
 class Text(Template):

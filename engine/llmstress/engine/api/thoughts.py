@@ -4,7 +4,7 @@ import functools
 import re
 from typing import Any
 
-from llmstress.engine.api.event import REASONING, Event
+from llmstress.engine.api.meaning import REASONING, Meaning
 
 MAX_NAME = 40
 """Characters of the name of a field that are kept."""
@@ -56,10 +56,10 @@ def thought_in(fields: object, known: frozenset[str]) -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def thought_event(name: str) -> Event:
+def thought_event(name: str) -> Meaning:
     """What the text of a field of that name means, for choice 0 and without anything else: one object for each name,
     which the fast path can compare by identity."""
-    return Event(tokens=REASONING.tokens, field=name)
+    return Meaning(tokens=REASONING.tokens, field=name)
 
 
 @functools.lru_cache(maxsize=256)

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from llmstress.engine.api.event import Usage
+from llmstress.engine.api.meaning import Usage
 from llmstress.engine.outcome import End
 from llmstress.engine.stream.usage_reports import FEWER
 from llmstress.engine.telemetry.blocks import LONG_ANSWER, in_blocks, late_ns

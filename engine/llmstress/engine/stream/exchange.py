@@ -5,7 +5,7 @@ Stamps are monotonic nanoseconds of the read that completed them, 0 while the mo
 
 from array import array
 
-from llmstress.engine.api.event import END_OF_BODY, TOKEN, Event, Usage
+from llmstress.engine.api.meaning import END_OF_BODY, TOKEN, Meaning, Usage
 from llmstress.engine.outcome import FILTERED, OK, End
 from llmstress.engine.stream.counting import count_end
 from llmstress.engine.stream.pace import Answer, Pace, Texts, pace_of, stale_pace, texts_of
@@ -36,9 +36,9 @@ class Exchange:
         "_reasoning_streamed",
         "_recorder",
         "_reports",
-        "_retold",
         "_revoked",
         "_running",
+        "_summarized",
         "_texts_since",
         "_tokenless",
         "_usage",
@@ -107,7 +107,7 @@ class Exchange:
         """Length of the data of all token events."""
         self.inputs = 0
         """Inputs that a whole answer has dealt with, where a request has several."""
-        self.kind: Event = TOKEN
+        self.kind: Meaning = TOKEN
         """What the last token event was: the fast path takes only more of the same."""
         self.words = b""
         """What the last event said that was none of the API's; bounded by whoever sets it."""
@@ -129,7 +129,7 @@ class Exchange:
         self._texts_since = recorder.keeps_texts
         self._before_answer = 0  # token events before the first one that a user sees
         self._reasoning_streamed = False
-        self._retold = False
+        self._summarized = False
 
     @property
     def over(self) -> bool:
@@ -203,7 +203,7 @@ class Exchange:
         self.gaps.append(sign)
         self.marks += 1
 
-    def apply(self, event: Event, now: int, data: bytes = b"") -> End | None:
+    def apply(self, event: Meaning, now: int, data: bytes = b"") -> End | None:
         """An event of the stream, with this data, has come at `now`; gives the end if it is one."""
         if self.done_at:
             # after its last word a server may repeat itself or add its usage; nothing of that can end a request
@@ -215,7 +215,7 @@ class Exchange:
             for token in event.tokens:
                 self._token(token.choice, visible=token.visible, now=now)
                 self._reasoning_streamed |= token.reasoning
-                self._retold |= token.retold
+                self._summarized |= token.summarized
                 self.kind = event
             if event.field:
                 self._recorder.saw_field(event.field)
@@ -244,7 +244,7 @@ class Exchange:
         if not self._first_data:
             self._first_data = data
 
-    def _take_finish(self, event: Event, now: int) -> None:
+    def _take_finish(self, event: Meaning, now: int) -> None:
         self._finish = self._finish or event.finish
         self._filtered |= event.filtered
         self.end_at = self._finish_at = now
@@ -268,7 +268,7 @@ class Exchange:
     def _has_borne(self, choice: int) -> bool:
         return choice in (self._others or ()) if choice else self.last_token > 0
 
-    def _take_usage(self, event: Event, now: int) -> None:
+    def _take_usage(self, event: Meaning, now: int) -> None:
         usage = event.usage
         if usage is None:
             return
@@ -287,7 +287,7 @@ class Exchange:
         at_first = now == self.first_token or (soon and not with_token)
         reports.take(output, events, with_token=with_token, at_first=at_first)
 
-    def apply_answer(self, event: Event, now: int, *, require_finish: bool = False) -> End:
+    def apply_answer(self, event: Meaning, now: int, *, require_finish: bool = False) -> End:
         """A whole answer that was not streamed has come at `now`; gives the end (see `end_of_stream`)."""
         self._whole = True
         if event.malformed:
@@ -386,7 +386,7 @@ class Exchange:
             self._recorder.text_was_wanted(False)
             return pace_of(self._answer(span, events, None))
         reasoning = usage.reasoning or 0
-        if reasoning >= tokens or (self._reasoning_streamed and not self._retold):
+        if reasoning >= tokens or (self._reasoning_streamed and not self._summarized):
             reasoning = 0
         hidden = max(reasoning, reports.before_first)
         self._recorder.text_was_wanted(tokens - hidden > events + choices)
@@ -394,7 +394,7 @@ class Exchange:
             return stale_pace(self._answer(span, events, tokens))
         if span and self.first_block == choices == 1 and tokens == events and not hidden:
             return Pace(span // (events - 1))
-        if reasoning and self._retold:
+        if reasoning and self._summarized:
             if not 0 < self.first_answer < self.last_token:
                 return None
             span, events = self.last_token - self.first_answer, events - self._before_answer

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from llmstress.engine.api.base import Api, Classify, Framing
-from llmstress.engine.api.event import Event
 from llmstress.engine.api.lenient import has_words
+from llmstress.engine.api.meaning import Meaning
 from llmstress.engine.connect.connect_errors import end_before_head
 from llmstress.engine.control import Timeouts
 from llmstress.engine.http.body import MAX_WORDS, Kept, explained, may_be_stream, succeeded
@@ -335,7 +335,7 @@ class Stream(asyncio.Protocol):
                     return end
         return None
 
-    def _meanings(self, event: ServerEvent) -> list[Event]:
+    def _meanings(self, event: ServerEvent) -> list[Meaning]:
         name, data = event
         meaning = self._load.classify(data, name)
         if meaning.tokens:

@@ -197,6 +197,11 @@ class Aggregate(msgspec.Struct, array_like=True):
         return cls([WorkerState(index, streams) for index, streams in enumerate(streams_per_worker)], row_ns)
 
     @property
+    def steady(self) -> Part:
+        """What happened in the steady window: what the summary's figures are made of."""
+        return self.phases[Phase.STEADY]
+
+    @property
     def open(self) -> int:
         """Requests in flight, as last reported."""
         return sum(worker.open for worker in self.workers if worker.state == "running")

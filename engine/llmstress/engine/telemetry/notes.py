@@ -3,7 +3,7 @@
 import msgspec
 
 from llmstress.engine.telemetry.aggregate import Aggregate
-from llmstress.engine.telemetry.messages import Counters, Part, Phase
+from llmstress.engine.telemetry.messages import Counters, Part
 
 MAX_TOKENS_PER_EVENT = 1.2
 MAX_SHARED_READS = 0.2
@@ -30,7 +30,7 @@ def notes_of(aggregate: Aggregate, blocks: str, *, collected: bool, tpot_missing
         *_tokens_and_ends(whole),
         *_events(counters, collected=collected),
         *notes_of_fields(aggregate.fields),
-        *_host(aggregate.phases[Phase.STEADY].counters),
+        *_host(aggregate.steady.counters),
         *_connections(counters),
     ]
     if retries := sum(whole.retried.values()):

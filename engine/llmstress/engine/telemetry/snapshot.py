@@ -96,7 +96,7 @@ def counted_in(aggregate: Aggregate) -> str:
 def steady(aggregate: Aggregate, steady_s: float) -> Figures:
     """What the summary counts: rates and latencies of the steady window, which has lasted `steady_s` so far; finished
     and failed requests of the whole run."""
-    part = aggregate.phases[Phase.STEADY]
+    part = aggregate.steady
     # where no stream has ended well, an event is a token as far as anybody knows
     per_event = aggregate.counters().tokens_per_event or 1.0
     tokens = part.counters.events * per_event + part.counters.output - part.counters.output_streamed

@@ -64,7 +64,7 @@ def _busy_workers(aggregate: Aggregate, steady_s: float) -> list[str]:
 
 
 def _late_workers(aggregate: Aggregate) -> list[str]:
-    itl = aggregate.phases[Phase.STEADY].latency.get("itl")
+    itl = aggregate.steady.latency.get("itl")
     itl_p50 = (itl.percentile("p50") if itl is not None else None) or 0
     limit = max(MIN_LAG_LIMIT_US, LAG_SHARE_OF_ITL * itl_p50)
     return [

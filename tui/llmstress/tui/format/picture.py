@@ -61,7 +61,7 @@ def picture_of(view: RunView, *, whole: bool, player: Player | None = None) -> P
     else:
         stage = _STAGES[aggregate.phase]
     verdict = judge(aggregate, steady_s)
-    steady = aggregate.phases[Phase.STEADY]
+    steady = aggregate.steady
     if verdict.status == "valid" and view.ended is None and not (steady.counters.events or steady.ended):
         verdict = TOO_EARLY
     return Picture(

@@ -28,11 +28,11 @@ class TokenOf(msgspec.Struct, frozen=True):
     choice: int
     visible: bool
     reasoning: bool
-    retold: bool = False
+    summarized: bool = False
     """The reasoning may be a summary: how many tokens were generated meanwhile, its text doesn't say."""
 
 
-class Event(msgspec.Struct, frozen=True):
+class Meaning(msgspec.Struct, frozen=True):
     """The meaning of an event; all defaults mean: legal, and nothing to count.
 
     The common meanings are the singletons below, so that the hot path can compare by identity.
@@ -67,17 +67,17 @@ class Event(msgspec.Struct, frozen=True):
     """Name of the field whose text the tokens are, if the module doesn't know it."""
 
 
-TOKEN = Event(tokens=(TokenOf(choice=0, visible=True, reasoning=False),))
+TOKEN = Meaning(tokens=(TokenOf(choice=0, visible=True, reasoning=False),))
 """Visible output of choice 0 and nothing else."""
-REASONING = Event(tokens=(TokenOf(choice=0, visible=False, reasoning=True),))
+REASONING = Meaning(tokens=(TokenOf(choice=0, visible=False, reasoning=True),))
 """Reasoning of choice 0 and nothing else."""
-RETOLD = Event(tokens=(TokenOf(choice=0, visible=False, reasoning=True, retold=True),))
-"""Reasoning of choice 0, perhaps retold in fewer words, and nothing else."""
-NOTHING = Event()
-DONE = Event(done=True)
-UNKNOWN = Event(unknown=True)
-FOREIGN = Event(foreign=True)
-PING = Event(ping=True)
+SUMMARIZED = Meaning(tokens=(TokenOf(choice=0, visible=False, reasoning=True, summarized=True),))
+"""Reasoning of choice 0, perhaps summarized in fewer words, and nothing else."""
+NOTHING = Meaning()
+DONE = Meaning(done=True)
+UNKNOWN = Meaning(unknown=True)
+FOREIGN = Meaning(foreign=True)
+PING = Meaning(ping=True)
 
 END_OF_BODY = "end of body"
 """The finish reason of an answer that is over when its body is."""
