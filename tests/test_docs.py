@@ -1,5 +1,6 @@
 """The pages: their links lead somewhere, the modules and flags that they name exist, README leads to every page."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -74,3 +75,19 @@ def test_the_page_of_flags_has_the_flags_of_the_command() -> None:
     assert set(re.findall(r"--[a-z][a-z-]*", text)) - {"--help"} == flags
     rows = re.findall(r"^\| `(--[a-z-]+)` \|", text.partition("## All flags")[2], re.MULTILINE)
     assert sorted(rows) == sorted(flags), "the table has each of them once"
+
+
+def texts_of(path: Path) -> list[str]:
+    """The texts of a module; a text with values in it gives the pieces between them."""
+    nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+    return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def test_the_messages_of_the_troubleshooting_page_exist() -> None:
+    texts = "\n".join(text for path in ROOT.glob("coordinator/**/*.py") for text in texts_of(path))
+    page = prose(ROOT / "docs/troubleshooting.md")
+    messages = re.findall(r"^\| `(.+?)` \|", page, re.MULTILINE)
+    assert len(messages) >= 10
+    for message in messages:
+        for piece in re.split(r"…|\d[\d,.]*(?: GB)?|https?\b", message):
+            assert len(piece.strip()) < 8 or piece.strip() in texts, f"{message}: {piece}"
