@@ -16,7 +16,7 @@ from llmstress.engine.stream.observer import Observer
 from llmstress.engine.stream.read_loop import Reads
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.stream import Stream
-from llmstress.engine.stream.task import Request, Task
+from llmstress.engine.stream.task import Request, Task, fixed
 from llmstress.engine.stream.transport_stream import TransportStream
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Delta, Part, Phase
@@ -122,7 +122,7 @@ class Bench:
         self.reads = Reads(self.recorder, self.clock, lambda: None)
         self.task = Task(
             api=self.api,
-            data=lambda: b"REQUEST",
+            requests=fixed(b"REQUEST"),
             dials=cast(Dials, self),
             failures=Failures(
                 retries, Statuses(on_status), ["sk-secret"], self.recorder, lambda: uniform, lambda: wall_s

@@ -1,6 +1,5 @@
 """Plan -> the task and the load model that carry it out."""
 
-import itertools
 import random
 import time
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from llmstress.engine.stream.failure_policy import Statuses
 from llmstress.engine.stream.failures import Failures
 from llmstress.engine.stream.link import Dials
 from llmstress.engine.stream.recorder import Recorder
-from llmstress.engine.stream.task import Task
+from llmstress.engine.stream.task import Task, fixed
 from llmstress.engine.stream.transport_stream import TransportStream
 
 
@@ -26,7 +25,7 @@ def build_task(plan: Plan, recorder: Recorder, dials: Dials, uniform: Callable[[
     api = make_api(plan.api, plan.ask)
     return Task(
         api=api,
-        data=itertools.repeat(RequestBuilder(plan, api).build(plan.ask)).__next__,
+        requests=fixed(RequestBuilder(plan, api).build(plan.ask)),
         dials=dials,
         failures=Failures(plan.retries, Statuses(tuple(plan.on_status)), plan.secrets, recorder, uniform),
         recorder=recorder,

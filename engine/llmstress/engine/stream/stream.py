@@ -202,25 +202,25 @@ class Stream:
             self.fast = None
             self._look_whether_over(exchange, now)
             return
-        self.fast = exchange if self._may_be_fast(reader, exchange) else None
-
-    def _may_be_fast(self, reader: ResponseReader, exchange: Exchange) -> bool:
-        """Whether the next read may take the fast path: it would have to mean the same on the long way."""
-        decoder = self._decoder
-        return (
-            exchange.last_token > 0  # there is a token event to compare with, and to measure the gap from
+        decoder, observer = self._decoder, self._observer
+        # whether the next read may take the fast path, where it has to mean what it would mean on the long way
+        self.fast = (
+            exchange
+            if exchange.last_token  # there is a token event to compare with, and to measure the gap from
             and exchange.single_choice  # the gap is taken from the last token of choice 0
             and not exchange.end_at  # a token after a finish reason revokes it
             and self._inflater is None  # the bytes are the body's own
             and decoder is not None
             and reader.between_chunks
             and decoder.between_events
-            and (self._observer is None or not self._observer.EVENTS)
+            and (observer is None or not observer.EVENTS)
+            else None
         )
 
     def _feed(self, reader: ResponseReader, exchange: Exchange, data: bytes, now: int) -> End | None:
         fault: Malformed | None = None
         pieces: Iterable[bytes]
+        observer = self._observer
         try:
             pieces = reader.feed(data)
         except Malformed as error:
@@ -233,10 +233,11 @@ class Stream:
             whole = b"".join(pieces)
             pieces = [whole] if whole else []
         for piece in pieces:
-            if self._observer is not None:
-                self._observer.piece(piece, now)
+            if observer is not None:
+                observer.piece(piece, now)
             if self._decoder is not None:
-                end = self._take_all(self._events_in(piece), exchange, now)
+                events = self._decoder.feed(piece) if observer is None else self._events_in(piece)
+                end = self._take_all(events, exchange, now)
             elif self._kept is not None:
                 end = self._keep(piece)
             else:
