@@ -9,7 +9,7 @@ from llmstress.engine.control import Plan
 from llmstress.engine.http.request import RequestBuilder
 from llmstress.engine.load.closed import ClosedModel
 from llmstress.engine.load.load import Load, MakeStream
-from llmstress.engine.stream.failure_policy import Statuses
+from llmstress.engine.stream.failure_policy import FailurePolicy
 from llmstress.engine.stream.failures import Failures
 from llmstress.engine.stream.link import Dials
 from llmstress.engine.stream.recorder import Recorder
@@ -27,7 +27,7 @@ def build_task(plan: Plan, recorder: Recorder, dials: Dials, uniform: Callable[[
         api=api,
         requests=fixed(RequestBuilder(plan, api).build(plan.ask)),
         dials=dials,
-        failures=Failures(plan.retries, Statuses(tuple(plan.on_status)), plan.secrets, recorder, uniform),
+        failures=Failures(plan.retries, FailurePolicy(tuple(plan.on_status)), plan.secrets, recorder, uniform),
         recorder=recorder,
         timeouts=plan.timeouts,
         requests_per_connection=plan.requests_per_connection,

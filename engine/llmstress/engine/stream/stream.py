@@ -50,8 +50,8 @@ class Runtime(Protocol):
     def retry(self, stream: "Stream", at: int) -> None:
         """Call `resume` at stamp `at`."""
 
-    def free(self, stream: "Stream", *, failed: bool, grave: bool, now: int) -> None:
-        """The stream has ended a request at stamp `now`; `grave`: its failure may end the run."""
+    def free(self, stream: "Stream", *, failed: bool, fatal: bool, now: int) -> None:
+        """The stream has ended a request at stamp `now`; `fatal`: its failure may end the run."""
 
 
 class Stream:
@@ -392,7 +392,7 @@ class Stream:
         elif not reader.keep_alive or reader.surplus or 0 < task.requests_per_connection <= self._requests:
             self.drop_link()
         if sequel.again_ns is None:
-            self._runtime.free(self, failed=end.failed, grave=sequel.grave, now=now)
+            self._runtime.free(self, failed=end.failed, fatal=sequel.fatal, now=now)
         else:
             self._runtime.retry(self, now + sequel.again_ns)
 
