@@ -24,6 +24,7 @@ from llmstress.engine.connect.dialer import Dialer, TakenOver
 from llmstress.engine.control import Network, Timeouts
 from llmstress.engine.load.closed import CHECK_TURNS, ClosedLoad
 from llmstress.engine.outcome import End
+from llmstress.engine.schedule import windows
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.failure_policy import DEFAULTS
 from llmstress.engine.stream.recorder import Recorder
@@ -299,7 +300,7 @@ class Scene:
         made = plan_of(server.url, streams, **{"error_pause_s": 0, "on_status": NO_END, **plan})
         with mock.patch("llmstress.engine.load.closed.Stream", Watched):
             self.load = ClosedLoad(made, self.books, dialer, lambda: self.now)
-        self.books.begin(BEGIN, (0, 0, None), self.load.in_flight)
+        self.books.begin(BEGIN, windows(whole_run=True), self.load.in_flight)
         Watched.bound.clear()
         self.exceptions: list[dict[str, Any]] = []
         self.starting: asyncio.Task[None] | None = None

@@ -21,6 +21,7 @@ from llmstress.engine.connect.dialer import Dialer, TakenOver
 from llmstress.engine.connect.loop import Loop
 from llmstress.engine.control import Network, Plan, Timeouts
 from llmstress.engine.load.closed import ClosedLoad
+from llmstress.engine.schedule import windows
 from llmstress.engine.stream.recorder import NEVER, Recorder
 from llmstress.engine.telemetry.messages import Part, Phase
 
@@ -119,7 +120,7 @@ class Site:
         self.now = BEGIN
         self.recorder = Recorder(0, lambda: self.now)
         self.load = ClosedLoad(plan, self.recorder, dialer, lambda: self.now)
-        self.recorder.begin(BEGIN, (0, 0, None), self.load.in_flight)
+        self.recorder.begin(BEGIN, windows(whole_run=True), self.load.in_flight)
         self.starting: asyncio.Task[None] | None = None
 
     def start(self, stop_at: int = NEVER) -> None:

@@ -16,6 +16,7 @@ from helpers.live_load import plan_of, until
 from llmstress.engine.connect.dialer import Dialer
 from llmstress.engine.control import Network, Timeouts
 from llmstress.engine.load.closed import ClosedLoad
+from llmstress.engine.schedule import windows
 from llmstress.engine.stream.recorder import NEVER, Recorder
 from llmstress.engine.telemetry.messages import Part, Phase
 
@@ -102,7 +103,7 @@ async def _run(
     recorder = Recorder(0)
     async with make_dialer(plan.url, network, plan.timeouts) as dialer:
         running = ClosedLoad(plan, recorder, dialer)
-        recorder.begin(time.monotonic_ns(), (0, 0, None), running.in_flight)
+        recorder.begin(time.monotonic_ns(), windows(whole_run=True), running.in_flight)
         await running.start(time.monotonic_ns(), NEVER)
         await until(lambda: running.check() or running.exhausted.is_set() or (cut_when is not None and cut_when()))
         if running.fault is not None:

@@ -107,7 +107,7 @@ def test_the_summary_counts_inputs_and_has_whole_answers_in_its_timeline() -> No
 
 def test_a_run_that_streams_has_first_tokens_in_its_timeline() -> None:
     total = run_of("chat")
-    total.phases[2].counters.events = 5
+    total.parts[2].counters.events = 5
     [row] = [row for row in summary_of(total).timeline if row.requests]
     assert row.e2e_p50 == pytest.approx(10, rel=0.01), "of the whole answers, in coarse bins"
     assert row.itl_p50 is None

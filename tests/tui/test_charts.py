@@ -41,7 +41,7 @@ FACTS = RunFacts(
 def row(*ms: float, events: int = 0) -> Row:
     histogram = Histogram()
     histogram.record_many([int(each * MS) for each in ms])
-    return Row(phase=Phase.STEADY, events=events, latency=histogram)
+    return Row(window=Phase.STEADY, events=events, latency=histogram)
 
 
 def columns_of(*rows: Row, step: int = 1) -> list[Column]:
@@ -140,7 +140,7 @@ def test_rates_are_of_the_time_that_has_passed() -> None:
 
 def test_marks() -> None:
     view = RunView(FACTS, Aggregate.over([1]))
-    view.aggregate.phase_began = {Phase.RAMP: S // 4, Phase.WARMUP: 5 * S, Phase.STEADY: 10 * S}
+    view.aggregate.window_began = {Phase.RAMP: S // 4, Phase.WARMUP: 5 * S, Phase.STEADY: 10 * S}
     for second, kind, text in (
         (7, "load", "streams 10 → 1,200 (3 workers)"),
         (8, "load", "paused: no new"),

@@ -23,6 +23,7 @@ from llmstress.engine.http.request import build_request
 from llmstress.engine.http.response import Head
 from llmstress.engine.http.sse import Decoder, ServerEvent
 from llmstress.engine.outcome import End
+from llmstress.engine.schedule import windows
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.failure_policy import Statuses
 from llmstress.engine.stream.failures import Failures
@@ -31,7 +32,8 @@ from llmstress.engine.stream.linger import Linger
 from llmstress.engine.stream.read_loop import read_arrived
 from llmstress.engine.stream.recorder import NEVER, Recorder
 from llmstress.engine.stream.stream import Stream
-from llmstress.engine.telemetry.messages import Part, Phase
+from llmstress.engine.telemetry.aggregate import sum_of
+from llmstress.engine.telemetry.messages import Part
 
 CHECK_S = 0.05
 """How often the time limits are looked at."""
@@ -164,7 +166,7 @@ class Witness:
         loop, stream = asyncio.get_running_loop(), self._stream
         attempts = loop.attempts if isinstance(loop, WatchedLoop) else []
         before = len(attempts)
-        self.recorder.begin(self.clock(), (0, 0, None), tuple)
+        self.recorder.begin(self.clock(), windows(whole_run=True), tuple)
         try:
             stream.begin(self.clock())
             await self._see_through(dialer)
@@ -177,7 +179,7 @@ class Witness:
             raise self._fault
         assert self._last is not None
         delta = self.recorder.cut(self.clock(), 0)
-        part = delta.parts[Phase.STEADY]
+        part = sum_of(delta.parts.values())
         part.settle()
         return Evidence(
             request=self.request,

@@ -85,14 +85,14 @@ async def run(
     """From T0 to the last delta: ramp, warm-up and steady window by the clock, then the drain."""
     await _sleep_until(t0)
     steady_ns = None if plan.steady_s is None else int(plan.steady_s * 1e9)
-    edges = schedule.phase_edges(
+    windows = schedule.windows(
         ramp_ns=int(plan.ramp_s * 1e9),
         warmup_ns=None if plan.warmup_open else int(plan.warmup_s * 1e9),
         steady_ns=steady_ns,
         whole_run=plan.whole_run,
     )
-    recorder.begin(t0, edges, load.in_flight)
-    drain = edges[2]
+    recorder.begin(t0, windows, load.in_flight)
+    drain = windows[-1].begin
     stop_at = NEVER if drain is None else t0 + drain
 
     def probed(late_us: int) -> None:
@@ -100,7 +100,7 @@ async def run(
         # would wake an otherwise quiet process as often again.
         recorder.loop_lag(late_us)
         if load.arrived:
-            recorder.fold()  # what has arrived and isn't understood yet will cross the phase's edge by its own stamps
+            recorder.fold()  # what has arrived and isn't understood yet will cross the window's edge by its own stamps
         else:
             recorder.tick()
 

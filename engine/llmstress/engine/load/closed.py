@@ -26,7 +26,6 @@ from llmstress.engine.stream.linger import Linger
 from llmstress.engine.stream.read_loop import read_arrived
 from llmstress.engine.stream.recorder import NEVER, Recorder
 from llmstress.engine.stream.stream import Stream
-from llmstress.engine.telemetry.messages import Phase
 
 TURN = 64
 """Requests begun in one turn of the loop, so that dials and reads go on while thousands of streams begin."""
@@ -271,7 +270,7 @@ class ClosedLoad:
 
     def _count_begun(self) -> None:
         """Those of ramp and warm-up come on top of the requests that were asked for."""
-        if self.recorder.phase >= Phase.STEADY:
+        if self.recorder.steady_has_begun:
             self.requests_left -= 1
 
     def _park(self, stream: Stream) -> None:

@@ -1,29 +1,82 @@
-"""The messages that carry measurements from a worker to whoever aggregates them.
+"""The messages that carry measurements from the workers to the coordinator, and on to viewers and records.
 
-Everything in here merges by addition: a message that could not be sent is added to the next one and nothing is
-lost. Times are nanoseconds of `time.monotonic_ns()` relative to T0, the start of the run; values inside
-histograms are microseconds.
+All measurements merge by addition: a message that could not be sent is added to the next one, so nothing is lost. Times
+are nanoseconds of `time.monotonic_ns()` relative to T0, the start of the run; values in histograms are microseconds.
 """
 
 import contextlib
 import enum
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
 from llmstress.engine.telemetry.histogram import Histogram
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 """Raised with every change to a message that an older peer would misread."""
 
 
 class Phase(enum.IntEnum):
-    """Where in the run a sample belongs: decided by the stamp that completes it."""
+    """Kinds of windows."""
 
     RAMP = 0
     WARMUP = 1
     STEADY = 2
+    """Its samples make the figures of the summary."""
     DRAIN = 3
+
+
+class Window(msgspec.Struct, array_like=True, frozen=True):
+    """A stretch of a run with statistics of its own. A sample belongs to the window in which the stamp lies that
+    completes it."""
+
+    index: int
+    """Position in the run, from 0. Windows follow one another without gaps."""
+    kind: Phase
+    label: str
+    """Name in charts and tables."""
+    begin: int | None
+    """ns after T0; None: decided while the run goes on."""
+    end: int | None
+    """Begin of the next window, in ns after T0. None: decided while the run goes on; the last window, the drain, ends
+    with the run."""
+
+
+def consecutive(begins: Sequence[tuple[Phase, str, int | None]]) -> tuple[Window, ...]:
+    """Windows that follow one another, from kind, label and begin (ns after T0; None: not decided yet) of each."""
+    ends = [*(begin for _, _, begin in begins[1:]), None]
+    return tuple(
+        Window(index, kind, label, begin, end)
+        for index, ((kind, label, begin), end) in enumerate(zip(begins, ends, strict=True))
+    )
+
+
+LABELS = {Phase.RAMP: "ramp", Phase.WARMUP: "warm-up", Phase.STEADY: "steady", Phase.DRAIN: "drain"}
+"""Label of a window that is the only one of its kind."""
+
+_TASK_SHIFT = 16
+
+MAX_WINDOWS = 1 << _TASK_SHIFT
+
+
+def key_of(window: int, task: int = 0) -> int:
+    """The key of a `Part`: window index and task number in one integer.
+
+    The task is in the high bits, so the key of task 0 is the index of the window: one byte of msgpack in a run of one
+    task and up to 128 windows, against 5 with the window in the high bits. A tuple as key takes 3 bytes, and its
+    decoding allocates an object for each key."""
+    return task << _TASK_SHIFT | window
+
+
+def window_of(key: int) -> int:
+    """Index of the window of a part's key."""
+    return key & (MAX_WINDOWS - 1)
+
+
+def task_of(key: int) -> int:
+    """Number of the task of a part's key."""
+    return key >> _TASK_SHIFT
 
 
 Metric = Literal[
@@ -147,7 +200,12 @@ def merge_histograms(mine: dict[str, Histogram], theirs: dict[str, Histogram]) -
 
 
 class Part(msgspec.Struct, array_like=True):
-    """What happened in one phase. `latency` holds the samples of requests that did not fail, in-flight included."""
+    """What happened to the requests of one task in one window. `latency` holds the samples of requests that have not
+    failed, those in flight included.
+
+    CPU time, load of the host (`cpu_ns`, `host_*`) and `loop_lag` are measured for the process and not for a task. They
+    are recorded in the part of task 0, so that a sum over tasks counts them once.
+    """
 
     counters: Counters = msgspec.field(default_factory=Counters)
     ended: dict[str, int] = msgspec.field(default_factory=dict)
@@ -257,7 +315,8 @@ class Delta(msgspec.Struct, array_like=True, tag=True):
     """Counts this worker's deltas from 0: a gap means one was lost."""
     t_from: int
     t_to: int
-    phase: Phase
+    window: int
+    """Index of the window in which the cut lies."""
     open: int
     """Requests in flight at the cut."""
     open_max: int
@@ -267,7 +326,7 @@ class Delta(msgspec.Struct, array_like=True, tag=True):
     rss: int
     """Resident memory of the worker, bytes."""
     parts: dict[int, Part]
-    """Phase -> what happened in it."""
+    """Window and task (`key_of`) -> what happened to the requests of the task in the window."""
     samples: list[ErrorSample]
     signs: list[str] = []
     """Headers of answers by which a gateway can be told, without secrets: all that this worker has seen in the run."""

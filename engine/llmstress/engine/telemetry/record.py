@@ -27,7 +27,7 @@ from llmstress.engine.telemetry.broadcast import Message, RunView, WorkerChange,
 from llmstress.engine.telemetry.messages import Delta
 from llmstress.engine.telemetry.thinning import Merger, Stand, Step, stand_of
 
-FORMAT = 3
+FORMAT = 4
 """Of the file: raised with every change that an older reader would misunderstand."""
 
 _FACTOR_BITS = 2
@@ -157,7 +157,7 @@ class Writer:
         if self._pending and not lowest.raw:
             self._commit()  # a step has just been completed
         lowest.raw.append((t, msgspec.Raw(encoded)))
-        next_.merger.add(message, self._view.aggregate.phases)
+        next_.merger.add(message, self._view.aggregate.parts)
         self._count += 1
         for open_ in (lowest, next_):
             open_.end, open_.t = self._count, t
@@ -201,7 +201,7 @@ class Writer:
             if level + 1 < LEVELS:
                 above = self._open[level + 1]
                 for delta in deltas:
-                    above.merger.add(delta, self._view.aggregate.phases)
+                    above.merger.add(delta, self._view.aggregate.parts)
                 above.end, above.t = open_.end, open_.t
         packed = _packed(data)
         self._pending.append(

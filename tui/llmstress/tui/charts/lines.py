@@ -15,7 +15,6 @@ from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.aggregate import Aggregate, Row
 from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import Phase
 from llmstress.tui.charts.axes import ceiling_of, decade_below, log_ticks, nice_ceiling, ticks, time_ticks
 from llmstress.tui.format.headline import shortened
 
@@ -32,8 +31,6 @@ _MAX_MARKS = 8
 
 _UPPER_AXIS = 2
 """As plotext counts."""
-
-_MARKED = {Phase.WARMUP: "warm-up", Phase.STEADY: "steady", Phase.DRAIN: "drain"}
 
 _LABELS_FROM_ROWS = 8
 """A chart lower than this spends no row on the names of the marks."""
@@ -260,9 +257,13 @@ def _every(columns: Sequence[Column]) -> str:
 
 
 def marks_of(view: RunView) -> tuple[tuple[float, str], ...]:
-    """Where phases began and where somebody changed the load."""
-    began = view.aggregate.phase_began
-    found = [(began[phase] / 1e9, name) for phase, name in _MARKED.items() if began.get(phase, 0) > 1_000_000_000]
+    """Where windows began, after the first one, and where the load was changed."""
+    windows, began = view.aggregate.windows, view.aggregate.window_began
+    found = [
+        (began[window.index] / 1e9, window.label)
+        for window in windows[1:]
+        if began.get(window.index, 0) > 1_000_000_000
+    ]
     changes = [notice for notice in view.aggregate.notices if notice.kind == "load"]
     found += [(max(0, notice.t) / 1e9, _change(notice.text)) for notice in changes[-_MAX_MARKS:]]
     return tuple(sorted(found))

@@ -7,7 +7,7 @@ import msgspec
 
 from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.broadcast import RunView
-from llmstress.engine.telemetry.messages import Phase
+from llmstress.engine.telemetry.messages import Phase, Window
 from llmstress.engine.telemetry.outcomes import describe_outcome
 from llmstress.tui.format.picture import TOO_EARLY, Picture
 from llmstress.tui.format.words import OUTCOMES, VERDICTS, spans_words
@@ -51,7 +51,7 @@ def target_line(view: RunView, width: int) -> list[Piece]:
 
 
 class Segment(msgspec.Struct, frozen=True):
-    """One phase in the bar. Seconds."""
+    """One window in the bar. Seconds."""
 
     name: str
     seconds: float
@@ -61,26 +61,34 @@ class Segment(msgspec.Struct, frozen=True):
 
 
 def segments(view: RunView) -> list[Segment]:
-    """The phases as planned, cut where a drain began early."""
-    facts, began = view.facts, view.aggregate.phase_began
-    drain_ns = began.get(Phase.DRAIN)
-    now_s = view.aggregate.elapsed_ns / 1e9
-    steady_s = facts.steady_s if facts.steady_s is not None else max(1.0, now_s - view.steady_begin_s)
-    planned = [("ramp", facts.ramp_s), ("warm-up", view.warmup_s), ("steady", steady_s)]
-    if facts.whole_run:
-        planned = [("steady", facts.steady_s or max(1.0, now_s))]
+    """The windows as planned, without those of no length."""
+    aggregate = view.aggregate
+    now_s = aggregate.elapsed_ns / 1e9
     over = view.ended is not None
-    draining = drain_ns is not None
+    draining = aggregate.began(Phase.DRAIN) is not None
     made: list[Segment] = []
     at = 0.0
-    for name, seconds in planned:
+    for window in aggregate.windows[:-1]:
+        seconds = _length_s(window, view.facts.steady_s, now_s)
         if seconds <= 0:
             continue
         passed = min(1.0, max(0.0, (now_s - at) / seconds))
         inside = at <= now_s < at + seconds
-        made.append(Segment(name, seconds, passed, inside and not draining and not over))
+        made.append(Segment(window.label, seconds, passed, inside and not draining and not over))
         at += seconds
-    return [*made, Segment("drain", 0.0, 1.0 if over else 0.5 if draining else 0.0, draining and not over)]
+    name = aggregate.windows[-1].label
+    return [*made, Segment(name, 0.0, 1.0 if over else 0.5 if draining else 0.0, draining and not over)]
+
+
+def _length_s(window: Window, steady_s: float | None, now_s: float) -> float:
+    """Length of a window. If its end is open: what has passed of it, or `steady_s` for a steady window that was planned
+    so long."""
+    if window.begin is not None and window.end is not None:
+        return (window.end - window.begin) / 1e9
+    passed_s = 0.0 if window.begin is None else max(0.0, now_s - window.begin / 1e9)
+    if window.kind is not Phase.STEADY:
+        return passed_s
+    return steady_s if steady_s is not None else max(1.0, passed_s)
 
 
 def bar(share: float, width: int) -> tuple[str, str]:
@@ -98,7 +106,7 @@ def progress_line(picture: Picture, width: int) -> list[Piece]:
         pieces.append((" PAUSED ", "bold reverse $text-warning"))
     clock = _clock(picture)
     room = width - sum(len(text) for text, _ in pieces) - len(clock) - 2
-    body = _by_requests(view, room) if view.facts.requests is not None else _by_phases(segments(view), room)
+    body = _by_requests(view, room) if view.facts.requests is not None else _by_windows(segments(view), room)
     gap = max(0, room - sum(len(text) for text, _ in body))
     return [*pieces, (" ", ""), *body, (" " * (gap + 1), ""), (clock, "bold")]
 
@@ -113,13 +121,13 @@ def _clock(picture: Picture) -> str:
 
 def _by_requests(view: RunView, room: int) -> list[Piece]:
     wanted = view.facts.requests or 1
-    finished = view.measured
+    finished = view.aggregate.measured()
     text = f" {formatting.count(finished)} of {formatting.count(wanted)} requests"
     passed, coming = bar(finished / wanted, max(0, room - len(text)))
     return [(passed, "$text-primary"), (coming, QUIET), (text, "")]
 
 
-def _by_phases(parts: list[Segment], room: int) -> list[Piece]:
+def _by_windows(parts: list[Segment], room: int) -> list[Piece]:
     # a name, two spaces, and at least two columns of bar for each
     taken = sum(len(part.name) + 2 for part in parts) + _DRAIN_COLUMNS
     timed = [part for part in parts if part.seconds]
@@ -129,14 +137,14 @@ def _by_phases(parts: list[Segment], room: int) -> list[Piece]:
         # no room for names: one bar for all of it
         passed, coming = bar(sum(part.seconds * part.done for part in timed) / total, max(0, room))
         return [(passed, "$text-primary"), (coming, QUIET)]
-    widths = {part.name: max(2, int(free * part.seconds / total)) for part in timed}
+    widths = [max(2, int(free * part.seconds / total)) if part.seconds else _DRAIN_COLUMNS for part in parts]
     if timed:
-        # what rounding left goes to the longest one
-        longest = max(timed, key=lambda part: part.seconds).name
-        widths[longest] = max(2, widths[longest] + free - sum(widths.values()))
+        # the columns that rounding left go to the longest part
+        longest = parts.index(max(timed, key=lambda part: part.seconds))
+        widths[longest] = max(2, widths[longest] + free + _DRAIN_COLUMNS - sum(widths))
     pieces: list[Piece] = []
-    for part in parts:
-        passed, coming = bar(part.done, widths.get(part.name, _DRAIN_COLUMNS))
+    for part, columns in zip(parts, widths, strict=True):
+        passed, coming = bar(part.done, columns)
         style = "bold $text-primary" if part.current else QUIET
         pieces += [(f"{part.name} ", style), (passed, "$text-primary"), (coming, QUIET), (" ", "")]
     return pieces[:-1]
@@ -165,7 +173,7 @@ def measurement_line(picture: Picture, width: int) -> list[Piece]:
 
 
 def outcome_line(picture: Picture, width: int) -> list[Piece]:
-    """What became of the requests."""
+    """How the requests ended."""
     sign, style = OUTCOMES[picture.outcome]
     words = shortened(describe_outcome(picture.view.aggregate.ended()), max(0, width - 11))
     return [("outcome: ", ""), (f"{sign} {words}", f"bold {style}".strip())]
