@@ -7,7 +7,7 @@ from helpers.summaries import facts_of
 from llmstress.coordinator.output.schema import Summary
 from llmstress.coordinator.output.summary import summarise
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.stream.recorder import PLAIN_ANSWERS
+from llmstress.engine.stream.samples import PLAIN_ANSWERS
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase

@@ -1,7 +1,8 @@
 """What one process measures, cut into deltas: the samples of its tasks, its own health, and what servers say besides.
 
 A task is one kind of request, with a number from 0. CPU time, load of the host and loop lag belong to the process; they
-are recorded in the parts of task 0, so that sums over tasks count them once."""
+are recorded in the parts of task 0, so that sums over tasks count them once.
+"""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -47,7 +48,7 @@ class Recorder:
         self.started, self.ended, self.retried = own.started, own.ended, own.retried
         self.first_token, self.first_answer = own.first_token, own.first_answer
         self.first_of_choice, self.text_was_wanted = own.first_of_choice, own.text_was_wanted
-        self.loop_lag = own.loop_lag
+        self.saw_field, self.loop_lag = own.saw_field, own.loop_lag
         self._worker = worker
         self._clock = clock
         self._host = host
@@ -56,7 +57,6 @@ class Recorder:
         self._error_samples: list[ErrorSample] = []
         self._sampled: dict[str, list[str]] = {}
         self._signs: dict[str, str] = {}  # as the server has it -> as it is shown
-        self._fields: dict[str, None] = {}  # in the order in which they came
         self._grave: dict[str, ErrorSample] = {}
         self._grave_told: set[str] = set()
         self._rate_limits: dict[str, RateLimit] = {}
@@ -225,11 +225,6 @@ class Recorder:
             if sign not in self._signs and len(self._signs) < MAX_SIGNS:
                 self._signs[sign] = clean(sign)[:MAX_SIGN]
 
-    def saw_field(self, name: str) -> None:
-        """A field of this name, which the API module doesn't know, had text that was counted as reasoning."""
-        if len(self._fields) < MAX_FIELDS:
-            self._fields[name] = None
-
     # --- cutting
 
     def fold(self) -> None:
@@ -259,7 +254,7 @@ class Recorder:
             signs=list(dict.fromkeys(self._signs.values())),
             rate_limits=self._rate_limits,
             grave=self._grave,
-            fields=list(self._fields),
+            fields=list(dict.fromkeys(name for samples in self._tasks for name in samples.fields))[:MAX_FIELDS],
         )
 
     def sent(self, delta: Delta) -> None:

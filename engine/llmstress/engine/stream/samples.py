@@ -2,7 +2,8 @@
 
 The hot path only appends: an inter-token gap is one list append (42 ns), and `fold` turns whole lists into histogram
 bins every few milliseconds (200 ns a value, in batches short enough not to be seen as loop lag). A sample belongs to
-the window of the stamp that completes it, so lists are folded exactly when a stamp crosses a window's edge."""
+the window of the stamp that completes it, so lists are folded exactly when a stamp crosses a window's edge.
+"""
 
 from array import array
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from llmstress.engine.outcome import End
 from llmstress.engine.stream.pace import Pace
 from llmstress.engine.stream.progress import Progress
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import MAX_WINDOWS, Counters, Metric, Part
+from llmstress.engine.telemetry.messages import MAX_FIELDS, MAX_WINDOWS, Counters, Metric, Part
 
 PLAIN_ANSWERS = 64
 """After so many answers in a row whose events are tokens, the text of events is not kept any more, until an answer
@@ -59,6 +60,7 @@ class Samples:
         "_plain",
         "_progress",
         "_texts_begun",
+        "fields",
         "gaps",
         "keeps_texts",
         "known_head",
@@ -77,6 +79,8 @@ class Samples:
         self.known_head: Head | None = None
         """The last head in which there was nothing to count: the next answer with the very same is not looked at. Heads
         of equal bytes are one object, so this costs a comparison for each answer."""
+        self.fields: dict[str, None] = {}
+        """Names of the fields that `saw_field` was called for in this run, in order."""
         self.parts: dict[int, Part] = {}
         """Index of a window -> what has been measured in it since the last delta."""
         self._progress = progress
@@ -124,6 +128,11 @@ class Samples:
     def loop_lag(self, us: int) -> None:
         """The event loop served a timer `us` µs late. Recorded for task 0 only, since it is the process's."""
         self._collected["loop_lag"].append(us)
+
+    def saw_field(self, name: str) -> None:
+        """A field of this name, which the API module doesn't know, had text that was counted as reasoning."""
+        if len(self.fields) < MAX_FIELDS:
+            self.fields[name] = None
 
     def text_was_wanted(self, wanted: bool) -> None:
         """An answer has ended; `wanted`: its time per token needed the text of its events."""

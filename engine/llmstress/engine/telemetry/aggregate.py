@@ -175,7 +175,8 @@ class Aggregate(msgspec.Struct, array_like=True):
     """Everything measured so far over all workers: plain data, which can be sent as it is.
 
     The sums over windows or tasks are made when they are asked for. They may be a `Part` of the aggregate itself (if
-    only one was to be summed) and must not be changed."""
+    only one was to be summed) and must not be changed.
+    """
 
     workers: list[WorkerState]
     row_ns: int

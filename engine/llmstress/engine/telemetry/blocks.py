@@ -2,7 +2,8 @@
 
 A block is a read that contains token events. The client cannot see what collects them: a proxy that fills its buffer, a
 proxy that compresses, an engine that writes now and then. It can see that they were collected, and how late `ttft` may
-be."""
+be.
+"""
 
 LONG_ANSWER = 8
 """Least token events of an answer that is examined: those of a shorter answer may fit into one write of the server."""

@@ -2,7 +2,8 @@
 
 The coordinator applies every message to its own `RunView` and publishes it. A viewer begins with a whole `RunView` (a
 keyframe) and applies the messages after it. Both run the same code, so both have the same figures. The transport
-numbers the messages; after a missing one a viewer waits for the next keyframe."""
+numbers the messages; after a missing one a viewer waits for the next keyframe.
+"""
 
 from typing import assert_never
 

@@ -65,7 +65,8 @@ def key_of(window: int, task: int = 0) -> int:
 
     The task is in the high bits, so the key of task 0 is the index of the window: one byte of msgpack in a run of one
     task and up to 128 windows, against 5 with the window in the high bits. A tuple as key takes 3 bytes, and its
-    decoding allocates an object for each key."""
+    decoding allocates an object for each key.
+    """
     return task << _TASK_SHIFT | window
 
 
