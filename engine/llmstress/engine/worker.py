@@ -154,7 +154,7 @@ async def run(
 
 
 class _Orders:
-    """What the coordinator has told this worker of the phases to come."""
+    """What the coordinator has ordered about the windows to come."""
 
     def __init__(self) -> None:
         self.measure = asyncio.Event()

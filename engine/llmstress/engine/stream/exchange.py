@@ -100,7 +100,7 @@ class Exchange:
         self.joined = 0
         """Token events that came in the same read as another one before them."""
         self.marks = 0
-        """How many entries of `gaps` are the recorder's marks of phase edges."""
+        """How many entries of `gaps` are the recorder's marks of windows' edges."""
         self.last_data = b""
         """Of the last token event; kept, because only few answers need a look at their text."""
         self.token_bytes = 0
@@ -199,7 +199,7 @@ class Exchange:
             self.opened = True
 
     def mark(self, sign: int) -> None:
-        """Put the sign of a phase edge into the log of gaps."""
+        """Put the mark of a window's begin into the log of gaps."""
         self.gaps.append(sign)
         self.marks += 1
 

@@ -44,6 +44,7 @@ class Recorder:
         self.progress = Progress()
         self._tasks: list[Samples] = []
         own = self.samples(0)
+        # what callers that know no tasks use: task 0's own methods, so that a call costs no more
         self.gaps = own.gaps
         self.started, self.ended, self.retried = own.started, own.ended, own.retried
         self.first_token, self.first_answer = own.first_token, own.first_answer
