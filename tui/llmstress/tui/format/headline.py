@@ -16,10 +16,10 @@ Piece = tuple[str, str]
 """A text and its style, in Textual's words."""
 
 QUIET = "$foreground 65%"
-"""`$text-muted` is of use in style sheets only: in text it loses what mutes it."""
+"""`$text-muted` works in style sheets only: in text it loses its opacity."""
 
 _DRAIN_COLUMNS = 4
-"""Nobody knows how long the drain will take, so its part of the bar means nothing but its place."""
+"""Width of the drain's part of the bar. The length of a drain is unknown, so the width says nothing about it."""
 
 _LEAST_URL = 16
 
@@ -27,15 +27,14 @@ _ON_TILES, _ON_TILES_OF_WHOLE_ANSWERS = ("ttft", "itl"), ("e2e", "ttfb")
 
 
 def shortened(text: str, width: int) -> str:
-    """`text`, its end cut off if it is longer than `width`."""
+    """`text`, cut at its end to `width` columns."""
     if len(text) <= width:
         return text
     return f"{text[: width - 1]}…" if width > 0 else ""
 
 
 def target_line(view: RunView, width: int) -> list[Piece]:
-    """Where the load goes and what makes it now: the streams that are wanted of the processes that are left. The URL
-    gives way first."""
+    """The target, and the load: the wanted streams of the processes that still run. The URL is the first to be cut."""
     facts = view.facts
     shares = [worker.streams for worker in view.aggregate.workers if worker.state != "lost"]
     processes = "1 process" if len(shares) == 1 else f"{formatting.count(len(shares))} processes"
@@ -56,7 +55,7 @@ class Segment(msgspec.Struct, frozen=True):
     name: str
     seconds: float
     done: float
-    """The share of it that has passed."""
+    """The share that has passed."""
     current: bool
 
 
@@ -92,13 +91,13 @@ def _length_s(window: Window, steady_s: float | None, now_s: float) -> float:
 
 
 def bar(share: float, width: int) -> tuple[str, str]:
-    """The passed and the coming part of a bar of `width` columns; full only at 1.0."""
+    """The passed and the remaining part of a bar of `width` columns; full only at 1.0."""
     passed = min(width, int(share * width + 1e-9))
     return "━" * passed, "╌" * (width - passed)
 
 
 def progress_line(picture: Picture, width: int) -> list[Piece]:
-    """The stage, how far the run is, and the clock."""
+    """The stage, the progress and the clock."""
     view = picture.view
     pieces: list[Piece] = [(picture.stage.upper(), "bold $text-primary")]
     if picture.paused and picture.stage != "done":
@@ -134,7 +133,7 @@ def _by_windows(parts: list[Segment], room: int) -> list[Piece]:
     free = room - taken
     total = sum(part.seconds for part in timed) or 1.0
     if free < 2 * len(timed):
-        # no room for names: one bar for all of it
+        # no room for names: one bar for the whole run
         passed, coming = bar(sum(part.seconds * part.done for part in timed) / total, max(0, room))
         return [(passed, "$text-primary"), (coming, QUIET)]
     widths = [max(2, int(free * part.seconds / total)) if part.seconds else _DRAIN_COLUMNS for part in parts]
@@ -151,14 +150,14 @@ def _by_windows(parts: list[Segment], room: int) -> list[Piece]:
 
 
 def measurement_line(picture: Picture, width: int) -> list[Piece]:
-    """Can the figures be trusted, and what is the first thing against it?"""
+    """Whether the figures can be trusted, and the first reason if not."""
     verdict = picture.verdict
     sign, style = VERDICTS[verdict.status]
     if verdict is TOO_EARLY:
         return [("measurement: ", ""), (f"{sign} {verdict.status}", style)]
     pieces: list[Piece] = [("measurement: ", ""), (f"{sign} {verdict.status}", f"bold {style}")]
     if picture.outcome == "bad" and verdict.status == "valid":
-        # the figures are right, but those of a run that failed: no praise, no green
+        # the figures are valid, but the run failed: no sign and no colour of success
         succeeded = "most requests failed" if picture.view.aggregate.ended().get("ok") else "no request succeeded"
         return [("measurement: ", ""), (f"{verdict.status}, but {succeeded}", "bold")]
     room = max(0, width - sum(len(text) for text, _ in pieces))
@@ -180,7 +179,7 @@ def outcome_line(picture: Picture, width: int) -> list[Piece]:
 
 
 def stretch_line(picture: Picture, width: int, *, thin: bool) -> list[Piece]:
-    """Which stretch of time the figures below are of."""
+    """The stretch of time that the figures below belong to."""
     seconds = picture.figures.seconds
     if picture.whole:
         name = "whole run" if picture.view.facts.whole_run else "steady window"
