@@ -51,12 +51,12 @@ class Column:
     """Neighbouring rows of the timeline merged into one: a point of a line, a column of a heatmap."""
 
     def __init__(
-        self, rows: Sequence[Row], begin_s: float, seconds: float, seal: tuple[float, ...], metric: str = ""
+        self, rows: Sequence[Row], begin_s: float, seconds: float, fingerprint: tuple[float, ...], metric: str = ""
     ) -> None:
-        """`seal`: as `seal_of` says; `metric`: whose samples are wanted, as for `samples_of`."""
+        """`fingerprint`: by `fingerprint_of`; `metric`: that of the samples, as for `samples_of`."""
         self.begin_s = begin_s
         self.seconds = seconds
-        self.seal = seal
+        self.fingerprint = fingerprint
         self.events = sum(row.events for row in rows)
         self.requests = sum(row.requests for row in rows)
         self._rows = rows
@@ -91,7 +91,7 @@ def samples_of(row: Row, metric: str) -> Histogram:
 _NOTHING = Histogram()
 
 
-def seal_of(rows: Sequence[Row], row_s: float, metric: str = "") -> tuple[float, ...]:
+def fingerprint_of(rows: Sequence[Row], row_s: float, metric: str = "") -> tuple[float, ...]:
     """A fingerprint of `rows`: it changes whenever they do. While it is the same, results made from them can be
     reused."""
     count = total = events = requests = 0
@@ -112,11 +112,11 @@ def downsample(
     columns: list[Column] = []
     for number, first in enumerate(range(0, len(rows), step)):
         part = rows[first : first + step]
-        seal = seal_of(part, row_s, metric)
-        if number < len(known) and known[number].seal == seal:
+        fingerprint = fingerprint_of(part, row_s, metric)
+        if number < len(known) and known[number].fingerprint == fingerprint:
             columns.append(known[number])
         else:
-            columns.append(Column(part, first * row_s, len(part) * row_s, seal, metric))
+            columns.append(Column(part, first * row_s, len(part) * row_s, fingerprint, metric))
     return columns
 
 
