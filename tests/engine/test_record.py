@@ -254,7 +254,8 @@ def test_other_files_are_no_records(tmp_path: Path, path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("PRAGMA user_version = 4", "another version"),
+        ("PRAGMA user_version = 3", "another version"),
+        ("PRAGMA user_version = 5", "another version"),
         ("DELETE FROM said", "cut off before its first message"),
         ("DELETE FROM said WHERE id = 1", "complete state"),
         ("UPDATE said SET data = x'00' WHERE id = 1", "damaged"),
