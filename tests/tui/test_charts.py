@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmstress.engine.telemetry import formatting
-from llmstress.engine.telemetry.aggregate import Aggregate, Notice, Row
+from llmstress.engine.telemetry.aggregate import Aggregate, Notice
 from llmstress.engine.telemetry.broadcast import RunFacts, RunView
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Phase
+from llmstress.engine.telemetry.timeline import Row
 from llmstress.tui.charts import axes, lines
 from llmstress.tui.charts.distribution import bar_of, bars, edges_for
 from llmstress.tui.charts.lines import Column, Drawing, Line, Timeline, downsample

@@ -42,7 +42,7 @@ from llmstress.engine import schedule
 from llmstress.engine.control import Ack, Final, Go, Hello, How, Measure, Network, Plan, Ready, Setup, Stop
 from llmstress.engine.secrets import blank_out
 from llmstress.engine.telemetry import snapshot
-from llmstress.engine.telemetry.aggregate import FINE_S, Aggregate
+from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import (
     AbortRequested,
     Command,
@@ -57,6 +57,7 @@ from llmstress.engine.telemetry.broadcast import (
 )
 from llmstress.engine.telemetry.formatting import duration
 from llmstress.engine.telemetry.messages import PROTOCOL_VERSION, Delta, Phase, Window
+from llmstress.engine.telemetry.timeline import FINE_S
 from llmstress.tui.sources.source import DETACHED
 
 READY_S = 60.0

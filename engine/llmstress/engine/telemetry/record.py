@@ -23,10 +23,10 @@ from typing import Any
 
 import msgspec
 
-from llmstress.engine.telemetry.aggregate import RECENT_S
 from llmstress.engine.telemetry.broadcast import Message, RunView, WorkerChange, decode, encode
 from llmstress.engine.telemetry.messages import Delta
 from llmstress.engine.telemetry.thinning import Merger, Stand, Step, stand_of
+from llmstress.engine.telemetry.timeline import RECENT_S
 
 FORMAT = 4
 """Version of the file format, raised with every change that an older reader would misread. A reader refuses all

@@ -2,9 +2,10 @@
 
 import msgspec
 
-from llmstress.engine.telemetry.aggregate import RECENT_S, Aggregate, Recent, WorkerRecent
+from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import NOT_FAILED, Phase, RateLimit, add_counts, merge_histograms
+from llmstress.engine.telemetry.timeline import RECENT_S, Recent, WorkerRecent
 
 P99_SAMPLES = 100
 """Least samples for a p99."""

@@ -12,9 +12,10 @@ from textual.content import Content
 from textual_plotext import PlotextPlot
 
 from llmstress.engine.telemetry import formatting
-from llmstress.engine.telemetry.aggregate import Aggregate, Row
+from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.histogram import Histogram
+from llmstress.engine.telemetry.timeline import Row
 from llmstress.tui.charts.axes import ceiling_of, decade_below, log_ticks, nice_ceiling, ticks, time_ticks
 from llmstress.tui.format.headline import shortened
 
