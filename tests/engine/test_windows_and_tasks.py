@@ -12,10 +12,17 @@ import pytest
 from helpers.made_up_runs import figures_of
 from helpers.screens import S, facts, write_record
 
+from llmstress.engine.api import make_api
+from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.meaning import DONE, TOKEN, Meaning
+from llmstress.engine.control import Timeouts
 from llmstress.engine.outcome import OK, End
 from llmstress.engine.stream.exchange import Exchange
+from llmstress.engine.stream.failure_policy import FailurePolicy
+from llmstress.engine.stream.failures import Failures
+from llmstress.engine.stream.link import Link
 from llmstress.engine.stream.recorder import Recorder
+from llmstress.engine.stream.task import Task, fixed
 from llmstress.engine.telemetry import record
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import (
@@ -70,6 +77,27 @@ class Expected:
 Books = dict[tuple[int, int], Expected]
 
 
+class NoDials:
+    """Opens nothing: no request of this test looks for a connection."""
+
+    async def open(self) -> Link:
+        raise AssertionError
+
+
+def task_of_recorder(recorder: Recorder, number: int) -> Task:
+    """One kind of request, whose samples go to its own part."""
+    samples = cast(Any, recorder.samples(number))
+    return Task(
+        id=number,
+        api=make_api("openai-chat", Ask()),
+        requests=fixed(b""),
+        dials=NoDials(),
+        failures=Failures(0, FailurePolicy(), [], recorder, lambda: 0.0),
+        recorder=samples,
+        timeouts=Timeouts(0, 0, 0, 0),
+    )
+
+
 class Worker:
     """One process: a recorder, and requests of all tasks that are answered at random."""
 
@@ -80,6 +108,7 @@ class Worker:
         self._running: list[tuple[int, Exchange, list[int]]] = []
         """Task, request, stamps of its tokens."""
         self._recorder = Recorder(number, lambda: self._now)
+        self._tasks = [task_of_recorder(self._recorder, task) for task in range(TASKS)]
         self._recorder.begin(T0, WINDOWS, lambda: [exchange for _, exchange, _ in self._running])
 
     def _book(self, stamp: int, task: int) -> Expected:
@@ -104,9 +133,9 @@ class Worker:
             self._recorder.tick()
 
     def _begin(self, task: int) -> None:
-        samples = self._recorder.samples(task)
-        exchange = Exchange(cast(Any, samples), self._now, self._now)
-        samples.started()
+        made = self._tasks[task]
+        exchange = Exchange(made.next_request(), self._now, self._now)
+        self._recorder.samples(task).started()
         exchange.sent = exchange.head_at = self._now
         self._book(self._now, task).started += 1
         self._running.append((task, exchange, []))
