@@ -141,7 +141,7 @@ def test_a_file_that_vanishes_is_one_warning(tmp_path: Path, stream: Screen) -> 
     path.unlink()
     console.hold()
     console.say("after")
-    console.hear("worker 1", "not heard")
+    console.relay("worker 1", "not heard")
     console.release()
     assert stream.text.splitlines() == [
         "before",
@@ -155,7 +155,7 @@ def test_secrets_are_blanked_before_they_are_kept(tmp_path: Path, stream: Screen
     console.hide(["sk-123456"])
     console.say("a sk-123456 b")
     console.warn("sk-123456")
-    console.hear("worker 0", "x\nsk-123456")
+    console.relay("worker 0", "x\nsk-123456")
     console.note("sk-123456 once more")
     console.close()
     assert "sk-1" not in stream.text + (tmp_path / "run.log").read_text()

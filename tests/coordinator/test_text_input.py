@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from llmstress.coordinator.commands import cli
 from llmstress.coordinator.commands.text_input import text_of
-from llmstress.coordinator.config.options import Options, describe
+from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.shown_options import describe
 
 TEXT = "Grüße,\r\n\ttell me 😀\n"
 

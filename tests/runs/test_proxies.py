@@ -19,7 +19,7 @@ from llmstress.coordinator.config.errors import CouldNotStart, UsageError
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.parsing import Resolve
 from llmstress.coordinator.config.target_url import parse_target
-from llmstress.coordinator.target.list_models import Answer, choose_model
+from llmstress.coordinator.target.model_listing import Answer, choose_model
 from llmstress.coordinator.target.network import describe_way, network_of, proxy_for
 from llmstress.coordinator.target.proxies import Source, hint_of, source_of
 from llmstress.engine.api.ask import Ask

@@ -13,8 +13,8 @@ from helpers.short_runs import make_files, server_tls
 
 from llmstress.coordinator.config.errors import CouldNotStart
 from llmstress.coordinator.config.options import Options
-from llmstress.coordinator.target.list_models import Answer, ask_for_models
-from llmstress.coordinator.target.resolved import approach_of
+from llmstress.coordinator.target.model_listing import Answer, list_models
+from llmstress.coordinator.target.resolved_target import resolve_target
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 REFUSED = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -39,8 +39,8 @@ async def answering(tls: ssl.SSLContext | None = None) -> AsyncIterator[tuple[in
 
 async def asked(url: str) -> Answer:
     options = Options(procs=1, prompt="p", url=url, model="m", proxy="none", headers=(("Authorization", SECRET),))
-    approach = approach_of(options, url, {})
-    return await ask_for_models(approach, approach.network)
+    resolved = resolve_target(options, url, {})
+    return await list_models(resolved, resolved.network)
 
 
 @live

@@ -59,7 +59,7 @@ target_options = _group(
 )
 """Where requests go, and what is spoken there."""
 
-inquiry_options = _group(
+model_listing_options = _group(
     "Target",
     click.option(
         "--no-probe",

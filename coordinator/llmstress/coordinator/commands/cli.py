@@ -9,9 +9,9 @@ import click
 from llmstress.coordinator.commands.arguments import (
     api_options,
     connection_options,
-    inquiry_options,
     limit_options,
     load_options,
+    model_listing_options,
     output_options,
     request_options,
     target_options,
@@ -31,7 +31,7 @@ LONGEST = 600
 
 @click.group(cls=SectionedGroup, invoke_without_command=True, context_settings=SETTINGS)
 @target_options
-@inquiry_options
+@model_listing_options
 @load_options
 @request_options
 @api_options
@@ -112,7 +112,7 @@ def attach(pid: int | None, *, control: bool, only_list: bool) -> int:
 @click.option("--speed", type=click.FloatRange(0.25, 64), default=1.0, show_default=True, help="Playback speed.")
 def replay(file: str, speed: float) -> int:
     """Replay a run that was recorded with --record."""
-    from llmstress.coordinator.commands.attach import replay_command
+    from llmstress.coordinator.commands.replay import replay_command
 
     return replay_command(file, speed)
 

@@ -25,7 +25,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 _Parsed = TypeVar("_Parsed")
 
 
-class Worded(click.ParamType[_Parsed]):
+class ParsedText(click.ParamType[_Parsed]):
     """What a parser makes of some words."""
 
     def __init__(self, name: str, parse: Callable[[str], _Parsed]) -> None:
@@ -40,21 +40,21 @@ class Worded(click.ParamType[_Parsed]):
             self.fail(str(error), param, ctx)
 
 
-MAX_ERRORS = Worded("n|p%", parse_max_errors)
-ON_STATUS = Worded("what=meaning", parse_entry)
-SHARE = Worded("p%", parse_share)
-RESOLVE = Worded("host:port:addr[,addr]", parse_resolve)
-HEADER = Worded("header", lambda text: parse_header(text, os.environ))
-TEXT = Worded("text", text_of)
-TOKEN_IDS = Worded("id,id", lambda given: parse_token_ids(text_of(given)))
-JSON_OBJECT = Worded("json", lambda given: parse_json_object(text_of(given)))
+MAX_ERRORS = ParsedText("n|p%", parse_max_errors)
+ON_STATUS = ParsedText("what=action", parse_entry)
+SHARE = ParsedText("p%", parse_share)
+RESOLVE = ParsedText("host:port:addr[,addr]", parse_resolve)
+HEADER = ParsedText("header", lambda text: parse_header(text, os.environ))
+TEXT = ParsedText("text", text_of)
+TOKEN_IDS = ParsedText("id,id", lambda given: parse_token_ids(text_of(given)))
+JSON_OBJECT = ParsedText("json", lambda given: parse_json_object(text_of(given)))
 
 
 _BARE_NUMBER = re.compile(r"(?!0+$)\d{1,12}(?:\.\d{1,9})?", re.ASCII)
 """0 needs no unit."""
 
 
-class Duration(Worded[float]):
+class Duration(ParsedText[float]):
     """Seconds from `500ms`, `2s`, `1m30s`."""
 
     def __init__(self, longest_s: float | None = None) -> None:
@@ -62,7 +62,7 @@ class Duration(Worded[float]):
         self._longest_s = longest_s
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """See `Worded`."""
+        """See `ParsedText`."""
         if isinstance(value, str) and param is not None and _BARE_NUMBER.fullmatch(value.strip()):
             raise click.UsageError(f"{param.opts[0]} needs a unit, e.g. {value.strip()}s", ctx)
         seconds = super().convert(value, param, ctx)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 import msgspec
 
-from llmstress.coordinator.commands.click_types import SHARE, Duration, SectionedCommand, Worded
+from llmstress.coordinator.commands.click_types import SHARE, Duration, ParsedText, SectionedCommand
 from llmstress.coordinator.config.errors import ExitCode, LlmstressError, UsageError
 from llmstress.engine.mock.options import DURATION_SUFFIX, MockOptions
 from llmstress.engine.mock.switches import Kind, Switch, fault_list, switches
@@ -25,7 +25,7 @@ def _option(switch: Switch) -> click.Option:
         Kind.SHARE: SHARE,
         Kind.FLAG: click.BOOL,
         Kind.CHOICE: click.Choice(switch.choices),
-        Kind.WORDED: Worded(switch.name, switch.parse),
+        Kind.WORDED: ParsedText(switch.name, switch.parse),
     }
     metavars = {Kind.WHOLE: "N", Kind.NUMBER: "X"}
     option = click.Option(

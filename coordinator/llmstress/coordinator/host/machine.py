@@ -20,7 +20,7 @@ _UNLIMITED = 1 << 60
 """What version 1 says for "no limit of memory" is about 2**63, less a page."""
 
 
-class Room(msgspec.Struct, frozen=True):
+class Headroom(msgspec.Struct, frozen=True):
     """How much of something is left, and who says so."""
 
     amount: int
@@ -34,9 +34,9 @@ class Machine(msgspec.Struct, frozen=True):
     """Open files of one process."""
     ports: int
     """Connections from one local address to one port of one other address."""
-    memory: Room | None
+    memory: Headroom | None
     """Bytes."""
-    tasks: Room | None
+    tasks: Headroom | None
     """Processes and threads."""
     quota: float | None
     """Cores' worth of time."""
@@ -86,17 +86,17 @@ def cpu_quota(proc: Path = PROC, groups: Path = GROUPS) -> float | None:
     return min(quotas, default=None)
 
 
-def _tightest(rooms: Iterable[Room]) -> Room | None:
+def _tightest(rooms: Iterable[Headroom]) -> Headroom | None:
     return min(rooms, key=lambda room: room.amount, default=None)
 
 
-def _available_memory(proc: Path) -> Iterator[Room]:
+def _available_memory(proc: Path) -> Iterator[Headroom]:
     for line in _text(proc / "meminfo").splitlines():
         if line.startswith("MemAvailable:"):
-            yield Room(int(line.split()[1]) * 1024, "this machine's memory")
+            yield Headroom(int(line.split()[1]) * 1024, "this machine's memory")
 
 
-def _group_memory(proc: Path, groups: Path) -> Iterator[Room]:
+def _group_memory(proc: Path, groups: Path) -> Iterator[Headroom]:
     for directory in _directories("memory", proc, groups):
         for limit, used, idle in (
             ("memory.max", "memory.current", "inactive_file"),
@@ -104,21 +104,21 @@ def _group_memory(proc: Path, groups: Path) -> Iterator[Room]:
         ):
             most, taken = _numbers(directory / limit), _numbers(directory / used)
             if most and taken and most[0] < _UNLIMITED:
-                yield Room(
+                yield Headroom(
                     # files that were read long ago give way
                     max(0, most[0] - taken[0] + _entry(directory / "memory.stat", idle)),
                     f"the control group's {limit}",
                 )
 
 
-def _group_tasks(proc: Path, groups: Path) -> Iterator[Room]:
+def _group_tasks(proc: Path, groups: Path) -> Iterator[Headroom]:
     for directory in _directories("pids", proc, groups):
         most, taken = _numbers(directory / "pids.max"), _numbers(directory / "pids.current")
         if most and taken:
-            yield Room(max(0, most[0] - taken[0]), "the control group's pids.max")
+            yield Headroom(max(0, most[0] - taken[0]), "the control group's pids.max")
 
 
-def _user_tasks(proc: Path) -> Iterator[Room]:
+def _user_tasks(proc: Path) -> Iterator[Headroom]:
     """RLIMIT_NPROC counts all threads of a user; root has no such limit."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NPROC)
     uid = os.getuid()
@@ -131,7 +131,7 @@ def _user_tasks(proc: Path) -> Iterator[Room]:
                 threads += _entry(path / "status", "Threads:")
         except OSError:
             continue  # it has ended
-    yield Room(max(0, limit - threads), "the limit of processes (ulimit -u)")
+    yield Headroom(max(0, limit - threads), "the limit of processes (ulimit -u)")
 
 
 def _directories(controller: str, proc: Path, groups: Path) -> Iterator[Path]:

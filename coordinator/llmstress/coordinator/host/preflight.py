@@ -98,7 +98,7 @@ def shortage(needs: Needs, machine: Machine) -> str:
     return ""
 
 
-def doubts(needs: Needs, machine: Machine) -> list[str]:
+def warnings_of(needs: Needs, machine: Machine) -> list[str]:
     """What is possible, but no good: a sentence each."""
     if machine.quota is not None and needs.procs > max(1.0, machine.quota):
         return [
@@ -143,4 +143,4 @@ def check_machine(options: Options, target: Target, networks: list[Network], add
         raise CouldNotStart(words)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return doubts(needs, machine)
+    return warnings_of(needs, machine)

@@ -61,7 +61,7 @@ class Console:
         """A line that begins with the program's name."""
         self.say(f"llmstress: {text}")
 
-    def hear(self, who: str, text: str) -> None:
+    def relay(self, who: str, text: str) -> None:
         """What somebody else says: for the log, and for those who want to hear it all while there is no screen."""
         self.note(text, who)
         if self._verbose and self._held is None:

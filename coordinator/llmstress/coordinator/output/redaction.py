@@ -11,8 +11,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
-from llmstress.coordinator.config.keys import is_secret, looks_like_key, variable_of
-from llmstress.coordinator.config.options import Options, keys_in
+from llmstress.coordinator.config.keys import is_secret, keys_in, looks_like_key, variable_of
+from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import redact_url, secret_parameters, user_information
 from llmstress.coordinator.output import schema
 from llmstress.engine.api import APIS

@@ -23,12 +23,13 @@ from llmstress.coordinator.probe import text
 from llmstress.coordinator.probe.hints import hint_of, remarks_of
 from llmstress.coordinator.probe.refusal_hints import blames_model
 from llmstress.coordinator.probe.report import Probe, Where, probe_of
-from llmstress.coordinator.processes.demo import of_demo, start_demo, url_of_demo
+from llmstress.coordinator.processes.demo_mock import demo_options, demo_url, start_demo_mock
 from llmstress.coordinator.run import ending
 from llmstress.coordinator.run.plans import make_plans
-from llmstress.coordinator.target import api_choice, list_models
+from llmstress.coordinator.target import api_choice, model_listing
+from llmstress.coordinator.target.auth import warning_of_plain_http
 from llmstress.coordinator.target.network import describe_way, resolve
-from llmstress.coordinator.target.resolved import Approach, approach_of
+from llmstress.coordinator.target.resolved_target import ResolvedTarget, resolve_target
 from llmstress.engine.connect.dialer import Dialer
 from llmstress.engine.control import Network
 from llmstress.engine.secrets import blank_out, unmistakable
@@ -95,10 +96,10 @@ async def _probe(options: Options, announce: Callable[[Where], None], signals: l
     """Of the target, or without one of a mock that is started for it."""
     if options.url is not None:
         return await probe_target(options, options.url, announce, signals, raw=raw)
-    mock = await start_demo(options, procs=1)
-    asked = msgspec.structs.replace(of_demo(options), model=options.model)
+    mock = await start_demo_mock(options, procs=1)
+    asked = msgspec.structs.replace(demo_options(options), model=options.model)
     try:
-        return await probe_target(asked, url_of_demo(options, mock), announce, signals, raw=raw)
+        return await probe_target(asked, demo_url(options, mock), announce, signals, raw=raw)
     finally:
         await mock.stop()
 
@@ -118,19 +119,19 @@ async def probe_target(
     Raises:
         UsageError, CouldNotStart: nothing was sent.
     """
-    approach = approach_of(options, url, os.environ)
-    api, target, network, secrets = approach.api, approach.target, approach.network, approach.secrets
+    resolved = resolve_target(options, url, os.environ)
+    api, target, network, secrets = resolved.api, resolved.target, resolved.network, resolved.secrets
     try:
         addresses = await resolve(network, target)
-        model, because = await _agree_on_model(options, approach)
-        plain = "" if network.unix_socket else list_models.warning_of_plain_http(target, approach.headers)
+        model, because = await _agree_on_model(options, resolved)
+        plain = "" if network.unix_socket else warning_of_plain_http(target, resolved.headers)
         where = Where(
             version=program_version(),
             host=host(),
             started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
             method=api.method,
             url=redact_url(target.url),
-            api=approach.name,
+            api=resolved.api_name,
             api_because=api_choice.why_this_api(options, url),
             model=blank_out(model, unmistakable(secrets)),
             model_because=because,
@@ -142,28 +143,28 @@ async def probe_target(
         )
         announce(where)
         ask = api_choice.ask_of(options, url, model)
-        [plan] = make_plans(options, approach, ask, [network])
+        [plan] = make_plans(options, resolved, ask, [network])
         async with Dialer(plan.url, plan.network, plan.timeouts) as dialer:
             seen = await _watched(Witness(plan), dialer, signals)
     except LlmstressError as error:
         error.args = (blank_out(str(error), secrets),)
         raise
     probe = probe_of(where, seen, api, secrets, by_name=_asks_dns(network, target), raw=raw)
-    models = [blank_out(model, secrets) for model in await _listed_instead(approach, probe)]
+    models = [blank_out(model, secrets) for model in await _listed_instead(resolved, probe)]
     return msgspec.structs.replace(probe, hint=hint_of(probe, models), remarks=remarks_of(probe))
 
 
-async def _listed_instead(approach: Approach, probe: Probe) -> tuple[str, ...]:
+async def _listed_instead(resolved: ResolvedTarget, probe: Probe) -> tuple[str, ...]:
     """The models that the target lists, if it has refused the one that was named."""
-    if not (approach.target.models_url and blames_model(probe)):
+    if not (resolved.target.models_url and blames_model(probe)):
         return ()
     try:
-        return (await list_models.ask_for_models(approach, approach.network)).models
+        return (await model_listing.list_models(resolved, resolved.network)).models
     except CouldNotStart:
         return ()
 
 
-async def _agree_on_model(options: Options, approach: Approach) -> tuple[str, str]:
+async def _agree_on_model(options: Options, resolved: ResolvedTarget) -> tuple[str, str]:
     """The model to ask for, and why that one.
 
     Raises:
@@ -171,15 +172,15 @@ async def _agree_on_model(options: Options, approach: Approach) -> tuple[str, st
     """
     if options.model is not None:
         return options.model, "named with --model"
-    if not approach.api.NEEDS_MODEL:
+    if not resolved.api.NEEDS_MODEL:
         return "", ""
-    answer = list_models.Answer()
-    if approach.target.models_url:
+    answer = model_listing.ModelListing()
+    if resolved.target.models_url:
         try:
-            answer = await list_models.ask_for_models(approach, approach.network)
+            answer = await model_listing.list_models(resolved, resolved.network)
         except CouldNotStart:  # the request will fail in the same way, and show how
             return "", "unknown, because the target cannot be asked for its models; set it with --model"
-    model, _ = list_models.choose_model(options, answer)
+    model, _ = model_listing.choose_model(options, answer)
     return model, "the only one that the target lists"
 
 

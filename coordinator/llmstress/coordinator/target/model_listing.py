@@ -1,4 +1,5 @@
-"""Asking the target, before anything starts, whether it is there, takes the key and has the model. Never counted."""
+"""The request for the target's models before a run: is the target reachable, does it accept the key, does it have the
+model? This request is not part of any figure."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.target import proxies
 from llmstress.coordinator.target.network import PROXY_FLAG
-from llmstress.coordinator.target.resolved import Approach
+from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.coordinator.target.url_typos import suspected
 from llmstress.engine.connect.connect_errors import end_of_failed_connect
 from llmstress.engine.connect.dialer import make_connector, tls_context
@@ -19,95 +20,85 @@ from llmstress.engine.control import Network
 from llmstress.engine.outcome import End
 from llmstress.engine.secrets import blank_out
 
-PROBE_LIMIT_S, SCHEME_LIMIT_S = 3.0, 2.0
+LISTING_LIMIT_S, SCHEME_LIMIT_S = 3.0, 2.0
+"""Time limits: for the request for the models, and for the request that tries the other scheme."""
 
-_MOST = 1 << 20
-"""Bytes of its answer that are read."""
-
-_KEYS = frozenset({"authorization", "x-api-key", "api-key"})
-"""Headers that carry one."""
+_MOST_BYTES = 1 << 20
+"""Bytes of the answer that are read at most."""
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What the target said when asked for its models."""
+class ModelListing(msgspec.Struct, frozen=True):
+    """The models that the target lists, or why they are unknown."""
 
     models: tuple[str, ...] = ()
-    """Empty: it didn't say."""
-    instead: str = "it was not asked"
-    """What it said if it named no models."""
+    """Empty: unknown, or none."""
+    reason: str = "it was not asked"
+    """Why `models` is empty."""
     warning: str = ""
-    """What is worth a warning in any case."""
+    """A warning for the user, whatever model is chosen; empty: none."""
 
 
-def warning_of_plain_http(target: Target, headers: list[tuple[str, str]]) -> str:
-    """A warning if a key would cross a network in the clear; empty if not."""
-    split = urlsplit(target.url)
-    host = split.hostname or ""
-    local = host in ("localhost", "::1") or host.startswith("127.")
-    if split.scheme == "https" or local or not any(name.lower() in _KEYS for name, _ in headers):
-        return ""
-    return f"the key is sent to {host} over unencrypted http"
-
-
-async def ask_for_models(approach: Approach, network: Network) -> Answer:
-    """One `GET .../models` over `network`: is the target there, does it accept the key?
+async def list_models(resolved: ResolvedTarget, network: Network) -> ModelListing:
+    """Send one `GET .../models` over `network`.
 
     Raises:
-        CouldNotStart: it can't be reached, or refuses the key (401, 403), or a proxy refuses to pass the question on.
-            Any other answer is no conclusion.
+        CouldNotStart: the target cannot be reached, it refuses the key (401, 403), or a proxy refuses the request.
+            Other answers do not keep a run from starting.
     """
-    target = approach.target
-    timeout = aiohttp.ClientTimeout(total=PROBE_LIMIT_S)
+    target = resolved.target
+    timeout = aiohttp.ClientTimeout(total=LISTING_LIMIT_S)
     asked = redact_url(target.models_url)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, connector=make_connector(network)) as session,
             session.get(
                 target.models_url,
-                headers=dict(approach.headers),
+                headers=dict(resolved.headers),
                 allow_redirects=False,
                 proxy=network.proxy or None,
                 ssl=tls_context(network.tls),
             ) as response,
         ):
             text = (await _beginning_of(response.content)).decode("utf-8", "replace")
-            status, words = response.status, blank_out(text, approach.secrets)[:200].strip()
-            hint = _hint_of_proxy(approach, network, response, text)
+            status, words = response.status, blank_out(text, resolved.secrets)[:200].strip()
+            hint = _hint_of_proxy(resolved, network, response, text)
             if status in (401, 403):
                 key = "check the key; --api-key-env names its variable"
-                who = f"the target, or {_proxy_of(approach, network)}," if hint else "the target"
+                who = f"the target, or {_proxy_of(resolved, network)}," if hint else "the target"
                 raise CouldNotStart(
                     f"{who} refused the request for its models with {status}: {words!r} "
-                    f"({hint or key}; --no-probe skips this question)"
+                    f"({hint or key}; --no-probe skips this request)"
                 )
-            if status == 400:  # what a server that wants TLS says to plain http, if it says anything
+            if status == 400:  # many servers that expect TLS answer plain http with 400
                 await _check_scheme(target, network)
             if status != 200:
-                said = f"{asked} answered the request for its models with {status}"
+                answer = f"{asked} answered the request for its models with {status}"
                 if hint:
-                    return Answer(instead=said, warning=f"{said}: {hint}")
-                meant = suspected(redact_url(target.url), approach.api.PATH) if status == 404 else ""
-                return Answer(instead=f"{said}; did you mean --url {meant}?" if meant else said)
+                    return ModelListing(reason=answer, warning=f"{answer}: {hint}")
+                meant = suspected(redact_url(target.url), resolved.api.PATH) if status == 404 else ""
+                return ModelListing(reason=f"{answer}; did you mean --url {meant}?" if meant else answer)
             models = _models_in(text)
             if models is None:
-                return Answer(instead=f"{asked} returned no list of models; check --url")
-            return Answer(models, "the target lists none")
+                return ModelListing(reason=f"{asked} returned no list of models; check --url")
+            return ModelListing(models, "the target lists none")
     except (aiohttp.ClientError, TimeoutError) as error:
         end = end_of_failed_connect(error, https=target.url.startswith("https:"), proxied=bool(network.proxy))
-        # TLS: in version 1.3 a server refuses a client after the client's part of the handshake is done
+        # "tls": in TLS 1.3 a server can refuse a client after the handshake has succeeded on the client's side
         if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError) or end.outcome == "tls":
-            raise CouldNotStart(_why_not_reached(approach, network, error, end)) from error
+            raise CouldNotStart(_why_not_reached(resolved, network, error, end)) from error
         await _check_scheme(target, network)
         if isinstance(error, TimeoutError):
-            return Answer(instead=f"{asked} did not answer the request for its models within {PROBE_LIMIT_S:g} s")
-        return Answer(instead=f"asking {asked} for its models failed ({type(error).__name__})")
+            return ModelListing(
+                reason=f"{asked} did not answer the request for its models within {LISTING_LIMIT_S:g} s"
+            )
+        return ModelListing(reason=f"asking {asked} for its models failed ({type(error).__name__})")
 
 
 async def _check_scheme(target: Target, network: Network) -> None:
-    """Ask a server that isn't understood in the other scheme (https for http, http for https), and send no secret.
+    """Send a request without secrets in the other scheme (https for http, http for https).
 
     Raises:
-        CouldNotStart: it answers.
+        CouldNotStart: the server answers in that scheme.
     """
     split = urlsplit(target.url)
     given, other = split.scheme, "http" if split.scheme == "https" else "https"
@@ -128,28 +119,28 @@ async def _check_scheme(target: Target, network: Network) -> None:
     )
 
 
-def _hint_of_proxy(approach: Approach, network: Network, response: aiohttp.ClientResponse, text: str) -> str:
-    """What to do about an answer that a proxy may have given instead of the target; empty: it is the target's.
+def _hint_of_proxy(resolved: ResolvedTarget, network: Network, response: aiohttp.ClientResponse, text: str) -> str:
+    """Advice about an answer that may come from a proxy; empty if it comes from the target.
 
     Raises:
-        CouldNotStart: the proxy has given it, for sure.
+        CouldNotStart: the answer certainly comes from the proxy.
     """
-    split = urlsplit(approach.target.url)
+    split = urlsplit(resolved.target.url)
     if not network.proxy or split.scheme != "http":
         return ""
     headers = {name.lower(): value for name, value in response.headers.items()}
     source = proxies.source_of(response.status, headers, text, split.hostname or "")
     hint = proxies.hint_of(response.status, headers, text, split.hostname or "")
     if source is proxies.Source.PROXY:
-        words = blank_out(text, approach.secrets)[:200].strip()
-        raise CouldNotStart(f"{_proxy_of(approach, network)} answered {response.status}: {words!r} ({hint})")
+        words = blank_out(text, resolved.secrets)[:200].strip()
+        raise CouldNotStart(f"{_proxy_of(resolved, network)} answered {response.status}: {words!r} ({hint})")
     return hint
 
 
-def _why_not_reached(approach: Approach, network: Network, error: Exception, end: End) -> str:
-    url = approach.target.url
+def _why_not_reached(resolved: ResolvedTarget, network: Network, error: Exception, end: End) -> str:
+    url = resolved.target.url
     if end.outcome == "proxy" or (network.proxy and end.outcome == "dns"):
-        proxy = _proxy_of(approach, network)
+        proxy = _proxy_of(resolved, network)
         if isinstance(error, aiohttp.ClientHttpProxyError):
             return f"{proxy} could not connect to the target: {end.text}"
         return f"{proxy} can't be reached: {end.text} ({proxies.way_around(urlsplit(url).hostname or '')})"
@@ -158,44 +149,44 @@ def _why_not_reached(approach: Approach, network: Network, error: Exception, end
     return f"{redact_url(url)} (--url) can't be reached: {end.text}"
 
 
-def _proxy_of(approach: Approach, network: Network) -> str:
-    """The proxy, without its password, and what named it."""
-    flag = approach.proxy_flag
+def _proxy_of(resolved: ResolvedTarget, network: Network) -> str:
+    """The proxy's URL without its password, and where the proxy was set."""
+    flag = resolved.proxy_flag
     named_by = flag if flag == PROXY_FLAG else f"the environment's {flag}"
     return f"the proxy {redact_url(network.proxy)} ({named_by})"
 
 
-def choose_model(options: Options, answer: Answer) -> tuple[str, str]:
-    """The model to ask for, and a warning about it (empty if there is none).
+def choose_model(options: Options, listing: ModelListing) -> tuple[str, str]:
+    """The model to request, and a warning about it (empty if there is none).
 
     Raises:
-        CouldNotStart: none was named, and the target doesn't have exactly one.
+        CouldNotStart: `--model` was not given, and the target does not list exactly one model.
     """
     if options.model is None:
-        if len(answer.models) == 1:
-            return answer.models[0], f"no --model given: using the only one listed, {answer.models[0]}"
-        listed = f"the target lists {', '.join(answer.models[:5])}" if answer.models else ""
-        known = listed or answer.warning or answer.instead
-        if not answer.models and answer.instead:
+        if len(listing.models) == 1:
+            return listing.models[0], f"no --model given: using the only one listed, {listing.models[0]}"
+        listed = f"the target lists {', '.join(listing.models[:5])}" if listing.models else ""
+        known = listed or listing.warning or listing.reason
+        if not listing.models and listing.reason:
             then = " If" if known.endswith("?") else "; if"
             raise CouldNotStart(f"{known}{then} the URL is right, name the model with --model")
         raise CouldNotStart(f"name the model with --model ({known})")
-    if answer.models and options.model not in answer.models:
-        listed = ", ".join(answer.models[:5])
+    if listing.models and options.model not in listing.models:
+        listed = ", ".join(listing.models[:5])
         unlisted = f"the target does not list the model {options.model!r}; it lists {listed}"
-        return options.model, f"{unlisted}. The run asks for {options.model!r} all the same"
-    return options.model, answer.warning
+        return options.model, f"{unlisted}. The run requests {options.model!r} anyway"
+    return options.model, listing.warning
 
 
 async def _beginning_of(content: aiohttp.StreamReader) -> bytes:
     data = b""
-    while len(data) < _MOST and (more := await content.read(_MOST - len(data))):
+    while len(data) < _MOST_BYTES and (more := await content.read(_MOST_BYTES - len(data))):
         data += more
     return data
 
 
 def _models_in(text: str) -> tuple[str, ...] | None:
-    """The names; None: that is no list of models."""
+    """The names of the models; None if `text` is not a list of models."""
     try:
         value: Any = msgspec.json.decode(text)
     except (ValueError, RecursionError):
