@@ -157,7 +157,7 @@ def change(struct: Any, **changes: Any) -> Any:
             "use at most --total-streams 5268",
         ),
         ({}, {"tasks": Headroom(8, "X")}, ""),
-        ({}, {"tasks": Headroom(7, "X")}, "2 processes (--procs) have 8 threads, but X leaves 7: use fewer --procs"),
+        ({}, {"tasks": Headroom(7, "X")}, "2 processes (--procs) need 8 threads, but X leaves 7: use fewer --procs"),
     ],
 )
 def test_what_does_not_suffice_is_said_with_a_way_out(

@@ -9,6 +9,7 @@ from rich.cells import cell_len
 
 from llmstress.coordinator.probe import text
 from llmstress.coordinator.probe.hints import hint_of, remarks_of
+from llmstress.coordinator.probe.observed import kinds_of
 from llmstress.coordinator.probe.raw import shown
 from llmstress.coordinator.probe.report import (
     Asked,
@@ -17,7 +18,6 @@ from llmstress.coordinator.probe.report import (
     Probe,
     Seen,
     Tokens,
-    words_of,
 )
 from llmstress.engine.api.meaning import DONE as LAST_WORD
 from llmstress.engine.api.meaning import NOTHING, UNKNOWN, Meaning, TokenOf, Usage
@@ -201,7 +201,7 @@ def test_colours_are_for_terminals() -> None:
     ],
 )
 def test_what_an_event_was_taken_for(meaning: Meaning | None, name: bytes, words: str) -> None:
-    assert "+".join(words_of(meaning, name)) == words
+    assert "+".join(kinds_of(meaning, name)) == words
 
 
 # --- advice
