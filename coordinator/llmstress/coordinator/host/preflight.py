@@ -88,7 +88,7 @@ def shortage(needs: Needs, machine: Machine) -> str:
     if needs.pairs is not None and needs.total > machine.ports * needs.pairs:
         return (
             f"{needs.total:,} streams ({flag}) need as many local ports, but there are {machine.ports * needs.pairs:,} "
-            "from here to this target (net.ipv4.ip_local_port_range): name more local addresses with --source-ip"
+            "from here to this target (net.ipv4.ip_local_port_range): add local addresses with --source-ip"
         )
     need = needs.procs * WORKER_BYTES + needs.total * needs.stream_bytes
     if machine.memory is not None and need > machine.memory.amount:

@@ -19,8 +19,8 @@ class LogFile:
         """
         self._file = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
 
-    def write(self, who: str, text: str) -> None:
-        """Append the lines of `text` except blank ones; `who` is their writer, e.g. `worker 0`.
+    def write(self, writer: str, text: str) -> None:
+        """Append the lines of `text` except blank ones; `writer` names their source, e.g. `worker 0`.
 
         Raises:
             OSError: the disk is full, or the file was removed.
@@ -30,7 +30,7 @@ class LogFile:
             raise FileNotFoundError(errno.ENOENT, "the file was removed")
         for line in text.splitlines():
             if line.strip():
-                self._file.write(f"{now}Z {who:<9} {line}\n")
+                self._file.write(f"{now}Z {writer:<9} {line}\n")
 
     def close(self) -> None:
         """Close the file.

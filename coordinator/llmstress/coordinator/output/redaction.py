@@ -69,7 +69,7 @@ def secrets_of(options: Options, headers: Iterable[tuple[str, str]], proxy: str 
     with contextlib.suppress(ValueError, RecursionError):  # the body may be something other than JSON
         with_keys.append(msgspec.json.decode(options.body or "{}"))
     named = [*sent, *keys_in(with_keys)]
-    words, model, shown = _own_words(), options.model or "", redact_url(target or options.url or "")
+    words, model, shown = _public_words(), options.model or "", redact_url(target or options.url or "")
     return secrets_in(
         named,
         options.url or "",
@@ -85,7 +85,7 @@ def _is_of_target(value: str, shown: str) -> bool:
     return value in urlsplit(shown).netloc or (value in shown and not looks_like_key(value))
 
 
-def _own_words() -> set[str]:
+def _public_words() -> set[str]:
     """Words of the protocols, field names of the summary, and names of APIs, metrics and failure classes."""
     kinds = schema.json_schema()["$defs"].values()
     fields = {name for kind in kinds for name in kind.get("properties", ())}

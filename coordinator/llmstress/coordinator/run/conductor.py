@@ -188,8 +188,8 @@ class Conductor:
 
     def _log_child_output(self, *, last: bool = False) -> None:
         """Pass on the lines that workers and screen have written to stderr since the last call."""
-        for who, line in self._workers.new_lines(last=last):
-            self._announcer.console.relay(who, line)
+        for writer, line in self._workers.new_lines(last=last):
+            self._announcer.console.relay(writer, line)
 
     # --- before T0
 
@@ -210,7 +210,8 @@ class Conductor:
             match await self._inbox.get():
                 case Hello(worker=number, pid=pid, version=version):
                     if version != PROTOCOL_VERSION:
-                        raise CouldNotStart(f"worker {number} speaks protocol {version}, this is {PROTOCOL_VERSION}")
+                        versions = f"uses protocol version {version}, the coordinator {PROTOCOL_VERSION}"
+                        raise CouldNotStart(f"worker {number} {versions}")
                     self._announcer.publish(WorkerChange(number, pid=pid))
                     await self._hub.send(number, Setup(plans[number]))
                 case Ready(worker=number, startup_s=cpu_s, rss=rss):

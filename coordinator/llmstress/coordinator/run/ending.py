@@ -82,8 +82,8 @@ def _fatal_failure(aggregate: Aggregate, url: str, api: str) -> Limit | None:
 
 def _limit_of(sample: ErrorSample, what: str) -> Limit:
     status = f" ({sample.status})" if sample.status and str(sample.status) not in sample.error else ""
-    words = plain(" ".join(sample.text.split()))
-    return Limit("quota" if sample.error == "quota" else "errors", f"{what}{status}{f': {words}' if words else ''}")
+    message = plain(" ".join(sample.text.split()))
+    return Limit("quota" if sample.error == "quota" else "errors", f"{what}{status}{f': {message}' if message else ''}")
 
 
 def _answered(aggregate: Aggregate) -> bool:

@@ -47,7 +47,7 @@ def why_this_api(options: Options, url: str) -> str:
     """The reason for the choice of `name_of_api`."""
     if options.api is not None:
         return NAMED
-    return "guessed from the URL" if _guessed(url) else "the default: nothing in the URL says otherwise"
+    return "guessed from the URL" if _guessed(url) else "the default, because the URL suggests no other API"
 
 
 def _guessed(url: str) -> str | None:

@@ -60,13 +60,13 @@ async def list_models(resolved: ResolvedTarget, network: Network) -> ModelListin
             ) as response,
         ):
             text = (await _beginning_of(response.content)).decode("utf-8", "replace")
-            status, words = response.status, blank_out(text, resolved.secrets)[:200].strip()
+            status, message = response.status, blank_out(text, resolved.secrets)[:200].strip()
             hint = _hint_of_proxy(resolved, network, response, text)
             if status in (401, 403):
                 key = "check the key; --api-key-env names its variable"
-                who = f"the target, or {_proxy_of(resolved, network)}," if hint else "the target"
+                refuser = f"the target, or {_proxy_of(resolved, network)}," if hint else "the target"
                 raise CouldNotStart(
-                    f"{who} refused the request for its models with {status}: {words!r} "
+                    f"{refuser} refused the request for its models with {status}: {message!r} "
                     f"({hint or key}; --no-probe skips this request)"
                 )
             if status == 400:  # many servers that expect TLS answer plain http with 400
@@ -132,8 +132,8 @@ def _hint_of_proxy(resolved: ResolvedTarget, network: Network, response: aiohttp
     source = proxies.source_of(response.status, headers, text, split.hostname or "")
     hint = proxies.hint_of(response.status, headers, text, split.hostname or "")
     if source is proxies.Source.PROXY:
-        words = blank_out(text, resolved.secrets)[:200].strip()
-        raise CouldNotStart(f"{_proxy_of(resolved, network)} answered {response.status}: {words!r} ({hint})")
+        message = blank_out(text, resolved.secrets)[:200].strip()
+        raise CouldNotStart(f"{_proxy_of(resolved, network)} answered {response.status}: {message!r} ({hint})")
     return hint
 
 

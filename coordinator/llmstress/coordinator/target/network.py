@@ -86,7 +86,9 @@ def _check_source(source: str) -> None:
             sock.bind((source, 0))
     except OSError as error:
         why = "this machine has no such address" if error.errno == errno.EADDRNOTAVAIL else error.strerror
-        raise UsageError(f"--source-ip {source}: {why}; name one of its own (`ip addr` lists them)") from None
+        raise UsageError(
+            f"--source-ip {source}: {why}; use an address of this machine (`ip addr` lists them)"
+        ) from None
 
 
 def _check_unix_socket(path: str) -> None:

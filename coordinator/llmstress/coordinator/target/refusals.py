@@ -60,17 +60,17 @@ class Refusal(msgspec.Struct, frozen=True):
     """The body is a web page."""
 
 
-def read_refusal(words: str) -> Refusal:
-    """Read `words`, the beginning of a body or of an error's text."""
-    words = words.strip()
-    if words.startswith("<"):
-        return Refusal(" ".join(_TAG.sub(" ", words).split()), page=True)
+def read_refusal(body: str) -> Refusal:
+    """The content of a refusal; `body` is the beginning of an answer's body, or the text of an error event."""
+    body = body.strip()
+    if body.startswith("<"):
+        return Refusal(" ".join(_TAG.sub(" ", body).split()), page=True)
     entries: list[_Entry] = []
     names: list[str] = []
     try:
-        value: Any = msgspec.json.decode(words)
+        value: Any = msgspec.json.decode(body)
     except (ValueError, RecursionError):
-        found = [match[1] for match in _MEMBER.finditer(words)] if words[:1] in ("{", "[") else [words]
+        found = [match[1] for match in _MEMBER.finditer(body)] if body[:1] in ("{", "[") else [body]
     else:
         found = _sentences(value, entries, names, 0)
     text = "; ".join(dict.fromkeys(filter(None, found)))

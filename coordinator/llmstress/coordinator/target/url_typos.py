@@ -41,16 +41,16 @@ def suspected(url: str, path: str) -> str:
     return urlunsplit(SplitResult(split.scheme, split.netloc, meant, split.query, ""))
 
 
-def url_meant(status: int, words: str, url: str, api: str) -> str:
+def url_meant(status: int, body: str, url: str, api: str) -> str:
     """The URL that was probably meant, if the answer says that the path does not exist; else empty.
 
     Args:
         status: status of the answer.
-        words: the beginning of its body.
+        body: the beginning of its body.
         url: the endpoint.
         api: name of the API.
     """
-    if status != 405 and not (status == 404 and lacks_path(read_refusal(words))):
+    if status != 405 and not (status == 404 and lacks_path(read_refusal(body))):
         return ""
     kind = APIS.get(api)
     return suspected(url, kind.PATH if kind is not None else "")
