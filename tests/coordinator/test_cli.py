@@ -1,4 +1,4 @@
-"""The command line from outside: help, one sentence for every mistake, exit codes."""
+"""The command line as a user sees it: help, one-line error messages, exit codes."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from llmstress.coordinator.commands.other_tools import ANSWERS
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What is said to arguments that can't be run; exit code 2, one line, no traceback."""
+    """The error message for wrong arguments: exit code 2, one line, no traceback."""
     assert cli.run(arguments) == 2
     said = capsys.readouterr()
     assert said.out == ""

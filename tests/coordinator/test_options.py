@@ -1,4 +1,4 @@
-"""What a user says about a run: read as it is meant, or refused in one sentence that gives no secret away."""
+"""Options and their parsers: valid values are parsed, others are refused with one sentence without secrets."""
 
 import itertools
 import json
@@ -91,7 +91,7 @@ def test_a_duration_is_read_or_refused(text: str) -> None:
     assert text.strip() == "0" or text.strip()[-1] in "hms"
 
 
-# limits of errors
+# error limits
 
 
 @pytest.mark.parametrize(
@@ -447,7 +447,7 @@ def test_a_key_that_cannot_be_sent_is_refused(named: str | None, environ: dict[s
     assert SECRET not in str(refused.value)
 
 
-# the whole
+# the options as a whole
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Whether a machine can do a run: what the kernel says of it, what a run needs, what is told if it does not suffice."""
+"""Resources: the limits that the kernel reports, what a run needs, and the message if that does not suffice."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ GB = 10**9
 
 
 class Kernel:
-    """The files of a kernel, in a directory."""
+    """A directory with the files in which a kernel reports its limits."""
 
     def __init__(self, root: Path) -> None:
         self.proc, self.groups = root / "proc", root / "cgroup"
@@ -92,7 +92,7 @@ def test_groups_of_the_old_kind_are_read_too(kernel: Kernel) -> None:
     kernel.write(
         "proc/self/cgroup", "4:memory:/docker/x\n3:cpu,cpuacct:/docker/x\n2:pids:/docker/x\n1:name=systemd:/\n"
     )
-    # as in a container: its own group stands where the root should be
+    # as in a container, whose own group is mounted as the root
     kernel.write("cgroup/memory/memory.limit_in_bytes", f"{GB}\n").write("cgroup/memory/memory.usage_in_bytes", "0\n")
     kernel.write("cgroup/cpu/cpu.cfs_quota_us", "150000\n").write("cgroup/cpu/cpu.cfs_period_us", "100000\n")
     kernel.write("cgroup/pids/docker/x/pids.max", "7").write("cgroup/pids/docker/x/pids.current", "9")
@@ -237,7 +237,7 @@ def test_dns_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(network, "DNS_LIMIT_S", 0.05)
     with pytest.raises(CouldNotStart, match=r"DNS did not resolve h within 0.05 s; set its address with --resolve"):
         asyncio.run(network.resolve(Network(), parse_target("http://h", OpenAIChat(Ask()))))
-    silent.set()  # the thread's answer comes after the loop has been closed
+    silent.set()  # the thread answers after the loop has been closed
 
 
 @pytest.mark.parametrize("error", [socket.gaierror(-2, "Name or service not known"), UnicodeError("label too long")])

@@ -1,4 +1,4 @@
-"""How a probe is shown, and what it advises: pure functions of its facts."""
+"""The text and the advice of a probe: pure functions of its description."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def text_of(probe: Probe, width: int = 80, **how: bool) -> str:
     return "\n".join(line.plain.rstrip() for line in lines)
 
 
-# --- the view
+# --- the text
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_of_many_events_the_first_and_the_last_are_shown() -> None:
 
 
 def event_lines(*data: str) -> list[str]:
-    """What is shown of the data of these events."""
+    """The shown part of the data of these events."""
     events = tuple(Seen(number, 1.0, None, ("nothing",), "", 1, each) for number, each in enumerate(data, 1))
     lines = text_of(a_probe(events=events), 300).splitlines()
     return [line.partition("nothing  ")[2] for line in lines if "nothing  " in line]

@@ -1,4 +1,4 @@
-"""What ends a run, why it ended, and what the command leaves with."""
+"""What ends a run early, why a run ended, and the exit code."""
 
 import signal
 from typing import Any
@@ -22,7 +22,7 @@ def options(**changes: Any) -> Options:
 
 
 def after(ended: dict[str, int] | None = None, **counters: int) -> Aggregate:
-    """What two workers have measured, half of it each phase."""
+    """The measurements of two workers, half of them in each phase."""
     aggregate = Aggregate.over([5, 5])
     part = Part(counters=Counters(**counters), ended=ended or {})
     aggregate.merge(Delta(1, 0, 0, 1, Phase.STEADY, 0, 0, 0, 0, {Phase.STEADY: part}, []))

@@ -51,7 +51,6 @@ _HINTS = {
     **{f"http_{status}": "a gateway could not reach the server behind it" for status in (520, 521, 522, 523, 525, 526)},
     "http_524": "a gateway waited too long for the server behind it",
 }
-
 """Failure class -> advice."""
 
 _HINTS_AS_GIVEN = {
