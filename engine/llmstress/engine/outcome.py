@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from llmstress.engine.telemetry.messages import NOT_FAILED
+from llmstress.engine.telemetry.classes import NOT_FAILED
 
 _QUOTA_WORDS = (
     # OpenAI: the type, and the codes that come with it

@@ -1,19 +1,20 @@
-"""What the JSON summary holds, field by field; schema `llmstress.summary/1`: additive keys keep the number.
+"""What the JSON summary holds, field by field; schema `llmstress.summary/1`: new keys keep the number.
 
-Counts cover the whole run; rates and latencies the steady window. Latencies are milliseconds.
+Counts cover the whole run; rates and latencies the steady window. Latencies are milliseconds. docs/metrics.md defines
+metrics, classes and rules.
 """
 
 import inspect
 import json
-from typing import Any
+from collections.abc import Iterable
+from typing import Annotated, Any
 
 import msgspec
 
+from llmstress.engine.telemetry.metrics import LATENCIES, Metric
 from llmstress.engine.telemetry.verdict import Verdict
 
 SCHEMA = "llmstress.summary/1"
-
-LATENCIES = ("queue", "connect", "ttfb", "ttft", "ttft_due", "ttfa", "itl", "tpot", "stall", "e2e", "e2e_due")
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +33,18 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """Percentiles for which the sample is thin."""
     over_an_hour: int
     """Values that were longer, and are counted as an hour."""
+
+
+def _latencies(whose: str, metrics: Iterable[Metric]) -> msgspec.Meta:
+    """The part of the schema that names and explains each of `metrics`."""
+    entries = {each.name: {"$ref": "#/$defs/Latency", "description": f"{each.meaning}."} for each in metrics}
+    return msgspec.Meta(
+        description=f"{whose}, completed in the steady window. Metric -> its distribution in ms.",
+        extra_json_schema={"properties": entries},
+    )
+
+
+_OF_FAILED = [each for each in LATENCIES.values() if each.requests == "all"]
 
 
 class PhaseLengths(msgspec.Struct, frozen=True):
@@ -275,8 +288,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tokens: Tokens
     finish: dict[str, int]
     streams: Streams
-    latency_ms: dict[str, Latency]
-    latency_failed_ms: dict[str, Latency]
+    latency_ms: Annotated[dict[str, Latency], _latencies("Of requests that did not fail", LATENCIES.values())]
+    latency_failed_ms: Annotated[dict[str, Latency], _latencies("Of failed requests", _OF_FAILED)]
     tpot_undetermined: Undetermined
     tps_user: TpsUser
     errors: dict[str, ErrorClass]

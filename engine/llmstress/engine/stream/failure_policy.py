@@ -4,6 +4,8 @@ import re
 
 import msgspec
 
+from llmstress.engine.telemetry.classes import BY_NAME, CLASSES, STATUS_ACTIONS
+
 COUNT = "count"
 """It counts as a failure and nothing more."""
 RETRY = "retry"
@@ -16,39 +18,11 @@ END = "end"
 MEANINGS = (COUNT, RETRY, END_FIRST, END)
 
 DEFAULTS: dict[str, str] = {
-    # the request itself is wrong, or the key, or the place
-    "400": END_FIRST,
-    "401": END_FIRST,
-    "403": END_FIRST,
-    "404": END_FIRST,
-    "413": END_FIRST,
-    "415": END_FIRST,
-    "422": END_FIRST,
-    "501": END_FIRST,
-    # money, or all that a day has
-    "quota": END,
-    # a timeout, a lock, a model's stream that broke
-    "408": RETRY,
-    "409": RETRY,
-    "424": RETRY,
-    # 429, 529, and what else providers throttle with
-    "rate_limited": RETRY,
-    # overload and outage; 498 is Groq's
-    "498": RETRY,
-    "500": RETRY,
-    "502": RETRY,
-    "503": RETRY,
-    "504": RETRY,
+    **{str(status): action for status, action in STATUS_ACTIONS.items()},
+    **{each.name: each.action for each in CLASSES if each.action != COUNT},
 }
 """Class of failure (`http_404` as 404) -> what it means; any other is counted. A lost connection is no answer: whether
 the request was worked on nobody knows."""
-
-CLASSES = (
-    *("rate_limited", "quota", "stream_error", "truncated", "malformed", "empty"),
-    *("timeout_first_token", "timeout_idle", "timeout_total", "reset"),
-    *("dns", "connect_refused", "connect_timeout", "unreachable", "tls", "proxy", "local"),
-)
-"""Those that are no status."""
 
 _STATUS = re.compile(r"(?:http_)?([13-9]\d\d|204)", re.ASCII)
 
@@ -66,8 +40,8 @@ def parse_entry(text: str) -> tuple[str, str]:
         raise ValueError(f"{meaning[:80]!r} is none of {', '.join(MEANINGS)}")
     if status := _STATUS.fullmatch(what):
         return status[1], meaning
-    if what not in CLASSES:
-        raise ValueError(f"{what[:80]!r} is neither a status like 529 nor one of {', '.join(CLASSES)}")
+    if what not in BY_NAME:
+        raise ValueError(f"{what[:80]!r} is neither a status like 529 nor one of {', '.join(BY_NAME)}")
     return what, meaning
 
 

@@ -9,7 +9,7 @@ import time
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol, get_args
+from typing import Protocol
 
 from llmstress.engine.health.lag import HostTimes
 from llmstress.engine.http.gateway import signs_of, tried_again
@@ -27,12 +27,12 @@ from llmstress.engine.telemetry.messages import (
     Counters,
     Delta,
     ErrorSample,
-    Metric,
     Part,
     Phase,
     RateLimit,
     merge_rate_limits,
 )
+from llmstress.engine.telemetry.metrics import METRICS, MetricName
 
 PLAIN_ANSWERS = 64
 """After so many answers in a row whose events are tokens, the text of events is wanted no more, until it is again.
@@ -106,7 +106,7 @@ class Recorder:
         self._host_before = HostTimes(0, 0, 0)
         self._t0 = 0
         self._edges: list[int] = []
-        self._collected: dict[Metric, list[int]] = {metric: [] for metric in get_args(Metric)}
+        self._collected: dict[MetricName, list[int]] = {metric.name: [] for metric in METRICS.values()}
         self._collected["itl"] = self.gaps
         self._firsts = 0
         self._parts: dict[int, Part] = {}
@@ -355,7 +355,7 @@ class Recorder:
             failed = self.part(self.phase_of(stamp)).latency_failed
             _histogram(failed, metric).record(nanoseconds // 1000)
 
-    def _move(self, metric: Metric, phase: int, us: list[int]) -> None:
+    def _move(self, metric: MetricName, phase: int, us: list[int]) -> None:
         if us:
             part = self.part(phase)
             _histogram(part.retracted, metric).record_many(us)
@@ -416,7 +416,7 @@ class Recorder:
         return self._seq
 
 
-_Sample = tuple[Metric, int, int]
+_Sample = tuple[MetricName, int, int]
 """A metric, the stamp that completes it, nanoseconds."""
 
 
@@ -430,7 +430,7 @@ def _before_tokens(request: Ended) -> list[_Sample]:
     return samples
 
 
-def _histogram(histograms: dict[str, Histogram], metric: Metric) -> Histogram:
+def _histogram(histograms: dict[str, Histogram], metric: MetricName) -> Histogram:
     histogram = histograms.get(metric)
     if histogram is None:
         histogram = histograms[metric] = Histogram()

@@ -4,12 +4,12 @@ from typing import Self
 
 import msgspec
 
+from llmstress.engine.telemetry.classes import NOT_FAILED
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import (
     MAX_FIELDS,
     MAX_SAMPLES_PER_CLASS,
     MAX_SIGNS,
-    NOT_FAILED,
     Counters,
     Delta,
     ErrorSample,

@@ -7,7 +7,6 @@ histograms are microseconds.
 
 import contextlib
 import enum
-from typing import Literal
 
 import msgspec
 
@@ -24,16 +23,6 @@ class Phase(enum.IntEnum):
     WARMUP = 1
     STEADY = 2
     DRAIN = 3
-
-
-Metric = Literal[
-    "queue", "connect", "ttfb", "ttft", "ttft_due", "ttfa", "itl", "tpot", "stall", "e2e", "e2e_due", "loop_lag"
-]
-"""Names of the histograms, as the summary prints them; `loop_lag` is the client's own health."""
-
-
-NOT_FAILED = frozenset({"ok", "filtered", "cancelled", "lost"})
-"""Classes of a request's end that don't count as failed."""
 
 
 class Counters(msgspec.Struct, array_like=True):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from llmstress.engine.telemetry.messages import NOT_FAILED
+from llmstress.engine.telemetry.classes import NOT_FAILED
 
 _MOST_CLASSES = 3
 """Classes of failure that the sentence names: the most frequent ones."""

@@ -8,11 +8,12 @@ from textual.widgets import DataTable
 
 from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.histogram import PERCENTILES, Histogram
+from llmstress.engine.telemetry.metrics import LATENCIES
 from llmstress.tui.charts import catalog
 from llmstress.tui.charts.distribution import Distribution
 from llmstress.tui.charts.lines import Chart, Timeline
 from llmstress.tui.format.picture import Picture
-from llmstress.tui.format.words import METRICS, widest_words, window_words
+from llmstress.tui.format.words import widest_words, window_words
 from llmstress.tui.widgets.rows import Cell, Column, Rows
 from llmstress.tui.widgets.text import Said
 
@@ -74,7 +75,7 @@ class LatencyPane(Vertical):
         self._title.say(Content.assemble(("latency", "bold"), f" · {window} · ", ("~ low sample count", "$text-muted")))
         latency = picture.figures.latency
         means = {metric: histogram.mean for metric, histogram in latency.items()}
-        shown = [metric for metric in METRICS if formatting.worth_a_line(metric, means)]
+        shown = [metric for metric in LATENCIES if formatting.worth_a_line(metric, means)]
         self._table.show({metric: latency_cells(metric, latency.get(metric)) for metric in shown})
         if first:
             chosen = FIRST_OF_WHOLE if picture.view.aggregate.whole_answers else FIRST
@@ -115,8 +116,9 @@ class LatencyPane(Vertical):
     @on(DataTable.RowHighlighted)
     def _choose(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
-        metric = event.row_key.value
-        if metric in METRICS:
-            self._about.say(Content.assemble((metric, "bold"), f"  {METRICS[metric]}{self._undetermined(metric)}"))
+        metric = event.row_key.value or ""
+        if metric in LATENCIES:
+            about = f"  {LATENCIES[metric].meaning}{self._undetermined(metric)}"
+            self._about.say(Content.assemble((metric, "bold"), about))
         if self._picture is not None:
             self.draw(self._picture)
