@@ -151,7 +151,7 @@ CASES: dict[str, tuple[Measured, str]] = {
     ),
     "stolen-host": (
         of_host(host_stolen_ns=3 * S),
-        "3% of this machine's CPU time went to other machines on its host: it may be late for that reason",
+        "3% of this machine's CPU time went to other machines on its host: time stamps may be late for that reason",
     ),
     "repeated-connects": (
         run(connections=1_000, connects_repeated=5),

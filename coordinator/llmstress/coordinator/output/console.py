@@ -1,4 +1,4 @@
-"""What a run tells on stderr and in its log: a banner, a line a second, warnings, a short table at the end."""
+"""What a run prints on stderr and into its log: a banner, a line a second, warnings, a short table at the end."""
 
 import contextlib
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from llmstress.engine.telemetry.sanitize import MAX_NAME, plain
 from llmstress.engine.telemetry.snapshot import Snapshot
 
 _MOST_WORDS = 110
-"""Characters of a server's words in the table; the summary has more."""
+"""Characters of a server's text in the table; the summary has more."""
 
 
 def program_version() -> str:
@@ -25,13 +25,12 @@ def program_version() -> str:
 
 
 class Console:
-    """Says lines on a text stream, and writes them and more into the log."""
+    """Prints lines on a text stream, and writes them and more into the log."""
 
     def __init__(
         self, stream: TextIO, log: LogFile | None = None, *, verbose: bool = False, quiet: bool = False
     ) -> None:
-        """With `verbose` what workers say and what viewers are told goes to the stream too; with `quiet` progress
-        lines go to the log only."""
+        """`verbose`: lines of workers and screen are printed, too. `quiet`: progress lines go to the log only."""
         self._stream = stream
         self._log = log
         self._verbose = verbose
@@ -40,43 +39,43 @@ class Console:
         self._secrets: list[str] = []
 
     def hide(self, secrets: list[str]) -> None:
-        """From now on these are blanked out, but for those that may be words of ours."""
+        """From now on these are redacted, except those that may be ordinary words of llmstress's own text."""
         self._secrets = unmistakable(secrets)
 
     def hold(self) -> None:
-        """A screen has the terminal: keep the lines."""
+        """A screen uses the terminal: hold the lines back until `release`."""
         self._held = []
 
     def release(self) -> None:
-        """The screen is gone: say what was kept."""
+        """The screen is gone: print the lines that were held back."""
         held, self._held = self._held or [], None
         for line in held:
             self._print(line)
 
     def say(self, line: str = "") -> None:
-        """One line."""
+        """Print a line, and log it."""
         self.note(line)
         self._print(line)
 
     def warn(self, text: str) -> None:
-        """A line that begins with the program's name."""
+        """Print a line that begins with the program's name."""
         self.say(f"llmstress: {text}")
 
     def hear(self, who: str, text: str) -> None:
-        """What somebody else says: for the log, and for those who want to hear it all while there is no screen."""
+        """Log a line of another process; print it with `verbose`, unless a screen uses the terminal."""
         self.note(text, who)
         if self._verbose and self._held is None:
             self._print(f"{who}: {text}")
 
     def close(self) -> None:
-        """Nothing more will be said."""
+        """Close the log."""
         if self._log is not None:
             log, self._log = self._log, None
             with contextlib.suppress(OSError):
                 log.close()
 
     def note(self, text: str, who: str = "run") -> None:
-        """Lines for the log alone."""
+        """Write to the log only."""
         if self._log is None:
             return
         try:
@@ -86,7 +85,7 @@ class Console:
             self.warn(f"--log-file: {error}; the log ends here")
 
     def _print(self, line: str) -> None:
-        """A reader of stderr who has gone, or a terminal that was closed, is no reason to end a run."""
+        """A closed terminal or pipe does not end the run."""
         if self._held is not None:
             self._held.append(line)
             return
@@ -94,7 +93,7 @@ class Console:
             print(blank_out(line, self._secrets), file=self._stream, flush=True)
 
     def banner(self, options: Options, api: str, target: Target, model: str, way: str) -> None:
-        """What is about to happen; `way`: what is special about the way to the target."""
+        """Target, load and phases. `way`: connection settings that are not the default; empty if there are none."""
         self.say(
             f"llmstress {program_version()}   {redact_url(target.url)}   {api}{f'   model {model}' if model else ''}"
         )
@@ -106,10 +105,7 @@ class Console:
         self.say(f"  {' → '.join(phases(options))}")
 
     def progress(self, picture: Snapshot) -> None:
-        """One line; all its figures look back over the same few seconds.
-
-        Before the first second is half over there is nothing to tell.
-        """
+        """The progress line. All its figures look back over the same few seconds; none is printed before 0.5 s."""
         if round(picture.elapsed_s) < 1:
             return
         now = picture.now
@@ -130,7 +126,7 @@ class Console:
             parts.append(f"left {left(picture.rate_limits)}")
         line = "  ".join(parts)
         self.note(line)
-        if self._held is None and not self._quiet:  # who has seen a second on the screen needs no line of it later
+        if self._held is None and not self._quiet:  # the screen has shown it already
             self._print(line)
 
     def table(self, summary: Summary) -> None:
@@ -182,7 +178,7 @@ class Console:
             self._undetermined(summary.tpot_undetermined)
 
     def _undetermined(self, found: Undetermined) -> None:
-        """Below the table, what it has no percentile for."""
+        """Below the table: answers that have no `tpot`, and the bounds."""
         if not found.count:
             return
         bounds = [(found.by_usage_p50, "by usage"), (found.by_events_p50, "by events")]
@@ -191,7 +187,7 @@ class Console:
         self.say(f"{'tpot':<10}undetermined for {answers}{f'; p50 {said}' if said else ''}")
 
     def truth(self, truth: dict[str, Any]) -> None:
-        """What the built-in mock says it sent, over the whole run, to hold the table against."""
+        """What the built-in mock has sent in the whole run, to compare with the table."""
         self.say()
         self.say(f"the mock reports {count(truth['done'])} answers with {count(truth['tokens'])} tokens sent:")
         for label, key in (
@@ -217,14 +213,14 @@ class Console:
 
 
 def _of_what(summary: Summary) -> str:
-    """What the measurement is one of, if no request succeeded: "valid" alone would read as praise."""
+    """An addition for a run without a success: "valid" alone would sound like praise."""
     if summary.requests.ok:
         return ""
     return f" ({'of the failures only: ' if summary.requests.failed else ''}no request succeeded)"
 
 
 def _most_frequent(failed_by: Mapping[str, int]) -> str:
-    """The class that most failures are of, behind a space; empty without failures."""
+    """The most frequent class of failure, after a space; empty without failures."""
     return f" {plain(max(failed_by, key=failed_by.__getitem__), MAX_NAME)}" if failed_by else ""
 
 
@@ -233,7 +229,7 @@ def _per_s(per_second: float | None, before: str = "   ") -> str:
 
 
 def _cut(text: str) -> str:
-    """What a server said, in a line."""
+    """A server's text, in one line of limited length."""
     words = " ".join(text.split())
     return words if len(words) <= _MOST_WORDS else f"{words[: _MOST_WORDS - 1]}…"
 

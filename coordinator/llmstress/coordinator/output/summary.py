@@ -1,4 +1,4 @@
-"""The JSON summary (`report`) made from what was measured, and written."""
+"""Makes the summary (`schema`) from an aggregate, and writes it."""
 
 import base64
 import os
@@ -45,7 +45,7 @@ from llmstress.engine.telemetry.verdict import judge
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a summary needs besides the aggregate."""
+    """What a summary needs in addition to the aggregate."""
 
     run: RunInfo
     ended_by: str
@@ -151,7 +151,7 @@ def encode(summary: Summary) -> bytes:
 
 
 def write_atomically(path: Path, data: bytes, mode: int | None = None) -> None:
-    """Write `data` to `path` so that a reader sees all of it or what was there before.
+    """Write `data` to `path` so that a reader sees either all of it or the previous content.
 
     `mode`: the permissions of the file; None: those that the umask leaves.
     """
@@ -208,7 +208,7 @@ def _undetermined(aggregate: Aggregate) -> Undetermined:
 
 
 def _token_source(whole: Counters, ok: int) -> str | None:
-    """Who has counted the output; where no answer has ended well, events are all there is."""
+    """`Tokens.source`. If no answer has ended ok, only events were counted."""
     if not ok:
         return "events" if whole.events else None
     by_events = ok - whole.usage_seen - whole.tokens_unknown

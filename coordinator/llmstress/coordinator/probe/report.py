@@ -1,5 +1,5 @@
-"""What a probe found out: one frozen description without secrets, from which text and JSON are made; schema
-`llmstress.probe/1`: additive keys keep the number."""
+"""The result of a probe: one frozen description without secrets, from which text and JSON are made; schema
+`llmstress.probe/1`: new keys keep the number."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -44,31 +44,31 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
     api: str
     api_because: str
     model: str
-    """Empty: none is named."""
+    """Empty: no model is named."""
     model_because: str
     """Empty: the API needs none."""
     streamed: bool
-    """A stream is asked for."""
+    """The request asks for a stream."""
     addresses: tuple[str, ...]
-    """Empty: DNS knows none, or it is a Unix socket."""
+    """Empty: DNS has none, or the target is a Unix socket."""
     way: str
-    """What is special about the way there; empty: nothing."""
+    """Connection settings that are not the default; empty: none."""
     proxied: bool
     notes: tuple[str, ...]
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """An address that a connection was tried to."""
+    """An attempt to connect to an address."""
 
     address: str
     at_ms: float
     took_ms: float
     error: str
-    """Empty: it stands."""
+    """Empty: the connection was opened."""
 
 
 class Connection(msgspec.Struct, frozen=True):
-    """The connection; a part of its making is None where there was none, or where nobody could tell."""
+    """The connection. A part of the time to open it is None if the part did not occur or could not be measured."""
 
     local: str
     peer: str
@@ -77,11 +77,11 @@ class Connection(msgspec.Struct, frozen=True):
     dns_ms: float | None
     tcp_ms: float | None
     tls_ms: float | None
-    """With the opening of the tunnel, if it goes through a proxy."""
+    """Includes opening the tunnel, if there is a proxy."""
     repeated: int
-    """Segments that had to be sent again before it stood: a lost first one costs a second."""
+    """TCP segments that were retransmitted while it was opened; the first one costs a second."""
     kept: bool
-    """The server keeps it for another request."""
+    """The server keeps it open for another request."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -90,7 +90,7 @@ class Asked(msgspec.Struct, frozen=True):
     bytes: int
     body_bytes: int
     headers: tuple[str, ...]
-    """Their names."""
+    """The names of the headers."""
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -102,31 +102,31 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class Read(msgspec.Struct, frozen=True):
-    """What came at once."""
+    """The bytes of one read."""
 
     at_ms: float
     bytes: int
     """0: the end of the connection."""
     tokens: int
-    """Token-bearing events that it completed."""
+    """Token events that the read completed."""
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """An event of a stream, a comment in it, or an answer that came as a whole."""
+    """An event of a stream, a comment in it, or an answer that is not streamed."""
 
     read: int
     """Number of the read that completed it, from 1."""
     at_ms: float
     gap_ms: float | None
-    """Since the one before."""
+    """Since the event before."""
     what: tuple[str, ...]
-    """What it was taken for: `token`, `reasoning`, `answer` (a whole one without tokens), `finish`, `usage`,
+    """What it counts as: `token`, `reasoning`, `answer` (a whole one without tokens), `finish`, `usage`,
     `done`, `error`, `malformed`, `unknown`, `comment`, `ping`, `foreign` (no message of the API), or `nothing`: it
     doesn't count."""
     name: str
     bytes: int
     data: str
-    """The beginning of it."""
+    """The first `MOST_TEXT` characters."""
 
 
 class Tokens(msgspec.Struct, frozen=True):
@@ -134,18 +134,19 @@ class Tokens(msgspec.Struct, frozen=True):
 
     output: int
     source: str
-    """`usage`, `events`, or `unknown`: nobody counted them."""
+    """`usage`, `events`, or `unknown`: neither counts them."""
     input: int | None
     cached_input: int | None
     reasoning: int | None
     events: int
-    """Token-bearing events."""
+    """Token events."""
     events_shared: int
-    """Those that shared their read with another one."""
+    """Token events that shared a read with another one."""
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
-    """One request and what became of it. Times are milliseconds since its start, latencies those of a run's summary."""
+    """One request and its answer. Times are milliseconds since the start of the request; latencies are defined as in
+    the summary of a run."""
 
     schema: str
     where: Where
@@ -154,46 +155,46 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     asked: Asked
     head: Head | None
     at_ms: dict[str, float]
-    """`sent`, `head`, `first_token`, `first_answer`, `last_token`, `last_word`, `end`: those that came."""
+    """`sent`, `head`, `first_token`, `first_answer`, `last_token`, `last_word`, `end`: those that were reached."""
     latency_ms: dict[str, float]
     gaps_ms: tuple[float, ...]
-    """Between token-bearing events."""
+    """Between token events."""
     reads: tuple[Read, ...]
     events: tuple[Seen, ...]
     tokens: Tokens
     collected: str
-    """How the token events were collected on the way, in a run's words; empty: they were not."""
+    """How the token events came in blocks, in the words of a run's verdict; empty: they did not."""
     tried_again: bool
-    """A gateway says that this was not its first attempt."""
+    """The headers say that this was not the gateway's first attempt."""
     finish: str
-    """The finish reason; empty: none came."""
+    """The finish reason; empty: there was none."""
     outcome: str
     """The class in which a run would count the request."""
     words: str
-    """What explains a failure: the server's words, or ours."""
+    """The text that explains a failure, by the server or by llmstress."""
     hint: str
-    """What to do about a failure; empty: nobody knows."""
+    """What to do about a failure; empty: there is no advice."""
     remarks: tuple[str, ...]
-    """What is worth knowing before a run."""
+    """What to know about this answer before a run."""
     raw: Raw | None
-    """The bytes; null: they were not asked for."""
+    """The bytes; null without `--raw`."""
     whole: bool = False
-    """The answer came as a whole, and not as a stream."""
+    """The answer was not streamed."""
     body: str = ""
-    """The beginning of the body of a good status in which there is no event; empty: there are events, or no body."""
+    """The beginning of a body with status 2xx that has no event; empty: there are events, or no body."""
     tpot_bounds_ms: tuple[float, float] | None = None
-    """By usage and by events, where tpot can't be determined; null: it can, or there is none."""
+    """By usage and by events, if tpot is undetermined; else null."""
     noted: tuple[str, ...] = ()
-    """What was odd about a good answer, in a run's words."""
+    """What the rules of the verdict note about the answer, in the words of a run."""
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of a probe; `probe.schema.json` beside this file is what it gave."""
+    """JSON Schema of a probe, as it is stored in `probe.schema.json` beside this file."""
     return schema_of(Probe, SCHEMA)
 
 
 def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, by_name: bool, raw: bool) -> Probe:
-    """What `seen` says, without `secrets`; without a hint and remarks yet.
+    """The description of `seen`, without `secrets`, and still without hint and remarks.
 
     by_name: the connector had to ask DNS for the host. raw: the bytes are wanted, too.
     """
@@ -290,7 +291,7 @@ def _reads(seen: Evidence) -> tuple[Read, ...]:
 
 
 def _whole_answer(seen: Evidence, api: Api) -> list[Heard]:
-    """The answer, if it is one that means something only as a whole: in the words of the API that read it."""
+    """The answer as one event, if it was not streamed and has status 2xx; else nothing."""
     last = seen.last
     if last.body is None or last.head is None or not succeeded(last.head.status):
         return []
@@ -317,7 +318,7 @@ def _events(heard: Sequence[Heard], begin: int, secrets: Sequence[str]) -> tuple
 
 
 def words_of(meaning: Meaning | None, name: bytes = b"") -> tuple[str, ...]:
-    """What an event was taken for, in the words of `Seen.what`; None: it is a comment."""
+    """What an event counts as, in the words of `Seen.what`; None: it is a comment."""
     if meaning is None:
         return ("comment",)
     said = {
@@ -356,7 +357,8 @@ def _tokens(seen: Evidence) -> Tokens:
 
 
 def _raw(seen: Evidence, secrets: Sequence[str]) -> Raw:
-    """The bytes; but a secret can't be found in compressed ones: none are shown if what comes out of them holds one."""
+    """The bytes of request and reads. Secrets can't be found in compressed bytes: if the decompressed text has one, the
+    reads are left out."""
     reads = [read.data for read in seen.reads]
     said = _inflated(seen).decode("utf-8", "replace")
     if blank_out(said, secrets) != said:
@@ -365,12 +367,12 @@ def _raw(seen: Evidence, secrets: Sequence[str]) -> Raw:
 
 
 def _inflated(seen: Evidence) -> bytes:
-    """What stands in a body that is compressed, as far as that can be said; nothing if it isn't."""
+    """The decompressed body, as far as it can be decoded; empty if it is not compressed."""
     return _body(seen, MAX_BURST) if _coding(seen) != "identity" else b""
 
 
 def _body_of_no_event(seen: Evidence) -> str:
-    """The beginning of a body that is none of an error, as text."""
+    """The beginning of a body with status 2xx, as text."""
     head = seen.last.head
     if head is None or not succeeded(head.status) or seen.last.end.outcome == "malformed":
         return ""
@@ -383,7 +385,7 @@ def _coding(seen: Evidence) -> str:
 
 
 def _body(seen: Evidence, most: int) -> bytes:
-    """The first `most` bytes of the body, decoded, as far as that can be said."""
+    """The first `most` bytes of the body, as far as they can be decoded."""
     reader, pieces = ResponseReader(), []
     try:
         for read in seen.reads:

@@ -1,4 +1,4 @@
-"""A probe as a person reads it: lines of a given width. Pure functions."""
+"""The text of a probe: lines of a given width. Pure functions."""
 
 import io
 import re
@@ -14,13 +14,13 @@ from llmstress.coordinator.probe.report import Connection, Probe, Seen, Where
 from llmstress.engine.telemetry.formatting import count, latency
 
 NARROWEST = 40
-"""Columns; a terminal with fewer wraps by itself."""
+"""Columns. On a narrower terminal the terminal wraps."""
 
 FIRST, LAST = 4, 4
-"""Events that are shown of an answer with more of them, unless all are wanted."""
+"""The first and last events that are shown without `--events`."""
 
 _MOST_WORDS = 800
-"""Characters of a server's words that are shown; JSON has more."""
+"""Characters of a server's text that are shown; JSON has more."""
 
 _OWN_WORDS = {"cancelled": "cut off by a signal"}
 
@@ -30,26 +30,26 @@ _HEADERS = (
     *("x-request-id", "request-id", "cf-ray", "openai-processing-ms"),
 )
 _HEADER_FAMILIES = ("x-ratelimit-", "anthropic-ratelimit-", "x-litellm-")
-"""What is shown of an answer's headers; JSON has all."""
+"""Headers of the answer that are shown; JSON has all."""
 
 _MEMBER = re.compile(r"[^{,]*[{,]|[^{,]+")
-"""What JSON is cut into to be compared: commas in strings cut, too, and do no harm."""
+"""Pieces of JSON that are compared. A comma in a string cuts as well, which does no harm."""
 _NUMBER = re.compile(r'(?<=":)\s*\d+')
 
 _WORTH_LEAVING_OUT = 16
-"""Characters that an event begins with like the one before; fewer are shown again."""
+"""Characters that an event must have in common with the one before for its beginning to be left out."""
 
 _LEVELS = "▁▂▃▄▅▆▇█"
 _TOGETHER = "·"
 
 _STAMPS = 11
-"""Columns of a stamp, with the room behind it."""
+"""Columns of a stamp and the space after it."""
 _NAMES = 13
 """Columns of the name of a moment."""
 
 
 def opening(where: Where, width: int) -> list[Text]:
-    """Where the request goes: known before it is sent."""
+    """Target, API, model and addresses: what is known before the request is sent."""
     entries = [
         ("api", f"{where.api} ({where.api_because})"),
         ("model", f"{where.model or '–'} ({where.model_because})" if where.model_because else ""),
@@ -65,7 +65,7 @@ def opening(where: Where, width: int) -> list[Text]:
 
 
 def account(probe: Probe, width: int, *, all_events: bool = False) -> list[Text]:
-    """What became of the request: its moments, its events, how it ended, and what to do."""
+    """The request and its answer: stamps, events, how it ended, and what to do."""
     parts = [
         _moments(probe, width),
         _sums(probe, width),
@@ -77,7 +77,7 @@ def account(probe: Probe, width: int, *, all_events: bool = False) -> list[Text]
 
 
 def render(lines: Iterable[Text], *, colour: bool) -> bytes:
-    """The lines as they are written, with the colours of a terminal or without."""
+    """The lines as text, with the colours of a terminal or without."""
     if not colour:
         return "".join(f"{line.plain.rstrip()}\n" for line in lines).encode("utf-8", "replace")
     out = io.StringIO()
@@ -88,7 +88,7 @@ def render(lines: Iterable[Text], *, colour: bool) -> bytes:
 
 
 def printable(text: str, *, ascii_only: bool = False) -> str:
-    """`text` in one line: what would move a cursor or change a colour is written as an escape."""
+    """`text` in one line; characters that would move a cursor or change a colour are written as escapes."""
     return "".join(
         sign if sign.isprintable() and (sign.isascii() or not ascii_only) else sign.encode("unicode_escape").decode()
         for sign in text
@@ -96,8 +96,8 @@ def printable(text: str, *, ascii_only: bool = False) -> str:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """One sign for each value, or for as many values as it takes to need at most `width` signs: the largest of them
-    counts. Heights are shares of the largest of all; a dot stands for nothing but zeros."""
+    """A line of at most `width` blocks. A block stands for one value, or for several of which the largest counts. Its
+    height is the share of the largest value of all; a dot stands for zeros only."""
     step = -(-len(values) // width)
     largest = max(values, default=0)
     bins = [max(values[at : at + step]) for at in range(0, len(values), step)] if values else []
@@ -244,7 +244,7 @@ def _event(number: int, event: Seen, before: Seen | None, news: int, kinds: int,
 
 
 def _news(events: Sequence[Seen]) -> Iterator[int]:
-    """Where in the data of each event that begins which the one before doesn't say."""
+    """For each event, the position in its data from which on it differs from the event before."""
     before: list[str] = []
     alike = 0
     for event in events:
@@ -257,8 +257,8 @@ def _news(events: Sequence[Seen]) -> Iterator[int]:
 
 
 def members_alike(one: Sequence[str], other: Sequence[str]) -> int:
-    """With how many of the same members two events begin, whatever the numbers in them: an event's own words stand
-    behind a hundred characters that all events have."""
+    """How many members two events have in common at their beginning, numbers aside: the text of an event comes after a
+    hundred characters that all events share."""
     pairs = enumerate(zip(one, other, strict=False))
     return next(
         (at for at, (mine, its) in pairs if _NUMBER.sub("", mine) != _NUMBER.sub("", its)), min(len(one), len(other))
@@ -275,7 +275,7 @@ def _raw(probe: Probe, raw: raw.Raw) -> Iterator[Text]:
 
 
 def _text(data: raw.Text) -> Iterator[Text]:
-    """Bytes in lines that end where theirs do; line breaks can be seen, and so can bytes that are no text."""
+    """The bytes, line by line; line breaks, and bytes that are no text, are shown as escapes."""
     for line in re.findall(r"[^\n]*\n|[^\n]+", data.text):
         yield Text(f"  {printable(line, ascii_only=data.encoding != 'utf-8')}")
 
@@ -296,7 +296,7 @@ def _verdict(probe: Probe, width: int) -> Iterator[Text]:
 
 
 def _entry(label: Text, said: str, width: int, style: str = "") -> list[Text]:
-    """A label, and what there is to say beside it, in as many lines as it takes."""
+    """A label with its text beside it, in as many lines as necessary."""
     indent = label.cell_len
     first, *others = textwrap.wrap(printable(said), max(20, width - indent), break_on_hyphens=False) or [""]
     return [Text.assemble(label, (first, style)), *(Text(f"{'':{indent}}{each}", style) for each in others)]

@@ -331,8 +331,8 @@ NOTES = (
         status="note",
         looks_at="time of the cores that a hypervisor gave to other machines, in the steady window",
         limit=f"over {MAX_HOST_STOLEN:.0%}",
-        sentence="{share:.0%} of this machine's CPU time went to other machines on its host: it may be late for that "
-        "reason",
+        sentence="{share:.0%} of this machine's CPU time went to other machines on its host: time stamps may be late "
+        "for that reason",
         applies=stolen_host,
     ),
     Rule(

@@ -1,4 +1,4 @@
-"""What the figures are called and mean, in words for the person before the screen."""
+"""Words of the screen: signs of verdict and outcome, reasons for the end of a run, the stretch of time of figures."""
 
 from collections.abc import Iterable
 
@@ -35,7 +35,7 @@ ENDS = {
 
 
 def window_words(picture: Picture, metric: str = "") -> str:
-    """Which stretch of time the figures of `picture` are of, or those of one latency."""
+    """The stretch of time that the figures of `picture`, or those of one latency, cover."""
     seconds = picture.figures.seconds
     if not picture.whole:
         return f"last {duration(max(1, round(picture.figures.spans.get(metric, seconds))))}"
@@ -43,7 +43,7 @@ def window_words(picture: Picture, metric: str = "") -> str:
 
 
 def spans_words(picture: Picture, metrics: Iterable[str]) -> str:
-    """Which of these latencies look back further than the other figures, and how far: `TTFT, E2E 30 s`."""
+    """Those of these latencies that look back further than the other figures, and how far: `TTFT, E2E 30 s`."""
     by_span: dict[int, list[str]] = {}
     for metric in metrics:
         if not picture.whole and metric in picture.figures.spans:
@@ -52,7 +52,7 @@ def spans_words(picture: Picture, metrics: Iterable[str]) -> str:
 
 
 def widest_words(picture: Picture) -> str:
-    """How far the latencies look back at most, where that is more than the other figures do."""
+    """How far the latencies look back at most, if that is further than the other figures; else empty."""
     if picture.whole or not picture.figures.spans:
         return ""
     return f", up to {duration(round(max(picture.figures.spans.values())))} where a p99 needs it"

@@ -24,11 +24,11 @@ COLUMNS = (
     Column("count", 7),
 )
 FIRST, FIRST_OF_WHOLE = "ttft", "e2e"
-"""Chosen to begin with; the second where answers come whole, and have no first token."""
+"""The row that is selected at first; the second one if no answer is streamed, because there is no first token then."""
 
 
 def latency_cells(metric: str, histogram: Histogram | None) -> list[Cell]:
-    """The row of one latency. What stands on too few samples is dim and has a `~`."""
+    """The row of one latency. A value with too few samples is dim and has a `~`."""
     found = histogram if histogram is not None else Histogram()
     thin = found.low_sample()
     cells = [Cell(metric, "bold")]
@@ -58,7 +58,7 @@ class LatencyPane(Vertical):
         self._picture: Picture | None = None
 
     def compose(self) -> ComposeResult:
-        """The distribution stands beside the table where there is room, else below."""
+        """The distribution is beside the table if there is room, else below it."""
         yield self._title
         with Container(classes="halves"):
             with Vertical(classes="half"):
@@ -90,7 +90,7 @@ class LatencyPane(Vertical):
             self._chart.show(drawing)
 
     def _undetermined(self, metric: str) -> str:
-        """How many answers are missing in a latency because it can't be said of them."""
+        """How many answers are missing from `tpot` because theirs is undetermined."""
         if metric != "tpot" or self._picture is None:
             return ""
         parts = self._picture.view.aggregate.phases.values()
@@ -102,11 +102,11 @@ class LatencyPane(Vertical):
         )
 
     def on_resize(self) -> None:
-        """The chart may have room now that it hadn't before."""
+        """The chart may have room now that it did not have before."""
         self.call_after_refresh(self._draw_again)
 
     def on_show(self) -> None:
-        """It had no size when it was last given a picture."""
+        """The pane had no size when the last picture was shown."""
         self.call_after_refresh(self._draw_again)
 
     def _draw_again(self) -> None:
