@@ -152,3 +152,11 @@ def test_links_of_the_page_lead_to_its_headings() -> None:
         for title in re.findall(r"^#+ (.*)$", page, re.MULTILINE)
     }
     assert set(re.findall(r"\]\(#([^)]+)\)", page)) <= anchors
+
+
+def test_files_that_the_page_names_exist() -> None:
+    named = set(re.findall(r"`((?:engine|coordinator|tui|tests)/[\w/]+\.py)`", PAGE.read_text("utf-8")))
+    assert len(named) > 10
+    for name in named:
+        layer = name.partition("/")[0]
+        assert (ROOT / name if layer == "tests" else ROOT / layer / "llmstress" / name).is_file(), name

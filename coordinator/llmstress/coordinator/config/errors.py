@@ -24,7 +24,7 @@ class ExitCode(enum.IntEnum):
         "could not start: no connection, refused key, too few files, ports, memory or threads, or a worker that died "
         "at once",
     )
-    INCOMPLETE = 4, "incomplete: a worker was lost; the summary says what was lost with it"
+    INCOMPLETE = 4, "incomplete: a worker, or one of its reports, was lost; the summary says what is missing"
     NO_SUCCESS = 5, "no request succeeded; for `probe`: its request failed"
     TOO_MANY_ERRORS = (
         6,
