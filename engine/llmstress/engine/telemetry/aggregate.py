@@ -20,6 +20,7 @@ from llmstress.engine.telemetry.messages import (
     merge_histograms,
     merge_rate_limits,
 )
+from llmstress.engine.telemetry.metrics import CHARTED
 
 MAX_ROWS = 1024
 """Rows of the timeline: when it is full, neighbours merge and the step doubles."""
@@ -38,9 +39,6 @@ SLOT_NS = 250_000_000
 
 EARLIER_NS = 2_500_000_000
 """Length of the slots in `Aggregate.earlier`, a multiple of `SLOT_NS`."""
-
-CHARTED = ("itl", "tpot", "e2e")
-"""Metrics that a row of the timeline keeps beside its `latency`, in coarse bins (`Histogram.coarse`)."""
 
 
 class Notice(msgspec.Struct, array_like=True, frozen=True, tag=True):

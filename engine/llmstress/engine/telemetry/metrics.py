@@ -204,5 +204,8 @@ TILES = Selection(("ttft", "itl"), ("e2e", "ttfb"))
 PROGRESS = Selection(("ttft", "itl"), ("e2e",))
 """The progress line."""
 
+CHARTED: tuple[MetricName, ...] = ("itl", "tpot", "e2e")
+"""What a row of the timeline keeps in coarse bins (`Histogram.coarse`), besides `ttft`."""
+
 EXPLAINED: tuple[MetricName, ...] = ("ttft", "itl", "tpot", "stall", "e2e")
 """The help page of the screen; the latency pane explains all."""

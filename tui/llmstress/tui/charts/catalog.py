@@ -5,11 +5,11 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from llmstress.engine.telemetry.aggregate import CHARTED, EARLIER_NS, SLOT_NS, Aggregate, Recent, Row
+from llmstress.engine.telemetry.aggregate import EARLIER_NS, SLOT_NS, Aggregate, Recent, Row
 from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.classes import NOT_FAILED
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.metrics import METRICS
+from llmstress.engine.telemetry.metrics import CHARTED, METRICS
 from llmstress.engine.telemetry.snapshot import history
 from llmstress.tui.charts import lines
 from llmstress.tui.charts.axes import nice_ceiling
