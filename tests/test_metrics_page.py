@@ -143,20 +143,3 @@ def test_reasons_of_an_undetermined_tpot_are_the_code_s() -> None:
     section = PAGE.read_text("utf-8").partition("\n## Time per token\n")[2].partition("\n## ")[0]
     reasons = {pace.FEW_PIECES, pace.BUNDLED, pace.HIDDEN, pace.FEWER, pace.STALE}
     assert reasons == set(re.findall(r"^\| `([a-z ]+)` \|", section, re.MULTILINE))
-
-
-def test_links_of_the_page_lead_to_its_headings() -> None:
-    page = PAGE.read_text("utf-8")
-    anchors = {
-        re.sub(r"[^\w -]", "", title).lower().replace(" ", "-")
-        for title in re.findall(r"^#+ (.*)$", page, re.MULTILINE)
-    }
-    assert set(re.findall(r"\]\(#([^)]+)\)", page)) <= anchors
-
-
-def test_files_that_the_page_names_exist() -> None:
-    named = set(re.findall(r"`((?:engine|coordinator|tui|tests)/[\w/]+\.py)`", PAGE.read_text("utf-8")))
-    assert len(named) > 10
-    for name in named:
-        layer = name.partition("/")[0]
-        assert (ROOT / name if layer == "tests" else ROOT / layer / "llmstress" / name).is_file(), name
