@@ -21,8 +21,8 @@ DEFAULTS: dict[str, str] = {
     **{str(status): action for status, action in STATUS_ACTIONS.items()},
     **{each.name: each.action for each in CLASSES if each.action != COUNT},
 }
-"""Class of failure (`http_404` as 404) -> what it means; any other is counted. A lost connection is no answer: whether
-the request was worked on nobody knows."""
+"""Class of failure (`http_404` as 404) -> what it means; any other is counted. So is a lost connection, because the
+server may have processed the request."""
 
 _STATUS = re.compile(r"(?:http_)?([13-9]\d\d|204)", re.ASCII)
 

@@ -1,6 +1,8 @@
 """The classes that a request can end in. Every request ends in exactly one; the first cause in time decides.
 
-`tests/engine/test_classes.py` compares every class that the engine writes or compares with this table.
+To add a class, add a row and end requests with it (`End("name", "why")`), then update the page:
+`UPDATE_DOCS=1 pytest tests/test_metrics_page.py`. `tests/engine/test_classes.py` compares the table with the classes
+that the code names.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,8 @@
 """What a rule of the verdict is: a row of a table, with the function that decides whether it applies.
 
-The rules that make a verdict invalid or degraded are in `reasons`, those that only add a note in `notes`.
+The rules that make a verdict invalid or degraded are in `reasons`, those that only add a note in `notes`. To add a
+rule, write its function, add a row to `REASONS` or `NOTES` and a case to `tests/engine/test_rules.py`, then update the
+page: `UPDATE_DOCS=1 pytest tests/test_metrics_page.py`. Ids are part of the summary: once published, they stay.
 """
 
 from collections.abc import Callable, Iterable, Mapping
