@@ -7,7 +7,7 @@ from pathlib import Path
 from llmstress.coordinator.probe import hints
 from llmstress.engine.connect import connect_errors
 from llmstress.engine.outcome import UNEXPLAINED, class_of_status
-from llmstress.engine.stream.failure_policy import MEANINGS
+from llmstress.engine.stream import failure_policy
 from llmstress.engine.telemetry.classes import ACTIONS, BY_NAME, CLASSES, HTTP, NOT_FAILED, TIME_LIMITS, is_class
 from llmstress.tui.format.words import OUTCOMES
 
@@ -97,7 +97,7 @@ def test_sets_of_classes_are_of_the_table() -> None:
     assert set(TIME_LIMITS) == {"connect_timeout", "timeout_first_token", "timeout_idle", "timeout_total"}
     assert {*BY_NAME, *NOT_FAILED, HTTP} == {each.name for each in CLASSES}
     assert all(each.action == "count" for each in CLASSES if each.counted_in != "failed")
-    assert tuple(ACTIONS) == MEANINGS
+    assert tuple(ACTIONS) == failure_policy.ACTIONS
 
 
 def test_what_is_a_class() -> None:

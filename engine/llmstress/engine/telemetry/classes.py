@@ -106,9 +106,9 @@ CLASSES: tuple[EndClass, ...] = (
 """All of them."""
 
 STATUS_ACTIONS: Mapping[int, Action] = {
-    # the request itself is wrong, or the key, or the path
+    # the request is wrong, or the key, or the URL
     **dict.fromkeys((400, 401, 403, 404, 413, 415, 422, 501), "end-first"),
-    # a timeout, a lock, a model's stream that broke
+    # a timeout, a lock, a stream that broke between the gateway and the model
     **dict.fromkeys((408, 409, 424), "retry"),
     # overload and outage; 498 is Groq's
     **dict.fromkeys((498, 500, 502, 503, 504), "retry"),
