@@ -1,7 +1,7 @@
 """The registry of metrics: recorder, summary, schema, console, probe, screen and docs/metrics.md read it.
 
 All values are recorded in microseconds and printed in milliseconds. To add a metric, add its name to `MetricName`
-and an entry to `METRICS`, record it (`engine/stream/recorder.py`), and update what is made from the registry:
+and an entry to `METRICS`, record it (`engine/stream/samples.py`), and update what is made from the registry:
 `UPDATE_SCHEMAS=1 pytest tests/coordinator/test_schemas.py` and `UPDATE_DOCS=1 pytest tests/test_metrics_page.py`.
 """
 

@@ -12,7 +12,7 @@ import msgspec
 
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
 from llmstress.engine.telemetry.collecting import Collected, collected
-from llmstress.engine.telemetry.messages import Counters, Part, Phase
+from llmstress.engine.telemetry.messages import Part, Phase
 
 Status = Literal["invalid", "degraded", "note"]
 
@@ -26,14 +26,14 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     whole: Part
     """The whole run, without latencies."""
     steady: Part = msgspec.field(default_factory=Part)
-    """The steady window."""
+    """The steady windows together."""
     steady_s: float = 0.0
-    """Its length."""
+    """Their length."""
     workers: list[WorkerState] = []
     has_tpot: bool = False
     """Some answer of the run has a `tpot`."""
     blocks: Collected | None = None
-    """What the reads of steady window and drain show of answers that came in blocks."""
+    """What the reads of steady windows and drain show of answers that came in blocks."""
     fields: list[str] = []
     """Fields that the API module does not know and whose text was counted as reasoning."""
     load_changes: int = 0
@@ -83,26 +83,23 @@ def _text(rule: Rule, values: Values) -> str:
 
 
 def measured_of(aggregate: Aggregate, steady_s: float) -> Measured:
-    """What the rules look at in a run whose steady window was `steady_s` long."""
-    # blocks count in the steady window, where the lateness of the client is known, and in what ended after it
-    counters = Counters()
-    for phase in (Phase.STEADY, Phase.DRAIN):
-        counters.add(aggregate.phases[phase].counters)
+    """What the rules look at in a run whose steady windows were `steady_s` long."""
     return Measured(
         whole=whole_run(aggregate),
         steady=aggregate.steady,
         steady_s=steady_s,
         workers=aggregate.workers,
-        has_tpot=any("tpot" in part.latency for part in aggregate.phases.values()),
-        blocks=collected(counters, aggregate.signs),
+        has_tpot=any("tpot" in part.latency for part in aggregate.parts.values()),
+        # in the steady windows, where the lateness of the client is known, and in what ended after them
+        blocks=collected(aggregate.counters(Phase.STEADY, Phase.DRAIN), aggregate.signs),
         fields=aggregate.fields,
         load_changes=sum(notice.kind == "load" for notice in aggregate.notices),
     )
 
 
 def whole_run(aggregate: Aggregate) -> Part:
-    """All windows together, without their latencies."""
+    """All windows and tasks together, without their latencies."""
     whole = Part()
-    for part in aggregate.phases.values():
+    for part in aggregate.parts.values():
         whole.add(msgspec.structs.replace(part, latency={}, latency_failed={}, retracted={}))
     return whole
