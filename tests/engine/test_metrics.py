@@ -1,4 +1,4 @@
-"""The worked cases that define the metrics, one by one, read by read through the real stream."""
+"""The worked cases of docs/metrics.md, one by one, read by read through the real stream."""
 
 from typing import Any
 
