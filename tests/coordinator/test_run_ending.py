@@ -42,10 +42,11 @@ def after(ended: dict[str, int] | None = None, **counters: int) -> Aggregate:
     ],
 )
 def test_tokens_are_all_that_were_paid_for(counters: dict[str, int], tokens: int) -> None:
-    assert tokens_so_far(after(**counters)) == tokens
-    assert limit_reached(options(max_total_tokens=tokens + 1), after(**counters)) is None
+    measured = after(None, **counters)
+    assert tokens_so_far(measured) == tokens
+    assert limit_reached(options(max_total_tokens=tokens + 1), measured) is None
     if tokens:
-        reached = limit_reached(options(max_total_tokens=tokens), after(**counters))
+        reached = limit_reached(options(max_total_tokens=tokens), measured)
         assert reached == Limit("quota", f"--max-total-tokens is reached ({tokens} tokens)")
 
 

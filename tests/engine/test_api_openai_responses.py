@@ -44,9 +44,8 @@ PLAIN = {"model": "m", "input": "Hi", "max_output_tokens": 5, "stream": True, "s
     ],
 )
 def test_the_body_of_a_request(changes: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert json.loads(OpenAIResponses(Ask(**{"model": "m", "prompt": "Hi", "max_tokens": 5} | changes)).body()) == (
-        expected
-    )
+    ask: dict[str, Any] = {"model": "m", "prompt": "Hi", "max_tokens": 5} | changes
+    assert json.loads(OpenAIResponses(Ask(**ask)).body()) == expected
 
 
 def test_a_url_of_responses_says_so() -> None:
@@ -83,7 +82,14 @@ def ended(status: str, *, usage: Any = None, reason: Any = None, error: Any = No
     return said(f"response.{status}", response={**response, "error": error, "incomplete_details": details})
 
 
-BEGUN = {"id": "r", "object": "response", "status": "in_progress", "output": [], "usage": None, "error": None}
+BEGUN: dict[str, Any] = {
+    "id": "r",
+    "object": "response",
+    "status": "in_progress",
+    "output": [],
+    "usage": None,
+    "error": None,
+}
 
 TOKENS: dict[str, tuple[bytes, Meaning]] = {
     **{

@@ -20,7 +20,7 @@ async def test_streams_that_wait_to_dial_in_a_pause_are_due_when_it_ends() -> No
     async with site(count, gated=True) as here:
         here.start()
         await until(lambda: here.started == DIALS)
-        await until(here.starting.done)
+        await here.all_begun()
         here.load.pause(True)
         assert here.parked == 10
         here.gate.set()
@@ -40,7 +40,7 @@ async def test_surplus_streams_that_wait_to_dial_never_begin() -> None:
     async with site(count, gated=True) as here:
         here.start()
         await until(lambda: here.started == DIALS)
-        await until(here.starting.done)
+        await here.all_begun()
         here.load.set_streams(3)
         here.load.set_streams(DIALS + 2)
         here.load.set_streams(3)
@@ -75,7 +75,7 @@ async def test_a_dead_target_is_not_dialled_by_all_at_once() -> None:
             here.load._dialer = refused
             here.start()
             await until(lambda: here.recorder.open == 0 < here.started)
-            await until(here.starting.done)
+            await here.all_begun()
             await until(lambda: here.started == 2)
             for _ in range(100):
                 await asyncio.sleep(0)
@@ -121,7 +121,7 @@ async def test_dials_that_fail_now_and_then_don_t_hold_healthy_ones_up() -> None
     async with site(10, error_pause_s=3600, dials=2) as here, unsteady(here, 1, 3, held=2) as (dialer, go_on):
         here.start()
         await until(lambda: here.started == 2 and here.recorder.open == 1)
-        await until(here.starting.done)
+        await here.all_begun()
         for _ in range(100):
             await asyncio.sleep(0)
         assert dialer.calls == 2, "one place rests"
@@ -136,7 +136,7 @@ async def test_a_kept_connection_that_has_gone_stale_is_replaced_before_anybody_
     async with site(4, error_pause_s=3600, dials=1) as here, unsteady(here, 2, held=3) as (dialer, go_on):
         here.start()
         await until(lambda: here.started == 2 and here.recorder.open == 1)
-        await until(here.starting.done)
+        await here.all_begun()
         await here.asked(1)
         here.server.answer()
         await here.asked(1)

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
@@ -173,7 +174,7 @@ async def test_who_is_cancelled_tells_what_has_come() -> None:
 async def test_who_is_cancelled_while_it_connects_has_nothing_to_tell() -> None:
     async with saying(hold=True) as port:  # which speaks no TLS
         plan = plan_of(f"https://127.0.0.1:{port}/", 1)
-        loop = asyncio.get_running_loop()
+        loop = cast(WatchedLoop, asyncio.get_running_loop())
         async with Dialer(plan.url, plan.network, plan.timeouts) as dialer:
             watching = asyncio.create_task(Witness(plan).watch(dialer))
             await until(lambda: loop.attempts)

@@ -7,6 +7,7 @@ victim's. What a script writes is read by the client before the script goes on, 
 import asyncio
 import contextlib
 import enum
+import functools
 import gc
 import os
 import socket
@@ -285,7 +286,7 @@ class Dialers(Dialer):
 
     async def open(self) -> TakenOver:
         first, self.first = self.first, None
-        return await (super() if first is None else first).open()
+        return await (super().open() if first is None else first.open())
 
 
 class Scene:
@@ -317,6 +318,9 @@ class Scene:
         stream = self.at(port)
         return float("inf") if stream is None else stream.received
 
+    def _all_new_but(self, stuck: Exchange | None) -> bool:
+        return all(each.start == self.now or each is stuck for each in self.load.in_flight())
+
     async def pass_time(self, ms: int, over: Callable[[], object] = lambda: False) -> None:
         """Move the clock in steps that no bystander's request lasts longer than, applying the time limits at each."""
         for elapsed in range(TICK_MS, ms + TICK_MS, TICK_MS):
@@ -324,11 +328,8 @@ class Scene:
                 return
             victim = self.server.peers[0]
             stream = self.at(victim.port)
-            stuck = None if stream is None else stream.exchange
             self.now += TICK_MS * MS
-            await until(
-                lambda stuck=stuck: all(each.start == self.now or each is stuck for each in self.load.in_flight())
-            )
+            await until(functools.partial(self._all_new_but, None if stream is None else stream.exchange))
             for _ in range(CHECK_TURNS):
                 self.load.check()
             if elapsed % 1000 == 0:

@@ -104,7 +104,12 @@ async def _run(
         running = ClosedLoad(plan, recorder, dialer)
         recorder.begin(time.monotonic_ns(), (0, 0, None), running.in_flight)
         await running.start(time.monotonic_ns(), NEVER)
-        await until(lambda: running.check() or running.exhausted.is_set() or (cut_when is not None and cut_when()))
+
+        def over() -> bool:
+            running.check()
+            return running.exhausted.is_set() or (cut_when is not None and bool(cut_when()))
+
+        await until(over)
         if running.fault is not None:
             raise running.fault
         running.cut()

@@ -17,10 +17,8 @@ from llmstress.engine.telemetry.messages import Phase
 def run(url: str, **changes: Any) -> tuple[runs.Result, str]:
     """A run with two processes, and what it says."""
     said = io.StringIO()
-    options = Options(
-        **{"url": url, "procs": 2, "total": 10, "prompt": "p", "model": "m", "interval_s": 0.05, "proxy": "none"}
-        | changes
-    )
+    given: dict[str, Any] = {"url": url, "procs": 2, "total": 10, "prompt": "p", "model": "m", "interval_s": 0.05}
+    options = Options(**(given | {"proxy": "none"} | changes))
 
     async def execute() -> runs.Result:
         return await runs.execute(
