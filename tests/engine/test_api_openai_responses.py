@@ -44,8 +44,9 @@ PLAIN = {"model": "m", "input": "Hi", "max_output_tokens": 5, "stream": True, "s
     ],
 )
 def test_the_body_of_a_request(changes: dict[str, Any], expected: dict[str, Any]) -> None:
-    ask: dict[str, Any] = {"model": "m", "prompt": "Hi", "max_tokens": 5} | changes
-    assert json.loads(OpenAIResponses(Ask(**ask)).body()) == expected
+    given: dict[str, Any] = {"model": "m", "prompt": "Hi", "max_tokens": 5} | changes
+    ask = Ask(**given)
+    assert json.loads(OpenAIResponses(ask).body(ask)) == expected
 
 
 def test_a_url_of_responses_says_so() -> None:
