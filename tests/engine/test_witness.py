@@ -24,7 +24,7 @@ from helpers.bench import (
     event,
     usage,
 )
-from helpers.faulty_servers import Script, Server, Step, serving
+from helpers.faulty_servers import Script, ScriptedServer, Step, serving
 from helpers.fuzzing import CORPUS
 from helpers.live_load import on, plan_of, until
 from helpers.proxies import saying
@@ -40,7 +40,7 @@ from llmstress.engine.witness import Evidence, WatchedLoop, Witness
 watched = on(WatchedLoop)
 
 
-async def witnessed(server: Server, **plan: object) -> Evidence:
+async def witnessed(server: ScriptedServer, **plan: object) -> Evidence:
     """What a witness says of its request to `server`, each of whose writes is a read of its own."""
     made = plan_of(server.url, 1, **plan)
     witness = Witness(made)

@@ -1,4 +1,4 @@
-"""Servers that misbehave: every byte, pause and reset of one connection is scripted, all others are served well.
+"""Servers with scripted faults: a script sets every byte, pause and reset of one connection; others are served well.
 
 The load is the worker's own, with real sockets; its clock is the test's. The first connection that is made is the
 victim's. What a script writes is read by the client before the script goes on, so that nothing hangs on timing.
@@ -58,12 +58,12 @@ class Drip(NamedTuple):
 Script = tuple[bytes | Step | Drip, ...]
 
 
-class Peer(asyncio.Protocol):
+class ScriptedPeer(asyncio.Protocol):
     """The server's end of a connection: plays its script, then serves well."""
 
     transport: asyncio.Transport
 
-    def __init__(self, server: "Server", script: Script) -> None:
+    def __init__(self, server: "ScriptedServer", script: Script) -> None:
         self.server = server
         self.playing = bool(script)
         self.written = 0
@@ -163,11 +163,11 @@ class Peer(asyncio.Protocol):
         await until(lambda: self.lost or self.server.read_by(self.port) >= self.written)
 
 
-class Server:
+class ScriptedServer:
     """Listens on a port of its own; `scripts` are for its first connections, in this order."""
 
     def __init__(self, scripts: list[Script], context: ssl.SSLContext | None = None) -> None:
-        self.peers: list[Peer] = []
+        self.peers: list[ScriptedPeer] = []
         self.plays: list[asyncio.Future[None]] = []
         self.read_by: Callable[[int], float] = lambda port: float("inf")
         """How many bytes the client at this port has read."""
@@ -221,13 +221,13 @@ class Server:
         self._second = asyncio.Event()
         await until(lambda: self._waited_for or not any(peer.dripping and not peer.lost for peer in self.peers))
 
-    def _peer(self) -> Peer:
-        return Peer(self, self._scripts.pop(0) if self._scripts else ())
+    def _peer(self) -> ScriptedPeer:
+        return ScriptedPeer(self, self._scripts.pop(0) if self._scripts else ())
 
 
 @contextlib.asynccontextmanager
-async def serving(*scripts: Script, context: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
-    server = Server(list(scripts), context)
+async def serving(*scripts: Script, context: ssl.SSLContext | None = None) -> AsyncIterator[ScriptedServer]:
+    server = ScriptedServer(list(scripts), context)
     await server.listen()
     try:
         yield server
@@ -293,7 +293,7 @@ class Dialers(Dialer):
 class Scene:
     """A load of one victim and some bystanders, the server, and the clock of both."""
 
-    def __init__(self, server: Server, dialer: Dialer, streams: int, **plan: Any) -> None:
+    def __init__(self, server: ScriptedServer, dialer: Dialer, streams: int, **plan: Any) -> None:
         self.server = server
         server.read_by = self._read_by
         self.now = BEGIN
@@ -352,7 +352,7 @@ class Scene:
 
 @contextlib.asynccontextmanager
 async def scene(
-    server: Server,
+    server: ScriptedServer,
     streams: int = 1 + BYSTANDERS,
     first: Dialer | None = None,
     network: Network = PLAIN_WAY,

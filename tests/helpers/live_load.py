@@ -1,4 +1,4 @@
-"""A load on its site: the worker's own pieces, a real server that answers when told, and a clock that the test sets.
+"""A worker's load against a real server that answers when the test says so; the test sets the clock.
 
 The clock stands still unless a test moves it, so nothing that hangs on time (the ramp, a rest after a failure) happens
 before it should, however slow the machine is.

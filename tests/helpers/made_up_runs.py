@@ -1,4 +1,4 @@
-"""Runs that never were, with everything in them that a record has to keep; and what must be the same of two views."""
+"""Made-up runs with everything that a record has to keep, and the figures that two views of a run must share."""
 
 import random
 from typing import Any

@@ -1,4 +1,4 @@
-"""Real processes for tests and benchmarks: the mock server, the command, and what the kernel knows of them."""
+"""Real processes for tests and benchmarks: the mock server, the command, and their children."""
 
 import contextlib
 import json

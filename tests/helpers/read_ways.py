@@ -1,4 +1,4 @@
-"""An answer of any API, read in all the ways that must not matter."""
+"""Reads an answer of any API in every way that must make no difference: whole, cut, byte by byte, other line ends."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""A worker's dialer and streams against a server, run to their end; and the certificates that this takes."""
+"""Short loads with a worker's dialer and streams against a server, and the TLS certificates for them."""
 
 import asyncio
 import datetime
