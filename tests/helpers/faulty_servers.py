@@ -26,8 +26,8 @@ from llmstress.engine.load.build import build_closed
 from llmstress.engine.load.load import CHECK_TURNS
 from llmstress.engine.outcome import End
 from llmstress.engine.schedule import windows
-from llmstress.engine.stream.failure_policy import DEFAULTS
 from llmstress.engine.stream.exchange import Exchange
+from llmstress.engine.stream.failure_policy import DEFAULTS
 from llmstress.engine.stream.link import Link
 from llmstress.engine.stream.observer import Ending, Observer
 from llmstress.engine.stream.recorder import Recorder
