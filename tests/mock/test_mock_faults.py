@@ -10,7 +10,7 @@ import trustme
 from helpers.processes import mock_server
 from helpers.wire_client import CHAT, MESSAGES, RESPONSES, Client, Ended, Heard, ask
 
-from llmstress.engine.mock.endings import ENDLESS, Course, End, course_of
+from llmstress.engine.mock.endings import ENDLESS, AnswerPlan, Termination, plan_for
 from llmstress.engine.mock.faults import HARMLESS, Fault
 
 FAST = ("--ttft-ms", "1", "--gap-ms", "1")
@@ -20,14 +20,14 @@ STRUCK = 3
 USAGE = {"stream_options": {"include_usage": True}}
 
 
-# courses
+# plans
 
 
 @pytest.mark.parametrize("events", [1, 2, 3, 64])
 @pytest.mark.parametrize("fault", [*Fault, None])
 def test_a_course_leaves_something_to_be_seen_and_something_to_be_missed(fault: Fault | None, events: int) -> None:
-    courses = [course_of(fault, at / 100, events) for at in range(100)]
-    struck = {course.events for course in courses}
+    plans = [plan_for(fault, at / 100, events) for at in range(100)]
+    struck = {plan.events for plan in plans}
     if fault in (
         Fault.STALL_MID_STREAM,
         Fault.ERROR_EVENT,
@@ -36,19 +36,19 @@ def test_a_course_leaves_something_to_be_seen_and_something_to_be_missed(fault: 
         Fault.RESET_MID_STREAM,
     ):
         assert struck == set(range(1, max(2, events)))
-        assert all(course.last != "closing" for course in courses)
+        assert all(plan.last != "closing" for plan in plans)
     elif fault in (Fault.STALL_FIRST_TOKEN, Fault.NEVER_ENDS):
         assert struck == {0 if fault is Fault.STALL_FIRST_TOKEN else ENDLESS}
     else:
         assert struck == {events}
     if fault is Fault.MALFORMED_JSON:
-        assert {course.broken for course in courses} == set(range(min(1, events - 1), events)) - ({0} - {events - 1})
+        assert {plan.malformed_at for plan in plans} == set(range(min(1, events - 1), events)) - ({0} - {events - 1})
 
 
 def test_an_answer_without_tokens_has_nothing_that_could_break() -> None:
-    assert course_of(Fault.NEVER_ENDS, 0.5, 0) == Course(0)
-    assert course_of(Fault.MALFORMED_JSON, 0.5, 0) == Course(0)
-    assert course_of(Fault.CUT, 0.5, 0) == Course(0, "nothing", End.CLOSE, apart=True)
+    assert plan_for(Fault.NEVER_ENDS, 0.5, 0) == AnswerPlan(0)
+    assert plan_for(Fault.MALFORMED_JSON, 0.5, 0) == AnswerPlan(0)
+    assert plan_for(Fault.CUT, 0.5, 0) == AnswerPlan(0, "nothing", Termination.CLOSE, separate=True)
 
 
 # each one

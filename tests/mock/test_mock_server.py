@@ -22,13 +22,13 @@ from helpers.processes import alive, children_of, wait_until_gone
 
 from llmstress.engine.mock.chunking import StreamedReply
 from llmstress.engine.mock.dialects import openai_chat
-from llmstress.engine.mock.dialects.answer_spec import Asked, Ending, Said
-from llmstress.engine.mock.endings import course_of
-from llmstress.engine.mock.framing import Form
+from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, FinishReason, RequestParams
+from llmstress.engine.mock.endings import plan_for
+from llmstress.engine.mock.framing import WireFormat
 from llmstress.engine.mock.heads import head
 from llmstress.engine.mock.http import HEAD_LIMIT, Request, RequestError, RequestParser
-from llmstress.engine.mock.replies import whole
-from llmstress.engine.mock.truth import Recorder, Truth
+from llmstress.engine.mock.replies import whole_reply
+from llmstress.engine.mock.truth import Truth, TruthRecorder
 from llmstress.engine.mock.wheel import SLOT_US, Wheel
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "one two three"}]}
@@ -137,7 +137,7 @@ def test_continue_is_wanted_once_and_only_before_the_body() -> None:
     assert not parser.take_continue()
 
 
-def chat_of(body: bytes) -> Asked:
+def chat_of(body: bytes) -> RequestParams:
     return openai_chat.read(Request("POST", "/chat/completions", False, True, body))
 
 
@@ -198,12 +198,14 @@ def test_after_a_long_pause_slots_come_in_order() -> None:
 # answers
 
 
-def said(tokens: int, *, usage: bool = True, ending: Ending = "stop") -> Said:
-    return Said('"1', 1_700_000_000, "größe", prompt_tokens=5, tokens=tokens, usage=usage, ending=ending)
+def answer_of(tokens: int, *, usage: bool = True, finish_reason: FinishReason = "stop") -> AnswerSpec:
+    return AnswerSpec(
+        '"1', 1_700_000_000, "größe", prompt_tokens=5, tokens=tokens, usage=usage, finish_reason=finish_reason
+    )
 
 
-def streamed(said: Said, *, chunked: bool = True) -> StreamedReply:
-    return StreamedReply(said, openai_chat.speak(said, Asked()), form=Form(chunked=chunked))
+def streamed(answer: AnswerSpec, *, chunked: bool = True) -> StreamedReply:
+    return StreamedReply(answer, openai_chat.encoder(answer, RequestParams()), wire_format=WireFormat(chunked=chunked))
 
 
 def unchunk(wire: bytes) -> list[bytes]:
@@ -229,10 +231,10 @@ def events(chunks: list[bytes]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("tokens", [1, 2, 23])
 @pytest.mark.parametrize("usage", [False, True])
 def test_a_streamed_answer_is_openai_chunks(tokens: int, usage: bool) -> None:
-    reply = streamed(said(tokens, usage=usage, ending="length" if usage else "stop"))
+    reply = streamed(answer_of(tokens, usage=usage, finish_reason="length" if usage else "stop"))
     writes = [reply.write(i) for i in range(tokens)]
     assert (reply.writes, reply.tokens_in(tokens)) == (tokens, {"text": tokens})
-    prepared, until = reply.run(1)
+    prepared, until = reply.prepared(1)
     assert until == max(1, tokens - 1)
     assert all(writes[i] == prepared[i % 10] for i in range(1, until))
     *chunks, end = unchunk(b"".join(writes))
@@ -261,19 +263,19 @@ def test_a_streamed_answer_is_openai_chunks(tokens: int, usage: bool) -> None:
 
 
 def test_without_chunks_the_answer_is_the_same_events() -> None:
-    plain, chunked = (streamed(said(3), chunked=chunked) for chunked in (False, True))
+    plain, chunked = (streamed(answer_of(3), chunked=chunked) for chunked in (False, True))
     framed = unchunk(b"".join(chunked.write(i) for i in range(3)))
     assert b"".join(plain.write(i) for i in range(3)) == b"".join(framed)
 
 
 def test_an_answer_in_one_piece_says_its_length() -> None:
-    answer = said(11)
-    reply = whole(
+    answer = answer_of(11)
+    reply = whole_reply(
         answer,
-        openai_chat.speak(answer, Asked()).whole,
+        openai_chat.encoder(answer, RequestParams()).body,
         lambda: b"",
         lambda length: head(200, "application/json", length, keep_alive=False),
-        course_of(None, 0, 11),
+        plan_for(None, 0, 11),
     )
     assert (reply.writes, reply.gaps_before(0), reply.events_in(0), reply.tokens_in(1)) == (1, 10, 0, {"text": 11})
     top, _, body = reply.write(0).partition(b"\r\n\r\n")
@@ -287,12 +289,12 @@ def test_an_answer_in_one_piece_says_its_length() -> None:
 def test_truths_merge_by_addition_and_survive_the_wire() -> None:
     truths = []
     for n in (1, 2):
-        recorder = Recorder()
+        recorder = TruthRecorder()
         truth = recorder.truth
         truth.connections = truth.done = truth.cpu_ns = n
         truth.tokens = {"text": n, f"kind{n}": n}
         truth.apis = {"chat": {"requests": n}, f"api{n}": {"requests": n}}
-        recorder.asked("chat")
+        recorder.understood("chat")
         recorder.responded(200)
         truth.ttft.record(1_000)
         truth.gap.record_many([20_000] * n)

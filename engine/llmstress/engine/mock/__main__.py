@@ -8,7 +8,7 @@ import msgspec
 from llmstress.engine.health.orphan import die_with_parent
 from llmstress.engine.mock.options import MockOptions
 from llmstress.engine.mock.server import serve
-from llmstress.engine.mock.switches import Kind, Switch, fault_list, switches
+from llmstress.engine.mock.switches import Switch, ValueKind, fault_list, switches
 
 
 def main() -> None:
@@ -40,23 +40,23 @@ def main() -> None:
 def _settings(switch: Switch) -> dict[str, Any]:
     """How argparse is told of a switch. Durations are numbers here, in the unit that the name says."""
     words = switch.help.replace("%", "%%")
-    if switch.kind is Kind.FLAG:
+    if switch.kind is ValueKind.FLAG:
         return {"action": "store_true", "help": words}
     if switch.repeated:
         return {
             "action": "append",
-            "type": _telling(switch.parse),
+            "type": _with_message(switch.parse),
             "default": [],
             "metavar": switch.metavar,
             "help": words,
         }
     help_ = words if switch.default in ("", 0) else f"{words} [{switch.default}]"
-    if switch.kind is Kind.CHOICE:
+    if switch.kind is ValueKind.CHOICE:
         return {"choices": switch.choices, "default": switch.default, "help": help_}
-    return {"type": _telling(switch.parse), "default": switch.default, "metavar": switch.metavar, "help": help_}
+    return {"type": _with_message(switch.parse), "default": switch.default, "metavar": switch.metavar, "help": help_}
 
 
-def _telling(parse: Any) -> Any:
+def _with_message(parse: Any) -> Any:
     """`parse` in a form that makes argparse say what its ValueError says."""
 
     def checked(text: str) -> Any:

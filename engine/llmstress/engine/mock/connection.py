@@ -9,17 +9,17 @@ import sys
 import termios
 from typing import cast
 
-from llmstress.engine.mock.endings import End
+from llmstress.engine.mock.endings import Termination
 from llmstress.engine.mock.http import Request, RequestError, RequestParser
 from llmstress.engine.mock.pacer import Answer, Pacer, clock_us
 from llmstress.engine.mock.replies import Job
 from llmstress.engine.mock.service import Response, Service
 
-_SURPLUS_LIMIT = 64 * 1024
+_UNREAD_LIMIT = 64 * 1024
 """Bytes of further requests taken from a client while it still owes us the reading of earlier answers."""
 
 
-class Connection(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """Implements `pacer.Sink`.
 
     Writes go to the socket directly, at a fraction of what the transport costs, as long as the transport
@@ -29,7 +29,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_answer",
         "_arrived",
-        "_everyone",
+        "_connections",
         "_full",
         "_keep_alive",
         "_pacer",
@@ -40,10 +40,10 @@ class Connection(asyncio.Protocol):
         "fd",
     )
 
-    def __init__(self, service: Service, pacer: Pacer, everyone: "set[Connection]") -> None:
+    def __init__(self, service: Service, pacer: Pacer, connections: "set[ClientConnection]") -> None:
         self._service = service
         self._pacer = pacer
-        self._everyone = everyone
+        self._connections = connections
         self._parser = RequestParser()
         self._answer: Answer | None = None
         self._transport: asyncio.Transport | None = None
@@ -60,13 +60,13 @@ class Connection(asyncio.Protocol):
         """Called by the event loop."""
         self._transport = cast(asyncio.Transport, transport)
         self.fd = transport.get_extra_info("socket").fileno()
-        self._everyone.add(self)
+        self._connections.add(self)
         self._pacer.record.truth.connections += 1
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop, before it closes the descriptor."""
         self._transport = None
-        self._everyone.discard(self)
+        self._connections.discard(self)
         if self._answer is not None:
             self._answer.abort()
             self._answer = None
@@ -125,7 +125,7 @@ class Connection(asyncio.Protocol):
             data = data[sent:]
         self._transport.write(data)
 
-    def drip(self, data: bytes) -> None:
+    def send_bytewise(self, data: bytes) -> None:
         """See `Sink`."""
         for at in range(len(data)):
             self.send(data[at : at + 1])
@@ -134,7 +134,7 @@ class Connection(asyncio.Protocol):
         """See `Sink`."""
         self.abort()
 
-    def answered(self, end: End) -> None:
+    def answered(self, end: Termination) -> None:
         """See `Sink`."""
         self._answer = None
         self._leave(end)
@@ -142,7 +142,7 @@ class Connection(asyncio.Protocol):
         self._serve()
         self._adjust_reading()
 
-    def thaw(self) -> None:
+    def unfreeze(self) -> None:
         """See `Sink`."""
         self._serve()
         self._adjust_reading()
@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
                 request = self._parser.take()
             except RequestError as error:
                 self._keep_alive = False
-                self._respond(self._service.malformed(error.status, str(error), self._parser.begun))
+                self._respond(self._service.unparsable(error.status, str(error), self._parser.head_only))
                 return
             if request is None:
                 if self._parser.take_continue():
@@ -185,25 +185,25 @@ class Connection(asyncio.Protocol):
                 self._answer = self._pacer.start(self, todo, self._arrived)
                 if todo.head:
                     self._pacer.record.responded(200)
-                    (self.drip if todo.reply.bytewise else self.send)(todo.head)
-            case End():
+                    (self.send_bytewise if todo.reply.one_byte_writes else self.send)(todo.head)
+            case Termination():
                 self._leave(todo)
 
     def _respond(self, response: Response) -> None:
         self._pacer.record.responded(response.status)
         self.send(response.data)
-        self._leave(End.ORDER)
+        self._leave(Termination.COMPLETE)
 
-    def _leave(self, end: End) -> None:
+    def _leave(self, end: Termination) -> None:
         """Do with the connection what is due after a response."""
         if self._transport is None:
             return
-        if end is End.RESET:
+        if end is Termination.RESET:
             # a copy of the descriptor: the transport keeps its own
             with socket.socket(fileno=os.dup(self.fd)) as copy:
                 copy.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
-        elif end is End.CLOSE or not self._keep_alive:
+        elif end is Termination.CLOSE or not self._keep_alive:
             self._transport.close()
         else:
             return
@@ -214,7 +214,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         waiting = self._answer is not None or self._full
-        wanted = not (waiting and self._parser.surplus > _SURPLUS_LIMIT)
+        wanted = not (waiting and self._parser.unread > _UNREAD_LIMIT)
         if wanted != self._reading:
             self._reading = wanted
             if wanted:
@@ -228,7 +228,7 @@ def _unacknowledged(fd: int) -> int:
     return int.from_bytes(fcntl.ioctl(fd, termios.TIOCOUTQ, b"\0\0\0\0"), sys.byteorder)
 
 
-class TlsConnection(Connection):
+class TlsClientConnection(ClientConnection):
     """A connection on which every byte has to go through the transport, which encrypts it."""
 
     __slots__ = ()

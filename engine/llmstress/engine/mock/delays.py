@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Literal
 
-Shape = Literal["uniform", "exponential", "lognormal"]
+DelayDistribution = Literal["uniform", "exponential", "lognormal"]
 
 _BATCH = 256
 """Delays drawn at once: 25 µs of work."""
@@ -25,7 +25,7 @@ class Delays:
 
     __slots__ = ("next",)
 
-    def __init__(self, shape: Shape, mean_us: float, jitter: float, source: random.Random) -> None:
+    def __init__(self, shape: DelayDistribution, mean_us: float, jitter: float, source: random.Random) -> None:
         batches = iter(_batches(shape, mean_us, jitter, source), None)
         self.next: Callable[[], int] = itertools.chain.from_iterable(batches).__next__
         """The next delay."""
@@ -35,7 +35,9 @@ class Delays:
         return sum([self.next() for _ in range(count)])
 
 
-def _batches(shape: Shape, mean_us: float, jitter: float, source: random.Random) -> Callable[[], list[int] | None]:
+def _batches(
+    shape: DelayDistribution, mean_us: float, jitter: float, source: random.Random
+) -> Callable[[], list[int] | None]:
     draw, normal, batch = source.random, source.gauss, range(_BATCH)
     if mean_us == 0:
         return lambda: [0] * _BATCH

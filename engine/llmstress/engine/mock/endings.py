@@ -9,10 +9,10 @@ ENDLESS = 1 << 62
 """A number of events that is never reached."""
 
 
-class End(enum.Enum):
+class Termination(enum.Enum):
     """What happens after the last write."""
 
-    ORDER = enum.auto()
+    COMPLETE = enum.auto()
     """The body is complete, and the connection goes on as agreed."""
     CLOSE = enum.auto()
     """The connection is closed, whatever the body still lacks."""
@@ -22,23 +22,23 @@ class End(enum.Enum):
     """Nothing at all: it is the client who has to go."""
 
 
-class Course(NamedTuple):
+class AnswerPlan(NamedTuple):
     """What comes of an answer."""
 
     events: int
     """Token events that are sent."""
     last: Literal["closing", "error", "nothing"] = "closing"
     """What is said behind them."""
-    end: End = End.ORDER
-    apart: bool = False
+    termination: Termination = Termination.COMPLETE
+    separate: bool = False
     """Whether `last` and `end` come a gap behind the last token event, and not with it."""
-    broken: int = -1
+    malformed_at: int = -1
     """Number of the event before which a broken one comes; -1 for none."""
-    chatty: bool = False
+    keepalives: bool = False
     """Whether something that means nothing is said before each token event."""
 
 
-def course_of(fault: Fault | None, at: float, events: int) -> Course:
+def plan_for(fault: Fault | None, at: float, events: int) -> AnswerPlan:
     """The course of an answer of `events` token events whose fault strikes when a share `at` of them is out.
 
     At least one event is, and all but one at most, if there are two. Faults that change only what is said, and those
@@ -47,22 +47,22 @@ def course_of(fault: Fault | None, at: float, events: int) -> Course:
     struck = min(events, 1 + int(at * (events - 1)))
     match fault:
         case Fault.STALL_FIRST_TOKEN:
-            return Course(0, "nothing", End.HANG)
+            return AnswerPlan(0, "nothing", Termination.HANG)
         case Fault.STALL_MID_STREAM:
-            return Course(struck, "nothing", End.HANG)
+            return AnswerPlan(struck, "nothing", Termination.HANG)
         case Fault.ERROR_EVENT:
-            return Course(struck, "error", apart=True)
+            return AnswerPlan(struck, "error", separate=True)
         case Fault.MALFORMED_JSON:
-            return Course(events, broken=min(struck, events - 1))
+            return AnswerPlan(events, malformed_at=min(struck, events - 1))
         case Fault.CUT | Fault.CUT_CLOSE_DELIMITED:
-            return Course(struck, "nothing", End.CLOSE, apart=True)
+            return AnswerPlan(struck, "nothing", Termination.CLOSE, separate=True)
         case Fault.RESET_MID_STREAM:
-            return Course(struck, "nothing", End.RESET, apart=True)
+            return AnswerPlan(struck, "nothing", Termination.RESET, separate=True)
         case Fault.NO_FINISH:
-            return Course(events, "nothing")
+            return AnswerPlan(events, "nothing")
         case Fault.NEVER_ENDS if events:
-            return Course(ENDLESS)
+            return AnswerPlan(ENDLESS)
         case Fault.KEEPALIVE_EVENTS:
-            return Course(events, chatty=True)
+            return AnswerPlan(events, keepalives=True)
         case _:
-            return Course(events)
+            return AnswerPlan(events)

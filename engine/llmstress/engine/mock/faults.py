@@ -35,7 +35,7 @@ class Fault(enum.StrEnum):
     KEEPALIVE_EVENTS = "keepalive_events"
 
 
-MEANING: Mapping[Fault, str] = {
+FAULT_HELP: Mapping[Fault, str] = {
     Fault.RESET_BEFORE_HEAD: "the connection is reset without an answer",
     Fault.CLOSE_BEFORE_HEAD: "the connection is closed without an answer",
     Fault.HTTP_400: "status 400 in the API's format",
@@ -77,7 +77,7 @@ class FaultShare(msgspec.Struct, frozen=True):
 
 
 def parse_fault(text: str) -> FaultShare:
-    """`cut=5%`.
+    """`chunking=5%`.
 
     Raises:
         ValueError: there is no such fault, or no such share.

@@ -9,35 +9,35 @@ from llmstress.engine.mock.heads import chunk
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-class Form(NamedTuple):
+class WireFormat(NamedTuple):
     """How a stream is sent."""
 
     chunked: bool = True
     crlf: bool = False
     """CRLF line ends."""
     gzip: bool = False
-    bytewise: bool = False
+    one_byte_writes: bool = False
     """Each byte a chunk of its own, and each byte of that a write of its own."""
 
 
-_PLAIN = Form()
+_PLAIN_FORMAT = WireFormat()
 
 
 class Framing:
     """Turns what is said into bytes for the wire."""
 
-    __slots__ = ("_form", "_gzip", "frame", "repeats")
+    __slots__ = ("_gzip", "_wire_format", "frame", "repeats")
 
-    def __init__(self, form: Form) -> None:
-        self._form = form
-        self._gzip = zlib.compressobj(wbits=_GZIP) if form.gzip else None
-        self.repeats = not form.gzip
+    def __init__(self, wire_format: WireFormat) -> None:
+        self._wire_format = wire_format
+        self._gzip = zlib.compressobj(wbits=_GZIP) if wire_format.gzip else None
+        self.repeats = not wire_format.gzip
         """Whether the same words always give the same bytes."""
-        self.frame: Callable[[bytes], bytes] = chunk if form == _PLAIN else self._frame
+        self.frame: Callable[[bytes], bytes] = chunk if wire_format == _PLAIN_FORMAT else self._frame
         """Takes what is said, gives what is sent."""
 
     def _frame(self, data: bytes) -> bytes:
-        if self._form.crlf:
+        if self._wire_format.crlf:
             data = data.replace(b"\n", b"\r\n")
         if self._gzip is not None and data:
             data = self._gzip.compress(data) + self._gzip.flush(zlib.Z_SYNC_FLUSH)
@@ -46,11 +46,11 @@ class Framing:
     def end(self) -> bytes:
         """What ends the body."""
         rest = b"" if self._gzip is None else self._chunked(self._gzip.flush())
-        return rest + (b"0\r\n\r\n" if self._form.chunked else b"")
+        return rest + (b"0\r\n\r\n" if self._wire_format.chunked else b"")
 
     def _chunked(self, data: bytes) -> bytes:
-        if not self._form.chunked:
+        if not self._wire_format.chunked:
             return data
-        if self._form.bytewise:
+        if self._wire_format.one_byte_writes:
             return b"".join([chunk(data[i : i + 1]) for i in range(len(data))])
         return chunk(data)

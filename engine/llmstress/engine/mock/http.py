@@ -65,12 +65,12 @@ class RequestParser:
         self._in_trailers = False
 
     @property
-    def surplus(self) -> int:
+    def unread(self) -> int:
         """Bytes received and not yet taken."""
         return len(self._buffer)
 
     @property
-    def begun(self) -> Request | None:
+    def head_only(self) -> Request | None:
         """The request whose head has come and whose body hasn't, without that."""
         head = self._head
         if head is None:

@@ -6,15 +6,15 @@ from typing import Annotated, Literal, get_type_hints
 
 import msgspec
 
-from llmstress.engine.mock.delays import Shape
-from llmstress.engine.mock.dialects.dialect import RetryAfter
+from llmstress.engine.mock.delays import DelayDistribution
+from llmstress.engine.mock.dialects.dialect import RetryAfterStyle
 from llmstress.engine.mock.faults import FaultShare
 
 MOST_TOKENS = 10**9
 """Of one answer."""
 
 
-class Span(msgspec.Struct, frozen=True):
+class IntRange(msgspec.Struct, frozen=True):
     """A range of whole numbers, both ends included."""
 
     low: int
@@ -28,14 +28,14 @@ class Span(msgspec.Struct, frozen=True):
         return str(self.low) if self.low == self.high else f"{self.low}..{self.high}"
 
 
-def parse_span(text: str) -> Span:
+def parse_range(text: str) -> IntRange:
     """`64` or `10..200`.
 
     Raises:
         ValueError: it is neither, or no number of tokens.
     """
     match = re.fullmatch(r"(\d{1,18})(?:\.\.(\d{1,18}))?", text.strip(), re.ASCII)
-    span = Span(int(match[1]), int(match[2] or match[1])) if match else Span(0, 0)
+    span = IntRange(int(match[1]), int(match[2] or match[1])) if match else IntRange(0, 0)
     if not 1 <= span.low <= span.high <= MOST_TOKENS:
         raise ValueError(f"{text!r} is neither a number from 1 like 64 nor a range like 10..200")
     return span
@@ -73,7 +73,7 @@ class MockOptions(msgspec.Struct, frozen=True):
 
     ttft_ms: Annotated[_Ms, msgspec.Meta(description="Mean time from the request to the first token.")] = 200.0
     gap_ms: Annotated[_Ms, msgspec.Meta(description="Mean time between events.")] = 20.0
-    delays: Annotated[Shape, msgspec.Meta(description="Distribution of the two delays.")] = "uniform"
+    delays: Annotated[DelayDistribution, msgspec.Meta(description="Distribution of the two delays.")] = "uniform"
     jitter: Annotated[
         float,
         msgspec.Meta(
@@ -95,14 +95,14 @@ class MockOptions(msgspec.Struct, frozen=True):
 
     model: Annotated[str, msgspec.Meta(description="Name of the model.")] = "mock-7b"
     tokens: Annotated[
-        Span,
+        IntRange,
         msgspec.Meta(description="Tokens per answer: N, or drawn uniformly from A..B; a request may ask for fewer."),
-    ] = Span(64, 64)
+    ] = IntRange(64, 64)
     reasoning: Annotated[
-        int, msgspec.Meta(ge=0, le=MOST_TOKENS, description="Reasoning tokens streamed before those of the answer.")
+        int, msgspec.Meta(ge=0, le=MOST_TOKENS, description="ReasoningMode tokens streamed before those of the answer.")
     ] = 0
     hidden_reasoning: Annotated[
-        int, msgspec.Meta(ge=0, le=MOST_TOKENS, description="Reasoning tokens that appear only in the usage.")
+        int, msgspec.Meta(ge=0, le=MOST_TOKENS, description="ReasoningMode tokens that appear only in the usage.")
     ] = 0
     tool_call: Annotated[bool, msgspec.Meta(description="Answer with a tool call instead of text.")] = False
     usage: Annotated[
@@ -141,7 +141,7 @@ class MockOptions(msgspec.Struct, frozen=True):
         _Ms, msgspec.Meta(description="Burst: requests and tokens of this period may be used at once.")
     ] = 1000.0
     retry_after_style: Annotated[
-        RetryAfter,
+        RetryAfterStyle,
         msgspec.Meta(description="How a 429 says when to retry; ms: also in retry-after-ms."),
     ] = "seconds"
 

@@ -10,17 +10,17 @@ from typing import Protocol
 
 from llmstress.engine.mock.delays import Delays
 from llmstress.engine.mock.dialects.answer_spec import CYCLE
-from llmstress.engine.mock.endings import End
+from llmstress.engine.mock.endings import Termination
 from llmstress.engine.mock.freezes import Freezes
 from llmstress.engine.mock.options import MockOptions
 from llmstress.engine.mock.replies import Job
 from llmstress.engine.mock.slots import Slots
 from llmstress.engine.mock.ticker import Ticker
-from llmstress.engine.mock.truth import Outcome, Recorder
+from llmstress.engine.mock.truth import AnswerOutcome, TruthRecorder
 from llmstress.engine.mock.wheel import SLOT_US, Wheel
 from llmstress.engine.schedule import share
 
-_PATIENCE_US = 1_000_000
+_RESET_WAIT_US = 1_000_000
 """How long a reset is held back for what was sent before it."""
 
 
@@ -47,16 +47,16 @@ class Sink(Protocol):
     def send(self, data: bytes) -> None:
         """Write `data` behind what is waiting."""
 
-    def drip(self, data: bytes) -> None:
+    def send_bytewise(self, data: bytes) -> None:
         """The same, byte by byte."""
 
     def broken(self) -> None:
         """The socket refused a write: the client is gone."""
 
-    def answered(self, end: End) -> None:
-        """The answer has been written to its end, which is not `End.HANG`."""
+    def answered(self, end: Termination) -> None:
+        """The answer has been written to its end, which is not `Termination.HANG`."""
 
-    def thaw(self) -> None:
+    def unfreeze(self) -> None:
         """The freeze that it was held in is over."""
 
 
@@ -111,13 +111,18 @@ class Answer:
             self.parked = True
             return
         number, reply, record = self.number, self.job.reply, self.pacer.record
-        if number == self.final and reply.end is End.RESET and now < self.due + _PATIENCE_US and sink.undelivered():
+        if (
+            number == self.final
+            and reply.termination is Termination.RESET
+            and now < self.due + _RESET_WAIT_US
+            and sink.undelivered()
+        ):
             # a reset would throw it away: the kernel sends ten packets before the client has to acknowledge the first
-            self.pacer.look_again(self, now)
+            self.pacer.retry_soon(self, now)
             return
         data = reply.write(number)
-        if reply.bytewise:
-            sink.drip(data)
+        if reply.one_byte_writes:
+            sink.send_bytewise(data)
         else:
             sink.send(data)
         if self.sink is None:
@@ -136,12 +141,12 @@ class Answer:
         self.number = number + 1
         if number < self.final:
             if number >= self.until:
-                self.events, self.until = reply.run(number + 1)
-            self.direct = sink.clear() and not reply.bytewise
+                self.events, self.until = reply.prepared(number + 1)
+            self.direct = sink.clear() and not reply.one_byte_writes
             self.pacer.schedule_next(self)
-        elif reply.end is not End.HANG:
+        elif reply.termination is not Termination.HANG:
             self._over("failed" if self.job.failing else "done")
-            sink.answered(reply.end)
+            sink.answered(reply.termination)
 
     def ping(self) -> None:
         """Let the API say that it is still there."""
@@ -151,13 +156,13 @@ class Answer:
         data = self.job.reply.ping()
         if not data:
             return
-        if self.job.reply.bytewise:
-            sink.drip(data)
+        if self.job.reply.one_byte_writes:
+            sink.send_bytewise(data)
         else:
             sink.send(data)
             self.direct = self.direct and sink.clear()
 
-    def spill(self, rest: bytes) -> None:
+    def write_rest(self, rest: bytes) -> None:
         """The socket was full: leave the rest of an event to the sink."""
         self.direct = False
         if self.sink is not None:
@@ -181,7 +186,7 @@ class Answer:
             self.direct = False
             self._over("open" if self.pacer.closing else "aborted")
 
-    def _over(self, outcome: Outcome) -> None:
+    def _over(self, outcome: AnswerOutcome) -> None:
         self.sink = None
         self.pacer.record.ended(self.job, outcome, self.number, self.ttft, self.gaps)
         self.pacer.leave(self)
@@ -190,7 +195,7 @@ class Answer:
 class Pacer:
     """All answers of one process and the timer that drives them."""
 
-    def __init__(self, options: MockOptions, index: int, record: Recorder, epoch_us: int) -> None:
+    def __init__(self, options: MockOptions, index: int, record: TruthRecorder, epoch_us: int) -> None:
         """`epoch_us`: from when on freezes are counted, by the same clock."""
         self.record = record
         self.closing = False
@@ -241,7 +246,7 @@ class Pacer:
         self._wheel.add(answer.due, answer)
         self._wake()
 
-    def look_again(self, answer: Answer, now: int) -> None:
+    def retry_soon(self, answer: Answer, now: int) -> None:
         """Come back to an answer in a moment, though it is due."""
         self._wheel.add(now + SLOT_US, answer)
 
@@ -279,7 +284,7 @@ class Pacer:
         if self._held:
             held, self._held = self._held, {}
             for sink in held:
-                sink.thaw()
+                sink.unfreeze()
         wheel, record = self._wheel, self.record
         take, add = wheel.take, wheel.add
         late, gap = record.lateness_us.append, self._gap.next
@@ -307,7 +312,7 @@ class Pacer:
                 answer.number = number + 1
                 answer.due = due = due + gap()
                 if sent != len(data):
-                    answer.spill(data[sent:])
+                    answer.write_rest(data[sent:])
                 add(due, answer)
             record.fold()
         self._ping(end)

@@ -14,7 +14,7 @@ from llmstress.engine.mock.dialects import (
 from llmstress.engine.mock.dialects.azure import Azure
 from llmstress.engine.mock.dialects.dialect import Dialect
 from llmstress.engine.mock.dialects.plain import Plain
-from llmstress.engine.mock.dialects.sse import encode
+from llmstress.engine.mock.dialects.sse import to_json
 from llmstress.engine.mock.http import Headers, Request
 
 
@@ -32,7 +32,7 @@ class Route(NamedTuple):
     dialect: Dialect
     """The API; for what isn't served the one in which to say so."""
     refusal: Refusal | None = None
-    told: Callable[[Request, str], bytes] | None = None
+    immediate: Callable[[Request, str], bytes] | None = None
     """Gives the body of what is told at once, for the model that there is; None: it is answered.
 
     Raises:
@@ -48,8 +48,8 @@ _OPENAI: dict[str, Dialect] = {
     "/embeddings": openai_embeddings,
 }
 _AZURE: dict[str, Dialect] = {
-    "/chat/completions": Azure(openai_chat, openai_chat.ChatSpeech),
-    "/completions": Azure(openai_completions, openai_completions.CompletionsSpeech),
+    "/chat/completions": Azure(openai_chat, openai_chat.ChatEncoder),
+    "/completions": Azure(openai_completions, openai_completions.CompletionsEncoder),
     "/responses": Azure(openai_responses),
     "/embeddings": Azure(openai_embeddings),
 }
@@ -75,12 +75,12 @@ def find(request: Request) -> Route:
     path = path.removeprefix("/v1")
     if path == "/models" or path.startswith("/models/"):
         asks_anthropic = any(name == "anthropic-version" for name, _ in request.headers)
-        return _only(request, ("GET",), Route(anthropic if asks_anthropic else openai_chat, told=_models))
+        return _only(request, ("GET",), Route(anthropic if asks_anthropic else openai_chat, immediate=_models))
     if path == "/health":
-        return _only(request, ("GET",), Route(openai_chat, told=lambda request, model: encode({"status": "ok"})))
+        return _only(request, ("GET",), Route(openai_chat, immediate=lambda request, model: to_json({"status": "ok"})))
     if path in _COUNTS:
         dialect, count = _COUNTS[path]
-        return _only(request, ("POST",), Route(dialect, told=lambda request, model: count(request)))
+        return _only(request, ("POST",), Route(dialect, immediate=lambda request, model: count(request)))
     if path in _OPENAI:
         return _only(request, ("POST",), Route(_OPENAI[path]))
     if path == "/messages":
@@ -97,7 +97,7 @@ def _find_azure(request: Request) -> Route:
     kind, rest = match["kind"], match["rest"]
     # deployments have no path for responses and no list of models; all others are named in the body
     if (rest == "/models" or rest.startswith("/models/")) and not kind.startswith("/deployments"):
-        route, method = Route(_AZURE_ERRORS, told=_models), "GET"
+        route, method = Route(_AZURE_ERRORS, immediate=_models), "GET"
     elif rest in _AZURE and (kind == "/v1" or (rest == "/responses") != kind.startswith("/deployments")):
         route, method = Route(_AZURE[rest]), "POST"
     else:
@@ -139,4 +139,4 @@ def _models(request: Request, model: str) -> bytes:
     if named and named != model:
         raise LookupError(f"the model {named!r} does not exist")
     page = {"has_more": False, "first_id": model, "last_id": model}
-    return encode(entry if named else {"object": "list", "data": [entry], **page})
+    return to_json(entry if named else {"object": "list", "data": [entry], **page})

@@ -16,18 +16,18 @@ import msgspec
 import uvloop
 
 from llmstress.engine.health.orphan import die_with_parent
-from llmstress.engine.mock.connection import Connection, TlsConnection
+from llmstress.engine.mock.connection import ClientConnection, TlsClientConnection
 from llmstress.engine.mock.listen import BACKLOG, listen, server_context, url_of
 from llmstress.engine.mock.options import MockOptions
 from llmstress.engine.mock.pacer import Pacer, clock_us
 from llmstress.engine.mock.service import Service
-from llmstress.engine.mock.truth import Recorder, Truth
+from llmstress.engine.mock.truth import Truth, TruthRecorder
 
 _READY = b"+"
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Task(NamedTuple):
+class SharedSetup(NamedTuple):
     """What all processes have in common."""
 
     options: MockOptions
@@ -52,11 +52,11 @@ def serve(options: MockOptions, on_listening: Callable[[str], None]) -> Truth:
     sockets = listen(options)
     url = url_of(options, sockets[0])
     _raise_file_limit()
-    task = Task(options, tls, clock_us())
+    setup = SharedSetup(options, tls, clock_us())
     try:
         if len(sockets) == 1:
-            return _serve_here(task, 0, sockets[0], lambda: on_listening(url))
-        return _serve_in_children(task, sockets, lambda: on_listening(url))
+            return _serve_here(setup, 0, sockets[0], lambda: on_listening(url))
+        return _serve_in_children(setup, sockets, lambda: on_listening(url))
     finally:
         if options.unix_socket:
             with contextlib.suppress(FileNotFoundError):
@@ -69,35 +69,35 @@ def _raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _serve_here(task: Task, index: int, sock: socket.socket, on_ready: Callable[[], None]) -> Truth:
+def _serve_here(setup: SharedSetup, index: int, sock: socket.socket, on_ready: Callable[[], None]) -> Truth:
     # finished streams leave no reference cycles worth hunting for, and a full collection makes tokens late
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 1_000)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(task, index, sock, on_ready))
+        return runner.run(_serve(setup, index, sock, on_ready))
 
 
-async def _serve(task: Task, index: int, sock: socket.socket, on_ready: Callable[[], None]) -> Truth:
+async def _serve(setup: SharedSetup, index: int, sock: socket.socket, on_ready: Callable[[], None]) -> Truth:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, stopped.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
-    record = Recorder()
-    pacer = Pacer(task.options, index, record, task.epoch_us)
-    service = Service(task.options, index, record, clock_us)
-    connections: set[Connection] = set()
+    record = TruthRecorder()
+    pacer = Pacer(setup.options, index, record, setup.epoch_us)
+    service = Service(setup.options, index, record, clock_us)
+    connections: set[ClientConnection] = set()
     pacer.attach(loop)
-    kind = Connection if task.tls is None else TlsConnection
+    kind = ClientConnection if setup.tls is None else TlsClientConnection
 
-    def accept() -> Connection:
+    def accept() -> ClientConnection:
         return kind(service, pacer, connections)
 
-    if task.options.unix_socket:
+    if setup.options.unix_socket:
         server = await loop.create_unix_server(accept, sock=sock, backlog=BACKLOG)
     else:
-        server = await loop.create_server(accept, sock=sock, backlog=BACKLOG, ssl=task.tls)
+        server = await loop.create_server(accept, sock=sock, backlog=BACKLOG, ssl=setup.tls)
     on_ready()
     await stopped.wait()
     record.stamp_cpu()
@@ -112,14 +112,14 @@ async def _serve(task: Task, index: int, sock: socket.socket, on_ready: Callable
     return record.truth
 
 
-def _serve_in_children(task: Task, sockets: list[socket.socket], on_ready: Callable[[], None]) -> Truth:
+def _serve_in_children(setup: SharedSetup, sockets: list[socket.socket], on_ready: Callable[[], None]) -> Truth:
     # blocked from before the forks until each process can handle them: none is lost, none kills unheard
     waited_for = {*_STOP_SIGNALS, signal.SIGCHLD}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, waited_for)
     children: dict[int, int] = {}
     try:
         for index in range(len(sockets)):
-            pid, pipe = _fork(task, index, sockets)
+            pid, pipe = _fork(setup, index, sockets)
             children[pid] = pipe
         for sock in sockets:
             # a copy kept here would collect connections that nobody accepts if its process died
@@ -151,7 +151,7 @@ def _collect(children: dict[int, int]) -> Truth:
     return Truth.merged(truths)
 
 
-def _fork(task: Task, index: int, sockets: list[socket.socket]) -> tuple[int, int]:
+def _fork(setup: SharedSetup, index: int, sockets: list[socket.socket]) -> tuple[int, int]:
     """Start process `index`; its pid and the reading end of the pipe that carries its truth."""
     parent = os.getpid()
     reading, writing = os.pipe()
@@ -171,7 +171,7 @@ def _fork(task: Task, index: int, sockets: list[socket.socket]) -> tuple[int, in
                 pipe.write(_READY)
                 pipe.flush()
 
-            truth = _serve_here(task, index, sockets[index], ready)
+            truth = _serve_here(setup, index, sockets[index], ready)
             pipe.write(msgspec.msgpack.encode(truth))
     except BaseException:
         # only the parent may return from here; the traceback is all it will know

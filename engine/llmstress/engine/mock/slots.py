@@ -9,28 +9,28 @@ T = TypeVar("T")
 class Slots(Generic[T]):
     """`number` slots, 0 for as many as are wanted."""
 
-    __slots__ = ("_line", "_number", "_taken")
+    __slots__ = ("_number", "_taken", "_waiting")
 
     def __init__(self, number: int) -> None:
         self._number = number
         self._taken = 0
         # who gives up is taken out of the middle, at the price of a dictionary access
-        self._line: OrderedDict[T, None] = OrderedDict()
+        self._waiting: OrderedDict[T, None] = OrderedDict()
 
     def enter(self, item: T) -> bool:
         """Whether `item` has a slot; if not it stands in line."""
         if self._number and self._taken == self._number:
-            self._line[item] = None
+            self._waiting[item] = None
             return False
         self._taken += 1
         return True
 
     def leave(self, item: T) -> T | None:
         """`item` needs nothing any more; gives who has its slot now, if anybody has."""
-        if item in self._line:
-            del self._line[item]
+        if item in self._waiting:
+            del self._waiting[item]
             return None
-        if self._line:
-            return self._line.popitem(last=False)[0]
+        if self._waiting:
+            return self._waiting.popitem(last=False)[0]
         self._taken -= 1
         return None

@@ -6,8 +6,8 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 
 import msgspec
 
-from llmstress.engine.mock.faults import MEANING, FaultShare, parse_fault
-from llmstress.engine.mock.options import DURATION_SUFFIX, MockOptions, Span, flag_of, parse_span
+from llmstress.engine.mock.faults import FAULT_HELP, FaultShare, parse_fault
+from llmstress.engine.mock.options import DURATION_SUFFIX, IntRange, MockOptions, flag_of, parse_range
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Where": ("host", "port", "unix_socket", "procs", "tls_cert", "tls_key", "tls_client_ca"),
@@ -30,7 +30,7 @@ _METAVARS: Mapping[str, str] = {
 }
 
 
-class Kind(enum.Enum):
+class ValueKind(enum.Enum):
     """How a value is written."""
 
     TEXT = enum.auto()
@@ -42,7 +42,7 @@ class Kind(enum.Enum):
     """From 0 to 1."""
     FLAG = enum.auto()
     CHOICE = enum.auto()
-    WORDED = enum.auto()
+    PARSED = enum.auto()
     """In words of its own."""
 
 
@@ -51,7 +51,7 @@ class Switch(NamedTuple):
 
     field: str
     section: str
-    kind: Kind
+    kind: ValueKind
     default: Any
     help: str
     low: float | None
@@ -83,11 +83,11 @@ def switches() -> list[Switch]:
 
 def fault_list() -> str:
     """A page of all faults."""
-    return "\n".join(["Faults by name:", *(f"  {fault:<20}  {meaning}" for fault, meaning in MEANING.items())])
+    return "\n".join(["Faults by name:", *(f"  {fault:<20}  {meaning}" for fault, meaning in FAULT_HELP.items())])
 
 
 def _switch(name: str, section: str, hint: Any, default: Any) -> Switch:
-    kind, parse = _kind(name, hint.__origin__)
+    kind, parse = _value_kind(name, hint.__origin__)
     bounds = next((meta for meta in hint.__metadata__ if meta.ge is not None), msgspec.Meta())
     return Switch(
         field=name,
@@ -97,26 +97,26 @@ def _switch(name: str, section: str, hint: Any, default: Any) -> Switch:
         help=next(meta.description for meta in hint.__metadata__ if meta.description),
         low=bounds.ge,
         high=bounds.le,
-        choices=get_args(hint.__origin__) if kind is Kind.CHOICE else (),
+        choices=get_args(hint.__origin__) if kind is ValueKind.CHOICE else (),
         parse=parse,
         repeated=isinstance(default, tuple),
         metavar=_METAVARS.get(name),
     )
 
 
-def _kind(name: str, of: Any) -> tuple[Kind, Callable[[str], Any]]:
+def _value_kind(name: str, of: Any) -> tuple[ValueKind, Callable[[str], Any]]:
     if name.endswith(DURATION_SUFFIX):
-        return Kind.MS, float
+        return ValueKind.MS, float
     if name == "jitter":
-        return Kind.SHARE, float
+        return ValueKind.SHARE, float
     if get_origin(of) is Literal:
-        return Kind.CHOICE, str
-    kinds: Mapping[Any, tuple[Kind, Callable[[str], Any]]] = {
-        str: (Kind.TEXT, str),
-        int: (Kind.WHOLE, int),
-        float: (Kind.NUMBER, float),
-        bool: (Kind.FLAG, str),
-        Span: (Kind.WORDED, parse_span),
-        tuple[FaultShare, ...]: (Kind.WORDED, parse_fault),
+        return ValueKind.CHOICE, str
+    kinds: Mapping[Any, tuple[ValueKind, Callable[[str], Any]]] = {
+        str: (ValueKind.TEXT, str),
+        int: (ValueKind.WHOLE, int),
+        float: (ValueKind.NUMBER, float),
+        bool: (ValueKind.FLAG, str),
+        IntRange: (ValueKind.PARSED, parse_range),
+        tuple[FaultShare, ...]: (ValueKind.PARSED, parse_fault),
     }
     return kinds[of]

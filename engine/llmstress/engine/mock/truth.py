@@ -14,7 +14,7 @@ from llmstress.engine.telemetry.histogram import PERCENTILES, Histogram
 _FOLD_AT = 2_000
 """Values put into a histogram at once: 0.25 ms of work at ~110 ns each, too short to make tokens late."""
 
-Outcome = Literal["done", "failed", "aborted", "open"]
+AnswerOutcome = Literal["done", "failed", "aborted", "open"]
 """How an answer ended: as it should, by its fault, because the client went away, or not before the server did."""
 
 
@@ -100,7 +100,7 @@ class Truth(msgspec.Struct):
         }
 
 
-class Recorder:
+class TruthRecorder:
     """Collects the truth of one process.
 
     The pacing loop appends µs to `lateness_us`, ~20 ns each, and calls `fold` now and then.
@@ -118,7 +118,7 @@ class Recorder:
             (self.truth.ttft, self._ttft_us),
         )
 
-    def asked(self, api: str) -> None:
+    def understood(self, api: str) -> None:
         """A request was understood."""
         self.truth.requests += 1
         self._count(api, "requests")
@@ -150,9 +150,9 @@ class Recorder:
         """An answer has waited for its slot."""
         self.truth.queue.record(us)
 
-    def ended(self, job: Job, outcome: Outcome, writes: int, ttft_us: int, gaps_us: "array[int]") -> None:
+    def ended(self, job: Job, outcome: AnswerOutcome, writes: int, ttft_us: int, gaps_us: "array[int]") -> None:
         """An answer is over after so many writes; `ttft_us` is below 0 if there was no token event."""
-        truth, said, reply, api = self.truth, job.said, job.reply, self.truth.apis[job.api]
+        truth, answer, reply, api = self.truth, job.answer, job.reply, self.truth.apis[job.api]
         self.open -= 1
         if outcome == "aborted" and job.failing:
             outcome = "failed"
@@ -162,7 +162,7 @@ class Recorder:
         truth.writes += writes
         truth.pings += reply.pings
         # each choice has the events, and so the gaps, of the others
-        events = said.choices * ((ttft_us >= 0) + len(gaps_us))
+        events = answer.choices * ((ttft_us >= 0) + len(gaps_us))
         truth.events += events
         _add(api, "events", events)
         for kind, count in reply.tokens_in(writes).items():
@@ -170,22 +170,22 @@ class Recorder:
             _add(api, "tokens", count)
         if writes == reply.writes and reply.finished:
             truth.inputs += job.inputs
-            if said.tells == "all":
-                _add(truth.endings, said.ending, 1)
-            if reply.usage_told and said.tells != "nothing":
-                told = {"answers": 1, "input": said.prompt_tokens, "output": said.output_tokens}
-                for name, count in {**told, "reasoning": said.all_reasoning_tokens}.items():
+            if answer.reports == "all":
+                _add(truth.endings, answer.finish_reason, 1)
+            if reply.usage_sent and answer.reports != "nothing":
+                immediate = {"answers": 1, "input": answer.prompt_tokens, "output": answer.output_tokens}
+                for name, count in {**immediate, "reasoning": answer.all_reasoning_tokens}.items():
                     _add(truth.usage, name, count)
         if outcome == "done":
             # in large batches: what an answer adds to a histogram alone costs more
-            self._gap_us.extend(gaps_us * said.choices)
+            self._gap_us.extend(gaps_us * answer.choices)
             if ttft_us >= 0:
                 self._ttft_us.append(ttft_us)
             return
         ttft, gap = truth.ttft_unfinished, truth.gap_unfinished
         if job.failing:
             ttft, gap = truth.ttft_failed, truth.gap_failed
-        gap.record_many(gaps_us.tolist() * said.choices)
+        gap.record_many(gaps_us.tolist() * answer.choices)
         if ttft_us >= 0:
             ttft.record(ttft_us)
 

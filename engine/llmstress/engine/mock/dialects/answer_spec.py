@@ -4,14 +4,14 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-Kind = Literal["reasoning", "text", "tool"]
+TokenKind = Literal["reasoning", "text", "tool"]
 """What a token belongs to: reasoning that is shown, the text, or the arguments of a tool call."""
-Ending = Literal["stop", "length", "tool_call", "content_filter"]
+FinishReason = Literal["stop", "length", "tool_call", "content_filter"]
 """Why an answer ends."""
-Reasoning = Literal["shown", "hidden", "none"]
+ReasoningMode = Literal["shown", "hidden", "none"]
 """Whether the client wants to see it, only to pay for it, or to do without."""
 
-Tells = Literal["all", "usage", "nothing"]
+Reported = Literal["all", "usage", "nothing"]
 """What an API says of an answer: why it ends and what it used, or only the latter, or neither."""
 
 CYCLE = 10
@@ -19,7 +19,7 @@ CYCLE = 10
 # the leading space is how tokenizers mark the begin of a word; one digit keeps all of them equally long
 _WORDS = tuple(f" tok{i}" for i in range(CYCLE))
 _ARGUMENTS = '{"words":"', '"}'
-_PIECE = 5
+_DOCUMENT_TOKEN = 5
 """Characters of a document that are a token: as many as a word has."""
 
 
@@ -28,12 +28,12 @@ def words(first: int, count: int) -> str:
     return "".join([_WORDS[i % CYCLE] for i in range(first, first + count)])
 
 
-def pieces_in(document: str) -> int:
+def document_tokens(document: str) -> int:
     """The tokens of a document."""
-    return -(-len(document) // _PIECE)
+    return -(-len(document) // _DOCUMENT_TOKEN)
 
 
-class Asked(msgspec.Struct, frozen=True):
+class RequestParams(msgspec.Struct, frozen=True):
     """A request, as far as it changes the answer."""
 
     model: str | None = None
@@ -45,7 +45,7 @@ class Asked(msgspec.Struct, frozen=True):
     prompt_tokens: int = 0
     choices: int = 1
     """Answers wanted at once."""
-    reasoning: Reasoning = "shown"
+    reasoning: ReasoningMode = "shown"
     """What becomes of reasoning, if there is any."""
     tool: str = "write"
     """The tool to call, if one is called."""
@@ -61,7 +61,7 @@ class Asked(msgspec.Struct, frozen=True):
     """The format that was asked for, where the API repeats it."""
     text_only: bool = False
     """Whether the API knows neither reasoning nor tools."""
-    tells: Tells = "all"
+    reports: Reported = "all"
     running_usage: bool = False
     """Whether each event of a stream shall tell the usage so far, as vLLM can."""
     summary: bool = False
@@ -74,14 +74,14 @@ class Asked(msgspec.Struct, frozen=True):
     """Whether embeddings are packed."""
 
 
-class Part(NamedTuple):
+class AnswerPart(NamedTuple):
     """Tokens of one kind that come one after the other."""
 
-    kind: Kind
+    kind: TokenKind
     tokens: int
 
 
-class Said(msgspec.Struct, frozen=True):
+class AnswerSpec(msgspec.Struct, frozen=True):
     """What an answer consists of. With several choices each of them has the same tokens."""
 
     id: str
@@ -104,17 +104,17 @@ class Said(msgspec.Struct, frozen=True):
     """Whether the text is a JSON object, as arguments are."""
     document: str = ""
     """What the text or the arguments consist of, in pieces of five characters; empty: words."""
-    ending: Ending = "stop"
+    finish_reason: FinishReason = "stop"
     usage: bool = True
     """Whether the usage is told, where that is left to the client."""
-    tells: Tells = "all"
+    reports: Reported = "all"
     choices: int = 1
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[AnswerPart, ...]:
         """What of it is shown, in order; none is empty."""
-        main = Part("tool" if self.tool_call else "text", self.tokens)
-        return tuple([part for part in (Part("reasoning", self.reasoning_tokens), main) if part.tokens])
+        main = AnswerPart("tool" if self.tool_call else "text", self.tokens)
+        return tuple([part for part in (AnswerPart("reasoning", self.reasoning_tokens), main) if part.tokens])
 
     @property
     def shown_tokens(self) -> int:
@@ -131,7 +131,7 @@ class Said(msgspec.Struct, frozen=True):
         """Everything that is charged as output, of all choices."""
         return self.choices * (self.reasoning_tokens + self.hidden_reasoning_tokens + self.tokens)
 
-    def text(self, kind: Kind, first: int = 0, count: int | None = None) -> str:
+    def text(self, kind: TokenKind, first: int = 0, count: int | None = None) -> str:
         """`count` tokens (all if None) of a part, from its token number `first` on.
 
         The arguments of a tool call are a JSON object, and so may the text be; its braces stick to the first and to
@@ -140,7 +140,7 @@ class Said(msgspec.Struct, frozen=True):
         tokens = self.reasoning_tokens if kind == "reasoning" else self.tokens
         last = tokens if count is None else first + count
         if self.document and kind != "reasoning":
-            return self.document[first * _PIECE : last * _PIECE]
+            return self.document[first * _DOCUMENT_TOKEN : last * _DOCUMENT_TOKEN]
         text = words(first, last - first)
         if kind == "reasoning" or not (self.tool_call or self.json):
             return text

@@ -5,21 +5,21 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from math import ceil
 
-from llmstress.engine.mock.dialects.dialect import RateLimit
+from llmstress.engine.mock.dialects.dialect import RateLimitState
 from llmstress.engine.mock.http import Headers
 
 
-def openai_headers(limit: RateLimit) -> Headers:
+def openai_headers(limit: RateLimitState) -> Headers:
     """Durations as Go writes them."""
     return _x_ratelimit(limit, go_duration)
 
 
-def azure_headers(limit: RateLimit) -> Headers:
+def azure_headers(limit: RateLimitState) -> Headers:
     """As OpenAI, but for the durations: whole seconds."""
     return _x_ratelimit(limit, lambda seconds: str(ceil(seconds)))
 
 
-def _x_ratelimit(limit: RateLimit, written: Callable[[float], str]) -> Headers:
+def _x_ratelimit(limit: RateLimitState, written: Callable[[float], str]) -> Headers:
     headers: list[tuple[str, str]] = []
     for name, allowance in (("requests", limit.requests), ("tokens", limit.tokens)):
         if allowance is not None:
@@ -31,7 +31,7 @@ def _x_ratelimit(limit: RateLimit, written: Callable[[float], str]) -> Headers:
     return (*headers, *retry_after(limit))
 
 
-def anthropic_headers(limit: RateLimit) -> Headers:
+def anthropic_headers(limit: RateLimitState) -> Headers:
     """Moments in RFC 3339. Input and output have the same allowance here as both together."""
     headers: list[tuple[str, str]] = []
     for name, allowance in (
@@ -50,7 +50,7 @@ def anthropic_headers(limit: RateLimit) -> Headers:
     return (*headers, *retry_after(limit))
 
 
-def retry_after(limit: RateLimit) -> Headers:
+def retry_after(limit: RateLimitState) -> Headers:
     """When to come back, in the way that the limit names; nothing without a wait."""
     wait_s = limit.retry_after_s
     if wait_s is None or limit.retry_after == "none":

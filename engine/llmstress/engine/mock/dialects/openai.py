@@ -25,7 +25,7 @@ def error_object(status: int, message: str, code: str = "") -> dict[str, Any]:
 
 def error_body(status: int, message: str, code: str = "", id: str = "") -> bytes:
     """See `Dialect`."""
-    return sse.encode({"error": error_object(status, message, code)})
+    return sse.to_json({"error": error_object(status, message, code)})
 
 
 def headers(id: str) -> Headers:

@@ -6,9 +6,9 @@ from urllib.parse import parse_qs
 import msgspec
 
 from llmstress.engine.mock.dialects import limits, prompts, sse
-from llmstress.engine.mock.dialects.answer_spec import Asked, Kind, Said
-from llmstress.engine.mock.dialects.dialect import RateLimit
-from llmstress.engine.mock.dialects.whole import WholeSpeech
+from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, RequestParams, TokenKind
+from llmstress.engine.mock.dialects.dialect import RateLimitState
+from llmstress.engine.mock.dialects.whole import BodyEncoder
 from llmstress.engine.mock.http import Headers, Request
 
 
@@ -32,111 +32,111 @@ class Plain(msgspec.Struct, frozen=True):
         """See `Dialect`."""
         return f"plain-{self.form}"
 
-    def read(self, request: Request) -> Asked:
+    def read(self, request: Request) -> RequestParams:
         """See `Dialect`. The prompt and its like are in the query, or in the body, a JSON object."""
         query = {name: values[-1] for name, values in parse_qs(request.query).items()}
         body = prompts.decode(_decoder, request.body) if request.body else msgspec.convert(query, _Body, strict=False)
         if body.prompt is None and self.form != "json":
             raise ValueError("there is no prompt")
-        return Asked(
+        return RequestParams(
             model=body.model,
             stream=self.form != "json",
             limit=prompts.at_least(1, body.max_tokens),
             prompt_tokens=prompts.words_in(body.prompt),
             text_only=True,
-            tells="nothing",
+            reports="nothing",
         )
 
-    def speak(self, said: Said, asked: Asked) -> "WholeSpeech | EventsSpeech | TextSpeech":
+    def encoder(self, answer: AnswerSpec, params: RequestParams) -> "BodyEncoder | EventsEncoder | TextEncoder":
         """See `Dialect`."""
         if self.form == "json":
-            return WholeSpeech(lambda: _json(said))
-        return EventsSpeech() if self.form == "sse" else TextSpeech()
+            return BodyEncoder(lambda: _json(answer))
+        return EventsEncoder() if self.form == "sse" else TextEncoder()
 
     def error_body(self, status: int, message: str, code: str = "", id: str = "") -> bytes:
         """See `Dialect`; as FastAPI says it."""
-        return sse.encode({"detail": message})
+        return sse.to_json({"detail": message})
 
     def headers(self, id: str) -> Headers:
         """See `Dialect`."""
         return ()
 
-    def rate_limit_headers(self, limit: RateLimit) -> Headers:
+    def rate_limit_headers(self, limit: RateLimitState) -> Headers:
         """See `Dialect`."""
         return limits.retry_after(limit)
 
 
-class EventsSpeech:
-    """Implements `Speech`: an event for each token, its data the token itself."""
+class EventsEncoder:
+    """Implements `AnswerEncoder`: an event for each token, its data the token itself."""
 
     __slots__ = ()
 
     content_type = sse.CONTENT_TYPE
-    last_word = sse.DONE
-    stamped = False
+    end_mark = sse.DONE
+    fills_in = False
 
     def opening(self) -> list[bytes]:
-        """See `Speech`."""
+        """See `AnswerEncoder`."""
         return []
 
-    def start(self, kind: Kind) -> list[bytes]:
-        """See `Speech`."""
+    def part_start(self, kind: TokenKind) -> list[bytes]:
+        """See `AnswerEncoder`."""
         return []
 
-    def token_event(self, kind: Kind, text: str) -> bytes:
-        """See `Speech`."""
+    def token_event(self, kind: TokenKind, text: str) -> bytes:
+        """See `AnswerEncoder`."""
         return sse.data(text.encode())
 
-    def end(self, kind: Kind) -> list[bytes]:
-        """See `Speech`."""
+    def part_end(self, kind: TokenKind) -> list[bytes]:
+        """See `AnswerEncoder`."""
         return []
 
     def closing(self) -> list[bytes]:
-        """See `Speech`."""
+        """See `AnswerEncoder`."""
         return [sse.DONE]
 
     def ping(self) -> bytes:
-        """See `Speech`."""
+        """See `AnswerEncoder`."""
         return sse.PING
 
-    def error_event(self, message: str, code: str) -> list[bytes]:
-        """See `Speech`."""
-        return [sse.named("error", sse.encode({"detail": message}))]
+    def error_events(self, message: str, code: str) -> list[bytes]:
+        """See `AnswerEncoder`."""
+        return [sse.named("error", sse.to_json({"detail": message}))]
 
-    def stamp(self, event: bytes, number: int, tokens: int) -> bytes:
-        """See `Speech`."""
+    def fill_in(self, event: bytes, number: int, tokens: int) -> bytes:
+        """See `AnswerEncoder`."""
         return event
 
-    def whole(self) -> bytes:
-        """See `Speech`; there is no such answer."""
+    def body(self) -> bytes:
+        """See `AnswerEncoder`; there is no such answer."""
         return b""
 
 
-class TextSpeech(EventsSpeech):
-    """Implements `Speech`: the text and nothing else, it ends where the body ends."""
+class TextEncoder(EventsEncoder):
+    """Implements `AnswerEncoder`: the text and nothing else, it ends where the body ends."""
 
     __slots__ = ()
 
     content_type = "text/plain; charset=utf-8"
-    last_word = b""
+    end_mark = b""
 
-    def token_event(self, kind: Kind, text: str) -> bytes:
-        """See `Speech`."""
+    def token_event(self, kind: TokenKind, text: str) -> bytes:
+        """See `AnswerEncoder`."""
         return text.encode()
 
     def closing(self) -> list[bytes]:
-        """See `Speech`."""
+        """See `AnswerEncoder`."""
         return []
 
     def ping(self) -> bytes:
-        """See `Speech`."""
+        """See `AnswerEncoder`."""
         return b""
 
-    def error_event(self, message: str, code: str) -> list[bytes]:
-        """See `Speech`."""
+    def error_events(self, message: str, code: str) -> list[bytes]:
+        """See `AnswerEncoder`."""
         return []
 
 
-def _json(said: Said) -> bytes:
-    text = "".join([said.text(part.kind) for part in said.parts])
-    return sse.encode({"id": said.id, "model": said.model, "text": text, "tokens": said.shown_tokens})
+def _json(answer: AnswerSpec) -> bytes:
+    text = "".join([answer.text(part.kind) for part in answer.parts])
+    return sse.to_json({"id": answer.id, "model": answer.model, "text": text, "tokens": answer.shown_tokens})

@@ -117,7 +117,7 @@ class Format(NamedTuple):
 
     json: bool = False
     document: str = ""
-    """See `Asked`."""
+    """See `RequestParams`."""
 
 
 def format_of(wanted: Any) -> Format:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-encode = msgspec.json.encode
+to_json = msgspec.json.encode
 
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
 DONE = b"data: [DONE]\n\n"

@@ -2,49 +2,49 @@
 
 from collections.abc import Callable
 
-from llmstress.engine.mock.dialects.answer_spec import Kind
+from llmstress.engine.mock.dialects.answer_spec import TokenKind
 
 
-class WholeSpeech:
-    """Implements `Speech` around what `whole` gives."""
+class BodyEncoder:
+    """Implements `AnswerEncoder` around what `whole` gives."""
 
-    __slots__ = ("whole",)
+    __slots__ = ("body",)
 
     content_type = "application/json"
-    last_word = b""
-    stamped = False
+    end_mark = b""
+    fills_in = False
 
-    def __init__(self, whole: Callable[[], bytes]) -> None:
-        self.whole = whole
+    def __init__(self, body: Callable[[], bytes]) -> None:
+        self.body = body
 
     def opening(self) -> list[bytes]:
-        """See `Speech`."""
+        """See `AnswerEncoder`."""
         return []
 
-    def start(self, kind: Kind) -> list[bytes]:
-        """See `Speech`."""
+    def part_start(self, kind: TokenKind) -> list[bytes]:
+        """See `AnswerEncoder`."""
         return []
 
-    def token_event(self, kind: Kind, text: str) -> bytes:
-        """See `Speech`."""
+    def token_event(self, kind: TokenKind, text: str) -> bytes:
+        """See `AnswerEncoder`."""
         return b""
 
-    def end(self, kind: Kind) -> list[bytes]:
-        """See `Speech`."""
+    def part_end(self, kind: TokenKind) -> list[bytes]:
+        """See `AnswerEncoder`."""
         return []
 
     def closing(self) -> list[bytes]:
-        """See `Speech`."""
+        """See `AnswerEncoder`."""
         return []
 
     def ping(self) -> bytes:
-        """See `Speech`."""
+        """See `AnswerEncoder`."""
         return b""
 
-    def error_event(self, message: str, code: str) -> list[bytes]:
-        """See `Speech`."""
+    def error_events(self, message: str, code: str) -> list[bytes]:
+        """See `AnswerEncoder`."""
         return []
 
-    def stamp(self, event: bytes, number: int, tokens: int) -> bytes:
-        """See `Speech`."""
+    def fill_in(self, event: bytes, number: int, tokens: int) -> bytes:
+        """See `AnswerEncoder`."""
         return event
