@@ -113,7 +113,7 @@ def test_both_command_lines_understand_the_same(both: Any, people: str, machine:
         ("--freeze-every 1s", "--freeze-for"),
         ("--freeze-for 1s", "--freeze-every"),
         ("--freeze-every 1s --freeze-for 1s", "shorter"),
-        ("--content-length --close", "exclude each other"),
+        ("--content-length --close", "used together"),
         ("--slots 2 --procs 3", "must be at least --procs"),
         ("--faults-until 2 --procs 3", "must be at least --procs"),
         ("--usage sometimes", "--usage"),

@@ -1,4 +1,4 @@
-"""Decides what is answered to a request: pure, whatever the API."""
+"""Decides the content of an answer, independent of the API. Pure functions."""
 
 import msgspec
 
@@ -9,12 +9,13 @@ from llmstress.engine.mock.options import MockOptions
 
 
 def answer_to(params: RequestParams, options: MockOptions, draw: Draw, *, id: str, created: int) -> AnswerSpec:
-    """What the server says; `id` and `created` as in `AnswerSpec`.
+    """The answer to a request; `id` and `created` as in `AnswerSpec`.
 
-    The client's limit counts everything that is charged as output: what is thought, hidden or shown, uses it up first.
+    The client's limit applies to all tokens charged as output. Hidden reasoning uses it up first, then visible
+    reasoning, then the answer.
     """
     tool_call = params.must_call or (options.tool_call and not params.text_only)
-    # what never ends is longer than any document
+    # an endless answer is longer than any document
     document = "" if draw.fault is Fault.NEVER_ENDS else params.tool_document if tool_call else params.document
     wanted = document_tokens(document) or options.tokens.at(draw.length)
     hidden, shown = options.hidden_reasoning, options.reasoning
@@ -23,7 +24,7 @@ def answer_to(params: RequestParams, options: MockOptions, draw: Draw, *, id: st
     elif params.reasoning == "hidden":
         hidden, shown = hidden + shown, 0
     left = hidden + shown + wanted if params.limit is None else params.limit
-    chunking = left < hidden + shown + wanted
+    truncated = left < hidden + shown + wanted
     hidden = min(hidden, left)
     shown = min(shown, left - hidden)
     answer = AnswerSpec(
@@ -37,15 +38,16 @@ def answer_to(params: RequestParams, options: MockOptions, draw: Draw, *, id: st
         tool_call=tool_call,
         json=params.json,
         document=document,
-        finish_reason="length" if chunking else "tool_call" if tool_call else "stop",
+        finish_reason="length" if truncated else "tool_call" if tool_call else "stop",
         usage=_usage(params, options, draw),
         reports=params.reports,
         choices=params.choices,
     )
-    return _changed(answer, draw)
+    return _with_fault(answer, draw)
 
 
 def _usage(params: RequestParams, options: MockOptions, draw: Draw) -> bool:
+    """Whether the answer reports usage."""
     if params.usage is None:
         return True
     if draw.fault is Fault.NO_USAGE or options.usage == "never":
@@ -53,17 +55,17 @@ def _usage(params: RequestParams, options: MockOptions, draw: Draw) -> bool:
     return params.usage or options.usage == "always"
 
 
-def _changed(answer: AnswerSpec, draw: Draw) -> AnswerSpec:
-    """`answer` with what a fault changes of it."""
+def _with_fault(answer: AnswerSpec, draw: Draw) -> AnswerSpec:
+    """`answer` with the changes of those faults that change its content."""
     if draw.fault is Fault.EMPTY:
         return msgspec.structs.replace(
             answer, reasoning_tokens=0, hidden_reasoning_tokens=0, tokens=0, finish_reason="stop"
         )
     if draw.fault is Fault.FILTERED:
         total = answer.reasoning_tokens + answer.tokens
-        some = min(total, 1 + int(draw.position * (total - 1)))
-        thought = min(answer.reasoning_tokens, some)
+        sent = min(total, 1 + int(draw.position * (total - 1)))
+        reasoning = min(answer.reasoning_tokens, sent)
         return msgspec.structs.replace(
-            answer, reasoning_tokens=thought, tokens=some - thought, finish_reason="content_filter"
+            answer, reasoning_tokens=reasoning, tokens=sent - reasoning, finish_reason="content_filter"
         )
     return answer

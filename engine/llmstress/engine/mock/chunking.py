@@ -1,7 +1,7 @@
-"""Cuts what is said into writes; no I/O.
+"""Splits a streamed answer into writes; no I/O.
 
-A streamed answer is a number of writes, each with a delay before it. Nearly all of them are one token event and nothing
-else, prepared beforehand (`run`); the others are put together when their time has come (`write`).
+A streamed answer is a number of writes, each with a delay before it. Nearly all of them consist of exactly one token
+event. These are encoded in advance (`prepared`); the others are encoded when they are due (`write`).
 """
 
 from functools import cache
@@ -14,46 +14,45 @@ from llmstress.engine.mock.endings import ENDLESS, Termination, plan_for
 from llmstress.engine.mock.framing import Framing, WireFormat
 
 USAGE_KEY = b'"usage":{'
-"""Stands in what tells the usage, in whatever API; in a text the quotes would be escaped."""
+"""Occurs in every event that reports usage, in every API. Within a text its quotes would be escaped."""
 
 _ERROR = "the model has failed", "server_error"
 
 
 class PreparedWrites(NamedTuple):
-    """Writes that hold one prepared event each: write number i holds `events[i % CYCLE]`."""
+    """Writes that consist of one event each, encoded in advance: write number i is `events[i % CYCLE]`."""
 
     events: tuple[bytes, ...]
     until: int
-    """Number of the first write behind them that holds something else."""
+    """Number of the first later write that is not one of them."""
 
 
 class Chunking(NamedTuple):
-    """How large the pieces are."""
+    """The sizes of events and writes."""
 
     tokens_per_event: int = 1
     events_per_write: int = 1
     end_mark: bool = True
-    """Whether the mark that nothing more comes is said."""
+    """Whether the API's end mark is sent."""
 
 
 class _PartRange(NamedTuple):
-    """The token events of one part."""
+    """The token events of one part of an answer."""
 
     kind: TokenKind
     tokens: int
     first: int
     end: int
-    """First event behind it."""
+    """Number of the first event after the part."""
 
 
 _PLAIN_FORMAT, _PLAIN_CHUNKING = WireFormat(), Chunking()
 
 
 class StreamedReply:
-    """A streamed answer as writes."""
+    """A streamed answer as a sequence of writes."""
 
     __slots__ = (
-        "_announcement",
         "_answer",
         "_chunking",
         "_encoder",
@@ -63,6 +62,7 @@ class StreamedReply:
         "_part_ranges",
         "_plan",
         "_tokens_out",
+        "_tool_start",
         "one_byte_writes",
         "pings",
         "usage_sent",
@@ -90,18 +90,18 @@ class StreamedReply:
             ranges[-1] = ranges[-1]._replace(tokens=ENDLESS, end=ENDLESS)
         self._plan = plan
         self._part_ranges = ranges
-        self._announcement = ranges[-1].first if ranges and answer.tool_call and encoder.part_start("tool") else -1
+        self._tool_start = ranges[-1].first if ranges and answer.tool_call and encoder.part_start("tool") else -1
         self._opened = False
         self._events_out = 0
         self._tokens_out = 0
         self.one_byte_writes = wire_format.one_byte_writes
         self.pings = 0
-        """How many were said."""
+        """Number of pings that were sent."""
         self.usage_sent = False
         self.writes = -(-plan.events // chunking.events_per_write) + plan.separate
-        """How many writes the answer has; 0 if nothing ever comes."""
+        """Number of writes of the answer; 0 if nothing is ever sent."""
         if not self.writes and plan.last != "nothing":
-            self.writes = 1  # an answer without tokens has to open and close all the same
+            self.writes = 1  # an answer without tokens still has opening and closing events
 
     @property
     def termination(self) -> Termination:
@@ -110,47 +110,47 @@ class StreamedReply:
 
     @property
     def endless(self) -> bool:
-        """Whether there is no last write."""
+        """Whether the answer never ends."""
         return self._plan.events == ENDLESS
 
     @property
     def finished(self) -> bool:
-        """Whether its last write says why it ends."""
+        """Whether the last write contains the closing events: finish reason and usage."""
         return self._plan.last == "closing"
 
     def write(self, number: int) -> bytes:
-        """Write `number`, counted from 0, in full; each is asked for at most once, in order."""
+        """All bytes of write `number`, counted from 0. Each write is requested at most once, in order."""
         plan, chunking, encoder = self._plan, self._chunking, self._encoder
-        answer = self._open()
+        events = self._opening_once()
         first = number * chunking.events_per_write
-        for event in range(first, first + self._steps_in(number)):
-            answer += self._token(event)
+        for event in range(first, first + self._timed_events_in(number)):
+            events += self._token(event)
         last = number == self.writes - 1
         if last and plan.last != "nothing":
-            answer += self._filled_in(self._closing() if plan.last == "closing" else encoder.error_events(*_ERROR))
+            events += self._filled_in(self._closing() if plan.last == "closing" else encoder.error_events(*_ERROR))
         frame = self._framing.frame
-        data = frame(b"".join(answer)) if chunking.events_per_write > 1 else b"".join([frame(each) for each in answer])
+        data = frame(b"".join(events)) if chunking.events_per_write > 1 else b"".join([frame(each) for each in events])
         return data + self._framing.end() if last and plan.termination is Termination.COMPLETE else data
 
     def ping(self) -> bytes:
-        """What the API says while it has nothing to say, to be sent now; empty if it keeps still."""
-        return self._framing.frame(b"".join(self._open() + self._ping()))
+        """The bytes of a ping to be sent now; empty if the API has no pings."""
+        return self._framing.frame(b"".join(self._opening_once() + self._ping()))
 
     def events_in(self, number: int) -> int:
-        """Token events in a write; the announcement of a call, which names the tool, is one as well."""
-        steps = self._steps_in(number)
+        """Number of token events in a write, including the event that names the tool of a call."""
+        timed = self._timed_events_in(number)
         first = number * self._chunking.events_per_write
-        return steps + (first <= self._announcement < first + steps)
+        return timed + (first <= self._tool_start < first + timed)
 
     def gaps_before(self, number: int) -> int:
-        """How many gaps lie between a write and the one before it, or the time of the first token."""
-        steps = self._steps_in(number)
-        return max(0, steps - 1) if number == 0 else steps or 1
+        """Number of gaps between the previous write and this one; for write 0, between the first token and it."""
+        timed = self._timed_events_in(number)
+        return max(0, timed - 1) if number == 0 else timed or 1
 
     def prepared(self, number: int) -> PreparedWrites:
-        """The prepared writes from write `number` on; none if `until` isn't beyond it.
+        """The writes from `number` on that are encoded in advance; none if `until` is not above `number`.
 
-        What opens or ends a part, or the answer, is no prepared write.
+        A write that begins or ends a part or the answer is never one of them.
         """
         plan, size = self._plan, self._chunking.tokens_per_event
         alike = self._framing.repeats and not (self.one_byte_writes or self._encoder.fills_in or plan.keepalives)
@@ -165,7 +165,7 @@ class StreamedReply:
         return PreparedWrites((), number)
 
     def tokens_in(self, writes: int) -> dict[TokenKind, int]:
-        """How many tokens of each kind the first `writes` writes bear, of all choices."""
+        """Number of tokens of each kind in the first `writes` writes, over all choices."""
         events = min(writes * self._chunking.events_per_write, self._plan.events)
         counts: dict[TokenKind, int] = {}
         for kind, tokens, first, end in self._part_ranges:
@@ -174,34 +174,34 @@ class StreamedReply:
                 counts[kind] = shown * self._answer.choices
         return counts
 
-    def _steps_in(self, number: int) -> int:
-        """Token events in a write that have a time of their own."""
+    def _timed_events_in(self, number: int) -> int:
+        """Number of token events in a write that have a delay of their own."""
         size = self._chunking.events_per_write
         left = self._plan.events - number * size
         return size if left >= size else max(0, left)
 
-    def _open(self) -> list[bytes]:
-        """What comes before everything else, pings included: some clients want it so."""
+    def _opening_once(self) -> list[bytes]:
+        """The opening events, at the first call. They precede even pings because some clients require that."""
         if self._opened:
             return []
         self._opened = True
         return self._filled_in(self._encoder.opening())
 
     def _token(self, event: int) -> list[bytes]:
-        """A token event, and what belongs around it."""
+        """A token event, with the events that begin or end its part and the plan's pings."""
         encoder = self._encoder
         kind, tokens, first, end = next(each for each in self._part_ranges if event < each.end)
-        answer = self._filled_in(encoder.part_start(kind)) if event == first else []
+        events = self._filled_in(encoder.part_start(kind)) if event == first else []
         if self._plan.keepalives:
-            answer += self._ping()
+            events += self._ping()
         begin = (event - first) * self._chunking.tokens_per_event
         count = min(self._chunking.tokens_per_event, tokens - begin)
         data = encoder.token_event(kind, self._answer.text(kind, begin, count))
         if event == self._plan.malformed_at:
-            answer += [_broken(each) for each in self._filled_in([data])]
+            events += [_malformed(each) for each in self._filled_in([data])]
         self._tokens_out += count
-        answer += self._filled_in([data])
-        return answer + self._filled_in(encoder.part_end(kind)) if event == end - 1 else answer
+        events += self._filled_in([data])
+        return events + self._filled_in(encoder.part_end(kind)) if event == end - 1 else events
 
     def _closing(self) -> list[bytes]:
         events = self._encoder.closing()
@@ -224,7 +224,7 @@ class StreamedReply:
 
 @cache
 def _texts(first: int, size: int) -> tuple[str, ...]:
-    """What `CYCLE` token events say, from event number `first` on. As good as always the same."""
+    """The texts of `CYCLE` token events from event number `first` on. Cached: very few arguments occur."""
     return tuple([words(i * size, size) for i in range(first, first + CYCLE)])
 
 
@@ -238,7 +238,7 @@ def _part_ranges(answer: AnswerSpec, chunking: Chunking) -> list[_PartRange]:
     return found
 
 
-def _broken(event: bytes) -> bytes:
-    """The event without the end of its JSON; of several the last one."""
+def _malformed(event: bytes) -> bytes:
+    """An event with truncated JSON: the last event in `event`, without its last two characters."""
     text = event.rstrip(b"\n")
     return text.rpartition(b"\n\n")[2][:-2] + event[len(text) :]

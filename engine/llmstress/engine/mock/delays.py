@@ -1,4 +1,4 @@
-"""Draws delays of a given mean and shape."""
+"""Random delays with a given mean and distribution."""
 
 import itertools
 import math
@@ -9,17 +9,17 @@ from typing import Literal
 DelayDistribution = Literal["uniform", "exponential", "lognormal"]
 
 _BATCH = 256
-"""Delays drawn at once: 25 µs of work."""
+"""Number of delays drawn at a time, which takes 25 µs."""
 
 
 class Delays:
-    """Random delays in whole µs; `next` gives one, at the price of a step of an iterator.
+    """Random delays in whole µs. A call of `next` costs no more than a step of an iterator.
 
-    With mean m, jitter j and u drawn evenly from 0 to 1:
+    With mean m, jitter j and u uniform in [0, 1):
 
-    - uniform: m·(1 - j + 2·j·u), so evenly from m·(1 - j) to m·(1 + j);
-    - exponential: -m·ln(1 - u), the gaps of a Poisson process; knows no jitter;
-    - lognormal: exp(µ + σ·z) with z drawn from the standard normal distribution, σ² = ln(1 + j²) and
+    - uniform: m·(1 - j + 2·j·u), which is uniform from m·(1 - j) to m·(1 + j);
+    - exponential: -m·ln(1 - u), the gaps of a Poisson process; jitter has no effect;
+    - lognormal: exp(µ + σ·z) with z from the standard normal distribution, σ² = ln(1 + j²) and
       µ = ln(m) - σ²/2, which has mean m and standard deviation j·m.
     """
 
@@ -31,7 +31,7 @@ class Delays:
         """The next delay."""
 
     def total(self, count: int) -> int:
-        """The sum of the next `count` delays."""
+        """The sum of the next `count` delays, in µs."""
         return sum([self.next() for _ in range(count)])
 
 

@@ -1,4 +1,4 @@
-"""The form that the body of a stream has on the wire."""
+"""The wire format of a stream's body: chunks, line ends, compression."""
 
 import zlib
 from collections.abc import Callable
@@ -10,21 +10,21 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 class WireFormat(NamedTuple):
-    """How a stream is sent."""
+    """The wire format of a stream."""
 
     chunked: bool = True
     crlf: bool = False
-    """CRLF line ends."""
+    """Use CRLF line ends in events."""
     gzip: bool = False
     one_byte_writes: bool = False
-    """Each byte a chunk of its own, and each byte of that a write of its own."""
+    """Send each byte as a chunk of its own, and each byte of that chunk in a write of its own."""
 
 
 _PLAIN_FORMAT = WireFormat()
 
 
 class Framing:
-    """Turns what is said into bytes for the wire."""
+    """Turns events into bytes for the wire."""
 
     __slots__ = ("_gzip", "_wire_format", "frame", "repeats")
 
@@ -32,9 +32,9 @@ class Framing:
         self._wire_format = wire_format
         self._gzip = zlib.compressobj(wbits=_GZIP) if wire_format.gzip else None
         self.repeats = not wire_format.gzip
-        """Whether the same words always give the same bytes."""
+        """Whether the same event always gives the same bytes."""
         self.frame: Callable[[bytes], bytes] = chunk if wire_format == _PLAIN_FORMAT else self._frame
-        """Takes what is said, gives what is sent."""
+        """The bytes on the wire for one or several events."""
 
     def _frame(self, data: bytes) -> bytes:
         if self._wire_format.crlf:
@@ -44,7 +44,7 @@ class Framing:
         return self._chunked(data)
 
     def end(self) -> bytes:
-        """What ends the body."""
+        """The bytes that end the body."""
         rest = b"" if self._gzip is None else self._chunked(self._gzip.flush())
         return rest + (b"0\r\n\r\n" if self._wire_format.chunked else b"")
 

@@ -1,4 +1,4 @@
-"""Which API is meant by a request's method and path, and which models there are."""
+"""Maps a request's method and path to an API, and lists the models."""
 
 import re
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from llmstress.engine.mock.http import Headers, Request
 
 
 class Refusal(NamedTuple):
-    """Why a request means no API."""
+    """Status, message and headers of a rejected request."""
 
     status: int
     message: str
@@ -27,17 +27,17 @@ class Refusal(NamedTuple):
 
 
 class Route(NamedTuple):
-    """What a request means."""
+    """The API of a request, and whether it is answered at once."""
 
     dialect: Dialect
-    """The API; for what isn't served the one in which to say so."""
+    """The API; for a rejected request, the API whose error format is used."""
     refusal: Refusal | None = None
     immediate: Callable[[Request, str], bytes] | None = None
-    """Gives the body of what is told at once, for the model that there is; None: it is answered.
+    """Returns the body of an immediate response, given the request and the model; None: the request gets an answer.
 
     Raises:
         ValueError: the request is invalid.
-        LookupError: what is asked for isn't there.
+        LookupError: the requested object does not exist.
     """
 
 
@@ -68,7 +68,7 @@ _PLAIN_METHODS = {
 
 
 def find(request: Request) -> Route:
-    """Look at method, path and query only."""
+    """The route of a request, from its method, path, query and headers."""
     path = request.path
     if path.startswith("/openai/"):
         return _find_azure(request)
@@ -95,7 +95,7 @@ def _find_azure(request: Request) -> Route:
     if match is None:
         return _unknown(request, _AZURE_ERRORS)
     kind, rest = match["kind"], match["rest"]
-    # deployments have no path for responses and no list of models; all others are named in the body
+    # a path with a deployment has neither /responses nor /models; without one and without /v1 only these two exist
     if (rest == "/models" or rest.startswith("/models/")) and not kind.startswith("/deployments"):
         route, method = Route(_AZURE_ERRORS, immediate=_models), "GET"
     elif rest in _AZURE and (kind == "/v1" or (rest == "/responses") != kind.startswith("/deployments")):
@@ -119,11 +119,10 @@ def _unknown(request: Request, dialect: Dialect) -> Route:
 
 
 def _models(request: Request, model: str) -> bytes:
-    """The list of models, or the one that the path names, in a form in which OpenAI's and Anthropic's clients both find
-    their own.
+    """The list of models, or the model that the path names. The body has the members of both OpenAI and Anthropic.
 
     Raises:
-        LookupError: there is only `model`.
+        LookupError: the path names a model other than `model`.
     """
     entry = {
         "id": model,

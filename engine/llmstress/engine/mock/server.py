@@ -28,24 +28,23 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class SharedSetup(NamedTuple):
-    """What all processes have in common."""
+    """Settings that all processes share."""
 
     options: MockOptions
     tls: ssl.SSLContext | None
     epoch_us: int
-    """Stamp of the start: they freeze together."""
+    """Stamp of the start, from which freezes are counted, so that all processes freeze together."""
 
 
 def serve(options: MockOptions, on_listening: Callable[[str], None]) -> Truth:
-    """Serve until SIGINT or SIGTERM and return the truth about it.
+    """Serve until SIGINT or SIGTERM, and return exact statistics of everything sent.
 
-    `on_listening` gets the base URL once every process accepts connections. Meant for a process of its own:
-    it sets signal handlers, the garbage collector's thresholds and the limit of open files, and has to be
-    called in the main thread.
+    `on_listening` gets the base URL once every process accepts connections. This function needs a process of its own
+    and its main thread: it sets signal handlers, the garbage collector's thresholds and the limit of open files.
 
     Raises:
         OSError: the address can't be bound.
-        ValueError: a file of TLS can't be used.
+        ValueError: a TLS file can't be used.
         RuntimeError: one of several processes died.
     """
     tls = server_context(options)
@@ -64,13 +63,13 @@ def serve(options: MockOptions, on_listening: Callable[[str], None]) -> Truth:
 
 
 def _raise_file_limit() -> None:
-    """The usual soft limit of 1,024 open files would be the limit of streams."""
+    """Raise the soft limit of open files; the usual 1,024 would limit the number of streams."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _serve_here(setup: SharedSetup, index: int, sock: socket.socket, on_ready: Callable[[], None]) -> Truth:
-    # finished streams leave no reference cycles worth hunting for, and a full collection makes tokens late
+    # finished streams leave hardly any reference cycles, and a full collection delays tokens
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 1_000)
@@ -106,14 +105,14 @@ async def _serve(setup: SharedSetup, index: int, sock: socket.socket, on_ready: 
     for connection in list(connections):
         connection.abort()
     record.fold_all()
-    # the loop closes aborted transports in its next turn
+    # the loop closes aborted transports in its next iteration
     await asyncio.sleep(0)
     pacer.close(loop)
     return record.truth
 
 
 def _serve_in_children(setup: SharedSetup, sockets: list[socket.socket], on_ready: Callable[[], None]) -> Truth:
-    # blocked from before the forks until each process can handle them: none is lost, none kills unheard
+    # signals are blocked before the forks until each process can handle them, so that none is lost or kills a process
     waited_for = {*_STOP_SIGNALS, signal.SIGCHLD}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, waited_for)
     children: dict[int, int] = {}
@@ -122,7 +121,7 @@ def _serve_in_children(setup: SharedSetup, sockets: list[socket.socket], on_read
             pid, pipe = _fork(setup, index, sockets)
             children[pid] = pipe
         for sock in sockets:
-            # a copy kept here would collect connections that nobody accepts if its process died
+            # an open copy here would queue connections that are never accepted if the child died
             sock.close()
         if all(os.read(pipe, 1) == _READY for pipe in children.values()):
             on_ready()
@@ -138,7 +137,7 @@ def _serve_in_children(setup: SharedSetup, sockets: list[socket.socket], on_read
 
 
 def _collect(children: dict[int, int]) -> Truth:
-    """Stop the processes (pid -> reading end of its pipe) and add up what they knew."""
+    """Stop the processes (pid -> reading end of its pipe) and return the sum of their statistics."""
     for pid in children:
         os.kill(pid, signal.SIGTERM)
     truths: list[Truth] = []
@@ -152,7 +151,7 @@ def _collect(children: dict[int, int]) -> Truth:
 
 
 def _fork(setup: SharedSetup, index: int, sockets: list[socket.socket]) -> tuple[int, int]:
-    """Start process `index`; its pid and the reading end of the pipe that carries its truth."""
+    """Start process `index`; returns its pid and the reading end of the pipe for its statistics."""
     parent = os.getpid()
     reading, writing = os.pipe()
     pid = os.fork()
@@ -174,7 +173,7 @@ def _fork(setup: SharedSetup, index: int, sockets: list[socket.socket]) -> tuple
             truth = _serve_here(setup, index, sockets[index], ready)
             pipe.write(msgspec.msgpack.encode(truth))
     except BaseException:
-        # only the parent may return from here; the traceback is all it will know
+        # only the parent may return from here; the traceback is the only report
         traceback.print_exc()
         os._exit(1)
     os._exit(0)

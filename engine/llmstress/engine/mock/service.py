@@ -1,4 +1,4 @@
-"""Decides what becomes of each request: a response at once, an answer that takes its time, or a fault; no I/O."""
+"""Decides how each request is answered: with an immediate response, a paced answer, or a fault; no I/O."""
 
 import random
 import time
@@ -32,15 +32,15 @@ _REFUSALS = {
     Fault.HTTP_500: (500, "the server had an error", ""),
     Fault.HTTP_529: (529, "overloaded", ""),
 }
-"""Status, words and code."""
+"""Fault -> status, message, error code."""
 
 _RETRY_AFTER_S = 1.0
-"""When to come back after a 429 that no rate limit is the reason of."""
+"""Time to wait after a 429 that is a fault, not the result of a rate limit."""
 
 _LONGEST_NAME = 1_000
-"""Characters of a model or a tool: every event of every choice repeats it."""
+"""Maximum length of the name of a model or a tool; every event of every choice repeats it."""
 _MOST_ECHOED = 16 * 1024 * 1024
-"""Characters of prompts that an answer repeats."""
+"""Maximum number of characters of prompts that an answer repeats."""
 
 _PAGE = (
     b"<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n"
@@ -49,14 +49,14 @@ _PAGE = (
 
 
 class Response(NamedTuple):
-    """What is sent at once."""
+    """An immediate response."""
 
     status: int
     data: bytes
 
 
 class Service:
-    """What one process answers."""
+    """Answers the requests of one process."""
 
     def __init__(self, options: MockOptions, index: int, record: TruthRecorder, clock_us: Callable[[], int]) -> None:
         procs = options.procs
@@ -73,7 +73,7 @@ class Service:
         self._uses_draws = bool(options.fault) or options.tokens.low != options.tokens.high
 
     def respond(self, request: Request) -> Response | Job | Termination:
-        """What to do about a request; an `Termination` is what happens to the connection, without a response."""
+        """An immediate response, an answer to be sent, or, without a response, what happens to the connection."""
         route = find(request)
         dialect, keep_alive = route.dialect, request.keep_alive
         if route.refusal is not None:
@@ -110,12 +110,15 @@ class Service:
         return self._job(request, dialect, params, answer, draw)
 
     def unparsable(self, status: int, message: str, head_only: Request | None) -> Response:
-        """The response to what is no request, or whose body is none; the connection can't be used any more."""
+        """The response to a request that can't be parsed; the connection has to be closed.
+
+        `head_only`: the request without its body, if its head could be parsed.
+        """
         dialect = openai_chat if head_only is None else find(head_only).dialect
         return self._refusal_response(dialect, Refusal(status, message), keep_alive=False)
 
     def _early_fault(self, dialect: Dialect, fault: Fault, keep_alive: bool) -> Response | Termination | None:
-        """What a fault does instead of an answer; None if there is to be one."""
+        """What a fault sends or does instead of an answer; None: there is an answer."""
         if fault is Fault.RESET_BEFORE_HEAD:
             return Termination.RESET
         if fault is Fault.CLOSE_BEFORE_HEAD:
@@ -148,14 +151,14 @@ class Service:
         failing = draw.fault is not None and draw.fault not in HARMLESS
         if params.stream:
             return self._streamed(request, dialect.name, answer, encoder, headers, draw, failing)
-        # an answer of no tokens, embeddings for instance, can break nevertheless
+        # an answer without tokens, such as embeddings, can also have a fault
         plan = plan_for(draw.fault, draw.position, max(1, sum(part.tokens for part in answer.parts)))
         unbounded = draw.fault is Fault.CUT_CLOSE_DELIMITED
         keep_alive = request.keep_alive and not unbounded
 
         def make_head(length: int) -> bytes:
-            immediate = None if unbounded else length
-            return head(200, "application/json", immediate, headers=headers, keep_alive=keep_alive)
+            body_length = None if unbounded else length
+            return head(200, "application/json", body_length, headers=headers, keep_alive=keep_alive)
 
         reply = whole_reply(
             answer, encoder.body, lambda: dialect.error_body(500, "the model has failed"), make_head, plan
@@ -175,10 +178,10 @@ class Service:
     ) -> Job:
         options = self._options
         unbounded = options.close or request.http_1_0 or draw.fault is Fault.CUT_CLOSE_DELIMITED
-        back = options.content_length and draw.fault is not Fault.CUT_CLOSE_DELIMITED
-        keep_alive = request.keep_alive and (back or not unbounded)
+        held_back = options.content_length and draw.fault is not Fault.CUT_CLOSE_DELIMITED
+        keep_alive = request.keep_alive and (held_back or not unbounded)
         wire_format = WireFormat(
-            chunked=not (unbounded or back),
+            chunked=not (unbounded or held_back),
             crlf=options.crlf and encoder.content_type.startswith("text/event-stream"),
             gzip=options.gzip,
             one_byte_writes=options.one_byte_writes,
@@ -192,7 +195,7 @@ class Service:
                 encoder.content_type, headers=headers, chunked=wire_format.chunked, keep_alive=keep_alive, length=length
             )
 
-        if back:
+        if held_back:
             return Job(api, answer, b"", in_one_write(reply, make_head), keep_alive, failing)
         return Job(api, answer, make_head(), reply, keep_alive, failing)
 
@@ -215,10 +218,10 @@ class Service:
 
 
 def _checked_sizes(params: RequestParams) -> RequestParams:
-    """What was asked.
+    """`params`, checked.
 
     Raises:
-        ValueError: the answer would repeat so much of it that it might not fit into memory.
+        ValueError: the answer would repeat so many characters of the request that it might not fit into memory.
     """
     if max(len(params.model or ""), len(params.tool)) > _LONGEST_NAME:
         raise ValueError(f"a name of more than {_LONGEST_NAME} characters")

@@ -1,4 +1,4 @@
-"""Anthropic Messages: named events, blocks of content, usage that counts up."""
+"""Anthropic Messages: named events, content blocks, cumulative usage."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ name = "anthropic"
 rate_limit_headers = limits.anthropic_headers
 
 _NO_SAMPLING = "2026-10-21"
-"""The version from which on the parameters of sampling are refused."""
+"""The first API version that rejects sampling parameters."""
 _STOP_REASONS: dict[FinishReason, str] = {
     "stop": "end_turn",
     "length": "max_tokens",
@@ -68,7 +68,7 @@ class _Body(_Prompt, kw_only=True):
     tool_choice: Any = None
     output_config: _OutputConfig | None = None
     output_format: Any = None
-    """The same as `output_config.format`; it had its own name at first."""
+    """The older name of `output_config.format`."""
     temperature: Any = None
     top_p: Any = None
     top_k: Any = None
@@ -79,7 +79,6 @@ _prompt_decoder = msgspec.json.Decoder(_Prompt, strict=False)
 
 
 def read(request: Request) -> RequestParams:
-    """See `Dialect`."""
     body = prompts.decode(_decoder, request.body)
     if dict(request.headers).get("anthropic-version", "") >= _NO_SAMPLING:
         for name in ("temperature", "top_p", "top_k"):
@@ -103,10 +102,10 @@ def read(request: Request) -> RequestParams:
 
 
 def count(request: Request) -> bytes:
-    """The answer to `POST /messages/count_tokens`: how long a prompt is.
+    """The response body of `POST /messages/count_tokens`.
 
     Raises:
-        ValueError: see `Dialect.read`.
+        ValueError: as for `Dialect.read`.
     """
     return sse.to_json({"input_tokens": prompts.decode(_prompt_decoder, request.body).tokens})
 
@@ -118,12 +117,10 @@ def _reasoning(thinking: _Thinking | None) -> ReasoningMode:
 
 
 def encoder(answer: AnswerSpec, params: RequestParams) -> "MessagesEncoder":
-    """See `Dialect`."""
     return MessagesEncoder(answer, params)
 
 
 def error_body(status: int, message: str, code: str = "", id: str = "") -> bytes:
-    """See `Dialect`."""
     usual = _ERROR_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
     error: dict[str, Any] = {"type": _ERROR_CODES.get(code, usual), "message": message}
     if code in _DETAILS:
@@ -132,12 +129,11 @@ def error_body(status: int, message: str, code: str = "", id: str = "") -> bytes
 
 
 def headers(id: str) -> Headers:
-    """See `Dialect`."""
     return (("request-id", f"req_{id}"), ("anthropic-organization-id", "mock"))
 
 
 class MessagesEncoder:
-    """Implements `AnswerEncoder`. Thinking is the first block, text or a call the next one."""
+    """Implements `AnswerEncoder`. Thinking is the first block; text or a tool call is the next one."""
 
     __slots__ = ("_answer", "_params")
 
@@ -150,8 +146,7 @@ class MessagesEncoder:
         self._params = params
 
     def opening(self) -> list[bytes]:
-        """See `AnswerEncoder`."""
-        # what is known before the first token: the input, and a placeholder
+        # before the first token only the input is known; the output is a placeholder
         message = {
             **self._message,
             "content": [],
@@ -165,7 +160,6 @@ class MessagesEncoder:
         return events
 
     def part_start(self, kind: TokenKind) -> list[bytes]:
-        """See `AnswerEncoder`."""
         place = self._index(kind)
         events = [_event("content_block_start", {"index": place, "content_block": self._block(kind)})]
         if place == 0:
@@ -175,13 +169,12 @@ class MessagesEncoder:
         return events
 
     def token_event(self, kind: TokenKind, text: str) -> bytes:
-        """See `AnswerEncoder`."""
         name, member = {
             "reasoning": (b"thinking_delta", b"thinking"),
             "text": (b"text_delta", b"text"),
             "tool": (b"input_json_delta", b"partial_json"),
         }[kind]
-        # put together by hand: encoding a dictionary per event would cost ten times as much
+        # formatted by hand: encoding a dictionary per event would cost ten times as much
         return (
             b"event: content_block_delta\n"
             b'data: {"type":"content_block_delta","index":%d,"delta":{"type":"%b","%b":%b}}\n\n'
@@ -189,7 +182,6 @@ class MessagesEncoder:
         )
 
     def part_end(self, kind: TokenKind) -> list[bytes]:
-        """See `AnswerEncoder`."""
         place = self._index(kind)
         stop = _event("content_block_stop", {"index": place})
         if kind != "reasoning":
@@ -198,26 +190,21 @@ class MessagesEncoder:
         return [_event("content_block_delta", {"index": place, "delta": delta}), stop]
 
     def closing(self) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return [
             _event("message_delta", {"delta": self._stop, "usage": self._usage}),
             _STOP,
         ]
 
     def ping(self) -> bytes:
-        """See `AnswerEncoder`."""
         return _PING
 
     def error_events(self, message: str, code: str) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return [_event("error", {"error": {"type": _ERROR_CODES.get(code, "overloaded_error"), "message": message}})]
 
     def fill_in(self, event: bytes, number: int, tokens: int) -> bytes:
-        """See `AnswerEncoder`."""
         return event
 
     def body(self) -> bytes:
-        """See `AnswerEncoder`."""
         blocks = [self._block("reasoning", signature=_SIGNATURE)] if self._has_hidden_reasoning else []
         blocks += [
             self._block(kind, self._answer.text(kind), signature=_SIGNATURE if kind == "reasoning" else "")
@@ -227,7 +214,7 @@ class MessagesEncoder:
         usage = {**self._usage, "cache_creation": created, "service_tier": "standard"}
         return sse.to_json({**self._message, "content": blocks, **self._stop, "usage": usage})
 
-    # what there is
+    # parts of messages
 
     @property
     def _message(self) -> dict[str, Any]:
@@ -245,7 +232,7 @@ class MessagesEncoder:
 
     @property
     def _input_usage(self) -> dict[str, int]:
-        """What was cached is not in `input_tokens`."""
+        """Usage of the input; `input_tokens` excludes cached tokens."""
         answer = self._answer
         return {
             "input_tokens": answer.prompt_tokens - answer.cached_tokens,
@@ -263,14 +250,14 @@ class MessagesEncoder:
 
     @property
     def _has_hidden_reasoning(self) -> bool:
-        """Whether there is a block for thoughts that the client wanted left out of it."""
+        """Whether there is a thinking block without text, because the client asked to omit it."""
         answer = self._answer
         return (
             self._params.reasoning == "hidden" and answer.hidden_reasoning_tokens > 0 and answer.reasoning_tokens == 0
         )
 
     def _index(self, kind: TokenKind) -> int:
-        """Number of a block."""
+        """Index of a part's block."""
         return int(kind != "reasoning" and (self._answer.reasoning_tokens > 0 or self._has_hidden_reasoning))
 
     def _block(self, kind: TokenKind, text: str = "", signature: str = "") -> dict[str, Any]:
@@ -283,7 +270,7 @@ class MessagesEncoder:
 
 
 def _arguments(text: str) -> Any:
-    """The arguments of a call; what was cut off is no JSON, and none of it is told then."""
+    """The arguments of a call; an empty object if they were truncated and so are not valid JSON."""
     try:
         return msgspec.json.decode(text) if text else {}
     except msgspec.DecodeError:

@@ -1,4 +1,4 @@
-"""Azure OpenAI: OpenAI's APIs behind a filter of contents, which writes into the answers what it found."""
+"""Azure OpenAI: OpenAI's APIs with a content filter that adds its results to the answers."""
 
 import re
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from llmstress.engine.mock.dialects.dialect import AnswerEncoder, Dialect, RateL
 from llmstress.engine.mock.http import Headers, Request
 
 ASYNC_SUFFIX = "-async"
-"""Deployments so named have the asynchronous filter: what it found comes in chunks of its own, behind the text."""
+"""Suffix of deployments with the asynchronous filter, which sends its results in separate chunks after the text."""
 
 _DEPLOYMENT = re.compile(r"/openai/deployments/([^/]+)/")
 _SAFE = {name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")}
@@ -20,37 +20,35 @@ _FOUND = msgspec.Raw(sse.to_json(_SAFE))
 _PROMPT_FOUND = {"prompt_index": 0, "content_filter_results": {**_SAFE, "jailbreak": {"filtered": False}}}
 _BLANK = {"id": "", "object": "", "created": 0, "model": ""}
 _CHECKED_AT_ONCE = 10
-"""Tokens of text that the asynchronous filter looks at together."""
+"""Number of text tokens that the asynchronous filter checks at a time."""
 
 
 class Azure(msgspec.Struct, frozen=True):
-    """One of OpenAI's APIs at Azure; implements `Dialect`."""
+    """One of OpenAI's APIs as served by Azure; implements `Dialect`."""
 
     api: Dialect
     filtered: Callable[[AnswerSpec, RequestParams, bytes], AnswerEncoder] | None = None
-    """Makes its speech with further members in every choice; None if the filter writes nothing into it."""
+    """Returns the API's encoder with additional members in every choice; None: the filter adds nothing."""
 
     @property
     def name(self) -> str:
-        """See `Dialect`."""
         return self.api.name.replace("openai", "azure")
 
     def read(self, request: Request) -> RequestParams:
-        """See `Dialect`. The deployment in the path is the model."""
+        """Parse a request; the deployment in the path is the model."""
         deployment = _DEPLOYMENT.match(request.path)
         params = self.api.read(request)
         return msgspec.structs.replace(params, model=deployment[1]) if deployment else params
 
     def encoder(self, answer: AnswerSpec, params: RequestParams) -> AnswerEncoder:
-        """See `Dialect`."""
         if self.filtered is None:
             return self.api.encoder(answer, params)
-        behind = answer.model.endswith(ASYNC_SUFFIX)
-        more = b"" if behind else b',"content_filter_results":' + bytes(_FOUND)
-        return FilteredEncoder(self.filtered(answer, params, more), answer, behind=behind)
+        asynchronous = answer.model.endswith(ASYNC_SUFFIX)
+        more = b"" if asynchronous else b',"content_filter_results":' + bytes(_FOUND)
+        return FilteredEncoder(self.filtered(answer, params, more), answer, asynchronous=asynchronous)
 
     def error_body(self, status: int, message: str, code: str = "", id: str = "") -> bytes:
-        """See `Dialect`. Without a `code` it is the status; `content_filter` is a prompt that was blocked."""
+        """An error body. The default code is the status; `content_filter` means that the prompt was blocked."""
         error: dict[str, Any] = {"code": code or str(status), "message": message}
         if code == "content_filter":
             found = {**_SAFE, "violence": {"filtered": True, "severity": "medium"}}
@@ -59,63 +57,58 @@ class Azure(msgspec.Struct, frozen=True):
         return sse.to_json({"error": error})
 
     def headers(self, id: str) -> Headers:
-        """See `Dialect`."""
         return (*openai.headers(id), ("apim-request-id", id), ("x-ms-region", "Mock"))
 
     def rate_limit_headers(self, limit: RateLimitState) -> Headers:
-        """See `Dialect`."""
         return limits.azure_headers(limit)
 
 
 class FilteredEncoder:
-    """Implements `AnswerEncoder` around one whose choices know already what was found in them, unless that comes `behind`."""
+    """Adds the results about the prompt to another encoder's events, and, if asynchronous, those about the text.
 
-    __slots__ = ("_answer", "_behind", "_checked", "_inner", "end_mark", "fills_in")
+    A synchronous filter's results about the text are in the choices that the inner encoder writes. Implements
+    `AnswerEncoder`.
+    """
+
+    __slots__ = ("_answer", "_asynchronous", "_checked", "_inner", "end_mark", "fills_in")
 
     content_type = sse.CONTENT_TYPE
 
-    def __init__(self, inner: AnswerEncoder, answer: AnswerSpec, *, behind: bool) -> None:
+    def __init__(self, inner: AnswerEncoder, answer: AnswerSpec, *, asynchronous: bool) -> None:
         self._inner = inner
         self._answer = answer
-        self._behind = behind
+        self._asynchronous = asynchronous
         self._checked = 0
         self.end_mark = inner.end_mark
-        self.fills_in = inner.fills_in or behind
+        self.fills_in = inner.fills_in or asynchronous
 
     def opening(self) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return [_event({"choices": [], "prompt_filter_results": [_PROMPT_FOUND]}), *self._inner.opening()]
 
     def part_start(self, kind: TokenKind) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return self._inner.part_start(kind)
 
     def token_event(self, kind: TokenKind, text: str) -> bytes:
-        """See `AnswerEncoder`."""
         return self._inner.token_event(kind, text)
 
     def part_end(self, kind: TokenKind) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return self._inner.part_end(kind)
 
     def closing(self) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return self._inner.closing()
 
     def ping(self) -> bytes:
-        """See `AnswerEncoder`."""
         return self._inner.ping()
 
     def error_events(self, message: str, code: str) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return self._inner.error_events(message, code)
 
     def fill_in(self, event: bytes, number: int, tokens: int) -> bytes:
-        """See `AnswerEncoder`. Behind every tenth token, and behind the last one, stands what was found in them."""
+        """Append the asynchronous filter's results after every tenth token and after the last one."""
         if self._inner.fills_in:
             event = self._inner.fill_in(event, number, tokens)
         text = tokens - self._answer.reasoning_tokens
-        if not self._behind or text <= self._checked:
+        if not self._asynchronous or text <= self._checked:
             return event
         if text - self._checked < _CHECKED_AT_ONCE and text < self._answer.tokens:
             return event
@@ -128,7 +121,6 @@ class FilteredEncoder:
         return event
 
     def body(self) -> bytes:
-        """See `AnswerEncoder`."""
         body = msgspec.json.decode(self._inner.body())
         for choice in body["choices"]:
             choice["content_filter_results"] = _FOUND
@@ -136,5 +128,5 @@ class FilteredEncoder:
 
 
 def _event(fields: dict[str, Any]) -> bytes:
-    """A chunk that is none of the model's."""
+    """A chunk of the filter, not of the model."""
     return sse.data(sse.to_json({**_BLANK, **fields}))

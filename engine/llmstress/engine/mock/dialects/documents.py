@@ -1,4 +1,4 @@
-"""JSON that fulfils a JSON Schema: a small value, always the same for the same schema. Pure functions."""
+"""Generates a small JSON value that matches a JSON Schema; the same schema always gives the same value. Pure."""
 
 import math
 import re
@@ -9,14 +9,14 @@ import msgspec
 from llmstress.engine.mock.dialects.answer_spec import words
 
 _DEEPEST = 40
-"""Levels of values and references."""
+"""Maximum depth of values and references."""
 _SHALLOW = 6
-"""Levels from which on what may be left out is left out, so that schemas which contain themselves come to an end."""
+"""Depth from which on optional values are left out, so that recursive schemas end."""
 _MOST_VALUES = 10_000
 _LONGEST = 100_000
-"""Characters of a string."""
+"""Maximum length of a string."""
 _UNIT = 16
-"""Characters that count as a value."""
+"""Number of characters that count as one value."""
 
 _LARGEST = 1 << 53
 _LEAST_STEP = 1e-9
@@ -48,7 +48,7 @@ _CANDIDATES = [
     "Aa",
     "a a",
 ]
-"""Tried where a pattern is given."""
+"""Strings that are tried if the schema has a pattern."""
 
 _MEMBERS_OF_TYPE = {
     "object": ("properties", "required", "additionalProperties", "minProperties"),
@@ -60,10 +60,10 @@ _CHOICES = ("anyOf", "oneOf")
 
 
 def document(schema: Any) -> str:
-    """The JSON text of a value that fulfils `schema`.
+    """The JSON text of a value that matches `schema`.
 
     Raises:
-        ValueError: nothing small fulfils it, or it is no schema that is understood here.
+        ValueError: no small value matches, or the schema is invalid or not supported.
     """
     try:
         return msgspec.json.encode(_Maker(schema).make(schema, 0, 0)).decode()
@@ -72,14 +72,14 @@ def document(schema: Any) -> str:
 
 
 class _Maker:
-    """Makes one value."""
+    """Generates one value."""
 
     def __init__(self, root: Any) -> None:
         self._root = root
         self._left = _MOST_VALUES
 
     def make(self, schema: Any, depth: int, turn: int) -> Any:
-        """A value for `schema`, `depth` levels down; another `turn` gives another value where there are several."""
+        """A value that matches `schema`, at depth `depth`. Other values of `turn` give other values where possible."""
         self._charge(1)
         if depth > _DEEPEST:
             raise ValueError("the schema asks for too much")
@@ -126,7 +126,7 @@ class _Maker:
     def _choose(self, schema: dict[str, Any], word: str, depth: int, turn: int) -> Any:
         rest = {name: value for name, value in schema.items() if name != word}
         alternatives = _list(schema, word)
-        if depth >= _SHALLOW:  # what contains nothing comes first
+        if depth >= _SHALLOW:  # alternatives without nested values first
             alternatives = sorted(alternatives, key=lambda each: not (isinstance(each, dict) and _is_simple(each)))
         why = ValueError(f"{word} has no alternative")
         for alternative in alternatives:
@@ -150,7 +150,7 @@ class _Maker:
                 try:
                     made[name] = self.make(inner, depth + 1, turn)
                 except ValueError:
-                    continue  # it may be left out
+                    continue  # an optional member may be left out
         self._charge(sum(map(len, made)) // _UNIT)
         for name in [*required, *(f"key{i}" for i in range(_count(schema, "minProperties", 0) - len(made)))]:
             if name not in made:
@@ -179,13 +179,13 @@ class _Maker:
         return value
 
     def _charge(self, values: int) -> None:
-        """Count what was made, so that references to references can't multiply it without end."""
+        """Limit the size of the result: nested references could multiply it without end."""
         self._left -= values
         if self._left < 0:
             raise ValueError("the schema asks for too much")
 
     def _followed(self, schema: Any) -> Any:
-        """A part of `allOf` and its like, with what it refers to."""
+        """A part of `allOf`, `anyOf` or `oneOf` with its references resolved."""
         seen = 0
         while isinstance(schema, dict) and "$ref" in schema:
             seen += 1
@@ -196,7 +196,7 @@ class _Maker:
         return schema
 
     def _referred(self, reference: Any) -> Any:
-        """What `#/$defs/Name` and its like stand for."""
+        """The schema that a reference such as `#/$defs/Name` points to."""
         if not (isinstance(reference, str) and reference.startswith("#")):
             raise ValueError("only references within the schema (#/...) are known")
         value = self._root
@@ -209,7 +209,7 @@ class _Maker:
 
 
 def _merged(schemas: list[Any]) -> Any:
-    """One schema for all of them; where two say the same the later one holds, but for what is required and there."""
+    """One schema for all of `schemas`. Later members replace earlier ones; `properties` and `required` are joined."""
     found: dict[str, Any] = {}
     for schema in schemas:
         if schema is False:
@@ -284,7 +284,7 @@ def _string(schema: dict[str, Any], turn: int) -> str:
 
 
 def _number(schema: dict[str, Any], turn: int, *, whole: bool) -> int | float:
-    """The smallest allowed one, else the largest; the `turn`s next if there are more."""
+    """The smallest allowed number, else the largest; `turn` selects a later one where possible."""
     low, high = _bound(schema, "minimum"), _bound(schema, "maximum")
     above, below = _bound(schema, "exclusiveMinimum"), _bound(schema, "exclusiveMaximum")
     step = _bound(schema, "multipleOf")
@@ -292,7 +292,7 @@ def _number(schema: dict[str, Any], turn: int, *, whole: bool) -> int | float:
     if step is not None and step < _LEAST_STEP:
         raise ValueError(f"multipleOf has to be at least {_LEAST_STEP:g}")
     if whole and step is not None and step != step // 1:
-        step = 1 if 1 / step == 1 / step // 1 else step  # integers are multiples of 0.5 anyway
+        step = 1 if 1 / step == 1 / step // 1 else step  # every integer is a multiple of 0.5
     floor = max((each for each in (low, above) if each is not None), default=None)
     ceiling = min((each for each in (high, below) if each is not None), default=None)
 

@@ -1,4 +1,4 @@
-"""How each provider tells what is left of a client's allowance, and when to come back."""
+"""Rate-limit headers in the format of each provider."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,12 +10,12 @@ from llmstress.engine.mock.http import Headers
 
 
 def openai_headers(limit: RateLimitState) -> Headers:
-    """Durations as Go writes them."""
+    """OpenAI's headers; durations have the format of Go."""
     return _x_ratelimit(limit, go_duration)
 
 
 def azure_headers(limit: RateLimitState) -> Headers:
-    """As OpenAI, but for the durations: whole seconds."""
+    """Azure's headers: OpenAI's with durations in whole seconds."""
     return _x_ratelimit(limit, lambda seconds: str(ceil(seconds)))
 
 
@@ -32,7 +32,7 @@ def _x_ratelimit(limit: RateLimitState, written: Callable[[float], str]) -> Head
 
 
 def anthropic_headers(limit: RateLimitState) -> Headers:
-    """Moments in RFC 3339. Input and output have the same allowance here as both together."""
+    """Anthropic's headers; times are in RFC 3339. The limits of input and of output repeat the limit of both."""
     headers: list[tuple[str, str]] = []
     for name, allowance in (
         ("requests", limit.requests),
@@ -51,7 +51,7 @@ def anthropic_headers(limit: RateLimitState) -> Headers:
 
 
 def retry_after(limit: RateLimitState) -> Headers:
-    """When to come back, in the way that the limit names; nothing without a wait."""
+    """The `retry-after` headers in the configured style; none if there is no time to wait."""
     wait_s = limit.retry_after_s
     if wait_s is None or limit.retry_after == "none":
         return ()
@@ -62,7 +62,7 @@ def retry_after(limit: RateLimitState) -> Headers:
 
 
 def go_duration(seconds: float) -> str:
-    """A duration as Go prints it, to the millisecond: `12ms`, `1.5s`, `6m0s`, `1h0m0s`."""
+    """A duration in Go's format, rounded to milliseconds: `12ms`, `1.5s`, `6m0s`, `1h0m0s`."""
     ms = round(seconds * 1e3)
     if ms < 1_000:
         return f"{ms}ms" if ms else "0s"

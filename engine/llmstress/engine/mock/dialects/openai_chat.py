@@ -1,4 +1,4 @@
-"""OpenAI chat completions."""
+"""OpenAI Chat Completions."""
 
 from typing import Any
 
@@ -28,14 +28,13 @@ class _Body(msgspec.Struct):
     response_format: Any = None
     reasoning_effort: str | None = None
     include_reasoning: bool | None = None
-    """vLLM's."""
+    """An option of vLLM."""
 
 
 _decoder = msgspec.json.Decoder(_Body, strict=False)
 
 
 def read(request: Request) -> RequestParams:
-    """See `Dialect`."""
     body = prompts.decode(_decoder, request.body)
     stream = body.stream is True
     options = body.stream_options or prompts.StreamOptions()
@@ -61,17 +60,16 @@ def read(request: Request) -> RequestParams:
 
 
 def encoder(answer: AnswerSpec, params: RequestParams) -> "ChatEncoder":
-    """See `Dialect`."""
     return ChatEncoder(answer, params)
 
 
 class ChatEncoder(ChunksEncoder):
-    """Implements `AnswerEncoder`."""
+    """Implements `AnswerEncoder`; one chunk per choice and event."""
 
     __slots__ = ()
 
     def __init__(self, answer: AnswerSpec, params: RequestParams, more: bytes = b"") -> None:
-        """`more` are further members of every choice with content, each behind a comma."""
+        """`more`: additional members of every choice with content, each after a comma."""
         fields = {
             "id": f"chatcmpl-{answer.id}",
             "object": "chat.completion.chunk",
@@ -82,12 +80,10 @@ class ChatEncoder(ChunksEncoder):
         super().__init__(answer, params, fields, b"delta", more)
 
     def opening(self) -> list[bytes]:
-        """See `AnswerEncoder`."""
         content = b"null" if self._answer.tool_call else b'""'
         return self._each(b'{"role":"assistant","content":%b}' % content)
 
     def part_start(self, kind: TokenKind) -> list[bytes]:
-        """See `AnswerEncoder`."""
         if kind != "tool":
             return []
         name = sse.to_json(self._params.tool)
@@ -101,7 +97,6 @@ class ChatEncoder(ChunksEncoder):
         ]
 
     def token_event(self, kind: TokenKind, text: str) -> bytes:
-        """See `AnswerEncoder`."""
         written = sse.to_json(text)
         if kind == "text":
             delta = b'{"content":%b}' % written
@@ -109,15 +104,13 @@ class ChatEncoder(ChunksEncoder):
             delta = b'{"reasoning_content":%b}' % written
         else:
             delta = b'{"tool_calls":[{"index":0,"function":{"arguments":%b}}]}' % written
-        # most have one, and ten of these are made for each answer
+        # one choice is the usual case, and ten of these are made for each answer
         return self._chunk(0, delta) if self._answer.choices == 1 else b"".join(self._each(delta))
 
     def closing(self) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return self._last(b"{}", FINISH_REASONS[self._answer.finish_reason])
 
     def body(self) -> bytes:
-        """See `AnswerEncoder`."""
         answer = self._answer
         finish = FINISH_REASONS[answer.finish_reason]
         return sse.to_json(

@@ -1,4 +1,4 @@
-"""What chat and completions of OpenAI have in common: chunks with choices, usage, the end mark."""
+"""Chunks, usage and end mark, which OpenAI's Chat Completions and Completions have in common."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ FINISH_REASONS: dict[FinishReason, str] = {
 }
 
 _NO_USAGE = b'"usage":null}\n\n'
-"""How a chunk ends whose usage is still to come; these line ends can't stand inside of JSON."""
+"""The end of a chunk before the final usage. JSON can't contain these line ends, so `fill_in` finds only this place."""
 
 
 def usage(answer: AnswerSpec) -> dict[str, Any]:
-    """The usage object: the prompt includes what was cached, the output the reasoning."""
+    """The usage object; the prompt includes cached tokens, the output includes reasoning."""
     return {
         "prompt_tokens": answer.prompt_tokens,
         "completion_tokens": answer.output_tokens,
@@ -28,7 +28,7 @@ def usage(answer: AnswerSpec) -> dict[str, Any]:
 
 
 class ChunksEncoder:
-    """What of `AnswerEncoder` is the same in both: all but `opening`, `start`, `token_event`, `closing` and `whole`."""
+    """The common base of both encoders. Subclasses add `opening`, `part_start`, `token_event`, `closing`, `body`."""
 
     __slots__ = ("_answer", "_heads", "_params", "_start", "_tail", "fills_in")
 
@@ -38,30 +38,27 @@ class ChunksEncoder:
     def __init__(
         self, answer: AnswerSpec, params: RequestParams, fields: dict[str, Any], payload: bytes, more: bytes
     ) -> None:
-        """`fields` stand before the choices of every chunk. `payload` is the member of a choice that has its content,
-        `more` are further ones beside it, each behind a comma."""
+        """`fields`: members of every chunk before its choices. `payload`: name of the choice's member that holds its
+        content. `more`: additional members of a choice, each after a comma."""
         self._answer = answer
         self._params = params
         self.fills_in = answer.usage and params.running_usage
-        # put together by hand: encoding a dictionary per event would cost ten times as much
+        # formatted by hand: encoding a dictionary per event would cost ten times as much
         self._start = b'data: %b,"choices":[' % sse.to_json(fields)[:-1]
         self._heads = [self._start + b'{"index":%d%b,"%b":' % (i, more, payload) for i in range(answer.choices)]
         self._tail = b"]," + _NO_USAGE if answer.usage else b"]}\n\n"
 
     def part_end(self, kind: TokenKind) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return []
 
     def ping(self) -> bytes:
-        """See `AnswerEncoder`."""
         return sse.PING
 
     def error_events(self, message: str, code: str) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return [sse.data(openai.error_body(500, message, code))]
 
     def fill_in(self, event: bytes, number: int, tokens: int) -> bytes:
-        """See `AnswerEncoder`. Gives the chunks the usage so far, as vLLM's `continuous_usage_stats` does."""
+        """Put the usage so far into the chunk, as vLLM's `continuous_usage_stats` does."""
         answer = self._answer
         output = answer.choices * (answer.hidden_reasoning_tokens + tokens)
         return event.replace(
@@ -71,7 +68,7 @@ class ChunksEncoder:
         )
 
     def _last(self, nothing: bytes, finish_reason: str) -> list[bytes]:
-        """The last chunk of each choice, the usage if it is told, the end mark."""
+        """The last chunk of each choice, the usage if it is reported, and the end mark."""
         events = self._each(nothing, sse.to_json(finish_reason))
         if self._answer.usage:
             events.append(self._start + b'],"usage":' + sse.to_json(usage(self._answer)) + b"}\n\n")

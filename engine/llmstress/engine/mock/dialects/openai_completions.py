@@ -1,4 +1,4 @@
-"""OpenAI's older completions. They know neither reasoning nor tools: whatever is said is text."""
+"""OpenAI's older Completions. They have neither reasoning nor tools: all tokens are text."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ _decoder = msgspec.json.Decoder(_Body, strict=False)
 
 
 def read(request: Request) -> RequestParams:
-    """See `Dialect`. Without a limit the answer is as long as the server likes, not 16 tokens as at OpenAI."""
+    """Parse a request. Without a limit the answer has the configured length, not 16 tokens as at OpenAI."""
     body = prompts.decode(_decoder, request.body)
     stream = body.stream is True
     options = body.stream_options or prompts.StreamOptions()
@@ -49,22 +49,21 @@ def read(request: Request) -> RequestParams:
 
 
 def encoder(answer: AnswerSpec, params: RequestParams) -> "CompletionsEncoder":
-    """See `Dialect`."""
     return CompletionsEncoder(answer, params)
 
 
 def _text(prompt: str | list[int]) -> str:
-    """Nobody here knows which words token ids stand for."""
+    """The text of a prompt; token ids can't be decoded here and are written as numbers."""
     return prompt if isinstance(prompt, str) else "".join(f" {token}" for token in prompt)
 
 
 class CompletionsEncoder(ChunksEncoder):
-    """Implements `AnswerEncoder`."""
+    """Implements `AnswerEncoder`; one chunk per choice and event."""
 
     __slots__ = ()
 
     def __init__(self, answer: AnswerSpec, params: RequestParams, more: bytes = b"") -> None:
-        """`more` are further members of every choice with content, each behind a comma."""
+        """`more`: additional members of every choice with content, each after a comma."""
         fields = {
             "id": f"cmpl-{answer.id}",
             "object": "text_completion",
@@ -74,23 +73,18 @@ class CompletionsEncoder(ChunksEncoder):
         super().__init__(answer, params, fields, b"text", more)
 
     def opening(self) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return [self._chunk(choice, sse.to_json(echo)) for choice, echo in enumerate(self._params.echoes)]
 
     def part_start(self, kind: TokenKind) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return []
 
     def token_event(self, kind: TokenKind, text: str) -> bytes:
-        """See `AnswerEncoder`."""
         return b"".join(self._each(sse.to_json(text)))
 
     def closing(self) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return self._last(b'""', self._finish_reason)
 
     def body(self) -> bytes:
-        """See `AnswerEncoder`."""
         answer = self._answer
         text = "".join([answer.text(part.kind) for part in answer.parts])
         echoes = self._params.echoes or ("",) * answer.choices

@@ -1,4 +1,4 @@
-"""OpenAI embeddings."""
+"""OpenAI Embeddings."""
 
 import base64
 import struct
@@ -32,7 +32,7 @@ _decoder = msgspec.json.Decoder(_Body, strict=False)
 
 
 def read(request: Request) -> RequestParams:
-    """See `Dialect`; each input is a choice, and none has any output."""
+    """Parse a request. Each input is a choice without output tokens."""
     body = prompts.decode(_decoder, request.body)
     given = prompts.prompts_in(body.input)
     if len(given) > _MOST_INPUTS:
@@ -55,22 +55,21 @@ def read(request: Request) -> RequestParams:
 
 
 def encoder(answer: AnswerSpec, params: RequestParams) -> BodyEncoder:
-    """See `Dialect`."""
     return BodyEncoder(lambda: _body(answer, params))
 
 
 def vector(dimensions: int) -> list[float]:
-    """Of length 1 up to rounding, and the same for every input."""
+    """A vector of length 1, up to rounding; it is the same for every input."""
     size = dimensions**-0.5
     return [-size if i % 2 else size for i in range(dimensions)]
 
 
 def _body(answer: AnswerSpec, params: RequestParams) -> bytes:
     numbers = vector(params.dimensions)
-    immediate: Any = numbers
+    written: Any = numbers
     if params.base64:
-        immediate = base64.b64encode(struct.pack(f"<{params.dimensions}f", *numbers)).decode()
-    embedding = msgspec.Raw(sse.to_json(immediate))
+        written = base64.b64encode(struct.pack(f"<{params.dimensions}f", *numbers)).decode()
+    embedding = msgspec.Raw(sse.to_json(written))
     return sse.to_json(
         {
             "object": "list",

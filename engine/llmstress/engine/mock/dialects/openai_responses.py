@@ -1,4 +1,4 @@
-"""OpenAI Responses: numbered events with names, the whole response once more at the end."""
+"""OpenAI Responses: numbered, named events; the last event repeats the complete response."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ __all__ = ["ResponsesEncoder", "encoder", "error_body", "headers", "name", "rate
 
 name = "openai-responses"
 
-# no JSON can look like that, inside of a text the quotes would be escaped: `fill_in` finds nothing else
+# not valid JSON, and within a text the quotes would be escaped, so `fill_in` finds only this place
 _NUMBER = b'"sequence_number":,'
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
@@ -43,7 +43,6 @@ _decoder = msgspec.json.Decoder(_Body, strict=False)
 
 
 def read(request: Request) -> RequestParams:
-    """See `Dialect`."""
     body = prompts.decode(_decoder, request.body)
     form = prompts.format_of(body.text.format if body.text is not None else None)
     reasoning = body.reasoning or _Reasoning()
@@ -72,22 +71,21 @@ def _prompt_tokens(body: _Body) -> int:
 
 
 def count(request: Request) -> bytes:
-    """The answer to `POST /responses/input_tokens`: how long a prompt is.
+    """The response body of `POST /responses/input_tokens`.
 
     Raises:
-        ValueError: see `Dialect.read`.
+        ValueError: as for `Dialect.read`.
     """
     tokens = _prompt_tokens(prompts.decode(_decoder, request.body))
     return sse.to_json({"object": "response.input_tokens", "input_tokens": tokens})
 
 
 def encoder(answer: AnswerSpec, params: RequestParams) -> "ResponsesEncoder":
-    """See `Dialect`."""
     return ResponsesEncoder(answer, params)
 
 
 class ResponsesEncoder:
-    """Implements `AnswerEncoder`. Reasoning is the first item of the output, a message or a call the next one."""
+    """Implements `AnswerEncoder`. Reasoning is the first output item; a message or a tool call is the next one."""
 
     __slots__ = ("_answer", "_heads", "_params")
 
@@ -101,16 +99,14 @@ class ResponsesEncoder:
         self._heads: dict[TokenKind, bytes] = {}
 
     def opening(self) -> list[bytes]:
-        """See `AnswerEncoder`."""
-        head_only = {"response": self._response("in_progress")}
-        events = [_event("response.created", head_only), _event("response.in_progress", head_only)]
+        created = {"response": self._response("in_progress")}
+        events = [_event("response.created", created), _event("response.in_progress", created)]
         if self._has_hidden_reasoning:
             item = self._item("reasoning", "in_progress")
             events += [_item_event("added", 0, item), _item_event("done", 0, item)]
         return events
 
     def part_start(self, kind: TokenKind) -> list[bytes]:
-        """See `AnswerEncoder`."""
         events = [_item_event("added", self._index(kind), self._item(kind, "in_progress"))]
         if kind == "tool":
             return events
@@ -120,15 +116,13 @@ class ResponsesEncoder:
         ]
 
     def token_event(self, kind: TokenKind, text: str) -> bytes:
-        """See `AnswerEncoder`."""
         if kind not in self._heads:
-            # everything but the text; encoding a dictionary per event would cost ten times as much
+            # all but the text is encoded once: encoding a dictionary per event would cost ten times as much
             fields = {**self._location(kind), **_logprobs(kind), "delta": ""}
             self._heads[kind] = _event(self._text_event("delta", kind), fields).removesuffix(b'""}\n\n')
         return b"%b%b}\n\n" % (self._heads[kind], sse.to_json(text))
 
     def part_end(self, kind: TokenKind) -> list[bytes]:
-        """See `AnswerEncoder`."""
         text = self._answer.text(kind)
         where = self._location(kind)
         done = _item_event("done", self._index(kind), self._item(kind, self._item_status(kind), text))
@@ -142,39 +136,36 @@ class ResponsesEncoder:
         ]
 
     def closing(self) -> list[bytes]:
-        """See `AnswerEncoder`."""
         status = self._status
         return [_event(f"response.{status}", {"response": self._response(status)})]
 
     def ping(self) -> bytes:
-        """See `AnswerEncoder`. OpenAI says it, but has never written about it."""
+        """OpenAI's keep-alive event, which it sends but doesn't document."""
         return _event("keepalive", {})
 
     def error_events(self, message: str, code: str) -> list[bytes]:
-        """See `AnswerEncoder`: one event for those who look for errors, one for those who wait for the end."""
+        """Two events: `error`, and `response.failed` for clients that only wait for the last event."""
         error = openai.error_object(500, message, code)
-        immediate = {"code": error["code"], "message": message}
+        details = {"code": error["code"], "message": message}
         return [
             _event("error", {"error": error}),
-            _event("response.failed", {"response": self._response("failed", error=immediate)}),
+            _event("response.failed", {"response": self._response("failed", error=details)}),
         ]
 
     def fill_in(self, event: bytes, number: int, tokens: int) -> bytes:
-        """See `AnswerEncoder`."""
         return event.replace(_NUMBER, b'"sequence_number":%d,' % number, 1)
 
     def body(self) -> bytes:
-        """See `AnswerEncoder`."""
         return sse.to_json(self._response(self._status))
 
-    # what there is
+    # parts of responses
 
     @property
     def _status(self) -> str:
         return "incomplete" if self._answer.finish_reason in _INCOMPLETE else "completed"
 
     def _item_status(self, kind: TokenKind) -> str:
-        """Only the last item can be incomplete."""
+        """Status of an item; only the last one can be incomplete."""
         return self._status if kind == self._answer.parts[-1].kind else "completed"
 
     @property
@@ -182,14 +173,14 @@ class ResponsesEncoder:
         return self._answer.hidden_reasoning_tokens > 0 and self._answer.reasoning_tokens == 0
 
     def _index(self, kind: TokenKind) -> int:
-        """Number of an item in the output."""
+        """Index of an item in the output."""
         return int(kind != "reasoning" and self._answer.all_reasoning_tokens > 0)
 
     def _id(self, kind: TokenKind) -> str:
         return {"reasoning": "rs_", "text": "msg_", "tool": "fc_"}[kind] + self._answer.id
 
     def _location(self, kind: TokenKind) -> dict[str, Any]:
-        """Which part of which item an event is about."""
+        """The members that say which part of which item an event is about."""
         where = {"item_id": self._id(kind), "output_index": self._index(kind)}
         if kind == "tool":
             return where
@@ -258,7 +249,7 @@ class ResponsesEncoder:
 
 
 def _usage(answer: AnswerSpec) -> dict[str, Any]:
-    """The prompt includes what was cached, the output the reasoning."""
+    """The usage object; the prompt includes cached tokens, the output includes reasoning."""
     return {
         "input_tokens": answer.prompt_tokens,
         "input_tokens_details": {"cached_tokens": answer.cached_tokens, "cache_write_tokens": 0},
@@ -273,7 +264,7 @@ def _logprobs(kind: TokenKind) -> dict[str, Any]:
 
 
 def _event(name: str, fields: dict[str, Any]) -> bytes:
-    """An event whose number is still to be stamped."""
+    """An event whose number `fill_in` inserts later."""
     body = sse.to_json(fields)
     return sse.named(name, b'{"type":%b,%b%b' % (sse.to_json(name), _NUMBER, body[1:])) if fields else _bare(name)
 

@@ -1,4 +1,4 @@
-"""Endpoints as people write them themselves: a prompt in, and tokens as events, as bare text, or a JSON object out."""
+"""Self-made endpoints: they take a prompt and return tokens as events, plain text, or a JSON object."""
 
 from typing import Any
 from urllib.parse import parse_qs
@@ -22,18 +22,17 @@ _decoder = msgspec.json.Decoder(_Body, strict=False)
 
 
 class Plain(msgspec.Struct, frozen=True):
-    """An endpoint; implements `Dialect`."""
+    """A self-made endpoint; implements `Dialect`."""
 
     form: str
     """`sse`, `text` or `json`."""
 
     @property
     def name(self) -> str:
-        """See `Dialect`."""
         return f"plain-{self.form}"
 
     def read(self, request: Request) -> RequestParams:
-        """See `Dialect`. The prompt and its like are in the query, or in the body, a JSON object."""
+        """Parse a request; its parameters are in a JSON body, or in the query if there is no body."""
         query = {name: values[-1] for name, values in parse_qs(request.query).items()}
         body = prompts.decode(_decoder, request.body) if request.body else msgspec.convert(query, _Body, strict=False)
         if body.prompt is None and self.form != "json":
@@ -48,26 +47,23 @@ class Plain(msgspec.Struct, frozen=True):
         )
 
     def encoder(self, answer: AnswerSpec, params: RequestParams) -> "BodyEncoder | EventsEncoder | TextEncoder":
-        """See `Dialect`."""
         if self.form == "json":
             return BodyEncoder(lambda: _json(answer))
         return EventsEncoder() if self.form == "sse" else TextEncoder()
 
     def error_body(self, status: int, message: str, code: str = "", id: str = "") -> bytes:
-        """See `Dialect`; as FastAPI says it."""
+        """An error body in the format of FastAPI."""
         return sse.to_json({"detail": message})
 
     def headers(self, id: str) -> Headers:
-        """See `Dialect`."""
         return ()
 
     def rate_limit_headers(self, limit: RateLimitState) -> Headers:
-        """See `Dialect`."""
         return limits.retry_after(limit)
 
 
 class EventsEncoder:
-    """Implements `AnswerEncoder`: an event for each token, its data the token itself."""
+    """Implements `AnswerEncoder`: one event per token, whose data is the token's text."""
 
     __slots__ = ()
 
@@ -76,44 +72,36 @@ class EventsEncoder:
     fills_in = False
 
     def opening(self) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return []
 
     def part_start(self, kind: TokenKind) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return []
 
     def token_event(self, kind: TokenKind, text: str) -> bytes:
-        """See `AnswerEncoder`."""
         return sse.data(text.encode())
 
     def part_end(self, kind: TokenKind) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return []
 
     def closing(self) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return [sse.DONE]
 
     def ping(self) -> bytes:
-        """See `AnswerEncoder`."""
         return sse.PING
 
     def error_events(self, message: str, code: str) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return [sse.named("error", sse.to_json({"detail": message}))]
 
     def fill_in(self, event: bytes, number: int, tokens: int) -> bytes:
-        """See `AnswerEncoder`."""
         return event
 
     def body(self) -> bytes:
-        """See `AnswerEncoder`; there is no such answer."""
+        """Empty: this endpoint always streams."""
         return b""
 
 
 class TextEncoder(EventsEncoder):
-    """Implements `AnswerEncoder`: the text and nothing else, it ends where the body ends."""
+    """Implements `AnswerEncoder`: plain text that ends with the body."""
 
     __slots__ = ()
 
@@ -121,19 +109,15 @@ class TextEncoder(EventsEncoder):
     end_mark = b""
 
     def token_event(self, kind: TokenKind, text: str) -> bytes:
-        """See `AnswerEncoder`."""
         return text.encode()
 
     def closing(self) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return []
 
     def ping(self) -> bytes:
-        """See `AnswerEncoder`."""
         return b""
 
     def error_events(self, message: str, code: str) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return []
 
 

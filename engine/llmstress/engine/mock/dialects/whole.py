@@ -1,4 +1,4 @@
-"""Answers that have no stream: the body, and nothing besides."""
+"""The encoder of answers that are never streamed."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from llmstress.engine.mock.dialects.answer_spec import TokenKind
 
 
 class BodyEncoder:
-    """Implements `AnswerEncoder` around what `whole` gives."""
+    """Implements `AnswerEncoder` with the given `body`; there are no events."""
 
     __slots__ = ("body",)
 
@@ -18,33 +18,25 @@ class BodyEncoder:
         self.body = body
 
     def opening(self) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return []
 
     def part_start(self, kind: TokenKind) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return []
 
     def token_event(self, kind: TokenKind, text: str) -> bytes:
-        """See `AnswerEncoder`."""
         return b""
 
     def part_end(self, kind: TokenKind) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return []
 
     def closing(self) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return []
 
     def ping(self) -> bytes:
-        """See `AnswerEncoder`."""
         return b""
 
     def error_events(self, message: str, code: str) -> list[bytes]:
-        """See `AnswerEncoder`."""
         return []
 
     def fill_in(self, event: bytes, number: int, tokens: int) -> bytes:
-        """See `AnswerEncoder`."""
         return event
