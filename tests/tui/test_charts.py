@@ -212,7 +212,7 @@ def test_a_rate_beside_an_axis(n: float, text: str) -> None:
 
 @pytest.mark.parametrize(("seconds", "text"), [(-1, "0s"), (0.26, "0.3s"), (32.9, "32s"), (90.5, "1m30s")])
 def test_a_growing_length_of_time(seconds: float, text: str) -> None:
-    assert formatting.stretch(seconds) == text
+    assert formatting.elapsed(seconds) == text
 
 
 def histogram_of(values: list[int]) -> Histogram:

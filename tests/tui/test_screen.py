@@ -48,7 +48,7 @@ from llmstress.engine.telemetry.broadcast import (
 )
 from llmstress.engine.telemetry.histogram import PERCENTILES
 from llmstress.engine.telemetry.messages import ErrorSample, Part, Phase, RateLimit
-from llmstress.engine.telemetry.sanitize import plain
+from llmstress.engine.telemetry.sanitize import sanitize_text
 from llmstress.tui.app import StressApp
 from llmstress.tui.charts.lines import Chart
 from llmstress.tui.dialogs.ask_streams import AskStreams
@@ -937,7 +937,7 @@ def test_hostile_texts_stay_text(text: str, size: tuple[int, int]) -> None:
 
 @given(st.text(), st.integers(1, 50))
 def test_plain_text_is_one_short_line_of_what_can_be_seen(text: str, limit: int) -> None:
-    made = plain(text, limit)
+    made = sanitize_text(text, limit)
     assert made.isprintable()
     assert len(made) <= limit
     if text.isprintable() and len(text) <= limit:

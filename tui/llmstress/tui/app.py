@@ -14,7 +14,7 @@ from textual.widgets._toast import ToastRack
 from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.broadcast import Abort, Command, Drain, Pause, RunView, Save, SetStreams
 from llmstress.engine.telemetry.formatting import count, duration
-from llmstress.engine.telemetry.sanitize import plain, tame
+from llmstress.engine.telemetry.sanitize import sanitize_frame, sanitize_text
 from llmstress.tui import image, steering
 from llmstress.tui.dialogs.ask_streams import AskStreams
 from llmstress.tui.dialogs.confirm import Confirm
@@ -159,7 +159,7 @@ class StressApp(App[int]):
         try:
             async for frame in self._source.frames():
                 self._heard_at = time.monotonic()
-                frame = tame(frame)
+                frame = sanitize_frame(frame)
                 if isinstance(frame, RunView):
                     first, self._view = self._view is None, frame
                     if first or self._source.player is not None:
@@ -170,9 +170,9 @@ class StressApp(App[int]):
                         self._toast(frame)
                 self._version += 1
         except SourceLost as error:
-            self._lost = plain(str(error))
+            self._lost = sanitize_text(str(error))
         except (LookupError, ValueError) as error:
-            self._lost = f"its messages are inconsistent ({plain(repr(error))})"
+            self._lost = f"its messages are inconsistent ({sanitize_text(repr(error))})"
         self.post_message(FiguresDue())
 
     def _toast(self, notice: Notice) -> None:

@@ -14,7 +14,7 @@ from llmstress.engine.control import Final
 from llmstress.engine.stream.failure_policy import END, END_FIRST
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.messages import ErrorSample
-from llmstress.engine.telemetry.sanitize import plain
+from llmstress.engine.telemetry.sanitize import sanitize_text
 
 MIN_FINISHED_FOR_SHARE = 100
 """`--max-errors P%` ends a run early only from this many finished requests on: the first failure of a run would be
@@ -80,7 +80,7 @@ def _grave_failure(aggregate: Aggregate, url: str, api: str) -> Limit | None:
 
 def _limit_of(sample: ErrorSample, what: str) -> Limit:
     status = f" ({sample.status})" if sample.status and str(sample.status) not in sample.error else ""
-    words = plain(" ".join(sample.text.split()))
+    words = sanitize_text(" ".join(sample.text.split()))
     return Limit("quota" if sample.error == "quota" else "errors", f"{what}{status}{f': {words}' if words else ''}")
 
 

@@ -224,7 +224,7 @@ def _checked_sizes(params: RequestParams) -> RequestParams:
         ValueError: the answer would repeat so many characters of the request that it might not fit into memory.
     """
     if max(len(params.model or ""), len(params.tool)) > _LONGEST_NAME:
-        raise ValueError(f"a name of more than {_LONGEST_NAME} characters")
+        raise ValueError(f"a name has more than {_LONGEST_NAME} characters")
     if sum(map(len, params.echoes)) > _MOST_ECHOED:
-        raise ValueError(f"more than {_MOST_ECHOED} characters to repeat")
+        raise ValueError(f"the prompts to repeat have more than {_MOST_ECHOED} characters")
     return params

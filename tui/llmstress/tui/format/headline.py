@@ -105,10 +105,10 @@ def progress_line(picture: Picture, width: int) -> list[Piece]:
 
 def _clock(picture: Picture) -> str:
     facts, elapsed_s = picture.view.facts, picture.snapshot.elapsed_s
-    now = formatting.stretch(elapsed_s)
+    now = formatting.elapsed(elapsed_s)
     if facts.steady_s is None or picture.stage in ("drain", "done"):
         return now
-    return f"{now} of {formatting.stretch(facts.ramp_s + picture.view.warmup_s + facts.steady_s)}"
+    return f"{now} of {formatting.elapsed(facts.ramp_s + picture.view.warmup_s + facts.steady_s)}"
 
 
 def _by_requests(view: RunView, room: int) -> list[Piece]:
@@ -176,13 +176,13 @@ def stretch_line(picture: Picture, width: int, *, thin: bool) -> list[Piece]:
     seconds = picture.figures.seconds
     if picture.whole:
         name = "whole run" if picture.view.facts.whole_run else "steady window"
-        text = f" {name}, {formatting.stretch(seconds)} "
+        text = f" {name}, {formatting.elapsed(seconds)} "
     else:
         spans = spans_words(picture, _ON_TILES_OF_WHOLE_ANSWERS if picture.snapshot.whole_answers else _ON_TILES)
         text = f" last {seconds:.0f} s{' of the run' if picture.stage == 'done' else ''}{spans and f' ({spans})'} "
     note = " ~ low sample count " if thin else ""
     rest = max(0, width - len(text) - len(note) - 4)
-    left = formatting.left(picture.snapshot.rate_limits)
+    left = formatting.rate_limit_left(picture.snapshot.rate_limits)
     left = f" {left} left " if left else ""
     if len(left) > rest:
         left = ""

@@ -82,7 +82,7 @@ class _Maker:
         """A value that matches `schema`, at depth `depth`. Other values of `turn` give other values where possible."""
         self._charge(1)
         if depth > _DEEPEST:
-            raise ValueError("the schema asks for too much")
+            raise ValueError("the schema requires too large a value")
         if schema is True:
             schema = {}
         if not isinstance(schema, dict):
@@ -182,7 +182,7 @@ class _Maker:
         """Limit the size of the result: nested references could multiply it without end."""
         self._left -= values
         if self._left < 0:
-            raise ValueError("the schema asks for too much")
+            raise ValueError("the schema requires too large a value")
 
     def _followed(self, schema: Any) -> Any:
         """A part of `allOf`, `anyOf` or `oneOf` with its references resolved."""
@@ -198,12 +198,12 @@ class _Maker:
     def _referred(self, reference: Any) -> Any:
         """The schema that a reference such as `#/$defs/Name` points to."""
         if not (isinstance(reference, str) and reference.startswith("#")):
-            raise ValueError("only references within the schema (#/...) are known")
+            raise ValueError("only references within the schema (#/...) are supported")
         value = self._root
         for step in reference[1:].split("/")[1:]:
             step = step.replace("~1", "/").replace("~0", "~")
             if not (isinstance(value, dict) and step in value):
-                raise ValueError(f"{reference[:80]!r} refers to nothing")
+                raise ValueError(f"{reference[:80]!r} does not exist in the schema")
             value = value[step]
         return value
 
@@ -236,7 +236,7 @@ def _type_of(schema: dict[str, Any], *, deep: bool) -> str:
             (kind for kind, names in _MEMBERS_OF_TYPE.items() if any(name in schema for name in names)), "string"
         )
     if not isinstance(kind, str):
-        raise ValueError("a type has to be a name")
+        raise ValueError("a type has to be a string")
     return kind
 
 
@@ -256,9 +256,9 @@ def _list(schema: dict[str, Any], name: str) -> list[Any]:
 def _count(schema: dict[str, Any], name: str, otherwise: int) -> int:
     value = schema.get(name, otherwise)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1 or value < 0:
-        raise ValueError(f"{name} has to be a number of things")
+        raise ValueError(f"{name} has to be a non-negative integer")
     if value > max(_LONGEST, otherwise) and name.startswith("min"):
-        raise ValueError("the schema asks for too much")
+        raise ValueError("the schema requires too large a value")
     return int(min(value, _LONGEST))
 
 
@@ -280,7 +280,7 @@ def _string(schema: dict[str, Any], turn: int) -> str:
     for candidate in [made, *_CANDIDATES]:
         if least <= len(candidate) <= most and matches(candidate):
             return candidate
-    raise ValueError(f"the pattern {pattern[:80]!r} is more than this mock can fulfil")
+    raise ValueError(f"the pattern {pattern[:80]!r} is not supported: no simple string matches it")
 
 
 def _number(schema: dict[str, Any], turn: int, *, whole: bool) -> int | float:
@@ -317,7 +317,7 @@ def _number(schema: dict[str, Any], turn: int, *, whole: bool) -> int | float:
     for value in tries:
         if fits(value) and math.isfinite(value):
             return int(value) if value == value // 1 else value
-    raise ValueError("no number fulfils the schema")
+    raise ValueError("no number matches the schema")
 
 
 def _bound(schema: dict[str, Any], name: str) -> int | float | None:

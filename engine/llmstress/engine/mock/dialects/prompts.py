@@ -83,7 +83,7 @@ def at_least(least: int, limit: int | None) -> int | None:
         ValueError: the limit is below `least`.
     """
     if limit is not None and limit < least:
-        raise ValueError(f"the maximum of tokens has to be at least {least}")
+        raise ValueError(f"the maximum number of tokens has to be at least {least}")
     return limit
 
 
