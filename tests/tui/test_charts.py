@@ -14,7 +14,7 @@ from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Phase
 from llmstress.tui.charts import axes, lines
 from llmstress.tui.charts.distribution import bar_of, bars, edges_for
-from llmstress.tui.charts.lines import Column, Drawing, Line, Timeline, downsample
+from llmstress.tui.charts.lines import Drawing, Line, TimeColumn, Timeline, downsample
 
 MS = 1000
 S = 1_000_000_000
@@ -44,7 +44,7 @@ def row(*ms: float, events: int = 0) -> Row:
     return Row(phase=Phase.STEADY, events=events, latency=histogram)
 
 
-def columns_of(*rows: Row, step: int = 1) -> list[Column]:
+def columns_of(*rows: Row, step: int = 1) -> list[TimeColumn]:
     return downsample(rows, 1.0, step)
 
 
@@ -109,7 +109,7 @@ def test_a_line_is_never_of_more_points_than_asked_for() -> None:
 def test_rows_without_samples_are_gaps() -> None:
     drawing = lines.latency_drawing(columns_of(row(5, 6), row(), row(7, 8)), "max", 3.0)
     assert [value is None for _, value in drawing.lines[0].points] == [False, True, False]
-    assert [len(xs) for xs, _ in lines.stretches(drawing.lines[0].points)] == [1, 1]
+    assert [len(xs) for xs, _ in lines.connected_points(drawing.lines[0].points)] == [1, 1]
     assert drawing.low == 0
 
 

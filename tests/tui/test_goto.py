@@ -8,7 +8,7 @@ from textual.pilot import Pilot
 
 from llmstress.tui.app import StressApp
 from llmstress.tui.charts.lines import Chart, Drawing, Line, zoomed
-from llmstress.tui.dialogs.goto import GoTo, moment_of
+from llmstress.tui.dialogs.goto import GoTo, parse_position
 from llmstress.tui.sources.replay import Replay
 
 pytestmark = pytest.mark.slow
@@ -33,13 +33,13 @@ EIGHT_HOURS = 8 * 3600.0
     ],
 )
 def test_what_is_typed(text: str, moment_s: float | None) -> None:
-    assert moment_of(text, EIGHT_HOURS) == moment_s
+    assert parse_position(text, EIGHT_HOURS) == moment_s
 
 
 def test_home_end_and_g(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await press(pilot, "space", "end")
-        await settle_until(pilot, lambda: app._over)
+        await settle_until(pilot, lambda: app._run.over)
         assert replay.position_s == 11.0
         await press(pilot, "home")
         assert replay.position_s == 0.0

@@ -11,7 +11,7 @@ from llmstress.engine.telemetry.aggregate import Aggregate, Row
 from llmstress.engine.telemetry.histogram import HIGHEST_US, Histogram
 from llmstress.tui.charts import heatmap
 from llmstress.tui.charts.heatmap import EDGES, Binning
-from llmstress.tui.charts.lines import Column, Timeline, downsample, step_for
+from llmstress.tui.charts.lines import TimeColumn, Timeline, downsample, step_for
 
 MS = 1000
 
@@ -22,7 +22,7 @@ def row(values: list[int]) -> Row:
     return Row(requests=len(values), latency=histogram)
 
 
-def columns_of(rows: list[Row], most: int = 100) -> list[Column]:
+def columns_of(rows: list[Row], most: int = 100) -> list[TimeColumn]:
     return downsample(rows, 1.0, step_for(len(rows), most))
 
 
@@ -50,7 +50,7 @@ def test_nothing() -> None:
     grid = Binning().grid([], 5)
     assert (grid.columns, grid.most) == ((), 0)
     assert heatmap.legend(0) == ""
-    assert heatmap.stretched(0, 10) == []
+    assert heatmap.spread(0, 10) == []
     assert Binning().grid(columns_of([Row(), Row()]), 5).most == 0
 
 
@@ -125,7 +125,7 @@ def test_the_time_axis() -> None:
 
 
 def test_columns_fill_the_width_evenly() -> None:
-    places = heatmap.stretched(7, 20)
+    places = heatmap.spread(7, 20)
     assert places == sorted(places)
     assert {places.count(each) for each in range(7)} == {2, 3}
 

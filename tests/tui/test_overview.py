@@ -20,7 +20,7 @@ from llmstress.tui.charts.distribution import Distribution
 from llmstress.tui.format import headline
 from llmstress.tui.format.picture import Picture, picture_of
 from llmstress.tui.panes import tiles
-from llmstress.tui.panes.bars import marks
+from llmstress.tui.panes.bars import verdict_marks
 from llmstress.tui.panes.overview import Overview
 from llmstress.tui.panes.verdict import verdict_text
 
@@ -68,7 +68,7 @@ def view_until(seconds: float, **changes: Any) -> RunView:
     return view
 
 
-def text_of(pieces: list[headline.Piece]) -> str:
+def text_of(pieces: list[headline.StyledText]) -> str:
     return "".join(text for text, _ in pieces)
 
 
@@ -117,7 +117,7 @@ def test_the_progress_fits(width: int, seconds: float, requests: int | None) -> 
 def test_the_progress_by_phases() -> None:
     line = text_of(headline.progress_line(at(32), 120))
     assert line.endswith("32s of 55s")
-    parts = {part.name: part for part in headline.segments(view_until(32))}
+    parts = {part.name: part for part in headline.phase_segments(view_until(32))}
     assert (parts["ramp"].done, parts["warm-up"].done, parts["drain"].done) == (1, 1, 0)
     assert parts["steady"].done == pytest.approx(22 / 45)
     assert [part.name for part in parts.values() if part.current] == ["steady"]
@@ -137,9 +137,9 @@ def test_the_drain_has_no_total() -> None:
     line = text_of(headline.progress_line(picture_of(view, whole=False), 100))
     assert line.startswith("DRAIN ")
     assert line.endswith(" 32s")
-    assert [part.name for part in headline.segments(view) if part.current] == ["drain"]
+    assert [part.name for part in headline.phase_segments(view) if part.current] == ["drain"]
     view.apply(Ended("duration", 21.0, 1.0))
-    assert not any(part.current for part in headline.segments(view))
+    assert not any(part.current for part in headline.phase_segments(view))
 
 
 def judged(status: str, *reasons: str, notes: tuple[str, ...] = (), **ended: int) -> Picture:
@@ -195,17 +195,22 @@ def test_nobody_reads_valid_in_green_where_requests_failed(ended: dict[str, int]
     picture = judged("valid", **ended)
     pieces = headline.measurement_line(picture, 80)
     assert text_of(pieces) == f"measurement: {words}"
-    contents = [*marks(picture), verdict_text(picture)]
+    contents = [*verdict_marks(picture), verdict_text(picture)]
     styles = [style for _, style in pieces] + [str(span.style) for each in contents for span in each.spans]
     assert not any("success" in style for style in styles)
-    assert all("valid" not in each.plain for each in marks(picture)), "in the line of the tabs the outcome stands alone"
-    assert "✖ 100 % failed" in marks(picture)[1].plain or "✖ 67 % failed" in marks(picture)[1].plain
+    assert all("valid" not in each.plain for each in verdict_marks(picture)), (
+        "in the line of the tabs the outcome stands alone"
+    )
+    assert "✖ 100 % failed" in verdict_marks(picture)[1].plain or "✖ 67 % failed" in verdict_marks(picture)[1].plain
 
 
 def test_the_line_of_the_tabs_has_the_outcome_beside_the_measurement() -> None:
-    assert [each.plain for each in marks(judged("valid", ok=5))] == ["✔", "✔ valid"]
-    assert [each.plain for each in marks(judged("valid", ok=9, reset=1))] == ["▲ 10 %", "✔ valid  ▲ 10 % failed"]
-    assert [each.plain for each in marks(judged("degraded", "x", ok=1, reset=9))] == [
+    assert [each.plain for each in verdict_marks(judged("valid", ok=5))] == ["✔", "✔ valid"]
+    assert [each.plain for each in verdict_marks(judged("valid", ok=9, reset=1))] == [
+        "▲ 10 %",
+        "✔ valid  ▲ 10 % failed",
+    ]
+    assert [each.plain for each in verdict_marks(judged("degraded", "x", ok=1, reset=9))] == [
         "▲ ✖ 90 %",
         "▲ degraded  ✖ 90 % failed",
     ]

@@ -15,7 +15,7 @@ from llmstress.engine.telemetry.messages import Delta
 from llmstress.engine.telemetry.thinning import Step
 from llmstress.tui.sources import replay as module
 from llmstress.tui.sources.replay import Replay
-from llmstress.tui.sources.source import Detail, Player, Source, SourceLost
+from llmstress.tui.sources.source import Playback, Source, SourceLost, ZoomDetail
 
 TOLD = [*story(), *ending()]
 
@@ -95,10 +95,10 @@ def whole(until_s: float, told: list[tuple[int, Frame]] = TOLD) -> RunView:
 def test_it_is_a_source_and_a_player(path: Path) -> None:
     replay = Replay(path)
     source: Source = replay
-    player: Player = replay
-    assert source.player is player
+    playback: Playback = replay
+    assert source.playback is playback
     assert not source.controls
-    assert player.length_s == 11.0
+    assert playback.length_s == 11.0
     asyncio.run(source.send(Drain()))
 
 
@@ -270,7 +270,7 @@ def test_seeking_in_a_thinned_record(thinned: Path) -> None:
 
 
 def test_a_zoom_holds_what_was_measured_within_its_stretch(thinned: Path) -> None:
-    def events_within(detail: Detail, until: float) -> int:
+    def events_within(detail: ZoomDetail, until: float) -> int:
         begin = detail.begin_s * S
         found = [frame for t, frame in LONG if isinstance(frame, Delta) and t <= until]
         return sum(

@@ -60,10 +60,10 @@ from llmstress.tui.panes.errors import error_rows, samples_text
 from llmstress.tui.panes.latency import latency_cells
 from llmstress.tui.panes.tiles import tiles_of
 from llmstress.tui.panes.verdict import VerdictPage
-from llmstress.tui.panes.workers import look_at, worker_cells
+from llmstress.tui.panes.workers import worker_cells, worker_rows
 from llmstress.tui.sources.replay import Replay
 from llmstress.tui.sources.source import DETACHED, SourceLost
-from llmstress.tui.steering import StreamsAsked, stepped
+from llmstress.tui.steering import RequestedStreams, stepped
 
 SIZES = [(60, 20), (80, 24), (100, 30), (160, 48), (200, 60)]
 
@@ -175,8 +175,8 @@ def test_messages_that_contradict_one_another_end_the_following() -> None:
 def test_silence_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         assert "no news" not in text_of(app)
-        monkeypatch.setattr("llmstress.tui.app.SILENCE_S", -1.0)
-        app._heard_at -= 7
+        monkeypatch.setattr("llmstress.tui.followed_run.SILENCE_S", -1.0)
+        app._run.last_frame_at -= 7
         await settle(pilot)
         told = re.search(r"no news for (\d+)s", text_of(app))
         assert told is not None
@@ -491,7 +491,7 @@ def test_steps(base: int, share: float, procs: int, wanted: int) -> None:
 
 def test_what_was_asked_is_forgotten_after_a_while() -> None:
     now = [0.0]
-    asked, view = StreamsAsked(lambda: now[0]), opening(4, 250)
+    asked, view = RequestedStreams(lambda: now[0]), opening(4, 250)
     assert asked.step(view, 0.1) == 1100
     now[0] = 1.9
     assert asked.step(view, 0.1) == 1210
@@ -505,9 +505,9 @@ def test_what_was_asked_is_forgotten_after_a_while() -> None:
 def test_streams_of_a_lost_worker_are_not_asked_of_the_others() -> None:
     view = opening(4, 250)
     view.apply(WorkerChange(3, "lost", reason="killed"))
-    assert StreamsAsked().step(view, 0.1) == 750 + 75
-    assert StreamsAsked().set(view, 1) == 3
-    assert StreamsAsked().step(RunView(view.facts, type(view.aggregate).over([250])), 0.1) is None
+    assert RequestedStreams().step(view, 0.1) == 750 + 75
+    assert RequestedStreams().set(view, 1) == 3
+    assert RequestedStreams().step(RunView(view.facts, type(view.aggregate).over([250])), 0.1) is None
 
 
 # --- keys for looking
@@ -516,7 +516,7 @@ def test_streams_of_a_lost_worker_are_not_asked_of_the_others() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_every_tab_at_every_size(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llmstress.tui.app.SILENCE_S", DEADLINE_S)
+    monkeypatch.setattr("llmstress.tui.followed_run.SILENCE_S", DEADLINE_S)
 
     async def steps(pilot: Pilot[int]) -> None:
         for key, words in {
@@ -998,7 +998,7 @@ def agree(view: RunView) -> None:
     assert {name: cells[1].text for name, cells in rows.items()} == {
         name: formatting.count(error.count) for name, error in summary.errors.items()
     }
-    for seen, worker in zip(look_at(picture), summary.client.workers, strict=True):
+    for seen, worker in zip(worker_rows(picture), summary.client.workers, strict=True):
         assert seen.figures.cpu_share == pytest.approx(worker.cpu_share, abs=0.0006)
         lag_ms = worker.loop_lag_ms.p99
         assert worker_cells(seen)[7].text == formatting.latency(None if lag_ms is None else round(lag_ms * 1000))
@@ -1082,10 +1082,10 @@ def test_the_screen_says_what_the_summary_says(
 
 def test_the_tiles_at_the_end_are_the_summary_s(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
-        await settle_until(pilot, lambda: app._over)
-        assert app._view is not None
-        agree(app._view)
-        summary, text = summary_of(app._view), text_of(app)
+        await settle_until(pilot, lambda: app._run.over)
+        assert app._run.view is not None
+        agree(app._run.view)
+        summary, text = summary_of(app._run.view), text_of(app)
         for value in (
             rate(summary.tokens.output_per_s),
             rate(summary.requests.per_s),

@@ -70,7 +70,7 @@ def test_tab(tab: str, size: tuple[int, int], tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         nonlocal made
         app.theme = "textual-dark"
-        while app._view is None or not app._over:
+        while app._run.view is None or not app._run.over:
             await asyncio.sleep(0.02)
         await press(pilot, str(TABS.index(tab) + 1))
         await settle(pilot)

@@ -78,7 +78,7 @@ def self_contained(svg: str) -> str:
     another font have another width: each has a place of its own.
     """
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL).replace("Fira Code", FONT)
-    return _TEXT.sub(_placed, svg.replace("<svg ", '<svg xml:space="preserve" ', 1))
+    return _TEXT.sub(_positioned, svg.replace("<svg ", '<svg xml:space="preserve" ', 1))
 
 
 _TEXT = re.compile(
@@ -89,7 +89,7 @@ _TEXT = re.compile(
 _RUNS = re.compile(r"[\u2800-\u28ff]|[^\u2800-\u28ff]+")
 
 
-def _placed(found: re.Match[str]) -> str:
+def _positioned(found: re.Match[str]) -> str:
     """A text with dots of charts, as several texts; each dot is one of them."""
     text, x = html.unescape(found["text"]), float(found["x"])
     cell = float(found["length"]) / len(text)

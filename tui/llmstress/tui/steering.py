@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 from llmstress.engine.telemetry.broadcast import RunView
 
-SMALL, BIG = 0.1, 0.5
+SMALL_STEP, LARGE_STEP = 0.1, 0.5
 """Steps, as shares of the current number of streams."""
 
-HOLD_S = 2.0
+PENDING_S = 2.0
 """The run has this long to do what was asked."""
 
 
@@ -18,7 +18,7 @@ def stepped(base: int, share: float, procs: int) -> int:
     return max(procs, base + change if share > 0 else base - change)
 
 
-class StreamsAsked:
+class RequestedStreams:
     """Remembers what was asked until the run has done it, so that several presses in a row add up."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -47,7 +47,7 @@ class StreamsAsked:
 
     def pending(self, view: RunView) -> int | None:
         """What was asked and is not done yet."""
-        if self._total is not None and (self._total == sum(_running(view)) or self._clock() - self._at > HOLD_S):
+        if self._total is not None and (self._total == sum(_running(view)) or self._clock() - self._at > PENDING_S):
             self._total = None
         return self._total
 

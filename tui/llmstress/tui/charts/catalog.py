@@ -12,7 +12,7 @@ from llmstress.engine.telemetry.messages import NOT_FAILED
 from llmstress.engine.telemetry.snapshot import history
 from llmstress.tui.charts import lines
 from llmstress.tui.charts.axes import nice_ceiling
-from llmstress.tui.charts.lines import Column, Drawing, Line, Timeline
+from llmstress.tui.charts.lines import Drawing, Line, TimeColumn, Timeline
 
 _OF_STREAMS = ("ttft", "itl", "tpot", "e2e", "tokens", "requests", "failed")
 _OF_WHOLE_ANSWERS = ("e2e", "requests", "failed")
@@ -28,7 +28,7 @@ def curves_of(aggregate: Aggregate) -> tuple[str, ...]:
     return _OF_WHOLE_ANSWERS if aggregate.whole_answers else _OF_STREAMS
 
 
-def after(curve: str, aggregate: Aggregate) -> str:
+def next_curve(curve: str, aggregate: Aggregate) -> str:
     """The next curve."""
     names = curves_of(aggregate)
     return names[(names.index(curve) + 1) % len(names)] if curve in names else names[0]
@@ -48,7 +48,7 @@ def drawing_of(curve: str, view: RunView, timeline: Timeline, most_points: int) 
     if curve == "failed":
         return _failures(columns, aggregate, elapsed_s, ended, marks)
     per_event = aggregate.counters().tokens_per_event or 1.0
-    per_column: Callable[[Column], float] = (
+    per_column: Callable[[TimeColumn], float] = (
         (lambda column: column.events * per_event) if curve == "tokens" else (lambda column: float(column.requests))
     )
     name = f"{curve}/s"
@@ -70,8 +70,10 @@ def row_metric(metric: str, aggregate: Aggregate) -> str:
 def recent_drawing(metric: str, aggregate: Aggregate) -> Drawing:
     """A latency that the timeline doesn't keep, over the last minute."""
     columns = [
-        Column([Row(latency=slot.latency[metric]) for slot in slots if metric in slot.latency], begin_s, EARLIER_S, ())
-        for begin_s, slots in _steps(aggregate)
+        TimeColumn(
+            [Row(latency=slot.latency[metric]) for slot in slots if metric in slot.latency], begin_s, EARLIER_S, ()
+        )
+        for begin_s, slots in _recent_steps(aggregate)
     ]
     upper = "p99" if any(column.percentiles["p99"] is not None for column in columns) else "max"
     begin_s = columns[0].begin_s if columns else 0.0
@@ -80,7 +82,7 @@ def recent_drawing(metric: str, aggregate: Aggregate) -> Drawing:
     return lines.latency_drawing(columns, upper, elapsed_s, metric=f"{name}, last minute:", begin_s=begin_s)
 
 
-class Moment(NamedTuple):
+class WorkerSample(NamedTuple):
     """What a worker did around a moment of the last minute; None: it sent nothing."""
 
     at_s: float
@@ -91,14 +93,14 @@ class Moment(NamedTuple):
     """p99 of its loop lag in µs, the maximum where there are too few samples."""
 
 
-def moments_of(worker: int, aggregate: Aggregate) -> list[Moment]:
+def worker_samples(worker: int, aggregate: Aggregate) -> list[WorkerSample]:
     """The last minute of a worker, in steps of `EARLIER_S`."""
-    made: list[Moment] = []
-    for begin_s, slots in _steps(aggregate):
+    made: list[WorkerSample] = []
+    for begin_s, slots in _recent_steps(aggregate):
         found = [slot.workers[worker] for slot in slots if worker in slot.workers]
         at_s = min(begin_s + EARLIER_S / 2, aggregate.elapsed_ns / 1e9)
         if not found:
-            made.append(Moment(at_s, None, None))
+            made.append(WorkerSample(at_s, None, None))
             continue
         passed_ns = max(1, max(each.t_to for each in found) - min(each.t_from for each in found))
         lag = Histogram()
@@ -106,21 +108,21 @@ def moments_of(worker: int, aggregate: Aggregate) -> list[Moment]:
             lag.merge(each.loop_lag)
         p99 = lag.percentile("p99")
         late = lag.max if p99 is None and lag.count else p99
-        made.append(Moment(at_s, sum(each.cpu_ns for each in found) / passed_ns, late))
+        made.append(WorkerSample(at_s, sum(each.cpu_ns for each in found) / passed_ns, late))
     return made
 
 
-def cpu_drawing(worker: int, moments: Sequence[Moment], limit: float) -> Drawing:
+def cpu_drawing(worker: int, samples: Sequence[WorkerSample], limit: float) -> Drawing:
     """The share of a core that a worker used; `limit`: beyond it the worker is marked."""
-    points = tuple((each.at_s, each.cpu) for each in moments)
-    high = nice_ceiling(max([1.0, *(each.cpu for each in moments if each.cpu is not None)]))
+    points = tuple((each.at_s, each.cpu) for each in samples)
+    high = nice_ceiling(max([1.0, *(each.cpu for each in samples if each.cpu is not None)]))
     return _of_worker(f"worker {worker} CPU, last minute", Line("CPU", points), limit, high, "share")
 
 
-def lag_drawing(worker: int, moments: Sequence[Moment], limit: float) -> Drawing:
+def lag_drawing(worker: int, samples: Sequence[WorkerSample], limit: float) -> Drawing:
     """The lateness of a worker's event loop (p99); `limit`: beyond it the worker is marked."""
-    points = tuple((each.at_s, None if each.lag is None else float(each.lag)) for each in moments)
-    high = nice_ceiling(max([limit, *(each.lag for each in moments if each.lag is not None)]))
+    points = tuple((each.at_s, None if each.lag is None else float(each.lag)) for each in samples)
+    high = nice_ceiling(max([limit, *(each.lag for each in samples if each.lag is not None)]))
     return _of_worker(f"worker {worker} loop lag p99, last minute", Line("lag", points), limit, high, "us")
 
 
@@ -133,7 +135,7 @@ def _of_worker(title: str, line: Line, limit: float, high: float, unit: Literal[
     return Drawing(title=title, lines=(line, *limits), begin=begin_s, seconds=end_s, low=0.0, high=high, unit=unit)
 
 
-def _steps(aggregate: Aggregate) -> list[tuple[float, list[Recent]]]:
+def _recent_steps(aggregate: Aggregate) -> list[tuple[float, list[Recent]]]:
     """The last minute in steps of `EARLIER_S`: when each begins, and its slots."""
     made: dict[int, list[Recent]] = {}
     for slot in history(aggregate):
@@ -142,7 +144,7 @@ def _steps(aggregate: Aggregate) -> list[tuple[float, list[Recent]]]:
 
 
 def _failures(
-    columns: Sequence[Column],
+    columns: Sequence[TimeColumn],
     aggregate: Aggregate,
     elapsed_s: float,
     ended: bool,
@@ -158,5 +160,5 @@ def _failures(
     return drawing if counters else msgspec.structs.replace(drawing, empty="no request has failed")
 
 
-def _counter_of(outcomes: Sequence[str]) -> Callable[[Column], float]:
+def _counter_of(outcomes: Sequence[str]) -> Callable[[TimeColumn], float]:
     return lambda column: float(sum(column.failed(outcome) for outcome in outcomes))

@@ -17,7 +17,7 @@ from textual.widget import Widget
 from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.histogram import HIGHEST_US, Histogram, bin_of, bin_range
 from llmstress.tui.charts.axes import time_ticks
-from llmstress.tui.charts.lines import Column
+from llmstress.tui.charts.lines import TimeColumn
 
 GLYPHS = " ░▒▓█"
 
@@ -125,14 +125,14 @@ class Binning:
         self._rows: dict[int, tuple[tuple[float, ...], tuple[int, ...]]] = {}
         self._scale: Scale | None = None
 
-    def grid(self, columns: Sequence[Column], rows: int) -> Grid:
+    def grid(self, columns: Sequence[TimeColumn], rows: int) -> Grid:
         """The counts of `columns` in `rows` bands of latency."""
         total: dict[int, int] = {}
         each: list[dict[int, int]] = []
         for number, column in enumerate(columns):
             kept = self._bands.get(number)
-            if kept is None or kept[0] != column.seal:
-                kept = self._bands[number] = column.seal, bands_of(column.latency)
+            if kept is None or kept[0] != column.fingerprint:
+                kept = self._bands[number] = column.fingerprint, bands_of(column.latency)
             each.append(kept[1])
             for band, count in kept[1].items():
                 total[band] = total.get(band, 0) + count
@@ -143,8 +143,8 @@ class Binning:
         made: list[tuple[int, ...]] = []
         for number, (column, bands) in enumerate(zip(columns, each, strict=True)):
             row = self._rows.get(number)
-            if row is None or row[0] != column.seal:
-                row = self._rows[number] = column.seal, _counts(bands, scale)
+            if row is None or row[0] != column.fingerprint:
+                row = self._rows[number] = column.fingerprint, _counts(bands, scale)
             made.append(row[1])
         return Grid(scale, tuple(made), max((max(column) for column in made), default=0))
 
@@ -182,7 +182,7 @@ def axis(seconds: float, width: int) -> str:
     return text.ljust(width)
 
 
-def stretched(columns: int, width: int) -> list[int]:
+def spread(columns: int, width: int) -> list[int]:
     """For each of `width` places the column that is shown there: each column as often as any other, or once more."""
     return [place * columns // width for place in range(width)] if columns else []
 
@@ -195,7 +195,7 @@ class Heatmap(Widget):
     def __init__(self, id: str) -> None:
         super().__init__(id=id)
         self._binning = Binning()
-        self._shown: list[Column] = []
+        self._shown: list[TimeColumn] = []
         self._metric = ""
         self._key: object = None
         self._strips: list[Strip] = []
@@ -205,10 +205,10 @@ class Heatmap(Widget):
         """How many columns there is room for."""
         return max(1, self.size.width - _LABEL)
 
-    def show(self, columns: list[Column], metric: str = "TTFT") -> None:
+    def show(self, columns: list[TimeColumn], metric: str = "TTFT") -> None:
         """Show `columns`, of which the last one may not have passed yet."""
         self._shown, self._metric = columns, metric
-        self._make()
+        self._update()
 
     def notify_style_update(self) -> None:
         """Another theme: other colours."""
@@ -217,15 +217,15 @@ class Heatmap(Widget):
 
     def on_resize(self) -> None:
         """Another size: other bands."""
-        self._make()
+        self._update()
 
     def render_line(self, y: int) -> Strip:
         """One line of what was made."""
         if self._key is None:
-            self._make()
+            self._update()
         return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.rich_style)
 
-    def _make(self) -> None:
+    def _update(self) -> None:
         columns = self._shown
         width, height = self.size
         rows = max(1, height - 1)
@@ -248,7 +248,7 @@ class Heatmap(Widget):
             return [Strip([Segment("no samples yet", quiet)]).adjust_cell_length(width, plain)]
         shown = max(1, width - _LABEL)
         cells = self._cells(plain)
-        places = stretched(len(grid.columns), shown)
+        places = spread(len(grid.columns), shown)
         looks = [[level(count, grid.most, _SHADES) for count in column] for column in grid.columns]
         strips: list[Strip] = []
         for row in range(rows - 1, -1, -1):
@@ -257,11 +257,11 @@ class Heatmap(Widget):
             for place in places:
                 shade = looks[place][row]
                 if shade != run and length:
-                    segments.append(_run(cells[run], length))
+                    segments.append(_segment(cells[run], length))
                     length = 0
                 run = shade
                 length += 1
-            segments.append(_run(cells[run], length))
+            segments.append(_segment(cells[run], length))
             strips.append(Strip(segments, width))
         strips.append(Strip([Segment(" " * _LABEL + axis(seconds, shown), quiet)], width))
         return strips
@@ -277,7 +277,7 @@ class Heatmap(Widget):
         return cells
 
 
-def _run(cell: tuple[str, Style], length: int) -> Segment:
+def _segment(cell: tuple[str, Style], length: int) -> Segment:
     glyph, style = cell
     return Segment(glyph * length, style)
 

@@ -38,28 +38,28 @@ _MARKED = {Phase.WARMUP: "warm-up", Phase.STEADY: "steady", Phase.DRAIN: "drain"
 _LABELS_FROM_ROWS = 8
 """A chart lower than this spends no row on the names of the marks."""
 
-_MARKS = ("⠒", "•", "×", "o")
+_MARKERS = ("⠒", "•", "×", "o")
 """What a line is told by without colours: the first one is dots alone, the others have such a mark now and then."""
 
-MOST_LINES = len(_MARKS)
+MOST_LINES = len(_MARKERS)
 
-_MARK_EVERY = 8
+_MARKER_EVERY = 8
 """Columns from one mark of a line to the next."""
 
 _LONGEST_NAME = 14
 """Columns of the name at the end of a line; a longer one is cut."""
 
 
-class Column:
+class TimeColumn:
     """Neighbouring rows of the timeline as one: a point of a line, a column of a heatmap."""
 
     def __init__(
-        self, rows: Sequence[Row], begin_s: float, seconds: float, seal: tuple[float, ...], metric: str = ""
+        self, rows: Sequence[Row], begin_s: float, seconds: float, fingerprint: tuple[float, ...], metric: str = ""
     ) -> None:
-        """`seal`: as `seal_of` says; `metric`: whose samples are wanted, as for `samples_of`."""
+        """`fingerprint`: as `fingerprint_of` says; `metric`: whose samples are wanted, as for `samples_of`."""
         self.begin_s = begin_s
         self.seconds = seconds
-        self.seal = seal
+        self.fingerprint = fingerprint
         self.events = sum(row.events for row in rows)
         self.requests = sum(row.requests for row in rows)
         self._rows = rows
@@ -94,7 +94,7 @@ def samples_of(row: Row, metric: str) -> Histogram:
 _NOTHING = Histogram()
 
 
-def seal_of(rows: Sequence[Row], row_s: float, metric: str = "") -> tuple[float, ...]:
+def fingerprint_of(rows: Sequence[Row], row_s: float, metric: str = "") -> tuple[float, ...]:
     """Changes whenever something in `rows` does: what was made of them can be kept as long as it doesn't."""
     count = total = events = requests = 0
     for row in rows:
@@ -107,18 +107,18 @@ def seal_of(rows: Sequence[Row], row_s: float, metric: str = "") -> tuple[float,
 
 
 def downsample(
-    rows: Sequence[Row], row_s: float, step: int, known: Sequence[Column] = (), metric: str = ""
-) -> list[Column]:
+    rows: Sequence[Row], row_s: float, step: int, known: Sequence[TimeColumn] = (), metric: str = ""
+) -> list[TimeColumn]:
     """Every `step` rows merged, which is the only way to have their percentiles; `known`: an earlier result for the
     same `metric`, whose columns are taken over where nothing has changed."""
-    columns: list[Column] = []
+    columns: list[TimeColumn] = []
     for number, first in enumerate(range(0, len(rows), step)):
         part = rows[first : first + step]
-        seal = seal_of(part, row_s, metric)
-        if number < len(known) and known[number].seal == seal:
+        fingerprint = fingerprint_of(part, row_s, metric)
+        if number < len(known) and known[number].fingerprint == fingerprint:
             columns.append(known[number])
         else:
-            columns.append(Column(part, first * row_s, len(part) * row_s, seal, metric))
+            columns.append(TimeColumn(part, first * row_s, len(part) * row_s, fingerprint, metric))
     return columns
 
 
@@ -126,9 +126,9 @@ class Timeline:
     """Downsampled rows, kept from draw to draw."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], tuple[int, list[Column]]] = {}
+        self._known: dict[tuple[str, str], tuple[int, list[TimeColumn]]] = {}
 
-    def columns(self, use: str, aggregate: Aggregate, step: int, metric: str = "") -> list[Column]:
+    def columns(self, use: str, aggregate: Aggregate, step: int, metric: str = "") -> list[TimeColumn]:
         """The timeline of `aggregate` in columns of `step` rows; `use`: for whom they are kept."""
         before, known = self._known.get((use, metric), (step, []))
         columns = downsample(aggregate.rows, aggregate.row_ns / 1e9, step, known if before == step else (), metric)
@@ -196,7 +196,7 @@ def upper_line(rows: Sequence[Row], most: int, metric: str = "") -> tuple[str, i
 
 
 def latency_drawing(
-    columns: Sequence[Column],
+    columns: Sequence[TimeColumn],
     upper: str,
     elapsed_s: float,
     marks: tuple[tuple[float, str], ...] = (),
@@ -225,8 +225,8 @@ def latency_drawing(
 
 def rate_drawing(
     name: str,
-    columns: Sequence[Column],
-    lines: Mapping[str, Callable[[Column], float]],
+    columns: Sequence[TimeColumn],
+    lines: Mapping[str, Callable[[TimeColumn], float]],
     elapsed_s: float,
     *,
     ended: bool,
@@ -234,7 +234,7 @@ def rate_drawing(
 ) -> Drawing:
     """What was done in each column, by the second; `lines`: name of a line -> how much of it a column holds. A column
     that has not passed yet is left out, as its workers have not all reported."""
-    passed: list[tuple[Column, float]] = []
+    passed: list[tuple[TimeColumn, float]] = []
     for column in columns:
         lasted = min(column.seconds, elapsed_s - column.begin_s)
         whole = lasted >= column.seconds - 1e-6
@@ -255,7 +255,7 @@ def rate_drawing(
     )
 
 
-def _every(columns: Sequence[Column]) -> str:
+def _every(columns: Sequence[TimeColumn]) -> str:
     return f" · every {formatting.duration(round(columns[0].seconds, 2))}" if columns else ""
 
 
@@ -316,7 +316,7 @@ def end_labels(drawing: Drawing, rows: int) -> dict[int, int]:
     return placed
 
 
-def _middle(column: Column, elapsed_s: float) -> float:
+def _middle(column: TimeColumn, elapsed_s: float) -> float:
     return column.begin_s + max(0.0, min(column.seconds, elapsed_s - column.begin_s)) / 2
 
 
@@ -330,7 +330,7 @@ def _change(text: str) -> str:
     return f"→{after.split('(')[0].strip()}" if arrow else text.split(":")[0]
 
 
-def stretches(points: Sequence[tuple[float, float | None]]) -> list[tuple[list[float], list[float]]]:
+def connected_points(points: Sequence[tuple[float, float | None]]) -> list[tuple[list[float], list[float]]]:
     """Points between gaps, as xs and ys."""
     found: list[tuple[list[float], list[float]]] = []
     open_ = False
@@ -346,7 +346,7 @@ def stretches(points: Sequence[tuple[float, float | None]]) -> list[tuple[list[f
     return found
 
 
-def marked_places(
+def marker_positions(
     xs: Sequence[float], ys: Sequence[float], step: float, first: float
 ) -> tuple[list[float], list[float]]:
     """Places on the line through these points, as xs and ys: at `first` and all multiples of `step` before and after
@@ -404,7 +404,8 @@ class Chart(PlotextPlot):
             said = "no samples yet" if drawing is None else drawing.empty
             return Text(said, style=self.get_component_rich_style("chart--axis", partial=True))
         names = [
-            f" {mark} {shortened(line.name, _LONGEST_NAME)}" for mark, line in zip(_MARKS, drawing.lines, strict=False)
+            f" {mark} {shortened(line.name, _LONGEST_NAME)}"
+            for mark, line in zip(_MARKERS, drawing.lines, strict=False)
         ]
         margin = max(len(name) for name in names) if len(names) > 1 else 0
         named = height >= _LABELS_FROM_ROWS and bool(drawing.marks)
@@ -445,16 +446,16 @@ class Chart(PlotextPlot):
             plot.vertical_line(at, color=self._colour("chart--mark"), xside="upper")
         for index, line in enumerate(drawing.lines):
             colour = self._colour(_STYLES[index])
-            for xs, ys in stretches(line.points):
+            for xs, ys in connected_points(line.points):
                 heights = [scale(max(drawing.low, y)) for y in ys]
                 plot.plot(xs, heights, marker="braille", color=colour)
-        step = _MARK_EVERY * (drawing.seconds - drawing.begin) / max(1, canvas - 1)
+        step = _MARKER_EVERY * (drawing.seconds - drawing.begin) / max(1, canvas - 1)
         for index, line in enumerate(drawing.lines[1:], 1):
-            for xs, ys in stretches(line.points):
+            for xs, ys in connected_points(line.points):
                 heights = [scale(max(drawing.low, y)) for y in ys]
                 # each line begins elsewhere, so that the marks of two lines seldom hide one another
-                places = marked_places(xs, heights, step, drawing.begin + step * index / MOST_LINES)
-                plot.scatter(*places, marker=_MARKS[index], color=self._colour(_STYLES[index]))
+                places = marker_positions(xs, heights, step, drawing.begin + step * index / MOST_LINES)
+                plot.scatter(*places, marker=_MARKERS[index], color=self._colour(_STYLES[index]))
         return str(plot.build())
 
     def _colour(self, component: str) -> tuple[int, int, int]:

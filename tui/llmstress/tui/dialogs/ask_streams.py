@@ -40,7 +40,7 @@ class AskStreams(ModalScreen[int | None]):
             self.dismiss(None)
 
     @on(Input.Submitted)
-    def _take(self, event: Input.Submitted) -> None:
+    def _submit(self, event: Input.Submitted) -> None:
         event.stop()
         self.dismiss(int(event.value) if event.value else None)
 

@@ -16,10 +16,10 @@ _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d\d)")
 _LENGTH = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _SECONDS = (3600, 60, 1)
 
-EXPLAINED = "a digit for tenths of the run, 45%, 1:23:45 or 1h20m; enter goes there, esc cancels"
+HINT = "a digit for tenths of the run, 45%, 1:23:45 or 1h20m; enter goes there, esc cancels"
 
 
-def moment_of(text: str, length_s: float) -> float | None:
+def parse_position(text: str, length_s: float) -> float | None:
     """The moment (seconds after T0) of a run of `length_s` seconds that `text` means; None if it means none."""
     text = text.strip().lower()
     if text.isdecimal() and len(text) == 1:
@@ -52,14 +52,14 @@ class GoTo(ModalScreen[float | None]):
         with Vertical(classes="box") as box:
             box.border_title = "go to"
             yield Input(max_length=MAX_CHARACTERS, compact=True)
-            yield Static(EXPLAINED, markup=False)
+            yield Static(HINT, markup=False)
 
     @on(Input.Submitted)
-    def _take(self, event: Input.Submitted) -> None:
+    def _submit(self, event: Input.Submitted) -> None:
         event.stop()
-        moment_s = moment_of(event.value, self._length_s)
+        moment_s = parse_position(event.value, self._length_s)
         if moment_s is None and event.value.strip():
-            self.query_one(Static).update(f"Not a time of the run. {EXPLAINED}")
+            self.query_one(Static).update(f"Not a time of the run. {HINT}")
         else:
             self.dismiss(moment_s)
 

@@ -12,7 +12,7 @@ from llmstress.engine.telemetry.outcomes import describe_outcome
 from llmstress.tui.format.picture import TOO_EARLY, Picture
 from llmstress.tui.format.words import OUTCOMES, VERDICTS, spans_words
 
-Piece = tuple[str, str]
+StyledText = tuple[str, str]
 """A text and its style, in Textual's words."""
 
 QUIET = "$foreground 65%"
@@ -33,7 +33,7 @@ def shortened(text: str, width: int) -> str:
     return f"{text[: width - 1]}…" if width > 0 else ""
 
 
-def target_line(view: RunView, width: int) -> list[Piece]:
+def target_line(view: RunView, width: int) -> list[StyledText]:
     """Where the load goes and what makes it now: the streams that are wanted of the processes that are left. The URL
     gives way first."""
     facts = view.facts
@@ -50,7 +50,7 @@ def target_line(view: RunView, width: int) -> list[Piece]:
     return [(shortened(facts.url, max(0, width - len(tail))), "bold"), (tail, QUIET)]
 
 
-class Segment(msgspec.Struct, frozen=True):
+class PhaseSegment(msgspec.Struct, frozen=True):
     """One phase in the bar. Seconds."""
 
     name: str
@@ -60,7 +60,7 @@ class Segment(msgspec.Struct, frozen=True):
     current: bool
 
 
-def segments(view: RunView) -> list[Segment]:
+def phase_segments(view: RunView) -> list[PhaseSegment]:
     """The phases as planned, cut where a drain began early."""
     facts, began = view.facts, view.aggregate.phase_began
     drain_ns = began.get(Phase.DRAIN)
@@ -71,16 +71,16 @@ def segments(view: RunView) -> list[Segment]:
         planned = [("steady", facts.steady_s or max(1.0, now_s))]
     over = view.ended is not None
     draining = drain_ns is not None
-    made: list[Segment] = []
+    made: list[PhaseSegment] = []
     at = 0.0
     for name, seconds in planned:
         if seconds <= 0:
             continue
         passed = min(1.0, max(0.0, (now_s - at) / seconds))
         inside = at <= now_s < at + seconds
-        made.append(Segment(name, seconds, passed, inside and not draining and not over))
+        made.append(PhaseSegment(name, seconds, passed, inside and not draining and not over))
         at += seconds
-    return [*made, Segment("drain", 0.0, 1.0 if over else 0.5 if draining else 0.0, draining and not over)]
+    return [*made, PhaseSegment("drain", 0.0, 1.0 if over else 0.5 if draining else 0.0, draining and not over)]
 
 
 def bar(share: float, width: int) -> tuple[str, str]:
@@ -89,16 +89,16 @@ def bar(share: float, width: int) -> tuple[str, str]:
     return "━" * passed, "╌" * (width - passed)
 
 
-def progress_line(picture: Picture, width: int) -> list[Piece]:
+def progress_line(picture: Picture, width: int) -> list[StyledText]:
     """The stage, how far the run is, and the clock."""
     view = picture.view
-    pieces: list[Piece] = [(picture.stage.upper(), "bold $text-primary")]
+    pieces: list[StyledText] = [(picture.stage.upper(), "bold $text-primary")]
     if picture.paused and picture.stage != "done":
         pieces.append((" ", ""))
         pieces.append((" PAUSED ", "bold reverse $text-warning"))
     clock = _clock(picture)
     room = width - sum(len(text) for text, _ in pieces) - len(clock) - 2
-    body = _by_requests(view, room) if view.facts.requests is not None else _by_phases(segments(view), room)
+    body = _by_requests(view, room) if view.facts.requests is not None else _by_phases(phase_segments(view), room)
     gap = max(0, room - sum(len(text) for text, _ in body))
     return [*pieces, (" ", ""), *body, (" " * (gap + 1), ""), (clock, "bold")]
 
@@ -111,7 +111,7 @@ def _clock(picture: Picture) -> str:
     return f"{now} of {formatting.elapsed(facts.ramp_s + picture.view.warmup_s + facts.steady_s)}"
 
 
-def _by_requests(view: RunView, room: int) -> list[Piece]:
+def _by_requests(view: RunView, room: int) -> list[StyledText]:
     wanted = view.facts.requests or 1
     finished = view.measured
     text = f" {formatting.count(finished)} of {formatting.count(wanted)} requests"
@@ -119,7 +119,7 @@ def _by_requests(view: RunView, room: int) -> list[Piece]:
     return [(passed, "$text-primary"), (coming, QUIET), (text, "")]
 
 
-def _by_phases(parts: list[Segment], room: int) -> list[Piece]:
+def _by_phases(parts: list[PhaseSegment], room: int) -> list[StyledText]:
     # a name, two spaces, and at least two columns of bar for each
     taken = sum(len(part.name) + 2 for part in parts) + _DRAIN_COLUMNS
     timed = [part for part in parts if part.seconds]
@@ -134,7 +134,7 @@ def _by_phases(parts: list[Segment], room: int) -> list[Piece]:
         # what rounding left goes to the longest one
         longest = max(timed, key=lambda part: part.seconds).name
         widths[longest] = max(2, widths[longest] + free - sum(widths.values()))
-    pieces: list[Piece] = []
+    pieces: list[StyledText] = []
     for part in parts:
         passed, coming = bar(part.done, widths.get(part.name, _DRAIN_COLUMNS))
         style = "bold $text-primary" if part.current else QUIET
@@ -142,13 +142,13 @@ def _by_phases(parts: list[Segment], room: int) -> list[Piece]:
     return pieces[:-1]
 
 
-def measurement_line(picture: Picture, width: int) -> list[Piece]:
+def measurement_line(picture: Picture, width: int) -> list[StyledText]:
     """Can the figures be trusted, and what is the first thing against it?"""
     verdict = picture.verdict
     sign, style = VERDICTS[verdict.status]
     if verdict is TOO_EARLY:
         return [("measurement: ", ""), (f"{sign} {verdict.status}", style)]
-    pieces: list[Piece] = [("measurement: ", ""), (f"{sign} {verdict.status}", f"bold {style}")]
+    pieces: list[StyledText] = [("measurement: ", ""), (f"{sign} {verdict.status}", f"bold {style}")]
     if picture.outcome == "bad" and verdict.status == "valid":
         # the figures are right, but those of a run that failed: no praise, no green
         succeeded = "most requests failed" if picture.view.aggregate.ended().get("ok") else "no request succeeded"
@@ -164,14 +164,14 @@ def measurement_line(picture: Picture, width: int) -> list[Piece]:
     return [*pieces, (shortened(reason, max(0, room - len(more))), ""), (more, "bold")]
 
 
-def outcome_line(picture: Picture, width: int) -> list[Piece]:
+def outcome_line(picture: Picture, width: int) -> list[StyledText]:
     """What became of the requests."""
     sign, style = OUTCOMES[picture.outcome]
     words = shortened(describe_outcome(picture.view.aggregate.ended()), max(0, width - 11))
     return [("outcome: ", ""), (f"{sign} {words}", f"bold {style}".strip())]
 
 
-def stretch_line(picture: Picture, width: int, *, thin: bool) -> list[Piece]:
+def stretch_line(picture: Picture, width: int, *, thin: bool) -> list[StyledText]:
     """Which stretch of time the figures below are of."""
     seconds = picture.figures.seconds
     if picture.whole:

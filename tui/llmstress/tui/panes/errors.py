@@ -2,7 +2,7 @@
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import DataTable
 
@@ -12,12 +12,13 @@ from llmstress.engine.telemetry.messages import NOT_FAILED, ErrorSample
 from llmstress.tui.charts import catalog
 from llmstress.tui.charts.lines import Chart, Timeline
 from llmstress.tui.format.picture import Picture
-from llmstress.tui.widgets.rows import Cell, Column, Rows
-from llmstress.tui.widgets.text import Said
+from llmstress.tui.panes.pane import RedrawnPane
+from llmstress.tui.widgets.table import Cell, RowTable, TableColumn
+from llmstress.tui.widgets.text import TextBlock
 
 COLUMNS = (
-    *(Column("class", 24, left=True), Column("count", 9), Column("share", 7)),
-    *(Column("retried", 9), Column("last seen", 12)),
+    *(TableColumn("class", 24, left=True), TableColumn("count", 9), TableColumn("share", 7)),
+    *(TableColumn("retried", 9), TableColumn("last seen", 12)),
 )
 
 
@@ -61,19 +62,18 @@ def samples_text(name: str, samples: list[ErrorSample]) -> Content:
     return Content("").join(lines)
 
 
-class ErrorsPane(Vertical):
+class ErrorsPane(RedrawnPane):
     """A table, and below it the samples of the class with the cursor."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, classes="pane")
-        self._title = Said(classes="title")
-        self._table = Rows(COLUMNS)
-        self._samples = Said(grows=True)
+        self._title = TextBlock(classes="title")
+        self._table = RowTable(COLUMNS)
+        self._samples = TextBlock(grows=True)
         self._scroll = VerticalScroll(self._samples, classes="samples")
         self._chart = Chart("chart-errors")
         self._timeline = Timeline()
         self._aggregate: Aggregate | None = None
-        self._picture: Picture | None = None
 
     def compose(self) -> ComposeResult:
         """Title, table, samples, and failures over time where there is room."""
@@ -89,14 +89,14 @@ class ErrorsPane(Vertical):
         finished = formatting.count(aggregate.finished())
         if rows:
             failed = f"{formatting.count(aggregate.failed())} of {finished} finished requests failed"
-            self._title.say(Content.assemble(("errors", "bold"), f" · whole run · {failed}"))
+            self._title.set_text(Content.assemble(("errors", "bold"), f" · whole run · {failed}"))
         else:
             none = ("✔ no errors", "$text-success")
-            self._title.say(Content.assemble(("errors", "bold"), " · whole run · ", none))
+            self._title.set_text(Content.assemble(("errors", "bold"), " · whole run · ", none))
         for part in (self._table, self._scroll, self._chart):
             part.set_class(not rows, "-nothing")
         self._table.show(rows)
-        self._tell()
+        self._show_selected()
 
     def draw(self, picture: Picture) -> None:
         """Failures by the second."""
@@ -104,25 +104,13 @@ class ErrorsPane(Vertical):
         if self._chart.size.width:
             self._chart.show(catalog.drawing_of("failed", picture.view, self._timeline, self._chart.most_points))
 
-    def on_show(self) -> None:
-        """It had no size when it was last given a picture."""
-        self.call_after_refresh(self._draw_again)
-
-    def on_resize(self) -> None:
-        """The chart has another size."""
-        self.call_after_refresh(self._draw_again)
-
-    def _draw_again(self) -> None:
-        if self._picture is not None:
-            self.draw(self._picture)
-
     @on(DataTable.RowHighlighted)
     def _choose(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
-        self._tell()
+        self._show_selected()
 
-    def _tell(self) -> None:
+    def _show_selected(self) -> None:
         name = self._table.selected
         if name is None or self._aggregate is None:
             return
-        self._samples.say(samples_text(name, self._aggregate.samples.get(name, [])))
+        self._samples.set_text(samples_text(name, self._aggregate.samples.get(name, [])))

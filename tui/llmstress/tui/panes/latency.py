@@ -13,14 +13,15 @@ from llmstress.tui.charts.distribution import Distribution
 from llmstress.tui.charts.lines import Chart, Timeline
 from llmstress.tui.format.picture import Picture
 from llmstress.tui.format.words import METRICS, widest_words, window_words
-from llmstress.tui.widgets.rows import Cell, Column, Rows
-from llmstress.tui.widgets.text import Said
+from llmstress.tui.panes.pane import RedrawnPane
+from llmstress.tui.widgets.table import Cell, RowTable, TableColumn
+from llmstress.tui.widgets.text import TextBlock
 
 COLUMNS = (
-    Column("metric", 8, left=True),
-    *(Column(name.replace("_", "."), 8) for name in PERCENTILES),
-    Column("max", 8),
-    Column("count", 7),
+    TableColumn("metric", 8, left=True),
+    *(TableColumn(name.replace("_", "."), 8) for name in PERCENTILES),
+    TableColumn("max", 8),
+    TableColumn("count", 7),
 )
 FIRST, FIRST_OF_WHOLE = "ttft", "e2e"
 """Chosen to begin with; the second where answers come whole, and have no first token."""
@@ -43,18 +44,17 @@ def latency_cells(metric: str, histogram: Histogram | None) -> list[Cell]:
     return cells
 
 
-class LatencyPane(Vertical):
+class LatencyPane(RedrawnPane):
     """A table, and the distribution of the row with the cursor."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, classes="pane")
-        self._title = Said(classes="title")
-        self._table = Rows(COLUMNS)
-        self._about = Said(classes="about", grows=True)
+        self._title = TextBlock(classes="title")
+        self._table = RowTable(COLUMNS)
+        self._about = TextBlock(classes="about", grows=True)
         self._chart = Chart("chart-latency")
         self._timeline = Timeline()
         self._distribution = Distribution(id="distribution")
-        self._picture: Picture | None = None
 
     def compose(self) -> ComposeResult:
         """The distribution stands beside the table where there is room, else below."""
@@ -71,7 +71,9 @@ class LatencyPane(Vertical):
         first = self._picture is None
         self._picture = picture
         window = window_words(picture) + widest_words(picture)
-        self._title.say(Content.assemble(("latency", "bold"), f" · {window} · ", ("~ low sample count", "$text-muted")))
+        self._title.set_text(
+            Content.assemble(("latency", "bold"), f" · {window} · ", ("~ low sample count", "$text-muted"))
+        )
         latency = picture.figures.latency
         means = {metric: histogram.mean for metric, histogram in latency.items()}
         shown = [metric for metric in METRICS if formatting.worth_a_line(metric, means)]
@@ -100,23 +102,11 @@ class LatencyPane(Vertical):
             else ""
         )
 
-    def on_resize(self) -> None:
-        """The chart may have room now that it hadn't before."""
-        self.call_after_refresh(self._draw_again)
-
-    def on_show(self) -> None:
-        """It had no size when it was last given a picture."""
-        self.call_after_refresh(self._draw_again)
-
-    def _draw_again(self) -> None:
-        if self._picture is not None:
-            self.draw(self._picture)
-
     @on(DataTable.RowHighlighted)
     def _choose(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
         metric = event.row_key.value
         if metric in METRICS:
-            self._about.say(Content.assemble((metric, "bold"), f"  {METRICS[metric]}{self._undetermined(metric)}"))
+            self._about.set_text(Content.assemble((metric, "bold"), f"  {METRICS[metric]}{self._undetermined(metric)}"))
         if self._picture is not None:
             self.draw(self._picture)

@@ -21,14 +21,14 @@ KINDS = {
 """Kind of a notice -> its sign and colour."""
 
 
-def moment(t: int) -> str:
+def time_label(t: int) -> str:
     """A moment after T0: `+00:07.2`, `+75:00.0`; `-00:00.5` before it."""
     tenths = abs(t) // 100_000_000
     minutes, rest = divmod(tenths, 600)
     return f"{'-' if t < 0 else '+'}{minutes:02d}:{rest // 10:02d}.{rest % 10}"
 
 
-def added(shown: list[Notice], notices: list[Notice]) -> list[Notice] | None:
+def new_notices(shown: list[Notice], notices: list[Notice]) -> list[Notice] | None:
     """Which of `notices` come after those that are `shown`; None if they don't follow them: another log."""
     if not shown:
         return notices
@@ -39,24 +39,24 @@ def added(shown: list[Notice], notices: list[Notice]) -> list[Notice] | None:
     return None
 
 
-SAVED = ("summary: ", "summary saved as ")
+SAVED_PREFIXES = ("summary: ", "summary saved as ")
 """What a note begins with that says where the summary is: the one of the run's end, and those that were asked for."""
 
 
-def pops_up(notice: Notice) -> bool:
+def shows_toast(notice: Notice) -> bool:
     """Whether it is also shown over the panes for a moment: what answers a command or changes the load, and warnings.
 
     Where the summary of a run that is over is stands on the screen already.
     """
-    return notice.kind in ("warning", "load", "note") and not notice.text.startswith(SAVED[0])
+    return notice.kind in ("warning", "load", "note") and not notice.text.startswith(SAVED_PREFIXES[0])
 
 
-def saved_in(notices: Sequence[Notice]) -> str:
+def summary_path(notices: Sequence[Notice]) -> str:
     """The file that the summary was written to last, as far as the log says; empty: it doesn't."""
     found = (
         notice.text.removeprefix(begin)
         for notice in reversed(notices)
-        for begin in SAVED
+        for begin in SAVED_PREFIXES
         if notice.kind == "note" and notice.text.startswith(begin)
     )
     return next(found, "")
@@ -82,7 +82,7 @@ class LogPane(Vertical):
     def show(self, picture: Picture) -> None:
         """Append what is new."""
         self._notices = notices = picture.view.aggregate.notices
-        new = added(self._shown, notices)
+        new = new_notices(self._shown, notices)
         if new is None:
             self._write_again()
         else:
@@ -106,6 +106,8 @@ class LogPane(Vertical):
             colour = self.app.theme_variables.get(tone, "") if tone else ""
             style = f"bold {colour}".strip()
             line = Table.grid(padding=(0, 1, 0, 0))
-            line.add_row(Text(f"{moment(notice.t):>9}", "dim"), Text(sign, style), Text(notice.text, overflow="fold"))
+            line.add_row(
+                Text(f"{time_label(notice.t):>9}", "dim"), Text(sign, style), Text(notice.text, overflow="fold")
+            )
             self._log.write(line, width=width, scroll_end=at_end)
         self._shown = (self._shown + notices)[-MAX_NOTICES:]

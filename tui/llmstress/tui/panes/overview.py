@@ -3,7 +3,7 @@
 import msgspec
 from textual import events
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.widget import Widget
 
@@ -11,21 +11,22 @@ from llmstress.tui.charts import catalog, lines
 from llmstress.tui.charts.heatmap import Heatmap
 from llmstress.tui.charts.lines import Chart, Drawing, Timeline
 from llmstress.tui.format import headline
-from llmstress.tui.format.headline import Piece
+from llmstress.tui.format.headline import StyledText
 from llmstress.tui.format.picture import Picture
+from llmstress.tui.panes.pane import RedrawnPane
 from llmstress.tui.panes.tiles import TileView, tiles_of
 
 _TILES = ("streams", "tokens", "requests", "ttft-p50", "ttft-p99", "itl-p50", "itl-p99", "failed")
 
 
-class Line(Widget):
+class StyledLine(Widget):
     """One line of styled text."""
 
     def __init__(self, id: str) -> None:
         super().__init__(id=id)
-        self._pieces: list[Piece] = []
+        self._pieces: list[StyledText] = []
 
-    def show(self, pieces: list[Piece]) -> None:
+    def show(self, pieces: list[StyledText]) -> None:
         """Show these from now on."""
         if pieces != self._pieces:
             self._pieces = pieces
@@ -36,19 +37,18 @@ class Line(Widget):
         return Content.assemble(*self._pieces)
 
 
-class Overview(Vertical):
+class Overview(RedrawnPane):
     """The whole run at a glance. How much of it there is room for is decided by the style sheet, which hides and
     shows its parts by the classes `-narrow`, `-short` and `-wide` of the screen."""
 
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._timeline, self._zoomed = Timeline(), Timeline()
-        self._picture: Picture | None = None
-        self._target = Line("overview-target")
-        self._progress = Line("overview-progress")
-        self._measurement = Line("overview-measurement")
-        self._outcome = Line("overview-outcome")
-        self._stretch = Line("overview-stretch")
+        self._target = StyledLine("overview-target")
+        self._progress = StyledLine("overview-progress")
+        self._measurement = StyledLine("overview-measurement")
+        self._outcome = StyledLine("overview-outcome")
+        self._stretch = StyledLine("overview-stretch")
         self._tiles = [TileView(f"tile-{name}") for name in _TILES]
         self._charts = {"left": Chart("chart-left"), "right": Chart("chart-right")}
         for side, key in (("left", "c"), ("right", "C")):
@@ -110,7 +110,7 @@ class Overview(Vertical):
     def next_curve(self, side: str) -> None:
         """Another chart on the `left` or the `right` side."""
         if self._picture is not None:
-            self._curves[side] = catalog.after(self._curve(side, self._picture), self._picture.view.aggregate)
+            self._curves[side] = catalog.next_curve(self._curve(side, self._picture), self._picture.view.aggregate)
             self.draw(self._picture)
 
     def on_click(self, event: events.Click) -> None:
@@ -126,15 +126,7 @@ class Overview(Vertical):
             return self._curves[side]
         return names[0] if side == "left" else "requests"
 
-    def on_resize(self) -> None:
-        """What was cut to the old width is cut to the new one, once the parts have their sizes."""
-        self.call_after_refresh(self._again)
-
-    def on_show(self) -> None:
-        """It was hidden, and so had no size, when it was last given a picture."""
-        self.call_after_refresh(self._again)
-
-    def _again(self) -> None:
+    def _draw_again(self) -> None:
         if self._picture is not None:
             self.show(self._picture)
             self.draw(self._picture)

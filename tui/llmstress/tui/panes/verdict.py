@@ -12,7 +12,7 @@ from llmstress.engine.telemetry.outcomes import describe_outcome
 from llmstress.tui.format.headline import QUIET
 from llmstress.tui.format.picture import Picture
 from llmstress.tui.format.words import OUTCOMES, VERDICTS
-from llmstress.tui.widgets.text import Said
+from llmstress.tui.widgets.text import TextBlock
 
 
 def verdict_text(picture: Picture) -> Content:
@@ -51,7 +51,7 @@ class VerdictPage(ModalScreen[None]):
 
     def __init__(self, picture: Picture) -> None:
         super().__init__()
-        self._text = Said(grows=True)
+        self._text = TextBlock(grows=True)
         self._picture = picture
 
     def compose(self) -> ComposeResult:
@@ -67,7 +67,7 @@ class VerdictPage(ModalScreen[None]):
 
     def show(self, picture: Picture) -> None:
         """Show the verdict of `picture`."""
-        self._text.say(verdict_text(picture))
+        self._text.set_text(verdict_text(picture))
 
     def action_close(self) -> None:
         """Back to the run."""

@@ -24,7 +24,7 @@ class Source(Protocol):
         """Whether `send` reaches the run: it is live, and this viewer may steer it."""
 
     @property
-    def player(self) -> "Player | None":
+    def playback(self) -> "Playback | None":
         """How the time of a recorded run is steered; None for a live one."""
 
     def frames(self) -> AsyncIterator[Frame]:
@@ -37,7 +37,7 @@ class Source(Protocol):
         """Ask the run for something; what comes of it is seen in `frames`."""
 
 
-class Detail(msgspec.Struct, frozen=True):
+class ZoomDetail(msgspec.Struct, frozen=True):
     """The timeline of a stretch of a run, in shorter steps than that of the whole run."""
 
     begin_s: float
@@ -46,7 +46,7 @@ class Detail(msgspec.Struct, frozen=True):
     """Of what was measured within it."""
 
 
-class Player(Protocol):
+class Playback(Protocol):
     """Steers the time of a recorded run."""
 
     speed: float
@@ -56,7 +56,7 @@ class Player(Protocol):
     """How long a stretch before the position charts are to show; None: all up to there."""
 
     @property
-    def detail(self) -> Detail | None:
+    def detail(self) -> ZoomDetail | None:
         """That stretch; None if there is no zoom."""
 
     @property

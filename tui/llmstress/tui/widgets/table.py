@@ -15,7 +15,7 @@ class Cell(NamedTuple):
     tone: str = ""
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """A column of fixed width; all but the first stand to the right unless `left`."""
 
     label: str
@@ -23,10 +23,10 @@ class Column(NamedTuple):
     left: bool = False
 
 
-class Rows(DataTable[Text]):
+class RowTable(DataTable[Text]):
     """Rows by key, in a given order; the selection stays with its row. The texts of the first column are unique."""
 
-    def __init__(self, columns: Sequence[Column], *, id: str | None = None) -> None:
+    def __init__(self, columns: Sequence[TableColumn], *, id: str | None = None) -> None:
         super().__init__(cursor_type="row", id=id, cell_padding=1)
         self._columns = columns
         self._cells: dict[str, list[Cell]] = {}
@@ -38,7 +38,7 @@ class Rows(DataTable[Text]):
         self._add_columns()
         self.app.theme_changed_signal.subscribe(self, lambda _: self._recolour())
 
-    def set_columns(self, columns: Sequence[Column]) -> None:
+    def set_columns(self, columns: Sequence[TableColumn]) -> None:
         """Have these columns from now on, the first one as before; if they are others, the rows come with the next
         `show`."""
         if tuple(columns) != tuple(self._columns):
@@ -102,7 +102,7 @@ class Rows(DataTable[Text]):
     def _made(self, cells: Sequence[Cell]) -> list[Text]:
         return [self._text(cell, column) for column, cell in zip(self._columns, cells, strict=True)]
 
-    def _text(self, cell: Cell, column: Column) -> Text:
+    def _text(self, cell: Cell, column: TableColumn) -> Text:
         colour = self.app.theme_variables.get(cell.tone, "") if cell.tone else ""
         return Text(
             cell.text,
