@@ -48,7 +48,7 @@ def test_home_end_and_g(tmp_path: Path) -> None:
         await press(pilot, "g", "0", ":", "0", "7", "enter")
         assert replay.position_s == 7.0
         await press(pilot, "g", "x", "enter")
-        assert "Not a time of the run" in text_of(app)
+        assert "Not a valid position" in text_of(app)
         await press(pilot, "escape")
         await press(pilot, "g", "enter")
         assert not isinstance(app.screen, GoTo)

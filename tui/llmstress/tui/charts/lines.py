@@ -1,4 +1,4 @@
-"""Lines over time: what is drawn is decided by pure functions, plotext draws it."""
+"""Line charts over time. Pure functions decide what is drawn; plotext draws it."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -20,43 +20,43 @@ from llmstress.tui.charts.axes import ceiling_of, decade_below, log_ticks, nice_
 from llmstress.tui.format.headline import shortened
 
 _UPPER = (("p99", 100), ("p90", 10))
-"""What the upper latency line may be, and the samples that a point of it needs: n >= 1 / (1 - p)."""
+"""Percentiles for the upper latency line, and the samples that each point needs: n >= 1 / (1 - p)."""
 
 _FEW_POINTS = 12
-"""Rather a lower percentile than fewer points than these."""
+"""If a percentile would have fewer points than this, a lower one is used."""
 
 _LOG_ABOVE = 30.0
-"""From this ratio of the largest to the smallest value on, latencies are drawn on a logarithmic axis."""
+"""Above this ratio of the largest to the smallest value, latencies have a logarithmic axis."""
 
 _MAX_MARKS = 8
 
 _UPPER_AXIS = 2
-"""As plotext counts."""
+"""Plotext's number of the upper x axis."""
 
 _MARKED = {Phase.WARMUP: "warm-up", Phase.STEADY: "steady", Phase.DRAIN: "drain"}
 
 _LABELS_FROM_ROWS = 8
-"""A chart lower than this spends no row on the names of the marks."""
+"""Minimum height of a chart with names above its marks."""
 
 _MARKERS = ("⠒", "•", "×", "o")
-"""What a line is told by without colours: the first one is dots alone, the others have such a mark now and then."""
+"""Markers that distinguish lines without colours. The first line has only dots; the others have additional markers."""
 
 MOST_LINES = len(_MARKERS)
 
 _MARKER_EVERY = 8
-"""Columns from one mark of a line to the next."""
+"""Columns between two markers of a line."""
 
 _LONGEST_NAME = 14
-"""Columns of the name at the end of a line; a longer one is cut."""
+"""Maximum length of the name at the end of a line; a longer one is cut off."""
 
 
 class TimeColumn:
-    """Neighbouring rows of the timeline as one: a point of a line, a column of a heatmap."""
+    """Adjacent rows of the timeline, merged: a point of a line, or a column of a heatmap."""
 
     def __init__(
         self, rows: Sequence[Row], begin_s: float, seconds: float, fingerprint: tuple[float, ...], metric: str = ""
     ) -> None:
-        """`fingerprint`: as `fingerprint_of` says; `metric`: whose samples are wanted, as for `samples_of`."""
+        """`fingerprint`: the result of `fingerprint_of`; `metric`: as for `samples_of`."""
         self.begin_s = begin_s
         self.seconds = seconds
         self.fingerprint = fingerprint
@@ -67,7 +67,7 @@ class TimeColumn:
 
     @cached_property
     def latency(self) -> Histogram:
-        """The rows' samples, merged for those that ask for them; not to be changed."""
+        """The merged samples of the rows; must not be changed. Merged only on access."""
         if len(self._rows) == 1:
             return samples_of(self._rows[0], self._metric)
         merged = Histogram()
@@ -77,17 +77,17 @@ class TimeColumn:
 
     @cached_property
     def percentiles(self) -> dict[str, int | None]:
-        """In µs: p50, p90, p99 and max; None where there are too few samples."""
+        """p50, p90, p99 and max in µs; None: too few samples."""
         p50, p90, p99 = self.latency.percentiles((5_000, 9_000, 9_900))
         return {"p50": p50, "p90": p90, "p99": p99, "max": self.latency.max if self.latency.count else None}
 
     def failed(self, outcome: str) -> int:
-        """Requests that ended with this class of failure."""
+        """Number of requests that ended with this class of failure."""
         return sum(row.failed_by.get(outcome, 0) for row in self._rows)
 
 
 def samples_of(row: Row, metric: str) -> Histogram:
-    """The samples of one of `CHARTED`; of the row's own latency if `metric` is empty. Not to be changed."""
+    """The samples of one of `CHARTED`, or, for an empty `metric`, of the row's main latency; must not be changed."""
     return row.more.get(metric, _NOTHING) if metric else row.latency
 
 
@@ -95,7 +95,7 @@ _NOTHING = Histogram()
 
 
 def fingerprint_of(rows: Sequence[Row], row_s: float, metric: str = "") -> tuple[float, ...]:
-    """Changes whenever something in `rows` does: what was made of them can be kept as long as it doesn't."""
+    """A value that changes whenever `rows` change, so that results made from them can be cached."""
     count = total = events = requests = 0
     for row in rows:
         samples = samples_of(row, metric)
@@ -109,8 +109,10 @@ def fingerprint_of(rows: Sequence[Row], row_s: float, metric: str = "") -> tuple
 def downsample(
     rows: Sequence[Row], row_s: float, step: int, known: Sequence[TimeColumn] = (), metric: str = ""
 ) -> list[TimeColumn]:
-    """Every `step` rows merged, which is the only way to have their percentiles; `known`: an earlier result for the
-    same `metric`, whose columns are taken over where nothing has changed."""
+    """Columns of `step` merged rows each; percentiles can be computed only from merged samples.
+
+    `known`: an earlier result for the same `metric`; its unchanged columns are reused.
+    """
     columns: list[TimeColumn] = []
     for number, first in enumerate(range(0, len(rows), step)):
         part = rows[first : first + step]
@@ -123,13 +125,13 @@ def downsample(
 
 
 class Timeline:
-    """Downsampled rows, kept from draw to draw."""
+    """Caches downsampled rows between draws."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], tuple[int, list[TimeColumn]]] = {}
 
     def columns(self, use: str, aggregate: Aggregate, step: int, metric: str = "") -> list[TimeColumn]:
-        """The timeline of `aggregate` in columns of `step` rows; `use`: for whom they are kept."""
+        """The timeline of `aggregate` in columns of `step` rows; `use`: the key of the cache."""
         before, known = self._known.get((use, metric), (step, []))
         columns = downsample(aggregate.rows, aggregate.row_ns / 1e9, step, known if before == step else (), metric)
         self._known[use, metric] = step, columns
@@ -144,27 +146,27 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Drawing(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a chart shows."""
+    """Everything that a chart shows."""
 
     title: str
     lines: tuple[Line, ...]
     seconds: float
-    """Where the time axis ends."""
+    """End of the time axis, in seconds after T0."""
     low: float
     high: float
     logarithmic: bool = False
     marks: tuple[tuple[float, str], ...] = ()
-    """Moments worth a vertical line, and their names."""
+    """Times (s) with a vertical line, and their names."""
     unit: Literal["us", "rate", "share"] = "us"
-    """What the values are: latencies in µs, rates, or shares of 1."""
+    """Unit of the values: latencies in µs, rates, or shares of 1."""
     begin: float = 0.0
-    """Where the time axis begins, in seconds after T0."""
+    """Start of the time axis, in seconds after T0."""
     empty: str = "no samples yet"
-    """What is said where there is no point to draw."""
+    """Text shown if there are no points."""
 
 
 def zoomed(drawing: Drawing, begin_s: float, zoom_s: float, marks: tuple[tuple[float, str], ...]) -> Drawing:
-    """The last `zoom_s` seconds of a drawing whose times count from `begin_s`; `marks`: those of the whole run."""
+    """The last `zoom_s` seconds of a drawing whose times count from `begin_s`; `marks`: the marks of the whole run."""
     end = drawing.seconds + begin_s
     begin = max(0.0, end - zoom_s)
     lines = tuple(
@@ -176,18 +178,18 @@ def zoomed(drawing: Drawing, begin_s: float, zoom_s: float, marks: tuple[tuple[f
 
 
 def step_for(rows: int, most: int) -> int:
-    """How many rows a column must hold so that there are at most `most` columns."""
+    """Number of rows per column that gives at most `most` columns."""
     return max(1, -(-rows // max(1, most)))
 
 
 def upper_line(rows: Sequence[Row], most: int, metric: str = "") -> tuple[str, int]:
-    """The highest line there are samples for (p99, p90 or max), and the rows per point that it takes."""
+    """The highest percentile with enough samples (p99, p90 or max), and the rows per point that it needs."""
     counts = [count for row in rows if (count := samples_of(row, metric).count)]
     least = step_for(len(rows), most)
     if counts:
         typical = sum(counts) / len(counts)
         for name, needed in _UPPER:
-            # half as many again, since not every point has as many as the typical one; powers of two change seldom
+            # 1.5 times as many, because not every point has the typical number; powers of two seldom change
             wanted = 1.5 * needed / typical
             step = max(least, 1 << max(0, math.ceil(math.log2(wanted))))
             if -(-len(rows) // step) >= min(_FEW_POINTS, len(rows), most):
@@ -203,7 +205,7 @@ def latency_drawing(
     metric: str = "TTFT",
     begin_s: float = 0.0,
 ) -> Drawing:
-    """A latency over time: the median, and above it `upper`."""
+    """The drawing of a latency over time: its median and the line `upper`."""
     points = {
         name: tuple((_middle(column, elapsed_s), _number(column.percentiles[name])) for column in columns)
         for name in ("p50", upper)
@@ -232,8 +234,10 @@ def rate_drawing(
     ended: bool,
     marks: tuple[tuple[float, str], ...] = (),
 ) -> Drawing:
-    """What was done in each column, by the second; `lines`: name of a line -> how much of it a column holds. A column
-    that has not passed yet is left out, as its workers have not all reported."""
+    """The drawing of rates per second; `lines`: name of a line -> function that returns the amount in a column.
+
+    An incomplete column is left out because not all workers have reported yet.
+    """
     passed: list[tuple[TimeColumn, float]] = []
     for column in columns:
         lasted = min(column.seconds, elapsed_s - column.begin_s)
@@ -260,7 +264,7 @@ def _every(columns: Sequence[TimeColumn]) -> str:
 
 
 def marks_of(view: RunView) -> tuple[tuple[float, str], ...]:
-    """Where phases began and where somebody changed the load."""
+    """Starts of phases and changes of the load."""
     began = view.aggregate.phase_began
     found = [(began[phase] / 1e9, name) for phase, name in _MARKED.items() if began.get(phase, 0) > 1_000_000_000]
     changes = [notice for notice in view.aggregate.notices if notice.kind == "load"]
@@ -269,12 +273,12 @@ def marks_of(view: RunView) -> tuple[tuple[float, str], ...]:
 
 
 def scale_of(drawing: Drawing) -> Callable[[float], float]:
-    """Value -> place on the axis. Logarithms are taken here, since plotext's own do not go with limits."""
+    """Maps a value to its position on the axis. Plotext's own logarithms do not work with limits."""
     return math.log10 if drawing.logarithmic else float
 
 
 def y_labels(drawing: Drawing, rows: int) -> list[tuple[float, str]]:
-    """What stands at the left of a canvas of `rows` rows."""
+    """The y-axis labels of a canvas of `rows` rows."""
     most = max(2, min(6, rows // 2 + 1 if rows > 4 else rows // 2))
     name = {"us": formatting.axis_latency, "rate": formatting.axis_rate, "share": formatting.axis_share}[drawing.unit]
     values = (log_ticks if drawing.logarithmic else ticks)(drawing.low, drawing.high, most)
@@ -282,11 +286,11 @@ def y_labels(drawing: Drawing, rows: int) -> list[tuple[float, str]]:
 
 
 def mark_labels(drawing: Drawing, width: int, canvas: int) -> str:
-    """The names of the marks above their lines; one that would touch another is left out."""
+    """The names of the marks, above their lines; a name that would touch another one is left out."""
     text = ""
     for at, label in drawing.marks:
         column = int(0.5 + (canvas - 1) * (at - drawing.begin) / (drawing.seconds - drawing.begin))
-        # a name begins at its line, unless it would not end before the edge
+        # a name begins at its line, or further left if it would not fit
         begin = min(column, width - len(label))
         if begin >= len(text) + bool(text):
             text = text.ljust(begin) + label
@@ -302,7 +306,7 @@ def height_of(value: float, drawing: Drawing, rows: int) -> int:
 
 
 def end_labels(drawing: Drawing, rows: int) -> dict[int, int]:
-    """Row from below -> index of the line whose name stands there, at the line's end; none hides another."""
+    """Row, from below -> index of the line whose name is shown there, near the line's end; each row has one name."""
     placed: dict[int, int] = {}
     for index, line in enumerate(drawing.lines):
         last = next((value for _, value in reversed(line.points) if value is not None), None)
@@ -311,7 +315,7 @@ def end_labels(drawing: Drawing, rows: int) -> dict[int, int]:
         row = height_of(last, drawing, rows)
         free = [each for each in range(rows) if each not in placed]
         if free:
-            # later lines are the upper ones
+            # later lines are usually the upper ones
             placed[min(free, key=lambda each: (abs(each - row), -each))] = index
     return placed
 
@@ -331,7 +335,7 @@ def _change(text: str) -> str:
 
 
 def connected_points(points: Sequence[tuple[float, float | None]]) -> list[tuple[list[float], list[float]]]:
-    """Points between gaps, as xs and ys."""
+    """The sequences of points without a gap, as lists of x and y."""
     found: list[tuple[list[float], list[float]]] = []
     open_ = False
     for x, y in points:
@@ -349,8 +353,8 @@ def connected_points(points: Sequence[tuple[float, float | None]]) -> list[tuple
 def marker_positions(
     xs: Sequence[float], ys: Sequence[float], step: float, first: float
 ) -> tuple[list[float], list[float]]:
-    """Places on the line through these points, as xs and ys: at `first` and all multiples of `step` before and after
-    it, as far as the line goes, and at its end."""
+    """Positions of markers on the line through these points, as lists of x and y: at `first` plus all multiples of
+    `step` within the line, and at its end."""
     found: tuple[list[float], list[float]] = ([xs[-1]], [ys[-1]])
     number = math.ceil((xs[0] - first) / step)
     for (x, y), (next_x, next_y) in pairwise(zip(xs, ys, strict=True)):
@@ -362,7 +366,7 @@ def marker_positions(
 
 
 class Chart(PlotextPlot):
-    """A drawing on the screen; plotext paints it only when something has changed."""
+    """Shows a drawing; plotext paints it only when it has changed."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *("chart--axis", "chart--mark"),
@@ -376,7 +380,7 @@ class Chart(PlotextPlot):
 
     @property
     def most_points(self) -> int:
-        """More points than these would not be told apart."""
+        """Maximum number of points that can be distinguished."""
         return max(1, self.size.width)
 
     def show(self, drawing: Drawing) -> None:
@@ -387,12 +391,12 @@ class Chart(PlotextPlot):
             self.refresh()
 
     def notify_style_update(self) -> None:
-        """Another theme: other colours."""
+        """Paint again with the colours of the new theme."""
         super().notify_style_update()
         self._painted = None
 
     def render(self) -> Text:
-        """The drawing in the room there is."""
+        """The drawing, in the size of the widget."""
         size = self.size.width, self.size.height
         if self._painted is None or self._painted[0] != size:
             self._painted = size, self._paint(*size)
@@ -401,8 +405,8 @@ class Chart(PlotextPlot):
     def _paint(self, width: int, height: int) -> Text:
         drawing = self._drawing
         if drawing is None or not any(value is not None for line in drawing.lines for _, value in line.points):
-            said = "no samples yet" if drawing is None else drawing.empty
-            return Text(said, style=self.get_component_rich_style("chart--axis", partial=True))
+            text = "no samples yet" if drawing is None else drawing.empty
+            return Text(text, style=self.get_component_rich_style("chart--axis", partial=True))
         names = [
             f" {mark} {shortened(line.name, _LONGEST_NAME)}"
             for mark, line in zip(_MARKERS, drawing.lines, strict=False)
@@ -410,10 +414,10 @@ class Chart(PlotextPlot):
         margin = max(len(name) for name in names) if len(names) > 1 else 0
         named = height >= _LABELS_FROM_ROWS and bool(drawing.marks)
         rows = max(1, height - named - 2)
-        marks = y_labels(drawing, rows)
-        left = 1 + max(len(label) for _, label in marks)
+        labels = y_labels(drawing, rows)
+        left = 1 + max(len(label) for _, label in labels)
         canvas = max(2, width - left - margin)
-        lines = list(Text.from_ansi(self._build(drawing, marks, canvas, left, rows), no_wrap=True).split("\n"))
+        lines = list(Text.from_ansi(self._build(drawing, labels, canvas, left, rows), no_wrap=True).split("\n"))
         if margin:
             for row, index in end_labels(drawing, rows).items():
                 style = self.get_component_rich_style(_STYLES[index], partial=True)
@@ -423,12 +427,12 @@ class Chart(PlotextPlot):
             lines.insert(0, Text(" " * left + mark_labels(drawing, canvas + margin, canvas), style))
         return Text("\n").join(lines)
 
-    def _build(self, drawing: Drawing, marks: list[tuple[float, str]], canvas: int, left: int, rows: int) -> str:
+    def _build(self, drawing: Drawing, labels: list[tuple[float, str]], canvas: int, left: int, rows: int) -> str:
         plot, scale = self.plt, scale_of(drawing)
         width, height = canvas + left, rows + 2
         plot.clear_figure()
         plot.plotsize(width, height)
-        plot._set_size(width, height)  # as PlotextPlot does: plotsize alone does not suffice after a change of size
+        plot._set_size(width, height)  # as PlotextPlot does; plotsize alone is not enough after a change of size
         plot.canvas_color("default")
         plot.axes_color("default")
         plot.ticks_color(self._colour("chart--axis"))
@@ -436,10 +440,10 @@ class Chart(PlotextPlot):
         plot.yaxes(True, False)
         plot.xlim(drawing.begin, drawing.seconds)
         plot.ylim(scale(drawing.low), scale(drawing.high))
-        plot.yticks([scale(value) for value, _ in marks], [label for _, label in marks])
+        plot.yticks([scale(value) for value, _ in labels], [label for _, label in labels])
         moments = time_ticks(drawing.seconds, canvas, drawing.begin)
         plot.xticks([float(each) for each in moments], [formatting.duration(each) for each in moments])
-        # on the upper axis, whose labels are not plotext's: it leaves them out unless something is plotted there
+        # marks use the upper axis; its labels are drawn separately because plotext omits labels of an unused axis
         plot.xlim(drawing.begin, drawing.seconds, xside=_UPPER_AXIS)
         plot.xticks([], [], xside=_UPPER_AXIS)
         for at, _ in drawing.marks:
@@ -453,7 +457,7 @@ class Chart(PlotextPlot):
         for index, line in enumerate(drawing.lines[1:], 1):
             for xs, ys in connected_points(line.points):
                 heights = [scale(max(drawing.low, y)) for y in ys]
-                # each line begins elsewhere, so that the marks of two lines seldom hide one another
+                # each line has another offset, so that markers of two lines seldom overlap
                 places = marker_positions(xs, heights, step, drawing.begin + step * index / MOST_LINES)
                 plot.scatter(*places, marker=_MARKERS[index], color=self._colour(_STYLES[index]))
         return str(plot.build())

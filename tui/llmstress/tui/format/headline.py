@@ -1,6 +1,6 @@
 """The lines above the figures: target, progress, measurement, outcome.
 
-Pure functions: pieces of text with styles of the theme.
+Pure functions that return texts with styles of the theme.
 """
 
 import msgspec
@@ -13,29 +13,29 @@ from llmstress.tui.format.picture import TOO_EARLY, Picture
 from llmstress.tui.format.words import OUTCOMES, VERDICTS, spans_words
 
 StyledText = tuple[str, str]
-"""A text and its style, in Textual's words."""
+"""A text and its Textual style."""
 
 QUIET = "$foreground 65%"
-"""`$text-muted` is of use in style sheets only: in text it loses what mutes it."""
+"""The style of less important text. `$text-muted` works only in style sheets; within text it is not muted."""
 
 _DRAIN_COLUMNS = 4
-"""Nobody knows how long the drain will take, so its part of the bar means nothing but its place."""
+"""Width of the drain in the progress bar. Its length is unknown, so the width does not represent time."""
 
 _LEAST_URL = 16
+"""Minimum number of columns for the URL."""
 
 _ON_TILES, _ON_TILES_OF_WHOLE_ANSWERS = ("ttft", "itl"), ("e2e", "ttfb")
 
 
 def shortened(text: str, width: int) -> str:
-    """`text`, its end cut off if it is longer than `width`."""
+    """`text`, cut off after `width` columns."""
     if len(text) <= width:
         return text
     return f"{text[: width - 1]}…" if width > 0 else ""
 
 
 def target_line(view: RunView, width: int) -> list[StyledText]:
-    """Where the load goes and what makes it now: the streams that are wanted of the processes that are left. The URL
-    gives way first."""
+    """URL, API, model, and current load: the wanted streams of the remaining processes. The URL is shortened first."""
     facts = view.facts
     shares = [worker.streams for worker in view.aggregate.workers if worker.state != "lost"]
     processes = "1 process" if len(shares) == 1 else f"{formatting.count(len(shares))} processes"
@@ -56,7 +56,7 @@ class PhaseSegment(msgspec.Struct, frozen=True):
     name: str
     seconds: float
     done: float
-    """The share of it that has passed."""
+    """The share of it that is over."""
     current: bool
 
 
@@ -84,13 +84,13 @@ def phase_segments(view: RunView) -> list[PhaseSegment]:
 
 
 def bar(share: float, width: int) -> tuple[str, str]:
-    """The passed and the coming part of a bar of `width` columns; full only at 1.0."""
+    """The done and the remaining part of a bar of `width` columns; it is full only at 1.0."""
     passed = min(width, int(share * width + 1e-9))
     return "━" * passed, "╌" * (width - passed)
 
 
 def progress_line(picture: Picture, width: int) -> list[StyledText]:
-    """The stage, how far the run is, and the clock."""
+    """The stage of the run, its progress, and the elapsed time."""
     view = picture.view
     pieces: list[StyledText] = [(picture.stage.upper(), "bold $text-primary")]
     if picture.paused and picture.stage != "done":
@@ -120,18 +120,18 @@ def _by_requests(view: RunView, room: int) -> list[StyledText]:
 
 
 def _by_phases(parts: list[PhaseSegment], room: int) -> list[StyledText]:
-    # a name, two spaces, and at least two columns of bar for each
+    # each phase takes its name, two spaces, and at least two columns of the bar
     taken = sum(len(part.name) + 2 for part in parts) + _DRAIN_COLUMNS
     timed = [part for part in parts if part.seconds]
     free = room - taken
     total = sum(part.seconds for part in timed) or 1.0
     if free < 2 * len(timed):
-        # no room for names: one bar for all of it
+        # no room for names: one bar for the whole run
         passed, coming = bar(sum(part.seconds * part.done for part in timed) / total, max(0, room))
         return [(passed, "$text-primary"), (coming, QUIET)]
     widths = {part.name: max(2, int(free * part.seconds / total)) for part in timed}
     if timed:
-        # what rounding left goes to the longest one
+        # the columns left over by rounding go to the longest phase
         longest = max(timed, key=lambda part: part.seconds).name
         widths[longest] = max(2, widths[longest] + free - sum(widths.values()))
     pieces: list[StyledText] = []
@@ -143,14 +143,14 @@ def _by_phases(parts: list[PhaseSegment], room: int) -> list[StyledText]:
 
 
 def measurement_line(picture: Picture, width: int) -> list[StyledText]:
-    """Can the figures be trusted, and what is the first thing against it?"""
+    """Whether the figures are reliable, and the first reason against it."""
     verdict = picture.verdict
     sign, style = VERDICTS[verdict.status]
     if verdict is TOO_EARLY:
         return [("measurement: ", ""), (f"{sign} {verdict.status}", style)]
     pieces: list[StyledText] = [("measurement: ", ""), (f"{sign} {verdict.status}", f"bold {style}")]
     if picture.outcome == "bad" and verdict.status == "valid":
-        # the figures are right, but those of a run that failed: no praise, no green
+        # the figures are reliable, but the run failed: don't show "valid" in green
         succeeded = "most requests failed" if picture.view.aggregate.ended().get("ok") else "no request succeeded"
         return [("measurement: ", ""), (f"{verdict.status}, but {succeeded}", "bold")]
     room = max(0, width - sum(len(text) for text, _ in pieces))
@@ -165,14 +165,14 @@ def measurement_line(picture: Picture, width: int) -> list[StyledText]:
 
 
 def outcome_line(picture: Picture, width: int) -> list[StyledText]:
-    """What became of the requests."""
+    """How the requests ended."""
     sign, style = OUTCOMES[picture.outcome]
     words = shortened(describe_outcome(picture.view.aggregate.ended()), max(0, width - 11))
     return [("outcome: ", ""), (f"{sign} {words}", f"bold {style}".strip())]
 
 
 def stretch_line(picture: Picture, width: int, *, thin: bool) -> list[StyledText]:
-    """Which stretch of time the figures below are of."""
+    """The period that the figures below cover."""
     seconds = picture.figures.seconds
     if picture.whole:
         name = "whole run" if picture.view.facts.whole_run else "steady window"

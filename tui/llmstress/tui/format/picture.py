@@ -1,5 +1,5 @@
-"""One picture of the run, made a few times a second and shown by every part of the screen. Pure: a view in, a picture
-out."""
+"""A picture: everything that the screen shows of a run at one time. It is made from the run's view a few times a
+second. Pure functions."""
 
 import msgspec
 
@@ -12,47 +12,47 @@ from llmstress.engine.telemetry.verdict import Verdict, judge
 from llmstress.tui.sources.source import Playback, ZoomDetail
 
 WINDOW_S = 5.0
-"""How far the live figures look back."""
+"""The period that the live figures cover."""
 
 TOO_EARLY = Verdict("none yet", [], [])
-"""While nothing has been measured there is nothing to judge."""
+"""The verdict before anything has been measured."""
 
 _STAGES = {Phase.RAMP: "ramp-up", Phase.WARMUP: "warm-up", Phase.STEADY: "steady", Phase.DRAIN: "drain"}
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be shown."""
+    """Everything that the screen shows at one time."""
 
     view: RunView
-    """Where everything else came from; not to be changed."""
+    """The view from which everything else was made; must not be changed."""
     snapshot: Snapshot
     verdict: Verdict
     whole: bool
-    """Show the figures of the steady window, as the summary has them, instead of those of the last seconds."""
+    """Whether the figures are those of the steady window, as in the summary, instead of those of the last seconds."""
     stage: str
-    """starting, ramp-up, warm-up, steady, drain or done; `paused` stands beside it."""
+    """starting, ramp-up, warm-up, steady, drain or done; independent of `paused`."""
     outcome: str
-    """What became of the requests of the whole run: none (has finished), good (none failed), bad (over half of them
-    failed, or some did and none succeeded), or mixed."""
+    """How the requests of the whole run ended: none (no request has finished), good (none failed), bad (more than half
+    failed, or some failed and none succeeded), or mixed."""
 
     zoom_s: float | None = None
-    """How long a stretch of a replay the charts show; None: all of the run so far."""
+    """Length of time that the charts of a replay show; None: the whole run so far."""
     detail: ZoomDetail | None = None
-    """That stretch."""
+    """The timeline of that time."""
 
     @property
     def figures(self) -> Figures:
-        """Those that were chosen."""
+        """The figures that `whole` selects."""
         return self.snapshot.whole if self.whole else self.snapshot.now
 
     @property
     def paused(self) -> bool:
-        """No new requests are begun."""
+        """Whether the run starts no new requests."""
         return self.view.paused
 
 
 def picture_of(view: RunView, *, whole: bool, playback: Playback | None = None) -> Picture:
-    """A picture of `view` as it is now; `playback`: of a replay, which may be zoomed."""
+    """The picture of `view` as it is now; `playback`: the controls of a replay, which may be zoomed."""
     aggregate, steady_s = view.aggregate, view.steady_s
     if view.ended is not None:
         stage = "done"

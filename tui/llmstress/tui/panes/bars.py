@@ -1,4 +1,4 @@
-"""The lines around the panes: tabs and where the run is above; below what must be known, the time of a replay, keys."""
+"""The lines around the panes: tabs and state of the run above; banner, time of a replay, and keys below."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,7 +22,7 @@ TABS = ("overview", "latency", "workers", "errors", "log")
 
 
 class Key(NamedTuple):
-    """A key and what it does, in a word."""
+    """A key and one word for what it does."""
 
     key: str
     word: str
@@ -34,19 +34,19 @@ LOOKING = (Key("?", "help"), Key("v", "verdict"), Key("w", "window"), Key("e", "
 REPLAYING = (Key("space", "pause"), Key("< >", "speed"), Key("← →", "seek"))
 LEAVING = (Key("q", "leave"),)
 TAB_KEYS = {"overview": (Key("c C", "charts"),), "workers": (Key("o", "sort"),)}
-"""Keys of one tab."""
+"""Tab -> keys that work only there."""
 WINDOWED = ("overview", "latency", "workers")
-"""Tabs whose figures are those of a window."""
+"""Tabs whose figures depend on the chosen window."""
 
 
 def keys_for(tab: str, *, steering: bool, saving: bool, replay: bool) -> list[Key]:
-    """The keys to be named, the most needed first.
+    """The keys to show, the most important first.
 
     Args:
-        tab: The visible one.
-        steering: The run is live and obeys.
-        saving: It can write its summary.
-        replay: It is a recorded one.
+        tab: The visible tab.
+        steering: Whether the run can be steered.
+        saving: Whether the summary can be saved.
+        replay: Whether this is a replay.
     """
     looking = [key for key in LOOKING if key.key != "w" or tab in WINDOWED]
     own = TAB_KEYS.get(tab, ())
@@ -58,7 +58,7 @@ def keys_for(tab: str, *, steering: bool, saving: bool, replay: bool) -> list[Ke
 
 
 def key_line(keys: Sequence[Key], width: int) -> Content:
-    """As many of the keys as fit; the first ones stay."""
+    """The first keys of `keys`, as many as fit."""
     parts: list[Content] = []
     left = width - 1
     for key in keys:
@@ -71,24 +71,24 @@ def key_line(keys: Sequence[Key], width: int) -> Content:
 
 
 _NAMES_FROM_WIDTH = 80
-"""Columns from which on there is room for the names of all tabs."""
+"""Minimum width with room for the names of all tabs."""
 
 
 def clock_time(seconds: float) -> str:
-    """A moment of a run: `0:07`, `12:34`, `1:02:03`."""
+    """A time of a run: `0:07`, `12:34`, `1:02:03`."""
     sign, whole = "-" if seconds < 0 else "", int(abs(seconds))
     hours, minutes = divmod(whole // 60, 60)
     return f"{sign}{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{sign}{minutes}:{whole % 60:02d}"
 
 
 def status(picture: Picture, width: int, *, silent_s: int, requested: int | None) -> Content:
-    """Where the run is, in as many words as fit.
+    """The state of the run, as detailed as fits.
 
     Args:
-        picture: What is shown.
-        width: Columns there are.
-        silent_s: How long nothing was heard, 0 if that is as it should be.
-        asked: Streams asked for and not there yet.
+        picture: The current picture.
+        width: Available columns.
+        silent_s: Seconds without a message; 0: not unusually long.
+        requested: Requested number of streams that the run does not have yet; None: no request is pending.
     """
     urgent: list[Content] = []
     if silent_s:
@@ -107,8 +107,8 @@ def status(picture: Picture, width: int, *, silent_s: int, requested: int | None
 
 
 def verdict_marks(picture: Picture) -> tuple[Content, Content]:
-    """Measurement and outcome, as briefly as can be and in a few words. Where requests have failed the outcome is
-    there, and "valid" is no green word where most of them did."""
+    """Measurement and outcome in a short and a longer form. The outcome is included if requests have failed. If most of
+    them failed, "valid" is left out."""
     sign, colour = VERDICTS[picture.verdict.status]
     aggregate = picture.view.aggregate
     measured = [Content.styled(text, f"bold {colour}") for text in (sign, f"{sign} {picture.verdict.status}")]
@@ -123,7 +123,7 @@ def verdict_marks(picture: Picture) -> tuple[Content, Content]:
 
 
 def time_line(playback: Playback, width: int, *, cut_off: bool) -> Content:
-    """Where a replay is; `cut_off`: the record has no end of its run."""
+    """State and position of a replay; `cut_off`: the record ends before the run does."""
     position, length = max(0.0, playback.position_s), max(0.0, playback.length_s)
     ended = position >= length
     sign = "■" if ended else "‖" if playback.paused else "▶"
@@ -147,7 +147,7 @@ def ended_text(view: RunView, *, can_save: bool) -> str:
 
 
 class TabLabel(Static):
-    """One tab, to be clicked."""
+    """The label of a tab; it can be clicked."""
 
     def __init__(self, number: int, tab: str) -> None:
         super().__init__(id=f"tab-{tab}", markup=False)
@@ -155,9 +155,9 @@ class TabLabel(Static):
         self._tab = tab
 
     def update_label(self, *, chosen: bool, failed: int, short: bool) -> None:
-        """Its name, with the number of failures if there are any; `short`: its number alone unless it is chosen."""
+        """Show the tab's name, with the number of failures if there are any; `short`: only its number unless chosen."""
         self.set_class(chosen, "-chosen")
-        # red on the colour of a chosen tab could not be read
+        # red is not readable on the background of a chosen tab
         style = "bold" if chosen else "bold $text-error"
         if short and not chosen:
             self.update(Content.assemble(f" {self._number}", ("✖", style) if failed else "", " "))
@@ -166,13 +166,13 @@ class TabLabel(Static):
         self.update(Content.assemble(f" {self._number} {self._tab.capitalize()}", mark, " "))
 
     def on_click(self, event: events.Click) -> None:
-        """Choose this one."""
+        """Choose this tab."""
         event.stop()
         self.post_message(TabChosen(self._tab))
 
 
 class TopLine(Horizontal):
-    """Tabs, and where the run is."""
+    """The tabs and the state of the run."""
 
     def __init__(self) -> None:
         super().__init__(id="top")
@@ -183,7 +183,7 @@ class TopLine(Horizontal):
         self._failed = 0
 
     def compose(self) -> ComposeResult:
-        """Tabs to the left, state to the right."""
+        """Tabs on the left, state on the right."""
         yield from self._tabs.values()
         yield self._status
 
@@ -193,7 +193,7 @@ class TopLine(Horizontal):
         self._update_tabs()
 
     def show(self, picture: Picture, *, silent_s: int, requested: int | None) -> None:
-        """Bring it up to date."""
+        """Show the state in `picture`; other arguments as for `status`."""
         self._last = picture, silent_s, requested
         self._update_status()
         failed = picture.view.aggregate.failed()
@@ -202,7 +202,7 @@ class TopLine(Horizontal):
             self._update_tabs()
 
     def on_resize(self) -> None:
-        """More or fewer words fit."""
+        """Adapt the texts to the new width."""
         self._update_tabs()
         self.call_after_refresh(self._update_status)
 
@@ -219,36 +219,36 @@ class TopLine(Horizontal):
 
 
 class KeyLine(TextBlock):
-    """The keys."""
+    """The line with the most important keys."""
 
     def __init__(self) -> None:
         super().__init__(id="keys")
         self._keys: list[Key] = []
 
     def show(self, keys: list[Key]) -> None:
-        """Name these."""
+        """Show these keys."""
         self._keys = keys
         self.set_text(key_line(keys, self.size.width or 80))
 
     def on_resize(self) -> None:
-        """Another number of them fits."""
+        """Adapt the number of keys to the new width."""
         self.show(self._keys)
 
 
 class TimeLine(TextBlock):
-    """The time of a replay."""
+    """The line with state and position of a replay."""
 
     def __init__(self, playback: Playback) -> None:
         super().__init__(id="time")
         self._playback = playback
 
     def show(self, *, cut_off: bool) -> None:
-        """Bring it up to date."""
+        """Show the current position; `cut_off` as for `time_line`."""
         self.set_text(time_line(self._playback, self.size.width, cut_off=cut_off))
 
 
 class Banner(TextBlock):
-    """One line that must not be missed; nothing most of the time."""
+    """An important message; hidden most of the time."""
 
     def __init__(self) -> None:
         super().__init__(id="banner", grows=True)

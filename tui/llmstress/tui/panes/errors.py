@@ -1,4 +1,4 @@
-"""The errors pane: how requests ended that did not end well, and what the server said."""
+"""The errors pane: failure classes with their counts, and samples of the server's messages."""
 
 from textual import on
 from textual.app import ComposeResult
@@ -23,8 +23,8 @@ COLUMNS = (
 
 
 def error_rows(aggregate: Aggregate) -> dict[str, list[Cell]]:
-    """Class -> its row, the most frequent first. Shares are of all finished requests; what was sent again is in none of
-    them, and has a column of its own."""
+    """Class -> its row, the most frequent first. Shares refer to all finished requests. Retried attempts are not
+    included and have a column of their own."""
     finished, ended, retried = aggregate.finished(), aggregate.ended(), aggregate.retried()
     found = {name: ended.get(name, 0) for name in ended.keys() | retried.keys() if name not in ("ok", "cancelled")}
     rows: dict[str, list[Cell]] = {}
@@ -48,7 +48,7 @@ def error_rows(aggregate: Aggregate) -> dict[str, list[Cell]]:
 
 
 def samples_text(name: str, samples: list[ErrorSample]) -> Content:
-    """Examples of one class, as the server put them."""
+    """Samples of one class, in the server's words."""
     if not samples:
         return Content.assemble((name, "bold"), "  no sample was kept")
     lines = [Content.assemble((name, "bold"), "  samples:")]
@@ -63,7 +63,7 @@ def samples_text(name: str, samples: list[ErrorSample]) -> Content:
 
 
 class ErrorsPane(RedrawnPane):
-    """A table, and below it the samples of the class with the cursor."""
+    """A table of failure classes, and the samples of the selected class."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, classes="pane")
@@ -76,14 +76,14 @@ class ErrorsPane(RedrawnPane):
         self._aggregate: Aggregate | None = None
 
     def compose(self) -> ComposeResult:
-        """Title, table, samples, and failures over time where there is room."""
+        """Title, table, samples, and a chart of failures on tall screens."""
         yield self._title
         yield self._table
         yield self._scroll
         yield self._chart
 
     def show(self, picture: Picture) -> None:
-        """The figures."""
+        """Update the table and the samples."""
         self._aggregate = aggregate = picture.view.aggregate
         rows = error_rows(aggregate)
         finished = formatting.count(aggregate.finished())
@@ -99,7 +99,7 @@ class ErrorsPane(RedrawnPane):
         self._show_selected()
 
     def draw(self, picture: Picture) -> None:
-        """Failures by the second."""
+        """Update the chart of failures per second."""
         self._picture = picture
         if self._chart.size.width:
             self._chart.show(catalog.drawing_of("failed", picture.view, self._timeline, self._chart.most_points))

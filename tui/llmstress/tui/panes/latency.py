@@ -1,4 +1,4 @@
-"""The latency pane: every latency by percentile, and the chosen one over time and by its distribution."""
+"""The latency pane: percentiles of all latencies, and chart and distribution of the selected one."""
 
 from textual import on
 from textual.app import ComposeResult
@@ -24,11 +24,11 @@ COLUMNS = (
     TableColumn("count", 7),
 )
 FIRST, FIRST_OF_WHOLE = "ttft", "e2e"
-"""Chosen to begin with; the second where answers come whole, and have no first token."""
+"""The latency selected at first; the second one for whole answers, which have no first token."""
 
 
 def latency_cells(metric: str, histogram: Histogram | None) -> list[Cell]:
-    """The row of one latency. What stands on too few samples is dim and has a `~`."""
+    """The row of one latency. Values with a low sample count are dim and have a `~`."""
     found = histogram if histogram is not None else Histogram()
     thin = found.low_sample()
     cells = [Cell(metric, "bold")]
@@ -45,7 +45,7 @@ def latency_cells(metric: str, histogram: Histogram | None) -> list[Cell]:
 
 
 class LatencyPane(RedrawnPane):
-    """A table, and the distribution of the row with the cursor."""
+    """A table of latencies, and chart and distribution of the selected one."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, classes="pane")
@@ -57,7 +57,7 @@ class LatencyPane(RedrawnPane):
         self._distribution = Distribution(id="distribution")
 
     def compose(self) -> ComposeResult:
-        """The distribution stands beside the table where there is room, else below."""
+        """Table and chart; the distribution is beside them on wide screens, else below."""
         yield self._title
         with Container(classes="halves"):
             with Vertical(classes="half"):
@@ -67,7 +67,7 @@ class LatencyPane(RedrawnPane):
             yield self._distribution
 
     def show(self, picture: Picture) -> None:
-        """The figures."""
+        """Update the table."""
         first = self._picture is None
         self._picture = picture
         window = window_words(picture) + widest_words(picture)
@@ -83,7 +83,7 @@ class LatencyPane(RedrawnPane):
             self._table.move_cursor(row=shown.index(chosen))
 
     def draw(self, picture: Picture) -> None:
-        """Chart and distribution of the chosen latency."""
+        """Update chart and distribution of the selected latency."""
         metric = self._table.selected or FIRST
         self._distribution.show(f"{metric} · {window_words(picture, metric)}", picture.figures.latency.get(metric))
         if self._chart.size.width:
@@ -91,7 +91,7 @@ class LatencyPane(RedrawnPane):
             self._chart.show(drawing)
 
     def _undetermined(self, metric: str) -> str:
-        """How many answers are missing in a latency because it can't be said of them."""
+        """For tpot, the number of answers that are left out because their tpot is undetermined; else empty."""
         if metric != "tpot" or self._picture is None:
             return ""
         parts = self._picture.view.aggregate.phases.values()

@@ -1,4 +1,4 @@
-"""What the wall shows: where the run is, its figures, whether they can be trusted, and how it got there."""
+"""The overview pane: progress, main figures, whether they are reliable, and their course over time."""
 
 import msgspec
 from textual import events
@@ -27,19 +27,19 @@ class StyledLine(Widget):
         self._pieces: list[StyledText] = []
 
     def show(self, pieces: list[StyledText]) -> None:
-        """Show these from now on."""
+        """Show these texts."""
         if pieces != self._pieces:
             self._pieces = pieces
             self.refresh()
 
     def render(self) -> Content:
-        """The pieces, one behind the other."""
+        """The texts, joined."""
         return Content.assemble(*self._pieces)
 
 
 class Overview(RedrawnPane):
-    """The whole run at a glance. How much of it there is room for is decided by the style sheet, which hides and
-    shows its parts by the classes `-narrow`, `-short` and `-wide` of the screen."""
+    """The whole run at a glance. The style sheet shows or hides parts depending on the classes `-narrow`, `-short` and
+    `-wide` of the screen."""
 
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -57,7 +57,7 @@ class Overview(RedrawnPane):
         self._heatmap = Heatmap("heatmap-ttft")
 
     def compose(self) -> ComposeResult:
-        """Lines, tiles, charts, heatmap."""
+        """Lines, tiles, charts and heatmap."""
         yield self._target
         yield self._progress
         yield self._measurement
@@ -70,7 +70,7 @@ class Overview(RedrawnPane):
         yield self._heatmap
 
     def show(self, picture: Picture) -> None:
-        """Show the figures of `picture`."""
+        """Update lines and tiles."""
         self._picture = picture
         width = self.size.width
         if not width:
@@ -86,7 +86,7 @@ class Overview(RedrawnPane):
             view.show(tile)
 
     def draw(self, picture: Picture) -> None:
-        """Draw what `picture` says about the time until now."""
+        """Update charts and heatmap."""
         self._picture = picture
         aggregate = picture.view.aggregate
         for side, chart in self._charts.items():
@@ -99,7 +99,7 @@ class Overview(RedrawnPane):
             self._heatmap.show(self._timeline.columns("heatmap", aggregate, step), metric)
 
     def _drawing(self, curve: str, picture: Picture, most_points: int) -> Drawing:
-        """A curve of the whole run, or of the stretch that a replay is zoomed to."""
+        """The drawing of a curve over the whole run, or over the time to which a replay is zoomed."""
         view, detail = picture.view, picture.detail
         if detail is None or picture.zoom_s is None:
             return catalog.drawing_of(curve, view, self._timeline, most_points)
@@ -108,19 +108,19 @@ class Overview(RedrawnPane):
         return lines.zoomed(drawing, detail.begin_s, picture.zoom_s, lines.marks_of(view))
 
     def next_curve(self, side: str) -> None:
-        """Another chart on the `left` or the `right` side."""
+        """Show the next chart on the `left` or the `right` side."""
         if self._picture is not None:
             self._curves[side] = catalog.next_curve(self._curve(side, self._picture), self._picture.view.aggregate)
             self.draw(self._picture)
 
     def on_click(self, event: events.Click) -> None:
-        """A click on a chart is the same as its key."""
+        """Show the next chart in place of the clicked one."""
         for side, chart in self._charts.items():
             if event.widget is chart:
                 self.next_curve(side)
 
     def _curve(self, side: str, picture: Picture) -> str:
-        """What was chosen, else what this run has for that side."""
+        """The chosen curve, if this run has it, else the default for that side."""
         names = catalog.curves_of(picture.view.aggregate)
         if self._curves[side] in names:
             return self._curves[side]

@@ -1,4 +1,4 @@
-"""The workers pane: one row a process, why it is marked, and its last minute."""
+"""The workers pane: one row per process, its problems, and its last minute."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -37,10 +37,10 @@ COLUMNS = (
 )
 
 SPARKS = (TableColumn("cpu, last minute", 24, left=True), TableColumn("lag, last minute", 24, left=True))
-"""Columns that are there where there is room for them."""
+"""Columns shown only on wide screens."""
 
 _SPARKS_FROM_WIDTH = 132
-"""Columns of the screen that all of them take."""
+"""Width of the screen from which on `SPARKS` are shown."""
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -49,16 +49,16 @@ STATES = {"starting": "○", "ready": "◔", "running": "●", "done": "✔", "l
 
 
 class WorkerRow(msgspec.Struct, frozen=True):
-    """One worker as it is to be shown."""
+    """One worker as shown in the table."""
 
     state: WorkerState
     figures: WorkerFigures
     problems: list[str]
-    """What is wrong with it, in words; empty if nothing is."""
+    """Descriptions of its problems; empty: none."""
 
 
 def worker_rows(picture: Picture) -> list[WorkerRow]:
-    """All workers, by number, over the stretch of time that was chosen."""
+    """All workers by number, with figures of the chosen period."""
     aggregate, steady_s = picture.view.aggregate, picture.view.steady_s
     itl_p50 = picture.figures.percentile("itl", "p50")
     row: list[WorkerRow] = []
@@ -74,13 +74,13 @@ def worker_rows(picture: Picture) -> list[WorkerRow]:
 
 
 def problems_of(worker: WorkerState, found: WorkerFigures, itl_p50: int | None) -> list[str]:
-    """What is wrong with a worker, by the limits of the verdict."""
+    """The problems of a worker, by the limits of the verdict."""
     if worker.state == "lost":
         return [f"lost: {worker.reason}"]
     problems: list[str] = []
     if found.cpu_share is not None and found.cpu_share > MAX_CPU_SHARE:
         problems.append(
-            f"uses {found.cpu_share:.0%} of its core (limit {MAX_CPU_SHARE:.0%}): its time stamps may be late; use "
+            f"uses {found.cpu_share:.0%} of its core (limit {MAX_CPU_SHARE:.0%}): its timestamps may be late; use "
             "more --procs"
         )
     limit = lag_limit(itl_p50)
@@ -95,12 +95,12 @@ def problems_of(worker: WorkerState, found: WorkerFigures, itl_p50: int | None) 
 
 
 def lag_limit(itl_p50: int | None) -> float:
-    """The lateness (µs) that a worker's event loop may have."""
+    """The limit of a worker's event loop lag, in µs."""
     return max(MIN_LAG_LIMIT_US, LAG_SHARE_OF_ITL * (itl_p50 or 0))
 
 
 def sparkline(values: Sequence[float | None], full: float, width: int) -> str:
-    """The last `width` values as blocks, of which the tallest means `full` or more; a space where there is none."""
+    """The last `width` values as block characters; the tallest block means `full` or more, a space means no value."""
     top = len(_BLOCKS) - 1
     return "".join(
         " " if value is None else _BLOCKS[min(top, max(0, int(value / full * top + 0.5)))] for value in values[-width:]
@@ -108,7 +108,7 @@ def sparkline(values: Sequence[float | None], full: float, width: int) -> str:
 
 
 def spark_cells(row: WorkerRow, samples: Sequence[WorkerSample], limit_us: float) -> list[Cell]:
-    """CPU (the tallest block: a whole core) and lag (the tallest block: twice the limit) of the last minute."""
+    """Sparklines of the last minute: CPU (tallest block: a whole core) and lag (tallest block: twice the limit)."""
     tone = "text-warning" if row.problems else ""
     cpu = sparkline([each.cpu for each in samples], 1.0, SPARKS[0].width)
     lag = sparkline([each.lag for each in samples], 2 * limit_us, SPARKS[1].width)
@@ -137,14 +137,14 @@ def worker_cells(row: WorkerRow) -> list[Cell]:
 
 
 def memory(size: int) -> str:
-    """Bytes as a person reads them: `–`, `45 MB`, `1.2 GB`."""
+    """A number of bytes: `–`, `45 MB`, `1.2 GB`."""
     if not size:
         return "–"
     return f"{size / 1e6:.0f} MB" if size < 999.5e6 else f"{size / 1e9:.1f} GB"
 
 
 def sorted_rows(rows: list[WorkerRow], column: int, reverse: bool) -> list[WorkerRow]:
-    """By one of `COLUMNS`, those with the same value by number; what isn't known comes last either way."""
+    """Rows sorted by one of `COLUMNS`, then by number; unknown values are always last."""
 
     def value(row: WorkerRow) -> float | str | None:
         worker, found = row.state, row.figures
@@ -166,7 +166,7 @@ def sorted_rows(rows: list[WorkerRow], column: int, reverse: bool) -> list[Worke
 
 
 class WorkersPane(RedrawnPane):
-    """The table, and below it what is wrong with the row with the cursor."""
+    """A table of workers, and problems and charts of the selected one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "sort_by_next", show=False),
@@ -185,7 +185,7 @@ class WorkersPane(RedrawnPane):
         self._reverse = False
 
     def compose(self) -> ComposeResult:
-        """Title, table, and the chosen row: a line, and its last minute."""
+        """Title, table, and problems and charts of the selected worker."""
         yield self._title
         yield self._table
         yield self._about
@@ -194,13 +194,13 @@ class WorkersPane(RedrawnPane):
             yield self._lag
 
     def show(self, picture: Picture) -> None:
-        """Only what must not wait for the next `draw`: a worker in another state. To draw this table is the dearest
-        part of the screen, and figures of many processes can't be read three times a second."""
+        """Update only if a worker has changed its state; everything else waits for the next `draw`. Drawing this table
+        is the most expensive part of the screen, and nobody can read many figures three times a second."""
         if [worker.state for worker in picture.view.aggregate.workers] != self._states:
             self.draw(picture)
 
     def draw(self, picture: Picture) -> None:
-        """The figures, in order."""
+        """Update the table and the charts."""
         self._picture = picture
         self._states = [worker.state for worker in picture.view.aggregate.workers]
         row = worker_rows(picture)
@@ -231,7 +231,7 @@ class WorkersPane(RedrawnPane):
         return [*cells, *spark_cells(row, samples, lag_limit(picture.figures.percentile("itl", "p50")))]
 
     def action_reverse(self) -> None:
-        """The other way round."""
+        """Reverse the order."""
         self._sort_by(self._column)
 
     @on(DataTable.HeaderSelected)
@@ -246,7 +246,7 @@ class WorkersPane(RedrawnPane):
         self._show_selected()
 
     def _sort_by(self, column: int) -> None:
-        """By this column; the other way round if it was that one already. Figures begin with the largest."""
+        """Sort by this column, or reverse the order if it is already sorted by it. Figures begin with the largest."""
         self._reverse = not self._reverse if column == self._column else column > 2
         self._column = column
         if self._picture is not None:
