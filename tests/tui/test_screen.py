@@ -682,7 +682,7 @@ def test_help_comes_and_goes(key: str) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await press(pilot, "question_mark")
         assert isinstance(app.screen, Help)
-        for word in ("a tenth of the current", "TTFT", "stall", "verdict", "low sample count"):
+        for word in ("by a tenth", "TTFT", "stall", "verdict", "low sample count"):
             assert word in text_of(app)
         await press(pilot, key)
         assert not isinstance(app.screen, Help)

@@ -27,7 +27,7 @@ class Bucket:
     def wait_us(self, amount: float, now_us: int) -> int:
         """Time in µs until `amount` may be taken; 0: now. A full bucket allows an amount above its capacity."""
         missing = min(amount, self.capacity) - self._filled(now_us)
-        # one µs more: rounding down would admit nobody who retries exactly then
+        # one µs more, because rounding down could reject a retry at exactly this time
         return int(missing / self._per_us) + 1 if missing > 0 else 0
 
     def take(self, amount: float, now_us: int) -> None:

@@ -36,7 +36,7 @@ class Truth(msgspec.Struct):
     done: int = 0
     """Answers without a fault, or with a harmless one."""
     failed: int = 0
-    """Requests with a fault that a client should count as a failure, whoever ended them."""
+    """Requests with a fault that a client should count as a failure, whether the client or the mock ended them."""
     aborted: int = 0
     """Requests without such a fault whose client disconnected before the end of the answer."""
     rate_limited: int = 0
