@@ -27,7 +27,7 @@ from llmstress.engine.control import Timeouts
 from llmstress.engine.outcome import OK
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.linger import LONGEST_NS, TRY_EVERY, Linger
-from llmstress.engine.stream.recorder import Recorder
+from llmstress.engine.stream.task import Request
 
 STOP_TOKEN = delta(finish="stop", content=" a")
 PING = chunk(b": ping\n\n")
@@ -182,7 +182,7 @@ def test_the_wait_for_the_end_of_a_body_is_learned() -> None:
     assert part.ended == {"ok": 6}
     assert part.counters.stayed_open == 6
     run(bench, (90, HEAD), (200, TOKEN), (250, FINISH + DONE + END), begin=200_000)
-    assert bench.linger.wait_ns == LONGEST_NS, "a body that ends in time makes it whole again"
+    assert bench.task.linger.wait_ns == LONGEST_NS, "a body that ends in time makes it whole again"
 
 
 def test_usage_is_waited_for_each_time() -> None:
@@ -231,7 +231,7 @@ def test_heartbeats_do_not_hold_an_answer_open() -> None:
 @pytest.mark.parametrize("learned_ns", [LONGEST_NS, 0])
 def test_a_finish_is_revoked_whatever_the_wait_for_the_body_is(learned_ns: int) -> None:
     bench = Bench()
-    bench.linger.wait_ns = learned_ns
+    bench.task.linger.wait_ns = learned_ns
     run(bench, (90, HEAD), (200, TOKEN), (210, TOKEN), (220, FINISH), (230, TOKEN), (240, TOKEN), (250, END))
     part = bench.steady()
     assert part.ended == {"ok": 1}
@@ -246,13 +246,13 @@ def test_a_finish_with_usage_needs_no_last_word() -> None:
 
 def test_a_server_that_was_slow_for_a_moment_is_waited_for_again() -> None:
     bench = Bench()
-    bench.linger.wait_ns = 0
+    bench.task.linger.wait_ns = 0
     for n in range(2 * TRY_EVERY):
         run(bench, (90, HEAD), (200, TOKEN), (250, FINISH + usage(1) + DONE), begin=1000 * n)
         bench.read(1000 * n + 251, END)  # in a read of its own
     part = bench.steady()
     assert part.ended == {"ok": 2 * TRY_EVERY}
-    assert bench.linger.wait_ns == LONGEST_NS
+    assert bench.task.linger.wait_ns == LONGEST_NS
     assert part.counters.stayed_open == TRY_EVERY - 1
 
 
@@ -329,7 +329,7 @@ PIECES = {
 )
 def test_stamps_are_in_order_whatever_comes(pieces: list[tuple[str, int]], closed: bool, learned_ns: int) -> None:
     bench = Bench(timeouts=LIMITS)
-    bench.linger.wait_ns = learned_ns
+    bench.task.linger.wait_ns = learned_ns
     bench.begin()
     ms = 10
     bench.read(ms, HEAD)
@@ -352,7 +352,7 @@ def test_stamps_are_in_order_whatever_comes(pieces: list[tuple[str, int]], close
 
 
 def test_stamps_out_of_order_are_never_printed() -> None:
-    exchange = Exchange(Recorder(0), BEGIN, BEGIN)
+    exchange = Exchange(Request(Bench().task, b""), BEGIN, BEGIN)
     exchange.sent = exchange.head_at = BEGIN + 1
     exchange.first_token = exchange.first_answer = exchange.last_token = BEGIN + 9
     exchange.end_at = BEGIN + 8

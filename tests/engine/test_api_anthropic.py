@@ -46,7 +46,8 @@ PLAIN = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content":
 )
 def test_the_body_of_a_request(changes: dict[str, Any], expected: dict[str, Any]) -> None:
     ask = {"model": "m", "prompt": "Hi", "max_tokens": 5} | changes
-    assert json.loads(Anthropic(Ask(**ask)).body()) == expected
+    asked = Ask(**ask)
+    assert json.loads(Anthropic(asked).body(asked)) == expected
 
 
 @pytest.mark.parametrize(

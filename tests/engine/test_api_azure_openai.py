@@ -101,14 +101,16 @@ def test_how_the_key_is_sent(auth: str, headers: list[tuple[str, str]]) -> None:
 
 
 def test_the_body_is_openai_s_and_names_the_deployment_only_if_it_was_named() -> None:
-    body = json.loads(AzureOpenAI(Ask(prompt="Hi", max_tokens=5)).body())
+    ask = Ask(prompt="Hi", max_tokens=5)
+    body = json.loads(AzureOpenAI(ask).body(ask))
     assert body == {
         "messages": [{"role": "user", "content": "Hi"}],
         "max_completion_tokens": 5,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    assert json.loads(AzureOpenAI(Ask(model="d", limit_field="max_tokens")).body())["model"] == "d"
+    ask = Ask(model="d", limit_field="max_tokens")
+    assert json.loads(AzureOpenAI(ask).body(ask))["model"] == "d"
 
 
 FOUND = {name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")}

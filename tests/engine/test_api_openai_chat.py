@@ -21,7 +21,8 @@ def body_of(**changes: Any) -> dict[str, Any]:
         "prompt": "Hi",
         "max_tokens": 5,
     }
-    body: dict[str, Any] = json.loads(OpenAIChat(Ask(**arguments | changes)).body())
+    ask = Ask(**arguments | changes)
+    body: dict[str, Any] = json.loads(OpenAIChat(ask).body(ask))
     return body
 
 

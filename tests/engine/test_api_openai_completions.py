@@ -49,7 +49,8 @@ PLAIN = {
 )
 def test_the_body_of_a_request(changes: dict[str, Any], expected: dict[str, Any]) -> None:
     ask = {"model": "m", "prompt": "Hi", "max_tokens": 5} | changes
-    assert json.loads(OpenAICompletions(Ask(**ask)).body()) == expected
+    asked = Ask(**ask)
+    assert json.loads(OpenAICompletions(asked).body(asked)) == expected
 
 
 def test_a_url_of_completions_is_no_url_of_chat_completions() -> None:

@@ -38,7 +38,7 @@ from llmstress.engine.api.openai_embeddings import OpenAIEmbeddings
     ],
 )
 def test_the_body_of_a_request(ask: Ask, expected: dict[str, Any]) -> None:
-    assert json.loads(OpenAIEmbeddings(ask).body()) == expected
+    assert json.loads(OpenAIEmbeddings(ask).body(ask)) == expected
 
 
 def test_a_url_of_embeddings_says_so() -> None:

@@ -44,9 +44,8 @@ PLAIN = {"model": "m", "input": "Hi", "max_output_tokens": 5, "stream": True, "s
     ],
 )
 def test_the_body_of_a_request(changes: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert json.loads(OpenAIResponses(Ask(**{"model": "m", "prompt": "Hi", "max_tokens": 5} | changes)).body()) == (
-        expected
-    )
+    ask = Ask(**{"model": "m", "prompt": "Hi", "max_tokens": 5} | changes)
+    assert json.loads(OpenAIResponses(ask).body(ask)) == (expected)
 
 
 def test_a_url_of_responses_says_so() -> None:

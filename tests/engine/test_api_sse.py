@@ -38,7 +38,7 @@ from llmstress.engine.api.sse import Sse
 )
 def test_method_and_body(ask: Ask, method: str, body: str) -> None:
     api = Sse(ask)
-    assert (api.method, api.body().decode()) == (method, body)
+    assert (api.method, api.body(api.ask).decode()) == (method, body)
 
 
 @pytest.mark.parametrize(

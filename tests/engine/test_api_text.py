@@ -25,7 +25,7 @@ def test_a_whole_text_is_one_token() -> None:
 
 def test_what_is_sent_is_a_template() -> None:
     api = Text(Ask(prompt='a "b"', body='{"text":"{prompt}"}'))
-    assert (api.method, api.body()) == ("POST", b'{"text":"a \\"b\\""}')
+    assert (api.method, api.body(api.ask)) == ("POST", b'{"text":"a \\"b\\""}')
 
 
 def measured(*reads: tuple[float, bytes]) -> Bench:

@@ -26,8 +26,8 @@ from llmstress.engine.api import APIS, find_api, guess_api, make_api
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Framing
 from llmstress.engine.api.meaning import NOTHING, TOKEN
-from llmstress.engine.http.request import build_request
-from llmstress.engine.stream.fast_path import Shape
+from llmstress.engine.http.request import RequestBuilder
+from llmstress.engine.stream.fast_path import shape_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/adding-an-api.md"
@@ -95,7 +95,8 @@ def test_what_an_api_takes_can_be_said() -> None:
 def test_what_the_limit_of_tokens_is_called(url: str, changes: dict[str, Any], field: str) -> None:
     asked = options(url=url, model="m", max_tokens=7, **changes)
     name = name_of_api(asked, url)
-    body = json.loads(choose_api(name, ask_of(asked, url, "m")).body())
+    api = choose_api(name, ask_of(asked, url, "m"))
+    body = json.loads(api.body(api.ask))
     assert {key: value for key, value in body.items() if "max" in key} == {field: 7}
 
 
@@ -163,8 +164,8 @@ def head_of(name: str, ask: Ask, url: str, key: str | None = "k") -> list[str]:
     api = make_api(name, ask)
     target = parse_target(url, api)
     plan = plan_of(target.url, 1, api=name, ask=ask, headers=api.headers(key))
-    head, _, body = build_request(plan, api).decode().partition("\r\n\r\n")
-    assert body.encode() == api.body()
+    head, _, body = RequestBuilder(plan, api).build(ask).decode().partition("\r\n\r\n")
+    assert body.encode() == api.body(api.ask)
     lines = head.split("\r\n")
     assert [line for line in lines if line.startswith("Content-Length")] in ([f"Content-Length: {len(body)}"], [])
     same = ("Host", "User-Agent", "Accept-Encoding", "Content-Length")
@@ -239,7 +240,7 @@ def test_a_plain_token_has_the_shape_that_the_fast_path_takes(name: str) -> None
         return
     data = PLAIN_TOKENS[name]
     assert api.classify(data) is TOKEN
-    shape = Shape(api)
+    shape = shape_of(api)
     event = data if api.FRAMING is Framing.READS else api.EVENT_BEGINS + data + b"\n\n"
     chunk = b"%x\r\n%b\r\n" % (len(event), event)
     assert shape.payload(chunk.removesuffix(shape.end)) == data
@@ -370,7 +371,7 @@ def test_a_command_of_the_pages_is_understood(arguments: list[str], monkeypatch:
         return  # it is installed on no machine but in the test above
     api = choose_api(name, ask_of(asked, asked.url, asked.model or "m"))
     assert parse_target(asked.url, api).url
-    assert isinstance(api.body(), bytes)
+    assert isinstance(api.body(api.ask), bytes)
 
 
 # whole runs

@@ -352,7 +352,7 @@ async def test_without_keep_alive_every_request_says_so_and_has_its_connection()
 
 def test_what_is_still_being_sent_is_not_waited_for() -> None:
     bench = Bench()
-    bench.requests_per_connection = 2
+    bench.task.requests_per_connection = 2
     for whole in (True, True, False):
         bench.begin()
         bench.read(90, HEAD, TOKEN)

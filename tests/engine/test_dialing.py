@@ -11,7 +11,7 @@ from helpers.live_load import ANSWER, DIALS, HOUR, GatedDialer, Site, live, site
 
 from llmstress.engine.connect.dialer import Dialer, TakenOver
 from llmstress.engine.control import Timeouts
-from llmstress.engine.load.closed import TURN
+from llmstress.engine.load.pacing import TURN
 
 
 @live
@@ -21,13 +21,13 @@ async def test_streams_that_wait_to_dial_in_a_pause_are_due_when_it_ends() -> No
         here.start()
         await until(lambda: here.started == DIALS)
         await until(here.starting.done)
-        here.load.pause(True)
+        here.model.pause(True)
         assert here.parked == 10
         here.gate.set()
         await here.asked(DIALS)
         here.later(HOUR)
         assert here.started == DIALS
-        here.load.pause(False)
+        here.model.pause(False)
         await here.asked(count)
         part = await here.end()
         assert part.ended == {"ok": count}
@@ -41,9 +41,9 @@ async def test_surplus_streams_that_wait_to_dial_never_begin() -> None:
         here.start()
         await until(lambda: here.started == DIALS)
         await until(here.starting.done)
-        here.load.set_streams(3)
-        here.load.set_streams(DIALS + 2)
-        here.load.set_streams(3)
+        here.model.set_streams(3)
+        here.model.set_streams(DIALS + 2)
+        here.model.set_streams(3)
         here.gate.set()
         await here.asked(DIALS)
         here.server.answer()
@@ -60,7 +60,7 @@ async def test_a_dial_that_ends_as_another_is_asked_for_leaves_nobody_waiting() 
         refused = GatedDialer("http://127.0.0.1:9/", Timeouts(0, 0, 0, 0))
         refused.gate.set()
         async with refused:
-            here.load._dialer = refused
+            here.model.task.dials = refused
             here.start()
             await until(here.load.exhausted.is_set)
         assert (await here.end()).ended == {"connect_refused": 5}
@@ -72,7 +72,7 @@ async def test_a_dead_target_is_not_dialled_by_all_at_once() -> None:
         refused = GatedDialer("http://127.0.0.1:9/", Timeouts(0, 0, 0, 0))
         refused.gate.set()
         async with refused:
-            here.load._dialer = refused
+            here.model.task.dials = refused
             here.start()
             await until(lambda: here.recorder.open == 0 < here.started)
             await until(here.starting.done)
@@ -80,7 +80,7 @@ async def test_a_dead_target_is_not_dialled_by_all_at_once() -> None:
             for _ in range(100):
                 await asyncio.sleep(0)
             assert (here.started, here.recorder.open) == (2, 0)
-            for task in here.load._dials:
+            for task in here.load.dialing.tasks:
                 task.cancel()
         assert (await here.end()).ended == {"connect_refused": 2}
 
@@ -110,8 +110,8 @@ async def unsteady(here: Site, *refusals: int, held: int) -> AsyncIterator[tuple
     refused.gate.set()
     go_on = asyncio.Event()
     async with refused:
-        dialer = Unsteady(here.load._dialer, refused, *refusals, held={held: go_on})
-        here.load._dialer = dialer  # type: ignore[assignment]
+        dialer = Unsteady(here.model.task.dials, refused, *refusals, held={held: go_on})
+        here.model.task.dials = dialer  # type: ignore[assignment]
         yield dialer, go_on
 
 
@@ -169,7 +169,7 @@ async def test_streams_begin_no_faster_than_connections_may_be_opened() -> None:
 async def test_added_streams_are_paced_too() -> None:
     async with site(0, connect_gap_ns=MS) as here:
         here.start()
-        here.load.set_streams(TURN + 1)
+        here.model.set_streams(TURN + 1)
         await here.asked(TURN)
         here.later(TURN)
         await here.asked(TURN + 1)
@@ -196,7 +196,7 @@ async def test_a_connection_that_tcp_had_to_try_twice_is_counted() -> None:
             other = GatedDialer(f"http://127.0.0.1:{listener.getsockname()[1]}/", Timeouts(0, 0, 0, 0))
             other.gate.set()
             async with other:
-                here.load._dialer = other
+                here.model.task.dials = other
                 here.start()
                 # a second after the first SYN the kernel has sent another one
                 await until(lambda: syn_retransmissions() > before)

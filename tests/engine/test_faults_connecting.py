@@ -166,13 +166,13 @@ async def test_what_happens_to_an_idle_connection_is_nobody_s_failure(script: Sc
     async with serving() as server, scene(server) as made:
         made.start()
         await until(lambda: len(server.peers) > BYSTANDERS and all(peer.good >= 2 for peer in server.peers))
-        made.load.pause(True)
+        made.model.pause(True)
         await until(lambda: not made.load.in_flight())
         made.now += MS
         server.peers[0].play(script)
         await until(lambda: made.at(server.peers[0].port) is None)
         made.now += MS
-        made.load.pause(False)
+        made.model.pause(False)
         await until(lambda: len(server.peers) == 2 + BYSTANDERS and server.peers[-1].good >= 2)
         part = await made.end()
         assert set(part.ended) == {"ok"}

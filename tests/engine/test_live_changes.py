@@ -17,7 +17,7 @@ from helpers.processes import DEADLINE_S
 
 from llmstress.coordinator.processes.hub import Hub
 from llmstress.engine.control import Ack, Final, Go, Hello, How, Pause, Ready, SetStreams, Setup, Stop
-from llmstress.engine.load.closed import TURN
+from llmstress.engine.load.pacing import TURN
 from llmstress.engine.telemetry.messages import Delta
 
 # --- more and fewer streams
@@ -28,7 +28,7 @@ async def test_new_streams_begin_at_once() -> None:
     async with site(2) as here:
         here.start()
         await here.asked(2)
-        here.load.set_streams(5)
+        here.model.set_streams(5)
         await here.asked(5)
         await here.rounds(3, 5)
         assert (here.server.peak, here.server.accepted) == (5, 5)
@@ -40,10 +40,10 @@ async def test_thousands_begin_in_many_turns_of_the_loop() -> None:
     async with site(0) as here:
         here.start()
         count = 5 * TURN + 1
-        here.load.pause(True)
-        here.load.set_streams(count)
+        here.model.pause(True)
+        here.model.set_streams(count)
         await until(lambda: here.starting is not None and here.starting.done())
-        here.load.pause(False)
+        here.model.pause(False)
         here.later(HOUR)
         begun = [0]
         while here.started < count:
@@ -52,12 +52,12 @@ async def test_thousands_begin_in_many_turns_of_the_loop() -> None:
         assert max(b - a for a, b in itertools.pairwise(begun)) <= 2 * TURN, "begun and dialled"
         await here.asked(count)
         # and when all of them have a connection
-        here.load.pause(True)
+        here.model.pause(True)
         here.server.answer()
         await until(lambda: here.parked == count)
-        here.load.set_streams(TURN + 1)
-        here.load.pause(False)
-        here.load.set_streams(count)
+        here.model.set_streams(TURN + 1)
+        here.model.pause(False)
+        here.model.set_streams(count)
         begun = [here.started]
         while here.started < 2 * count:
             await asyncio.sleep(0)
@@ -72,7 +72,7 @@ async def test_a_surplus_stream_finishes_what_it_has_in_flight_and_leaves() -> N
     async with site(4) as here:
         here.start()
         await here.asked(4)
-        here.load.set_streams(1)
+        here.model.set_streams(1)
         assert len(here.server.connections) == 4
         here.server.answer()
         await until(lambda: len(here.server.connections) == 1)
@@ -86,13 +86,13 @@ async def test_an_idle_surplus_stream_hangs_up_at_once() -> None:
     async with site(4) as here:
         here.start()
         await here.asked(4)
-        here.load.pause(True)
+        here.model.pause(True)
         here.server.answer()
         await until(lambda: here.parked == 4)
         assert len(here.server.connections) == 4
-        here.load.set_streams(1)
+        here.model.set_streams(1)
         await until(lambda: len(here.server.connections) == 1)
-        here.load.pause(False)
+        here.model.pause(False)
         await here.rounds(3, 1)
         assert here.server.accepted == 4
         assert (await here.end()).ended == {"ok": 8}
@@ -103,8 +103,8 @@ async def test_a_surplus_stream_that_still_has_a_request_in_flight_simply_goes_o
     async with site(4) as here:
         here.start()
         await here.asked(4)
-        here.load.set_streams(1)
-        here.load.set_streams(3)
+        here.model.set_streams(1)
+        here.model.set_streams(3)
         here.server.answer()
         await here.asked(3)
         await until(lambda: len(here.server.connections) == 3)
@@ -118,12 +118,12 @@ async def test_surplus_streams_come_back_before_new_ones_are_made() -> None:
     async with site(4) as here:
         here.start()
         await here.asked(4)
-        here.load.set_streams(1)
+        here.model.set_streams(1)
         here.server.answer()
         await until(lambda: here.parked == 3)
-        here.load.set_streams(6)
+        here.model.set_streams(6)
         await here.rounds(2, 6)
-        assert len(here.load._streams) == 6
+        assert len(here.load.streams) == 6
         assert here.server.accepted == 4 + 5, "those that had left have hung up"
         assert here.server.peak == 6
         await here.end()
@@ -134,19 +134,19 @@ async def test_no_streams_are_no_end_of_the_run() -> None:
     async with site(3, requests=10) as here:
         here.start()
         await here.asked(3)
-        here.load.set_streams(0)
+        here.model.set_streams(0)
         here.server.answer()
         await until(lambda: not here.server.connections)
         assert here.parked == 3
         here.later(HOUR)
         assert not here.load.exhausted.is_set()
-        here.load.set_streams(2)
+        here.model.set_streams(2)
         for left in (2, 2, 2, 1):
             await here.asked(left)
             here.server.answer()
         await until(here.load.exhausted.is_set)
         assert here.load.requests_left == 0
-        here.load.set_streams(9)
+        here.model.set_streams(9)
         part = await here.end()
         assert part.ended == {"ok": 10}
         assert here.server.requests == 10
@@ -157,7 +157,7 @@ async def test_surplus_streams_leave_when_the_budget_is_used_up_as_well() -> Non
     async with site(2, requests=2) as here:
         here.start()
         await here.asked(2)
-        here.load.set_streams(1)
+        here.model.set_streams(1)
         here.server.answer()
         await until(here.load.exhausted.is_set)
         await until(lambda: len(here.server.connections) == 1)
@@ -169,8 +169,8 @@ async def test_a_surplus_stream_s_stale_connection_is_replaced_for_the_request_i
     async with site(2) as here:
         here.start()
         await here.rounds(1, 2)
-        here.load.set_streams(0)
-        here.load.pause(True)
+        here.model.set_streams(0)
+        here.model.pause(True)
         for peer in list(here.server.waiting):
             peer.transport.close()
         await until(lambda: here.server.accepted == 4)
@@ -193,14 +193,14 @@ async def test_streams_whose_ramp_time_hasn_t_come_are_surplus_too() -> None:
     async with site(4, **RAMP) as here:
         here.start()
         await here.asked(1)
-        here.load.set_streams(2)
+        here.model.set_streams(2)
         here.later(10)
         await here.asked(2)
         here.later(30)
         await until(here.starting.done)
         await here.rounds(3, 2)
         assert here.server.peak == here.server.accepted == 2
-        here.load.set_streams(4)
+        here.model.set_streams(4)
         await here.asked(4)
         assert max(values((await here.end()).latency, "queue")) == 0, "they are due when they are wanted"
 
@@ -210,8 +210,8 @@ async def test_streams_that_are_wanted_again_before_their_ramp_time_keep_to_it()
     async with site(4, **RAMP) as here:
         here.start()
         await here.asked(1)
-        here.load.set_streams(1)
-        here.load.set_streams(6)
+        here.model.set_streams(1)
+        here.model.set_streams(6)
         await here.asked(3)
         await here.rounds(2, 3)
         for count in (4, 5, 6):
@@ -227,11 +227,11 @@ async def test_streams_whose_ramp_time_comes_in_a_pause_wait() -> None:
     async with site(4, **RAMP) as here:
         here.start()
         await here.asked(1)
-        here.load.pause(True)
+        here.model.pause(True)
         here.later(HOUR)
         await until(lambda: here.parked == 3)
         assert here.started == 1
-        here.load.pause(False)
+        here.model.pause(False)
         await here.asked(4)
         assert max(values((await here.end()).latency, "queue")) == 0
 
@@ -239,12 +239,12 @@ async def test_streams_whose_ramp_time_comes_in_a_pause_wait() -> None:
 @live
 async def test_what_is_told_before_the_start_holds_from_the_start() -> None:
     async with site(4) as here:
-        here.load.set_streams(6)
-        here.load.set_streams(2)
-        here.load.set_streams(5)
-        here.load.pause(True)
+        here.model.set_streams(6)
+        here.model.set_streams(2)
+        here.model.set_streams(5)
+        here.model.pause(True)
         here.later(HOUR)
-        here.load.pause(False)
+        here.model.pause(False)
         for _ in range(10):
             await asyncio.sleep(0)
         assert here.started == 0
@@ -253,12 +253,12 @@ async def test_what_is_told_before_the_start_holds_from_the_start() -> None:
         assert here.server.peak == here.server.accepted == 5
         await here.end()
     async with site(4) as here:
-        here.load.set_streams(2)
-        here.load.pause(True)
+        here.model.set_streams(2)
+        here.model.pause(True)
         here.start()
         await until(lambda: here.parked == 4)
         assert here.started == 0
-        here.load.pause(False)
+        here.model.pause(False)
         await here.rounds(2, 2)
         assert here.server.peak == here.server.accepted == 2
         await here.end()
@@ -272,8 +272,8 @@ async def test_a_pause_starts_nothing_and_hangs_nothing_up() -> None:
     async with site(4) as here:
         here.start()
         await here.rounds(1, 4)
-        here.load.pause(True)
-        here.load.pause(True)
+        here.model.pause(True)
+        here.model.pause(True)
         assert here.recorder.open == 4, "what is in flight goes on"
         before = here.started
         here.server.answer(3)
@@ -285,8 +285,8 @@ async def test_a_pause_starts_nothing_and_hangs_nothing_up() -> None:
         assert here.started == before == 8
         assert len(here.server.connections) == here.server.accepted == 4
         assert not here.load.exhausted.is_set()
-        here.load.pause(False)
-        here.load.pause(False)
+        here.model.pause(False)
+        here.model.pause(False)
         await here.rounds(2, 4)
         assert here.server.accepted == here.server.peak == 4
         part = await here.end()
@@ -301,14 +301,14 @@ async def test_rests_that_end_in_a_pause_wait_for_its_end() -> None:
         await here.asked(4)
         here.server.answer(2, FAILURE)
         await until(lambda: here.recorder.open == 2)
-        here.load.pause(True)
+        here.model.pause(True)
         here.server.answer(2, FAILURE)
         await until(lambda: here.recorder.open == 0)
         assert here.parked == 0, "they rest"
         here.later(HOUR)
         await until(lambda: here.parked == 4)
         assert here.started == 4
-        here.load.pause(False)
+        here.model.pause(False)
         await here.rounds(1, 4)
         part = await here.end()
         assert part.ended == {"http_500": 4, "ok": 8}
@@ -322,8 +322,8 @@ async def test_a_rest_that_outlasts_the_pause_goes_on() -> None:
         await here.asked(2)
         here.server.answer(1, FAILURE)
         await until(lambda: here.recorder.open == 1)
-        here.load.pause(True)
-        here.load.pause(False)
+        here.model.pause(True)
+        here.model.pause(False)
         await here.rounds(3, 1)
         here.later(HOUR)
         await here.rounds(1, 2)
@@ -337,12 +337,12 @@ async def test_a_surplus_stream_that_rests_hangs_up_and_doesn_t_come_back_by_its
         await here.asked(4)
         here.server.answer(1, FAILURE)
         await until(lambda: here.recorder.open == 3)
-        here.load.set_streams(0)
+        here.model.set_streams(0)
         await until(lambda: len(here.server.connections) == 3)
         here.server.answer(3, FAILURE)
         await until(lambda: not here.server.connections)
         assert here.parked == 0, "they rest"
-        here.load.set_streams(2)
+        here.model.set_streams(2)
         here.later(HOUR)
         await here.asked(2)
         await until(lambda: here.parked == 2)
@@ -356,15 +356,15 @@ async def test_a_pause_doesn_t_keep_the_drain_from_ending() -> None:
     async with site(3) as here:
         here.start()
         await here.asked(3)
-        here.load.pause(True)
+        here.model.pause(True)
         here.server.answer(2)
         await until(lambda: here.parked == 2)
         here.load.stop(here.now)
         assert not here.load.exhausted.is_set()
         here.server.answer()
         await until(here.load.exhausted.is_set)
-        here.load.pause(False)
-        here.load.set_streams(9)
+        here.model.pause(False)
+        here.model.set_streams(9)
         assert (await here.end()).ended == {"ok": 3}
         assert here.server.requests == 3
 
@@ -374,14 +374,14 @@ async def test_a_pause_doesn_t_keep_the_drain_from_ending() -> None:
 async def test_with_nothing_in_flight_the_drain_ends_at_once(how: str) -> None:
     async with site(3) as here:
         if how == "paused before the start":
-            here.load.pause(True)
+            here.model.pause(True)
         here.start()
         if how == "paused":
             await here.asked(3)
-            here.load.pause(True)
+            here.model.pause(True)
         elif how == "no streams":
             await here.asked(3)
-            here.load.set_streams(0)
+            here.model.set_streams(0)
         here.server.answer()
         await until(lambda: here.parked == 3)
         assert not here.load.exhausted.is_set()
@@ -395,11 +395,11 @@ async def test_a_run_that_reaches_its_end_paused_is_over() -> None:
     async with site(2) as here:
         here.start(stop_at=BEGIN + 10 * MS)
         await here.asked(2)
-        here.load.pause(True)
+        here.model.pause(True)
         here.later(20)
         here.server.answer()
         await until(here.load.exhausted.is_set)
-        here.load.pause(False)
+        here.model.pause(False)
         assert (await here.end()).ended == {"ok": 2}
 
 
@@ -408,8 +408,8 @@ async def test_what_is_cut_in_a_pause_is_cancelled() -> None:
     async with site(3) as here:
         here.start()
         await here.asked(3)
-        here.load.pause(True)
-        here.load.set_streams(1)
+        here.model.pause(True)
+        here.model.set_streams(1)
         here.load.cut()
         assert here.load.exhausted.is_set()
         assert (await here.end()).ended == {"cancelled": 3}
@@ -420,11 +420,11 @@ async def test_a_pause_within_a_budget_neither_loses_nor_adds_requests() -> None
     async with site(4, requests=11) as here:
         here.start()
         await here.asked(4)
-        here.load.pause(True)
+        here.model.pause(True)
         here.server.answer()
         await until(lambda: here.parked == 4)
         assert here.load.requests_left == 7
-        here.load.pause(False)
+        here.model.pause(False)
         for count in (4, 3):
             await here.asked(count)
             here.server.answer()
@@ -441,16 +441,16 @@ async def test_whatever_is_told_in_whatever_order_the_last_word_holds(seed: int)
     rng = random.Random(seed)
     async with site(rng.randrange(8), ramp_s=rng.choice([0, 0.02]), error_pause_s=rng.choice([0, 0.01])) as here:
         here.start()
-        wanted, most, paused = len(here.load._streams), len(here.load._streams), False
+        wanted, most, paused = len(here.load.streams), len(here.load.streams), False
         for _ in range(150):
             match rng.randrange(8):
                 case 0 | 1:
                     wanted = rng.randrange(12)
                     most = max(most, wanted)
-                    here.load.set_streams(wanted)
+                    here.model.set_streams(wanted)
                 case 2:
                     paused = not paused
-                    here.load.pause(paused)
+                    here.model.pause(paused)
                 case 3:
                     here.server.answer(rng.randrange(4))
                 case 4:
@@ -463,15 +463,15 @@ async def test_whatever_is_told_in_whatever_order_the_last_word_holds(seed: int)
                 case 7:
                     here.load.check()
             before = here.started
-            gone = [stream for stream in here.load._retired if stream.exchange is None]
+            gone = [stream for stream in here.model._surplus if stream.exchange is None]
             for _ in range(rng.randrange(8)):
                 await asyncio.sleep(rng.choice([0, 0.0002]))
             assert not paused or here.started == before
             assert all(stream.exchange is None for stream in gone)
             assert here.recorder.open == len(here.load.in_flight()) <= most
         wanted = rng.randrange(1, 12)
-        here.load.set_streams(wanted)
-        here.load.pause(False)
+        here.model.set_streams(wanted)
+        here.model.pause(False)
         here.later(HOUR)
         await until(here.starting.done)
         here.server.answer()

@@ -227,7 +227,7 @@ def test_what_is_sent_again(
 
 def test_no_connection_may_be_tried_again() -> None:
     bench = Bench(retries=1, on_status=(("connect_refused", "retry"),))
-    bench.stream.begin(BEGIN)
+    bench.stream.begin(bench.task.next_request(), BEGIN)
     bench.at(5).stream.not_connected(End("connect_refused", "nobody there"))
     assert bench.freed == []
     resume(bench, 100)
@@ -481,7 +481,7 @@ async def test_what_waits_goes_on_in_the_drain_and_in_a_pause() -> None:
     async with site(3, retries=1) as here:
         here.start()
         await here.asked(3)
-        here.load.pause(True)
+        here.model.pause(True)
         here.server.answer(None, SOON)
         await retried(here, 3)
         here.load.stop(here.now)
@@ -516,14 +516,14 @@ async def test_a_surplus_stream_finishes_what_waits_and_leaves() -> None:
         await here.asked(3)
         here.server.answer(2, SOON)
         await retried(here, 2)
-        here.load.set_streams(0)
+        here.model.set_streams(0)
         assert len(here.server.connections) == 3
         here.later(HOUR)
         await here.asked(3)
         here.server.answer()
         await until(lambda: not here.server.connections)
         assert here.parked == 3
-        here.load.set_streams(2)
+        here.model.set_streams(2)
         await here.rounds(1, 2)
         assert (await here.end()).ended == {"ok": 7}
 
@@ -535,7 +535,7 @@ async def test_a_refused_key_costs_one_request_a_stream_until_the_run_can_be_end
         await here.asked(20)
         here.server.answer(19, refusal("401 No"))
         for _ in range(10):
-            here.later(here.load._hearing_ns / MS / 11)
+            here.later(here.model._stop_order_ns / MS / 11)
             await here.rounds(1, 1)
         assert here.server.requests == 20 + 10, "only the one that goes on asks anything"
         here.later(HOUR)
@@ -596,15 +596,15 @@ async def test_whatever_happens_meanwhile_the_books_agree(seed: int) -> None:
                     for peer in rng.sample(sorted(here.server.connections, key=id), len(here.server.connections) // 3):
                         peer.transport.close()
                 case 5:
-                    here.load.set_streams(rng.randrange(9))
+                    here.model.set_streams(rng.randrange(9))
                 case 6:
-                    here.load.pause(rng.random() < 0.5)
+                    here.model.pause(rng.random() < 0.5)
             here.later(rng.choice([0, 1, 700]))
             for _ in range(rng.randrange(5)):
                 await asyncio.sleep(rng.choice([0, 0.0005]))
             assert here.recorder.open == len(here.load.in_flight())
-        here.load.pause(False)
-        here.load.set_streams(6)
+        here.model.pause(False)
+        here.model.set_streams(6)
         while not here.load.exhausted.is_set():
             here.later(HOUR)
             here.server.answer()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmstress.engine.load.closed import next_slice
+from llmstress.engine.load.slices import next_slice
 from llmstress.engine.schedule import Edges, after_failure, connect_gap_ns, phase_edges, ramp_start, share
 
 S = 1_000_000_000

@@ -29,7 +29,6 @@ from hypothesis import strategies as st
 
 from llmstress.engine.control import Timeouts
 from llmstress.engine.outcome import End
-from llmstress.engine.stream.read_loop import read_arrived
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.telemetry.messages import Delta
 
@@ -458,7 +457,7 @@ def test_an_idle_connection_that_is_lost_ends_nothing() -> None:
 
 def test_no_connection_ends_the_request_in_its_class() -> None:
     bench = Bench()
-    bench.stream.begin(BEGIN)
+    bench.stream.begin(bench.task.next_request(), BEGIN)
     bench.at(5).stream.not_connected(End("connect_refused", "nobody there"))
     part = bench.steady()
     assert part.ended == {"connect_refused": 1}
@@ -636,11 +635,11 @@ def test_what_has_arrived_is_understood_in_slices_and_in_order() -> None:
         bench.at(ms).stream.data_received(TOKEN)
     bench.at(260).stream.data_received(FINISH + DONE + END)
     bench.at(300)
-    read_arrived(bench, 2, bench.now)
-    assert len(bench.arrived) == 2
+    bench.reads.process(2, bench.now)
+    assert len(bench.reads.arrived) == 2
     assert bench.freed == []
-    read_arrived(bench, 10, bench.now)
-    assert not bench.arrived
+    bench.reads.process(10, bench.now)
+    assert not bench.reads.arrived
     part = bench.steady()
     assert values(part.latency, "itl") == [10, 20, 30]
     assert values(part.latency, "e2e") == [260], "the stamps are those of the reads"
@@ -651,8 +650,8 @@ def test_the_long_way_ends_a_slice_whose_time_is_over() -> None:
     bench.begin()
     bench.at(200).stream.data_received(HEAD)
     bench.stream.data_received(TOKEN)
-    read_arrived(bench, 10, bench.now - 1)
-    assert len(bench.arrived) == 1
+    bench.reads.process(10, bench.now - 1)
+    assert len(bench.reads.arrived) == 1
 
 
 def test_bytes_of_a_connection_that_was_given_up_are_not_the_next_one_s() -> None:
@@ -663,10 +662,10 @@ def test_bytes_of_a_connection_that_was_given_up_are_not_the_next_one_s() -> Non
     bench.at(21).stream.data_received(b"garbage")
     bench.stream.connection_lost(None)
     bench.stream.data_received(b"more of it")
-    read_arrived(bench, 1, bench.now)
+    bench.reads.process(1, bench.now)
     assert bench.freed == [False, True], "no HTTP"
     bench.begin(30, sent=31)
-    read_arrived(bench, 10, bench.now)
+    bench.reads.process(10, bench.now)
     bench.read(40, HEAD + TOKEN + FINISH + END)
     assert bench.steady().ended == {"ok": 2, "malformed": 1}
     assert len(bench.links) == 2
@@ -678,7 +677,7 @@ def test_bytes_that_came_before_the_request_was_sent_are_not_its_answer() -> Non
     bench.read(10, HEAD + TOKEN + FINISH + END)
     bench.at(15).stream.data_received(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
     bench.begin(20)
-    read_arrived(bench, 10, bench.now)
+    bench.reads.process(10, bench.now)
     assert bench.redials == 1
     bench.connect()
     bench.read(40, HEAD + TOKEN + FINISH + END)

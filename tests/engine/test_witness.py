@@ -33,7 +33,6 @@ from llmstress.coordinator.probe.report import words_of
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.connect.dialer import Dialer
 from llmstress.engine.control import Network, Timeouts, Tls
-from llmstress.engine.stream.read_loop import read_arrived
 from llmstress.engine.telemetry.messages import Part
 from llmstress.engine.witness import Evidence, WatchedLoop, Witness
 
@@ -80,22 +79,22 @@ def pieces(size: int) -> Callable[[bytes], list[bytes]]:
 @watched
 async def test_it_counts_what_a_run_would_count(answer: bytes, cut: Callable[[bytes], list[bytes]]) -> None:
     seen = await answered(*cut(answer), Step.CLOSE)
-    bench, exchange = Bench(), seen.last.exchange
+    bench, exchange = Bench(), seen.exchange
     shift = BEGIN - exchange.start
-    bench.stream.begin(exchange.due + shift)
+    bench.stream.begin(bench.task.next_request(), exchange.due + shift)
     bench.now = exchange.sent + shift
     bench.connect()
     for read in seen.reads:
         bench.now = read.stamp + shift
         if read.data:
             bench.stream.data_received(read.data)
-            read_arrived(bench, 1, bench.now)
+            bench.reads.process(1, bench.now)
         else:
             bench.lose(None)
     assert bench.freed, "the request is over there, too"
     assert b"".join(read.data for read in seen.reads) == answer[: sum(len(read.data) for read in seen.reads)]
     assert books(seen.part) == books(bench.steady())
-    assert seen.part.ended == {seen.last.end.outcome: 1}
+    assert seen.part.ended == {seen.ending.end.outcome: 1}
 
 
 JOINED = body_of(TOKEN).strip()
@@ -142,7 +141,7 @@ async def test_it_hears_every_event(steps: tuple[bytes, ...], heard: list[tuple[
     seen = await answered(*steps)
     assert [(each.read, "+".join(words_of(each.meaning))) for each in seen.heard] == heard
     assert all(each.stamp == seen.reads[each.read].stamp for each in seen.heard)
-    assert seen.last.end.outcome == ("malformed" if heard[-1][1] == "malformed" else "ok")
+    assert seen.ending.end.outcome == ("malformed" if heard[-1][1] == "malformed" else "ok")
 
 
 @watched
@@ -150,7 +149,7 @@ async def test_reads_that_are_events() -> None:
     steps = (HEAD.replace(b"event-stream", b"plain"), chunk(b"one"), chunk(b" two"), END)
     seen = await answered(*steps, api="text", ask=Ask(body="{prompt}", prompt="count"))
     assert [(each.read, each.data) for each in seen.heard] == [(1, b"one"), (2, b" two")]
-    assert seen.last.end.outcome == "ok"
+    assert seen.ending.end.outcome == "ok"
     assert seen.request.endswith(b"\r\n\r\ncount")
 
 
@@ -164,9 +163,9 @@ async def test_who_is_cancelled_tells_what_has_come() -> None:
             await until(lambda: len(witness.heard) == 2)
             watching.cancel()
             seen = await watching
-    assert seen.last.end.outcome == "cancelled"
+    assert seen.ending.end.outcome == "cancelled"
     assert seen.part.counters.output_cancelled == 2
-    assert len(seen.last.exchange.gaps) == 1
+    assert len(seen.exchange.gaps) == 1
 
 
 @watched
@@ -179,7 +178,7 @@ async def test_who_is_cancelled_while_it_connects_has_nothing_to_tell() -> None:
             await until(lambda: loop.attempts)
             watching.cancel()
             seen = await watching
-    assert (seen.last.end.outcome, seen.connection, seen.reads) == ("cancelled", None, [])
+    assert (seen.ending.end.outcome, seen.connection, seen.reads) == ("cancelled", None, [])
     assert [each.error for each in seen.attempts] == [""]
 
 
@@ -194,7 +193,7 @@ async def test_time_limits_hold() -> None:
             await until(lambda: witness.heard)
             now += 2000 * MS
             seen = await watching
-    assert seen.last.end.outcome == "timeout_idle"
+    assert seen.ending.end.outcome == "timeout_idle"
 
 
 @pytest.mark.parametrize("addresses", [["127.0.0.1"], ["127.0.0.3", "127.0.0.1"], ["127.0.0.3"]], ids=len)
@@ -207,13 +206,13 @@ async def test_it_tells_where_it_tried_to_connect(addresses: list[str]) -> None:
     tried = {each.address: each.error for each in seen.attempts}
     errors = {f"127.0.0.1:{server.port}": "", f"127.0.0.3:{server.port}": "Connection refused"}
     assert tried == {address: error for address, error in errors.items() if address.split(":")[0] in addresses}
-    assert all(seen.last.exchange.start <= each.begin <= each.end for each in seen.attempts)
+    assert all(seen.exchange.start <= each.begin <= each.end for each in seen.attempts)
     if "127.0.0.1" in addresses:
         assert seen.connection is not None
         assert seen.connection.peer == f"127.0.0.1:{server.port}"
-        assert seen.last.end.outcome == "ok"
+        assert seen.ending.end.outcome == "ok"
     else:
-        assert (seen.connection, seen.last.end.outcome) == (None, "connect_refused")
+        assert (seen.connection, seen.ending.end.outcome) == (None, "connect_refused")
 
 
 @watched
@@ -223,4 +222,4 @@ async def test_it_tells_how_tls_was_agreed_upon(tmp_path: Path) -> None:
         seen = await witnessed(server, network=Network(tls=Tls(ca_file=files.ca)))
     assert seen.connection is not None
     assert seen.connection.tls.startswith("TLSv1.3 TLS_")
-    assert seen.last.end.outcome == "ok"
+    assert seen.ending.end.outcome == "ok"

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -12,11 +11,13 @@ from llmstress.engine.control import Timeouts
 from llmstress.engine.schedule import Edges
 from llmstress.engine.stream.failure_policy import Statuses
 from llmstress.engine.stream.failures import Failures
-from llmstress.engine.stream.fast_path import Shape
-from llmstress.engine.stream.linger import Linger
-from llmstress.engine.stream.read_loop import read_arrived
+from llmstress.engine.stream.link import Dials
+from llmstress.engine.stream.observer import Observer
+from llmstress.engine.stream.read_loop import Reads
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.stream import Stream
+from llmstress.engine.stream.task import Request, Task
+from llmstress.engine.stream.transport_stream import TransportStream
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Delta, Part, Phase
 
@@ -79,13 +80,13 @@ class BenchLink:
         self.at_once = False
         self.transport = cast(asyncio.Transport, self)
 
-    def set_protocol(self, protocol: object) -> None:
-        pass
-
     def write(self, data: bytes) -> None:
         self.written.append(data)
 
-    def catch_up(self, protocol: object) -> None:
+    def attach(self, stream: object) -> None:
+        pass
+
+    def catch_up(self, stream: object) -> None:
         pass
 
     def close(self, *, at_once: bool = False) -> None:
@@ -97,7 +98,7 @@ class BenchLink:
 
 
 class Bench:
-    """Implements `stream.Load` for one stream. Times are milliseconds after the test's time 0."""
+    """Implements `stream.Runtime` for one stream. Times are milliseconds after the test's time 0."""
 
     def __init__(
         self,
@@ -112,30 +113,32 @@ class Bench:
         uniform: float = 0.0,
         wall_s: float = 0.0,
         require_finish: bool = False,
+        observer: Observer | None = None,
     ) -> None:
         self.api = make_api(api, ask or Ask(stream=streamed))
-        self.arrived: deque[tuple[Stream, bytes, int]] = deque()
-        self.classify = self.api.classify
         self.now = BEGIN
         self.clock: Callable[[], int] = lambda: self.now
         self.recorder = Recorder(0, self.clock)
-        self.failures = Failures(
-            retries, Statuses(on_status), ["sk-secret"], self.recorder, lambda: uniform, lambda: wall_s
+        self.reads = Reads(self.recorder, self.clock, lambda: None)
+        self.task = Task(
+            api=self.api,
+            data=lambda: b"REQUEST",
+            dials=cast(Dials, self),
+            failures=Failures(
+                retries, Statuses(on_status), ["sk-secret"], self.recorder, lambda: uniform, lambda: wall_s
+            ),
+            recorder=self.recorder,
+            timeouts=timeouts or Timeouts(0, 0, 0, 0),
+            require_finish=require_finish,
         )
-        self.request = b"REQUEST"
-        self.least_output = self.api.ask.least_output
-        self.linger = Linger()
-        self.requests_per_connection = 0
-        self.require_finish = require_finish
-        self.shape = Shape(self.api)
-        self.timeouts = timeouts or Timeouts(0, 0, 0, 0)
+        self.observer = observer
         self.redials = 0
         self.freed: list[bool] = []
         self.grave: list[bool] = []
         self.waits: list[float] = []
         """Milliseconds from the end of an attempt to the next one."""
         self.links: list[BenchLink] = []
-        self.stream = Stream(self)
+        self.stream = TransportStream(self, self.reads)
         warmup, steady, drain = edges
         self.recorder.begin(
             BEGIN,
@@ -143,13 +146,10 @@ class Bench:
             lambda: [self.stream.exchange] if self.stream.exchange is not None else [],
         )
 
-    def wake(self) -> None:
-        pass
-
     def lose(self, error: Exception | None) -> None:
         """The connection is closed (None) or reset now."""
         self.stream.connection_lost(error)
-        read_arrived(self, len(self.arrived), self.now)
+        self.reads.process(len(self.reads.arrived), self.now)
 
     def redial(self, stream: Stream) -> None:
         self.redials += 1
@@ -169,7 +169,8 @@ class Bench:
     def begin(self, start: float = 0, *, due: float | None = None, sent: float = 1) -> None:
         """Start a request, over a new connection if there is none."""
         self.at(start)
-        self.stream.begin(BEGIN + int((start if due is None else due) * MS))
+        request = Request(self.task, b"REQUEST", self.observer)
+        self.stream.begin(request, BEGIN + int((start if due is None else due) * MS))
         if self.stream.link is None:
             self.at(sent)
             self.connect()
@@ -183,7 +184,7 @@ class Bench:
         """One read at `ms`."""
         self.at(ms)
         self.stream.data_received(b"".join(data))
-        read_arrived(self, len(self.arrived), self.now)
+        self.reads.process(len(self.reads.arrived), self.now)
 
     def cut(self) -> Delta:
         """What was measured since the last cut."""

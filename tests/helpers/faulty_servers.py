@@ -15,19 +15,20 @@ import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any, ClassVar, NamedTuple, cast
-from unittest import mock
 
 from helpers.bench import BEGIN, DONE, END, FINISH, HEAD, MS, ROLE, TOKEN, body_of, chunk
 from helpers.live_load import ANSWER, BODY, plan_of, until
 
 from llmstress.engine.connect.dialer import Dialer, TakenOver
 from llmstress.engine.control import Network, Timeouts
-from llmstress.engine.load.closed import CHECK_TURNS, ClosedLoad
+from llmstress.engine.load.build import build_closed
+from llmstress.engine.load.load import CHECK_TURNS
 from llmstress.engine.outcome import End
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.failure_policy import DEFAULTS
+from llmstress.engine.stream.link import Link
 from llmstress.engine.stream.recorder import Recorder
-from llmstress.engine.stream.stream import Link, Stream
+from llmstress.engine.stream.transport_stream import TransportStream
 from llmstress.engine.telemetry.messages import Part, Phase
 
 BYSTANDERS = 3
@@ -233,7 +234,7 @@ async def serving(*scripts: Script, context: ssl.SSLContext | None = None) -> As
         await server.close()
 
 
-class Watched(Stream):
+class Watched(TransportStream):
     """A stream that counts what it reads of a connection."""
 
     __slots__ = ("received",)
@@ -297,15 +298,15 @@ class Scene:
         self.now = BEGIN
         self.books = Books(lambda: self.now)
         made = plan_of(server.url, streams, **{"error_pause_s": 0, "on_status": NO_END, **plan})
-        with mock.patch("llmstress.engine.load.closed.Stream", Watched):
-            self.load = ClosedLoad(made, self.books, dialer, lambda: self.now)
+        self.model = build_closed(made, self.books, dialer, lambda: self.now, Watched)
+        self.load = self.model.load
         self.books.begin(BEGIN, (0, 0, None), self.load.in_flight)
         Watched.bound.clear()
         self.exceptions: list[dict[str, Any]] = []
         self.starting: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self.starting = asyncio.create_task(self.load.start(BEGIN, 1 << 62))
+        self.starting = asyncio.create_task(self.model.start(BEGIN))
 
     def at(self, port: int) -> Watched | None:
         """The stream whose connection is bound to this port; None: the connection is gone."""
@@ -371,7 +372,7 @@ async def scene(
             if made.starting is not None:
                 made.starting.cancel()
                 await asyncio.gather(made.starting, return_exceptions=True)
-            await asyncio.gather(*made.load._dials, return_exceptions=True)
+            await asyncio.gather(*made.load.dialing.tasks, return_exceptions=True)
     await asyncio.sleep(0)
     gc.collect()  # an exception that nobody has asked for is told when its task is collected
     await asyncio.sleep(0)

@@ -20,8 +20,9 @@ from llmstress.engine.api.openai_chat import OpenAIChat
 from llmstress.engine.connect.dialer import Dialer, TakenOver
 from llmstress.engine.connect.loop import Loop
 from llmstress.engine.control import Network, Plan, Timeouts
-from llmstress.engine.load.closed import ClosedLoad
+from llmstress.engine.load.build import build_closed
 from llmstress.engine.stream.recorder import NEVER, Recorder
+from llmstress.engine.stream.states import PARKED
 from llmstress.engine.telemetry.messages import Part, Phase
 
 HOUR = 3_600_000
@@ -33,7 +34,7 @@ REST_S = 0.05
 DIALS = 64
 """Connections that may be being opened at once."""
 
-BODY = OpenAIChat(Ask()).body()
+BODY = OpenAIChat(Ask()).body(Ask())
 """What every request asks."""
 
 ANSWER = HEAD + TOKEN + FINISH + DONE + END
@@ -118,12 +119,14 @@ class Site:
         self.gate = dialer.gate
         self.now = BEGIN
         self.recorder = Recorder(0, lambda: self.now)
-        self.load = ClosedLoad(plan, self.recorder, dialer, lambda: self.now)
+        self.model = build_closed(plan, self.recorder, dialer, lambda: self.now)
+        self.load = self.model.load
         self.recorder.begin(BEGIN, (0, 0, None), self.load.in_flight)
         self.starting: asyncio.Task[None] | None = None
 
     def start(self, stop_at: int = NEVER) -> None:
-        self.starting = asyncio.create_task(self.load.start(BEGIN, stop_at))
+        self.load.stop_from(stop_at)
+        self.starting = asyncio.create_task(self.model.start(BEGIN))
 
     def later(self, ms: float) -> None:
         """Move the clock."""
@@ -135,7 +138,7 @@ class Site:
 
     @property
     def parked(self) -> int:
-        return len(self.load._parked)
+        return sum(stream.state == PARKED for stream in self.load.streams)
 
     async def asked(self, count: int) -> None:
         """Wait until that many requests are in flight, and all of them have reached the server."""
@@ -251,4 +254,4 @@ async def site(streams: int, *, gated: bool = False, **changes: object) -> Async
                 if made.starting is not None:
                     made.starting.cancel()
                     await asyncio.gather(made.starting, return_exceptions=True)
-                await asyncio.gather(*made.load._dials, return_exceptions=True)
+                await asyncio.gather(*made.load.dialing.tasks, return_exceptions=True)

@@ -15,8 +15,8 @@ from helpers.live_load import plan_of, until
 
 from llmstress.engine.connect.dialer import Dialer
 from llmstress.engine.control import Network, Timeouts
-from llmstress.engine.load.closed import ClosedLoad
-from llmstress.engine.stream.recorder import NEVER, Recorder
+from llmstress.engine.load.build import build_closed
+from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.telemetry.messages import Part, Phase
 
 NAME = "llm.test"
@@ -101,14 +101,15 @@ async def _run(
     plan = plan_of(f"{url}{path}", streams, **{**given, **changes})
     recorder = Recorder(0)
     async with make_dialer(plan.url, network, plan.timeouts) as dialer:
-        running = ClosedLoad(plan, recorder, dialer)
+        model = build_closed(plan, recorder, dialer)
+        running = model.load
         recorder.begin(time.monotonic_ns(), (0, 0, None), running.in_flight)
-        await running.start(time.monotonic_ns(), NEVER)
+        await model.start(time.monotonic_ns())
         await until(lambda: running.check() or running.exhausted.is_set() or (cut_when is not None and cut_when()))
         if running.fault is not None:
             raise running.fault
         running.cut()
-        await asyncio.gather(*running._dials, return_exceptions=True)
+        await asyncio.gather(*running.dialing.tasks, return_exceptions=True)
     delta = recorder.cut(time.monotonic_ns(), 0)
     part = delta.parts[Phase.STEADY]
     assert recorder.open == 0

@@ -1,36 +1,29 @@
-"""One request, watched: the stream of a run makes it, and what it reads and what it makes of that is kept.
+"""One request in every detail: it is made as a run makes it, and every read, event and comment of its answer is kept.
 
-Nothing is parsed here. A stream that a run would use reads the answer, the recorder of a run counts it; a subclass
-looks on where the stream takes a read in, where an event gets its meaning, and where the request ends.
+Nothing is parsed here. A run's stream reads the answer and a run's recorder counts it; the witness is the request's
+observer.
 """
 
 import asyncio
 import contextlib
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
 
-from llmstress.engine.api import make_api
 from llmstress.engine.api.meaning import Meaning
 from llmstress.engine.connect.dialer import ConnectError, Dialer, TakenOver
 from llmstress.engine.connect.loop import Loop
 from llmstress.engine.connect.tcpinfo import ends_of, place, retransmissions, tls_of
 from llmstress.engine.control import Plan
-from llmstress.engine.http.request import build_request
-from llmstress.engine.http.response import Head
-from llmstress.engine.http.sse import Decoder, ServerEvent
-from llmstress.engine.outcome import End
+from llmstress.engine.load.build import build_task
 from llmstress.engine.stream.exchange import Exchange
-from llmstress.engine.stream.failure_policy import Statuses
-from llmstress.engine.stream.failures import Failures
-from llmstress.engine.stream.fast_path import Shape
-from llmstress.engine.stream.linger import Linger
-from llmstress.engine.stream.read_loop import read_arrived
+from llmstress.engine.stream.observer import Ending, Observer
+from llmstress.engine.stream.read_loop import Reads
 from llmstress.engine.stream.recorder import NEVER, Recorder
 from llmstress.engine.stream.stream import Stream
+from llmstress.engine.stream.transport_stream import TransportStream
 from llmstress.engine.telemetry.messages import Part, Phase
 
 CHECK_S = 0.05
@@ -47,7 +40,7 @@ class Attempt(msgspec.Struct, frozen=True):
     """Empty: it stands."""
 
 
-class Connection(msgspec.Struct, frozen=True):
+class ConnectionFacts(msgspec.Struct, frozen=True):
     """The connection that the request went over."""
 
     local: str
@@ -78,29 +71,17 @@ class Read(NamedTuple):
     data: bytes
 
 
-class Last(NamedTuple):
-    """What the stream had in hand when the request ended."""
-
-    exchange: Exchange
-    """With its stamps, its gaps, its usage."""
-    end: End
-    stamp: int
-    head: Head | None
-    keeps_alive: bool
-    """The answer is whole, and the server lets the connection serve another request."""
-    body: bytes | None
-    """Of an answer that means something only as a whole; coded still if it is an error's."""
-
-
 class Evidence(msgspec.Struct):
     """What became of the request. Stamps are monotonic nanoseconds."""
 
     request: bytes
     attempts: list[Attempt]
-    connection: Connection | None
+    connection: ConnectionFacts | None
     reads: list[Read]
     heard: list[Heard]
-    last: Last
+    exchange: Exchange
+    """With its stamps, its gaps, its usage."""
+    ending: Ending
     part: Part
     """What a run would have counted."""
     signs: list[str]
@@ -133,40 +114,35 @@ class WatchedLoop(Loop):
             self.attempts.append(Attempt(place(address), begin, time.monotonic_ns(), error))
 
 
-class Witness:
-    """What a stream needs to make its one request (see `stream.Load`), and what it did."""
+class Witness(Observer):
+    """Makes one request (it is the stream's `Runtime`) and keeps what becomes of it (it is the request's observer)."""
+
+    EVENTS = True
 
     def __init__(self, plan: Plan, clock: Callable[[], int] = time.monotonic_ns) -> None:
-        self.api = make_api(plan.api, plan.ask)
-        self.arrived: deque[tuple[Stream, bytes, int]] = deque()
-        self.classify = self.api.classify
         self.clock = clock
         self.recorder = Recorder(0, clock)
-        self.request = build_request(plan, self.api)
-        self.requests_per_connection = plan.requests_per_connection
-        self.require_finish = plan.require_finish
-        self.least_output = plan.ask.least_output
-        self.linger = Linger()
-        self.shape = Shape(self.api)
-        self.timeouts = plan.timeouts
+        self._plan = msgspec.structs.replace(plan, retries=0)
+        self._arrived = Reads(self.recorder, clock, self._wake)
+        self._stream = TransportStream(self, self._arrived)
         self.reads: list[Read] = []
         self.heard: list[Heard] = []
-        self.failures = Failures(0, Statuses(), plan.secrets, self.recorder, lambda: 0.0)
-        self._stream = _Watched(self)
         self._over = asyncio.Event()
         self._fault: BaseException | None = None
-        self._connection: Connection | None = None
-        self._last: Last | None = None
+        self._connection: ConnectionFacts | None = None
+        self._ending: Ending | None = None
 
     async def watch(self, dialer: Dialer) -> Evidence:
-        """Make the request over a connection of `dialer`. Cancelled, it tells what has come so far: the request is
-        cut off then as at the end of a run."""
+        """Make the request over a connection of `dialer`. If this is cancelled, it gives what has come so far: the
+        request is cut off then, as at the end of a run."""
         loop, stream = asyncio.get_running_loop(), self._stream
         attempts = loop.attempts if isinstance(loop, WatchedLoop) else []
         before = len(attempts)
+        task = build_task(self._plan, self.recorder, dialer, lambda: 0.0)
+        request = task.next_request()._replace(observer=self)
         self.recorder.begin(self.clock(), (0, 0, None), tuple)
+        exchange = stream.begin(request, self.clock())
         try:
-            stream.begin(self.clock())
             await self._see_through(dialer)
         except asyncio.CancelledError:
             self._read_all()
@@ -175,17 +151,18 @@ class Witness:
             stream.drop_link()
         if self._fault is not None:
             raise self._fault
-        assert self._last is not None
+        assert self._ending is not None
         delta = self.recorder.cut(self.clock(), 0)
         part = delta.parts[Phase.STEADY]
         part.settle()
         return Evidence(
-            request=self.request,
+            request=request.data,
             attempts=sorted(attempts[before:], key=lambda attempt: attempt.begin),
             connection=self._connection,
             reads=self.reads,
             heard=self.heard,
-            last=self._last,
+            exchange=exchange,
+            ending=self._ending,
             part=part,
             signs=delta.signs,
             fields=delta.fields,
@@ -207,21 +184,20 @@ class Witness:
 
     def _connected(self, link: TakenOver) -> None:
         transport = link.transport
-        self._connection = Connection(*ends_of(transport), tls_of(transport), retransmissions(transport))
+        self._connection = ConnectionFacts(*ends_of(transport), tls_of(transport), retransmissions(transport))
         self._stream.connected(link)
 
-    # --- what the stream asks for
-
-    def wake(self) -> None:
-        """Reads have arrived: understand them in the loop's next turn."""
+    def _wake(self) -> None:
         asyncio.get_running_loop().call_soon(self._read_all)
 
     def _read_all(self) -> None:
         try:
-            read_arrived(self, len(self.arrived), NEVER)
+            self._arrived.process(len(self._arrived.arrived), NEVER)
         except Exception as fault:
             self._fault = fault
             self._over.set()
+
+    # --- what the stream asks for
 
     def redial(self, stream: Stream) -> None:
         """Nothing is sent twice: the connection is a fresh one."""
@@ -237,56 +213,21 @@ class Witness:
 
     # --- what the stream did
 
-    def note_read(self, data: bytes, now: int) -> None:
-        """It takes in what came at stamp `now`; nothing: the end of the connection."""
-        self.reads.append(Read(now, data))
+    def read(self, data: bytes, stamp: int) -> None:
+        """Keep a read."""
+        self.reads.append(Read(stamp, data))
 
-    def note(self, name: bytes, data: bytes, meaning: Meaning | None) -> None:
-        """It found this in the last read."""
+    def event(self, name: bytes, data: bytes, meaning: Meaning) -> None:
+        """Keep an event of the last read."""
+        self._hear(name, data, meaning)
+
+    def comment(self) -> None:
+        """Keep that the last read had a comment."""
+        self._hear(b"", b"", None)
+
+    def ended(self, ending: Ending) -> None:
+        """Keep how the request ended."""
+        self._ending = ending
+
+    def _hear(self, name: bytes, data: bytes, meaning: Meaning | None) -> None:
         self.heard.append(Heard(len(self.reads) - 1, self.reads[-1].stamp, name, data, meaning))
-
-    def note_end(self, last: Last) -> None:
-        """The request has ended."""
-        self._last = last
-
-
-class _Watched(Stream):
-    """A stream that tells what it does."""
-
-    __slots__ = ("_comments", "_witness")
-
-    def __init__(self, witness: Witness) -> None:
-        super().__init__(witness)
-        self._witness = witness
-        self._comments = 0
-
-    def read(self, data: bytes, now: int) -> None:
-        """See `Stream`. No event may take the fast path, where it would mean the same, but nobody would hear of it."""
-        self._witness.note_read(data, now)
-        super().read(data, now)
-        self.fast = None
-        self._tell_comments()
-
-    def _meanings(self, event: ServerEvent) -> list[Meaning]:
-        self._tell_comments()
-        meanings = super()._meanings(event)
-        whole = len(meanings) == 1
-        for line, meaning in zip([event.data] if whole else event.data.split(b"\n"), meanings, strict=True):
-            self._witness.note(event.name if whole else b"", line, meaning)
-        return meanings
-
-    def _tell_comments(self) -> None:
-        comments = self._decoder.comments if isinstance(self._decoder, Decoder) else self._comments
-        for _ in range(comments - self._comments):
-            self._witness.note(b"", b"", None)
-        self._comments = comments
-
-    def _leave(self, end: End, now: int) -> None:
-        self._tell_comments()
-        exchange, reader = self.exchange, self._reader
-        assert exchange is not None
-        head = reader.head if reader is not None else None
-        keeps_alive = reader is not None and reader.complete and reader.keep_alive
-        body = self._kept.body() if self._kept is not None else None
-        self._witness.note_end(Last(exchange, end, now, head, keeps_alive, body))
-        super()._leave(end, now)

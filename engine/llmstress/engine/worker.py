@@ -31,7 +31,9 @@ from llmstress.engine.control import (
 )
 from llmstress.engine.health.lag import LagProbe, host_times, resident_bytes
 from llmstress.engine.health.orphan import die_with_parent
-from llmstress.engine.load.closed import ClosedLoad
+from llmstress.engine.load.build import build_closed
+from llmstress.engine.load.closed import ClosedModel
+from llmstress.engine.load.load import Load
 from llmstress.engine.stream.recorder import NEVER, Recorder
 from llmstress.engine.telemetry.messages import PROTOCOL_VERSION
 from llmstress.engine.uplink import Uplink
@@ -60,18 +62,18 @@ async def work(endpoint: str, number: int) -> None:
     recorder = Recorder(number, host=host_times) if number == 0 else Recorder(number)
     teller = Teller(plan)
     async with teller.dialer() as dialer:
-        load = ClosedLoad(plan, recorder, dialer)
+        model = build_closed(plan, recorder, dialer)
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         await uplink.send(Ready(number, time.process_time(), resident_bytes()))
         orders = _Orders()
         while not isinstance(word := await uplink.receive(), Go):
-            _obey(word, load, orders)
-        await run(plan, recorder, load, uplink, orders, teller, word.t0)
+            _obey(word, model, orders)
+        await run(plan, recorder, model, uplink, orders, teller, word.t0)
     teller.end()
     await uplink.send(
-        Final(number, recorder.deltas, recorder.steady_ns, recorder.drain_ns, exhausted=load.requests_left == 0)
+        Final(number, recorder.deltas, recorder.steady_ns, recorder.drain_ns, exhausted=model.load.requests_left == 0)
     )
     async with asyncio.timeout(ACK_S):
         while not isinstance(await uplink.receive(), Ack):
@@ -80,9 +82,10 @@ async def work(endpoint: str, number: int) -> None:
 
 
 async def run(
-    plan: Plan, recorder: Recorder, load: ClosedLoad, uplink: Uplink, orders: "_Orders", teller: Teller, t0: int
+    plan: Plan, recorder: Recorder, model: ClosedModel, uplink: Uplink, orders: "_Orders", teller: Teller, t0: int
 ) -> None:
     """From T0 to the last delta: ramp, warm-up and steady window by the clock, then the drain."""
+    load = model.load
     await _sleep_until(t0)
     steady_ns = None if plan.steady_s is None else int(plan.steady_s * 1e9)
     edges = schedule.phase_edges(
@@ -99,7 +102,7 @@ async def run(
         # What was collected is folded by the way: 1,400 gaps at 70,000 events/s, 0.2 ms of work. A timer of its own
         # would wake an otherwise quiet process as often again.
         recorder.loop_lag(late_us)
-        if load.arrived:
+        if load.reads.arrived:
             recorder.fold()  # what has arrived and isn't understood yet will cross the phase's edge by its own stamps
         else:
             recorder.tick()
@@ -108,10 +111,10 @@ async def run(
     tasks = [
         asyncio.create_task(coroutine)
         for coroutine in (
-            _listen(uplink, load, orders),  # first: what was ordered before T0 holds before anything starts
+            _listen(uplink, model, orders),  # first: what was ordered before T0 holds before anything starts
             _every(CHECK_S, load.check),
             _send_deltas(recorder, uplink, teller, t0, int(plan.interval_s * 1e9)),
-            _start(load, orders, t0, stop_at),
+            _start(model, orders, t0, stop_at),
         )
     ]
 
@@ -163,7 +166,7 @@ class _Orders:
         self.abort = asyncio.Event()
 
 
-def _handle(load: ClosedLoad, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def _handle(load: Load, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """An exception that nobody caught. In a callback of ours the run can't be trusted after it; the others (aiohttp's
     and uvloop's notes about transports) are written to the log."""
     if "handle" in context and isinstance(fault := context.get("exception"), Exception):
@@ -172,17 +175,17 @@ def _handle(load: ClosedLoad, loop: asyncio.AbstractEventLoop, context: dict[str
         loop.default_exception_handler(context)
 
 
-async def _listen(uplink: Uplink, load: ClosedLoad, orders: _Orders) -> None:
+async def _listen(uplink: Uplink, model: ClosedModel, orders: _Orders) -> None:
     while True:
-        _obey(await uplink.receive(), load, orders)
+        _obey(await uplink.receive(), model, orders)
 
 
-def _obey(word: ToWorker, load: ClosedLoad, orders: _Orders) -> None:
+def _obey(word: ToWorker, model: ClosedModel, orders: _Orders) -> None:
     match word:
         case SetStreams(streams=number):
-            load.set_streams(number)
+            model.set_streams(number)
         case Pause(on=on):
-            load.pause(on)
+            model.pause(on)
         case Measure(at=at):
             orders.measure_at = at
             orders.measure.set()
@@ -194,10 +197,11 @@ def _obey(word: ToWorker, load: ClosedLoad, orders: _Orders) -> None:
             raise RuntimeError(f"expected an order, got {type(word).__name__}")
 
 
-async def _start(load: ClosedLoad, orders: _Orders, t0: int, stop_at: int) -> None:
+async def _start(model: ClosedModel, orders: _Orders, t0: int, stop_at: int) -> None:
     if orders.stop.is_set():
         return
-    await load.start(t0, stop_at)
+    model.load.stop_from(stop_at)
+    await model.start(t0)
     gc.freeze()  # streams and connections live as long as the run: the collector need not walk them
 
 

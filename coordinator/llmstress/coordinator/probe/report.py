@@ -197,7 +197,7 @@ def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, 
 
     by_name: the connector had to ask DNS for the host. raw: the bytes are wanted, too.
     """
-    last, exchange = seen.last, seen.last.exchange
+    last, exchange = seen.ending, seen.exchange
     stamps = {
         "sent": exchange.sent,
         "head": exchange.head_at,
@@ -247,7 +247,7 @@ def _ms(nanoseconds: int) -> float:
 
 
 def _connection(seen: Evidence, *, by_name: bool) -> Connection | None:
-    made, exchange = seen.connection, seen.last.exchange
+    made, exchange = seen.connection, seen.exchange
     if made is None:
         return None
     tcp = next((each for each in seen.attempts if not each.error), None)
@@ -259,7 +259,7 @@ def _connection(seen: Evidence, *, by_name: bool) -> Connection | None:
         tcp_ms=_ms(tcp.end - tcp.begin) if tcp is not None else None,
         tls_ms=_ms(exchange.sent - tcp.end) if tcp is not None and made.tls else None,
         repeated=made.repeated,
-        kept=seen.last.keeps_alive,
+        kept=seen.ending.keep_alive,
     )
 
 
@@ -281,7 +281,7 @@ def _head(head: response.Head | None, secrets: Sequence[str]) -> Head | None:
 
 def _reads(seen: Evidence) -> tuple[Read, ...]:
     bearing = Counter(each.read for each in seen.heard if each.meaning is not None and each.meaning.tokens)
-    begin = seen.last.exchange.start
+    begin = seen.exchange.start
     return tuple(
         Read(_ms(read.stamp - begin), len(read.data), bearing[number]) for number, read in enumerate(seen.reads)
     )
@@ -289,7 +289,7 @@ def _reads(seen: Evidence) -> tuple[Read, ...]:
 
 def _whole_answer(seen: Evidence, api: Api) -> list[Heard]:
     """The answer, if it is one that means something only as a whole: in the words of the API that read it."""
-    last = seen.last
+    last = seen.ending
     if last.body is None or last.head is None or not succeeded(last.head.status):
         return []
     meaning = api.read_answer(last.body, last.head.headers.get("content-type", ""))
@@ -339,7 +339,7 @@ def _bounds(part: Part) -> tuple[float, float] | None:
 
 
 def _tokens(seen: Evidence) -> Tokens:
-    exchange = seen.last.exchange
+    exchange = seen.exchange
     output, by_usage = exchange.output
     usage = exchange.usage or Usage()
     return Tokens(
@@ -369,14 +369,14 @@ def _inflated(seen: Evidence) -> bytes:
 
 def _body_of_no_event(seen: Evidence) -> str:
     """The beginning of a body that is none of an error, as text."""
-    head = seen.last.head
-    if head is None or not succeeded(head.status) or seen.last.end.outcome == "malformed":
+    head = seen.ending.head
+    if head is None or not succeeded(head.status) or seen.ending.end.outcome == "malformed":
         return ""
     return _body(seen, MOST_TEXT).decode("utf-8", "replace")
 
 
 def _coding(seen: Evidence) -> str:
-    head = seen.last.head
+    head = seen.ending.head
     return head.headers.get("content-encoding", "identity").lower() if head is not None else "identity"
 
 

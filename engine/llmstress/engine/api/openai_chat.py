@@ -5,7 +5,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
-from llmstress.engine.api.base import Api, Classify, encode_body
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.api.base import Api, Classify
 from llmstress.engine.api.meaning import NOTHING, TOKEN, Meaning, TokenOf
 from llmstress.engine.api.openai_choices import Chunk, Dialect, whole
 
@@ -149,19 +150,15 @@ class OpenAIChat(Api):
     classify: Classify = staticmethod(classify)
     read_answer = staticmethod(read_answer)
 
-    def body(self) -> bytes:
-        """See `Api`."""
-        ask = self.ask
+    def fields(self, ask: Ask) -> dict[str, Any]:
+        """The members of the body, as the API's reference names them."""
         system = [{"role": "system", "content": ask.system}] if ask.system is not None else []
-        return encode_body(
-            {
-                "model": ask.model or None,
-                "messages": [*system, {"role": "user", "content": ask.prompt}],
-                ask.limit_field or self.LIMIT_FIELD: ask.limit,
-                "min_tokens": ask.min_tokens,
-                "ignore_eos": ask.ignore_eos or None,
-                "stream": self.streamed,
-                "stream_options": {"include_usage": True} if self.streamed and ask.usage else None,
-            },
-            ask.extra,
-        )
+        return {
+            "model": ask.model or None,
+            "messages": [*system, {"role": "user", "content": ask.prompt}],
+            ask.limit_field or self.LIMIT_FIELD: ask.limit,
+            "min_tokens": ask.min_tokens,
+            "ignore_eos": ask.ignore_eos or None,
+            "stream": self.streamed,
+            "stream_options": {"include_usage": True} if self.streamed and ask.usage else None,
+        }

@@ -4,7 +4,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from llmstress.engine.api.base import Api, Classify, encode_body
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.api.base import Api, Classify
 from llmstress.engine.api.meaning import TOKEN, Meaning, TokenOf
 from llmstress.engine.api.openai_choices import Chunk, Dialect, whole
 
@@ -62,18 +63,14 @@ class OpenAICompletions(Api):
         """See `Api`; the path of chat completions ends so, too."""
         return path.endswith(cls.PATH) and not path.endswith("/chat/completions")
 
-    def body(self) -> bytes:
-        """See `Api`."""
-        ask = self.ask
-        return encode_body(
-            {
-                "model": ask.model,
-                "prompt": ask.prompt_ids or ask.prompt,
-                "max_tokens": ask.limit,
-                "min_tokens": ask.min_tokens,
-                "ignore_eos": ask.ignore_eos or None,
-                "stream": self.streamed,
-                "stream_options": {"include_usage": True} if self.streamed and ask.usage else None,
-            },
-            ask.extra,
-        )
+    def fields(self, ask: Ask) -> dict[str, Any]:
+        """The members of the body, as the API's reference names them."""
+        return {
+            "model": ask.model,
+            "prompt": ask.prompt_ids or ask.prompt,
+            "max_tokens": ask.limit,
+            "min_tokens": ask.min_tokens,
+            "ignore_eos": ask.ignore_eos or None,
+            "stream": self.streamed,
+            "stream_options": {"include_usage": True} if self.streamed and ask.usage else None,
+        }

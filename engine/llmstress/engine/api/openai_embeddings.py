@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.base import Api, encode_body
+from llmstress.engine.api.base import Api
 from llmstress.engine.api.lenient import no_answer, read_odd
 from llmstress.engine.api.meaning import END_OF_BODY, Meaning
 from llmstress.engine.api.openai_usage import usage_in
@@ -44,17 +44,13 @@ class OpenAIEmbeddings(Api):
         one = not isinstance(asked, list) or all(isinstance(each, int) for each in asked)  # a text, or its token ids
         self._inputs = 1 if one else len(asked)
 
-    def body(self) -> bytes:
-        """See `Api`."""
-        ask = self.ask
-        return encode_body(
-            {
-                "model": ask.model,
-                "input": [ask.prompt_ids or ask.prompt] * ask.batch,
-                "encoding_format": ask.encoding or None,
-            },
-            ask.extra,
-        )
+    def fields(self, ask: Ask) -> dict[str, Any]:
+        """The members of the body, as the API's reference names them."""
+        return {
+            "model": ask.model,
+            "input": [ask.prompt_ids or ask.prompt] * ask.batch,
+            "encoding_format": ask.encoding or None,
+        }
 
     def read_answer(self, body: bytes, content_type: str = "") -> Meaning:
         """See `Api`."""

@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from llmstress.engine.api.base import Api, Classify, encode_body
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.api.base import Api, Classify
 from llmstress.engine.api.complaint import is_error
 from llmstress.engine.api.lenient import error_event, finish_in, fitted, no_answer, read_odd, unknown
 from llmstress.engine.api.meaning import NOTHING, PING, REASONING, SUMMARIZED, TOKEN, UNKNOWN, Meaning, TokenOf
@@ -187,17 +188,13 @@ class OpenAIResponses(Api):
     classify: Classify = staticmethod(classify)
     read_answer = staticmethod(read_answer)
 
-    def body(self) -> bytes:
-        """See `Api`."""
-        ask = self.ask
-        return encode_body(
-            {
-                "model": ask.model,
-                "input": ask.prompt,
-                "instructions": ask.system,
-                "max_output_tokens": ask.limit,
-                "stream": self.streamed,
-                "store": False,
-            },
-            ask.extra,
-        )
+    def fields(self, ask: Ask) -> dict[str, Any]:
+        """The members of the body, as the API's reference names them."""
+        return {
+            "model": ask.model,
+            "input": ask.prompt,
+            "instructions": ask.system,
+            "max_output_tokens": ask.limit,
+            "stream": self.streamed,
+            "store": False,
+        }

@@ -5,10 +5,8 @@ import re
 from collections.abc import Callable
 from urllib.parse import quote
 
-import msgspec
-
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.base import Api, Endpoint
+from llmstress.engine.api.base import Api, Endpoint, escaped
 
 _PLACE = re.compile(r"\{(prompt|model)\}")
 _STRANGE_PLACE = re.compile(r"\{(?!prompt\}|model\})[A-Za-z_]+\}")
@@ -38,15 +36,16 @@ class Template(Api):
         """See `Api`. The words are percent-encoded."""
         strange = _STRANGE_PLACE.search(f"{path}?{query} {self.ask.body or ''}")
         note = f"{strange[0]} is sent as it is: only {{prompt}} and {{model}} are filled in" if strange else ""
-        return Endpoint(self._fill(path or "/", _percent), self._fill(query, _percent), note=note)
+        return Endpoint(_fill(path or "/", self.ask, _percent), _fill(query, self.ask, _percent), note=note)
 
-    def body(self) -> bytes:
-        """See `Api`. The words are escaped as the inside of a JSON string, whatever the body is."""
-        return b"" if self.ask.body is None else self._fill(self.ask.body, _escaped).encode()
+    def encode(self, ask: Ask) -> bytes:
+        """The user's body. Prompt and model are escaped as the inside of a JSON string, whatever the body is."""
+        return b"" if ask.body is None else _fill(ask.body, ask, _escaped).encode()
 
-    def _fill(self, template: str, written: Callable[[str], str]) -> str:
-        words = {"prompt": self.ask.prompt, "model": self.ask.model}
-        return _PLACE.sub(lambda place: written(words[place[1]]), template)
+
+def _fill(template: str, ask: Ask, written: Callable[[str], str]) -> str:
+    words = {"prompt": ask.prompt, "model": ask.model}
+    return _PLACE.sub(lambda place: written(words[place[1]]), template)
 
 
 def _percent(text: str) -> str:
@@ -54,4 +53,4 @@ def _percent(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return msgspec.json.encode(text)[1:-1].decode()
+    return escaped(text).decode()

@@ -73,12 +73,16 @@ class TakenOver:
         if connection.protocol is not None:
             connection.protocol.set_parser(self._early, None)
 
-    def catch_up(self, protocol: asyncio.Protocol) -> None:
-        """Tell our protocol what happened before it took over: a server may speak, and leave, before it is asked."""
+    def attach(self, stream: asyncio.Protocol) -> None:
+        """Deliver what the connection brings from now on to `stream`."""
+        self.transport.set_protocol(stream)
+
+    def catch_up(self, stream: asyncio.Protocol) -> None:
+        """Deliver what happened before the stream was attached: a server may speak, and leave, before it is asked."""
         if self._early.data:
-            protocol.data_received(self._early.data)
+            stream.data_received(self._early.data)
         if self._gone:
-            protocol.connection_lost(None)
+            stream.connection_lost(None)
 
     def close(self, *, at_once: bool = False) -> None:
         """Close it; aiohttp's protocol hears of the end, ours doesn't.

@@ -1,14 +1,36 @@
-"""The bytes of a request: built once, because nothing in them varies."""
+"""The bytes of a request. Requests of a task differ in their body alone, so the head is encoded once."""
 
 from base64 import b64encode
 from urllib.parse import unquote, urlsplit
 
+from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api, Framing
 from llmstress.engine.control import Plan
 
+_LENGTH = b"\n\n"
+"""Stands for the length of the body in an encoded head: lines end with CR LF, so no head contains it otherwise."""
 
-def build_request(plan: Plan, api: Api) -> bytes:
-    """Head and body of the plan's request.
+
+class RequestBuilder:
+    """Encodes the requests of one task: the head once, then `Content-Length` and the body of each request."""
+
+    __slots__ = ("_api", "_head", "_rest")
+
+    def __init__(self, plan: Plan, api: Api) -> None:
+        """`plan` says the URL, the headers and the way to the target."""
+        self._api = api
+        self._head, _, self._rest = _head(plan, api).partition(_LENGTH)
+
+    def build(self, ask: Ask) -> bytes:
+        """Head and body of a request that asks `ask`."""
+        body = self._api.body(ask)
+        if not self._rest:
+            return self._head + body
+        return b"%b%d%b%b" % (self._head, len(body), self._rest, body)
+
+
+def _head(plan: Plan, api: Api) -> bytes:
+    """The head of the plan's requests, with `_LENGTH` where the length of the body belongs.
 
     `Accept-Encoding: identity`: a compressed stream is delivered in bursts unless the server flushes every event.
     """
@@ -17,7 +39,7 @@ def build_request(plan: Plan, api: Api) -> bytes:
     proxied = bool(plan.network.proxy) and url.scheme == "http"
     if proxied:
         target = f"http://{url.netloc}{target}"  # a proxy that opens no tunnel wants it whole (RFC 9112, 3.2.2)
-    body = api.body()
+    body = api.body(api.ask)
     headers = {
         "Host": url.netloc.rpartition("@")[2],
         "Accept": _accepted(api),
@@ -37,9 +59,9 @@ def build_request(plan: Plan, api: Api) -> bytes:
     if proxied and (credentials := urlsplit(plan.network.proxy).netloc.rpartition("@")[0]):
         headers["Proxy-Authorization"] = basic(credentials)
     if body or api.method in ("POST", "PUT", "PATCH"):
-        headers["Content-Length"] = str(len(body))
+        headers["Content-Length"] = _LENGTH.decode()
     lines = [f"{api.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
 
 
 def basic(userinfo: str) -> str:

@@ -9,7 +9,8 @@ from llmstress.engine.api.meaning import END_OF_BODY, TOKEN, Meaning, Usage
 from llmstress.engine.outcome import FILTERED, OK, End
 from llmstress.engine.stream.counting import count_end
 from llmstress.engine.stream.pace import Answer, Pace, Texts, pace_of, stale_pace, texts_of
-from llmstress.engine.stream.recorder import EDGE, Recorder
+from llmstress.engine.stream.recorder import EDGE
+from llmstress.engine.stream.task import Request
 from llmstress.engine.stream.usage_reports import FIRST_READ_NS, Reports
 from llmstress.engine.telemetry.histogram import HIGHEST_US
 
@@ -21,7 +22,7 @@ _CUT_BY_LIMIT = frozenset({"length", "max_tokens", "max_output_tokens", "model_c
 
 
 class Exchange:
-    """State of one request in flight. The stream's fast path writes `last_token` and appends gaps by itself."""
+    """State of one attempt of a request. The read loop's fast path writes `last_token` and appends gaps by itself."""
 
     __slots__ = (
         "_before_answer",
@@ -44,6 +45,7 @@ class Exchange:
         "_usage",
         "_whole",
         "attempt",
+        "attentive",
         "begun",
         "choices",
         "done_at",
@@ -63,13 +65,18 @@ class Exchange:
         "last_token",
         "marks",
         "opened",
+        "request",
         "sent",
         "start",
+        "task",
         "token_bytes",
         "words",
     )
 
-    def __init__(self, recorder: Recorder, due: int, start: int) -> None:
+    def __init__(self, request: Request, due: int, start: int) -> None:
+        self.request = request
+        """What is sent; a later attempt sends the same."""
+        self.task = request.task
         self.due = due
         self.begun = start
         """The start of the first attempt."""
@@ -111,7 +118,7 @@ class Exchange:
         """What the last token event was: the fast path takes only more of the same."""
         self.words = b""
         """What the last event said that was none of the API's; bounded by whoever sets it."""
-        self._recorder = recorder
+        self._recorder = recorder = request.task.recorder
         self._others: dict[int, int] | None = None  # choice -> stamp of its last token, but for choice 0
         self._firsts = 0  # sum of the stamps of the choices' first tokens
         self._finish = ""  # reason of the choice that finished first
@@ -127,6 +134,8 @@ class Exchange:
         self._whole = False  # it was answered in one piece
         self._first_data = b""  # of the first token event
         self._texts_since = recorder.keeps_texts
+        self.attentive = self._texts_since > 0 or request.observer is not None
+        """The fast path has to call `take_note` for each token event."""
         self._before_answer = 0  # token events before the first one that a user sees
         self._reasoning_streamed = False
         self._summarized = False
@@ -187,7 +196,7 @@ class Exchange:
     def again(self, end: End, now: int) -> "Exchange":
         """This attempt has failed with `end` at `now`: gives the next one, which waits for its time."""
         self._recorder.retried(self, end, now)
-        attempt = Exchange(self._recorder, self.due, 0)
+        attempt = Exchange(self.request, self.due, 0)
         attempt.begun = self.begun
         attempt.attempt = self.attempt + 1
         return attempt
@@ -210,8 +219,8 @@ class Exchange:
             self._take_usage(event, now)
             return None
         if event.tokens:
-            if self._recorder.keeps_texts:
-                self.keep_text(data)
+            if self._texts_since:
+                self._keep_text(data)
             for token in event.tokens:
                 self._token(token.choice, visible=token.visible, now=now)
                 self._reasoning_streamed |= token.reasoning
@@ -237,7 +246,14 @@ class Exchange:
             self.done_at = self.end_at = now
         return None
 
-    def keep_text(self, data: bytes) -> None:
+    def take_note(self, data: bytes, chunk: bytes, now: int) -> None:
+        """A token event with this data, which fills this chunk of the body, took the fast path."""
+        if self._texts_since:
+            self._keep_text(data)
+        if self.request.observer is not None:
+            self.request.observer.piece(chunk[chunk.index(b"\n") + 1 : -2], now)
+
+    def _keep_text(self, data: bytes) -> None:
         """Keep what the text of a token event may be wanted for: the time per token, if usage counts other tokens."""
         self.token_bytes += len(data)
         self.last_data = data
@@ -287,7 +303,7 @@ class Exchange:
         at_first = now == self.first_token or (soon and not with_token)
         reports.take(output, events, with_token=with_token, at_first=at_first)
 
-    def apply_answer(self, event: Meaning, now: int, *, require_finish: bool = False) -> End:
+    def apply_answer(self, event: Meaning, now: int) -> End:
         """A whole answer that was not streamed has come at `now`; gives the end (see `end_of_stream`)."""
         self._whole = True
         if event.malformed:
@@ -300,7 +316,7 @@ class Exchange:
         self.inputs = event.inputs
         self.done_at = self.end_at = now
         self._filtered = event.filtered
-        return self.end_of_stream(borne=bool(event.tokens) or event.tokenless, require_finish=require_finish)
+        return self.end_of_stream(borne=bool(event.tokens) or event.tokenless)
 
     def body_ended(self, now: int, *, is_finish: bool) -> None:
         """The body has properly ended at `now`; `is_finish`: in this API that is a finish signal of its own."""
@@ -314,16 +330,16 @@ class Exchange:
             self._revoked = False
             self._running = 0
 
-    def end_of_stream(self, *, borne: bool = False, require_finish: bool = False) -> End:
+    def end_of_stream(self, *, borne: bool = False) -> End:
         """The stream is over, by its body's end or the connection's; gives the end.
 
-        borne: there were tokens, though none was seen to come. require_finish: the last word alone is no end.
+        borne: there were tokens, though none was seen to come.
         """
         if not self.over:
             return End("truncated", "the stream ended before a finish signal")
         borne = borne or self.first_token > 0 or self._unseen_tokens
         if not self._finish:
-            if require_finish:
+            if self.task.require_finish:
                 return End("truncated", "the answer ended without a finish reason (--require-finish)")
             if not borne:
                 return End("truncated", "the answer ended without a token and without a finish reason")
@@ -332,14 +348,11 @@ class Exchange:
             return FILTERED
         return OK if borne else End("empty", f"finished ({self._finish}) without a token")
 
-    def record_end(self, end: End, now: int, least_output: int = 0) -> None:
-        """Count this request as ended so at `now`: its class, its samples, its tokens.
-
-        least_output: tokens that each choice was asked to have, at least; 0: nobody said.
-        """
+    def record_end(self, end: End, now: int) -> None:
+        """Count this request as ended so at `now`: its class, its samples, its tokens."""
         if end.outcome == "ok":
             self._check_stamps()
-        count_end(self, end, self._recorder.ended(self, end, now), least_output * max(1, self.choices))
+        count_end(self, end, self._recorder.ended(self, end, now), self.task.least_output * max(1, self.choices))
 
     def _check_stamps(self) -> None:
         """The stamps of a good answer are in order, or figures would contradict each other."""

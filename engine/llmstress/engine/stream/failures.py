@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection
+from typing import Protocol
 
 import msgspec
 
@@ -10,13 +11,21 @@ from llmstress.engine.http.body import request_id
 from llmstress.engine.http.response import Head
 from llmstress.engine.outcome import End
 from llmstress.engine.secrets import blank_out
-from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.failure_policy import END, END_FIRST, Statuses
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.telemetry.messages import ErrorSample
 
 MAX_TEXT, MAX_REQUEST_ID = 200, 100
 """Characters of a sample."""
+
+
+class Attempt(Protocol):
+    """What is looked at of an attempt that has failed."""
+
+    attempt: int
+    """How many attempts have failed before it."""
+    first_token: int
+    """Stamp; 0: none has come."""
 
 
 class Sequel(msgspec.Struct, frozen=True):
@@ -52,7 +61,7 @@ class Failures:
         self._uniform = uniform
         self._wall = wall
 
-    def judge(self, exchange: Exchange, end: End, head: Head | None) -> Sequel:
+    def judge(self, attempt: Attempt, end: End, head: Head | None) -> Sequel:
         """An attempt has failed with `end`, after this head if there was one: keep a sample, and say what follows."""
         status = head.status if head is not None else 0
         sample = ErrorSample(
@@ -63,24 +72,24 @@ class Failures:
             headers=self.clean(retry_after.words(head.headers)) if head is not None else "",
         )
         self._recorder.sample(sample)
-        again_ns = self._wait_ns(exchange, end, head)
+        again_ns = self._wait_ns(attempt, end, head)
         meaning = self._statuses.meaning(status, end.outcome)
         grave = again_ns is None and (meaning == END or (meaning == END_FIRST and not self._recorder.answered))
         if grave:
             self._recorder.grave(meaning, sample)
         return Sequel(again_ns, grave)
 
-    def _wait_ns(self, exchange: Exchange, end: End, head: Head | None) -> int | None:
+    def _wait_ns(self, attempt: Attempt, end: End, head: Head | None) -> int | None:
         """The wait before another attempt; None: there is to be none. After a token there never is: what has been
         shown, and paid for, can't be taken back."""
-        if exchange.attempt >= self._retries or exchange.first_token:
+        if attempt.attempt >= self._retries or attempt.first_token:
             return None
         headers = head.headers if head is not None else {}
         status = head.status if head is not None else 0
         if not self._statuses.is_retryable(status, end.outcome, retry_after.advice(headers)):
             return None
         asked = retry_after.asked_s(headers, end.text, self._wall(), throttled=end.outcome == "rate_limited") or 0.0
-        return int((asked + retry_after.backoff_s(exchange.attempt, self._uniform())) * 1e9)
+        return int((asked + retry_after.backoff_s(attempt.attempt, self._uniform())) * 1e9)
 
     def clean(self, text: str) -> str:
         """`text` without secrets."""

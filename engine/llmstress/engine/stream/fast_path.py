@@ -1,38 +1,54 @@
 """What a read looks like that is one HTTP chunk holding one token event: the fast path takes no other."""
 
+from functools import lru_cache
+from typing import NamedTuple
+
 from llmstress.engine.api.base import Api, Framing
 
 FAST_READ = 4096
 """Reads below this many bytes may take the fast path."""
 
+NO_PREFIX = b"\0"
+"""Stands where no read can take the fast path. A chunk begins with its size, so no chunk begins with a NUL."""
+
 _LF, _CR = b"\n\r"  # as integers: looking for a byte takes 20 ns, looking for bytes 200
 
 
-class Shape:
-    """Of the token events of one API.
+class Shape(NamedTuple):
+    """The shape of the token events of one API."""
 
-    `prefixes` has for every length of a read what it begins with if it is one chunk holding one event: comparing with
-    that proves the chunk size right and finds the payload, without parsing the number.
-    """
-
-    __slots__ = ("end", "lines", "prefixes")
-
-    def __init__(self, api: Api) -> None:
-        self.lines = api.FRAMING is Framing.EVENTS
-        """The payload is a line; else any bytes."""
-        self.end = b"\n\n\r\n" if self.lines else b"\r\n"
-        """Of an event that ends with its chunk."""
-        begins = api.EVENT_BEGINS if self.lines else b""
-        around = len(self.end) - 2
-        self.prefixes = [b"\0"] * FAST_READ
-        for size in range(len(begins) + around, FAST_READ):
-            head = b"%x\r\n" % size
-            if len(head) + size + 2 < FAST_READ:
-                self.prefixes[len(head) + size + 2] = head + begins
+    prefixes: list[bytes]
+    """For every length of a read: what the read begins with if it is one chunk holding one event. The length of a read
+    determines the chunk's size, so one comparison proves the size right and finds the payload, without parsing the
+    number."""
+    end: bytes
+    """What an event ends with that ends with its chunk."""
+    tail: int
+    """`-len(end)`."""
+    lines: bool
+    """The payload is a line; else any bytes."""
 
     def payload(self, chunk: bytes) -> bytes | None:
-        """The data of an event, given its chunk without `end`; None: it is of another shape."""
-        size = len(chunk) + len(self.end)
-        prefix = self.prefixes[size] if size < FAST_READ else b"\0"
+        """The data of an event, given its chunk without `end`; None: the chunk is of another shape."""
+        size = len(chunk) - self.tail
+        prefix = self.prefixes[size] if size < FAST_READ else NO_PREFIX
         payload = chunk[len(prefix) :]
         return None if not chunk.startswith(prefix) or _LF in payload or _CR in payload else payload
+
+
+def shape_of(api: Api) -> Shape:
+    """The shape of an API's token events."""
+    lines = api.FRAMING is Framing.EVENTS
+    return _shape(lines, api.EVENT_BEGINS if lines else b"")
+
+
+@lru_cache(maxsize=16)  # 0.2 MB a shape, and most APIs have the same one
+def _shape(lines: bool, begins: bytes) -> Shape:
+    end = b"\n\n\r\n" if lines else b"\r\n"
+    around = len(end) - 2
+    prefixes = [NO_PREFIX] * FAST_READ
+    for size in range(len(begins) + around, FAST_READ):
+        head = b"%x\r\n" % size
+        if len(head) + size + 2 < FAST_READ:
+            prefixes[len(head) + size + 2] = head + begins
+    return Shape(prefixes, end, -len(end), lines)

@@ -1,52 +1,74 @@
-"""What has arrived, understood in the order of its stamps: the loop that decides what a token costs."""
+"""The reads that have arrived, and the loop that processes them in the order of their stamps. It decides what a token
+costs."""
 
-from llmstress.engine.stream.fast_path import FAST_READ
-from llmstress.engine.stream.stream import Load
+from collections import deque
+from collections.abc import Callable
+
+from llmstress.engine.stream.fast_path import FAST_READ, NO_PREFIX
+from llmstress.engine.stream.recorder import Recorder
+from llmstress.engine.stream.stream import Stream
 from llmstress.engine.telemetry.histogram import HIGHEST_US
 
 _LF, _CR = b"\n\r"
 
 
-def read_arrived(load: Load, most: int, until: int) -> None:
-    """Make sense of what has arrived, in the order of its stamps: at most `most` reads, and none after one that took
-    the long way and ended beyond stamp `until`.
+class Reads:
+    """Reads that have been stamped and are not processed yet, the oldest first.
 
-    Stamping is kept apart from understanding so that no read waits for its stamp while others are parsed. Thousands
-    of streams that began together also end together; when each read was understood as it came, such a wave held the
-    next stamps up for 50 ms.
+    This is the read side of all streams. Whatever receives bytes appends (stream, bytes, stamp) here in the order of
+    the stamps, and an empty read where the connection has ended. Streams and the loop below don't know what it is:
+    today it is `TransportStream`.
+
+    Stamping is kept apart from processing so that no read waits for its stamp while others are parsed. Thousands of
+    streams that began together also end together; when each read was processed as it came, such a wave held the next
+    stamps up for 50 ms.
     """
-    arrived, classify, recorder = load.arrived, load.classify, load.recorder
-    record_gap = recorder.gaps.append
-    edge, texts = recorder.edge, recorder.keeps_texts
-    prefixes, end, lines = load.shape.prefixes, load.shape.end, load.shape.lines
-    tail = -len(end)
-    for _ in range(min(most, len(arrived))):
-        stream, data, now = arrived.popleft()
-        if now >= edge:
-            recorder.cross(now)
+
+    __slots__ = ("arrived", "clock", "recorder", "wake")
+
+    def __init__(self, recorder: Recorder, clock: Callable[[], int], wake: Callable[[], None]) -> None:
+        """wake: is called when the first read arrives; it sees to it that `process` is called soon."""
+        self.arrived: deque[tuple[Stream, bytes, int]] = deque()
+        self.clock = clock
+        self.recorder = recorder
+        self.wake = wake
+
+    def process(self, most: int, until: int) -> None:
+        """Process at most `most` reads, and none after one that took the long way and ended beyond stamp `until`."""
+        arrived, recorder = self.arrived, self.recorder
+        edge = recorder.edge
+        task = None
+        for _ in range(min(most, len(arrived))):
+            stream, data, now = arrived.popleft()
+            if now >= edge:
+                recorder.cross(now)
+                edge = recorder.edge
+            exchange = stream.fast
+            if exchange is not None:
+                if exchange.task is not task:
+                    task, (prefixes, end, tail, lines), classify, record_gap = exchange.task.reading
+                # The read is taken if it is one chunk of the right size, holds one line with the API's prefix, and its
+                # event means the very same as the last token event.
+                size = len(data)
+                prefix = prefixes[size] if size < FAST_READ else NO_PREFIX
+                payload = data[len(prefix) : tail]
+                if (
+                    data.startswith(prefix)
+                    and data.endswith(end)
+                    and (not lines or (_LF not in payload and _CR not in payload))
+                    and classify(payload) is exchange.kind
+                ):
+                    gap = (now - exchange.last_token) // 1000
+                    exchange.last_token = now
+                    if exchange.attentive:
+                        exchange.take_note(payload, data, now)
+                    record_gap(gap)
+                    try:
+                        exchange.gaps.append(gap)
+                    except OverflowError:  # over 71 minutes
+                        exchange.gaps.append(HIGHEST_US)
+                    continue
+            stream.read(data, now)
             edge = recorder.edge
-        exchange = stream.fast
-        if exchange is not None:
-            size = len(data)
-            prefix = prefixes[size] if size < FAST_READ else b"\0"
-            payload = data[len(prefix) : tail]
-            if (
-                data.startswith(prefix)
-                and data.endswith(end)
-                and (not lines or (_LF not in payload and _CR not in payload))
-                and classify(payload) is exchange.kind
-            ):
-                gap = (now - exchange.last_token) // 1000
-                exchange.last_token = now
-                if texts:
-                    exchange.keep_text(payload)
-                record_gap(gap)
-                try:
-                    exchange.gaps.append(gap)
-                except OverflowError:  # over 71 minutes
-                    exchange.gaps.append(HIGHEST_US)
-                continue
-        stream.read(data, now)
-        edge, texts = recorder.edge, recorder.keeps_texts
-        if load.clock() > until:
-            return
+            if self.clock() > until:
+                return

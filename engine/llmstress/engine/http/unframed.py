@@ -3,7 +3,7 @@
 from llmstress.engine.http.sse import ServerEvent
 
 
-class Reads:
+class Unframed:
     """Stands where `sse.Decoder` does; is fed all that one read brought at once."""
 
     __slots__ = ()

@@ -1,0 +1,174 @@
+"""The streams of one process: what every load model has in common.
+
+A load model decides which stream begins a request when (`closed` is one). The load starts the request, over a new
+connection if the stream has none, has the reads processed and the time limits applied, tells the model of each stream
+that is free again, and ends everything.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from llmstress.engine.load.dialing import Dialing
+from llmstress.engine.load.slices import SlicedReads
+from llmstress.engine.stream.exchange import Exchange
+from llmstress.engine.stream.read_loop import Reads
+from llmstress.engine.stream.recorder import NEVER, Recorder
+from llmstress.engine.stream.states import DIALING, OVER, move
+from llmstress.engine.stream.stream import Runtime, Stream
+from llmstress.engine.stream.task import Request
+from llmstress.engine.stream.transport_stream import TransportStream
+from llmstress.engine.telemetry.messages import Phase
+
+CHECK_TURNS = 5
+"""Calls of `check` until it has seen every stream."""
+
+MakeStream = Callable[[Runtime, Reads], Stream]
+"""Makes a stream with its read side."""
+
+
+class Model(Protocol):
+    """Decides which stream begins a request when."""
+
+    def free(self, stream: Stream, *, failed: bool, grave: bool, now: int) -> None:
+        """A stream has ended a request at stamp `now`; `grave`: its failure may end the run."""
+
+
+class Load:
+    """Runs streams until nothing is left to do."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        *,
+        dials: int,
+        pause_s: float,
+        requests: int | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+        make_stream: MakeStream = TransportStream,
+    ) -> None:
+        """To be made inside a running loop.
+
+        dials: connections that may be being opened at once. pause_s: after a failed connect, before the next. requests:
+        how many may begin from the steady window on; None: no limit.
+        """
+        self.model: Model
+        """Is set by the model that takes this load."""
+        self.clock = clock
+        self.recorder = recorder
+        self.streams: list[Stream] = []
+        """All that ever were."""
+        self.reads = SlicedReads(recorder, clock, self.fail)
+        self.dialing = Dialing(dials, pause_s, recorder, clock, self._start, self.fail)
+        self.requests_left = NEVER if requests is None else requests
+        self.exhausted = asyncio.Event()
+        """Nothing is in flight and nothing will start any more; or there is a `fault`."""
+        self.fault: BaseException | None = None
+        """An exception that should not have happened: the run can't be trusted any more."""
+        self._make_stream = make_stream
+        self._stop_at = NEVER
+        self._slice = 0
+
+    def add_streams(self, number: int) -> list[Stream]:
+        """Make that many more streams; gives these."""
+        new = [self._make_stream(self, self.reads) for _ in range(number)]
+        self.streams += new
+        return new
+
+    def in_flight(self) -> list[Exchange]:
+        """The requests in flight."""
+        return [stream.exchange for stream in self.streams if stream.exchange is not None]
+
+    # --- beginning
+
+    def may_begin(self, due: int) -> bool:
+        """Whether a request that is due at stamp `due` may still begin."""
+        return bool(self.requests_left) and max(due, self.clock()) < self._stop_at
+
+    def begin(self, stream: Stream, request: Request, due: int) -> None:
+        """Begin a request that was due at stamp `due`, as soon as the stream has a connection."""
+        if stream.link is None:
+            move(stream, DIALING)
+            self.dialing.dial(stream, request, due)
+        else:
+            self._count_begun()
+            stream.begin(request, due)
+
+    def give_up(self, stream: Stream) -> None:
+        """The stream begins nothing any more: the run's time or its requests are used up."""
+        move(stream, OVER)
+        self.note_if_exhausted()
+
+    def _start(self, stream: Stream, request: Request, due: int) -> bool:
+        if not self.may_begin(self.clock()):
+            self.give_up(stream)
+            return False
+        self._count_begun()
+        stream.begin(request, due)
+        return True
+
+    def _count_begun(self) -> None:
+        """Requests of ramp and warm-up come on top of those that were asked for."""
+        if self.recorder.phase >= Phase.STEADY:
+            self.requests_left -= 1
+
+    # --- what streams ask for
+
+    def redial(self, stream: Stream) -> None:
+        """The stream needs a new connection to send its request again."""
+        self.dialing.redial(stream)
+
+    def retry(self, stream: Stream, at: int) -> None:
+        """Have the stream resume its request at stamp `at`, whatever is paused: it is in flight."""
+        wait = at - self.clock()
+        if wait > 0:
+            asyncio.get_running_loop().call_later(wait / 1e9, self.retry, stream, at)
+        else:
+            stream.resume()
+
+    def free(self, stream: Stream, *, failed: bool, grave: bool, now: int) -> None:
+        """The stream has ended a request: the model decides what it does next."""
+        self.model.free(stream, failed=failed, grave=grave, now=now)
+
+    # --- while the run lasts
+
+    def check(self) -> None:
+        """Apply the time limits, to a fifth of the streams at a time: 1 ms for 16,000 of them."""
+        # what was stamped before the oldest read that waits is processed: limits held against that stamp are exact
+        now = self.reads.oldest() or self.clock()
+        self._slice = (self._slice + 1) % CHECK_TURNS
+        for stream in self.streams[self._slice :: CHECK_TURNS]:
+            stream.check(now)
+
+    def fail(self, fault: BaseException) -> None:
+        """Something happened that should not have: end the run with it."""
+        self.fault = self.fault or fault
+        self.exhausted.set()
+
+    # --- ending
+
+    def stop_from(self, stamp: int) -> None:
+        """Begin no request at or after `stamp`."""
+        self._stop_at = min(self._stop_at, stamp)
+
+    def stop(self, now: int) -> None:
+        """Begin nothing from `now` on."""
+        self.stop_from(now)
+        while self.reads.arrived and self.fault is None:
+            self.reads.process_slice()
+        self.note_if_exhausted()
+
+    def cut(self) -> None:
+        """Cancel what is in flight and close every connection."""
+        self.stop(self.clock())
+        self.dialing.cancel()
+        for stream in self.streams:
+            stream.cut(self.clock())
+        self.note_if_exhausted()
+
+    def note_if_exhausted(self) -> None:
+        """Set `exhausted` if nothing is in flight and nothing may begin any more."""
+        over = not self.requests_left or self.clock() >= self._stop_at
+        if over and not self.recorder.open:
+            self.exhausted.set()

@@ -1,0 +1,88 @@
+"""A task: one kind of request, with everything that its requests share; and one request of it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from llmstress.engine.api.base import Api
+from llmstress.engine.control import Timeouts
+from llmstress.engine.stream.failures import Failures
+from llmstress.engine.stream.fast_path import shape_of
+from llmstress.engine.stream.linger import Linger
+from llmstress.engine.stream.link import Dials
+from llmstress.engine.stream.observer import Observer
+from llmstress.engine.stream.recorder import Recorder
+
+
+class Task:
+    """One kind of request. It is made once for a run, and its requests and their answers are read by its rules."""
+
+    __slots__ = (
+        "_data",
+        "api",
+        "bodiless",
+        "dials",
+        "failures",
+        "id",
+        "least_output",
+        "linger",
+        "name",
+        "reading",
+        "recorder",
+        "requests_per_connection",
+        "require_finish",
+        "shape",
+        "timeouts",
+    )
+
+    def __init__(
+        self,
+        *,
+        id: int = 0,
+        name: str = "",
+        api: Api,
+        data: Callable[[], bytes],
+        dials: Dials,
+        failures: Failures,
+        recorder: Recorder,
+        timeouts: Timeouts,
+        requests_per_connection: int = 0,
+        require_finish: bool = False,
+    ) -> None:
+        """
+        id: its number within the run, from 0. name: empty if it is the only one. data: gives head and body of the next
+        request. dials: opens connections to its origin. failures: says what follows a failed attempt.
+        requests_per_connection: after so many a connection is closed; 0: it is kept as long as the server keeps it.
+        require_finish: an answer that ends without a finish reason is truncated.
+        """
+        self.id = id
+        self.name = name
+        self.api = api
+        self.bodiless = api.method == "HEAD"
+        """Its answers have no body, whatever their heads say."""
+        self.dials = dials
+        self.failures = failures
+        self.recorder = recorder
+        self.timeouts = timeouts
+        self.requests_per_connection = requests_per_connection
+        self.require_finish = require_finish
+        self.least_output = api.ask.least_output
+        """Tokens that each choice of an answer was asked to have, at least; 0: nobody said."""
+        self.linger = Linger()
+        self.shape = shape_of(api)
+        self.reading = self, self.shape, api.classify, recorder.gaps.append
+        """What the read loop takes from a task, in one piece: most reads in a row are of the same task."""
+        self._data = data
+
+    def next_request(self) -> "Request":
+        """The next request, to be begun by a stream."""
+        return Request(self, self._data())
+
+
+class Request(NamedTuple):
+    """What a stream sends when it begins this request, and again on every later attempt."""
+
+    task: Task
+    data: bytes
+    """Head and body."""
+    observer: Observer | None = None
+    """Is told what becomes of the request."""

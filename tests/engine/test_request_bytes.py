@@ -1,0 +1,47 @@
+"""Requests whose prompts vary: spliced into what is encoded once, they are what encoding everything gives."""
+
+import json
+
+import msgspec
+import pytest
+from helpers.live_load import plan_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmstress.engine.api import APIS, make_api
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.http.request import RequestBuilder
+
+BODY = '{"q": "say {prompt}, {model}", "prompt": "prompt"}'
+
+
+def ask_of(name: str, prompt: str) -> Ask:
+    if name in ("sse", "text", "http"):
+        return Ask(model="m", prompt=prompt, body=BODY)
+    return Ask(model="prompt", prompt=prompt, batch=2 if name == "openai-embeddings" else 1, extra={"user": "prompt"})
+
+
+@pytest.mark.parametrize("name", APIS)
+@given(st.text(st.characters(exclude_categories=("Cs",))), st.text(st.characters(exclude_categories=("Cs",))))
+def test_a_spliced_body_is_the_encoded_one(name: str, first: str, second: str) -> None:
+    api = make_api(name, ask_of(name, first))
+    for prompt in (first, second):
+        ask = ask_of(name, prompt)
+        assert api.body(ask) == api.encode(ask) == make_api(name, ask).body(ask)
+
+
+def test_an_ask_that_differs_in_more_than_its_prompt_is_encoded_as_a_whole() -> None:
+    api = make_api("openai-chat", Ask(prompt="a", max_tokens=5))
+    body = json.loads(api.body(Ask(prompt="b", max_tokens=7)))
+    assert (body["messages"], body["max_tokens"]) == ([{"role": "user", "content": "b"}], 7)
+
+
+@pytest.mark.parametrize("name", APIS)
+def test_the_head_says_how_long_each_body_is(name: str) -> None:
+    ask = ask_of(name, "short")
+    builder = RequestBuilder(plan_of("http://h/v1", 1, api=name, ask=ask), make_api(name, ask))
+    for prompt in ("short", "", "a long one, with \N{SNOWMAN} and \x00" * 50):
+        head, _, body = builder.build(msgspec.structs.replace(ask, prompt=prompt)).partition(b"\r\n\r\n")
+        [length] = [line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
+        assert int(length.split()[1]) == len(body)
+        assert b"\n\n" not in head
