@@ -1,4 +1,4 @@
-"""JSON that the mock makes for a schema: it fulfils the schema, or there is a reason why not."""
+"""JSON that the mock generates for a schema: it matches the schema, or an error says why there is none."""
 
 import json
 from typing import Any
@@ -32,7 +32,7 @@ LIST = {
 
 
 def wide(**more: Any) -> dict[str, Any]:
-    """Thirty levels, each of which has the next one twice."""
+    """A schema of thirty levels, each of which contains the next one twice."""
     defs: dict[str, Any] = {"D30": {"type": "integer"}}
     for level in range(30):
         inner = {"$ref": f"#/$defs/D{level + 1}"}

@@ -1,4 +1,4 @@
-"""What the mock leaves to chance and to the clock, in its pure parts: delays, rate limits, slots, freezes, faults."""
+"""The pure parts of the mock that depend on random numbers or on the time: delays, limits, slots, freezes, faults."""
 
 import random
 from collections import Counter
@@ -43,7 +43,7 @@ def test_delays_have_the_mean_and_the_spread_that_their_shape_says(
     shape: DelayDistribution, jitter: float, share: float
 ) -> None:
     values = drawn(shape, 20_000, jitter)
-    # five standard errors of a mean, and the tails of a lognormal make its deviation the harder to hit
+    # five standard errors of a mean; the tails of a lognormal make its deviation less precise
     assert sum(values) / len(values) == pytest.approx(20_000, rel=0.025)
     assert deviation(values) == pytest.approx(20_000 * share, rel=0.06)
     assert min(values) >= 0

@@ -1,4 +1,4 @@
-"""What the mock says in each API: streamed and in one piece it is the same, whatever the answer consists of."""
+"""The encoders of each API: a stream and an answer that is not streamed have the same content."""
 
 import json
 from collections.abc import Callable
@@ -58,7 +58,7 @@ APIS: dict[str, tuple[Dialect, Callable[[list[Event]], Heard], Callable[[dict[st
     "azure-completions": (AZURE_COMPLETIONS, completions_stream, completions_whole),
 }
 TALKATIVE = {"openai-completions", "azure-completions"}
-"""Those that know neither reasoning nor tools and say it all aloud."""
+"""APIs without reasoning and tools, which send all tokens as text."""
 
 
 @pytest.mark.parametrize("per_event", [1, 3])
@@ -91,7 +91,7 @@ def test_token_events_are_equally_long_and_the_last_word_is_the_last(api: str) -
 
 
 def usage_of(api: str, answer: AnswerSpec) -> tuple[dict[str, Any], dict[str, Any]]:
-    """As a stream tells it at its end, and as an answer in one piece does."""
+    """The usage at the end of a stream, and that of an answer that is not streamed."""
     encoder = APIS[api][0].encoder(answer, RequestParams())
     whole = json.loads(encoder.body())["usage"]
     *_, (_, last) = [
@@ -188,7 +188,7 @@ def test_why_an_answer_ends(api: str) -> None:
 
 
 def names(events: list[bytes]) -> list[str]:
-    """Their names, each once however often it comes in a row."""
+    """The names of events; equal names in a row are given once."""
     found: list[str] = []
     for name, _ in events_in(b"".join(events)):
         short = name.removeprefix("response.")

@@ -1,4 +1,4 @@
-"""The mock's faults, each seen on the wire: what is sent, how it ends, and what the truth says of it."""
+"""The mock's faults as seen on the wire: what is sent, how the answer ends, and what the mock's statistics say."""
 
 import json
 import ssl
@@ -16,7 +16,7 @@ from llmstress.engine.mock.faults import HARMLESS, Fault
 FAST = ("--ttft-ms", "1", "--gap-ms", "1")
 WORDS = [f" tok{i % 10}" for i in range(8)]
 STRUCK = 3
-"""After so many of its tokens the first answer's fault strikes, if the seed is 0."""
+"""Number of tokens after which the fault of the first answer takes effect, with seed 0."""
 USAGE = {"stream_options": {"include_usage": True}}
 
 
@@ -51,11 +51,11 @@ def test_an_answer_without_tokens_has_nothing_that_could_break() -> None:
     assert plan_for(Fault.CUT, 0.5, 0) == AnswerPlan(0, "nothing", Termination.CLOSE, separate=True)
 
 
-# each one
+# each fault
 
 
 class Seen(NamedTuple):
-    """What a client of a stream of chat sees."""
+    """What a client sees of a chat stream."""
 
     ended: Ended
     status: int = 200
@@ -63,7 +63,7 @@ class Seen(NamedTuple):
     """`all`, `some`, `none`."""
     finish: str = ""
     done: bool = False
-    """Whether [DONE] came."""
+    """Whether [DONE] was received."""
     usage: bool = False
 
 
@@ -95,7 +95,7 @@ SEEN = {
 
 
 def whole_events(heard: Heard) -> Heard:
-    """Without what isn't JSON."""
+    """Only the events with valid JSON."""
     blocks = [block for block in heard.body.split(b"\n\n") if not block.startswith(b"data: {") or _is_json(block[6:])]
     return heard._replace(body=b"\n\n".join(blocks))
 
@@ -109,7 +109,7 @@ def _is_json(data: bytes) -> bool:
 
 
 def enough_of(fault: Fault, data: bytes) -> bool:
-    """When a client leaves an answer that doesn't end by itself."""
+    """When the client disconnects from an answer that does not end by itself."""
     if fault is Fault.STALL_FIRST_TOKEN:
         return data.endswith(b"\r\n\r\n")
     if fault is Fault.STALL_MID_STREAM:
@@ -118,13 +118,13 @@ def enough_of(fault: Fault, data: bytes) -> bool:
 
 
 def suffer(fault: Fault, *switches: str, path: str = CHAT, **fields: Any) -> tuple[Heard, dict[str, Any]]:
-    """One answer with this fault; then one without over another connection, and the truth about both."""
+    """An answer with this fault, then one without on another connection, and the mock's statistics of both."""
     with mock_server(*FAST, *switches, "--fault", f"{fault}=100%", "--faults-until", "1") as server:
         with Client(server.url) as client:
             client.send(path, **fields)
             heard = client.hear(lambda data: enough_of(fault, data))
         assert ask(server.url, path, **fields).ended in ("order", "closed")
-        # that one may end before the server sees that the first client has gone
+        # the second answer may end before the server notices that the first client has disconnected
         with Client(server.url) as other:
             other.ask("/v1/nothing")
         return heard, server.stop()
@@ -157,7 +157,7 @@ def test_each_fault_on_the_wire(fault: Fault) -> None:
     statuses = Counter([str(seen.status), "200", "404"])
     statuses.pop("0", None)
     assert truth["statuses"] == statuses
-    # what failed is kept apart, so that both can be held against a client's figures
+    # latencies of failed requests are kept separately, so that both can be compared with a client's figures
     sent = len(whole_events(heard).words) if seen.status == 200 else 0
     if fault is Fault.NEVER_ENDS:
         assert truth["gap_failed_ms"]["count"] >= sent - 1
@@ -256,7 +256,7 @@ def test_faults_of_answers_in_one_piece(fault: Fault) -> None:
         with Client(server.url) as client:
             client.send(stream=False)
             if WHOLE[fault] is None:
-                # another answer comes meanwhile, and takes as long as this one would have
+                # another answer takes as long as this one would have taken
                 assert ask(server.url, stream=False).status == 200
                 assert client.heard_of_late == b""
                 heard = None
@@ -331,7 +331,7 @@ def test_connections_break_over_tls_too(fault: Fault) -> None:
     assert heard.words == WORDS[:STRUCK]
 
 
-# by chance
+# shares of requests
 
 MIXED = [f"{name}={share}%" for name, share in (("http_500", 20), ("empty", 20), ("cut", 20), ("no_finish", 10))]
 

@@ -1,4 +1,4 @@
-"""The mock's switches: told once, the same for both command lines, and refused where they make no sense."""
+"""The mock's switches: defined once, the same in both command lines, and rejected if they make no sense."""
 
 import subprocess
 import sys
@@ -41,7 +41,7 @@ def test_both_help_pages_show_every_switch_and_fault(capsys: pytest.CaptureFixtu
 
 
 class Served(Exception):
-    """What would have been served."""
+    """Raised instead of serving, with the options."""
 
     def __init__(self, options: MockOptions) -> None:
         self.options = options
@@ -49,7 +49,7 @@ class Served(Exception):
 
 @pytest.fixture
 def both(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Takes arguments of `llmstress mock` and of the engine's mock; gives the options that both come to."""
+    """Takes arguments of `llmstress mock` and of the engine's mock; returns the options that both produce."""
 
     def serve(options: MockOptions, on_listening: Any) -> None:
         raise Served(options)

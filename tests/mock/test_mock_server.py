@@ -1,4 +1,4 @@
-"""The mock server: its pure parts one by one, and the whole of it as a process with small delays."""
+"""The mock server: its pure parts separately, and the whole server as a process with small delays."""
 
 import contextlib
 import json
@@ -171,7 +171,7 @@ def test_the_wheel_is_never_early_nor_more_than_a_slot_late() -> None:
         before = now
         now += 137 if now < start + 100_000 else 1_000_000
         for due in wheel.take(now):
-            # what was due a slot before the last call would have come then
+            # an item that was due a slot before the last call would have come up in that call
             assert before - SLOT_US < due <= now
             came.append(due)
     assert sorted(came) == sorted(dues)
@@ -326,7 +326,7 @@ class Mock:
         self.port = int(port) if port.isdigit() else 0
 
     def stop(self, number: int = signal.SIGTERM) -> dict[str, Any]:
-        """Its truth."""
+        """Stop the mock and return its statistics."""
         self.process.send_signal(number)
         out, _ = self.process.communicate(timeout=DEADLINE_S)
         assert self.process.returncode == 0
@@ -341,12 +341,12 @@ class Mock:
 
 @contextlib.contextmanager
 def start(*args: str, stderr: int | None = None) -> "Iterator[subprocess.Popen[bytes]]":
-    """The mock as a process, killed at the end if it hasn't ended by then."""
+    """The mock as a process; it is killed at the end if it is still running."""
     process = subprocess.Popen(
         [sys.executable, "-m", "llmstress.engine.mock", *args],
         stdout=subprocess.PIPE,
         stderr=stderr,
-        # the package may be on this process' path only by pytest's doing
+        # the package may be on this process's path only because of pytest
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     with process:
@@ -371,7 +371,7 @@ def post(client: HTTPConnection, **fields: Any) -> tuple[int, str, bytes]:
 
 
 def ask(server: Mock, **fields: Any) -> None:
-    """A request on a connection of its own."""
+    """Send a request on a new connection."""
     with contextlib.closing(server.client()) as client:
         assert post(client, **fields)[0] == 200
 
@@ -488,7 +488,7 @@ def test_clients_that_go_away_are_counted() -> None:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         with server.socket() as sock:
             sock.sendall(chat_wire())
-        # what comes back was asked after all of them had gone, and took the server some turns of its loop
+        # this request was sent after all others had disconnected, and took the server some iterations of its loop
         ask(server, max_tokens=2)
         truth = server.stop()
     assert (truth["requests"], truth["done"], truth["aborted"]) == (4, 1, 3)
@@ -498,14 +498,14 @@ def test_clients_that_go_away_are_counted() -> None:
 def test_a_stream_rests_while_its_client_does_not_read(reads_at_last: bool) -> None:
     tokens = 60_000
     with mock("--ttft-ms", "0", "--gap-ms", "0", "--tokens", str(tokens)) as server, socket.socket() as sock:
-        # with its own sizes the kernel alone would hold up to 37 MB, more than the whole answer
+        # with default buffer sizes the kernel alone would hold up to 37 MB, more than the whole answer
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         sock.settimeout(DEADLINE_S)
         sock.connect(("127.0.0.1", server.port))
         sock.sendall(chat_wire(stream=True))
         wire = [sock.recv(16)]
-        # without gaps a stream is written in one go: the first of these may still get between its first events,
-        # the second one is only answered once it has come to a halt
+        # without gaps a stream is written at once: the first of these may still be answered between its first events,
+        # the second one is answered only after the stream has stalled
         ask(server, max_tokens=2)
         ask(server, max_tokens=2)
         while reads_at_last and not wire[-1].endswith(b"0\r\n\r\n"):
@@ -570,7 +570,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture(scope="module")
 def pem(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Files: what the server needs, in one and in two, and its authority."""
+    """Certificate files: certificate and key in one file, in two files, and the authority."""
     directory = tmp_path_factory.mktemp("tls")
     leaf = authority.issue_cert("127.0.0.1")
     blobs = {

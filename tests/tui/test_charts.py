@@ -1,4 +1,4 @@
-"""What the charts draw: merged rows, axes, labels; and the bars of a distribution."""
+"""Charts: merged rows, axes, labels, and the bars of a distribution."""
 
 import random
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Going to any moment of a replay: what is typed, and the keys that lead there."""
+"""Going to any position of a replay: by an entered text, and by keys."""
 
 from pathlib import Path
 

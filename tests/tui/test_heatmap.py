@@ -1,4 +1,4 @@
-"""From rows of the timeline to cells."""
+"""The heatmap: from rows of the timeline to cells."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""The overview: what its lines and tiles say, and that all of it is on screens of every size."""
+"""The overview: the contents of its lines and tiles, and their presence on screens of every size."""
 
 import asyncio
 import random
@@ -143,7 +143,7 @@ def test_the_drain_has_no_total() -> None:
 
 
 def judged(status: str, *reasons: str, notes: tuple[str, ...] = (), **ended: int) -> Picture:
-    """A picture with this verdict and these ends of requests."""
+    """A picture with this verdict and these outcomes of requests."""
     view = RunView(FACTS, Aggregate.over([1]))
     view.aggregate.steady.ended = ended
     verdict = Verdict(status, list(reasons), list(notes))
@@ -298,7 +298,7 @@ def test_large_digits_are_three_lines_of_one_length(value: str) -> None:
 
 
 class Screen(App[None]):
-    """The overview as it stands in the real screen."""
+    """The overview within the real screen."""
 
     CSS_PATH = STYLES
 
@@ -322,7 +322,7 @@ class Screen(App[None]):
 
 
 def shown(width: int, height: int, use: Callable[[Screen, Overview], None]) -> str:
-    """What a terminal of this size shows; four of its lines belong to others."""
+    """The overview in a terminal of this size; four of its lines belong to other widgets."""
 
     async def run() -> str:
         app = Screen(width, height)

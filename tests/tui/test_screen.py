@@ -1,4 +1,4 @@
-"""The screen with a source of the test's own: every tab, every key, every state of a run."""
+"""The screen with a source that the test controls: every tab, every key, every state of a run."""
 
 import asyncio
 import re
@@ -69,7 +69,7 @@ SIZES = [(60, 20), (80, 24), (100, 30), (160, 48), (200, 60)]
 
 
 def live(seconds: float = 5.0, *, controls: bool = True, **told: Any) -> QueueSource:
-    """A run that has lasted for some seconds."""
+    """A run after some seconds."""
     return QueueSource(opening(), *(frame for _, frame in story(seconds, **told)), controls=controls)
 
 
@@ -963,7 +963,7 @@ def summary_of(view: RunView) -> Summary:
 
 
 def shown_latency(latency: Latency, name: str) -> str:
-    """As `figures` put it, thin ones marked."""
+    """Percentiles as the screen formats them, with `~` for a low sample count."""
     ms = getattr(latency, name)
     thin = "~" if name in latency.low_sample and ms is not None else ""
     return thin + formatting.latency(None if ms is None else round(ms * 1000))
@@ -974,7 +974,7 @@ def rate(per_second: float | None) -> str:
 
 
 def agree(view: RunView) -> None:
-    """What the panes say of the whole run is what the summary says."""
+    """Check that the panes show the same figures of the whole run as the summary."""
     picture, summary = picture_of(view, whole=True), summary_of(view)
     tiles = {tile.name: tile.value for tile in tiles_of(picture)}
     latency = summary.latency_ms

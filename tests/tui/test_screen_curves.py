@@ -1,4 +1,4 @@
-"""Which charts there are and what they draw: latencies, rates, failures by class, a worker's last minute."""
+"""The available charts and their contents: latencies, rates, failures by class, a worker's last minute."""
 
 import pytest
 from helpers.screens import S, delta, histogram, opening, story
@@ -13,7 +13,7 @@ from llmstress.tui.panes.workers import spark_cells, sparkline, worker_rows
 
 
 def after(seconds: float) -> RunView:
-    """The run of `story` at this moment."""
+    """The run of `story` at this time."""
     view = opening()
     for _, frame in story(seconds, lost_s=None):
         assert not isinstance(frame, RunView)
@@ -22,7 +22,7 @@ def after(seconds: float) -> RunView:
 
 
 def failing(*seconds: dict[str, int]) -> RunView:
-    """A run whose requests end so in each of its seconds."""
+    """A run with these outcomes in each second."""
     view = opening(1)
     for second, ended in enumerate(seconds):
         part = Part(Counters(events=1), dict(ended))
