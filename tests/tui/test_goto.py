@@ -7,7 +7,8 @@ from helpers.screens import ending, on_screen, press, settle_until, story, text_
 from textual.pilot import Pilot
 
 from llmstress.tui.app import StressApp
-from llmstress.tui.charts.lines import Chart, Drawing, Line, zoomed
+from llmstress.tui.charts.chart import Chart
+from llmstress.tui.charts.lines import Drawing, Line, zoomed
 from llmstress.tui.dialogs.goto import GoTo, parse_position
 from llmstress.tui.sources.replay import Replay
 

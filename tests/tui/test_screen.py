@@ -50,7 +50,7 @@ from llmstress.engine.telemetry.histogram import PERCENTILES
 from llmstress.engine.telemetry.messages import ErrorSample, Part, Phase, RateLimit
 from llmstress.engine.telemetry.sanitize import sanitize_text
 from llmstress.tui.app import StressApp
-from llmstress.tui.charts.lines import Chart
+from llmstress.tui.charts.chart import Chart
 from llmstress.tui.dialogs.ask_streams import AskStreams
 from llmstress.tui.dialogs.confirm import Confirm
 from llmstress.tui.dialogs.help import Help

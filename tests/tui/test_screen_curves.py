@@ -7,7 +7,8 @@ from rich.style import Style
 from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase
 from llmstress.tui.charts import catalog, lines
-from llmstress.tui.charts.lines import Chart, Drawing, Line, Timeline
+from llmstress.tui.charts.chart import Chart
+from llmstress.tui.charts.lines import Drawing, Line, Timeline
 from llmstress.tui.format.picture import picture_of
 from llmstress.tui.panes.workers import spark_cells, sparkline, worker_rows
 

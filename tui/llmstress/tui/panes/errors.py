@@ -10,7 +10,8 @@ from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.messages import NOT_FAILED, ErrorSample
 from llmstress.tui.charts import catalog
-from llmstress.tui.charts.lines import Chart, Timeline
+from llmstress.tui.charts.chart import Chart
+from llmstress.tui.charts.lines import Timeline
 from llmstress.tui.format.picture import Picture
 from llmstress.tui.panes.pane import RedrawnPane
 from llmstress.tui.widgets.table import Cell, RowTable, TableColumn

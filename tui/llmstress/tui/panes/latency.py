@@ -9,8 +9,9 @@ from textual.widgets import DataTable
 from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.histogram import PERCENTILES, Histogram
 from llmstress.tui.charts import catalog
+from llmstress.tui.charts.chart import Chart
 from llmstress.tui.charts.distribution import Distribution
-from llmstress.tui.charts.lines import Chart, Timeline
+from llmstress.tui.charts.lines import Timeline
 from llmstress.tui.format.picture import Picture
 from llmstress.tui.format.words import METRICS, widest_words, window_words
 from llmstress.tui.panes.pane import RedrawnPane

@@ -8,8 +8,9 @@ from textual.content import Content
 from textual.widget import Widget
 
 from llmstress.tui.charts import catalog, lines
+from llmstress.tui.charts.chart import Chart
 from llmstress.tui.charts.heatmap import Heatmap
-from llmstress.tui.charts.lines import Chart, Drawing, Timeline
+from llmstress.tui.charts.lines import Drawing, Timeline
 from llmstress.tui.format import headline
 from llmstress.tui.format.headline import StyledText
 from llmstress.tui.format.picture import Picture

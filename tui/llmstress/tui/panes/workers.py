@@ -17,7 +17,7 @@ from llmstress.engine.telemetry.snapshot import WorkerFigures
 from llmstress.engine.telemetry.verdict import LAG_SHARE_OF_ITL, MAX_CPU_SHARE, MIN_LAG_LIMIT_US
 from llmstress.tui.charts import catalog
 from llmstress.tui.charts.catalog import WorkerSample
-from llmstress.tui.charts.lines import Chart
+from llmstress.tui.charts.chart import Chart
 from llmstress.tui.format.picture import WINDOW_S, Picture
 from llmstress.tui.format.words import window_words
 from llmstress.tui.panes.pane import RedrawnPane
