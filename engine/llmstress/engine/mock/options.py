@@ -99,10 +99,10 @@ class MockOptions(msgspec.Struct, frozen=True):
         msgspec.Meta(description="Tokens per answer: N, or drawn uniformly from A..B; a request may ask for fewer."),
     ] = IntRange(64, 64)
     reasoning: Annotated[
-        int, msgspec.Meta(ge=0, le=MOST_TOKENS, description="ReasoningMode tokens streamed before those of the answer.")
+        int, msgspec.Meta(ge=0, le=MOST_TOKENS, description="Reasoning tokens streamed before those of the answer.")
     ] = 0
     hidden_reasoning: Annotated[
-        int, msgspec.Meta(ge=0, le=MOST_TOKENS, description="ReasoningMode tokens that appear only in the usage.")
+        int, msgspec.Meta(ge=0, le=MOST_TOKENS, description="Reasoning tokens that appear only in the usage.")
     ] = 0
     tool_call: Annotated[bool, msgspec.Meta(description="Answer with a tool call instead of text.")] = False
     usage: Annotated[
