@@ -52,7 +52,7 @@ MEANINGS = (
     ("…_due", "the same, counted from when the request was due: waits and failed attempts included"),
     ("p99", "99 of 100 were at most this long"),
     ("~", "low sample count for this percentile: don't rely on it; –: too few samples for any value"),
-    ("last 5 s", "latencies cover up to 60 s, until their p99 has 100 samples; the screen shows the time covered"),
+    ("last 5 s", "latencies cover a longer period, up to 60 s, until their p99 has 100 samples; the screen shows it"),
     ("open", "requests in flight, and the number of streams wanted"),
     ("outcome", "how the requests of the whole run ended"),
     ("measurement", "whether the figures are reliable; it judges this client and the connection, not the server:"),

@@ -61,7 +61,7 @@ def worker_rows(picture: Picture) -> list[WorkerRow]:
     """All workers by number, with figures of the chosen period."""
     aggregate, steady_s = picture.view.aggregate, picture.view.steady_s
     itl_p50 = picture.figures.percentile("itl", "p50")
-    row: list[WorkerRow] = []
+    rows: list[WorkerRow] = []
     for worker in aggregate.workers:
         if picture.whole:
             found = snapshot.worker_steady(aggregate, worker.worker, steady_s)
@@ -69,8 +69,8 @@ def worker_rows(picture: Picture) -> list[WorkerRow]:
             found = WorkerFigures(None, None, None)
         else:
             found = snapshot.worker_recent(aggregate, worker.worker, WINDOW_S)
-        row.append(WorkerRow(worker, found, problems_of(worker, found, itl_p50)))
-    return row
+        rows.append(WorkerRow(worker, found, problems_of(worker, found, itl_p50)))
+    return rows
 
 
 def problems_of(worker: WorkerState, found: WorkerFigures, itl_p50: int | None) -> list[str]:
@@ -203,12 +203,12 @@ class WorkersPane(RedrawnPane):
         """Update the table and the charts."""
         self._picture = picture
         self._states = [worker.state for worker in picture.view.aggregate.workers]
-        row = worker_rows(picture)
-        self._rows = {str(each.state.worker): each for each in row}
+        rows = worker_rows(picture)
+        self._rows = {str(each.state.worker): each for each in rows}
         self._table.set_columns((*COLUMNS, *SPARKS) if self.app.size.width >= _SPARKS_FROM_WIDTH else COLUMNS)
-        in_turn = sorted_rows(row, self._column, self._reverse)
-        self._table.show({str(each.state.worker): self._cells(each, picture) for each in in_turn})
-        marked = sum(bool(each.problems) for each in row)
+        ordered = sorted_rows(rows, self._column, self._reverse)
+        self._table.show({str(each.state.worker): self._cells(each, picture) for each in ordered})
+        marked = sum(bool(each.problems) for each in rows)
         sorted_by = f"by {COLUMNS[self._column].label} {'▼' if self._reverse else '▲'}"
         self._title.set_text(
             Content.assemble(
