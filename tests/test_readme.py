@@ -1,4 +1,4 @@
-"""What the README tells others to run does what it says."""
+"""What the pages tell a CI job to run does what they say."""
 
 import json
 import re
@@ -15,12 +15,12 @@ from llmstress.coordinator.output.summary import encode, summarise
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase
 
-README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[1] / "docs/ci.md").read_text("utf-8")
 
 
 def program_for_jq() -> str:
-    """The one that a CI job is told to judge a summary by."""
-    [found] = re.findall(r"^jq -e '\n(.*?)' run\.json$", README, re.MULTILINE | re.DOTALL)
+    """The program of the page, which judges a summary."""
+    [found] = re.findall(r"^jq -e '\n(.*?)' run\.json$", PAGE, re.MULTILINE | re.DOTALL)
     return str(found)
 
 

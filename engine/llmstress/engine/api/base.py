@@ -141,7 +141,7 @@ class BodyTemplate:
     """The body of requests that differ in their prompt alone.
 
     The body is encoded once with a marker instead of the prompt. A prompt is a JSON string or a part of one, so its
-    escaped characters can take the marker's place: 0.5 µs for a prompt of 1 KB, where encoding the body takes 2 µs.
+    escaped characters can take the marker's place: 1.2 µs for a prompt of 1 KB, where encoding the body takes 4.4 µs.
     """
 
     __slots__ = ("_pieces",)
