@@ -175,7 +175,7 @@ def test_messages_that_contradict_one_another_end_the_following() -> None:
 def test_silence_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         assert "no news" not in text_of(app)
-        monkeypatch.setattr("llmstress.tui.followed_run.SILENCE_S", -1.0)
+        monkeypatch.setattr("llmstress.tui.sources.followed_run.SILENCE_S", -1.0)
         app._run.last_frame_at -= 7
         await settle(pilot)
         told = re.search(r"no news for (\d+)s", text_of(app))
@@ -516,7 +516,7 @@ def test_streams_of_a_lost_worker_are_not_asked_of_the_others() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_every_tab_at_every_size(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llmstress.tui.followed_run.SILENCE_S", DEADLINE_S)
+    monkeypatch.setattr("llmstress.tui.sources.followed_run.SILENCE_S", DEADLINE_S)
 
     async def steps(pilot: Pilot[int]) -> None:
         for key, words in {

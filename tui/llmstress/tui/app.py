@@ -18,7 +18,6 @@ from llmstress.tui.dialogs.ask_streams import AskStreams
 from llmstress.tui.dialogs.confirm import Confirm
 from llmstress.tui.dialogs.goto import GoTo
 from llmstress.tui.dialogs.help import Help
-from llmstress.tui.followed_run import FollowedRun
 from llmstress.tui.format.picture import Picture, picture_of
 from llmstress.tui.messages import ChartsDue, FiguresDue, TabChosen
 from llmstress.tui.panes import bars
@@ -30,6 +29,7 @@ from llmstress.tui.panes.overview import Overview
 from llmstress.tui.panes.pane import Pane
 from llmstress.tui.panes.verdict import VerdictPage
 from llmstress.tui.panes.workers import WorkersPane
+from llmstress.tui.sources.followed_run import FollowedRun
 from llmstress.tui.sources.source import DETACHED, Source
 from llmstress.tui.steering import RequestedStreams
 from llmstress.tui.themes import DARK, LIGHT, light_theme
