@@ -14,7 +14,7 @@ from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Phase
 from llmstress.tui.charts import axes, lines
 from llmstress.tui.charts.distribution import bar_of, bars, edges_for
-from llmstress.tui.charts.lines import Drawing, Line, TimeColumn, Timeline, downsample
+from llmstress.tui.charts.lines import Drawing, Line, TimeColumn, TimelineCache, downsample
 
 MS = 1000
 S = 1_000_000_000
@@ -79,7 +79,7 @@ def test_columns_that_have_not_changed_are_kept() -> None:
 def test_nothing_is_kept_when_the_step_doubles() -> None:
     aggregate = Aggregate.over([1])
     aggregate.rows = [row(5), row(6), row(7)]
-    timeline = Timeline()
+    timeline = TimelineCache()
     assert len(timeline.columns("x", aggregate, 1)) == 3
     assert len(timeline.columns("x", aggregate, 2)) == 2
     aggregate._double_step()

@@ -11,7 +11,7 @@ from llmstress.engine.telemetry.aggregate import Aggregate, Row
 from llmstress.engine.telemetry.histogram import HIGHEST_US, Histogram
 from llmstress.tui.charts import heatmap
 from llmstress.tui.charts.heatmap import EDGES, Binning
-from llmstress.tui.charts.lines import TimeColumn, Timeline, downsample, step_for
+from llmstress.tui.charts.lines import TimeColumn, TimelineCache, downsample, step_for
 
 MS = 1000
 
@@ -83,7 +83,7 @@ def test_a_huge_range_keeps_its_slow_ones_and_lets_few_fast_ones_share_a_row() -
 
 def test_what_was_kept_is_what_is_made_anew() -> None:
     rnd = random.Random(3)
-    binning, timeline, aggregate = Binning(), Timeline(), Aggregate.over([1])
+    binning, timeline, aggregate = Binning(), TimelineCache(), Aggregate.over([1])
     for n in range(60):
         aggregate.rows.append(row([int(rnd.lognormvariate(0, 0.1 + n / 100) * 200 * MS) for _ in range(20)]))
         aggregate.rows[-1].latency.record(rnd.randint(1, 10_000) * MS)
@@ -134,7 +134,7 @@ def test_a_grid_of_a_full_timeline_is_cheap() -> None:
     rnd = random.Random(1)
     aggregate = Aggregate.over([1])
     aggregate.rows = [row([int(rnd.lognormvariate(0, 0.3) * 200 * MS) for _ in range(200)]) for _ in range(1024)]
-    binning, timeline = Binning(), Timeline()
+    binning, timeline = Binning(), TimelineCache()
     took = []
     for n in range(6):
         aggregate.rows[-1].latency.record((n + 100) * MS)

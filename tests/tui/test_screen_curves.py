@@ -8,7 +8,7 @@ from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase
 from llmstress.tui.charts import catalog, lines
 from llmstress.tui.charts.chart import Chart
-from llmstress.tui.charts.lines import Drawing, Line, Timeline
+from llmstress.tui.charts.lines import Drawing, Line, TimelineCache
 from llmstress.tui.format.picture import picture_of
 from llmstress.tui.panes.workers import spark_cells, sparkline, worker_rows
 
@@ -32,7 +32,7 @@ def failing(*seconds: dict[str, int]) -> RunView:
 
 
 def drawn(curve: str, view: RunView, most: int = 100) -> Drawing:
-    return catalog.drawing_of(curve, view, Timeline(), most)
+    return catalog.drawing_of(curve, view, TimelineCache(), most)
 
 
 def values(line: Line) -> list[float | None]:
@@ -127,13 +127,13 @@ def test_marks_lie_on_their_line(first: float) -> None:
 
 @pytest.mark.parametrize("metric", ["queue", "ttfb", "stall"])
 def test_a_latency_that_the_timeline_does_not_keep_is_drawn_over_the_last_minute(metric: str) -> None:
-    drawing = catalog.latency_drawing_of(metric, after(75.0), Timeline(), 100)
+    drawing = catalog.latency_drawing_of(metric, after(75.0), TimelineCache(), 100)
     assert "last minute" in drawing.title
     assert (drawing.begin, drawing.seconds) == (pytest.approx(15, abs=2.5), 75)
     assert len(drawing.lines[0].points) == pytest.approx(24, abs=1)
     assert all(drawing.begin <= at <= 75 and value for at, value in drawing.lines[0].points)
-    assert catalog.latency_drawing_of("ttft", after(8.0), Timeline(), 100).begin == 0
-    nothing = catalog.latency_drawing_of(metric, opening(), Timeline(), 100)
+    assert catalog.latency_drawing_of("ttft", after(8.0), TimelineCache(), 100).begin == 0
+    nothing = catalog.latency_drawing_of(metric, opening(), TimelineCache(), 100)
     assert not any(value for line in nothing.lines for _, value in line.points)
 
 

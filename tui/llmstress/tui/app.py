@@ -21,7 +21,7 @@ from llmstress.tui.dialogs.help import Help
 from llmstress.tui.format.picture import Picture, picture_of
 from llmstress.tui.messages import ChartsDue, FiguresDue, TabChosen
 from llmstress.tui.panes import bars
-from llmstress.tui.panes.bars import TABS, Banner, KeyLine, TimeLine, TopLine
+from llmstress.tui.panes.bars import TABS, Banner, KeyLine, PlaybackLine, TopLine
 from llmstress.tui.panes.errors import ErrorsPane
 from llmstress.tui.panes.latency import LatencyPane
 from llmstress.tui.panes.log import LogPane, shows_toast, summary_path
@@ -115,7 +115,7 @@ class StressApp(App[int]):
         self._panes = {"overview": overview, "latency": latency, "workers": workers, "errors": errors, "log": log}
         self._overview = overview
         self._top, self._banner, self._keys = TopLine(), Banner(), KeyLine()
-        self._time = None if self._run.playback is None else TimeLine(self._run.playback)
+        self._playback_line = None if self._run.playback is None else PlaybackLine(self._run.playback)
         waiting = Static("waiting for the run…", id="waiting")
         self._switcher = ContentSwitcher(
             waiting, overview, latency, workers, errors, log, initial="waiting", id="panes"
@@ -123,8 +123,8 @@ class StressApp(App[int]):
         yield self._top
         yield self._switcher
         yield self._banner
-        if self._time is not None:
-            yield self._time
+        if self._playback_line is not None:
+            yield self._playback_line
         yield self._keys
 
     def on_mount(self) -> None:
@@ -162,8 +162,8 @@ class StressApp(App[int]):
 
     @on(FiguresDue)
     def _show(self) -> None:
-        if self._time is not None:
-            self._time.show(cut_off=not self._run.over)
+        if self._playback_line is not None:
+            self._playback_line.show(cut_off=not self._run.over)
         silent_s = self._run.silent_s()
         requested = None if self._run.view is None else self._requested.pending(self._run.view)
         now = (self._run.version, self._shows_window, self._tab, silent_s, requested, self._run.lost)

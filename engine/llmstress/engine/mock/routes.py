@@ -67,7 +67,7 @@ _PLAIN_METHODS = {
 }
 
 
-def find(request: Request) -> Route:
+def find_route(request: Request) -> Route:
     """The route of a request, from its method, path, query and headers."""
     path = request.path
     if path.startswith("/openai/"):

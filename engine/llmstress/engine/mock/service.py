@@ -19,7 +19,7 @@ from llmstress.engine.mock.heads import head, response, stream_head
 from llmstress.engine.mock.http import Headers, Request
 from llmstress.engine.mock.options import MockOptions
 from llmstress.engine.mock.replies import Job, in_one_write, whole_reply
-from llmstress.engine.mock.routes import Refusal, find
+from llmstress.engine.mock.routes import Refusal, find_route
 from llmstress.engine.mock.truth import TruthRecorder
 from llmstress.engine.schedule import share
 
@@ -74,7 +74,7 @@ class Service:
 
     def respond(self, request: Request) -> Response | Job | Termination:
         """An immediate response, an answer to be sent, or, without a response, what happens to the connection."""
-        route = find(request)
+        route = find_route(request)
         dialect, keep_alive = route.dialect, request.keep_alive
         if route.refusal is not None:
             return self._refusal_response(dialect, route.refusal, keep_alive)
@@ -114,7 +114,7 @@ class Service:
 
         `head_only`: the request without its body, if its head could be parsed.
         """
-        dialect = openai_chat if head_only is None else find(head_only).dialect
+        dialect = openai_chat if head_only is None else find_route(head_only).dialect
         return self._refusal_response(dialect, Refusal(status, message), keep_alive=False)
 
     def _early_fault(self, dialect: Dialect, fault: Fault, keep_alive: bool) -> Response | Termination | None:

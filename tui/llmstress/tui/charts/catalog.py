@@ -12,7 +12,7 @@ from llmstress.engine.telemetry.messages import NOT_FAILED
 from llmstress.engine.telemetry.snapshot import history
 from llmstress.tui.charts import lines
 from llmstress.tui.charts.axes import nice_ceiling
-from llmstress.tui.charts.lines import Drawing, Line, TimeColumn, Timeline
+from llmstress.tui.charts.lines import Drawing, Line, TimeColumn, TimelineCache
 
 _OF_STREAMS = ("ttft", "itl", "tpot", "e2e", "tokens", "requests", "failed")
 _OF_WHOLE_ANSWERS = ("e2e", "requests", "failed")
@@ -34,7 +34,7 @@ def next_curve(curve: str, aggregate: Aggregate) -> str:
     return names[(names.index(curve) + 1) % len(names)] if curve in names else names[0]
 
 
-def drawing_of(curve: str, view: RunView, timeline: Timeline, most_points: int) -> Drawing:
+def drawing_of(curve: str, view: RunView, timeline: TimelineCache, most_points: int) -> Drawing:
     """The drawing of one of `curves_of` over the whole run, with at most `most_points` points."""
     aggregate = view.aggregate
     elapsed_s, marks = aggregate.elapsed_ns / 1e9, lines.marks_of(view)
@@ -55,7 +55,7 @@ def drawing_of(curve: str, view: RunView, timeline: Timeline, most_points: int) 
     return lines.rate_drawing(name, columns, {name: per_column}, elapsed_s, ended=ended, marks=marks)
 
 
-def latency_drawing_of(metric: str, view: RunView, timeline: Timeline, most_points: int) -> Drawing:
+def latency_drawing_of(metric: str, view: RunView, timeline: TimelineCache, most_points: int) -> Drawing:
     """The drawing of a latency: over the whole run if the timeline contains it, else over the last minute."""
     if metric in ("ttft", *CHARTED):
         return drawing_of(metric, view, timeline, most_points)

@@ -108,7 +108,7 @@ def downsample(
     return columns
 
 
-class Timeline:
+class TimelineCache:
     """Caches downsampled rows between draws."""
 
     def __init__(self) -> None:

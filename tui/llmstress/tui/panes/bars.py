@@ -122,7 +122,7 @@ def verdict_marks(picture: Picture) -> tuple[Content, Content]:
     return Content(" ").join([measured[0], short]), Content("  ").join([measured[1], long])
 
 
-def time_line(playback: Playback, width: int, *, cut_off: bool) -> Content:
+def playback_line(playback: Playback, width: int, *, cut_off: bool) -> Content:
     """State and position of a replay; `cut_off`: the record ends before the run does."""
     position, length = max(0.0, playback.position_s), max(0.0, playback.length_s)
     ended = position >= length
@@ -235,7 +235,7 @@ class KeyLine(TextBlock):
         self.show(self._keys)
 
 
-class TimeLine(TextBlock):
+class PlaybackLine(TextBlock):
     """The line with state and position of a replay."""
 
     def __init__(self, playback: Playback) -> None:
@@ -243,8 +243,8 @@ class TimeLine(TextBlock):
         self._playback = playback
 
     def show(self, *, cut_off: bool) -> None:
-        """Show the current position; `cut_off` as for `time_line`."""
-        self.set_text(time_line(self._playback, self.size.width, cut_off=cut_off))
+        """Show the current position; `cut_off` as for `playback_line`."""
+        self.set_text(playback_line(self._playback, self.size.width, cut_off=cut_off))
 
 
 class Banner(TextBlock):

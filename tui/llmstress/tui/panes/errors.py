@@ -11,7 +11,7 @@ from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.messages import NOT_FAILED, ErrorSample
 from llmstress.tui.charts import catalog
 from llmstress.tui.charts.chart import Chart
-from llmstress.tui.charts.lines import Timeline
+from llmstress.tui.charts.lines import TimelineCache
 from llmstress.tui.format.picture import Picture
 from llmstress.tui.panes.pane import RedrawnPane
 from llmstress.tui.widgets.table import Cell, RowTable, TableColumn
@@ -73,7 +73,7 @@ class ErrorsPane(RedrawnPane):
         self._samples = TextBlock(grows=True)
         self._scroll = VerticalScroll(self._samples, classes="samples")
         self._chart = Chart("chart-errors")
-        self._timeline = Timeline()
+        self._timeline = TimelineCache()
         self._aggregate: Aggregate | None = None
 
     def compose(self) -> ComposeResult:

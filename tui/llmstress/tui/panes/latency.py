@@ -11,7 +11,7 @@ from llmstress.engine.telemetry.histogram import PERCENTILES, Histogram
 from llmstress.tui.charts import catalog
 from llmstress.tui.charts.chart import Chart
 from llmstress.tui.charts.distribution import Distribution
-from llmstress.tui.charts.lines import Timeline
+from llmstress.tui.charts.lines import TimelineCache
 from llmstress.tui.format.picture import Picture
 from llmstress.tui.format.words import METRICS, widest_words, window_words
 from llmstress.tui.panes.pane import RedrawnPane
@@ -54,7 +54,7 @@ class LatencyPane(RedrawnPane):
         self._table = RowTable(COLUMNS)
         self._about = TextBlock(classes="about", grows=True)
         self._chart = Chart("chart-latency")
-        self._timeline = Timeline()
+        self._timeline = TimelineCache()
         self._distribution = Distribution(id="distribution")
 
     def compose(self) -> ComposeResult:

@@ -10,7 +10,7 @@ from textual.widget import Widget
 from llmstress.tui.charts import catalog, lines
 from llmstress.tui.charts.chart import Chart
 from llmstress.tui.charts.heatmap import Heatmap
-from llmstress.tui.charts.lines import Drawing, Timeline
+from llmstress.tui.charts.lines import Drawing, TimelineCache
 from llmstress.tui.format import headline
 from llmstress.tui.format.headline import StyledText
 from llmstress.tui.format.picture import Picture
@@ -44,7 +44,7 @@ class Overview(RedrawnPane):
 
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self._timeline, self._zoomed = Timeline(), Timeline()
+        self._timeline, self._zoomed = TimelineCache(), TimelineCache()
         self._target = StyledLine("overview-target")
         self._progress = StyledLine("overview-progress")
         self._measurement = StyledLine("overview-measurement")

@@ -89,22 +89,22 @@ class _Maker:
             raise ValueError("the schema allows nothing" if schema is False else "a schema has to be an object")
         if "$ref" in schema:
             rest = {name: value for name, value in schema.items() if name != "$ref"}
-            return self.make(_merged([self._referred(schema["$ref"]), rest]), depth + 1, turn)
+            return self.make(_merged([self._reference_target(schema["$ref"]), rest]), depth + 1, turn)
         if "allOf" in schema:
             rest = {name: value for name, value in schema.items() if name != "allOf"}
             return self.make(
-                _merged([self._followed(part) for part in _list(schema, "allOf")] + [rest]), depth + 1, turn
+                _merged([self._resolved(part) for part in _list(schema, "allOf")] + [rest]), depth + 1, turn
             )
         for word in _CHOICES:
             if word in schema:
                 return self._choose(schema, word, depth, turn)
         if "const" in schema:
-            return self._given(schema["const"])
+            return self._charged(schema["const"])
         if "enum" in schema:
             values = _list(schema, "enum")
             if not values:
                 raise ValueError("an enum is empty")
-            return self._given(values[turn % len(values)])
+            return self._charged(values[turn % len(values)])
         return self._make_of_type(_type_of(schema, deep=depth >= _SHALLOW), schema, depth, turn)
 
     def _make_of_type(self, kind: str, schema: dict[str, Any], depth: int, turn: int) -> Any:
@@ -114,7 +114,7 @@ class _Maker:
             case "array":
                 return self._array(schema, depth, turn)
             case "string":
-                return self._given(_string(schema, turn))
+                return self._charged(_string(schema, turn))
             case "integer" | "number":
                 return _number(schema, turn, whole=kind == "integer")
             case "boolean":
@@ -131,7 +131,7 @@ class _Maker:
         why = ValueError(f"{word} has no alternative")
         for alternative in alternatives:
             try:
-                return self.make(_merged([self._followed(alternative), rest]), depth + 1, turn)
+                return self.make(_merged([self._resolved(alternative), rest]), depth + 1, turn)
             except ValueError as problem:
                 why = problem
         raise why
@@ -174,7 +174,7 @@ class _Maker:
                 break
         return made
 
-    def _given(self, value: Any) -> Any:
+    def _charged(self, value: Any) -> Any:
         self._charge(len(msgspec.json.encode(value)) // _UNIT)
         return value
 
@@ -184,7 +184,7 @@ class _Maker:
         if self._left < 0:
             raise ValueError("the schema requires too large a value")
 
-    def _followed(self, schema: Any) -> Any:
+    def _resolved(self, schema: Any) -> Any:
         """A part of `allOf`, `anyOf` or `oneOf` with its references resolved."""
         seen = 0
         while isinstance(schema, dict) and "$ref" in schema:
@@ -192,10 +192,10 @@ class _Maker:
             if seen > _DEEPEST:
                 raise ValueError("a reference leads to itself")
             rest = {name: value for name, value in schema.items() if name != "$ref"}
-            schema = _merged([self._referred(schema["$ref"]), rest])
+            schema = _merged([self._reference_target(schema["$ref"]), rest])
         return schema
 
-    def _referred(self, reference: Any) -> Any:
+    def _reference_target(self, reference: Any) -> Any:
         """The schema that a reference such as `#/$defs/Name` points to."""
         if not (isinstance(reference, str) and reference.startswith("#")):
             raise ValueError("only references within the schema (#/...) are supported")

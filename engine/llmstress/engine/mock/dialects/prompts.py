@@ -112,14 +112,14 @@ def tool_to_call(tools: list[Any] | None, choice: Any) -> tuple[str, bool]:
     return named or offered, bool(named) or _kind(choice) in ("required", "any")
 
 
-class Format(NamedTuple):
+class TextFormat(NamedTuple):
     """The form that a text shall have."""
 
     json: bool = False
     document: str = ""
 
 
-def format_of(wanted: Any) -> Format:
+def format_of(wanted: Any) -> TextFormat:
     """The meaning of `response_format` and similar members of all APIs. The schema is a member beside the type, or of
     `json_schema`.
 
@@ -127,10 +127,10 @@ def format_of(wanted: Any) -> Format:
         ValueError: the type is unknown, or no small value matches the schema.
     """
     if wanted is None:
-        return Format()
+        return TextFormat()
     kind = _kind(wanted) if isinstance(wanted, dict) else None
     if kind == "text":
-        return Format()
+        return TextFormat()
     if kind not in ("json_object", "json_schema"):
         raise ValueError("the format has to be of type text, json_object or json_schema")
     inner = wanted.get("json_schema", wanted)
@@ -138,8 +138,8 @@ def format_of(wanted: Any) -> Format:
     if schema is None:
         if kind == "json_schema":
             raise ValueError("a format of type json_schema needs a schema")
-        return Format(json=True)
-    return Format(json=True, document=document(schema))
+        return TextFormat(json=True)
+    return TextFormat(json=True, document=document(schema))
 
 
 def arguments_of(tools: list[Any] | None, name: str) -> str:
