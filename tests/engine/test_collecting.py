@@ -344,7 +344,7 @@ def test_hidden_attempts_are_noted() -> None:
     assert any(note.startswith("3 answers were not a gateway's first attempt") for note in verdict.notes)
 
 
-def test_signs_are_scrubbed_and_tamed_on_their_way_to_viewers() -> None:
+def test_signs_are_scrubbed_and_sanitized_on_their_way_to_viewers() -> None:
     made = Delta(0, 0, 0, 1, Phase.STEADY, 0, 0, 0, 0, {}, [], ["server: sk-123456", "via: \x1b[2J"])
     scrubbed = scrub(made, ["sk-123456"])
     assert scrubbed.signs == ["server: ***", "via: \x1b[2J"]
