@@ -3,7 +3,7 @@
 import pytest
 
 from llmstress.engine.outcome import class_of_status
-from llmstress.engine.stream.failure_policy import CLASSES, DEFAULTS, MEANINGS, Statuses, parse_entry
+from llmstress.engine.stream.failure_policy import ACTIONS, CLASSES, DEFAULTS, FailurePolicy, parse_entry
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_the_class_of_a_status(status: int, body: bytes, headers: dict[str, str]
 
 
 @pytest.mark.parametrize(
-    ("meaning", "outcomes"),
+    ("action", "outcomes"),
     [
         ("end", ["quota"]),
         ("end-first", [f"http_{status}" for status in (400, 401, 403, 404, 413, 415, 422, 501)]),
@@ -45,19 +45,19 @@ def test_the_class_of_a_status(status: int, body: bytes, headers: dict[str, str]
         ("count", ["stream_error", "truncated", "malformed", "empty"]),
     ],
 )
-def test_what_a_failure_means_unless_the_user_says(meaning: str, outcomes: list[str]) -> None:
+def test_what_a_failure_means_unless_the_user_says(action: str, outcomes: list[str]) -> None:
     for outcome in outcomes:
-        assert Statuses().meaning(0, outcome) == meaning
-        assert Statuses().is_retryable(0, outcome, None) == (meaning == "retry")
+        assert FailurePolicy().action(0, outcome) == action
+        assert FailurePolicy().is_retryable(0, outcome, None) == (action == "retry")
 
 
 def test_the_table_is_made_of_entries_that_a_user_could_write() -> None:
-    for what, meaning in DEFAULTS.items():
-        assert parse_entry(f"{what}={meaning}") == (what, meaning)
+    for what, action in DEFAULTS.items():
+        assert parse_entry(f"{what}={action}") == (what, action)
 
 
 @pytest.mark.parametrize(
-    ("given", "status", "outcome", "meaning"),
+    ("given", "status", "outcome", "action"),
     [
         (["529=count"], 529, "rate_limited", "count"),
         (["529=count"], 429, "rate_limited", "retry"),
@@ -77,8 +77,8 @@ def test_the_table_is_made_of_entries_that_a_user_could_write() -> None:
         (["404=retry"], 405, "http_405", "count"),
     ],
 )
-def test_the_user_s_last_word_that_fits_holds(given: list[str], status: int, outcome: str, meaning: str) -> None:
-    assert Statuses(tuple(map(parse_entry, given))).meaning(status, outcome) == meaning
+def test_the_user_s_last_word_that_fits_holds(given: list[str], status: int, outcome: str, action: str) -> None:
+    assert FailurePolicy(tuple(map(parse_entry, given))).action(status, outcome) == action
 
 
 @pytest.mark.parametrize(
@@ -96,13 +96,13 @@ def test_the_user_s_last_word_that_fits_holds(given: list[str], status: int, out
 def test_advice_goes_before_the_table_and_the_user_before_both(
     given: list[str], status: int, outcome: str, advice: bool | None, again: bool
 ) -> None:
-    assert Statuses(tuple(map(parse_entry, given))).is_retryable(status, outcome, advice) is again
+    assert FailurePolicy(tuple(map(parse_entry, given))).is_retryable(status, outcome, advice) is again
 
 
 @pytest.mark.parametrize("what", ["204", "301", "404", "529", "599", "999", "http_101", *CLASSES])
-@pytest.mark.parametrize("meaning", MEANINGS)
-def test_an_entry_is_read(what: str, meaning: str) -> None:
-    assert parse_entry(f" {what} = {meaning} ") == (what.removeprefix("http_"), meaning)
+@pytest.mark.parametrize("action", ACTIONS)
+def test_an_entry_is_read(what: str, action: str) -> None:
+    assert parse_entry(f" {what} = {action} ") == (what.removeprefix("http_"), action)
 
 
 @pytest.mark.parametrize(

@@ -342,7 +342,7 @@ def test_a_failure_that_may_end_the_run_is_told_once(answers: list[bytes], grave
     for number, answer in enumerate(answers):
         bench.begin(10 * number)
         bench.read(10 * number + 5, answer)
-    assert bench.grave == grave
+    assert bench.fatal == grave
     first = bench.cut()
     assert set(first.grave) == told
     assert all(sample in first.samples for sample in first.grave.values())
@@ -368,7 +368,7 @@ def test_what_is_sent_again_ends_nothing_until_it_has_failed() -> None:
     resume(bench, 100)
     bench.read(110, refusal("402 No", b"", "x-should-retry: true"))
     assert set(bench.cut().grave) == {"end"}
-    assert bench.grave == [True]
+    assert bench.fatal == [True]
 
 
 # --- rate limits

@@ -9,14 +9,14 @@ from llmstress.engine.api import make_api
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.control import Timeouts
 from llmstress.engine.schedule import Edges
-from llmstress.engine.stream.failure_policy import Statuses
+from llmstress.engine.stream.failure_policy import FailurePolicy
 from llmstress.engine.stream.failures import Failures
 from llmstress.engine.stream.link import Dials
 from llmstress.engine.stream.observer import Observer
 from llmstress.engine.stream.read_loop import Reads
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.stream import Stream
-from llmstress.engine.stream.task import Request, Task
+from llmstress.engine.stream.task import Request, Task, fixed
 from llmstress.engine.stream.transport_stream import TransportStream
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Delta, Part, Phase
@@ -122,10 +122,10 @@ class Bench:
         self.reads = Reads(self.recorder, self.clock, lambda: None)
         self.task = Task(
             api=self.api,
-            data=lambda: b"REQUEST",
+            requests=fixed(b"REQUEST"),
             dials=cast(Dials, self),
             failures=Failures(
-                retries, Statuses(on_status), ["sk-secret"], self.recorder, lambda: uniform, lambda: wall_s
+                retries, FailurePolicy(on_status), ["sk-secret"], self.recorder, lambda: uniform, lambda: wall_s
             ),
             recorder=self.recorder,
             timeouts=timeouts or Timeouts(0, 0, 0, 0),
@@ -134,7 +134,7 @@ class Bench:
         self.observer = observer
         self.redials = 0
         self.freed: list[bool] = []
-        self.grave: list[bool] = []
+        self.fatal: list[bool] = []
         self.waits: list[float] = []
         """Milliseconds from the end of an attempt to the next one."""
         self.links: list[BenchLink] = []
@@ -157,9 +157,9 @@ class Bench:
     def retry(self, stream: Stream, at: int) -> None:
         self.waits.append((at - self.now) / MS)
 
-    def free(self, stream: Stream, *, failed: bool, grave: bool, now: int) -> None:
+    def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
         self.freed.append(failed)
-        self.grave.append(grave)
+        self.fatal.append(fatal)
 
     def at(self, ms: float) -> "Bench":
         """Set the clock."""

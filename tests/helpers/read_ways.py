@@ -100,7 +100,7 @@ def took_the_fast_path(events: list[bytes], *, api: str, ask: Ask | None = None)
         return inner(data, *name)
 
     bench.api.classify = classify
-    bench.task.reading = (*bench.task.reading[:2], classify, bench.task.reading[3])
+    bench.task.reading = (*bench.task.reading[:-2], classify, bench.task.reading[-1])
     bench.begin()
     bench.read(90, HEAD)
     fast = []

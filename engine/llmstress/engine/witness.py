@@ -207,7 +207,7 @@ class Witness(Observer):
         """No failure has another attempt."""
         raise RuntimeError("a request was to be sent again that is sent only once")
 
-    def free(self, stream: Stream, *, failed: bool, grave: bool, now: int) -> None:
+    def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
         """The request has ended."""
         self._over.set()
 

@@ -1,6 +1,5 @@
 """Plan -> the task and the load model that carry it out."""
 
-import itertools
 import random
 import time
 from collections.abc import Callable
@@ -10,11 +9,11 @@ from llmstress.engine.control import Plan
 from llmstress.engine.http.request import RequestBuilder
 from llmstress.engine.load.closed import ClosedModel
 from llmstress.engine.load.load import Load, MakeStream
-from llmstress.engine.stream.failure_policy import Statuses
+from llmstress.engine.stream.failure_policy import FailurePolicy
 from llmstress.engine.stream.failures import Failures
 from llmstress.engine.stream.link import Dials
 from llmstress.engine.stream.recorder import Recorder
-from llmstress.engine.stream.task import Task
+from llmstress.engine.stream.task import Task, fixed
 from llmstress.engine.stream.transport_stream import TransportStream
 
 
@@ -26,9 +25,9 @@ def build_task(plan: Plan, recorder: Recorder, dials: Dials, uniform: Callable[[
     api = make_api(plan.api, plan.ask)
     return Task(
         api=api,
-        data=itertools.repeat(RequestBuilder(plan, api).build(plan.ask)).__next__,
+        requests=fixed(RequestBuilder(plan, api).build(plan.ask)),
         dials=dials,
-        failures=Failures(plan.retries, Statuses(tuple(plan.on_status)), plan.secrets, recorder, uniform),
+        failures=Failures(plan.retries, FailurePolicy(tuple(plan.on_status)), plan.secrets, recorder, uniform),
         recorder=recorder,
         timeouts=plan.timeouts,
         requests_per_connection=plan.requests_per_connection,

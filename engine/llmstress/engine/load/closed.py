@@ -81,10 +81,10 @@ class ClosedModel:
         self._park_waiting()
         self._release(self.load.clock())
 
-    def free(self, stream: Stream, *, failed: bool, grave: bool, now: int) -> None:
+    def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
         """A stream has ended a request: it begins the next one, after a rest if the request failed."""
         # a rest may be half as long as the pause
-        pause_ns = max(self._pause_ns, 2 * self._stop_order_ns) if grave else self._pause_ns
+        pause_ns = max(self._pause_ns, 2 * self._stop_order_ns) if fatal else self._pause_ns
         if not failed:
             self._begin(stream, now)
             return

@@ -31,8 +31,8 @@ MakeStream = Callable[[Runtime, Reads], Stream]
 class Model(Protocol):
     """Decides which stream begins a request when."""
 
-    def free(self, stream: Stream, *, failed: bool, grave: bool, now: int) -> None:
-        """A stream has ended a request at stamp `now`; `grave`: its failure may end the run."""
+    def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
+        """A stream has ended a request at stamp `now`; `fatal`: its failure may end the run."""
 
 
 class Load:
@@ -127,9 +127,9 @@ class Load:
         else:
             stream.resume()
 
-    def free(self, stream: Stream, *, failed: bool, grave: bool, now: int) -> None:
+    def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
         """The stream has ended a request: the model decides what it does next."""
-        self.model.free(stream, failed=failed, grave=grave, now=now)
+        self.model.free(stream, failed=failed, fatal=fatal, now=now)
 
     # --- while the run lasts
 

@@ -10,20 +10,23 @@ def take_run(exchange: Exchange, data: bytes, now: int) -> bytes:
     A client that falls behind finds several events in each read. If all of them took the long way, at five times
     the work, it would fall further behind and never recover.
     """
-    _, shape, classify, record_gap = exchange.task.reading
+    task = exchange.task
+    shape, classify, record_gap = task.shape, task.api.classify, task.recorder.gaps.append
     chunks = data.split(shape.end)
     if len(chunks) == 2 and not chunks[1]:
         return data  # a single chunk, which has failed the test already
-    taken = 0
+    kind, attentive, keep_gap = exchange.kind, exchange.attentive, exchange.gaps.append
+    last, taken = exchange.last_token, 0
     for chunk in chunks[:-1]:
         payload = shape.payload(chunk)
-        if payload is None or classify(payload) is not exchange.kind:
+        if payload is None or classify(payload) is not kind:
             break
-        gap = min((now - exchange.last_token) // 1000, HIGHEST_US)
-        exchange.last_token = now
-        if exchange.attentive:
+        if attentive:
             exchange.take_note(payload, chunk + shape.end, now)
+        gap = min((now - last) // 1000, HIGHEST_US)
         record_gap(gap)
-        exchange.gaps.append(gap)
+        keep_gap(gap)
+        last = now
         taken += 1
+    exchange.last_token = last
     return shape.end.join(chunks[taken:]) if taken else data

@@ -1,22 +1,22 @@
-"""What each way to fail means for the run: a table, which users may change entry by entry."""
+"""What follows a failure, by its class: a table of actions, which users may change entry by entry (`--on-status`)."""
 
 import re
 
 import msgspec
 
 COUNT = "count"
-"""It counts as a failure and nothing more."""
+"""The failure is counted, and nothing more."""
 RETRY = "retry"
-"""It may pass: the request is sent again if retries are allowed."""
+"""The cause may pass: the request is sent again if `--retries` allows it."""
 END_FIRST = "end-first"
-"""It ends the run unless any answer was good before: nothing else would come of it."""
+"""The failure ends the run, unless an answer was good before."""
 END = "end"
-"""It ends the run."""
+"""The failure ends the run."""
 
-MEANINGS = (COUNT, RETRY, END_FIRST, END)
+ACTIONS = (COUNT, RETRY, END_FIRST, END)
 
 DEFAULTS: dict[str, str] = {
-    # the request itself is wrong, or the key, or the place
+    # the request is wrong, or the key, or the URL
     "400": END_FIRST,
     "401": END_FIRST,
     "403": END_FIRST,
@@ -25,13 +25,13 @@ DEFAULTS: dict[str, str] = {
     "415": END_FIRST,
     "422": END_FIRST,
     "501": END_FIRST,
-    # money, or all that a day has
+    # no money left, or a daily quota is used up
     "quota": END,
-    # a timeout, a lock, a model's stream that broke
+    # a timeout, a lock, a stream that broke between the gateway and the model
     "408": RETRY,
     "409": RETRY,
     "424": RETRY,
-    # 429, 529, and what else providers throttle with
+    # 429, 529, and the other statuses that providers throttle with
     "rate_limited": RETRY,
     # overload and outage; 498 is Groq's
     "498": RETRY,
@@ -40,49 +40,49 @@ DEFAULTS: dict[str, str] = {
     "503": RETRY,
     "504": RETRY,
 }
-"""Class of failure (`http_404` as 404) -> what it means; any other is counted. A lost connection is no answer: whether
-the request was worked on nobody knows."""
+"""Class of failure (`http_404` as 404) -> action; the action of any other class is `COUNT`. That includes lost
+connections: the server may have processed the request."""
 
 CLASSES = (
     *("rate_limited", "quota", "stream_error", "truncated", "malformed", "empty"),
     *("timeout_first_token", "timeout_idle", "timeout_total", "reset"),
     *("dns", "connect_refused", "connect_timeout", "unreachable", "tls", "proxy", "local"),
 )
-"""Those that are no status."""
+"""The classes of failure that are not a status."""
 
 _STATUS = re.compile(r"(?:http_)?([13-9]\d\d|204)", re.ASCII)
 
 
 def parse_entry(text: str) -> tuple[str, str]:
-    """What and meaning of `529=count`, `http_404=retry`, `quota=end-first`.
+    """Class and action of an entry like `529=count`, `http_404=retry` or `quota=end-first`.
 
     Raises:
-        ValueError: it is no entry of the table.
+        ValueError: the text is not an entry of the table.
     """
-    what, equals, meaning = (part.strip() for part in text.partition("="))
+    what, equals, action = (part.strip() for part in text.partition("="))
     if not equals:
         raise ValueError(f"{text[:80]!r} is not like 529=count or quota=end-first")
-    if meaning not in MEANINGS:
-        raise ValueError(f"{meaning[:80]!r} is none of {', '.join(MEANINGS)}")
+    if action not in ACTIONS:
+        raise ValueError(f"{action[:80]!r} is none of {', '.join(ACTIONS)}")
     if status := _STATUS.fullmatch(what):
-        return status[1], meaning
+        return status[1], action
     if what not in CLASSES:
         raise ValueError(f"{what[:80]!r} is neither a status like 529 nor one of {', '.join(CLASSES)}")
-    return what, meaning
+    return what, action
 
 
-class Statuses(msgspec.Struct, frozen=True):
-    """The table of one run: `given` are the user's entries, of which the last one that fits holds."""
+class FailurePolicy(msgspec.Struct, frozen=True):
+    """The table of one run. `given` are the user's entries; the last one that fits counts."""
 
     given: tuple[tuple[str, str], ...] = ()
 
-    def meaning(self, status: int, outcome: str) -> str:
-        """What it means that a request ended in class `outcome`; `status` 0: no answer came."""
+    def action(self, status: int, outcome: str) -> str:
+        """The action for a request that ended in class `outcome`; `status` 0: no answer came."""
         return self._given(status, outcome) or self._default(outcome)
 
     def is_retryable(self, status: int, outcome: str, advice: bool | None) -> bool:
-        """Whether such a request may be sent again. The server's advice goes before the table, and the user's word
-        before both."""
+        """Whether such a request may be sent again. The server's advice overrides the table; the user's entries
+        override both."""
         given = self._given(status, outcome)
         if given is None and advice is not None:
             return advice
@@ -90,7 +90,7 @@ class Statuses(msgspec.Struct, frozen=True):
 
     def _given(self, status: int, outcome: str) -> str | None:
         fitting = (str(status), _key(outcome))
-        return next((meaning for what, meaning in reversed(self.given) if what in fitting), None)
+        return next((action for what, action in reversed(self.given) if what in fitting), None)
 
     def _default(self, outcome: str) -> str:
         return DEFAULTS.get(_key(outcome), COUNT)

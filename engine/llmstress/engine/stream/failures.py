@@ -1,4 +1,4 @@
-"""What becomes of an attempt that has failed: a sample is kept, and perhaps the request is sent again."""
+"""What follows a failed attempt: a sample is kept; the request is sent again, fails, or ends the run."""
 
 import time
 from collections.abc import Callable, Collection
@@ -11,7 +11,7 @@ from llmstress.engine.http.body import request_id
 from llmstress.engine.http.response import Head
 from llmstress.engine.outcome import End
 from llmstress.engine.secrets import blank_out
-from llmstress.engine.stream.failure_policy import END, END_FIRST, Statuses
+from llmstress.engine.stream.failure_policy import END, END_FIRST, FailurePolicy
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.telemetry.messages import ErrorSample
 
@@ -20,34 +20,34 @@ MAX_TEXT, MAX_REQUEST_ID = 200, 100
 
 
 class Attempt(Protocol):
-    """What is looked at of an attempt that has failed."""
+    """The part of a failed attempt that decides what follows."""
 
     attempt: int
-    """How many attempts have failed before it."""
+    """How many attempts of the request failed before this one."""
     first_token: int
     """Stamp; 0: none has come."""
 
 
 class Sequel(msgspec.Struct, frozen=True):
-    """What follows."""
+    """What follows an attempt."""
 
     again_ns: int | None
-    """How long to wait before the request is sent again; None: it has failed."""
-    grave: bool
+    """Wait before the request is sent again (ns); None: the request has ended."""
+    fatal: bool
     """The failure may end the run."""
 
 
-ENDED = Sequel(None, grave=False)
-"""Nothing follows."""
+ENDED = Sequel(None, fatal=False)
+"""The request has ended, and the run goes on."""
 
 
 class Failures:
-    """Judges the failed attempts of one load."""
+    """Decides what follows the failed attempts of a task, and keeps samples of them."""
 
     def __init__(
         self,
         retries: int,
-        statuses: Statuses,
+        policy: FailurePolicy,
         secrets: Collection[str],
         recorder: Recorder,
         uniform: Callable[[], float],
@@ -55,14 +55,14 @@ class Failures:
     ) -> None:
         """`retries`: how often a request may be sent again. `uniform`: random numbers in [0, 1)."""
         self._retries = retries
-        self._statuses = statuses
+        self._policy = policy
         self._secrets = secrets
         self._recorder = recorder
         self._uniform = uniform
         self._wall = wall
 
     def judge(self, attempt: Attempt, end: End, head: Head | None) -> Sequel:
-        """An attempt has failed with `end`, after this head if there was one: keep a sample, and say what follows."""
+        """Keep a sample of an attempt that failed with `end`, and decide what follows. `head`: None if none came."""
         status = head.status if head is not None else 0
         sample = ErrorSample(
             error=end.outcome,
@@ -73,20 +73,20 @@ class Failures:
         )
         self._recorder.sample(sample)
         again_ns = self._wait_ns(attempt, end, head)
-        meaning = self._statuses.meaning(status, end.outcome)
-        grave = again_ns is None and (meaning == END or (meaning == END_FIRST and not self._recorder.answered))
-        if grave:
-            self._recorder.grave(meaning, sample)
-        return Sequel(again_ns, grave)
+        action = self._policy.action(status, end.outcome)
+        fatal = again_ns is None and (action == END or (action == END_FIRST and not self._recorder.answered))
+        if fatal:
+            self._recorder.grave(action, sample)
+        return Sequel(again_ns, fatal)
 
     def _wait_ns(self, attempt: Attempt, end: End, head: Head | None) -> int | None:
-        """The wait before another attempt; None: there is to be none. After a token there never is: what has been
-        shown, and paid for, can't be taken back."""
+        """The wait before another attempt (ns); None: there is none. After a token there never is one: a user has seen
+        it, and it was paid for."""
         if attempt.attempt >= self._retries or attempt.first_token:
             return None
         headers = head.headers if head is not None else {}
         status = head.status if head is not None else 0
-        if not self._statuses.is_retryable(status, end.outcome, retry_after.advice(headers)):
+        if not self._policy.is_retryable(status, end.outcome, retry_after.advice(headers)):
             return None
         asked = retry_after.asked_s(headers, end.text, self._wall(), throttled=end.outcome == "rate_limited") or 0.0
         return int((asked + retry_after.backoff_s(attempt.attempt, self._uniform())) * 1e9)

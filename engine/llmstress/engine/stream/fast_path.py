@@ -1,7 +1,6 @@
 """What a read looks like that is one HTTP chunk holding one token event: the fast path takes no other."""
 
 from functools import lru_cache
-from typing import NamedTuple
 
 from llmstress.engine.api.base import Api, Framing
 
@@ -14,19 +13,26 @@ NO_PREFIX = b"\0"
 _LF, _CR = b"\n\r"  # as integers: looking for a byte takes 20 ns, looking for bytes 200
 
 
-class Shape(NamedTuple):
+class Shape:
     """The shape of the token events of one API."""
 
-    prefixes: list[bytes]
-    """For every length of a read: what the read begins with if it is one chunk holding one event. The length of a read
-    determines the chunk's size, so one comparison proves the size right and finds the payload, without parsing the
-    number."""
-    end: bytes
-    """What an event ends with that ends with its chunk."""
-    tail: int
-    """`-len(end)`."""
-    lines: bool
-    """The payload is a line; else any bytes."""
+    __slots__ = ("end", "lines", "prefixes", "tail")
+
+    def __init__(self, lines: bool, begins: bytes) -> None:
+        """begins: what comes before the data of an event."""
+        self.lines = lines
+        """The payload is a line; else any bytes."""
+        self.end = b"\n\n\r\n" if lines else b"\r\n"
+        """What an event ends with that ends with its chunk."""
+        self.tail = -len(self.end)
+        self.prefixes = [NO_PREFIX] * FAST_READ
+        """For every length of a read: what the read begins with if it is one chunk holding one event. The length of a
+        read determines the chunk's size, so one comparison proves the size right and finds the payload, without parsing
+        the number."""
+        for size in range(len(begins) + len(self.end) - 2, FAST_READ):
+            head = b"%x\r\n" % size
+            if len(head) + size + 2 < FAST_READ:
+                self.prefixes[len(head) + size + 2] = head + begins
 
     def payload(self, chunk: bytes) -> bytes | None:
         """The data of an event, given its chunk without `end`; None: the chunk is of another shape."""
@@ -42,13 +48,4 @@ def shape_of(api: Api) -> Shape:
     return _shape(lines, api.EVENT_BEGINS if lines else b"")
 
 
-@lru_cache(maxsize=16)  # 0.2 MB a shape, and most APIs have the same one
-def _shape(lines: bool, begins: bytes) -> Shape:
-    end = b"\n\n\r\n" if lines else b"\r\n"
-    around = len(end) - 2
-    prefixes = [NO_PREFIX] * FAST_READ
-    for size in range(len(begins) + around, FAST_READ):
-        head = b"%x\r\n" % size
-        if len(head) + size + 2 < FAST_READ:
-            prefixes[len(head) + size + 2] = head + begins
-    return Shape(prefixes, end, -len(end), lines)
+_shape = lru_cache(maxsize=16)(Shape)  # 0.2 MB each, and most APIs have the same one

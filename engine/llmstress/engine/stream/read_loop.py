@@ -46,7 +46,7 @@ class Reads:
             exchange = stream.fast
             if exchange is not None:
                 if exchange.task is not task:
-                    task, (prefixes, end, tail, lines), classify, record_gap = exchange.task.reading
+                    task, prefixes, end, tail, lines, classify, record_gap = exchange.task.reading
                 # The read is taken if it is one chunk of the right size, holds one line with the API's prefix, and its
                 # event means the very same as the last token event.
                 size = len(data)

@@ -1,6 +1,7 @@
 """A task: one kind of request, with everything that its requests share; and one request of it."""
 
 from collections.abc import Callable
+from itertools import repeat
 from typing import NamedTuple
 
 from llmstress.engine.api.base import Api
@@ -17,7 +18,6 @@ class Task:
     """One kind of request. It is made once for a run, and its requests and their answers are read by its rules."""
 
     __slots__ = (
-        "_data",
         "api",
         "bodiless",
         "dials",
@@ -26,6 +26,7 @@ class Task:
         "least_output",
         "linger",
         "name",
+        "next_request",
         "reading",
         "recorder",
         "requests_per_connection",
@@ -40,7 +41,7 @@ class Task:
         id: int = 0,
         name: str = "",
         api: Api,
-        data: Callable[[], bytes],
+        requests: "Source",
         dials: Dials,
         failures: Failures,
         recorder: Recorder,
@@ -49,8 +50,8 @@ class Task:
         require_finish: bool = False,
     ) -> None:
         """
-        id: its number within the run, from 0. name: empty if it is the only one. data: gives head and body of the next
-        request. dials: opens connections to its origin. failures: says what follows a failed attempt.
+        id: its number within the run, from 0. name: empty if it is the only one. requests: where its
+        requests come from. dials: opens connections to its origin. failures: says what follows a failed attempt.
         requests_per_connection: after so many a connection is closed; 0: it is kept as long as the server keeps it.
         require_finish: an answer that ends without a finish reason is truncated.
         """
@@ -69,13 +70,11 @@ class Task:
         """Tokens that each choice of an answer was asked to have, at least; 0: nobody said."""
         self.linger = Linger()
         self.shape = shape_of(api)
-        self.reading = self, self.shape, api.classify, recorder.gaps.append
+        shape = self.shape
+        self.reading = self, shape.prefixes, shape.end, shape.tail, shape.lines, api.classify, recorder.gaps.append
         """What the read loop takes from a task, in one piece: most reads in a row are of the same task."""
-        self._data = data
-
-    def next_request(self) -> "Request":
-        """The next request, to be begun by a stream."""
-        return Request(self, self._data())
+        self.next_request = requests(self)
+        """Gives the next request, to be begun by a stream."""
 
 
 class Request(NamedTuple):
@@ -86,3 +85,12 @@ class Request(NamedTuple):
     """Head and body."""
     observer: Observer | None = None
     """Is told what becomes of the request."""
+
+
+Source = Callable[[Task], Callable[[], Request]]
+"""Where a task's requests come from: given the task, the function that gives one request after the other."""
+
+
+def fixed(data: bytes) -> Source:
+    """The same request again and again."""
+    return lambda task: repeat(Request(task, data)).__next__
