@@ -110,7 +110,13 @@ def say_what_strangers_say(directory: Path, workers: int) -> None:
                 # a second one of the same name is not listened to, and hears nothing
                 say(dealer, words if identity in taken else words + read, MAX_MESSAGE)
         with socket_of(context, zmq.PUSH, directory / ASK) as push:
-            none = [b"", NO_UTF8, b"\xff" * 100, encode(Paused(True)), msgspec.msgpack.encode(["SetStreams", "x"])]
+            none = [
+                b"",
+                NO_UTF8,
+                b"\xff" * 100,
+                encode(Paused(True)),
+                msgspec.msgpack.encode(["StreamsRequested", "x"]),
+            ]
             say(push, [[data] for data in none] + read, MAX_COMMAND)
         with socket_of(context, zmq.XSUB, directory / WATCH) as xsub:
             say(xsub, [[b"\1topic"], [b"\0topic"], [b"\0"], [b"words"], [b"\2"]], MAX_COMMAND)

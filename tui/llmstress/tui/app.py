@@ -10,8 +10,9 @@ from textual.binding import Binding, BindingType
 from textual.widgets import ContentSwitcher, Static
 from textual.widgets._toast import ToastRack
 
+from llmstress.engine.telemetry import broadcast
 from llmstress.engine.telemetry.aggregate import Notice
-from llmstress.engine.telemetry.broadcast import Abort, Drain, Pause, RunView, Save, SetStreams
+from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.formatting import count, duration
 from llmstress.tui import image, steering
 from llmstress.tui.dialogs.ask_streams import AskStreams
@@ -314,7 +315,7 @@ class StressApp(App[int]):
         if not self._run.can_steer:
             self.exit(0)
         elif self._draining:
-            await self._run.source.send(Abort())
+            await self._run.source.send(broadcast.AbortRequested())
             self._inform("ending at once", warning=True)
         else:
             await self._drain()
@@ -329,7 +330,7 @@ class StressApp(App[int]):
     async def action_pause(self) -> None:
         """Pause or continue starting new requests."""
         if self._can_steer_or_inform() and self._run.view is not None:
-            await self._run.source.send(Pause(not self._run.view.paused))
+            await self._run.source.send(broadcast.PauseRequested(not self._run.view.paused))
 
     async def action_streams(self, share: float) -> None:
         """Request more or fewer streams; `share`: of the current number."""
@@ -350,13 +351,13 @@ class StressApp(App[int]):
         if total is None:
             self._inform("no worker is running: nothing to change")
             return
-        await self._run.source.send(SetStreams(total))
+        await self._run.source.send(broadcast.StreamsRequested(total))
         self.post_message(FiguresDue())
 
     async def action_save(self) -> None:
         """Save the summary as it is now; this also works after the end of the run."""
         if self._run.can_save:
-            await self._run.source.send(Save())
+            await self._run.source.send(broadcast.SaveRequested())
         elif self._run.over and self._run.view is not None and self._run.source.controls:
             where = summary_path(self._run.view.aggregate.notices)
             self._inform(f"the summary is in {where}" if where else "the run is over and can no longer be reached")
@@ -376,11 +377,11 @@ class StressApp(App[int]):
 
     async def _abort_if(self, yes: bool | None) -> None:
         if yes and self._run.can_steer:
-            await self._run.source.send(Abort())
+            await self._run.source.send(broadcast.AbortRequested())
 
     async def _drain(self) -> None:
         self._draining = True
-        await self._run.source.send(Drain())
+        await self._run.source.send(broadcast.DrainRequested())
         self._inform(self._drain_text())
 
     def _drain_text(self) -> str:

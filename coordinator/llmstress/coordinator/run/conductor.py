@@ -38,13 +38,26 @@ from llmstress.coordinator.target import api_choice, list_models
 from llmstress.coordinator.target.auth import key_variables
 from llmstress.coordinator.target.network import describe_way, resolve, with_sources
 from llmstress.coordinator.target.resolved import Approach, approach_of
+from llmstress.engine import schedule
 from llmstress.engine.control import Ack, Final, Go, Hello, How, Measure, Network, Plan, Ready, Setup, Stop
 from llmstress.engine.secrets import blank_out
-from llmstress.engine.telemetry import broadcast, snapshot
-from llmstress.engine.telemetry.aggregate import FINE_S, Aggregate
-from llmstress.engine.telemetry.broadcast import Ended, RunView, WorkerChange
+from llmstress.engine.telemetry import snapshot
+from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.broadcast import (
+    AbortRequested,
+    Command,
+    DrainRequested,
+    Ended,
+    PauseRequested,
+    RunView,
+    SaveRequested,
+    StreamsRequested,
+    Windows,
+    WorkerChange,
+)
 from llmstress.engine.telemetry.formatting import duration
-from llmstress.engine.telemetry.messages import PROTOCOL_VERSION, Delta, Phase
+from llmstress.engine.telemetry.messages import PROTOCOL_VERSION, Delta, Phase, Window
+from llmstress.engine.telemetry.timeline import FINE_S
 from llmstress.tui.sources.source import DETACHED
 
 READY_S = 60.0
@@ -127,7 +140,7 @@ async def execute(
             hub = await stack.enter_async_context(Hub(directory, options.procs))
             view = RunView(
                 facts.run_facts(options, approach.name, target, options.model or ""),
-                Aggregate.over(options.shares, facts.row_ns(options.interval_s)),
+                Aggregate.over(options.shares, facts.row_ns(options.interval_s), facts.windows_of(options)),
             )
             try:
                 record_to = Path(options.record) if options.record is not None else None
@@ -185,7 +198,7 @@ class _Run:
         self._ended_by = ""
         self._aborted_at = 0.0
         self._ticks = 0
-        self._noted_phase = Phase.RAMP
+        self._noted_window = 0
         self._startup_s = 0.0
         self._screen: Screen | None = None
         self._screen_watch: asyncio.Task[None] | None = None
@@ -216,7 +229,7 @@ class _Run:
         self._herald.console.banner(self._options, name, target, model, describe_way(networks))
         await self._go()
         self._herald.tell(msgspec.structs.replace(self._view.facts, started_at=started_at))
-        self._note_phase(facts.first_phase(self._options))
+        self._note_window(schedule.first_window(self._aggregate.windows))
         while any(worker.state == "running" for worker in self._aggregate.workers):
             await self._handle(await self._inbox.get())
         await self._crew.leave(LEAVE_S)
@@ -237,7 +250,7 @@ class _Run:
                     self._screen_closed(closed)
                 case Signalled():
                     return
-                case broadcast.Save():
+                case SaveRequested():
                     self._herald.save(self._summarise)
 
     async def close(self) -> None:
@@ -250,9 +263,9 @@ class _Run:
         self._hear_children(last=True)
         self._herald.console.release()
 
-    def _note_phase(self, phase: Phase) -> None:
-        self._noted_phase = phase
-        text, begin = facts.phase_begins(self._options, phase)
+    def _note_window(self, window: Window) -> None:
+        self._noted_window = window.index
+        text, begin = facts.window_begins(self._options, window)
         now = self._herald.now()
         self._herald.notice("phase", text, now if begin is None else min(begin, now))
 
@@ -291,9 +304,9 @@ class _Run:
                     self._hear_children()
                 case Signalled(number=number):
                     raise Interrupted(number)
-                case broadcast.Drain() | broadcast.Abort():
+                case DrainRequested() | AbortRequested():
                     raise Interrupted(signal.SIGINT)
-                case broadcast.Pause() | broadcast.SetStreams() | broadcast.Save():
+                case PauseRequested() | StreamsRequested() | SaveRequested():
                     self._herald.notice("note", "too early: the run has not started")
                 case ScreenClosed() as closed:
                     self._screen_closed(closed)
@@ -314,8 +327,8 @@ class _Run:
             case Delta():
                 self._heard_at[event.worker] = time.monotonic()
                 self._herald.tell(event)
-                if self._aggregate.phase > self._noted_phase:
-                    self._note_phase(self._aggregate.phase)
+                if self._aggregate.window > self._noted_window:
+                    self._note_window(self._aggregate.windows[self._aggregate.window])
                 await self._look_at_limits()
                 await self._look_at_warmup()
             case Final():
@@ -333,7 +346,7 @@ class _Run:
                 await self._handle_tick()
             case ScreenClosed():
                 self._screen_closed(event)
-            case broadcast.Drain() | broadcast.Abort() | broadcast.Pause() | broadcast.SetStreams() | broadcast.Save():
+            case DrainRequested() | AbortRequested() | PauseRequested() | StreamsRequested() | SaveRequested():
                 await self._obey(event)
 
     def _lose(self, event: Exited) -> None:
@@ -367,26 +380,26 @@ class _Run:
             self._herald.warn(f"{name} again: ending at once")
             await self._abort()
 
-    async def _obey(self, command: broadcast.Command) -> None:
+    async def _obey(self, command: Command) -> None:
         """A viewer has asked for something."""
         match command:
-            case broadcast.Drain() if self._ended_by or self._aggregate.phase == Phase.DRAIN:
+            case DrainRequested() if self._ended_by or self._aggregate.phase == Phase.DRAIN:
                 pass  # it drains already
-            case broadcast.Drain():
+            case DrainRequested():
                 self._ended_by = "signal"
                 self._herald.notice("note", f"ended by you: {self._finishing()}")
                 await self._stop(How.DRAIN)
-            case broadcast.Abort():
+            case AbortRequested():
                 self._ended_by = "abort"
                 self._herald.notice("note", "ended by you, at once")
                 await self._abort()
-            case broadcast.Save():
+            case SaveRequested():
                 self._herald.save(self._summarise)
             case _ if self._ended_by or self._aggregate.phase == Phase.DRAIN:
                 self._herald.notice("note", "too late to change the load: the run is ending")
-            case broadcast.Pause(on=on):
+            case PauseRequested(on=on):
                 await self._steering.pause(on)
-            case broadcast.SetStreams(total=total):
+            case StreamsRequested(total=total):
                 await self._steering.set_streams(total)
 
     async def _look_at_limits(self) -> None:
@@ -406,6 +419,8 @@ class _Run:
         at = max(self._herald.t0 + int(told.ramp_s * 1e9), time.monotonic_ns() + int(HEAD_START_S * 1e9))
         warmup_s = (at - self._herald.t0) / 1e9 - told.ramp_s
         self._herald.tell(msgspec.structs.replace(told, warmup_s=warmup_s, warmup_requests=None))
+        steady_ns = facts.steady_ns(self._options)
+        self._herald.tell(Windows(schedule.steady_from(self._aggregate.windows, at - self._herald.t0, steady_ns)))
         await self._steering.order_all(Measure(at))
 
     async def _handle_tick(self) -> None:

@@ -52,7 +52,7 @@ def tokens_so_far(aggregate: Aggregate) -> int:
 
     The input of an answer that isn't ok, or not yet, is unknown.
     """
-    parts = [part.counters for part in aggregate.phases.values()]
+    parts = [part.counters for part in aggregate.parts.values()]
     return sum(part.input + part.output + part.events - part.events_ok for part in parts)
 
 

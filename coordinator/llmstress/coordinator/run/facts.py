@@ -1,6 +1,4 @@
-"""What is known of a run, in the words of those who are told: viewers, the summary, the log. Pure functions."""
-
-from bisect import bisect_right
+"""What is known about a run, as viewers, summary and log need it. Pure functions."""
 
 from llmstress.coordinator.config.options import Options, describe
 from llmstress.coordinator.config.target_url import Target, redact_url
@@ -8,10 +6,9 @@ from llmstress.coordinator.output.console import program_version, warmup
 from llmstress.coordinator.output.schema import PhaseLengths, RunInfo
 from llmstress.coordinator.output.summary import host
 from llmstress.engine import schedule
-from llmstress.engine.stream.recorder import NEVER
 from llmstress.engine.telemetry.broadcast import RunFacts, RunView
 from llmstress.engine.telemetry.formatting import duration
-from llmstress.engine.telemetry.messages import Phase
+from llmstress.engine.telemetry.messages import Phase, Window
 
 
 def run_facts(options: Options, api: str, target: Target, model: str) -> RunFacts:
@@ -67,30 +64,31 @@ def run_info(options: Options, target: Target, view: RunView) -> RunInfo:
     )
 
 
-def first_phase(options: Options) -> Phase:
-    """The phase that T0 lies in: those of length 0 are passed over."""
-    return Phase(bisect_right([NEVER if edge is None else edge for edge in _edges(options)], 0))
-
-
-def phase_begins(options: Options, phase: Phase) -> tuple[str, int | None]:
-    """The line of the log for the begin of `phase`, and when that was planned (ns after T0; None: it wasn't)."""
+def window_begins(options: Options, window: Window) -> tuple[str, int | None]:
+    """The line of the log for the begin of `window`, and its planned begin (ns after T0; None: it was open)."""
     length = {
         Phase.RAMP: ("ramp-up", duration(options.ramp_up_s)),
         Phase.WARMUP: ("warm-up", warmup(options)),
         Phase.STEADY: ("steady window", "" if options.steady_s is None else duration(options.steady_s)),
         Phase.DRAIN: ("drain", f"at most {duration(options.grace_s)}"),
     }
-    name, lasts = length[phase]
-    return f"{name} begins" + (f" ({lasts})" if lasts else ""), _edges(options)[phase - 1] if phase else 0
+    name, lasts = length[window.kind]
+    return f"{name} begins" + (f" ({lasts})" if lasts else ""), window.begin
 
 
-def _edges(options: Options) -> schedule.Edges:
-    return schedule.phase_edges(
+def windows_of(options: Options) -> tuple[Window, ...]:
+    """The windows of the run, as planned."""
+    return schedule.windows(
         ramp_ns=int(options.ramp_up_s * 1e9),
         warmup_ns=None if options.warmup_requests is not None else int(options.warmup_s * 1e9),
-        steady_ns=None if options.steady_s is None else int(options.steady_s * 1e9),
+        steady_ns=steady_ns(options),
         whole_run=options.whole_run,
     )
+
+
+def steady_ns(options: Options) -> int | None:
+    """The length of the steady window as it was asked for; None: until the requests are used up."""
+    return None if options.steady_s is None else int(options.steady_s * 1e9)
 
 
 def row_ns(interval_s: float) -> int:

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
-from llmstress.engine.telemetry.broadcast import Ended, Frame, RunFacts, RunView, WorkerChange
-from llmstress.engine.telemetry.messages import Delta, Part
+from llmstress.engine.telemetry.broadcast import Ended, Frame, RunFacts, RunView, Windows, WorkerChange
+from llmstress.engine.telemetry.messages import Delta, Part, Window
 
 MAX_TEXT = 1_000
 MAX_NAME = 300
@@ -48,6 +48,8 @@ def sanitize_frame(frame: Frame) -> Frame:
             frame.grave = {
                 sanitize_text(name, MAX_NAME): _sanitize_fields(sample) for name, sample in frame.grave.items()
             }
+        case Windows():
+            return Windows(_sanitize_windows(frame.windows))
         case RunFacts() | WorkerChange() | Ended():
             return _sanitize_fields(frame, MAX_NAME)
         case _:
@@ -73,8 +75,13 @@ def _sanitize_view(view: RunView) -> None:
     aggregate.grave = {
         sanitize_text(name, MAX_NAME): _sanitize_fields(sample) for name, sample in aggregate.grave.items()
     }
-    for part in aggregate.phases.values():
+    aggregate.windows = _sanitize_windows(aggregate.windows)
+    for part in aggregate.parts.values():
         _sanitize_part(part)
+
+
+def _sanitize_windows(windows: tuple[Window, ...]) -> tuple[Window, ...]:
+    return tuple(_sanitize_fields(window, MAX_NAME) for window in windows)
 
 
 def _sanitize_part(part: Part) -> None:

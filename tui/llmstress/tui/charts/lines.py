@@ -9,10 +9,10 @@ from typing import Literal
 import msgspec
 
 from llmstress.engine.telemetry import formatting
-from llmstress.engine.telemetry.aggregate import Aggregate, Row
+from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import Phase
+from llmstress.engine.telemetry.timeline import Row
 from llmstress.tui.charts.axes import ceiling_of, decade_below, log_ticks, nice_ceiling, ticks
 
 _UPPER = (("p99", 100), ("p90", 10))
@@ -26,7 +26,6 @@ _LOG_ABOVE = 30.0
 
 _MAX_MARKS = 8
 
-_MARKED = {Phase.WARMUP: "warm-up", Phase.STEADY: "steady", Phase.DRAIN: "drain"}
 
 MARKERS = ("⠒", "•", "×", "o")
 """Markers that distinguish lines without colours. The first line has only dots; the others have additional markers."""
@@ -123,7 +122,7 @@ class TimelineCache:
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One line: points in seconds after T0 and their values; a value of None is a gap."""
+    """One line: points as seconds after T0 and values; a value of None is a gap."""
 
     name: str
     points: tuple[tuple[float, float | None], ...]
@@ -248,9 +247,13 @@ def _every(columns: Sequence[TimeColumn]) -> str:
 
 
 def marks_of(view: RunView) -> tuple[tuple[float, str], ...]:
-    """Starts of phases and changes of the load."""
-    began = view.aggregate.phase_began
-    found = [(began[phase] / 1e9, name) for phase, name in _MARKED.items() if began.get(phase, 0) > 1_000_000_000]
+    """Starts of windows, except the first one, and changes of the load."""
+    windows, began = view.aggregate.windows, view.aggregate.window_began
+    found = [
+        (began[window.index] / 1e9, window.label)
+        for window in windows[1:]
+        if began.get(window.index, 0) > 1_000_000_000
+    ]
     changes = [notice for notice in view.aggregate.notices if notice.kind == "load"]
     found += [(max(0, notice.t) / 1e9, _change(notice.text)) for notice in changes[-_MAX_MARKS:]]
     return tuple(sorted(found))

@@ -1,5 +1,5 @@
-"""A picture: everything that the screen shows of a run at one time. It is made from the run's view a few times a
-second. Pure functions."""
+"""One picture of the run, made a few times a second from the view and shown by every part of the screen. Pure
+functions."""
 
 import msgspec
 
@@ -12,47 +12,47 @@ from llmstress.engine.telemetry.verdict import Verdict, judge
 from llmstress.tui.sources.source import Playback, ZoomDetail
 
 WINDOW_S = 5.0
-"""The period that the live figures cover."""
+"""How far the live figures look back."""
 
 TOO_EARLY = Verdict("none yet", [], [])
-"""The verdict before anything has been measured."""
+"""While nothing has been measured there is nothing to judge."""
 
 _STAGES = {Phase.RAMP: "ramp-up", Phase.WARMUP: "warm-up", Phase.STEADY: "steady", Phase.DRAIN: "drain"}
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that the screen shows at one time."""
+    """Everything that the screen shows."""
 
     view: RunView
-    """The view from which everything else was made; must not be changed."""
+    """The view that everything else was made from; not to be changed."""
     snapshot: Snapshot
     verdict: Verdict
     whole: bool
-    """Whether the figures are those of the steady window, as in the summary, instead of those of the last seconds."""
+    """Show the figures of the steady windows, as in the summary, instead of those of the last seconds."""
     stage: str
-    """starting, ramp-up, warm-up, steady, drain or done; independent of `paused`."""
+    """starting, ramp-up, warm-up, steady, drain or done; a pause is in `paused`."""
     outcome: str
-    """How the requests of the whole run ended: none (no request has finished), good (none failed), bad (more than half
+    """How the requests of the whole run ended: none (none has finished), good (none failed), bad (more than half
     failed, or some failed and none succeeded), or mixed."""
 
     zoom_s: float | None = None
-    """Length of time that the charts of a replay show; None: the whole run so far."""
+    """Length of the stretch of a replay that the charts show; None: the whole run so far."""
     detail: ZoomDetail | None = None
-    """The timeline of that time."""
+    """That stretch."""
 
     @property
     def figures(self) -> Figures:
-        """The figures that `whole` selects."""
+        """The figures that are shown."""
         return self.snapshot.whole if self.whole else self.snapshot.now
 
     @property
     def paused(self) -> bool:
-        """Whether the run starts no new requests."""
+        """No new requests begin."""
         return self.view.paused
 
 
 def picture_of(view: RunView, *, whole: bool, playback: Playback | None = None) -> Picture:
-    """The picture of `view` as it is now; `playback`: the controls of a replay, which may be zoomed."""
+    """A picture of `view` as it is now; `playback`: that of a replay, which may be zoomed."""
     aggregate, steady_s = view.aggregate, view.steady_s
     if view.ended is not None:
         stage = "done"
