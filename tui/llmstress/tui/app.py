@@ -12,7 +12,7 @@ from textual.widgets._toast import ToastRack
 
 from llmstress.engine.telemetry import broadcast
 from llmstress.engine.telemetry.aggregate import Notice
-from llmstress.engine.telemetry.broadcast import RunView
+from llmstress.engine.telemetry.broadcast import DETACHED, RunView
 from llmstress.engine.telemetry.formatting import count, duration
 from llmstress.tui import image, steering
 from llmstress.tui.dialogs.ask_streams import AskStreams
@@ -31,7 +31,7 @@ from llmstress.tui.panes.pane import Pane
 from llmstress.tui.panes.verdict import VerdictPage
 from llmstress.tui.panes.workers import WorkersPane
 from llmstress.tui.sources.followed_run import FollowedRun
-from llmstress.tui.sources.source import DETACHED, Source
+from llmstress.tui.sources.source import Source
 from llmstress.tui.steering import RequestedStreams
 from llmstress.tui.themes import DARK, LIGHT, light_theme
 

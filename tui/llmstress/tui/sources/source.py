@@ -8,9 +8,6 @@ import msgspec
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import Command, Frame
 
-DETACHED = 10
-"""Exit code of a screen that the user left while the run continues."""
-
 
 class SourceLost(Exception):
     """The run can't be followed any more; the text tells the user why."""
