@@ -35,6 +35,7 @@ from llmstress.coordinator.output.summary import summarise
 from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.broadcast import (
+    DETACHED,
     AbortRequested,
     DrainRequested,
     Ended,
@@ -62,7 +63,7 @@ from llmstress.tui.panes.tiles import tiles_of
 from llmstress.tui.panes.verdict import VerdictPage
 from llmstress.tui.panes.workers import look_at, worker_cells
 from llmstress.tui.sources.replay import Replay
-from llmstress.tui.sources.source import DETACHED, SourceLost
+from llmstress.tui.sources.source import SourceLost
 from llmstress.tui.steering import StreamsAsked, stepped
 
 SIZES = [(60, 20), (80, 24), (100, 30), (160, 48), (200, 60)]

@@ -1,4 +1,4 @@
-"""What a run prints on stderr and into its log: a banner, a line a second, warnings, a short table at the end."""
+"""The output of a run on stderr and in its log: banner, progress lines, warnings, and a table at the end."""
 
 import contextlib
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from llmstress.engine.telemetry.sanitize import MAX_NAME, plain
 from llmstress.engine.telemetry.snapshot import Snapshot
 
 _MOST_WORDS = 110
-"""Characters of a server's text in the table; the summary has more."""
+"""Most characters of a server's message in the table; the summary has more."""
 
 
 def program_version() -> str:
@@ -25,12 +25,18 @@ def program_version() -> str:
 
 
 class Console:
-    """Prints lines on a text stream, and writes them and more into the log."""
+    """Prints lines on a text stream, and writes them, and more, to the log file."""
 
     def __init__(
         self, stream: TextIO, log: LogFile | None = None, *, verbose: bool = False, quiet: bool = False
     ) -> None:
-        """`verbose`: lines of workers and screen are printed, too. `quiet`: progress lines go to the log only."""
+        """
+        Args:
+            stream: usually stderr.
+            log: the log file; None: there is none.
+            verbose: print the log messages of workers, and those for viewers, on the stream as well.
+            quiet: write progress lines only to the log.
+        """
         self._stream = stream
         self._log = log
         self._verbose = verbose
@@ -39,21 +45,21 @@ class Console:
         self._secrets: list[str] = []
 
     def hide(self, secrets: list[str]) -> None:
-        """From now on these are redacted, except those that may be ordinary words of llmstress's own text."""
+        """Redact these texts from now on, except those that may be ordinary words in llmstress's own sentences."""
         self._secrets = unmistakable(secrets)
 
     def hold(self) -> None:
-        """A screen uses the terminal: hold the lines back until `release`."""
+        """Hold lines back, because a screen uses the terminal."""
         self._held = []
 
     def release(self) -> None:
-        """The screen is gone: print the lines that were held back."""
+        """Print the lines that were held back, because the screen is closed."""
         held, self._held = self._held or [], None
         for line in held:
             self._print(line)
 
     def say(self, line: str = "") -> None:
-        """Print a line, and log it."""
+        """Print a line and write it to the log."""
         self.note(line)
         self._print(line)
 
@@ -61,11 +67,11 @@ class Console:
         """Print a line that begins with the program's name."""
         self.say(f"llmstress: {text}")
 
-    def hear(self, who: str, text: str) -> None:
-        """Log a line of another process; print it with `verbose`, unless a screen uses the terminal."""
-        self.note(text, who)
+    def relay(self, writer: str, text: str) -> None:
+        """Write a message of another process to the log, and with `verbose` print it unless a screen is open."""
+        self.note(text, writer)
         if self._verbose and self._held is None:
-            self._print(f"{who}: {text}")
+            self._print(f"{writer}: {text}")
 
     def close(self) -> None:
         """Close the log."""
@@ -74,26 +80,25 @@ class Console:
             with contextlib.suppress(OSError):
                 log.close()
 
-    def note(self, text: str, who: str = "run") -> None:
-        """Write to the log only."""
+    def note(self, text: str, writer: str = "run") -> None:
+        """Write lines to the log only."""
         if self._log is None:
             return
         try:
-            self._log.write(who, blank_out(text, self._secrets))
+            self._log.write(writer, blank_out(text, self._secrets))
         except OSError as error:
             self.close()
             self.warn(f"--log-file: {error}; the log ends here")
 
     def _print(self, line: str) -> None:
-        """A closed terminal or pipe does not end the run."""
         if self._held is not None:
             self._held.append(line)
             return
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # a closed pipe or terminal must not end the run
             print(blank_out(line, self._secrets), file=self._stream, flush=True)
 
     def banner(self, options: Options, api: str, target: Target, model: str, way: str) -> None:
-        """Target, load and phases. `way`: connection settings that are not the default; empty if there are none."""
+        """Print target, API, model, size and phases of the run; `way`: proxy, addresses and TLS, or empty."""
         self.say(
             f"llmstress {program_version()}   {redact_url(target.url)}   {api}{f'   model {model}' if model else ''}"
         )
@@ -105,7 +110,10 @@ class Console:
         self.say(f"  {' → '.join(phases(options))}")
 
     def progress(self, picture: Snapshot) -> None:
-        """The progress line. All its figures look back over the same few seconds; none is printed before 0.5 s."""
+        """Print a progress line; all its figures cover the same few seconds.
+
+        In the first half second nothing is printed.
+        """
         if round(picture.elapsed_s) < 1:
             return
         now = picture.now
@@ -126,11 +134,11 @@ class Console:
             parts.append(f"left {left(picture.rate_limits)}")
         line = "  ".join(parts)
         self.note(line)
-        if self._held is None and not self._quiet:  # the screen has shown it already
+        if self._held is None and not self._quiet:  # not held back: the screen has shown these figures
             self._print(line)
 
     def table(self, summary: Summary) -> None:
-        """The short table at the end of a run."""
+        """Print the table at the end of a run."""
         requests, tokens = summary.requests, summary.tokens
         ends = [f"{count(requests.ok)} ok"]
         others = ("failed", "filtered", "cancelled", "lost")
@@ -178,7 +186,7 @@ class Console:
             self._undetermined(summary.tpot_undetermined)
 
     def _undetermined(self, found: Undetermined) -> None:
-        """Below the table: answers that have no `tpot`, and the bounds."""
+        """Print the line about answers with an undetermined tpot."""
         if not found.count:
             return
         bounds = [(found.by_usage_p50, "by usage"), (found.by_events_p50, "by events")]
@@ -187,7 +195,7 @@ class Console:
         self.say(f"{'tpot':<10}undetermined for {answers}{f'; p50 {said}' if said else ''}")
 
     def truth(self, truth: dict[str, Any]) -> None:
-        """What the built-in mock has sent in the whole run, to compare with the table."""
+        """Print what the built-in mock reports to have sent in the whole run, for comparison with the table."""
         self.say()
         self.say(f"the mock reports {count(truth['done'])} answers with {count(truth['tokens'])} tokens sent:")
         for label, key in (
@@ -213,14 +221,14 @@ class Console:
 
 
 def _of_what(summary: Summary) -> str:
-    """An addition for a run without a success: "valid" alone would sound like praise."""
+    """A supplement to the verdict if no request succeeded: "valid" alone would sound like a success."""
     if summary.requests.ok:
         return ""
     return f" ({'of the failures only: ' if summary.requests.failed else ''}no request succeeded)"
 
 
 def _most_frequent(failed_by: Mapping[str, int]) -> str:
-    """The most frequent class of failure, after a space; empty without failures."""
+    """The most frequent failure class, after a space; empty without failures."""
     return f" {plain(max(failed_by, key=failed_by.__getitem__), MAX_NAME)}" if failed_by else ""
 
 
@@ -229,7 +237,7 @@ def _per_s(per_second: float | None, before: str = "   ") -> str:
 
 
 def _cut(text: str) -> str:
-    """A server's text, in one line of limited length."""
+    """A server's message in one line."""
     words = " ".join(text.split())
     return words if len(words) <= _MOST_WORDS else f"{words[: _MOST_WORDS - 1]}…"
 
@@ -254,14 +262,14 @@ def phases(options: Options) -> list[str]:
 
 
 def warmup(options: Options) -> str:
-    """How long the warm-up is: `20s`, `500 requests`; empty without one."""
+    """Length of the warm-up: `20s`, `500 requests`; empty without one."""
     if options.warmup_requests is not None:
         return _count_of(options.warmup_requests, "request", "s")
     return duration(options.warmup_s) if options.warmup_s else ""
 
 
 def size_of(options: Options) -> str:
-    """How many processes and streams: `2 processes × 50 = 100 streams`; `3 processes, 100 streams`."""
+    """Number of processes and streams: `2 processes × 50 = 100 streams`; `3 processes, 100 streams`."""
     each = f" × {options.shares[0]:,} = " if len(set(options.shares)) == 1 else ", "
     return f"{_count_of(options.procs, 'process', 'es')}{each}{_count_of(options.total_streams, 'stream', 's')}"
 
