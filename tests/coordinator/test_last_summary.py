@@ -1,4 +1,4 @@
-"""Where the summary of a run is: the file that `--output` names, else the last summary in the state directory."""
+"""Where the summary is written: the file of `--output`, else the last summary in the state directory."""
 
 import asyncio
 import json
@@ -145,7 +145,7 @@ def test_after_the_end_the_screen_is_told_where_the_summary_is_and_save_still_wo
     env = {"CI": "", "NO_COLOR": "", "XDG_RUNTIME_DIR": str(home), "XDG_STATE_HOME": str(state)}
 
     async def save_after_the_end() -> list[str]:
-        """What a viewer with --control is told before and after it asks for a save."""
+        """The messages that a viewer with --control gets before and after it requests a save."""
         (directory,) = run_directory.running()
         source = LiveSource(directory, controls=True)
         try:

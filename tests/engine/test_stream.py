@@ -702,5 +702,5 @@ def test_open_requests_are_counted_at_their_most() -> None:
     recorder = Recorder(0, lambda: BEGIN)
     recorder.begin(BEGIN, windows(whole_run=True), tuple)
     for _ in range(3):
-        recorder.started()
+        recorder.samples(0).started()
     assert recorder.cut(BEGIN, 0).open_max == 3

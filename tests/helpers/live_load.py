@@ -22,7 +22,8 @@ from llmstress.engine.connect.loop import Loop
 from llmstress.engine.control import Network, Plan, Timeouts
 from llmstress.engine.load.build import build_closed
 from llmstress.engine.schedule import windows
-from llmstress.engine.stream.recorder import NEVER, Recorder
+from llmstress.engine.stream.progress import NEVER
+from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.states import PARKED
 from llmstress.engine.telemetry.messages import Part, Phase
 
@@ -135,7 +136,7 @@ class Site:
 
     @property
     def started(self) -> int:
-        return self.recorder.counters.started
+        return self.recorder.samples(0).counters.started
 
     @property
     def parked(self) -> int:

@@ -213,7 +213,7 @@ def test_a_worker_of_another_version_is_a_clear_error(tmp_path: Path) -> None:
         env={"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
     )
     assert (code, summary, said.count("\n")) == (3, {}, 1)
-    assert f"worker 0 speaks protocol 99, this is {PROTOCOL_VERSION}" in said
+    assert f"worker 0 uses protocol version 99, the coordinator {PROTOCOL_VERSION}" in said
 
 
 def test_a_run_lives_as_long_as_it_holds_its_lock(home: Path) -> None:

@@ -10,7 +10,7 @@ from helpers.processes import mock_server
 
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.output.console import Console
-from llmstress.coordinator.run import conductor as runs
+from llmstress.coordinator.run import execute as runs
 from llmstress.engine.telemetry.messages import Phase
 
 

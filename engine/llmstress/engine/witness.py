@@ -21,8 +21,9 @@ from llmstress.engine.load.build import build_task
 from llmstress.engine.schedule import windows
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.observer import Ending, Observer
+from llmstress.engine.stream.progress import NEVER
 from llmstress.engine.stream.read_loop import Reads
-from llmstress.engine.stream.recorder import NEVER, Recorder
+from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.stream import Stream
 from llmstress.engine.stream.transport_stream import TransportStream
 from llmstress.engine.telemetry.aggregate import sum_of

@@ -34,7 +34,8 @@ from llmstress.engine.health.orphan import die_with_parent
 from llmstress.engine.load.build import build_closed
 from llmstress.engine.load.closed import ClosedModel
 from llmstress.engine.load.load import Load
-from llmstress.engine.stream.recorder import NEVER, Recorder
+from llmstress.engine.stream.progress import NEVER
+from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.telemetry.messages import PROTOCOL_VERSION
 from llmstress.engine.uplink import Uplink
 from llmstress.engine.worker_log import Teller

@@ -13,7 +13,7 @@ from textual.widgets._toast import ToastRack
 
 from llmstress.engine.telemetry import broadcast
 from llmstress.engine.telemetry.aggregate import Notice
-from llmstress.engine.telemetry.broadcast import Command, RunView
+from llmstress.engine.telemetry.broadcast import DETACHED, Command, RunView
 from llmstress.engine.telemetry.formatting import count, duration
 from llmstress.engine.telemetry.sanitize import plain, tame
 from llmstress.tui import image, steering
@@ -32,7 +32,7 @@ from llmstress.tui.panes.log import LogPane, pops_up, saved_in
 from llmstress.tui.panes.overview import Overview
 from llmstress.tui.panes.verdict import VerdictPage
 from llmstress.tui.panes.workers import WorkersPane
-from llmstress.tui.sources.source import DETACHED, Source, SourceLost
+from llmstress.tui.sources.source import Source, SourceLost
 from llmstress.tui.steering import StreamsAsked
 from llmstress.tui.themes import DARK, LIGHT, light_theme
 

@@ -1,6 +1,7 @@
-"""What is known about a run, as viewers, summary and log need it. Pure functions."""
+"""The facts of a run for viewers, the summary and the log. Pure functions."""
 
-from llmstress.coordinator.config.options import Options, describe
+from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.shown_options import describe
 from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.console import program_version, warmup
 from llmstress.coordinator.output.schema import PhaseLengths, RunInfo
@@ -12,7 +13,7 @@ from llmstress.engine.telemetry.messages import Phase, Window
 
 
 def run_facts(options: Options, api: str, target: Target, model: str) -> RunFacts:
-    """What viewers are told before the run starts."""
+    """The facts that viewers get before the run starts."""
     return RunFacts(
         version=program_version(),
         api=api,
@@ -34,30 +35,30 @@ def run_facts(options: Options, api: str, target: Target, model: str) -> RunFact
 
 
 def _steady_s(options: Options) -> float | None:
-    """The planned length of the steady window; one that is the whole run holds the ramp, too."""
+    """The planned length of the steady window; if it is the whole run, it includes the ramp."""
     if options.steady_s is None or not options.whole_run:
         return options.steady_s
     return options.ramp_up_s + options.steady_s
 
 
 def run_info(options: Options, target: Target, view: RunView) -> RunInfo:
-    """What the summary says of the run whose `view` this is."""
-    told = view.facts
+    """The summary's description of the run with the state `view`."""
+    known = view.facts
     return RunInfo(
-        version=told.version,
-        api=told.api,
+        version=known.version,
+        api=known.api,
         url=redact_url(target.url),
-        model=told.model,
+        model=known.model,
         procs=options.procs,
-        streams=told.streams,
+        streams=known.streams,
         total_streams=options.total_streams,
         phases_s=PhaseLengths(
-            ramp=told.ramp_s,
+            ramp=known.ramp_s,
             warmup=round(view.warmup_s, 6),
             steady=round(view.steady_s, 6),
             drain=view.ended.drain_s if view.ended is not None else 0.0,
         ),
-        started_at=told.started_at,
+        started_at=known.started_at,
         seed=options.seed,
         options=describe(options),
         host=host(),

@@ -11,24 +11,20 @@ from llmstress.engine.health.lag import HostTimes
 from llmstress.engine.http.gateway import signs_of, tried_again
 from llmstress.engine.http.ratelimits import limits_in
 from llmstress.engine.http.response import Head
-from llmstress.engine.stream.progress import NEVER, Progress
+from llmstress.engine.stream.progress import Progress
 from llmstress.engine.stream.samples import EDGE, Ended, Samples
 from llmstress.engine.telemetry.messages import (
     MAX_FIELDS,
     MAX_SAMPLES_PER_CLASS,
     MAX_SIGN,
     MAX_SIGNS,
-    Counters,
     Delta,
     ErrorSample,
-    Part,
     RateLimit,
     Window,
     key_of,
     merge_rate_limits,
 )
-
-__all__ = ["EDGE", "NEVER", "Recorder"]
 
 
 class Recorder:
@@ -43,13 +39,7 @@ class Recorder:
         """`host` reads the CPU times of the machine; only one worker of a run passes it."""
         self.progress = Progress()
         self._tasks: list[Samples] = []
-        own = self.samples(0)
-        # what callers that know no tasks use: task 0's own methods, so that a call costs no more
-        self.gaps = own.gaps
-        self.started, self.ended, self.retried = own.started, own.ended, own.retried
-        self.first_token, self.first_answer = own.first_token, own.first_answer
-        self.first_of_choice, self.text_was_wanted = own.first_of_choice, own.text_was_wanted
-        self.saw_field, self.loop_lag = own.saw_field, own.loop_lag
+        self._own = self.samples(0)
         self._worker = worker
         self._clock = clock
         self._host = host
@@ -86,25 +76,6 @@ class Recorder:
         while len(self._tasks) <= task:
             self._tasks.append(Samples(len(self._tasks), self.progress))
         return self._tasks[task]
-
-    def part(self, window: int, task: int = 0) -> Part:
-        """Where samples and counts of a window and a task go."""
-        return self.samples(task).part(window)
-
-    @property
-    def counters(self) -> Counters:
-        """The counters of task 0 in the window that lasts."""
-        return self._tasks[0].counters
-
-    @property
-    def keeps_texts(self) -> int:
-        """As `Samples.keeps_texts`, of task 0."""
-        return self._tasks[0].keeps_texts
-
-    @property
-    def known_head(self) -> Head | None:
-        """As `Samples.known_head`, of task 0."""
-        return self._tasks[0].known_head
 
     # --- windows
 
@@ -172,17 +143,23 @@ class Recorder:
         """Length of the drain, once the run has ended."""
         return self._drain_ns
 
+    # --- the process
+
+    def loop_lag(self, us: int) -> None:
+        """The event loop served a timer `us` µs late: the error that a stamp can have."""
+        self._own.loop_lag(us)
+
     def _count_process(self) -> None:
         self._count_cpu()
         self._count_host()  # at edges only: on a machine of many cores the kernel takes milliseconds to say it
 
     def _count_cpu(self) -> None:
         now = time.process_time_ns()
-        self.counters.cpu_ns += now - self._cpu_ns
+        self._own.counters.cpu_ns += now - self._cpu_ns
         self._cpu_ns = now
 
     def _count_host(self) -> None:
-        counters = self.counters
+        counters = self._own.counters
         host, before = self._host(), self._host_before
         counters.host_ns += host.passed - before.passed
         counters.host_busy_ns += host.busy - before.busy
@@ -214,7 +191,7 @@ class Recorder:
             kept.append(sample.text)
             self._error_samples.append(sample)
 
-    def saw(self, head: Head, clean: Callable[[str], str], task: int = 0) -> None:
+    def saw(self, head: Head, clean: Callable[[str], str], task: int) -> None:
         """A head other than the `known_head` of the task has come: keep its signs of a gateway; `clean` takes secrets
         out of them."""
         samples = self.samples(task)

@@ -12,6 +12,9 @@ import msgspec
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice
 from llmstress.engine.telemetry.messages import Delta, Phase, Window
 
+DETACHED = 10
+"""Exit code of a screen that the user left while the run goes on."""
+
 
 class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=True):
     """What is known of a run before it starts. Lengths in seconds."""
