@@ -1,4 +1,4 @@
-"""Summaries: what holds for each of them, and the facts that one needs besides an aggregate."""
+"""Checks that hold for every summary, and the facts of a run that a summary needs besides an aggregate."""
 
 import json
 from pathlib import Path
