@@ -14,7 +14,7 @@ from llmstress.engine.api.base import Api
 from llmstress.engine.api.meaning import NOTHING, REASONING, Meaning, TokenOf, Usage
 from llmstress.engine.api.meaning import TOKEN as A_TOKEN
 from llmstress.engine.api.openai_usage import usage_in
-from llmstress.engine.api.thoughts import MAX_NAME, thought_in
+from llmstress.engine.api.unknown_text import MAX_NAME, unknown_text_field
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.messages import MAX_FIELDS
 
@@ -243,8 +243,8 @@ def test_what_is_no_text_is_no_token(field: str) -> None:
     ids=repr,
 )
 def test_thinking_may_lie_deeper(value: Any, says: bool) -> None:
-    assert thought_in({"thinking_blocks": value}, frozenset()) == ("thinking_blocks" if says else "")
-    assert thought_in({"safety": value}, frozenset()) == ""
+    assert unknown_text_field({"thinking_blocks": value}, frozenset()) == ("thinking_blocks" if says else "")
+    assert unknown_text_field({"safety": value}, frozenset()) == ""
 
 
 @pytest.mark.parametrize(

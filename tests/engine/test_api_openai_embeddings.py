@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from llmstress.engine.api import guess_api
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.complaint import words_in
+from llmstress.engine.api.error_shapes import text_in
 from llmstress.engine.api.meaning import Meaning, Usage
 from llmstress.engine.api.openai_embeddings import OpenAIEmbeddings
 
@@ -66,7 +66,7 @@ def wrong(words: str) -> Meaning:
 
 def none(inputs: int, body: bytes) -> tuple[int, bytes, Meaning]:
     """An answer without any vector, whose words are told."""
-    return inputs, body, wrong(f"0 vectors for {inputs} inputs: {words_in(json.loads(body))}")
+    return inputs, body, wrong(f"0 vectors for {inputs} inputs: {text_in(json.loads(body))}")
 
 
 def no_list(words: str) -> Meaning:

@@ -33,7 +33,7 @@ from llmstress.engine.connect.connect_errors import end_of_failed_connect
 from llmstress.engine.connect.dialer import Dialer, TakenOver
 from llmstress.engine.control import Network, Tls
 from llmstress.engine.telemetry.messages import Phase
-from llmstress.engine.worker_log import _TellingDialer
+from llmstress.engine.worker_log import _LoggingDialer
 
 HAS_IPV6 = Path("/proc/net/if_inet6").exists() and "00000000000000000000000000000001" in Path(
     "/proc/net/if_inet6"
@@ -137,11 +137,11 @@ class Slow(Dialer):
             self._connector.connect = connect  # type: ignore[method-assign]
 
 
-class SlowTelling(_TellingDialer, Slow):
+class SlowLogging(_LoggingDialer, Slow):
     """Has nothing to tell any more of a connection that it takes over."""
 
 
-@pytest.mark.parametrize("make_dialer", [Slow, SlowTelling], ids=["silent", "verbose"])
+@pytest.mark.parametrize("make_dialer", [Slow, SlowLogging], ids=["silent", "verbose"])
 @live
 async def test_a_connection_that_is_closed_before_it_can_be_used(files: Files, make_dialer: type[Dialer]) -> None:
     target = Target()
@@ -178,7 +178,7 @@ async def test_a_connection_that_is_reset_before_it_can_be_told_of() -> None:
             told_of.append(True)
             return link
 
-    class ResetTelling(_TellingDialer, Reset):
+    class ResetLogging(_LoggingDialer, Reset):
         pass
 
     def reset_all(listener: socket.socket) -> None:
@@ -194,7 +194,7 @@ async def test_a_connection_that_is_reset_before_it_can_be_told_of() -> None:
         thread.start()
         try:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            done = await load(url, make_dialer=ResetTelling, streams=1, requests=2)
+            done = await load(url, make_dialer=ResetLogging, streams=1, requests=2)
         finally:
             connected.release()
             listener.shutdown(socket.SHUT_RDWR)

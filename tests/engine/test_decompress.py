@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmstress.engine.http import decompress
-from llmstress.engine.http.decompress import MAX_BURST, decoded_words, inflater_of
+from llmstress.engine.http.decompress import MAX_BURST, decoded_prefix, inflater_of
 from llmstress.engine.http.response import Malformed
 
 
@@ -200,11 +200,11 @@ def test_work_is_linear_in_what_goes_in_and_comes_out(wire_of: object, monkeypat
 def test_the_words_of_an_error_are_decoded_as_far_as_they_go() -> None:
     body = b'{"error":{"code":"insufficient_quota"}}'
     whole = gzip.compress(body)
-    assert decoded_words("", body, 10) == body[:10]
-    assert decoded_words("gzip", whole, 1000) == body
-    assert decoded_words("gzip", whole, 5) == body[:5]
-    assert decoded_words("gzip", whole[:-9], 1000) == body[: len(decoded_words("gzip", whole[:-9], 1000))] != b""
-    assert decoded_words("gzip", whole[:-8] + b"\0" * 8, 1000) == body
-    assert b"not have the encoding" in decoded_words("gzip", body, 1000)
-    assert b"'br'" in decoded_words("br", body, 1000)
-    assert decoded_words("gzip", gzip.compress(b"x" * 10**8), 100) == b"x" * 100
+    assert decoded_prefix("", body, 10) == body[:10]
+    assert decoded_prefix("gzip", whole, 1000) == body
+    assert decoded_prefix("gzip", whole, 5) == body[:5]
+    assert decoded_prefix("gzip", whole[:-9], 1000) == body[: len(decoded_prefix("gzip", whole[:-9], 1000))] != b""
+    assert decoded_prefix("gzip", whole[:-8] + b"\0" * 8, 1000) == body
+    assert b"not have the encoding" in decoded_prefix("gzip", body, 1000)
+    assert b"'br'" in decoded_prefix("br", body, 1000)
+    assert decoded_prefix("gzip", gzip.compress(b"x" * 10**8), 100) == b"x" * 100

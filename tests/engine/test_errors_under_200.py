@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from llmstress.engine.api import make_api
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.complaint import complaint_in, words_in, words_of
+from llmstress.engine.api.error_shapes import error_text_in, plain_text_of, text_in
 from llmstress.engine.api.lenient import is_ping
 from llmstress.engine.api.meaning import FOREIGN, UNKNOWN, Meaning
 from llmstress.engine.control import Timeouts
@@ -102,7 +102,7 @@ NO_ERRORS: dict[str, Any] = {
 
 @pytest.mark.parametrize(("value", "words"), ERRORS.values(), ids=ERRORS)
 def test_an_error_of_any_shape_is_one(value: Any, words: str) -> None:
-    assert words in complaint_in(value)
+    assert words in error_text_in(value)
     for name in STREAMED:
         event = make_api(name, Ask(model="m")).classify(packed(value))
         assert event == Meaning(error=event.error), name
@@ -113,14 +113,14 @@ def test_an_error_of_any_shape_is_one(value: Any, words: str) -> None:
 
 @pytest.mark.parametrize("value", NO_ERRORS.values(), ids=NO_ERRORS)
 def test_what_is_no_error_is_unknown(value: Any) -> None:
-    assert complaint_in(value) == ""
+    assert error_text_in(value) == ""
     for name in STREAMED:
         event = make_api(name, Ask(model="m")).classify(packed(value))
         assert (name, event) in ((name, UNKNOWN), (name, FOREIGN))
     for name in WHOLE:
         event = make_api(name, Ask(model="m")).read_answer(packed(value), "application/json")
         assert event.malformed.startswith("the answer is not a")
-        assert event.malformed.endswith(words_in(json.loads(packed(value))))
+        assert event.malformed.endswith(text_in(json.loads(packed(value))))
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_what_stands_beside_an_answer_is_no_error(more: dict[str, Any]) -> None:
     ],
 )
 def test_the_words_of_what_is_no_json(page: bytes, words: str) -> None:
-    assert words_of(page) == words
+    assert plain_text_of(page) == words
 
 
 # how requests end
@@ -377,16 +377,16 @@ def test_any_object_fails_with_its_words(value: dict[str, Any], api: str, joined
 @given(value=VALUES | st.binary(max_size=50))
 def test_anything_has_words(value: Any) -> None:
     if isinstance(value, bytes):
-        words_of(value).encode()
-        words_of(b"<" + value).encode()
+        plain_text_of(value).encode()
+        plain_text_of(b"<" + value).encode()
     else:
-        assert isinstance(complaint_in(value), str)
-        words_in(value).encode()
+        assert isinstance(error_text_in(value), str)
+        text_in(value).encode()
 
 
 def test_long_words_are_bounded() -> None:
     value = {
         "errors": [{"message": f"{number} " * 100, "more": {"deep": [str(number)] * 100}} for number in range(500)]
     }
-    assert 200 < len(complaint_in(value)) <= 2000
-    assert complaint_in({"data": "x" * 5000, "error": "no memory"}).startswith("no memory")
+    assert 200 < len(error_text_in(value)) <= 2000
+    assert error_text_in({"data": "x" * 5000, "error": "no memory"}).startswith("no memory")

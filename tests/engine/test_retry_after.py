@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstress.engine.http.ratelimits import Said, limits_in
+from llmstress.engine.http.ratelimits import LimitReport, limits_in
 from llmstress.engine.http.retry_after import (
-    MAX_WORDS,
+    MAX_QUOTED,
     MOST_ASKED_S,
     advice,
     asked_s,
     backoff_s,
+    retry_headers,
     seconds_until,
-    words,
 )
 
 WALL_S = 1_772_000_000.0
@@ -170,11 +170,11 @@ def test_the_headers_that_throttle_are_kept_the_plainest_first() -> None:
         "retry-after": "2",
         "x-should-retry": "true",
     }
-    assert words(headers) == (
+    assert retry_headers(headers) == (
         "retry-after: 2; x-should-retry: true; x-ratelimit-remaining-requests: 0; anthropic-ratelimit-tokens-limit: 5"
     )
-    assert words({"content-type": "text/html"}) == ""
-    assert len(words({f"x-ratelimit-{n}": "y" * 9_000 for n in range(9)})) == MAX_WORDS
+    assert retry_headers({"content-type": "text/html"}) == ""
+    assert len(retry_headers({f"x-ratelimit-{n}": "y" * 9_000 for n in range(9)})) == MAX_QUOTED
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_the_headers_that_throttle_are_kept_the_plainest_first() -> None:
                 **{"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "59"},
                 **{"x-ratelimit-reset-requests": "1s", "x-ratelimit-remaining-tokens": "149984"},
             },
-            [Said("requests", 60, 59, "1s"), Said("tokens", None, 149_984, "")],
+            [LimitReport("requests", 60, 59, "1s"), LimitReport("tokens", None, 149_984, "")],
         ),
         (
             {
@@ -197,19 +197,19 @@ def test_the_headers_that_throttle_are_kept_the_plainest_first() -> None:
                 "anthropic-ratelimit-output-tokens-remaining": "0",
             },
             [
-                Said("input-tokens", 50_000, 49_000, "2026-02-25T06:13:31Z"),
-                Said("output-tokens", None, 0, ""),
+                LimitReport("input-tokens", 50_000, 49_000, "2026-02-25T06:13:31Z"),
+                LimitReport("output-tokens", None, 0, ""),
             ],
         ),
         (
             {"x-ratelimit-limit-tokens": "-1", "x-ratelimit-remaining-tokens": "-1"},
-            [Said("tokens", None, None, "")],
+            [LimitReport("tokens", None, None, "")],
         ),
-        ({"x-ratelimit-remaining-requests": "many"}, [Said("requests", None, None, "")]),
-        ({"x-ratelimit-remaining-requests": "9" * 30}, [Said("requests", None, None, "")]),
-        ({"x-ratelimit-remaining-requests": "7, 8"}, [Said("requests", None, 7, "")]),
+        ({"x-ratelimit-remaining-requests": "many"}, [LimitReport("requests", None, None, "")]),
+        ({"x-ratelimit-remaining-requests": "9" * 30}, [LimitReport("requests", None, None, "")]),
+        ({"x-ratelimit-remaining-requests": "7, 8"}, [LimitReport("requests", None, 7, "")]),
         ({"x-ratelimit-remaining-images": "7"}, []),
     ],
 )
-def test_what_headers_say_of_rate_limits(headers: dict[str, str], said: list[Said]) -> None:
+def test_what_headers_say_of_rate_limits(headers: dict[str, str], said: list[LimitReport]) -> None:
     assert limits_in(headers) == said

@@ -17,7 +17,7 @@ from llmstress.engine.telemetry.messages import Delta
 _log = logging.getLogger("worker")
 
 
-class Teller:
+class WorkerLog:
     """Speaks for one worker; says nothing unless its plan wants it."""
 
     def __init__(self, plan: Plan) -> None:
@@ -42,10 +42,10 @@ class Teller:
 
     def dialer(self) -> Dialer:
         """A dialer for the plan; it tells of its first connection."""
-        make = _TellingDialer if self._plan.verbose else Dialer
+        make = _LoggingDialer if self._plan.verbose else Dialer
         return make(self._plan.url, self._plan.network, self._plan.timeouts)
 
-    def sent(self, delta: Delta) -> None:
+    def delta_sent(self, delta: Delta) -> None:
         """A delta is on its way: tell of failures of a class that there was none of before."""
         if not self._plan.verbose:
             return
@@ -58,7 +58,7 @@ class Teller:
                 status = f" (status {sample.status})" if sample.status else ""
                 _log.warning("first %s%s: %s", sample.error, status, " ".join(sample.text.split()))
 
-    def end(self) -> None:
+    def run_ended(self) -> None:
         """The run is over."""
         if self._plan.verbose:
             ends = ", ".join(f"{n} {outcome}" for outcome, n in sorted(self._ended.items())) or "none"
@@ -77,7 +77,7 @@ class _WithoutSecrets(logging.Formatter):
         return blank_out(super().format(record), self._secrets)
 
 
-class _TellingDialer(Dialer):
+class _LoggingDialer(Dialer):
     """Tells of the first connection."""
 
     _told = False

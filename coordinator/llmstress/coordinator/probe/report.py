@@ -14,7 +14,7 @@ from llmstress.engine.api.lenient import is_ping
 from llmstress.engine.api.meaning import Meaning, Usage
 from llmstress.engine.http import response
 from llmstress.engine.http.body import succeeded
-from llmstress.engine.http.decompress import MAX_BURST, decoded_words
+from llmstress.engine.http.decompress import MAX_BURST, decoded_prefix
 from llmstress.engine.http.response import Malformed, ResponseReader
 from llmstress.engine.secrets import blank_out, blank_reason
 from llmstress.engine.telemetry.collecting import collected
@@ -388,4 +388,4 @@ def _body(seen: Evidence, most: int) -> bytes:
             pieces += reader.feed(read.data)
     except Malformed as fault:
         pieces += fault.pieces
-    return decoded_words(_coding(seen), b"".join(pieces), most)
+    return decoded_prefix(_coding(seen), b"".join(pieces), most)

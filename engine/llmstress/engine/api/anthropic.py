@@ -11,14 +11,14 @@ from llmstress.engine.api.lenient import (
     error_event,
     finish_in,
     fitted,
-    no_answer,
     read_json,
     read_odd,
     unknown,
+    unreadable_answer,
 )
 from llmstress.engine.api.meaning import DONE, NOTHING, PING, SUMMARIZED, TOKEN, UNKNOWN, Meaning, TokenOf, Usage
 from llmstress.engine.api.openai_usage import BEDROCK, usage_in, with_reasoning
-from llmstress.engine.api.thoughts import thought_event, thought_in
+from llmstress.engine.api.unknown_text import reasoning_of_field, unknown_text_field
 
 VERSION = "2023-06-01"
 """Every server knows this one. From 2026-10-21 on fields of sampling are refused, which we don't send."""
@@ -80,10 +80,10 @@ def read_answer(body: bytes, content_type: str = "") -> Meaning:
     """What the body of an answer that is not streamed means. Never raises."""
     value = read_odd(body, b"")
     if isinstance(value, Meaning):
-        return value if value.error or value.malformed else no_answer(_NO_ANSWER, body)
+        return value if value.error or value.malformed else unreadable_answer(_NO_ANSWER, body)
     content, finish = value.get("content"), finish_in(value.get("stop_reason"))
     if not isinstance(content, list):
-        return no_answer(_NO_ANSWER, body)
+        return unreadable_answer(_NO_ANSWER, body)
     blocks = [block for block in content if isinstance(block, dict)]
     visible = any(block.get("text") or _is_call(block.get("type"), block.get("name")) for block in blocks)
     reasoning = any(bool(block.get("thinking")) for block in blocks)
@@ -130,10 +130,10 @@ def _meaning_of_delta(delta: _Delta, data: bytes) -> Meaning:
     if delta.thinking:
         return SUMMARIZED
     try:
-        name = thought_in(_decode_open(data).delta, _KNOWN)
+        name = unknown_text_field(_decode_open(data).delta, _KNOWN)
     except (ValueError, RecursionError):
         name = ""
-    return thought_event(name) if name else NOTHING
+    return reasoning_of_field(name) if name else NOTHING
 
 
 def _object_in(data: bytes) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A plain request and its answer, of any method and any kind."""
 
-from llmstress.engine.api.lenient import no_json, read_json
+from llmstress.engine.api.lenient import not_json, read_json
 from llmstress.engine.api.meaning import END_OF_BODY, Meaning
 from llmstress.engine.api.template import Template
 
@@ -20,5 +20,5 @@ class Http(Template):
             try:
                 read_json(body)
             except (ValueError, RecursionError) as fault:
-                return no_json(fault, body)
+                return not_json(fault, body)
         return _GOOD

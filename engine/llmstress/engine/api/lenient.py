@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from llmstress.engine.api.complaint import complaint_in, is_error, words_in, words_of
+from llmstress.engine.api.error_shapes import error_text_in, is_error, plain_text_of, text_in
 from llmstress.engine.api.meaning import DONE, FOREIGN, UNKNOWN, Meaning
 
 _decode_any = msgspec.json.Decoder().decode
@@ -68,7 +68,7 @@ def _is_ping(name: bytes) -> bool:
     return _PING.fullmatch(name) is not None
 
 
-def has_words(data: bytes, name: bytes) -> bool:
+def is_informative(data: bytes, name: bytes) -> bool:
     """Whether a foreign event says more than that the server is still there."""
     if is_ping(name) or data.startswith((b"{", b":")) or not _WORD.search(data):
         return False
@@ -86,7 +86,7 @@ def read_odd(data: bytes, name: bytes) -> Meaning | dict[str, Any]:
     try:
         value = read_json(data)
     except (ValueError, RecursionError) as fault:
-        return no_json(fault, data) if _BEGINS_AS_JSON.match(data) and not is_ping(name) else FOREIGN
+        return not_json(fault, data) if _BEGINS_AS_JSON.match(data) and not is_ping(name) else FOREIGN
     if isinstance(value, dict) and (is_error(value.get("error")) or value.get("object") == "error"):
         return error_event({name: each for name, each in value.items() if name not in _PAYLOAD})
     if is_ping(name) or not isinstance(value, dict | list):
@@ -109,7 +109,7 @@ def unknown(data: bytes) -> Meaning:
     or an unknown event."""
     try:
         value = read_json(data)
-        if words := complaint_in(value):
+        if words := error_text_in(value):
             return Meaning(error=words)
     except (ValueError, RecursionError):
         return UNKNOWN
@@ -117,25 +117,25 @@ def unknown(data: bytes) -> Meaning:
     return FOREIGN if any(isinstance(kind, str) and is_ping(kind.encode()) for kind in kinds) else UNKNOWN
 
 
-def no_answer(what: str, body: bytes) -> Meaning:
+def unreadable_answer(what: str, body: bytes) -> Meaning:
     """The meaning of a whole answer that the API can't read: an error in any of the usual shapes; else it is malformed.
     `what` says what it isn't; the server's words follow."""
     try:
         value = read_json(body)
-        if words := complaint_in(value):
+        if words := error_text_in(value):
             return Meaning(error=words)
-        words = words_in(value)
+        words = text_in(value)
     except (ValueError, RecursionError):
-        words = words_of(body)
+        words = plain_text_of(body)
     return Meaning(malformed=f"{what}: {words}" if words else what)
 
 
-def words_in_data(data: bytes) -> str:
+def text_of_data(data: bytes) -> str:
     """The words of the data of an event that the API doesn't know, whatever it is."""
     try:
-        return words_in(read_json(data))
+        return text_in(read_json(data))
     except (ValueError, RecursionError):
-        return words_of(data)
+        return plain_text_of(data)
 
 
 def named_error(data: bytes) -> Meaning:
@@ -143,20 +143,20 @@ def named_error(data: bytes) -> Meaning:
     try:
         value = read_json(data)
     except (ValueError, RecursionError):
-        return error_event(words_of(data))
+        return error_event(plain_text_of(data))
     return error_event(value)
 
 
-def no_json(fault: Exception, data: bytes) -> Meaning:
+def not_json(fault: Exception, data: bytes) -> Meaning:
     """The meaning of what should be JSON and isn't."""
     why = "a page" if data.lstrip()[:1] == b"<" else str(fault)
-    return Meaning(malformed=f"not JSON ({why}): {words_of(data)[:800]}")
+    return Meaning(malformed=f"not JSON ({why}): {plain_text_of(data)[:800]}")
 
 
 def error_event(value: Any) -> Meaning:
     """The meaning of an error, whatever its shape: a value of `error`, or an object that has one among its members."""
     try:
-        text = words_in(value)
+        text = text_in(value)
     except (ValueError, RecursionError):
         text = ""
     return Meaning(error=text or "an error without words")

@@ -5,11 +5,11 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from llmstress.engine.api.complaint import is_error
-from llmstress.engine.api.lenient import error_event, finish_in, fitted, no_answer, read_json, read_odd, unknown
+from llmstress.engine.api.error_shapes import is_error
+from llmstress.engine.api.lenient import error_event, finish_in, fitted, read_json, read_odd, unknown, unreadable_answer
 from llmstress.engine.api.meaning import NOTHING, REASONING, TOKEN, UNKNOWN, Meaning, TokenOf
-from llmstress.engine.api.openai_usage import Elsewhere, usage_elsewhere, usage_in
-from llmstress.engine.api.thoughts import thought_event, thought_in
+from llmstress.engine.api.openai_usage import OtherUsage, usage_in, usage_in_other_places
+from llmstress.engine.api.unknown_text import reasoning_of_field, unknown_text_field
 
 
 class Choice(Protocol):
@@ -34,7 +34,7 @@ class Chunk(msgspec.Struct, Generic[ChoiceT], gc=False):
     error: Any = None
 
 
-class _Open(Elsewhere, gc=False):
+class _Open(OtherUsage, gc=False):
     """What a second look wants of a chunk."""
 
     choices: Any = None
@@ -110,20 +110,20 @@ class Dialect(msgspec.Struct, Generic[ChoiceT], frozen=True):
             if (value := choice.get("usage")) is not None:
                 counts.append(value)
             payload = self.payload(choice)
-            if payload and not self.known.issuperset(payload) and (name := thought_in(payload, self.known)):
+            if payload and not self.known.issuperset(payload) and (name := unknown_text_field(payload, self.known)):
                 index = choice.get("index") or 0
                 if isinstance(index, int) and all(token.choice != index for token in event.tokens):
                     tokens, field = (*tokens, TokenOf(index, visible=False, reasoning=True)), field or name
         if usage is None and (counts or chunk.x_groq or chunk.timings or chunk.metrics):
-            usage = usage_elsewhere(chunk, counts)
+            usage = usage_in_other_places(chunk, counts)
         if not field and usage is event.usage:
             return event
         if field and usage is None and not event.finish and tokens == REASONING.tokens:
-            return thought_event(field)
+            return reasoning_of_field(field)
         return msgspec.structs.replace(event, tokens=tokens, usage=usage, field=field)
 
 
 def whole(event: Meaning, body: bytes, what: str) -> Meaning:
     """The meaning of a whole answer, given that of the same chunk in a stream; `what`: what it isn't, if it is none."""
     none = event.unknown or event.done or event.foreign
-    return no_answer(f"the answer is not a {what}", body) if none else event
+    return unreadable_answer(f"the answer is not a {what}", body) if none else event

@@ -7,7 +7,7 @@ import msgspec
 
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api
-from llmstress.engine.api.lenient import no_answer, read_odd
+from llmstress.engine.api.lenient import read_odd, unreadable_answer
 from llmstress.engine.api.meaning import END_OF_BODY, Meaning
 from llmstress.engine.api.openai_usage import usage_in
 
@@ -66,17 +66,17 @@ class OpenAIEmbeddings(Api):
     def _read_odd(self, body: bytes) -> Meaning:
         value = read_odd(body, b"")
         if isinstance(value, Meaning):
-            return value if value.error or value.malformed else no_answer(_NO_ANSWER, body)
+            return value if value.error or value.malformed else unreadable_answer(_NO_ANSWER, body)
         data = value.get("data")
         if not isinstance(data, list):
-            return no_answer(_NO_ANSWER, body)
+            return unreadable_answer(_NO_ANSWER, body)
         vectors = sum(isinstance(entry, dict) and _is_vector(entry.get("embedding")) for entry in data)
         return self._meaning(vectors, value.get("usage"), body)
 
     def _meaning(self, vectors: int, usage: Any, body: bytes) -> Meaning:
         if vectors != self._inputs:
             what = f"{vectors} vectors for {self._inputs} inputs"
-            return Meaning(malformed=what) if vectors else no_answer(what, body)
+            return Meaning(malformed=what) if vectors else unreadable_answer(what, body)
         return Meaning(finish=END_OF_BODY, usage=usage_in(usage), tokenless=True, inputs=vectors)
 
 

@@ -6,11 +6,11 @@ import msgspec
 
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api, Classify
-from llmstress.engine.api.complaint import is_error
-from llmstress.engine.api.lenient import error_event, finish_in, fitted, no_answer, read_odd, unknown
+from llmstress.engine.api.error_shapes import is_error
+from llmstress.engine.api.lenient import error_event, finish_in, fitted, read_odd, unknown, unreadable_answer
 from llmstress.engine.api.meaning import NOTHING, PING, REASONING, SUMMARIZED, TOKEN, UNKNOWN, Meaning, TokenOf
 from llmstress.engine.api.openai_usage import usage_in
-from llmstress.engine.api.thoughts import MAX_NAME, thought_event
+from llmstress.engine.api.unknown_text import MAX_NAME, reasoning_of_field
 
 
 class _Item(msgspec.Struct, gc=False):
@@ -104,10 +104,10 @@ def read_answer(body: bytes, content_type: str = "") -> Meaning:
     """What the body of an answer that is not streamed means. Never raises."""
     value = read_odd(body, b"")
     if isinstance(value, Meaning):
-        return value if value.error or value.malformed else no_answer(_NO_ANSWER, body)
+        return value if value.error or value.malformed else unreadable_answer(_NO_ANSWER, body)
     output, status = value.get("output"), value.get("status")
     if not isinstance(output, list) or not isinstance(status, str):
-        return no_answer(_NO_ANSWER, body)
+        return unreadable_answer(_NO_ANSWER, body)
     ended = _ended(status, msgspec.convert(value, _Response))
     items = [item for item in output if isinstance(item, dict)]
     visible = any(_says(item) for item in items if item.get("type") != "reasoning")
@@ -147,7 +147,7 @@ def _meaning(event: _Event, data: bytes) -> Meaning:
         return NOTHING
     begin, end = _UNKNOWN_DELTA
     if kind.startswith(begin) and kind.endswith(end) and event.delta and isinstance(event.delta, str):
-        return thought_event(kind[:MAX_NAME])
+        return reasoning_of_field(kind[:MAX_NAME])
     return unknown(data)
 
 

@@ -23,7 +23,7 @@ _DETAILS_OF_INPUT = ("prompt_tokens_details", "input_tokens_details")
 _DETAILS_OF_OUTPUT = ("completion_tokens_details", "output_tokens_details")
 
 
-class Elsewhere(msgspec.Struct, gc=False):
+class OtherUsage(msgspec.Struct, gc=False):
     """The places beside `usage` in which servers report it."""
 
     x_groq: Any = None
@@ -55,7 +55,7 @@ def usage_in(value: Any) -> Usage | None:
     return Usage(given or None, taken, cached, reasoning)
 
 
-def usage_elsewhere(places: Elsewhere, of_choices: Iterable[Any] = ()) -> Usage | None:
+def usage_in_other_places(places: OtherUsage, of_choices: Iterable[Any] = ()) -> Usage | None:
     """The usage in places other than `usage`: beside it, or in each of the choices (Moonshot); None: there is none."""
     found = [usage for value in of_choices if (usage := usage_in(value)) is not None]
     if found:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.lenient import is_ping, named_error, no_answer, no_json, read_json, read_odd, unknown
+from llmstress.engine.api.lenient import is_ping, named_error, not_json, read_json, read_odd, unknown, unreadable_answer
 from llmstress.engine.api.meaning import FOREIGN, NOTHING, TOKEN, Meaning
 from llmstress.engine.api.template import Template
 
@@ -51,7 +51,7 @@ class Sse(Template):
         value = read_odd(body, b"")
         if isinstance(value, Meaning) and value.error:
             return value
-        return no_answer("the answer is not an event stream", body)
+        return unreadable_answer("the answer is not an event stream", body)
 
     def _classify_text(self, data: bytes, name: bytes = b"") -> Meaning:
         if name and (event := self._meaning_of_name(name, data)) is not None:
@@ -79,7 +79,7 @@ class Sse(Template):
         except (ValueError, RecursionError) as fault:
             # where only the end of the body ends an answer, text that is no ping may be why it ended
             ignored = isinstance(odd, Meaning) and odd.foreign and not (self.ends_with_body and _may_be_error(data))
-            return FOREIGN if ignored else no_json(fault, data)
+            return FOREIGN if ignored else not_json(fault, data)
         except LookupError:
             return odd if isinstance(odd, Meaning) and (odd.error or odd.foreign) else unknown(data)
         if _is_text(text):

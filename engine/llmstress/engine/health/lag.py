@@ -14,7 +14,7 @@ MEAN_PERIOD_S = 0.02
 """50 moments a second: a minute's 3,000 carry a p99."""
 
 
-class LagProbe:
+class LagMeter:
     """Calls `report(microseconds late)` about fifty times a second, at random moments.
 
     A timer of the kernel is served like a socket, so its lateness is the error that a stamp can have.

@@ -69,7 +69,7 @@ class Failures:
             status=status,
             text=self.clean(end.text)[:MAX_TEXT],
             request_id=self.clean(request_id(head))[:MAX_REQUEST_ID] if head is not None else "",
-            headers=self.clean(retry_after.words(head.headers)) if head is not None else "",
+            headers=self.clean(retry_after.retry_headers(head.headers)) if head is not None else "",
         )
         self._recorder.sample(sample)
         again_ns = self._wait_ns(attempt, end, head)

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-MAX_WORDS = 2000
+MAX_TEXT = 2000
 """Characters of a text made here: secrets are taken out of it before a sample of 200 is cut from it."""
 
 _CODES = ("code", "errorcode", "errcode", "errno", "statuscode", "httpstatuscode", "retcode", "resultcode")
@@ -83,26 +83,26 @@ def is_error(value: Any) -> bool:
     return _says(value) and not (isinstance(value, str) and _is_good(value))
 
 
-def complaint_in(value: Any) -> str:
+def error_text_in(value: Any) -> str:
     """The words of an object without any of the API's own fields, if it is an error in one of the usual shapes; empty:
     it is none."""
     if isinstance(value, list):  # Gemini's way to answer
         value = value[0] if value else None
     if not isinstance(value, dict) or not _complains(_by_name(value)):
         return ""
-    return words_in(value) or "an error without words"
+    return text_in(value) or "an error without words"
 
 
-def words_in(value: Any) -> str:
+def text_in(value: Any) -> str:
     """The words of any JSON value: of an object the code, the type and the message first, then all other strings;
     of what has no such members the JSON, or its strings where it is long."""
     said = _without_nothing(value, 0)
     return _clipped(_words(value if said is None else said, 0))
 
 
-def words_of(data: bytes) -> str:
+def plain_text_of(data: bytes) -> str:
     """The words of a text that is no JSON: without the markup of a web page, and without line breaks."""
-    text = data[: 32 * MAX_WORDS].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
+    text = data[: 32 * MAX_TEXT].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     if text.startswith("<"):
         text = _without_markup(text) or text
     return _clipped(" ".join(text.split()))
@@ -247,4 +247,4 @@ def _without_markup(page: str) -> str:
 
 
 def _clipped(text: str) -> str:
-    return text[:MAX_WORDS]
+    return text[:MAX_TEXT]

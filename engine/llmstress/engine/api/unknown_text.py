@@ -30,7 +30,7 @@ _TEXTS = ("text", "content", "summary", "thinking", "value")
 """The members in which objects hold text."""
 
 
-def thought_in(fields: object, known: frozenset[str]) -> str:
+def unknown_text_field(fields: object, known: frozenset[str]) -> str:
     """The name of the field in which there is text, although it is none of the `known` ones; empty: there is none.
 
     Text is a string that isn't empty; in a field named for thinking it may lie deeper, and such a field may itself lie
@@ -56,7 +56,7 @@ def thought_in(fields: object, known: frozenset[str]) -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def thought_event(name: str) -> Meaning:
+def reasoning_of_field(name: str) -> Meaning:
     """What the text of a field of that name means, for choice 0 and without anything else: one object for each name,
     which the fast path can compare by identity."""
     return Meaning(tokens=REASONING.tokens, field=name)
