@@ -29,8 +29,8 @@ def may_be_stream(head: Head, first: bytes) -> bool:
     """Whether the body of an answer can be an event stream. `first` is the first piece of the body and not empty.
 
     The first byte counts more than the Content-Type, which some servers set wrongly. No field of an event begins with
-    `{` or `<`. JSON does not begin with a first letter of a field (`data`, `event`, `id`, `retry`), a comment's colon or
-    a byte order mark.
+    `{` or `<`. JSON does not begin with the first letter of a field (`data`, `event`, `id`, `retry`), the colon of a
+    comment, or a byte order mark.
     """
     if not succeeded(head.status) or first[0] in b"{<":
         return False

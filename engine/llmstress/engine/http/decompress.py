@@ -101,8 +101,8 @@ class Inflater:
 
     def _begin(self, data: bytes) -> "zlib._Decompress":
         if not self._format:
-            # The low four bits of zlib's header are 8 (deflate). Data without a header that begins with these bits would
-            # be a stored block with padding that isn't zero, which no encoder writes.
+            # The low four bits of zlib's header are 8 (deflate). Data without a header that begins with these bits
+            # would be a stored block with padding that isn't zero, which no encoder writes.
             self._format = _ZLIB if data[0] & 0x0F == 0x08 else _RAW
         elif self._format != _GZIP:
             raise Malformed("bytes after the end of the coded body")
@@ -110,8 +110,8 @@ class Inflater:
 
 
 def decoded_prefix(content_encoding: str, body: bytes, most: int) -> bytes:
-    """The first `most` bytes of a complete coded body, decoded as far as possible. If nothing can be decoded: the reason
-    as text."""
+    """The first `most` bytes of a complete coded body, decoded as far as possible. If nothing can be decoded: the
+    reason, as text."""
     decoded = b""
     try:
         inflater = inflater_of(content_encoding)

@@ -2,8 +2,8 @@
 
 Rules of this file:
 
-- An event is returned by the call that brings the first byte of the line end after its blank line, because the time of
-  that call is its stamp. A CR therefore ends a line at once, and a LF that follows it later is skipped.
+- An event is returned by the call that brings the first byte that ends its blank line, because the time of that call
+  is its stamp. A CR therefore ends a line at once, and a LF that follows it later is skipped.
 - The work is linear in the bytes that are fed.
 - What the standard ignores is ignored; `id` and `retry` are not stored, because a client that never reconnects has no
   use for them.

@@ -58,9 +58,9 @@ class Stream:
     """The requests of one stream, one after the other."""
 
     __slots__ = (
+        "_buffered",
         "_decoder",
         "_inflater",
-        "_buffered",
         "_linked_at",
         "_lost_by",
         "_observer",
