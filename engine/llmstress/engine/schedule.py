@@ -1,29 +1,30 @@
-"""When things start and whose share they are: pure functions, no clock, no loop."""
+"""Start times, phases and shares of the load. Pure functions, without clock and event loop."""
 
 
 def share(total: int, parts: int, index: int) -> int:
-    """The exact share of part `index` (0-based) when `total` is divided among `parts`: shares sum to the total."""
+    """The exact share of part `index` (0-based) if `total` is divided among `parts`. The shares sum to the total."""
     return total * (index + 1) // parts - total * index // parts
 
 
 CONNECTS_PER_S = 6_000.0
-"""New connections a second, all processes together: a server that looks at its listen queue of 128 every 20 ms loses
-none, and 64,000 are open in 11 s."""
+"""New connections a second of all processes together. At this rate a server that empties a listen queue of 128 every
+20 ms loses none, and 64,000 connections are open after 11 s."""
 
 CONNECTS_PER_S_EACH, TLS_CONNECTS_PER_S_EACH = 2_000.0, 400.0
-"""Of one process: a connection takes it 0.2 ms, one with TLS 1.3 ms, and half of its time is for what comes in."""
+"""New connections a second of one process. A connection costs 0.2 ms of CPU without TLS and 1.3 ms with it, and half
+of the process's time must be left for the data that arrives."""
 
 
 def connect_gap_ns(procs: int, *, tls: bool) -> int:
-    """Nanoseconds between two streams of one process that begin with a new connection, when many do."""
+    """Least time in ns between two streams of one process that begin with a new connection, when many do."""
     each = TLS_CONNECTS_PER_S_EACH if tls else CONNECTS_PER_S_EACH
     return int(1e9 / min(each, CONNECTS_PER_S / procs))
 
 
 def ramp_start(stream: int, streams: int, worker: int, workers: int, ramp_ns: int) -> int:
-    """Nanoseconds after T0 at which stream `stream` of the `streams` of `worker` starts.
+    """The start of stream `stream` of the `streams` of `worker`, in ns after T0.
 
-    Those of each worker are evenly spread over the ramp, and the workers take turns.
+    The streams of each worker are spread evenly over the ramp, and the workers take turns.
     """
     return ramp_ns * (stream * workers + worker) // (streams * workers)
 
@@ -46,6 +47,6 @@ def phase_edges(*, ramp_ns: int, warmup_ns: int | None, steady_ns: int | None, w
 
 
 def after_failure(pause_ns: int, uniform: float) -> int:
-    """Nanoseconds a stream rests after a failure; `uniform` in [0, 1) spreads it over 50 % to 150 % of the pause,
-    so that streams that failed together don't come back together."""
+    """The pause of a stream after a failure, in ns. `uniform` in [0, 1) spreads it over 50 % to 150 % of `pause_ns`, so
+    that streams that failed together don't begin their next requests together."""
     return int(pause_ns * (0.5 + uniform))

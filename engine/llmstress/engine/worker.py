@@ -98,7 +98,7 @@ async def run(
     drain = edges[2]
     stop_at = NEVER if drain is None else t0 + drain
 
-    def probed(late_us: int) -> None:
+    def measured(late_us: int) -> None:
         # What was collected is folded by the way: 1,400 gaps at 70,000 events/s, 0.2 ms of work. A timer of its own
         # would wake an otherwise quiet process as often again.
         recorder.loop_lag(late_us)
@@ -107,7 +107,7 @@ async def run(
         else:
             recorder.tick()
 
-    probe = LagMeter(probed)
+    meter = LagMeter(measured)
     tasks = [
         asyncio.create_task(coroutine)
         for coroutine in (
@@ -143,7 +143,7 @@ async def run(
         load.cut()
         recorder.finish(time.monotonic_ns())
     finally:
-        probe.close()
+        meter.close()
         for task in tasks:
             task.cancel()
         for result in await asyncio.gather(*tasks, return_exceptions=True):
