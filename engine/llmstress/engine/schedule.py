@@ -1,4 +1,8 @@
-"""Start times, phases and shares of the load. Pure functions, without clock and event loop."""
+"""When windows, streams and connections begin, and the shares of the workers. Pure functions, without clock or loop."""
+
+from collections.abc import Sequence
+
+from llmstress.engine.telemetry.messages import LABELS, Phase, Window, consecutive
 
 
 def share(total: int, parts: int, index: int) -> int:
@@ -29,21 +33,39 @@ def ramp_start(stream: int, streams: int, worker: int, workers: int, ramp_ns: in
     return ramp_ns * (stream * workers + worker) // (streams * workers)
 
 
-Edges = tuple[int, int | None, int | None]
-"""Nanoseconds after T0 at which warm-up, steady window and drain begin. None: when told."""
+def windows(
+    *, ramp_ns: int = 0, warmup_ns: int | None = 0, steady_ns: int | None = None, whole_run: bool = False
+) -> tuple[Window, ...]:
+    """The windows of a run: ramp, warm-up, steady window, drain. One of no length contains no stamp.
 
-
-def phase_edges(*, ramp_ns: int, warmup_ns: int | None, steady_ns: int | None, whole_run: bool) -> Edges:
-    """The edges of a run with phases of these lengths; None: as long as it takes.
-
-    A whole-run window (a run counted in requests, without a warm-up) is steady from T0 on.
+    Args:
+        ramp_ns: length of the ramp.
+        warmup_ns: length of the warm-up; None: its end is decided while it lasts.
+        steady_ns: length of the steady window; None: it lasts until the requests are used up.
+        whole_run: the steady window begins at T0 and contains the ramp (a run counted in requests, without a warm-up).
     """
     if whole_run:
-        return 0, 0, None if steady_ns is None else ramp_ns + steady_ns
-    if warmup_ns is None:
-        return ramp_ns, None, None
-    steady = ramp_ns + warmup_ns
-    return ramp_ns, steady, None if steady_ns is None else steady + steady_ns
+        warmup, steady, drain = 0, 0, None if steady_ns is None else ramp_ns + steady_ns
+    elif warmup_ns is None:
+        warmup, steady, drain = ramp_ns, None, None
+    else:
+        warmup, steady = ramp_ns, ramp_ns + warmup_ns
+        drain = None if steady_ns is None else steady + steady_ns
+    begins = ((Phase.RAMP, 0), (Phase.WARMUP, warmup), (Phase.STEADY, steady), (Phase.DRAIN, drain))
+    return consecutive([(kind, LABELS[kind], begin) for kind, begin in begins])
+
+
+def first_window(windows: Sequence[Window]) -> Window:
+    """The window that begins at T0: windows of length 0 before it are skipped."""
+    return max((window for window in windows if window.begin == 0), key=lambda window: window.index)
+
+
+def steady_from(windows: Sequence[Window], begin: int, steady_ns: int | None) -> tuple[Window, ...]:
+    """`windows` whose open warm-up ends: the first steady window begins `begin` ns after T0, and the drain `steady_ns`
+    later (None: when it is ordered, or the requests are used up)."""
+    first = next(window.index for window in windows if window.kind is Phase.STEADY)
+    begins = {first: begin, len(windows) - 1: None if steady_ns is None else begin + steady_ns}
+    return consecutive([(window.kind, window.label, begins.get(window.index, window.begin)) for window in windows])
 
 
 def after_failure(pause_ns: int, uniform: float) -> int:

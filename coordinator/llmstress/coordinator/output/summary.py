@@ -35,7 +35,7 @@ from llmstress.coordinator.output.schema import (
 from llmstress.engine.telemetry import notes, snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
 from llmstress.engine.telemetry.histogram import HIGHEST_US, PERCENTILES, Histogram
-from llmstress.engine.telemetry.messages import NOT_FAILED, Counters, ErrorSample, Phase
+from llmstress.engine.telemetry.messages import NOT_FAILED, Counters, ErrorSample
 from llmstress.engine.telemetry.outcomes import describe_outcome
 from llmstress.engine.telemetry.snapshot import Figures
 from llmstress.engine.telemetry.verdict import judge
@@ -57,7 +57,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
     window = facts.run.phases_s.steady
     figures = snapshot.steady(aggregate, window)
     finish: dict[str, int] = {}
-    for part in aggregate.phases.values():
+    for part in aggregate.parts.values():
         for reason, n in part.finish.items():
             finish[reason] = finish.get(reason, 0) + n
     return Summary(
@@ -305,7 +305,7 @@ def _timeline(aggregate: Aggregate) -> list[TimelineRow]:
         rows.append(
             TimelineRow(
                 t=round(index * step, 3),
-                phase=Phase(row.phase).name.lower(),
+                phase=aggregate.kind_of(row.window).name.lower(),
                 open=row.open,
                 requests=row.requests,
                 events=row.events,

@@ -48,9 +48,9 @@ def notes_of(aggregate: Aggregate, blocks: str, *, collected: bool, tpot_missing
 
 
 def whole_run(aggregate: Aggregate) -> Part:
-    """All phases together, but for their latencies."""
+    """All windows and tasks together, without their latencies."""
     whole = Part()
-    for part in aggregate.phases.values():
+    for part in aggregate.parts.values():
         whole.add(msgspec.structs.replace(part, latency={}, latency_failed={}, retracted={}))
     return whole
 

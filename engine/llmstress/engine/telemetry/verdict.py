@@ -4,7 +4,7 @@ import msgspec
 
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.collecting import Collected, collected
-from llmstress.engine.telemetry.messages import Counters, Phase
+from llmstress.engine.telemetry.messages import Phase
 from llmstress.engine.telemetry.notes import notes_of, said_of_undetermined, whole_run
 
 MAX_CPU_SHARE = 0.9
@@ -78,10 +78,7 @@ def _late_workers(aggregate: Aggregate) -> list[str]:
 def _collected(aggregate: Aggregate, steady_s: float) -> Collected | None:
     """Who else collects events; None: nobody, or this client may have let them pile up itself. Of the steady window,
     where its lateness is known, and of what ended after it."""
-    counters = Counters()
-    for phase in (Phase.STEADY, Phase.DRAIN):
-        counters.add(aggregate.phases[phase].counters)
-    found = collected(counters, aggregate.signs)
+    found = collected(aggregate.counters(Phase.STEADY, Phase.DRAIN), aggregate.signs)
     if found is None or found.share <= MIN_IN_BLOCKS or _busy_workers(aggregate, steady_s):
         return None
     limit = max(MIN_LAG_LIMIT_US, LAG_SHARE_OF_BLOCKS * found.apart_us)
@@ -115,7 +112,7 @@ def _partly_undetermined(aggregate: Aggregate) -> list[str]:
     """Answers that are missing from `tpot`, where others are in it."""
     whole = whole_run(aggregate)
     without, ok = sum(whole.undetermined.values()), whole.ended.get("ok", 0)
-    measured = any("tpot" in part.latency for part in aggregate.phases.values())
+    measured = any("tpot" in part.latency for part in aggregate.parts.values())
     if not measured or not ok or without / ok < MIN_UNDETERMINED_SHARE:
         return []
     return [f"{said_of_undetermined(whole)}; they are missing from tpot and tps_user"]

@@ -5,11 +5,12 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from llmstress.engine.telemetry.aggregate import CHARTED, EARLIER_NS, SLOT_NS, Aggregate, Recent, Row
+from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import NOT_FAILED
 from llmstress.engine.telemetry.snapshot import history
+from llmstress.engine.telemetry.timeline import CHARTED, EARLIER_NS, SLOT_NS, Recent, Row
 from llmstress.tui.charts import lines
 from llmstress.tui.charts.axes import nice_ceiling
 from llmstress.tui.charts.lines import Column, Drawing, Line, Timeline

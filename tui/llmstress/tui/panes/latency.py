@@ -92,7 +92,7 @@ class LatencyPane(Vertical):
         """How many answers are missing in a latency because it can't be said of them."""
         if metric != "tpot" or self._picture is None:
             return ""
-        parts = self._picture.view.aggregate.phases.values()
+        parts = self._picture.view.aggregate.parts.values()
         missing = sum(n for part in parts for n in part.undetermined.values())
         return (
             f"; undetermined for {formatting.count(missing)} answers, which are not included (v: details)"
