@@ -148,8 +148,8 @@ class Measure(msgspec.Struct, tag=True, array_like=True, frozen=True):
     at: int
 
 
-class How(enum.StrEnum):
-    """Ways to stop."""
+class StopMode(enum.StrEnum):
+    """What a stop does with open requests."""
 
     DRAIN = "drain"
     ABORT = "abort"
@@ -158,7 +158,7 @@ class How(enum.StrEnum):
 class Stop(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """No new requests begin. `DRAIN`: open requests may finish within the grace period. `ABORT`: they are cancelled."""
 
-    how: How
+    mode: StopMode
 
 
 class Final(msgspec.Struct, tag=True, array_like=True, frozen=True):

@@ -21,7 +21,7 @@ _LEAST = 8
 """Length from which on a beginning of a secret at the end of a text is redacted. A shorter match is probably chance."""
 
 
-def blank_out(text: str, secrets: Collection[str]) -> str:
+def redact(text: str, secrets: Collection[str]) -> str:
     """`text` with each of `secrets` replaced by `***`.
 
     Longer secrets come first: a secret that is part of a longer one would leave the rest of that. If the text was cut
@@ -38,12 +38,12 @@ def blank_out(text: str, secrets: Collection[str]) -> str:
     return cut + quotes
 
 
-def blank_reason(reason: str, secrets: Collection[str]) -> str:
+def redact_finish_reason(reason: str, secrets: Collection[str]) -> str:
     """A finish reason without secrets: a server can send any text as one."""
-    return reason if reason in FINISH_REASONS else blank_out(reason, secrets)
+    return reason if reason in FINISH_REASONS else redact(reason, secrets)
 
 
-def unmistakable(secrets: Collection[str]) -> list[str]:
+def distinctive(secrets: Collection[str]) -> list[str]:
     """The secrets that are redacted in llmstress's own sentences, too.
 
     A short secret that consists of plain words is redacted only in the text of servers: elsewhere the same words may be

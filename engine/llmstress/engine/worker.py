@@ -19,7 +19,6 @@ from llmstress.engine.control import (
     Final,
     Go,
     Hello,
-    How,
     Measure,
     Pause,
     Plan,
@@ -27,6 +26,7 @@ from llmstress.engine.control import (
     SetStreams,
     Setup,
     Stop,
+    StopMode,
     ToWorker,
 )
 from llmstress.engine.health.lag import LagMeter, host_times, resident_bytes
@@ -190,9 +190,9 @@ def _obey(word: ToWorker, model: ClosedModel, orders: _Orders) -> None:
         case Measure(at=at):
             orders.measure_at = at
             orders.measure.set()
-        case Stop(how=how):
+        case Stop(mode=mode):
             orders.stop.set()
-            if how is How.ABORT:
+            if mode is StopMode.ABORT:
                 orders.abort.set()
         case _:
             raise RuntimeError(f"expected an order, got {type(word).__name__}")

@@ -12,7 +12,7 @@ from collections import Counter
 from llmstress.engine.connect.dialer import Dialer, TakenOver
 from llmstress.engine.connect.tcpinfo import ends_of, tls_of
 from llmstress.engine.control import Plan
-from llmstress.engine.secrets import blank_out, unmistakable
+from llmstress.engine.secrets import distinctive, redact
 from llmstress.engine.telemetry.messages import Delta
 
 _log = logging.getLogger("worker")
@@ -71,11 +71,11 @@ class _RedactingFormatter(logging.Formatter):
 
     def __init__(self, secrets: list[str]) -> None:
         super().__init__("%(levelname)s %(name)s: %(message)s")
-        self._secrets = unmistakable(secrets)
+        self._secrets = distinctive(secrets)
 
     def format(self, record: logging.LogRecord) -> str:
         """The text of a record, redacted."""
-        return blank_out(super().format(record), self._secrets)
+        return redact(super().format(record), self._secrets)
 
 
 class _LoggingDialer(Dialer):

@@ -23,7 +23,7 @@ from llmstress.engine.http import response
 from llmstress.engine.http.body import succeeded
 from llmstress.engine.http.decompress import MAX_BURST, decoded_prefix
 from llmstress.engine.http.response import Malformed, ResponseReader
-from llmstress.engine.secrets import blank_out, blank_reason
+from llmstress.engine.secrets import redact, redact_finish_reason
 from llmstress.engine.telemetry.collecting import collected
 from llmstress.engine.telemetry.messages import Part
 from llmstress.engine.telemetry.notes import BOUNDS, median_of, notes_of_answers, notes_of_fields
@@ -77,16 +77,16 @@ def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, 
         tokens=_tokens(seen),
         collected=found.text if (found := collected(seen.part.counters, seen.signs)) is not None else "",
         tried_again=seen.part.counters.tried_again > 0,
-        finish=blank_reason(exchange.finish, secrets),
+        finish=redact_finish_reason(exchange.finish, secrets),
         outcome=last.end.outcome,
-        words=blank_out(last.end.text, secrets),
+        words=redact(last.end.text, secrets),
         hint="",
         remarks=(),
         raw=_raw(seen, secrets) if raw else None,
         whole=bool(whole),
         tpot_bounds_ms=_bounds(seen.part),
         noted=(*notes_of_answers(seen.part), *notes_of_fields(seen.fields)),
-        body="" if any(each.meaning is not None for each in heard) else blank_out(_body_of_no_event(seen), secrets),
+        body="" if any(each.meaning is not None for each in heard) else redact(_body_of_no_event(seen), secrets),
     )
 
 
@@ -122,7 +122,7 @@ def _head(head: response.Head | None, secrets: Sequence[str]) -> Head | None:
     if head is None:
         return None
     headers = {
-        blank_out(name, secrets): "***" if name == "set-cookie" else blank_out(value, secrets)
+        redact(name, secrets): "***" if name == "set-cookie" else redact(value, secrets)
         for name, value in head.headers.items()
     }
     return Head(head.status, f"1.{head.minor_version}", headers)
@@ -155,9 +155,9 @@ def _events(heard: Sequence[Heard], begin: int, secrets: Sequence[str]) -> tuple
                 at_ms=at_ms,
                 gap_ms=round(at_ms - events[-1].at_ms, 3) if events else None,
                 what=kinds_of(each.meaning, each.name),
-                name=blank_out(each.name.decode("utf-8", "replace"), secrets),
+                name=redact(each.name.decode("utf-8", "replace"), secrets),
                 bytes=len(each.data),
-                data=blank_out(each.data.decode("utf-8", "replace"), secrets)[:MOST_TEXT],
+                data=redact(each.data.decode("utf-8", "replace"), secrets)[:MOST_TEXT],
             )
         )
     return tuple(events)
@@ -206,7 +206,7 @@ def _raw(seen: Evidence, secrets: Sequence[str]) -> Raw:
     """The bytes. Compressed bytes are left out if the decompressed body contains a secret."""
     reads = [read.data for read in seen.reads]
     body = _inflated(seen).decode("utf-8", "replace")
-    if blank_out(body, secrets) != body:
+    if redact(body, secrets) != body:
         reads = [b"(compressed, and a secret is in it)" for _ in reads]
     return raw_of(seen.request, reads, secrets)
 

@@ -10,7 +10,7 @@ from llmstress.engine.http import retry_after
 from llmstress.engine.http.body import request_id
 from llmstress.engine.http.response import Head
 from llmstress.engine.outcome import End
-from llmstress.engine.secrets import blank_out
+from llmstress.engine.secrets import redact
 from llmstress.engine.stream.failure_policy import END, END_FIRST, FailurePolicy
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.telemetry.messages import ErrorSample
@@ -93,4 +93,4 @@ class Failures:
 
     def clean(self, text: str) -> str:
         """`text` without secrets."""
-        return blank_out(text, self._secrets)
+        return redact(text, self._secrets)
