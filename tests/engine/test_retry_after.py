@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from llmstress.engine.http.ratelimits import LimitReport, limits_in
 from llmstress.engine.http.retry_after import (
     MAX_QUOTED,
-    MOST_ASKED_S,
-    advice,
-    asked_s,
+    MAX_REQUESTED_WAIT_S,
     backoff_s,
+    requested_wait_s,
     retry_headers,
     seconds_until,
 )
@@ -71,13 +70,13 @@ def test_a_time_to_wait_is_read(text: str, seconds: float) -> None:
 )
 def test_an_unknown_format_is_no_time(text: str) -> None:
     assert seconds_until(text, WALL_S) is None
-    assert asked_s({"retry-after": text}, "", WALL_S, throttled=True) is None
+    assert requested_wait_s({"retry-after": text}, "", WALL_S, throttled=True) is None
 
 
 @given(st.text(max_size=40))
 def test_no_text_raises(text: str) -> None:
-    asked = asked_s({"retry-after": text, "retry-after-ms": text}, text, WALL_S, throttled=True)
-    assert asked is None or 0 <= asked <= MOST_ASKED_S
+    asked = requested_wait_s({"retry-after": text, "retry-after-ms": text}, text, WALL_S, throttled=True)
+    assert asked is None or 0 <= asked <= MAX_REQUESTED_WAIT_S
 
 
 @pytest.mark.parametrize(
@@ -137,20 +136,22 @@ def test_no_text_raises(text: str) -> None:
     ],
 )
 def test_the_wait_that_an_answer_asks_for(headers: dict[str, str], body: str, seconds: float | None) -> None:
-    assert asked_s(headers, body, WALL_S, throttled=True) == (None if seconds is None else pytest.approx(seconds))
+    assert requested_wait_s(headers, body, WALL_S, throttled=True) == (
+        None if seconds is None else pytest.approx(seconds)
+    )
 
 
 def test_resets_count_only_if_throttled() -> None:
-    assert asked_s({"x-ratelimit-reset-requests": "9s"}, "", WALL_S, throttled=False) is None
-    assert asked_s({"retry-after": "9"}, "", WALL_S, throttled=False) == 9.0
+    assert requested_wait_s({"x-ratelimit-reset-requests": "9s"}, "", WALL_S, throttled=False) is None
+    assert requested_wait_s({"retry-after": "9"}, "", WALL_S, throttled=False) == 9.0
 
 
 @pytest.mark.parametrize(
     ("text", "wanted"), [("true", True), ("false", False), (" True ", True), ("", None), ("yes", None), ("1", None)]
 )
-def test_advice(text: str, wanted: bool | None) -> None:
-    assert advice({"x-should-retry": text}) is wanted
-    assert advice({}) is None
+def test_whether_a_server_wants_a_retry(text: str, wanted: bool | None) -> None:
+    assert should_retry({"x-should-retry": text}) is wanted
+    assert should_retry({}) is None
 
 
 def test_backoff_is_random_below_a_bound_that_doubles() -> None:

@@ -17,7 +17,7 @@ FAST = ("--ttft-ms", "1", "--gap-ms", "1")
 WORDS = [f" tok{i % 10}" for i in range(8)]
 STRUCK = 3
 """After so many of its tokens the first answer's fault strikes, if the seed is 0."""
-USAGE = {"stream_options": {"include_usage": True}}
+USAGE: dict[str, Any] = {"stream_options": {"include_usage": True}}
 
 
 # courses

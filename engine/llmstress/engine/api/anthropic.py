@@ -7,10 +7,10 @@ import msgspec
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api, Classify
 from llmstress.engine.api.lenient import (
+    converted,
     count_in,
     error_event,
     finish_in,
-    fitted,
     read_json,
     read_odd,
     unknown,
@@ -94,7 +94,7 @@ def read_answer(body: bytes, content_type: str = "") -> Meaning:
 def _classify_odd(data: bytes, name: bytes) -> Meaning:
     """The meaning of data that the typed decode refused, or of an error: errors, the end event of other APIs, other
     dialects, no JSON."""
-    event = fitted(read_odd(data, name), _Event)
+    event = converted(read_odd(data, name), _Event)
     if isinstance(event, Meaning):
         return unknown(data) if event is UNKNOWN else event
     return _meaning(event, data)

@@ -98,7 +98,7 @@ def read_odd(data: bytes, name: bytes) -> Meaning | dict[str, Any]:
     return value if isinstance(value, dict) else unknown(data)
 
 
-def fitted(value: Meaning | dict[str, Any], kind: type[_Kind]) -> Meaning | _Kind:
+def converted(value: Meaning | dict[str, Any], kind: type[_Kind]) -> Meaning | _Kind:
     """The result of `read_odd` with its object converted to the API's type `kind`. An object that does not fit this
     type is unknown."""
     if isinstance(value, Meaning):

@@ -7,7 +7,15 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from llmstress.engine.api.error_shapes import is_error
-from llmstress.engine.api.lenient import error_event, finish_in, fitted, read_json, read_odd, unknown, unreadable_answer
+from llmstress.engine.api.lenient import (
+    converted,
+    error_event,
+    finish_in,
+    read_json,
+    read_odd,
+    unknown,
+    unreadable_answer,
+)
 from llmstress.engine.api.meaning import NOTHING, REASONING, TOKEN, UNKNOWN, Meaning, TokenOf
 from llmstress.engine.api.openai_usage import OtherUsage, usage_in, usage_in_other_places
 from llmstress.engine.api.unknown_text import reasoning_of_field, unknown_text_field
@@ -60,7 +68,7 @@ class Dialect(msgspec.Struct, Generic[ChoiceT], frozen=True):
     def classify_odd(self, data: bytes, name: bytes) -> Meaning:
         """The meaning of data that is not a chunk with choices: an error, the end event, usage alone, another dialect,
         or no JSON."""
-        chunk = fitted(read_odd(data, name), self.kind)
+        chunk = converted(read_odd(data, name), self.kind)
         if isinstance(chunk, Meaning):
             return unknown(data) if chunk is UNKNOWN else chunk
         if chunk.choices is not None:

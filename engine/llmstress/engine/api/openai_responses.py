@@ -7,7 +7,7 @@ import msgspec
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api, Classify
 from llmstress.engine.api.error_shapes import is_error
-from llmstress.engine.api.lenient import error_event, finish_in, fitted, read_odd, unknown, unreadable_answer
+from llmstress.engine.api.lenient import converted, error_event, finish_in, read_odd, unknown, unreadable_answer
 from llmstress.engine.api.meaning import NOTHING, PING, REASONING, SUMMARIZED, TOKEN, UNKNOWN, Meaning, TokenOf
 from llmstress.engine.api.openai_usage import usage_in
 from llmstress.engine.api.unknown_text import MAX_NAME, reasoning_of_field
@@ -121,7 +121,7 @@ def read_answer(body: bytes, content_type: str = "") -> Meaning:
 def _classify_odd(data: bytes, name: bytes) -> Meaning:
     """The meaning of data that the typed decode refused, or of an error: errors, the end event of other APIs, other
     dialects, no JSON."""
-    event = fitted(read_odd(data, name), _Event)
+    event = converted(read_odd(data, name), _Event)
     if isinstance(event, Meaning):
         return unknown(data) if event is UNKNOWN else event
     meaning = _DELTAS.get(event.type)

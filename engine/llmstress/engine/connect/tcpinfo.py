@@ -31,7 +31,11 @@ def ends_of(transport: asyncio.BaseTransport) -> tuple[str, str]:
     """The local address and the peer's, as `host:port`; both empty if the connection is closed already."""
     connection: socket.socket | None = transport.get_extra_info("socket")
     try:
-        return ("", "") if connection is None else (place(connection.getsockname()), place(connection.getpeername()))
+        return (
+            ("", "")
+            if connection is None
+            else (address_text(connection.getsockname()), address_text(connection.getpeername()))
+        )
     except OSError:
         return "", ""
 
@@ -43,7 +47,7 @@ def tls_of(transport: asyncio.BaseTransport) -> str:
     return "" if tls is None or cipher is None else f"{tls.version()} {cipher[0]}"
 
 
-def place(address: object) -> str:
+def address_text(address: object) -> str:
     """A socket's address as text: `host:port`, or the path of a Unix socket."""
     if isinstance(address, tuple):
         host, port = address[:2]

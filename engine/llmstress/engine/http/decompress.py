@@ -71,7 +71,7 @@ class Inflater:
             for piece in self._inflate(data[begin : begin + _SLICE]):
                 size += len(piece)
                 if size > MAX_BURST:
-                    raise Malformed(f"a read that stands for more than {MAX_BURST} bytes when decoded")
+                    raise Malformed(f"a read that expands to more than {MAX_BURST} bytes when decoded")
                 yield piece
 
     def _inflate(self, data: bytes) -> Iterator[bytes]:

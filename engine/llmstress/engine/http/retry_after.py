@@ -15,7 +15,7 @@ BACKOFF_S, MOST_BACKOFF_S = 0.5, 8.0
 """The longest back-off after the first attempt, in seconds, and the limit up to which it doubles with each further
 attempt."""
 
-MOST_ASKED_S = 120.0
+MAX_REQUESTED_WAIT_S = 120.0
 """The longest wait that a server is granted, in seconds. If it asks for more, the request is sent again after this."""
 
 MAX_QUOTED = 300
@@ -38,8 +38,8 @@ def backoff_s(attempt: int, uniform: float) -> float:
     return uniform * min(MOST_BACKOFF_S, BACKOFF_S * 2.0 ** min(attempt, 32))
 
 
-def asked_s(headers: Mapping[str, str], body: str, wall_s: float, *, throttled: bool) -> float | None:
-    """Seconds that an answer asks the client to wait, from 0 to `MOST_ASKED_S`; None: it doesn't ask.
+def requested_wait_s(headers: Mapping[str, str], body: str, wall_s: float, *, throttled: bool) -> float | None:
+    """Seconds that an answer asks the client to wait, from 0 to `MAX_REQUESTED_WAIT_S`; None: it doesn't ask.
 
     The first of these that is present: `retry-after-ms`, `retry-after`, `retryDelay` in the body, and the reset times
     of the rate limits. Reset times are used only if `throttled` (the request was refused because of a rate limit),
@@ -54,10 +54,10 @@ def asked_s(headers: Mapping[str, str], body: str, wall_s: float, *, throttled: 
         asked = float(match[1])
     if asked is None and throttled:
         asked = _reset_s(headers, wall_s)
-    return None if asked is None else min(max(asked, 0.0), MOST_ASKED_S)
+    return None if asked is None else min(max(asked, 0.0), MAX_REQUESTED_WAIT_S)
 
 
-def advice(headers: Mapping[str, str]) -> bool | None:
+def should_retry(headers: Mapping[str, str]) -> bool | None:
     """Whether the server wants the request to be sent again (`x-should-retry`); None: the header is missing."""
     return {"true": True, "false": False}.get(headers.get("x-should-retry", "").strip().lower())
 
