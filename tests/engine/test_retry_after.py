@@ -14,6 +14,7 @@ from llmstress.engine.http.retry_after import (
     requested_wait_s,
     retry_headers,
     seconds_until,
+    should_retry,
 )
 
 WALL_S = 1_772_000_000.0
@@ -136,9 +137,8 @@ def test_no_text_raises(text: str) -> None:
     ],
 )
 def test_the_wait_that_an_answer_asks_for(headers: dict[str, str], body: str, seconds: float | None) -> None:
-    assert requested_wait_s(headers, body, WALL_S, throttled=True) == (
-        None if seconds is None else pytest.approx(seconds)
-    )
+    expected = None if seconds is None else pytest.approx(seconds)
+    assert requested_wait_s(headers, body, WALL_S, throttled=True) == expected
 
 
 def test_resets_count_only_if_throttled() -> None:

@@ -31,11 +31,9 @@ def ends_of(transport: asyncio.BaseTransport) -> tuple[str, str]:
     """The local address and the peer's, as `host:port`; both empty if the connection is closed already."""
     connection: socket.socket | None = transport.get_extra_info("socket")
     try:
-        return (
-            ("", "")
-            if connection is None
-            else (address_text(connection.getsockname()), address_text(connection.getpeername()))
-        )
+        if connection is None:
+            return "", ""
+        return address_text(connection.getsockname()), address_text(connection.getpeername())
     except OSError:
         return "", ""
 

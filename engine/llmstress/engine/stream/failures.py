@@ -88,11 +88,9 @@ class Failures:
         status = head.status if head is not None else 0
         if not self._policy.is_retryable(status, end.outcome, retry_after.should_retry(headers)):
             return None
-        asked = (
-            retry_after.requested_wait_s(headers, end.text, self._wall(), throttled=end.outcome == "rate_limited")
-            or 0.0
-        )
-        return int((asked + retry_after.backoff_s(attempt.attempt, self._uniform())) * 1e9)
+        throttled = end.outcome == "rate_limited"
+        requested = retry_after.requested_wait_s(headers, end.text, self._wall(), throttled=throttled) or 0.0
+        return int((requested + retry_after.backoff_s(attempt.attempt, self._uniform())) * 1e9)
 
     def clean(self, text: str) -> str:
         """`text` without secrets."""
