@@ -411,7 +411,7 @@ def test_heads_without_limits_or_with_odd_ones_tell_nothing() -> None:
     assert made.parts[Phase.STEADY].ended == {"ok": 3}
 
 
-def test_secrets_are_blanked_in_the_headers_of_a_sample_as_well() -> None:
+def test_secrets_are_redacted_in_the_headers_of_a_sample_as_well() -> None:
     bench = Bench()
     bench.begin()
     bench.read(20, refusal("429 No", b"", "x-ratelimit-key: sk-secret", "retry-after: 1"))

@@ -9,7 +9,7 @@ from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.log import LogFile
 from llmstress.coordinator.output.schema import Latency, Summary, Undetermined
-from llmstress.engine.secrets import blank_out, unmistakable
+from llmstress.engine.secrets import distinctive, redact
 from llmstress.engine.telemetry.formatting import count, duration, latency, rate, rate_limit_left, share, worth_a_line
 from llmstress.engine.telemetry.metrics import METRICS, PROGRESS, TABLE
 from llmstress.engine.telemetry.sanitize import MAX_NAME, sanitize_text
@@ -46,7 +46,7 @@ class Console:
 
     def hide(self, secrets: list[str]) -> None:
         """Redact these texts from now on, except those that may be ordinary words in llmstress's own sentences."""
-        self._secrets = unmistakable(secrets)
+        self._secrets = distinctive(secrets)
 
     def hold(self) -> None:
         """Hold lines back, because a screen uses the terminal."""
@@ -85,7 +85,7 @@ class Console:
         if self._log is None:
             return
         try:
-            self._log.write(writer, blank_out(text, self._secrets))
+            self._log.write(writer, redact(text, self._secrets))
         except OSError as error:
             self.close()
             self.warn(f"--log-file: {error}; the log ends here")
@@ -95,7 +95,7 @@ class Console:
             self._held.append(line)
             return
         with contextlib.suppress(OSError):  # a closed pipe or terminal must not end the run
-            print(blank_out(line, self._secrets), file=self._stream, flush=True)
+            print(redact(line, self._secrets), file=self._stream, flush=True)
 
     def banner(self, options: Options, api: str, target: Target, model: str, way: str) -> None:
         """Print target, API, model, size and phases of the run; `way`: proxy, addresses and TLS, or empty."""
