@@ -549,12 +549,12 @@ def test_messages_lose_the_secrets_that_servers_put_into_them() -> None:
     secrets = ["sk-123456"]
     part = Part(finish={"stop": 1, "sk-123456": 2, "a sk-123456": 3})
     samples = [ErrorSample("http_500", 500, "wrong key sk-123456", "req sk-123456", "x-ratelimit-key: sk-123456")]
-    grave = {"end": ErrorSample("quota", 429, "no money for sk-123456", "")}
-    delta = Delta(0, 0, 0, 1, Phase.STEADY, 0, 0, 0, 0, {2: part}, samples, grave=grave)
+    fatal = {"end": ErrorSample("quota", 429, "no money for sk-123456", "")}
+    delta = Delta(0, 0, 0, 1, Phase.STEADY, 0, 0, 0, 0, {2: part}, samples, fatal=fatal)
     scrubbed: Any = scrub(delta, secrets)
     assert scrubbed.parts[2].finish == {"stop": 1, "***": 2, "a ***": 3}
     assert scrubbed.samples == [ErrorSample("http_500", 500, "wrong key ***", "req ***", "x-ratelimit-key: ***")]
-    assert scrubbed.grave == {"end": ErrorSample("quota", 429, "no money for ***", "")}
+    assert scrubbed.fatal == {"end": ErrorSample("quota", 429, "no money for ***", "")}
     assert scrub(Notice(0, "note", "sk-123456"), secrets).text == "***"
 
 

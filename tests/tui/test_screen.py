@@ -897,7 +897,7 @@ def test_hostile_texts_stay_text(text: str, size: tuple[int, int]) -> None:
     bad.parts[bad.window].retried[text] = 3
     bad.parts[bad.window].undetermined[text] = 3
     bad.rate_limits = {text: RateLimit(9, 5, 3, 0)}
-    bad.grave = {text: ErrorSample(text, 500, text, text, text)}
+    bad.fatal = {text: ErrorSample(text, 500, text, text, text)}
     bad.samples = [ErrorSample(text, 500, text, text, text), ErrorSample("http_503", 500, text, text, text)]
     bad.parts[bad.window].ended["http_503"] = 1
     view = opening()
@@ -905,7 +905,7 @@ def test_hostile_texts_stay_text(text: str, size: tuple[int, int]) -> None:
     view.aggregate.note(Notice(0, "warning", text))
     view.aggregate.samples["http_503"] = [ErrorSample("http_503", 500, text + "2", text, text)]
     view.aggregate.rate_limits = {text: RateLimit(9, 5, 3, 0)}
-    view.aggregate.grave = {text: ErrorSample(text, 500, text, text, text)}
+    view.aggregate.fatal = {text: ErrorSample(text, 500, text, text, text)}
     view.aggregate.parts[0] = Part(ended={text: 1, "http_503": 1})
     later: list[Frame] = [
         bad,

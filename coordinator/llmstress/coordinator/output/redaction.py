@@ -178,7 +178,7 @@ def scrub(message: _Message, secrets: list[str]) -> _Message:
     match message:
         case Delta():
             message.samples = [_scrub_sample(sample, secrets) for sample in message.samples]
-            message.grave = {action: _scrub_sample(sample, secrets) for action, sample in message.grave.items()}
+            message.fatal = {action: _scrub_sample(sample, secrets) for action, sample in message.fatal.items()}
             message.signs = [redact(sign, secrets) for sign in message.signs]
             message.fields = [redact(field, secrets) for field in message.fields]
             for part in message.parts.values():

@@ -69,10 +69,10 @@ def _exceeds(limit: MaxErrors | None, failed: int, finished: int, least: int = 1
 
 def _fatal_failure(aggregate: Aggregate, url: str, api: str) -> Limit | None:
     """The failure that ends the run, with the server's message; None: there is none."""
-    if (sample := aggregate.grave.get(END)) is not None:
+    if (sample := aggregate.fatal.get(END)) is not None:
         what = "the provider's quota is used up" if sample.error == "quota" else f"{sample.error} ends the run"
         return _limit_of(sample, what)
-    sample = aggregate.grave.get(END_FIRST)
+    sample = aggregate.fatal.get(END_FIRST)
     if sample is None or _answered(aggregate):
         return None
     limit = _limit_of(sample, f"the first answer is {sample.error}")

@@ -76,7 +76,7 @@ class Failures:
         action = self._policy.action(status, end.outcome)
         fatal = again_ns is None and (action == END or (action == END_FIRST and not self._recorder.answered))
         if fatal:
-            self._recorder.grave(action, sample)
+            self._recorder.fatal(action, sample)
         return Sequel(again_ns, fatal)
 
     def _wait_ns(self, attempt: Attempt, end: End, head: Head | None) -> int | None:

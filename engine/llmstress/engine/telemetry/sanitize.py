@@ -45,8 +45,8 @@ def sanitize_frame(frame: Frame) -> Frame:
             frame.signs = [sanitize_text(sign, MAX_NAME) for sign in frame.signs]
             frame.fields = [sanitize_text(field, MAX_NAME) for field in frame.fields]
             frame.rate_limits = _sanitize_keys(frame.rate_limits)
-            frame.grave = {
-                sanitize_text(name, MAX_NAME): _sanitize_fields(sample) for name, sample in frame.grave.items()
+            frame.fatal = {
+                sanitize_text(name, MAX_NAME): _sanitize_fields(sample) for name, sample in frame.fatal.items()
             }
         case Windows():
             return Windows(_sanitize_windows(frame.windows))
@@ -72,8 +72,8 @@ def _sanitize_view(view: RunView) -> None:
     aggregate.signs = [sanitize_text(sign, MAX_NAME) for sign in aggregate.signs]
     aggregate.fields = [sanitize_text(field, MAX_NAME) for field in aggregate.fields]
     aggregate.rate_limits = _sanitize_keys(aggregate.rate_limits)
-    aggregate.grave = {
-        sanitize_text(name, MAX_NAME): _sanitize_fields(sample) for name, sample in aggregate.grave.items()
+    aggregate.fatal = {
+        sanitize_text(name, MAX_NAME): _sanitize_fields(sample) for name, sample in aggregate.fatal.items()
     }
     aggregate.windows = _sanitize_windows(aggregate.windows)
     for part in aggregate.parts.values():
