@@ -64,7 +64,7 @@ class Heard(NamedTuple):
     name: bytes
     data: bytes
     meaning: Meaning | None
-    """None: it is a comment, whose words nobody keeps."""
+    """None: it is a comment, whose text is not kept."""
 
 
 class Read(NamedTuple):

@@ -168,8 +168,8 @@ class _Orders:
 
 
 def _handle(load: Load, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """An exception that nobody caught. In a callback of ours the run can't be trusted after it; the others (aiohttp's
-    and uvloop's notes about transports) are written to the log."""
+    """Handle an exception that no code caught. After one in a callback of llmstress the run can't be trusted; others
+    (notes of aiohttp and uvloop about transports) are written to the log."""
     if "handle" in context and isinstance(fault := context.get("exception"), Exception):
         load.fail(fault)
     else:

@@ -76,7 +76,7 @@ class ClosedModel:
         self._release(load.clock())
 
     def pause(self, on: bool) -> None:
-        """Begin no requests while `on`; the time until they are resumed counts as nobody's `queue`."""
+        """Begin no requests while `on`; the time of the pause is not in `queue`."""
         self._paused = on
         self._park_waiting()
         self._release(self.load.clock())

@@ -55,7 +55,7 @@ class Dialing:
     def redial(self, stream: Stream) -> None:
         """Open another connection for a stream whose request is in flight: it goes before those that begin."""
         self._waiting.appendleft((stream, None, 0))
-        if stream.exchange is not None and stream.exchange.start:  # its time is running, so nobody may pause
+        if stream.exchange is not None and stream.exchange.start:  # its latencies are running, so no task may pause
             self._end_pauses()
         self._dial_more()
 

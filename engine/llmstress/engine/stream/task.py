@@ -70,7 +70,7 @@ class Task:
         self.requests_per_connection = requests_per_connection
         self.require_finish = require_finish
         self.least_output = api.ask.least_output
-        """Tokens that each choice of an answer was asked to have, at least; 0: nobody said."""
+        """Tokens that each choice of an answer was asked to have, at least; 0: no minimum."""
         self.linger = Linger()
         self.shape = shape_of(api)
         shape = self.shape

@@ -190,7 +190,7 @@ class WorkersPane(RedrawnPane):
 
     def show(self, picture: Picture) -> None:
         """Update only if a worker has changed its state; everything else waits for the next `draw`. Drawing this table
-        is the most expensive part of the screen, and nobody can read many figures three times a second."""
+        is the most expensive part of the screen, and figures that change three times a second are hard to read."""
         if [worker.state for worker in picture.view.aggregate.workers] != self._states:
             self.draw(picture)
 
