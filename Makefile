@@ -15,7 +15,7 @@ define pin
 	> $(1)/pins && mv $(1)/pins $(2)
 endef
 
-.PHONY: demo test test-slow test-newest test-gateways gateways check constraints bench bench-scale bench-soak fuzz clean
+.PHONY: demo test coverage test-slow test-pythons test-newest test-gateways gateways check constraints bench bench-scale bench-soak fuzz clean
 
 demo: $(VENV)/installed  ## run llmstress against its built-in mock LLM
 	$(BIN)/llmstress
@@ -23,8 +23,18 @@ demo: $(VENV)/installed  ## run llmstress against its built-in mock LLM
 test: $(VENV)/installed-dev  ## the test suite
 	$(BIN)/python -m pytest -m "not slow and not gateway" -n 4
 
+coverage: $(VENV)/installed-dev  ## the test suite with coverage of all its processes; fails below the floor in pyproject.toml
+	rm -rf .coverage-data
+	mkdir .coverage-data
+	$(BIN)/python -m coverage run -m pytest -m "not slow and not gateway" -n 4
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
 test-slow: $(VENV)/installed-dev  ## the tests that take long or much of the machine
 	$(BIN)/python -m pytest -m slow
+
+test-pythons:  ## the test suite on each other Python from 3.11 to 3.13 that this machine has
+	.ci/test-pythons $(PYTHON)
 
 test-newest:  ## demo and test suite with the newest versions that pyproject.toml allows, in a fresh environment
 	rm -rf .venv-newest
@@ -36,7 +46,7 @@ test-gateways: $(VENV)/installed-dev gateways  ## the tests behind a real LiteLL
 
 gateways: $(GATEWAYS)/installed  ## installs LiteLLM in an environment of its own: a minute, 750 MB
 
-check: $(VENV)/installed-dev  ## lint, format, types
+check: $(VENV)/installed-dev  ## lint, format, types (of tests and benchmarks, too)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -62,7 +72,7 @@ fuzz: $(VENV)/installed-dev  ## look for answers that break the parsers: make fu
 	$(BIN)/python benchmarks/fuzz.py $(FUZZ)
 
 clean:
-	rm -rf .venv .venv-newest $(GATEWAYS) .fuzz
+	rm -rf .venv .venv-newest .venv-3.* $(GATEWAYS) .fuzz .coverage-data
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("llmstress needs Python 3.11 or newer: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'

@@ -12,7 +12,7 @@ import statistics
 import sys
 from typing import Any, NamedTuple
 
-import runs
+import common
 
 CAVEATS = """\
 Before you believe a number from this machine:
@@ -102,9 +102,9 @@ def per_request(kind: Kind, asked: argparse.Namespace) -> tuple[float, str]:
 
 def run(kind: Kind, server: list[str], client: list[str]) -> dict[str, Any]:
     """llmstress with one worker against a fresh mock: its summary, which agrees with what the mock says it sent."""
-    with runs.mock(*server) as target:
+    with common.mock(*server) as target:
         options = ["--api", kind.api, "--procs", "1", *kind.options, *client]
-        with runs.llmstress(target.url + kind.path, *options) as running:
+        with common.llmstress(target.url + kind.path, *options) as running:
             summary = running.summary()
         truth = target.stop()
     if summary["requests"]["ok"] != truth["done"]:

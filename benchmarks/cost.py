@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import runs
+import common
 
 CAVEATS = """\
 Before you believe a number from this machine:
@@ -49,7 +49,7 @@ def main() -> None:
 
 def pair(asked: argparse.Namespace, floor: Path) -> float:
     """One measurement of everything; prints it, gives the ratio of the costs."""
-    with runs.mock("--gap-ms", asked.gap, "--tokens", "64") as target:
+    with common.mock("--gap-ms", asked.gap, "--tokens", "64") as target:
         port = target.url.rpartition(":")[2]
         done = subprocess.run(
             [str(floor), port, str(asked.streams), str(asked.short)], check=True, capture_output=True, text=True
@@ -72,14 +72,14 @@ def pair(asked: argparse.Namespace, floor: Path) -> float:
         f"requests {long['requests']['ok']} of {truth['done']}, tokens {long['tokens']['output']} of {truth['tokens']}",
         flush=True,
     )
-    return ours_us / bare_us
+    return float(ours_us / bare_us)
 
 
 def run(asked: argparse.Namespace, seconds: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """llmstress for `seconds` against a fresh mock: its summary, and the truth."""
     load = ("--procs", "1", "--streams", str(asked.streams), "--warmup", "2s", "--duration", f"{seconds}s")
-    with runs.mock("--gap-ms", asked.gap, "--tokens", "64") as target:
-        with runs.llmstress(target.url, *load) as running:
+    with common.mock("--gap-ms", asked.gap, "--tokens", "64") as target:
+        with common.llmstress(target.url, *load) as running:
             summary = running.summary()
         return summary, target.stop()
 

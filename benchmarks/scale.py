@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-import runs
+import common
 
 TOKENS = 20
 
@@ -24,14 +24,14 @@ def main() -> None:
     asked = parser.parse_args()
     total = asked.procs * asked.streams
     delays = ("--ttft-ms", "2000", "--gap-ms", "2000", "--tokens", str(TOKENS), "--procs", str(asked.target_procs))
-    before, sockets = runs.tcp_counters(), runs.tcp_sockets()
-    with runs.other(asked.target) if asked.target else runs.mock(*delays) as target:
+    before, sockets = common.tcp_counters(), common.tcp_sockets()
+    with common.other(asked.target) if asked.target else common.mock(*delays) as target:
         load = ("--procs", str(asked.procs), "--streams", str(asked.streams), "--requests", str(total))
-        with runs.llmstress(target.url, *load) as run:
+        with common.llmstress(target.url, *load) as run:
             peaks, connected_s = watch(run.process, sockets + 2 * total)
             summary = run.summary()
         truth = target.stop()
-    counted = {name: after - before[name] for name, after in runs.tcp_counters().items()}
+    counted = {name: after - before[name] for name, after in common.tcp_counters().items()}
     memory_kib = sum(peaks.values())
     after_t0_s = connected_s - summary["client"]["startup_s"]
     ok, ttft = summary["requests"]["ok"], summary["latency_ms"]["ttft"]["p50"]
@@ -60,9 +60,9 @@ def watch(run: "subprocess.Popen[str]", sockets: int) -> tuple[dict[int, int], f
     peaks: dict[int, int] = {}
     while run.poll() is None:
         try:
-            workers = runs.workers_of(run.pid)
-            peaks |= {pid: max(peaks.get(pid, 0), runs.resident_kib(pid)) for pid in workers}
-            if not connected_s and runs.tcp_sockets() >= sockets:
+            workers = common.workers_of(run.pid)
+            peaks |= {pid: max(peaks.get(pid, 0), common.resident_kib(pid)) for pid in workers}
+            if not connected_s and common.tcp_sockets() >= sockets:
                 connected_s = time.monotonic() - begin
         except (FileNotFoundError, ProcessLookupError, StopIteration):
             pass  # one of them ended just now

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-import runs
+import common
 
 SETTLED_S = 60
 """What the first minute takes (ramp, first answers, tables that fill) is no growth."""
@@ -23,8 +23,8 @@ def main() -> None:
     asked = parser.parse_args()
     delays = ("--ttft-ms", "200", "--gap-ms", asked.gap, "--tokens", "64")
     load = ("--procs", str(asked.procs), "--total-streams", str(asked.streams), "--warmup", "5s")
-    with runs.other(asked.target) if asked.target else runs.mock(*delays) as target:
-        with runs.llmstress(target.url, *load, "--duration", f"{asked.minutes * 60:.0f}s") as run:
+    with common.other(asked.target) if asked.target else common.mock(*delays) as target:
+        with common.llmstress(target.url, *load, "--duration", f"{asked.minutes * 60:.0f}s") as run:
             samples = watch(run.process)
             summary = run.summary()
         truth = target.stop()
@@ -52,8 +52,8 @@ def watch(run: "subprocess.Popen[str]") -> dict[int, list[tuple[float, int]]]:
     samples: dict[int, list[tuple[float, int]]] = {}
     while run.poll() is None:
         try:
-            for pid in runs.workers_of(run.pid):
-                samples.setdefault(pid, []).append((time.monotonic() - begin, runs.resident_kib(pid)))
+            for pid in common.workers_of(run.pid):
+                samples.setdefault(pid, []).append((time.monotonic() - begin, common.resident_kib(pid)))
         except (FileNotFoundError, ProcessLookupError, StopIteration):
             pass  # one of them ended just now
         time.sleep(2)

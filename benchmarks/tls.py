@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import runs
+import common
 import trustme
 
 CAVEATS = """\
@@ -100,7 +100,7 @@ def measure(asked: argparse.Namespace, server: list[str], client: list[str]) -> 
             float(run(quick, ["--streams", "32", "--requests", str(requests), *keeping, *client])["client"]["cpu_s"])
             for requests in (asked.requests // 4, asked.requests)
         )
-        return (many - few) / (asked.requests - asked.requests // 4)
+        return float((many - few) / (asked.requests - asked.requests // 4))
 
     return Costs(
         event_us=(long["client"]["cpu_s"] - short["client"]["cpu_s"]) / events * 1e6,
@@ -123,8 +123,8 @@ def rss(summary: dict[str, Any]) -> float:
 
 def run(server_options: list[str], client_options: list[str]) -> dict[str, Any]:
     """llmstress with one worker against a fresh mock: its summary, which agrees with what the mock says it sent."""
-    with runs.mock(*server_options) as target:
-        with runs.llmstress(target.url, "--procs", "1", *client_options) as running:
+    with common.mock(*server_options) as target:
+        with common.llmstress(target.url, "--procs", "1", *client_options) as running:
             summary = running.summary()
         truth = target.stop()
     if summary["requests"]["ok"] != truth["done"]:

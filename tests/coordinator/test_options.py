@@ -24,7 +24,8 @@ SECRET = "sk-s3cr3t"
 
 
 def options(**changes: Any) -> Options:
-    return Options(**({"procs": 2, "prompt": "Hi"} | changes))
+    given: dict[str, Any] = {"procs": 2, "prompt": "Hi"}
+    return Options(**(given | changes))
 
 
 # durations

@@ -23,6 +23,9 @@ from llmstress.engine.api.meaning import DONE as LAST_WORD
 from llmstress.engine.api.meaning import NOTHING, UNKNOWN, Meaning, TokenOf, Usage
 from llmstress.engine.telemetry.notes import STAYED_OPEN
 
+CONNECTION = a_probe().connection
+assert CONNECTION is not None
+
 
 def text_of(probe: Probe, width: int = 80, **how: bool) -> str:
     lines = [*text.opening(probe.where, width), *text.account(probe, width, **how)]
@@ -288,18 +291,18 @@ MANY = {"tokens": Tokens(10, "usage", 1, None, None, 10, 0)}
         ({"head": Head(200, "1.1", {"content-encoding": ""})}, ""),
         ({"events": (Seen(1, 1.0, None, ("unknown",), "", 1, ""),)}, "1 event has a shape"),
         ({"attempts": (Attempt("[::1]:8", 0.1, 0.4, "refused"),)}, "[::1]:8 did not accept"),
-        ({"connection": msgspec.structs.replace(a_probe().connection, repeated=1)}, "retransmitted"),
-        ({"connection": msgspec.structs.replace(a_probe().connection, kept=False)}, "closes the connection"),
+        ({"connection": msgspec.structs.replace(CONNECTION, repeated=1)}, "retransmitted"),
+        ({"connection": msgspec.structs.replace(CONNECTION, kept=False)}, "closes the connection"),
         (
             {
-                "connection": msgspec.structs.replace(a_probe().connection, kept=False),
+                "connection": msgspec.structs.replace(CONNECTION, kept=False),
                 "noted": (f"{STAYED_OPEN} of the answer: llmstress closed the connection",),
             },
             "llmstress closed the connection",
         ),
         (
             {
-                "connection": msgspec.structs.replace(a_probe().connection, kept=False),
+                "connection": msgspec.structs.replace(CONNECTION, kept=False),
                 "asked": Asked(1, 1, ("Connection",)),
             },
             "",

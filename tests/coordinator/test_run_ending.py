@@ -42,10 +42,11 @@ def after(ended: dict[str, int] | None = None, **counters: int) -> Aggregate:
     ],
 )
 def test_tokens_are_all_that_were_paid_for(counters: dict[str, int], tokens: int) -> None:
-    assert tokens_so_far(after(**counters)) == tokens
-    assert limit_reached(options(max_total_tokens=tokens + 1), after(**counters)) is None
+    measured = after(None, **counters)
+    assert tokens_so_far(measured) == tokens
+    assert limit_reached(options(max_total_tokens=tokens + 1), measured) is None
     if tokens:
-        reached = limit_reached(options(max_total_tokens=tokens), after(**counters))
+        reached = limit_reached(options(max_total_tokens=tokens), measured)
         assert reached == Limit("quota", f"--max-total-tokens is reached ({tokens} tokens)")
 
 
@@ -269,7 +270,7 @@ def test_the_exit_code_and_the_last_words(
 ) -> None:
     given = options(max_errors=limit)
     assert exit_code(given, summary, signals) == code
-    said = exit_code_reason(given, summary, ExitCode(code))
+    said = exit_code_reason(given, summary, next(each for each in ExitCode if each == code))
     assert words in said
     assert bool(words) == bool(said)
     assert not said or f"exit code {code}" in said

@@ -1,5 +1,7 @@
 """Whether a run gets a screen."""
 
+from typing import Any
+
 import pytest
 
 from llmstress.coordinator.config.errors import UsageError
@@ -9,7 +11,7 @@ from llmstress.coordinator.processes.screen_process import wanted
 TERMINAL = {"TERM": "xterm-256color"}
 
 
-def options(**given: bool) -> Options:
+def options(**given: Any) -> Options:
     return Options(procs=1, prompt="p", **given)
 
 

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from helpers.http_servers import Handler, served
@@ -80,7 +81,7 @@ class Noting(Handler):
     """A server that stores the bodies it gets, and answers with a status that does not end the run."""
 
     protocol_version = "HTTP/1.1"
-    bodies: list[bytes]
+    bodies: ClassVar[list[bytes]]
 
     def do_POST(self) -> None:
         self.bodies.append(self.body())
@@ -89,10 +90,13 @@ class Noting(Handler):
 
 @pytest.fixture
 def noting() -> Iterator[tuple[str, list[bytes]]]:
-    """A server, and the bodies that it got."""
-    handler = type("Noting", (Noting,), {"bodies": []})
-    with served(handler) as url:
-        yield url, handler.bodies
+    """A server, and the bodies that it has got."""
+
+    class Fresh(Noting):
+        bodies: ClassVar[list[bytes]] = []
+
+    with served(Fresh) as url:
+        yield url, Fresh.bodies
 
 
 def test_what_is_sent_is_what_is_in_the_files(noting: tuple[str, list[bytes]], directory: Path) -> None:
@@ -109,7 +113,12 @@ def test_what_is_sent_is_what_is_in_the_files(noting: tuple[str, list[bytes]], d
 
 def test_stdin_is_read_once(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
-    writer = threading.Thread(target=lambda: (os.write(writing, b"Hi"), os.close(writing)))
+
+    def write() -> None:
+        os.write(writing, b"Hi")
+        os.close(writing)
+
+    writer = threading.Thread(target=write)
     writer.start()
     with open(reading) as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)

@@ -176,7 +176,9 @@ def test_live_failures_are_those_of_the_window_by_class() -> None:
     total = Aggregate.over([1])
     for second in range(1, 11):
         outcome = "http_503" if second <= 7 else "reset"
-        total.merge(delta(0, second - 1, second, part(ok=3, cancelled=1, filtered=1, **{outcome: 2}), length=1.0))
+        total.merge(
+            delta(0, second - 1, second, part(0, 0, (), ok=3, cancelled=1, filtered=1, **{outcome: 2}), length=1.0)
+        )
     now = snapshot.take(total, window_s=2.0).now
     assert (now.failed, now.finished, now.failed_by) == (4, 12, {"reset": 4})
     assert snapshot.take(total).whole.failed_by == {"http_503": 14, "reset": 6}

@@ -45,7 +45,7 @@ PLAIN = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content":
     ],
 )
 def test_the_body_of_a_request(changes: dict[str, Any], expected: dict[str, Any]) -> None:
-    ask = {"model": "m", "prompt": "Hi", "max_tokens": 5} | changes
+    ask: dict[str, Any] = {"model": "m", "prompt": "Hi", "max_tokens": 5} | changes
     asked = Ask(**ask)
     assert json.loads(Anthropic(asked).body(asked)) == expected
 
@@ -103,7 +103,14 @@ def start(**block: Any) -> bytes:
 
 
 def begin(**usage: Any) -> bytes:
-    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": None}
+    message: dict[str, Any] = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": [],
+        "stop_reason": None,
+    }
     return packed({"type": "message_start", "message": {**message, "usage": usage}})
 
 

@@ -26,7 +26,7 @@ def body_of(**changes: Any) -> dict[str, Any]:
     return body
 
 
-PLAIN = {
+PLAIN: dict[str, Any] = {
     "model": "m",
     "messages": [{"role": "user", "content": "Hi"}],
     "max_tokens": 5,

@@ -48,7 +48,7 @@ PLAIN = {
     ],
 )
 def test_the_body_of_a_request(changes: dict[str, Any], expected: dict[str, Any]) -> None:
-    ask = {"model": "m", "prompt": "Hi", "max_tokens": 5} | changes
+    ask: dict[str, Any] = {"model": "m", "prompt": "Hi", "max_tokens": 5} | changes
     asked = Ask(**ask)
     assert json.loads(OpenAICompletions(asked).body(asked)) == expected
 

@@ -44,8 +44,9 @@ PLAIN = {"model": "m", "input": "Hi", "max_output_tokens": 5, "stream": True, "s
     ],
 )
 def test_the_body_of_a_request(changes: dict[str, Any], expected: dict[str, Any]) -> None:
-    ask = Ask(**{"model": "m", "prompt": "Hi", "max_tokens": 5} | changes)
-    assert json.loads(OpenAIResponses(ask).body(ask)) == (expected)
+    given: dict[str, Any] = {"model": "m", "prompt": "Hi", "max_tokens": 5} | changes
+    ask = Ask(**given)
+    assert json.loads(OpenAIResponses(ask).body(ask)) == expected
 
 
 def test_a_url_of_responses_says_so() -> None:
@@ -82,7 +83,14 @@ def ended(status: str, *, usage: Any = None, reason: Any = None, error: Any = No
     return said(f"response.{status}", response={**response, "error": error, "incomplete_details": details})
 
 
-BEGUN = {"id": "r", "object": "response", "status": "in_progress", "output": [], "usage": None, "error": None}
+BEGUN: dict[str, Any] = {
+    "id": "r",
+    "object": "response",
+    "status": "in_progress",
+    "output": [],
+    "usage": None,
+    "error": None,
+}
 
 TOKENS: dict[str, tuple[bytes, Meaning]] = {
     **{

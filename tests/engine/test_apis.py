@@ -33,7 +33,8 @@ PAGE = ROOT / "docs/adding-an-api.md"
 
 
 def options(**changes: Any) -> Options:
-    return Options(**({"procs": 1, "prompt": "Hi"} | changes))
+    given: dict[str, Any] = {"procs": 1, "prompt": "Hi"}
+    return Options(**(given | changes))
 
 
 # which one is meant

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
+import yarl
 from aiohttp.client_exceptions import UnixClientConnectorError
 from aiohttp.client_reqrep import ConnectionKey
 from helpers.bench import DONE, END, FINISH, HEAD, TOKEN, Bench
@@ -52,7 +53,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 def refusals() -> Iterator[tuple[str, Exception, str, str]]:
     """Everything that aiohttp's connector is known to raise: name, exception, class, some of the words."""
     key = ConnectionKey("llm.test", 443, True, True, None, None, None)
-    request = aiohttp.RequestInfo(aiohttp.client.URL("https://llm.test"), "CONNECT", None, None)  # type: ignore[arg-type]
+    request = aiohttp.RequestInfo(yarl.URL("https://llm.test"), "CONNECT", None, None)  # type: ignore[arg-type]
     refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
     none_left = OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
     expired = ssl.SSLCertVerificationError(1, "certificate verify failed")
@@ -130,7 +131,7 @@ class Slow(Dialer):
             await until(lambda: connection.transport is None)
             return connection
 
-        self._connector.connect = late  # type: ignore[method-assign]
+        self._connector.connect = late  # type: ignore[method-assign, assignment]
         try:
             return await super().open()
         finally:

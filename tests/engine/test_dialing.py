@@ -9,9 +9,9 @@ from pathlib import Path
 from helpers.bench import MS, values
 from helpers.live_load import ANSWER, DIALS, HOUR, GatedDialer, Site, live, site, until
 
-from llmstress.engine.connect.dialer import Dialer, TakenOver
 from llmstress.engine.control import Timeouts
 from llmstress.engine.load.pacing import TURN
+from llmstress.engine.stream.link import Dials, Link
 
 
 @live
@@ -20,7 +20,7 @@ async def test_streams_that_wait_to_dial_in_a_pause_are_due_when_it_ends() -> No
     async with site(count, gated=True) as here:
         here.start()
         await until(lambda: here.started == DIALS)
-        await until(here.starting.done)
+        await here.all_begun()
         here.model.pause(True)
         assert here.parked == 10
         here.gate.set()
@@ -40,7 +40,7 @@ async def test_surplus_streams_that_wait_to_dial_never_begin() -> None:
     async with site(count, gated=True) as here:
         here.start()
         await until(lambda: here.started == DIALS)
-        await until(here.starting.done)
+        await here.all_begun()
         here.model.set_streams(3)
         here.model.set_streams(DIALS + 2)
         here.model.set_streams(3)
@@ -75,7 +75,7 @@ async def test_a_dead_target_is_not_dialled_by_all_at_once() -> None:
             here.model.task.dials = refused
             here.start()
             await until(lambda: here.recorder.open == 0 < here.started)
-            await until(here.starting.done)
+            await here.all_begun()
             await until(lambda: here.started == 2)
             for _ in range(100):
                 await asyncio.sleep(0)
@@ -88,14 +88,14 @@ async def test_a_dead_target_is_not_dialled_by_all_at_once() -> None:
 class Unsteady:
     """A dialer some of whose attempts are refused, and some of which take until they may go on."""
 
-    def __init__(self, healthy: Dialer, refused: Dialer, *refusals: int, held: dict[int, asyncio.Event]) -> None:
+    def __init__(self, healthy: Dials, refused: Dials, *refusals: int, held: dict[int, asyncio.Event]) -> None:
         self.calls = 0
         self._healthy = healthy
         self._refused = refused
         self._refusals = refusals
         self._held = held
 
-    async def open(self) -> TakenOver:
+    async def open(self) -> Link:
         self.calls += 1
         number = self.calls
         if number in self._held:
@@ -111,7 +111,7 @@ async def unsteady(here: Site, *refusals: int, held: int) -> AsyncIterator[tuple
     go_on = asyncio.Event()
     async with refused:
         dialer = Unsteady(here.model.task.dials, refused, *refusals, held={held: go_on})
-        here.model.task.dials = dialer  # type: ignore[assignment]
+        here.model.task.dials = dialer
         yield dialer, go_on
 
 
@@ -121,7 +121,7 @@ async def test_dials_that_fail_now_and_then_don_t_hold_healthy_ones_up() -> None
     async with site(10, error_pause_s=3600, dials=2) as here, unsteady(here, 1, 3, held=2) as (dialer, go_on):
         here.start()
         await until(lambda: here.started == 2 and here.recorder.open == 1)
-        await until(here.starting.done)
+        await here.all_begun()
         for _ in range(100):
             await asyncio.sleep(0)
         assert dialer.calls == 2, "one place rests"
@@ -136,7 +136,7 @@ async def test_a_kept_connection_that_has_gone_stale_is_replaced_before_anybody_
     async with site(4, error_pause_s=3600, dials=1) as here, unsteady(here, 2, held=3) as (dialer, go_on):
         here.start()
         await until(lambda: here.started == 2 and here.recorder.open == 1)
-        await until(here.starting.done)
+        await here.all_begun()
         await here.asked(1)
         here.server.answer()
         await here.asked(1)

@@ -17,7 +17,7 @@ from helpers.faulty_servers import (
     STREAM,
     Fault,
     Script,
-    Server,
+    ScriptedServer,
     Step,
     gone,
     head,
@@ -41,7 +41,7 @@ def _nothing_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-async def suffer_to_connect(server: Server, first: Dialer, ends: str) -> str:
+async def suffer_to_connect(server: ScriptedServer, first: Dialer, ends: str) -> str:
     """The first dial goes wrong, all others don't; what the failure says."""
     async with scene(server, first=first) as made:
         made.start()

@@ -96,7 +96,7 @@ def operations(work: Callable[[], object]) -> int:
     """How many bytecode instructions `work` takes."""
     count = 0
 
-    def trace(frame: FrameType, what: str, argument: object) -> object:
+    def trace(frame: FrameType, what: str, argument: object) -> Any:
         nonlocal count
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.bench import BEGIN, MS, values
@@ -184,7 +185,7 @@ async def test_a_surplus_stream_s_stale_connection_is_replaced_for_the_request_i
 
 # --- the ramp
 
-RAMP = {"ramp_s": 0.04}
+RAMP: dict[str, Any] = {"ramp_s": 0.04}
 """Of 4 streams, one begins every 10 ms."""
 
 
@@ -197,7 +198,7 @@ async def test_streams_whose_ramp_time_hasn_t_come_are_surplus_too() -> None:
         here.later(10)
         await here.asked(2)
         here.later(30)
-        await until(here.starting.done)
+        await here.all_begun()
         await here.rounds(3, 2)
         assert here.server.peak == here.server.accepted == 2
         here.model.set_streams(4)
@@ -473,7 +474,7 @@ async def test_whatever_is_told_in_whatever_order_the_last_word_holds(seed: int)
         here.model.set_streams(wanted)
         here.model.pause(False)
         here.later(HOUR)
-        await until(here.starting.done)
+        await here.all_begun()
         here.server.answer()
 
         def all_wait() -> bool:

@@ -1,6 +1,7 @@
 """The time per token: known, assumed or undetermined, and never wrong in silence."""
 
 import random
+from typing import Any
 
 import pytest
 from helpers.bench import DONE, END, HEAD, Bench, chunk, delta, event, usage
@@ -219,7 +220,7 @@ def made(data: st.DataObject, hidden: int, k: list[int], *, counts: str) -> tupl
     for tokens in k:
         ms, n = ms + pace * tokens, n + tokens
         text = "".join(" " + "w" * rng.choice([2, 3, 3, 4, 4, 6]) for _ in range(tokens))
-        said = {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
+        said: dict[str, Any] = {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
         if counts == "with events":
             said |= {"usage": {"prompt_tokens": 3, "completion_tokens": n}}
         if data.draw(st.integers(0, 9)) == 0:

@@ -12,7 +12,8 @@ from helpers.made_up_runs import WORKERS, after, eventful, figures_of, parts_aft
 from helpers.screens import S, ending, opening, story, write_record
 
 from llmstress.engine.telemetry import record
-from llmstress.engine.telemetry.broadcast import Ended, Message, Notice, RunView, encode
+from llmstress.engine.telemetry.aggregate import Notice
+from llmstress.engine.telemetry.broadcast import Ended, Message, RunView, encode
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Delta, Part
 from llmstress.engine.telemetry.record import Moment, NoRecord, Reader, Writer
@@ -123,6 +124,7 @@ sys.path[:0] = sys.argv[2:]
 from helpers.made_up_runs import WORKERS, eventful
 from helpers.screens import opening
 from llmstress.engine.telemetry import record
+from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.broadcast import encode
 record.RAW_BYTES = record.LEVEL_BYTES = 20_000
 view = opening(WORKERS, 10)

@@ -24,12 +24,18 @@ THROTTLED = refusal("429 Slow", b"slow down", "Retry-After: 2", "x-ratelimit-rem
 OVERLOADED = refusal("503 No")
 
 
+def begin_again(bench: Bench) -> None:
+    """The stream's request goes on over the connection that comes next."""
+    assert bench.stream.exchange is not None
+    bench.stream.exchange.begin_on_new_connection(bench.now)
+
+
 def resume(bench: Bench, ms: float) -> None:
     """The wait ends at `ms`; a new connection stands a millisecond later, if one is needed."""
     redials = bench.redials
     bench.at(ms).stream.resume()
     if bench.redials > redials:
-        bench.stream.exchange.begin_on_new_connection(bench.now)
+        begin_again(bench)
         bench.at(ms + 1).connect()
 
 
@@ -272,7 +278,7 @@ def test_a_kept_connection_that_was_dead_is_replaced_silently_for_a_retry_too() 
     bench.at(100).stream.resume()
     bench.at(101).lose(ConnectionResetError())
     assert bench.redials == 1
-    bench.stream.exchange.begin_on_new_connection(bench.now)
+    begin_again(bench)
     bench.at(105).connect()
     bench.read(120, OK)
     part = bench.steady()

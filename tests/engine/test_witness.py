@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
@@ -23,7 +24,7 @@ from helpers.bench import (
     event,
     usage,
 )
-from helpers.faulty_servers import Script, Server, Step, serving
+from helpers.faulty_servers import Script, ScriptedServer, Step, serving
 from helpers.fuzzing import CORPUS
 from helpers.live_load import on, plan_of, until
 from helpers.proxies import saying
@@ -39,7 +40,7 @@ from llmstress.engine.witness import Evidence, WatchedLoop, Witness
 watched = on(WatchedLoop)
 
 
-async def witnessed(server: Server, **plan: object) -> Evidence:
+async def witnessed(server: ScriptedServer, **plan: object) -> Evidence:
     """What a witness says of its request to `server`, each of whose writes is a read of its own."""
     made = plan_of(server.url, 1, **plan)
     witness = Witness(made)
@@ -172,7 +173,7 @@ async def test_who_is_cancelled_tells_what_has_come() -> None:
 async def test_who_is_cancelled_while_it_connects_has_nothing_to_tell() -> None:
     async with saying(hold=True) as port:  # which speaks no TLS
         plan = plan_of(f"https://127.0.0.1:{port}/", 1)
-        loop = asyncio.get_running_loop()
+        loop = cast(WatchedLoop, asyncio.get_running_loop())
         async with Dialer(plan.url, plan.network, plan.timeouts) as dialer:
             watching = asyncio.create_task(Witness(plan).watch(dialer))
             await until(lambda: loop.attempts)

@@ -1,4 +1,4 @@
-"""A stream on a bench: the real engine, with a clock that a test sets and a link that keeps what is written."""
+"""One stream of the real engine on a bench: the test sets the clock, and a fake link keeps what is written."""
 
 import asyncio
 import json

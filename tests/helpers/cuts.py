@@ -1,4 +1,4 @@
-"""Bytes cut into pieces."""
+"""Cutting bytes into pieces, as reads would."""
 
 import itertools
 from collections.abc import Iterable

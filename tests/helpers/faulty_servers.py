@@ -1,4 +1,4 @@
-"""Servers that misbehave: every byte, pause and reset of one connection is scripted, all others are served well.
+"""Servers with scripted faults: a script sets every byte, pause and reset of one connection; others are served well.
 
 The load is the worker's own, with real sockets; its clock is the test's. The first connection that is made is the
 victim's. What a script writes is read by the client before the script goes on, so that nothing hangs on timing.
@@ -7,6 +7,7 @@ victim's. What a script writes is read by the client before the script goes on, 
 import asyncio
 import contextlib
 import enum
+import functools
 import gc
 import os
 import socket
@@ -25,6 +26,7 @@ from llmstress.engine.load.build import build_closed
 from llmstress.engine.load.load import CHECK_TURNS
 from llmstress.engine.outcome import End
 from llmstress.engine.schedule import windows
+from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.failure_policy import DEFAULTS
 from llmstress.engine.stream.link import Link
 from llmstress.engine.stream.observer import Ending, Observer
@@ -59,12 +61,12 @@ class Drip(NamedTuple):
 Script = tuple[bytes | Step | Drip, ...]
 
 
-class Peer(asyncio.Protocol):
+class ScriptedPeer(asyncio.Protocol):
     """The server's end of a connection: plays its script, then serves well."""
 
     transport: asyncio.Transport
 
-    def __init__(self, server: "Server", script: Script) -> None:
+    def __init__(self, server: "ScriptedServer", script: Script) -> None:
         self.server = server
         self.playing = bool(script)
         self.written = 0
@@ -164,11 +166,11 @@ class Peer(asyncio.Protocol):
         await until(lambda: self.lost or self.server.read_by(self.port) >= self.written)
 
 
-class Server:
+class ScriptedServer:
     """Listens on a port of its own; `scripts` are for its first connections, in this order."""
 
     def __init__(self, scripts: list[Script], context: ssl.SSLContext | None = None) -> None:
-        self.peers: list[Peer] = []
+        self.peers: list[ScriptedPeer] = []
         self.plays: list[asyncio.Future[None]] = []
         self.read_by: Callable[[int], float] = lambda port: float("inf")
         """How many bytes the client at this port has read."""
@@ -222,13 +224,13 @@ class Server:
         self._second = asyncio.Event()
         await until(lambda: self._waited_for or not any(peer.dripping and not peer.lost for peer in self.peers))
 
-    def _peer(self) -> Peer:
-        return Peer(self, self._scripts.pop(0) if self._scripts else ())
+    def _peer(self) -> ScriptedPeer:
+        return ScriptedPeer(self, self._scripts.pop(0) if self._scripts else ())
 
 
 @contextlib.asynccontextmanager
-async def serving(*scripts: Script, context: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
-    server = Server(list(scripts), context)
+async def serving(*scripts: Script, context: ssl.SSLContext | None = None) -> AsyncIterator[ScriptedServer]:
+    server = ScriptedServer(list(scripts), context)
     await server.listen()
     try:
         yield server
@@ -295,13 +297,13 @@ class Dialers(Dialer):
 
     async def open(self) -> TakenOver:
         first, self.first = self.first, None
-        return await (super() if first is None else first).open()
+        return await (super().open() if first is None else first.open())
 
 
 class Scene:
     """A load of one victim and some bystanders, the server, and the clock of both."""
 
-    def __init__(self, server: Server, dialer: Dialer, streams: int, **plan: Any) -> None:
+    def __init__(self, server: ScriptedServer, dialer: Dialer, streams: int, **plan: Any) -> None:
         self.server = server
         server.read_by = self._read_by
         self.now = BEGIN
@@ -328,6 +330,9 @@ class Scene:
         stream = self.at(port)
         return float("inf") if stream is None else stream.received
 
+    def _all_new_but(self, stuck: Exchange | None) -> bool:
+        return all(each.start == self.now or each is stuck for each in self.load.in_flight())
+
     async def pass_time(self, ms: int, over: Callable[[], object] = lambda: False) -> None:
         """Move the clock in steps that no bystander's request lasts longer than, applying the time limits at each."""
         for elapsed in range(TICK_MS, ms + TICK_MS, TICK_MS):
@@ -335,11 +340,8 @@ class Scene:
                 return
             victim = self.server.peers[0]
             stream = self.at(victim.port)
-            stuck = None if stream is None else stream.exchange
             self.now += TICK_MS * MS
-            await until(
-                lambda stuck=stuck: all(each.start == self.now or each is stuck for each in self.load.in_flight())
-            )
+            await until(functools.partial(self._all_new_but, None if stream is None else stream.exchange))
             for _ in range(CHECK_TURNS):
                 self.load.check()
             if elapsed % 1000 == 0:
@@ -361,7 +363,7 @@ class Scene:
 
 @contextlib.asynccontextmanager
 async def scene(
-    server: Server,
+    server: ScriptedServer,
     streams: int = 1 + BYSTANDERS,
     first: Dialer | None = None,
     network: Network = PLAIN_WAY,

@@ -1,4 +1,4 @@
-"""Any bytes as the answer to a request, read by the whole stack on a bench: what must hold for all of them."""
+"""Invariants of the whole read path for any bytes as an answer, and a corpus of answers to start from."""
 
 import gzip
 import json

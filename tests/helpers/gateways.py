@@ -1,4 +1,4 @@
-"""Real gateways as processes, nginx and LiteLLM, and an upstream that answers each model as a test wants it."""
+"""Real gateways as processes (nginx, LiteLLM), and an upstream server whose answers a test sets."""
 
 import contextlib
 import json

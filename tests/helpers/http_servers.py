@@ -1,4 +1,4 @@
-"""HTTP servers in threads, for tests whose load is a process; what they answer, each test writes itself."""
+"""HTTP servers in threads, for tests whose load is a process; each test writes its own answers."""
 
 import contextlib
 import threading

@@ -1,4 +1,4 @@
-"""A load on its site: the worker's own pieces, a real server that answers when told, and a clock that the test sets.
+"""A worker's load against a real server that answers when the test says so; the test sets the clock.
 
 The clock stands still unless a test moves it, so nothing that hangs on time (the ramp, a rest after a failure) happens
 before it should, however slow the machine is.
@@ -152,8 +152,16 @@ class Site:
             await self.asked(streams)
             before = self.server.requests
             self.server.answer()
-            await until(lambda before=before: self.server.requests == before + streams)
+            await until(functools.partial(self._served, before + streams))
         await self.asked(streams)
+
+    def _served(self, requests: int) -> bool:
+        return self.server.requests == requests
+
+    async def all_begun(self) -> None:
+        """Wait until the load has begun every stream that it should."""
+        assert self.starting is not None
+        await until(self.starting.done)
 
     async def end(self) -> Part:
         """Stop, let what is open finish, and close; what was measured, and the books agree."""

@@ -1,4 +1,4 @@
-"""Runs that never were, with everything in them that a record has to keep; and what must be the same of two views."""
+"""Made-up runs with everything that a record has to keep, and the figures that two views of a run must share."""
 
 import random
 from typing import Any
@@ -40,11 +40,11 @@ def eventful(seconds: int, seed: int = 0) -> list[tuple[int, Message]]:
     return [*told, (last, Ended("duration", seconds / 2, 1.0)), (last, Notice(last, "end", "the run has ended"))]
 
 
-def _delta(draw: random.Random, worker: int, seq: int, seconds: int, recorded: list[int]) -> Delta:
+def _delta(draw: random.Random, worker: int, seq: int, seconds: int, recorded: list[tuple[Phase, int]]) -> Delta:
     begin, end = seq * STEP, (seq + 1) * STEP
     share = end / (seconds * S)
     phase = Phase.RAMP if share <= 0.1 else Phase.WARMUP if share <= 0.2 else Phase.STEADY
-    part, samples = Part(), []
+    part, samples = Part(), list[ErrorSample]()
     parts: dict[int, Part] = {phase: part}
     for _ in range(draw.randrange(4)):
         us = draw.randrange(100, 10_000_000)

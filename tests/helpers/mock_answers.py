@@ -1,4 +1,4 @@
-"""What the mock says when nobody cuts it into pieces, and what a client makes of it, in each API."""
+"""The mock's answers in each API: the texts expected of it, and readers of streamed and whole answers."""
 
 import json
 from typing import Any, NamedTuple

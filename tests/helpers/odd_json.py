@@ -1,4 +1,4 @@
-"""JSON that no server should send and some do, put where an API reads it."""
+"""JSON that servers should not send, put at any place of the events that an API reads."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Facts of a probe, made up: for tests of what is shown of them, and advised."""
+"""Made-up reports of a probe, for tests of what is shown and advised."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Real processes for tests: the mock server, the command, and what the kernel knows of them."""
+"""Real processes for tests and benchmarks: the mock server, the command, and their children."""
 
 import contextlib
 import json
@@ -16,35 +16,50 @@ DEADLINE_S = 60
 """Far beyond what anything here takes: only a hang reaches it."""
 
 
-class MockServer:
-    """The built-in mock as a process; `stop` gives its truth."""
+class ServerProcess:
+    """A server as a process that prints one line of JSON, its truth, on SIGTERM."""
 
-    def __init__(self, *options: str) -> None:
-        command = [sys.executable, "-m", "llmstress.engine.mock", "--port", "0", *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        self.url: str = json.loads(self.process.stdout.readline())["listening"]
+    def __init__(self, process: "subprocess.Popen[str]", url: str) -> None:
+        self.process = process
+        self.url = url
 
     def stop(self) -> dict[str, Any]:
-        """End it; what it says it sent."""
+        """End the server; returns its truth: what it says it sent."""
         self.process.send_signal(signal.SIGTERM)
         out, _ = self.process.communicate(timeout=DEADLINE_S)
         truth: dict[str, Any] = json.loads(out)
         return truth
 
 
+class MockServer(ServerProcess):
+    """The built-in mock server."""
+
+    def __init__(self, *options: str) -> None:
+        command = [sys.executable, "-m", "llmstress.engine.mock", "--port", "0", *options]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        super().__init__(process, json.loads(process.stdout.readline())["listening"])
+
+
+@contextlib.contextmanager
+def ended(process: "subprocess.Popen[str]") -> Iterator["subprocess.Popen[str]"]:
+    """Kills the process on leaving if it still runs, and closes its stdout."""
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
 @contextlib.contextmanager
 def mock_server(*options: str) -> Iterator[MockServer]:
     """A mock with short delays: 20 ms to the first token, 2 ms gaps, 8 tokens, unless `options` say otherwise."""
     server = MockServer("--ttft-ms", "20", "--gap-ms", "2", "--tokens", "8", *options)
-    try:
+    with ended(server.process):
         yield server
-    finally:
-        if server.process.poll() is None:
-            server.process.kill()
-        server.process.wait()
-        assert server.process.stdout is not None
-        server.process.stdout.close()
 
 
 class Run:

@@ -1,4 +1,4 @@
-"""The other ends of connections: a real proxy, a relay that notes who came, servers that play a part."""
+"""Real connections to go through or to: a proxy process, a relay that records its clients, targets behind TLS."""
 
 import asyncio
 import contextlib
@@ -86,7 +86,7 @@ class Target:
 
     def __init__(self, answer: bytes = ANSWER) -> None:
         self.answer = answer
-        self.open: set[_Peer] = set()
+        self.open: set[_TargetPeer] = set()
         self.heads: list[str] = []
         """Heads of the requests, in the order of their arrival."""
         self.peers: Counter[str] = Counter()
@@ -95,7 +95,7 @@ class Target:
         """Requests that came to each address of ours."""
         self.accepted = 0
 
-    def arrived(self, peer: "_Peer", head: str) -> None:
+    def arrived(self, peer: "_TargetPeer", head: str) -> None:
         """A request is whole."""
         self.heads.append(head)
         if isinstance(name := peer.transport.get_extra_info("sockname"), tuple):
@@ -108,18 +108,18 @@ class Target:
 class Flooding(Target):
     """Answers with tokens, and goes on for as long as the client doesn't close the connection."""
 
-    def arrived(self, peer: "_Peer", head: str) -> None:
+    def arrived(self, peer: "_TargetPeer", head: str) -> None:
         self.heads.append(head)
         peer.transport.write(HEAD)
         self._go_on(peer)
 
-    def _go_on(self, peer: "_Peer") -> None:
+    def _go_on(self, peer: "_TargetPeer") -> None:
         if peer in self.open:
             peer.transport.write(TOKEN)
             asyncio.get_running_loop().call_later(0.001, self._go_on, peer)
 
 
-class _Peer(asyncio.Protocol):
+class _TargetPeer(asyncio.Protocol):
     transport: asyncio.Transport
 
     def __init__(self, target: Target) -> None:
@@ -149,9 +149,9 @@ async def listening(target: Target, *hosts: str, tls: ssl.SSLContext | None = No
     """Have `target` listen on one port of all `hosts` (127.0.0.1 without any), and see that all connections end."""
     loop = asyncio.get_running_loop()
     first, *others = hosts or ("127.0.0.1",)
-    servers = [await loop.create_server(lambda: _Peer(target), first, 0, ssl=tls)]
+    servers = [await loop.create_server(lambda: _TargetPeer(target), first, 0, ssl=tls)]
     port: int = servers[0].sockets[0].getsockname()[1]
-    servers += [await loop.create_server(lambda: _Peer(target), host, port, ssl=tls) for host in others]
+    servers += [await loop.create_server(lambda: _TargetPeer(target), host, port, ssl=tls) for host in others]
     async with _served(target, servers):
         yield port
 
@@ -159,7 +159,7 @@ async def listening(target: Target, *hosts: str, tls: ssl.SSLContext | None = No
 @contextlib.asynccontextmanager
 async def listening_at_path(target: Target, path: Path) -> AsyncIterator[None]:
     """Have `target` listen on a Unix socket."""
-    server = await asyncio.get_running_loop().create_unix_server(lambda: _Peer(target), str(path))
+    server = await asyncio.get_running_loop().create_unix_server(lambda: _TargetPeer(target), str(path))
     async with _served(target, [server]):
         yield
 

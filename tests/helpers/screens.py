@@ -1,4 +1,4 @@
-"""Screens on a bench: a source that a test fills, a small recorded run, and the screen's text."""
+"""Screens for tests: a source that a test fills, a small recorded run, and the text that a screen shows."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""A worker's dialer and streams against a server, run to their end; and the certificates that this takes."""
+"""Short loads with a worker's dialer and streams against a server, and the TLS certificates for them."""
 
 import asyncio
 import datetime
@@ -106,7 +106,12 @@ async def _run(
         running = model.load
         recorder.begin(time.monotonic_ns(), windows(whole_run=True), running.in_flight)
         await model.start(time.monotonic_ns())
-        await until(lambda: running.check() or running.exhausted.is_set() or (cut_when is not None and cut_when()))
+
+        def over() -> bool:
+            running.check()
+            return running.exhausted.is_set() or (cut_when is not None and bool(cut_when()))
+
+        await until(over)
         if running.fault is not None:
             raise running.fault
         running.cut()

@@ -1,4 +1,4 @@
-"""A real terminal for tests: a pty with the command in it as session leader, and pyte to read what it draws."""
+"""The command in a real terminal: a pty with the command as session leader, and pyte to read its screen."""
 
 import contextlib
 import fcntl

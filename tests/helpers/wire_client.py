@@ -1,4 +1,4 @@
-"""A client that sees every byte: sends requests over bare sockets and tells how the answer lay on the wire."""
+"""A client on bare sockets that records every byte and how an answer's chunks and events lay on the wire."""
 
 import json
 import socket

@@ -5,7 +5,7 @@ import http.client
 import json
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -26,9 +26,9 @@ from helpers.mock_answers import (
 from helpers.processes import DEADLINE_S, MockServer, mock_server
 
 TEXT = "".join(f" tok{i}" for i in range(8))
-MESSAGES = [{"role": "user", "content": "one two three"}]
-CHAT = {"model": "m", "messages": MESSAGES}
-CLAUDE = {"model": "m", "messages": MESSAGES, "max_tokens": 100}
+MESSAGES: Any = [{"role": "user", "content": "one two three"}]
+CHAT: Any = {"model": "m", "messages": MESSAGES}
+CLAUDE: Any = {"model": "m", "messages": MESSAGES, "max_tokens": 100}
 VERSION = "?api-version=2024-10-21"
 
 
@@ -73,7 +73,7 @@ def post(server: MockServer, path: str, body: Any, **headers: str) -> Answer:
     return answer
 
 
-STREAMS = {
+STREAMS: dict[str, tuple[str, dict[str, Any], Callable[..., Heard], Callable[..., Heard]]] = {
     "chat": ("/chat/completions", CHAT, chat_stream, chat_whole),
     "completions": ("/completions", {"prompt": "one two three"}, completions_stream, completions_whole),
     "responses": ("/responses", {"input": "one two three"}, responses_stream, responses_whole),

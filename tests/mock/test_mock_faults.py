@@ -17,7 +17,7 @@ FAST = ("--ttft-ms", "1", "--gap-ms", "1")
 WORDS = [f" tok{i % 10}" for i in range(8)]
 STRUCK = 3
 """Number of tokens after which the fault of the first answer takes effect, with seed 0."""
-USAGE = {"stream_options": {"include_usage": True}}
+USAGE: dict[str, Any] = {"stream_options": {"include_usage": True}}
 
 
 # plans

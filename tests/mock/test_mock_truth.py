@@ -60,12 +60,12 @@ class Counts:
                 self._told(usage)
 
     def _told(self, usage: dict[str, Any]) -> None:
-        details = next(
+        details: dict[str, int] = next(
             (usage[name] for name in usage if name.startswith(("completion_tokens_d", "output_tokens_d"))), {}
         )
         self.usage["answers"] += 1
-        self.usage["input"] += usage.get("prompt_tokens", usage.get("input_tokens"))
-        self.usage["output"] += usage.get("completion_tokens", usage.get("output_tokens"))
+        self.usage["input"] += usage["prompt_tokens" if "prompt_tokens" in usage else "input_tokens"]
+        self.usage["output"] += usage["completion_tokens" if "completion_tokens" in usage else "output_tokens"]
         self.usage["reasoning"] += details.get("reasoning_tokens", details.get("thinking_tokens", 0))
 
 

@@ -11,7 +11,7 @@ from helpers.wire_client import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Client, 
 
 FAST = ("--ttft-ms", "1", "--gap-ms", "1")
 WORDS = [f" tok{i % 10}" for i in range(8)]
-USAGE = {"stream_options": {"include_usage": True}}
+USAGE: dict[str, Any] = {"stream_options": {"include_usage": True}}
 
 
 def one(*switches: str, path: str = CHAT, **fields: Any) -> tuple[Heard, dict[str, Any]]:

@@ -116,12 +116,14 @@ def test_a_tool_called_in_chat(gpt: openai.OpenAI) -> None:
     (choice,) = gpt.chat.completions.create(**asked).choices
     assert choice.finish_reason == "tool_calls"
     assert choice.message.content is None
-    (call,) = choice.message.tool_calls
+    calls: Any = choice.message.tool_calls
+    (call,) = calls
     assert (call.function.name, json.loads(call.function.arguments)) == ("get", {"words": TEXT})
     with gpt.chat.completions.stream(**asked) as stream:
         streamed = stream.get_final_completion()
     (choice,) = streamed.choices
-    (call,) = choice.message.tool_calls
+    calls = choice.message.tool_calls
+    (call,) = calls
     assert (call.function.name, json.loads(call.function.arguments)) == ("get", {"words": TEXT})
     assert choice.finish_reason == "tool_calls"
 
@@ -200,10 +202,12 @@ def test_responses_streamed_through_the_helper(gpt: openai.OpenAI) -> None:
 
 def test_a_tool_called_in_responses(gpt: openai.OpenAI) -> None:
     asked: Any = {"model": "m", "input": "x", "tools": [FLAT_TOOL], "tool_choice": "required"}
-    (call,) = gpt.responses.create(**asked).output
+    output: Any = gpt.responses.create(**asked).output
+    (call,) = output
     assert (call.type, call.name, json.loads(call.arguments)) == ("function_call", "get", {"words": TEXT})
     with gpt.responses.stream(**asked) as stream:
-        (call,) = stream.get_final_response().output
+        output = stream.get_final_response().output
+    (call,) = output
     assert (call.name, json.loads(call.arguments)) == ("get", {"words": TEXT})
 
 
@@ -277,7 +281,8 @@ def test_messages_through_the_helper(claude: anthropic.Anthropic) -> None:
         text = "".join(stream.text_stream)
         message = stream.get_final_message()
     assert text == TEXT
-    assert [block.text for block in message.content] == [TEXT]
+    content: Any = message.content
+    assert [block.text for block in content] == [TEXT]
     assert (message.stop_reason, message.usage.input_tokens, message.usage.output_tokens) == ("end_turn", 7, 8)
 
 
@@ -298,7 +303,8 @@ def test_a_tool_called_in_messages(claude: anthropic.Anthropic) -> None:
         streamed = stream.get_final_message()
     for told in (message, streamed):
         assert told.stop_reason == "tool_use"
-        (block,) = told.content
+        content: Any = told.content
+        (block,) = content
         assert (block.type, block.name, block.input) == ("tool_use", "get", {"words": TEXT})
 
 
@@ -357,7 +363,8 @@ def test_thinking_in_messages(tool_call: bool) -> None:
             streamed = stream.get_final_message()
         whole = claude.messages.create(**asked)
     for message in (streamed, whole):
-        thinking, block = message.content
+        content: Any = message.content
+        thinking, block = content
         assert (thinking.type, thinking.thinking) == ("thinking", THOUGHT)
         assert thinking.signature
         if tool_call:
@@ -375,10 +382,11 @@ def test_reasoning_that_is_shown() -> None:
             asked: Any = {**RESPONSES, **({"reasoning": {"summary": "auto"}} if summary else {})}
             with gpt.responses.stream(**asked) as stream:
                 kind = "response.reasoning_summary_text.delta" if summary else "response.reasoning_text.delta"
-                said = [event.delta for event in stream if event.type == kind]
+                said = [str(getattr(event, "delta", "")) for event in stream if event.type == kind]
                 answer = stream.get_final_response()
             assert "".join(said) == THOUGHT
-            thought, message = answer.output
+            output: Any = answer.output
+            thought, message = output
             assert [part.text for part in (thought.summary if summary else thought.content)] == [THOUGHT]
             assert (message.type, answer.output_text) == ("message", TEXT)
             assert answer.usage is not None
@@ -398,7 +406,8 @@ def test_reasoning_that_is_hidden() -> None:
             message = messages.get_final_message()
     assert [item.type for item in answer.output] == ["reasoning", "message"]
     assert answer.output_text == TEXT
-    thinking, text = message.content
+    content: Any = message.content
+    thinking, text = content
     assert (thinking.thinking, bool(thinking.signature), text.text) == ("", True, TEXT)
     assert message.usage.output_tokens == 10
 

@@ -76,7 +76,9 @@ UNREAD = 1000
 
 
 @contextlib.contextmanager
-def socket_of(context: zmq.Context, kind: int, path: Path, identity: bytes = b"") -> Iterator[zmq.Socket]:
+def socket_of(
+    context: "zmq.Context[zmq.Socket[bytes]]", kind: int, path: Path, identity: bytes = b""
+) -> Iterator["zmq.Socket[bytes]"]:
     with context.socket(kind) as opened:
         opened.linger = 0  # `say` waits until all has arrived
         opened.sndtimeo = DEADLINE_S * 1000
@@ -86,7 +88,7 @@ def socket_of(context: zmq.Context, kind: int, path: Path, identity: bytes = b""
         yield opened
 
 
-def say(to: zmq.Socket, messages: Iterable[list[bytes]], limit: int) -> None:
+def say(to: "zmq.Socket[bytes]", messages: Iterable[list[bytes]], limit: int) -> None:
     """Send `messages` and see that all of them arrive. The last one is over the `limit`, for which the other end hangs
     up: it has taken in what came before it."""
     with to.get_monitor_socket(zmq.EVENT_DISCONNECTED) as monitor:

@@ -58,7 +58,7 @@ def serve() -> Iterator[Callable[[Script], tuple[str, list[int]]]]:
 
         def start(script: Script) -> tuple[str, list[int]]:
             attributes = {"script": staticmethod(script), "lock": threading.Lock(), "answered": []}
-            handler = type("OfOneScript", (Scripted,), attributes)
+            handler: type[Scripted] = type("OfOneScript", (Scripted,), attributes)
             return stack.enter_context(served(handler)), handler.answered
 
         yield start

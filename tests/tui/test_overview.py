@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from helpers.screens import new_view
 from textual.app import App, ComposeResult
+from textual.widget import Widget
 
 import llmstress.tui.app
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice
@@ -181,10 +182,10 @@ def test_the_measurement_says_its_first_reason_and_how_many_more(width: int) -> 
     ],
 )
 def test_the_outcome_has_a_line_and_a_colour_of_its_own(ended: dict[str, int], style: str, words: str) -> None:
-    (_, _), (text, shown) = headline.outcome_line(judged("valid", **ended), 100)
+    (_, _), (text, shown) = headline.outcome_line(judged("valid", notes=(), **ended), 100)
     assert text == words
     assert style in shown
-    short = text_of(headline.outcome_line(judged("valid", **ended), 30))
+    short = text_of(headline.outcome_line(judged("valid", notes=(), **ended), 30))
     assert len(short) <= 30
 
 
@@ -193,7 +194,7 @@ def test_the_outcome_has_a_line_and_a_colour_of_its_own(ended: dict[str, int], s
     [({"http_404": 7}, "valid, but no request succeeded"), ({"ok": 1, "reset": 2}, "valid, but most requests failed")],
 )
 def test_nobody_reads_valid_in_green_where_requests_failed(ended: dict[str, int], words: str) -> None:
-    picture = judged("valid", **ended)
+    picture = judged("valid", notes=(), **ended)
     pieces = headline.measurement_line(picture, 80)
     assert text_of(pieces) == f"measurement: {words}"
     contents = [*verdict_marks(picture), verdict_text(picture)]
@@ -332,7 +333,7 @@ def shown(width: int, height: int, use: Callable[[Screen, Overview], None]) -> s
             await pilot.pause()
             use(app, overview)
             await pilot.pause()
-            shown = [widget for widget in overview.walk_children() if widget.display and not widget.children]
+            shown = [widget for widget in overview.walk_children(Widget) if widget.display and not widget.children]
             for widget in shown:
                 assert overview.region.contains_region(widget.region), widget
                 for other in shown:

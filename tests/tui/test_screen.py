@@ -49,6 +49,7 @@ from llmstress.engine.telemetry.broadcast import (
 )
 from llmstress.engine.telemetry.histogram import PERCENTILES
 from llmstress.engine.telemetry.messages import ErrorSample, Part, Phase, RateLimit
+from llmstress.engine.telemetry.metrics import LATENCIES, METRICS
 from llmstress.engine.telemetry.sanitize import sanitize_text
 from llmstress.tui.app import StressApp
 from llmstress.tui.charts.chart import Chart
@@ -56,7 +57,6 @@ from llmstress.tui.dialogs.ask_streams import AskStreams
 from llmstress.tui.dialogs.confirm import Confirm
 from llmstress.tui.dialogs.help import Help
 from llmstress.tui.format.picture import picture_of
-from llmstress.tui.format.words import METRICS
 from llmstress.tui.panes.errors import error_rows, samples_text
 from llmstress.tui.panes.latency import latency_cells
 from llmstress.tui.panes.tiles import tiles_of
@@ -993,7 +993,7 @@ def agree(view: RunView) -> None:
         **{f"{each.upper()} {name}": shown_latency(latency[each], name) for each in metrics for name in ("p50", "p99")},
         "failed": formatting.share(summary.requests.failed, finished),
     }
-    for metric in METRICS:
+    for metric in LATENCIES:
         texts = [cell.text for cell in latency_cells(metric, picture.figures.latency.get(metric))]
         values = [shown_latency(latency[metric], name) for name in (*PERCENTILES, "max")]
         assert texts == [metric, *values, formatting.count(latency[metric].count)]
@@ -1033,13 +1033,13 @@ def test_latencies_since_a_request_was_due_come_and_go_with_what_they_say() -> N
         def shown() -> list[str]:
             return [table.get_row_at(row)[0].plain for row in range(table.row_count)]
 
-        assert shown() == [metric for metric in METRICS if not metric.endswith("_due")]
+        assert shown() == [metric for metric in LATENCIES if not metric.endswith("_due")]
         late = delta(0, 0)
         latency = late.parts[late.window].latency
         latency["e2e_due"] = histogram(*(9_000_000 + n for n in range(latency["e2e"].count)))
         source.give(late)
-        await settle_until(pilot, lambda: len(shown()) > len(METRICS) - 2)
-        assert shown() == [metric for metric in METRICS if metric != "ttft_due"]
+        await settle_until(pilot, lambda: len(shown()) > len(LATENCIES) - 2)
+        assert shown() == [metric for metric in LATENCIES if metric != "ttft_due"]
 
     source = QueueSource(opening())
     app = StressApp(source)
@@ -1056,7 +1056,7 @@ def test_latencies_since_a_request_was_due_come_and_go_with_what_they_say() -> N
                 st.sampled_from(["ok", "http_503", "cancelled", "filtered", "timeout_idle"]), st.integers(1, 50)
             ),
             st.dictionaries(
-                st.sampled_from([*METRICS, "loop_lag"]),
+                st.sampled_from(list(METRICS)),
                 st.lists(st.integers(0, 4_000_000_000), min_size=1, max_size=30),
             ),
             st.integers(0, 5_000),

@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.tui import image
 from llmstress.tui.app import StressApp
+from llmstress.tui.charts.chart import Chart
 from llmstress.tui.image import safe_name, self_contained
 from llmstress.tui.themes import DARK, LIGHT
 
@@ -184,11 +185,10 @@ def test_a_key_changes_the_theme_and_both_can_be_read() -> None:
                 for ground in ("background", "panel"):
                     found = contrast(Color.parse(names[text]), Color.parse(names[ground]))
                     assert found >= 4.5, (theme, text, ground, found)
-            chart = app.query_one("#chart-left")
-            ground = chart.background_colors[1]
+            chart = app.query_one("#chart-left", Chart)
             for part in ("first", "second", "third", "fourth", "mark"):
                 colour = chart.get_component_styles(f"chart--{part}").color
-                assert contrast(colour, ground) >= 4.5, (theme, part)
+                assert contrast(colour, chart.background_colors[1]) >= 4.5, (theme, part)
             await press(pilot, "t")
 
     source = QueueSource(opening(), *(frame for _, frame in [*story(), *ending()]))

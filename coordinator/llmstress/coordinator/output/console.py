@@ -11,6 +11,7 @@ from llmstress.coordinator.output.log import LogFile
 from llmstress.coordinator.output.schema import Latency, Summary, Undetermined
 from llmstress.engine.secrets import blank_out, unmistakable
 from llmstress.engine.telemetry.formatting import count, duration, latency, rate, rate_limit_left, share, worth_a_line
+from llmstress.engine.telemetry.metrics import METRICS, PROGRESS, TABLE
 from llmstress.engine.telemetry.sanitize import MAX_NAME, sanitize_text
 from llmstress.engine.telemetry.snapshot import Snapshot
 
@@ -117,14 +118,14 @@ class Console:
             return
         now = picture.now
         work = {"tokens": f"{rate(now.tokens_per_s or 0)} tok/s", "inputs": f"{rate(now.inputs_per_s or 0)} inputs/s"}
-        metrics = ("e2e",) if picture.whole_answers else ("ttft", "itl")
+        metrics = PROGRESS.of(whole_answers=picture.whole_answers)
         shown = [(metric, *(latency(now.percentile(metric, name)) for name in ("p50", "p99"))) for metric in metrics]
         parts = [
             f"{duration(round(picture.elapsed_s)):>6} {picture.phase.name.lower():<6}",
             f"open {count(picture.open)}/{count(picture.target)}",
             *([work[picture.counted_in]] if picture.counted_in in work else []),
             f"{rate(now.requests_per_s or 0)} req/s",
-            *(f"{metric.upper()} p50 {p50} p99 {p99}" for metric, p50, p99 in shown),
+            *(f"{METRICS[metric].label} p50 {p50} p99 {p99}" for metric, p50, p99 in shown),
             f"failed {share(now.failed, now.finished)}{_most_frequent(now.failed_by)}",
         ]
         if picture.retries:
@@ -172,9 +173,9 @@ class Console:
         for kind, said in summary.rate_limits.items():
             of = f" of {count(said.limit)}" if said.limit is not None else ""
             self.say(f"rate limit{count(said.remaining):>10}{of} {kind} left, lowest {count(said.lowest)}")
-        metrics = ("ttfb", "e2e", "e2e_due") if whole_answers else ("ttft", "ttft_due", "itl", "tpot", "e2e", "e2e_due")
         means = {metric: found.mean for metric, found in summary.latency_ms.items()}
-        latencies = {name: summary.latency_ms[name] for name in metrics if worth_a_line(name, means)}
+        shown = TABLE.of(whole_answers=whole_answers)
+        latencies: dict[str, Latency] = {name: summary.latency_ms[name] for name in shown if worth_a_line(name, means)}
         if requests.failed and not requests.ok and not any(found.count for found in latencies.values()):
             self.say()
             self.say(

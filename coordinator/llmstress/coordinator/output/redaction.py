@@ -17,10 +17,11 @@ from llmstress.coordinator.config.target_url import redact_url, secret_parameter
 from llmstress.coordinator.output import schema
 from llmstress.engine.api import APIS
 from llmstress.engine.secrets import FINISH_REASONS, blank_out, blank_reason, unmistakable
-from llmstress.engine.stream.failure_policy import CLASSES
 from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.broadcast import Message, RunFacts, WorkerChange
+from llmstress.engine.telemetry.classes import CLASSES
 from llmstress.engine.telemetry.messages import Delta, ErrorSample
+from llmstress.engine.telemetry.metrics import LATENCIES
 
 _PROTOCOL = frozenset(
     {
@@ -89,7 +90,7 @@ def _public_words() -> set[str]:
     """Words of the protocols, field names of the summary, and names of APIs, metrics and failure classes."""
     kinds = schema.json_schema()["$defs"].values()
     fields = {name for kind in kinds for name in kind.get("properties", ())}
-    return {*FINISH_REASONS, *_PROTOCOL, *fields, *schema.LATENCIES, *APIS, *CLASSES}
+    return {*FINISH_REASONS, *_PROTOCOL, *fields, *LATENCIES, *APIS, *(each.name for each in CLASSES)}
 
 
 def secrets_in(

@@ -26,13 +26,13 @@ from llmstress.engine.http.response import Malformed, ResponseReader
 from llmstress.engine.secrets import blank_out, blank_reason
 from llmstress.engine.telemetry.collecting import collected
 from llmstress.engine.telemetry.messages import Part
-from llmstress.engine.telemetry.notes import BOUNDS, median_of, notes_of_answers, notes_of_fields
+from llmstress.engine.telemetry.metrics import OF_ONE_REQUEST
+from llmstress.engine.telemetry.undetermined import BOUNDS, median_of
+from llmstress.engine.telemetry.verdict import notes_on_one_answer
 from llmstress.engine.witness import Evidence, Heard
 
 MOST_TEXT = 1000
 """Characters of an event that are kept."""
-
-_METRICS = ("connect", "ttfb", "ttft", "ttfa", "tpot", "stall", "e2e")
 
 
 def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, by_name: bool, raw: bool) -> Probe:
@@ -70,7 +70,9 @@ def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, 
         asked=_asked(seen.request),
         head=_head(last.head, secrets),
         at_ms={name: _ms(stamp - exchange.start) for name, stamp in stamps.items() if stamp},
-        latency_ms={name: latency[name].sum / 1000 for name in _METRICS if name in latency and latency[name].count},
+        latency_ms={
+            name: latency[name].sum / 1000 for name in OF_ONE_REQUEST if name in latency and latency[name].count
+        },
         gaps_ms=tuple(gap / 1000 for gap in exchange.gaps),
         reads=_reads(seen),
         events=_events(heard, exchange.start, secrets),
@@ -85,7 +87,7 @@ def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, 
         raw=_raw(seen, secrets) if raw else None,
         whole=bool(whole),
         tpot_bounds_ms=_bounds(seen.part),
-        noted=(*notes_of_answers(seen.part), *notes_of_fields(seen.fields)),
+        noted=tuple(notes_on_one_answer(seen.part, seen.fields)),
         body="" if any(each.meaning is not None for each in heard) else blank_out(_body_of_no_event(seen), secrets),
     )
 

@@ -7,14 +7,15 @@ the window of the stamp that completes it, so lists are folded exactly when a st
 
 from array import array
 from collections.abc import Iterable
-from typing import Protocol, get_args
+from typing import Protocol
 
 from llmstress.engine.http.response import Head
 from llmstress.engine.outcome import End
 from llmstress.engine.stream.pace import Pace
 from llmstress.engine.stream.progress import Progress
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import MAX_FIELDS, MAX_WINDOWS, Counters, Metric, Part
+from llmstress.engine.telemetry.messages import MAX_FIELDS, MAX_WINDOWS, Counters, Part
+from llmstress.engine.telemetry.metrics import METRICS, MetricName
 
 PLAIN_ANSWERS = 64
 """After so many answers in a row whose events are tokens, the text of events is not kept any more, until an answer
@@ -84,7 +85,7 @@ class Samples:
         self.parts: dict[int, Part] = {}
         """Index of a window -> what has been measured in it since the last delta."""
         self._progress = progress
-        self._collected: dict[Metric, list[int]] = {metric: [] for metric in get_args(Metric)}
+        self._collected: dict[MetricName, list[int]] = {each.name: [] for each in METRICS.values()}
         self._collected["itl"] = self.gaps
         self._firsts = 0  # token events that end no gap
         self._plain = 0  # answers in a row that did not need the text of their events
@@ -214,7 +215,7 @@ class Samples:
             failed = self.part(self._progress.window_at(stamp)).latency_failed
             _histogram(failed, metric).record(nanoseconds // 1000)
 
-    def _move(self, metric: Metric, window: int, us: list[int]) -> None:
+    def _move(self, metric: MetricName, window: int, us: list[int]) -> None:
         if us:
             part = self.part(window)
             _histogram(part.retracted, metric).record_many(us)
@@ -233,7 +234,7 @@ class Samples:
                 values.clear()
 
 
-_Sample = tuple[Metric, int, int]
+_Sample = tuple[MetricName, int, int]
 """A metric, the stamp that completes it, nanoseconds."""
 
 
@@ -247,7 +248,7 @@ def _before_tokens(request: Ended) -> list[_Sample]:
     return samples
 
 
-def _histogram(histograms: dict[str, Histogram], metric: Metric) -> Histogram:
+def _histogram(histograms: dict[str, Histogram], metric: MetricName) -> Histogram:
     histogram = histograms.get(metric)
     if histogram is None:
         histogram = histograms[metric] = Histogram()

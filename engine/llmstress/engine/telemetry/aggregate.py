@@ -5,13 +5,13 @@ from typing import Self
 
 import msgspec
 
+from llmstress.engine.telemetry.classes import NOT_FAILED
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import (
     LABELS,
     MAX_FIELDS,
     MAX_SAMPLES_PER_CLASS,
     MAX_SIGNS,
-    NOT_FAILED,
     Counters,
     Delta,
     ErrorSample,
@@ -27,8 +27,8 @@ from llmstress.engine.telemetry.messages import (
     task_of,
     window_of,
 )
+from llmstress.engine.telemetry.metrics import CHARTED
 from llmstress.engine.telemetry.timeline import (
-    CHARTED,
     EARLIER_NS,
     FINE_S,
     MAX_ROWS,

@@ -7,7 +7,6 @@ are nanoseconds of `time.monotonic_ns()` relative to T0, the start of the run; v
 import contextlib
 import enum
 from collections.abc import Sequence
-from typing import Literal
 
 import msgspec
 
@@ -78,16 +77,6 @@ def window_of(key: int) -> int:
 def task_of(key: int) -> int:
     """Number of the task of a part's key."""
     return key >> _TASK_SHIFT
-
-
-Metric = Literal[
-    "queue", "connect", "ttfb", "ttft", "ttft_due", "ttfa", "itl", "tpot", "stall", "e2e", "e2e_due", "loop_lag"
-]
-"""Names of the histograms, as in the summary; `loop_lag` is the client's own health."""
-
-
-NOT_FAILED = frozenset({"ok", "filtered", "cancelled", "lost"})
-"""Classes of a request's end that don't count as failed."""
 
 
 class Counters(msgspec.Struct, array_like=True):

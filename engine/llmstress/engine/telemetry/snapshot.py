@@ -3,8 +3,9 @@
 import msgspec
 
 from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.classes import NOT_FAILED
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import NOT_FAILED, Phase, RateLimit, add_counts, merge_histograms
+from llmstress.engine.telemetry.messages import Phase, RateLimit, add_counts, merge_histograms
 from llmstress.engine.telemetry.timeline import RECENT_S, Recent, WorkerRecent
 
 P99_SAMPLES = 100

@@ -20,9 +20,6 @@ SLOT_NS = 250_000_000
 EARLIER_NS = 2_500_000_000
 """Length of the slots in `Aggregate.earlier`, a multiple of `SLOT_NS`."""
 
-CHARTED = ("itl", "tpot", "e2e")
-"""Metrics that a row of the timeline keeps besides its `latency`, in coarse bins (`Histogram.coarse`)."""
-
 
 class Row(msgspec.Struct, array_like=True):
     """One step of the timeline."""

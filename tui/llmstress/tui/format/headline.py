@@ -8,6 +8,7 @@ import msgspec
 from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.messages import Phase, Window
+from llmstress.engine.telemetry.metrics import TILES
 from llmstress.engine.telemetry.outcomes import describe_outcome
 from llmstress.tui.format.picture import TOO_EARLY, Picture
 from llmstress.tui.format.words import OUTCOMES, VERDICTS, spans_words
@@ -22,8 +23,6 @@ _DRAIN_COLUMNS = 4
 """Width of the drain's part of the bar. The length of a drain is unknown, so the width says nothing about it."""
 
 _LEAST_URL = 16
-
-_ON_TILES, _ON_TILES_OF_WHOLE_ANSWERS = ("ttft", "itl"), ("e2e", "ttfb")
 
 
 def shortened(text: str, width: int) -> str:
@@ -185,7 +184,7 @@ def stretch_line(picture: Picture, width: int, *, thin: bool) -> list[StyledText
         name = "whole run" if picture.view.facts.whole_run else "steady window"
         text = f" {name}, {formatting.elapsed(seconds)} "
     else:
-        spans = spans_words(picture, _ON_TILES_OF_WHOLE_ANSWERS if picture.snapshot.whole_answers else _ON_TILES)
+        spans = spans_words(picture, TILES.of(whole_answers=picture.snapshot.whole_answers))
         text = f" last {seconds:.0f} s{' of the run' if picture.stage == 'done' else ''}{spans and f' ({spans})'} "
     note = " ~ low sample count " if thin else ""
     rest = max(0, width - len(text) - len(note) - 4)

@@ -3,23 +3,8 @@
 from collections.abc import Iterable
 
 from llmstress.engine.telemetry.formatting import duration
+from llmstress.engine.telemetry.metrics import METRICS
 from llmstress.tui.format.picture import Picture
-
-METRICS = {
-    "queue": "from when a request was due to its start: the client's own delay",
-    "connect": "from the start of a request to its connection, for those that opened one",
-    "ttfb": "from the sending of a request to the head of its answer",
-    "ttft": "from the start of a request to its first token, reasoning tokens included",
-    "ttft_due": "from when a request was due to its first token: waits and earlier attempts included",
-    "ttfa": "from the start of a request to the first token that a user sees",
-    "itl": "from one token event to the next",
-    "tpot": "from the first token to the last one, per token after the first",
-    "stall": "the longest gap within an answer",
-    "e2e": "from the start of a request to the end of its answer",
-    "e2e_due": "from when a request was due to the end of its answer: waits and earlier attempts included",
-}
-"""Every latency and what it is the time of, in the order of a request."""
-
 
 VERDICTS = {
     "none yet": ("·", "$foreground 65%"),
@@ -62,7 +47,7 @@ def spans_words(picture: Picture, metrics: Iterable[str]) -> str:
     by_span: dict[int, list[str]] = {}
     for metric in metrics:
         if not picture.whole and metric in picture.figures.spans:
-            by_span.setdefault(round(picture.figures.spans[metric]), []).append(metric.upper())
+            by_span.setdefault(round(picture.figures.spans[metric]), []).append(METRICS[metric].label)
     return "; ".join(f"{', '.join(names)} {span} s" for span, names in by_span.items())
 
 

@@ -8,12 +8,13 @@ from textual.widgets import DataTable
 
 from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.histogram import PERCENTILES, Histogram
+from llmstress.engine.telemetry.metrics import LATENCIES
 from llmstress.tui.charts import catalog
 from llmstress.tui.charts.chart import Chart
 from llmstress.tui.charts.distribution import Distribution
 from llmstress.tui.charts.lines import TimelineCache
 from llmstress.tui.format.picture import Picture
-from llmstress.tui.format.words import METRICS, widest_words, window_words
+from llmstress.tui.format.words import widest_words, window_words
 from llmstress.tui.panes.pane import RedrawnPane
 from llmstress.tui.widgets.table import Cell, RowTable, TableColumn
 from llmstress.tui.widgets.text import TextBlock
@@ -77,7 +78,7 @@ class LatencyPane(RedrawnPane):
         )
         latency = picture.figures.latency
         means = {metric: histogram.mean for metric, histogram in latency.items()}
-        shown = [metric for metric in METRICS if formatting.worth_a_line(metric, means)]
+        shown = [metric for metric in LATENCIES if formatting.worth_a_line(metric, means)]
         self._table.show({metric: latency_cells(metric, latency.get(metric)) for metric in shown})
         if first:
             chosen = FIRST_OF_WHOLE if picture.view.aggregate.whole_answers else FIRST
@@ -106,8 +107,9 @@ class LatencyPane(RedrawnPane):
     @on(DataTable.RowHighlighted)
     def _choose(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
-        metric = event.row_key.value
-        if metric in METRICS:
-            self._about.set_text(Content.assemble((metric, "bold"), f"  {METRICS[metric]}{self._undetermined(metric)}"))
+        metric = event.row_key.value or ""
+        if metric in LATENCIES:
+            about = f"  {LATENCIES[metric].meaning}{self._undetermined(metric)}"
+            self._about.set_text(Content.assemble((metric, "bold"), about))
         if self._picture is not None:
             self.draw(self._picture)

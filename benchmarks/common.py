@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import signal
 import socket
 import subprocess
 import sys
@@ -13,39 +12,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-class Target:
-    """A server as a process of its own."""
+from helpers.processes import MockServer, ServerProcess, ended, workers_of
 
-    def __init__(self, url: str, process: "subprocess.Popen[str]") -> None:
-        self.url = url
-        self._process = process
-
-    def stop(self) -> dict[str, Any]:
-        """End it; what it says it sent."""
-        self._process.send_signal(signal.SIGTERM)
-        assert self._process.stdout is not None
-        truth: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return truth
+__all__ = ["llmstress", "mock", "other", "resident_kib", "tcp_counters", "tcp_sockets", "workers_of"]
 
 
 @contextmanager
-def mock(*options: str) -> Iterator[Target]:
+def mock(*options: str) -> Iterator[ServerProcess]:
     """The built-in mock server with these options."""
-    command = [sys.executable, "-m", "llmstress.engine.mock", "--port", "0", *options]
-    with _ended(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as process:
-        assert process.stdout is not None
-        yield Target(json.loads(process.stdout.readline())["listening"], process)
+    server = MockServer(*options)
+    with ended(server.process):
+        yield server
 
 
 @contextmanager
-def other(command: str) -> Iterator[Target]:
+def other(command: str) -> Iterator[ServerProcess]:
     """Another server: `command` holds `{port}`; on SIGTERM it has to print its truth as one line of JSON."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = shlex.split(command.replace("{port}", str(port)))
-    with _ended(subprocess.Popen(words, stdout=subprocess.PIPE, text=True)) as process:
+    with ended(subprocess.Popen(words, stdout=subprocess.PIPE, text=True)) as process:
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port)).close()
@@ -54,10 +43,10 @@ def other(command: str) -> Iterator[Target]:
                 if process.poll() is not None:
                     sys.exit(f"{words[0]} ended with exit code {process.returncode}")
                 time.sleep(0.05)
-        yield Target(f"http://127.0.0.1:{port}", process)
+        yield ServerProcess(process, f"http://127.0.0.1:{port}")
 
 
-class Run:
+class MeasuredRun:
     """llmstress, as a process of its own."""
 
     def __init__(self, process: "subprocess.Popen[str]", output: Path) -> None:
@@ -73,22 +62,14 @@ class Run:
 
 
 @contextmanager
-def llmstress(url: str, *options: str) -> Iterator[Run]:
+def llmstress(url: str, *options: str) -> Iterator[MeasuredRun]:
     """A headless run against `url`."""
     with tempfile.TemporaryDirectory() as directory:
         output = Path(directory, "summary.json")
         command = [sys.executable, "-m", "llmstress", "--url", url, "--model", "mock-7b", "--headless", *options]
         command += ["--output", str(output)]
-        with _ended(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)) as run:
-            yield Run(run, output)
-
-
-def workers_of(pid: int) -> list[int]:
-    """Process ids of the workers of a run."""
-    children = [
-        int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()
-    ]
-    return [child for child in children if b"llmstress.engine.worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+        with ended(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)) as run:
+            yield MeasuredRun(run, output)
 
 
 def resident_kib(pid: int) -> int:
@@ -111,15 +92,3 @@ def tcp_counters() -> dict[str, int]:
         for names, values in zip(lines[::2], lines[1::2], strict=True):
             found |= dict(zip(names.split()[1:], map(int, values.split()[1:]), strict=True))
     return {name: found[name] for name in ("ListenOverflows", "ListenDrops", "TCPSynRetrans", "RetransSegs")}
-
-
-@contextmanager
-def _ended(process: "subprocess.Popen[str]") -> Iterator["subprocess.Popen[str]"]:
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
