@@ -14,11 +14,12 @@ from textual.widget import Widget
 
 import llmstress.tui.app
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice
-from llmstress.engine.telemetry.broadcast import Ended, RunFacts, RunView, WorkerChange
+from llmstress.engine.telemetry.broadcast import Ended, RunFacts, RunView, Windows, WorkerChange
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase, RateLimit
+from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase, RateLimit, consecutive
 from llmstress.engine.telemetry.verdict import Verdict
 from llmstress.tui.charts.distribution import Distribution
+from llmstress.tui.charts.lines import marks_of
 from llmstress.tui.format import headline
 from llmstress.tui.format.picture import Picture, picture_of
 from llmstress.tui.panes import tiles
@@ -116,13 +117,42 @@ def test_the_progress_fits(width: int, seconds: float, requests: int | None) -> 
     assert line.startswith(picture.stage.upper())
 
 
-def test_the_progress_by_phases() -> None:
+def test_the_progress_by_windows() -> None:
     line = text_of(headline.progress_line(at(32), 120))
     assert line.endswith("32s of 55s")
     parts = {part.name: part for part in headline.window_segments(view_until(32))}
     assert (parts["ramp"].done, parts["warm-up"].done, parts["drain"].done) == (1, 1, 0)
     assert parts["steady"].done == pytest.approx(22 / 45)
     assert [part.name for part in parts.values() if part.current] == ["steady"]
+
+
+def test_a_run_of_several_stages_has_a_part_of_the_bar_and_a_mark_for_each() -> None:
+    second = 1_000_000_000
+    planned = consecutive(
+        [
+            (Phase.RAMP, "ramp", 0),
+            (Phase.STEADY, "100", 5 * second),
+            (Phase.RAMP, "ramp", 25 * second),
+            (Phase.STEADY, "200", 30 * second),
+            (Phase.DRAIN, "drain", 50 * second),
+        ]
+    )
+    view = view_until(32)
+    view.apply(Windows(planned))
+    view.aggregate.window_began = {0: second // 4, 1: 5 * second, 2: 25 * second, 3: 30 * second}
+    parts = headline.segments(view)
+    assert [(part.name, part.seconds, part.done, part.current) for part in parts] == [
+        ("ramp", 5, 1, False),
+        ("100", 20, 1, False),
+        ("ramp", 5, 1, False),
+        ("200", 20, pytest.approx(2 / 20), True),
+        ("drain", 0, 0, False),
+    ]
+    line = text_of(headline.progress_line(picture_of(view, whole=False), 120))
+    assert len(line) == 120
+    assert [word for word in line.split() if word in ("ramp", "100", "200", "drain")] == [part.name for part in parts]
+    assert [name for _, name in marks_of(view)][:2] == ["100", "→1,000"]
+    assert view.steady_s == 22
 
 
 def test_the_progress_by_requests() -> None:

@@ -163,7 +163,7 @@ class Aggregate(msgspec.Struct, array_like=True):
         return self.of_kind(Phase.STEADY)
 
     def of_kind(self, *kinds: Phase) -> Part:
-        """The sum over the windows of these kinds and all tasks."""
+        """The sum over the windows of these kinds, or over all windows, and all tasks."""
         return sum_of(self._parts_of(kinds))
 
     def of_task(self, task: int, *kinds: Phase) -> Part:
