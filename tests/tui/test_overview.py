@@ -140,7 +140,7 @@ def test_a_run_of_several_stages_has_a_part_of_the_bar_and_a_mark_for_each() -> 
     view = view_until(32)
     view.apply(Windows(planned))
     view.aggregate.window_began = {0: second // 4, 1: 5 * second, 2: 25 * second, 3: 30 * second}
-    parts = headline.segments(view)
+    parts = headline.window_segments(view)
     assert [(part.name, part.seconds, part.done, part.current) for part in parts] == [
         ("ramp", 5, 1, False),
         ("100", 20, 1, False),
