@@ -1,4 +1,4 @@
-"""What a request that has ended leaves in the counters: its class's tokens, and what was odd about its answer."""
+"""Counts a request that has ended: its tokens, by class, and what was unusual about its answer."""
 
 from typing import Protocol
 
@@ -10,11 +10,12 @@ from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Counters, Part
 
 MAX_REASON = 40
-"""Length of a finish reason: it is a server's word and stays for the whole run."""
+"""Characters of a finish reason. Servers choose them, and they are kept for the whole run, so their length is
+bounded."""
 
 
 class Answered(Protocol):
-    """What is asked of a request that has ended; stamps are monotonic nanoseconds."""
+    """What counting needs of a request that has ended. Stamps are monotonic nanoseconds."""
 
     sent: int
     first_token: int
@@ -29,7 +30,7 @@ class Answered(Protocol):
 
     @property
     def single_choice(self) -> bool:
-        """All of them were choice 0's."""
+        """All of them are of choice 0."""
 
     @property
     def finish(self) -> str:
@@ -45,13 +46,13 @@ class Answered(Protocol):
 
     @property
     def unseen_at(self) -> int:
-        """Not 0: it had tokens, but no event that bore one."""
+        """Not 0: the answer had tokens, but no event that carried one."""
 
 
 def count_end(request: Answered, end: End, part: Part, least_output: int) -> None:
-    """Count the tokens of a request that has ended so in the part of the run that its end belongs to.
+    """Count a request that ended with `end` in the part that its end belongs to.
 
-    least_output: tokens that it was asked to have, at least; 0: nobody said.
+    least_output: tokens that the answer was asked to have, at least; 0: no minimum.
     """
     counters, events = part.counters, request.event_count
     if end.outcome == "cancelled":

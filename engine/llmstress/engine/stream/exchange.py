@@ -1,6 +1,7 @@
-"""One request and its answer: the stamps, what the events mean for them, and how it ended. No I/O, no clock.
+"""One attempt of a request and its answer: its stamps, its tokens, and how it ended. No I/O, no clock.
 
-Stamps are monotonic nanoseconds of the read that completed them, 0 while the moment hasn't come.
+A stamp is the monotonic time (ns) of the read that completed it; 0: it has not come yet. `docs/metrics.md` defines
+the stamps.
 """
 
 from array import array
@@ -15,10 +16,10 @@ from llmstress.engine.stream.usage_reports import FIRST_READ_NS, Reports
 from llmstress.engine.telemetry.histogram import HIGHEST_US
 
 NO_REASON = "none"
-"""The finish reason of an answer that ended with the protocol's last word alone."""
+"""The finish reason of an answer that ended with the protocol's end event (such as `[DONE]`) alone."""
 
 _CUT_BY_LIMIT = frozenset({"length", "max_tokens", "max_output_tokens", "model_context_window_exceeded"})
-"""Finish reasons that say that a limit ended the answer, not the model."""
+"""Finish reasons of answers that were ended by a limit and not by the model."""
 
 
 class Exchange:
@@ -83,7 +84,7 @@ class Exchange:
         self.start = start
         """Of this attempt; 0 while it waits for its time."""
         self.attempt = 0
-        """How many attempts have failed before this one."""
+        """How many attempts failed before this one."""
         self.opened = False
         """A connection was opened for this request."""
         self.sent = 0
@@ -96,72 +97,72 @@ class Exchange:
         """The last sign of progress that the idle limit accepts."""
         self.done_at = 0
         self.end_at = 0
-        """Of the last word, else of the last finish reason; 0 again if a token has come after that."""
+        """Of the end event, else of the last finish reason; 0 again if a token came after that."""
         self.choices = 0
-        """How many choices have borne a token."""
+        """How many choices have a token."""
         self.gaps = array("I")
-        """Gaps in µs: 4 bytes per token event of an answer in flight. They have been recorded already; the log is
-        there to take them back should the request fail, for the largest one, and for their number."""
+        """Gaps in µs: 4 bytes per token event of an answer in flight. They have been recorded already; this log serves
+        to retract them if the request fails, to find the largest one, and to count them."""
         self.first_block = 1
         """Token events of the first read that had any."""
         self.joined = 0
         """Token events that came in the same read as another one before them."""
         self.marks = 0
-        """How many entries of `gaps` are the recorder's marks of phase edges."""
+        """How many entries of `gaps` are the recorder's marks of window edges."""
         self.last_data = b""
-        """Of the last token event; kept, because only few answers need a look at their text."""
+        """Of the last token event. It is kept undecoded, because the text of few answers is needed."""
         self.token_bytes = 0
         """Length of the data of all token events."""
         self.inputs = 0
-        """Inputs that a whole answer has dealt with, where a request has several."""
+        """Inputs that an answer in one piece has processed, where a request has several (embeddings)."""
         self.kind: Meaning = TOKEN
-        """What the last token event was: the fast path takes only more of the same."""
+        """The meaning of the last token event: the fast path takes only more of the same."""
         self.words = b""
-        """What the last event said that was none of the API's; bounded by whoever sets it."""
+        """The last data that was not a message of the API; its setter bounds its length."""
         self._recorder = recorder = request.task.recorder
         self._others: dict[int, int] | None = None  # choice -> stamp of its last token, but for choice 0
         self._firsts = 0  # sum of the stamps of the choices' first tokens
         self._finish = ""  # reason of the choice that finished first
         self._finish_with_token = False
-        self._finish_at = 0  # stamp of the last one
+        self._finish_at = 0  # stamp of the last finish reason
         self._finished: set[int] | None = None  # the choices that have finished, once there is one
-        self._running = 0  # how many choices have borne a token and not finished
-        self._revoked = False  # tokens came after a finish reason: such a reason is no end
+        self._running = 0  # how many choices have a token and have not finished
+        self._revoked = False  # a token came after a finish reason, so finish reasons do not end this answer
         self._filtered = False
         self._usage: Usage | None = None
         self._reports: Reports | None = None
         self._tokenless = False
-        self._whole = False  # it was answered in one piece
+        self._whole = False  # the answer came in one piece
         self._first_data = b""  # of the first token event
         self._texts_since = recorder.keeps_texts
         self.attentive = self._texts_since > 0 or request.observer is not None
         """The fast path has to call `take_note` for each token event."""
-        self._before_answer = 0  # token events before the first one that a user sees
+        self._before_answer = 0  # token events before the first visible one
         self._reasoning_streamed = False
         self._summarized = False
 
     @property
     def over(self) -> bool:
-        """The protocol's last word has been seen, or the finish signal of every choice that has borne a token.
+        """The answer is complete: the end event has come, or a finish reason for every choice that has a token.
 
-        A finish signal that was followed by a token is none: on such a stream only the last word, or the proper end of
-        the body, ends the answer.
+        A token revokes the finish reason before it. After that only the end event, or the proper end of the body, ends
+        the answer.
         """
         return self.done_at > 0 or (bool(self._finish) and not self._running and not self._revoked)
 
     @property
     def answered_at(self) -> int:
-        """When an answer was over, while its body is still open; 0: it isn't over, or no token is known of."""
+        """When the answer was complete although its body is still open; 0: it is not complete, or no token is known."""
         if self.done_at:
             return self.done_at
-        # usage shows that the model is through, even if all its tokens were hidden; a finish reason alone, before any
-        # token, may be one of a server that puts it on its first event
+        # Usage shows that the model has finished, even if all its tokens were hidden. A finish reason alone, before any
+        # token, may come from a server that puts one on its first event.
         return self.end_at if self.over and (self.first_token or self._reports is not None) else 0
 
     @property
     def doubtful_ns(self) -> int:
-        """How long a finish reason that came with a token is in doubt, since it may stand on every event: the longest
-        time (ns) that an event of the answer was waited for, of a single event all of it. 0: it came alone."""
+        """How long a finish reason that came with a token is in doubt, since every event may carry one: the longest gap
+        (ns) of the answer, or the whole time to its first token if there is only one. 0: the reason came alone."""
         if not self._finish_with_token:
             return 0
         if self.event_count <= self.choices:
@@ -170,12 +171,12 @@ class Exchange:
 
     @property
     def awaits_usage(self) -> bool:
-        """The answer is over, but its usage may still come."""
+        """The answer is complete, but its usage may still come."""
         return not self.done_at and self._reports is None
 
     @property
     def finish(self) -> str:
-        """The finish reason in the API's own words; empty: none has come."""
+        """The finish reason as the API gives it; empty: none has come."""
         return self._finish
 
     @property
@@ -185,16 +186,16 @@ class Exchange:
 
     @property
     def single_choice(self) -> bool:
-        """All tokens so far were choice 0's."""
+        """All tokens so far are of choice 0."""
         return not self._others
 
     @property
     def event_count(self) -> int:
-        """How many token-bearing events have come."""
+        """How many token events have come."""
         return len(self.gaps) - self.marks + self.choices
 
     def again(self, end: End, now: int) -> "Exchange":
-        """This attempt has failed with `end` at `now`: gives the next one, which waits for its time."""
+        """This attempt failed with `end` at `now`: gives the next one, which has not started yet."""
         self._recorder.retried(self, end, now)
         attempt = Exchange(self.request, self.due, 0)
         attempt.begun = self.begun
@@ -202,47 +203,47 @@ class Exchange:
         return attempt
 
     def begin_on_new_connection(self, now: int) -> None:
-        """A connection is being opened for this request from `now` on, unless it replaces one that was no good."""
+        """A connection is being opened for this request from `now` on, unless it replaces a stale one."""
         if not self.start:
             self.start = now
             self.opened = True
 
     def mark(self, sign: int) -> None:
-        """Put the sign of a phase edge into the log of gaps."""
+        """Put the mark of a window edge into the log of gaps."""
         self.gaps.append(sign)
         self.marks += 1
 
-    def apply(self, event: Meaning, now: int, data: bytes = b"") -> End | None:
-        """An event of the stream, with this data, has come at `now`; gives the end if it is one."""
+    def apply(self, meaning: Meaning, now: int, data: bytes = b"") -> End | None:
+        """Take in an event of the stream that came at `now` with this data; gives the end if the event is one."""
         if self.done_at:
-            # after its last word a server may repeat itself or add its usage; nothing of that can end a request
-            self._take_usage(event, now)
+            # after its end event a server may add its usage or repeat itself; nothing of that can end a request
+            self._take_usage(meaning, now)
             return None
-        if event.tokens:
+        if meaning.tokens:
             if self._texts_since:
                 self._keep_text(data)
-            for token in event.tokens:
+            for token in meaning.tokens:
                 self._token(token.choice, visible=token.visible, now=now)
                 self._reasoning_streamed |= token.reasoning
                 self._summarized |= token.summarized
-                self.kind = event
-            if event.field:
-                self._recorder.saw_field(event.field)
-        elif event.foreign or event.ping:
-            self._recorder.counters.events_foreign += event.foreign
-            return None  # it is no progress: the idle limit doesn't accept it
-        elif event.malformed or event.error:
+                self.kind = meaning
+            if meaning.field:
+                self._recorder.saw_field(meaning.field)
+        elif meaning.foreign or meaning.ping:
+            self._recorder.counters.events_foreign += meaning.foreign
+            return None  # no progress: it does not reset the idle limit
+        elif meaning.malformed or meaning.error:
             if self.answered_at:
-                return None  # the finish came first
-            return End("malformed", event.malformed) if event.malformed else End("stream_error", event.error)
-        elif event.unknown:
+                return None  # the finish reason came first
+            return End("malformed", meaning.malformed) if meaning.malformed else End("stream_error", meaning.error)
+        elif meaning.unknown:
             self._recorder.counters.events_unknown += 1
         self.last_event = now
-        if event.usage is not None:
-            self._take_usage(event, now)
-        if event.finish and not self.over:
-            self._take_finish(event, now)
-        if event.done:
+        if meaning.usage is not None:
+            self._take_usage(meaning, now)
+        if meaning.finish and not self.over:
+            self._take_finish(meaning, now)
+        if meaning.done:
             self.done_at = self.end_at = now
         return None
 
@@ -254,26 +255,26 @@ class Exchange:
             self.request.observer.piece(chunk[chunk.index(b"\n") + 1 : -2], now)
 
     def _keep_text(self, data: bytes) -> None:
-        """Keep what the text of a token event may be wanted for: the time per token, if usage counts other tokens."""
+        """Keep the text of a token event for `pace`, which needs it if usage counts more tokens than events."""
         self.token_bytes += len(data)
         self.last_data = data
         if not self._first_data:
             self._first_data = data
 
-    def _take_finish(self, event: Meaning, now: int) -> None:
-        self._finish = self._finish or event.finish
-        self._filtered |= event.filtered
+    def _take_finish(self, meaning: Meaning, now: int) -> None:
+        self._finish = self._finish or meaning.finish
+        self._filtered |= meaning.filtered
         self.end_at = self._finish_at = now
-        self._finish_with_token = bool(event.tokens)
+        self._finish_with_token = bool(meaning.tokens)
         if self._finished is None:
             self._finished = set()
-        for choice in event.finished:
+        for choice in meaning.finished:
             if choice not in self._finished:
                 self._finished.add(choice)
                 self._running -= self._has_borne(choice)
 
     def _revoke(self, choice: int) -> None:
-        """A token of a choice that has finished: its finish reason was none."""
+        """A token of a choice that has finished: its finish reason does not count."""
         assert self._finished is not None
         self._finished.discard(choice)
         self._running += self._has_borne(choice)
@@ -284,17 +285,17 @@ class Exchange:
     def _has_borne(self, choice: int) -> bool:
         return choice in (self._others or ()) if choice else self.last_token > 0
 
-    def _take_usage(self, event: Meaning, now: int) -> None:
-        usage = event.usage
+    def _take_usage(self, meaning: Meaning, now: int) -> None:
+        usage = meaning.usage
         if usage is None:
             return
         self._usage = usage if self._usage is None else self._usage.updated(usage)
         output, reports = usage.output, self._reports
         if not output:
             return
-        events, with_token = self.event_count, bool(event.tokens)
+        events, with_token = self.event_count, bool(meaning.tokens)
         if reports is None and events > 1 and not with_token and now > self.first_token:
-            # one at the end, as of most servers
+            # a single report at the end, as most servers send it
             self._reports = Reports(count=1, sum=output, last=output, highest=output, seen=events, final=True)
             return
         if reports is None:
@@ -303,23 +304,23 @@ class Exchange:
         at_first = now == self.first_token or (soon and not with_token)
         reports.take(output, events, with_token=with_token, at_first=at_first)
 
-    def apply_answer(self, event: Meaning, now: int) -> End:
-        """A whole answer that was not streamed has come at `now`; gives the end (see `end_of_stream`)."""
+    def apply_answer(self, meaning: Meaning, now: int) -> End:
+        """Take in an answer that came in one piece at `now`; gives the end."""
         self._whole = True
-        if event.malformed:
-            return End("malformed", event.malformed)
-        if event.error:
-            return End("stream_error", event.error)
-        self._take_usage(event, now)
-        self._finish = event.finish
-        self._tokenless = event.tokenless
-        self.inputs = event.inputs
+        if meaning.malformed:
+            return End("malformed", meaning.malformed)
+        if meaning.error:
+            return End("stream_error", meaning.error)
+        self._take_usage(meaning, now)
+        self._finish = meaning.finish
+        self._tokenless = meaning.tokenless
+        self.inputs = meaning.inputs
         self.done_at = self.end_at = now
-        self._filtered = event.filtered
-        return self.end_of_stream(borne=bool(event.tokens) or event.tokenless)
+        self._filtered = meaning.filtered
+        return self.end_of_stream(borne=bool(meaning.tokens) or meaning.tokenless)
 
     def body_ended(self, now: int, *, is_finish: bool) -> None:
-        """The body has properly ended at `now`; `is_finish`: in this API that is a finish signal of its own."""
+        """The body has properly ended at `now`; `is_finish`: in this API that counts as a finish reason."""
         if not self._finish and is_finish:
             self._finish = END_OF_BODY
             self._running = 0
@@ -331,9 +332,9 @@ class Exchange:
             self._running = 0
 
     def end_of_stream(self, *, borne: bool = False) -> End:
-        """The stream is over, by its body's end or the connection's; gives the end.
+        """The stream is over, by the end of its body or of the connection; gives the end.
 
-        borne: there were tokens, though none was seen to come.
+        borne: there were tokens, although no event carried one.
         """
         if not self.over:
             return End("truncated", "the stream ended before a finish signal")
@@ -355,7 +356,7 @@ class Exchange:
         count_end(self, end, self._recorder.ended(self, end, now), self.task.least_output * max(1, self.choices))
 
     def _check_stamps(self) -> None:
-        """The stamps of a good answer are in order, or figures would contradict each other."""
+        """Assert the order of a good answer's stamps: otherwise figures would contradict each other."""
         last = self.last_token if self._others is None else max(self.last_token, *self._others.values())
         first = self.first_token or self.end_at
         assert self.due <= self.begun <= self.start <= self.sent <= self.head_at <= first, "stamps out of order"
@@ -363,31 +364,32 @@ class Exchange:
 
     @property
     def _unseen_tokens(self) -> bool:
-        """Usage counts tokens that are no reasoning."""
+        """Usage counts tokens besides reasoning."""
         usage = self._usage
         return usage is not None and (usage.output or 0) > (usage.reasoning or 0)
 
     @property
     def unseen_at(self) -> int:
-        """When the first token of a stream was there whose tokens no event bore, at the latest: with the finish reason,
-        else with the last word. 0: there was none, or an event bore it."""
+        """Stamp of the first token of a stream whose tokens no event carried: the finish reason's, else the end
+        event's.
+        0: there was no token, or an event carried it."""
         unseen = not self.first_token and not self._whole and self._unseen_tokens
         return (self._finish_at or self.end_at) if unseen else 0
 
     @property
     def output(self) -> tuple[int, bool]:
-        """Output tokens so far, and whether the server's usage says so; else they are token-bearing events."""
+        """Output tokens so far, and whether the server's usage says so; otherwise token events are counted."""
         if self._reports is None:
-            # nothing but zeros is no usage, unless there is nothing to count
+            # a usage of zeros counts as none, unless the answer has nothing to count
             return self.event_count, self._tokenless and (self._usage is not None or not self.inputs)
         return self._reports.total(self.event_count, self.choices, len(self._finished or ()))
 
     def pace(self) -> Pace | None:
-        """How long a token took after the first ones; None: no token event followed the first one.
+        """The time per token after the first ones; None: no token event followed the first one.
 
-        With several choices it is taken over all of them: of usage, which is what says how many tokens an event
-        carries, there is only one for all. Reasoning that stayed hidden was generated before the first token. Reasoning
-        that may be a summary has a pace of its own: if usage counts it, the visible answer is measured.
+        With several choices the time is taken over all of them, because usage counts the tokens of all choices
+        together. Hidden reasoning was generated before the first token. Reasoning that may be a summary comes at a pace
+        of its own: if usage counts it, only the visible answer is measured.
         """
         events, choices = self.event_count, self.choices
         if events <= choices:

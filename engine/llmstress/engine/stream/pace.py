@@ -1,15 +1,16 @@
-"""How long a token took (`tpot`): known, assumed, or undetermined. Pure functions.
+"""The time per output token (`tpot`) of one answer: known, assumed, or undetermined. Pure functions.
 
-The divisor is the number of tokens that were generated after the first token event. Events of the read that brought
-the first one share its stamp: they were generated before it, too. The divisor is known where usage came with events.
-Otherwise there is only the usage of the whole answer. If it counts as many tokens as there were token events, an event
-is a token. If it counts more, the others may have been generated before the first event (hidden reasoning, a tool
-parser, a first event that bundles many), or events may carry several each. What decides is the text: whether there is
-enough of it for all tokens, and how it is spread over the events. Where it decides nothing, `tpot` lies between two
-bounds, and no single number is given.
+The divisor is the number of tokens generated after the first token event. Events in the read of the first one share its
+stamp, so they count as generated before it. If usage came with events, the divisor is known. Otherwise there is only
+the
+usage of the whole answer. If usage counts as many tokens as there were token events, an event is a token. If it counts
+more, either the other tokens were generated before the first event (hidden reasoning, a tool parser, a first event that
+bundles many tokens), or events carry several tokens each. The text decides: whether there is enough of it for all
+tokens, and how it is spread over the events. If the text decides nothing, `tpot` lies between two bounds, and no single
+number is given.
 
-An assumed `tpot` may be too short by the share of tokens that stayed hidden all the same: up to a quarter of them can't
-be told from long words.
+An assumed `tpot` may be too low by the share of tokens that were hidden after all: up to a quarter of them cannot be
+told from long words.
 """
 
 import msgspec
@@ -20,35 +21,36 @@ FEW_PIECES = "few pieces"
 """The answer was generated before it was sent, or in a few large pieces."""
 BUNDLED = "bundled first event"
 HIDDEN = "hidden tokens"
-"""Usage counts more tokens than the events' text stands for: they may have been generated before the first event."""
+"""Usage counts more tokens than the text of the events can hold: the rest may come from before the first event."""
 FEWER = "fewer tokens than events"
 """Usage counts fewer tokens than there were token events."""
 STALE = "usage that stops"
 """Token events came after the last usage report."""
 
 _TOLERANCE = 1.05
-"""Bounds this close together are one number."""
+"""Bounds within this ratio are one number."""
 
 _PIECES = 8
-"""Below this many pieces with over `_PIECE` tokens each, the gaps between them are no measure of tokens."""
+"""Fewer pieces than this, with over `_PIECE` tokens each, have gaps that do not measure tokens."""
 _PIECE = 3
 
 _OUTSIZED, _LARGE = 4, 16
-"""A first event whose text is so many times as long as that of the others, and longer than so many bytes, bundles
-tokens."""
+"""A first event bundles tokens if its text is `_OUTSIZED` times as long as that of the others on average, and longer
+than
+`_LARGE` bytes."""
 
 _TOKEN_BYTES = 3.5
-"""Bytes of text of a token, at least, on average: English has 4.3."""
+"""Least average bytes of text of a token: English has 4.3."""
 _EVENT_BYTES = 8
-"""Bytes of text of an event, at least, on average, if it is to pass for one of several tokens."""
+"""Least average bytes of text of an event that is taken to carry several tokens."""
 _TOKENS_PER_WORD = 1.15
-"""Or its words are the tokens: short ones, as a mock sends them."""
+"""Alternatively the words are the tokens, if there are at least tokens / this many: a mock sends short words."""
 
 _FAST_NS = 5_000_000
-"""A pace that engines rarely reach for one user. If it is faster, the tokens may have been made before they came."""
+"""Engines are rarely faster than this for one user. If a pace is faster, the tokens may have been generated earlier."""
 
 _SOON = 0.1
-"""If the first event came within this share of the time that all others took, hidden tokens before it hardly count."""
+"""If the first event came within this share of the time of all later ones, few hidden tokens can precede it."""
 
 _TEXTS = frozenset(
     (
@@ -56,45 +58,46 @@ _TEXTS = frozenset(
         *("reasoning_content", "reasoning", "thinking"),
     )
 )
-"""Members of an event's JSON that hold generated text, in all APIs."""
+"""Members of an event's JSON that hold generated text, in any API."""
 
 
 class Texts(msgspec.Struct, frozen=True):
-    """What is known of the generated text of an answer's token events; all 0: nothing."""
+    """The generated text of an answer's token events, in figures; all 0: unknown."""
 
     first: int = 0
     """Bytes in the first event."""
     rest: int = 0
     """Bytes in all others together."""
     words: int = 0
-    """In all events, roughly."""
+    """Words in all events, estimated."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an answer that was streamed. Times are nanoseconds."""
+    """A streamed answer, in figures. Times are nanoseconds."""
 
     span: int
     """From the first token event to the last one, summed over the choices."""
     events: int
     """Token events."""
     first_events: int
-    """The part of them that came with the first one of their choice, in the same read."""
+    """The token events that came in the same read as the first one of their choice."""
     pieces: int
-    """Reads that held them."""
+    """Reads that held token events."""
     choices: int
     tokens: int | None
-    """Output tokens as usage says, without those that are known to have come before the first event; None: no usage."""
+    """Output tokens by usage, without those known to precede the first event; None: no usage."""
     after_first: int | None
-    """The part of them that came after the `first_events`, if the server's reports tell."""
+    """The tokens after the `first_events`, if the server's reports tell; else None."""
     ended_itself: bool
-    """The model ended the answer, not a limit: usage may count the token that ends it, which no event bears."""
+    """The model ended the answer, not a limit: usage may count the token that ended it, which no event carries."""
     before: int
     """From the sending of the request to the first token event."""
     texts: Texts
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """Nanoseconds per token. Where `why` says that it is undetermined, `ns` is 0 and only the bounds hold."""
+    """Nanoseconds per token. If the time is undetermined, `why` says the reason, `ns` is 0, and only the bounds
+    hold."""
 
     ns: int
     why: str = ""
@@ -103,12 +106,12 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 def pace_of(answer: Answer) -> Pace | None:
-    """The pace of an answer; None: it has none, because no token event followed the first one."""
+    """The pace of an answer; None: no token event followed the first one."""
     if answer.events <= answer.choices:
         return None
     later = answer.events - answer.first_events
     if later <= 0 or not answer.span:
-        return Pace(0, FEW_PIECES)  # one read held all of it
+        return Pace(0, FEW_PIECES)  # one read held the whole answer
     if answer.after_first is not None:
         return Pace(answer.span // answer.after_first)
     by_events = answer.span // later
@@ -130,7 +133,7 @@ def pace_of(answer: Answer) -> Pace | None:
 
 
 def stale_pace(answer: Answer) -> Pace | None:
-    """The pace of an answer whose usage stopped before its token events did: it had at least `tokens`."""
+    """The pace of an answer whose usage reports stopped before its token events: it had at least `tokens`."""
     pace = pace_of(msgspec.structs.replace(answer, tokens=None, after_first=None))
     if pace is None or pace.why or answer.tokens is None:
         return pace
@@ -138,7 +141,7 @@ def stale_pace(answer: Answer) -> Pace | None:
 
 
 def _doubt(answer: Answer, tokens: int, assumed: int) -> str:
-    """Why it can't be assumed that the events carry all tokens, in proportion to their text; empty: it can."""
+    """Why the events cannot be assumed to carry all tokens, in proportion to their text; empty: they can."""
     if answer.pieces < _PIECES and tokens > _PIECE * answer.pieces:
         return FEW_PIECES
     texts = answer.texts
@@ -154,20 +157,20 @@ def _doubt(answer: Answer, tokens: int, assumed: int) -> str:
 
 
 def _first_share(answer: Answer) -> float:
-    """Share of the tokens that the first events carried: by the size of a single one, else as many as any others."""
+    """Share of the tokens in the first events: by the size of a single one, else the share of events."""
     texts = answer.texts
     equal = answer.first_events / answer.events
     if answer.first_events > 1 or not texts.first or not texts.rest:
         return equal
-    most = (answer.events - 1) / answer.events  # the others carried a token each, at least
+    most = (answer.events - 1) / answer.events  # each of the others carried at least one token
     return min(texts.first / (texts.first + texts.rest), most)
 
 
 def texts_of(first: bytes, last: bytes, all_bytes: int, events: int) -> Texts:
-    """What the data of the first and of the last token event say of the text of all.
+    """The text of all token events, estimated from the data of the first and of the last one.
 
-    all_bytes: the length of the data of all of them. What surrounds the text in the last one is taken to surround it in
-    the others, so nothing is known where a server pads its events, or where that leaves no text for them.
+    all_bytes: length of the data of all token events. The bytes around the text of the last event are assumed to be
+    around the text of each. So nothing is known if a server pads its events, or if no text is left for them.
     """
     if b'"obfuscation"' in last or events < 2:
         return Texts()
@@ -177,13 +180,13 @@ def texts_of(first: bytes, last: bytes, all_bytes: int, events: int) -> Texts:
     if rest < events - 1:
         return Texts()
     words = len(end.split())
-    # an event of one word says nothing of how long words are
+    # an event of one word does not tell how long words are
     others = max(events - 1, rest * words // len(end)) if words > 1 else events - 1
     return Texts(len(begin), rest, len(begin.split()) + others)
 
 
 def _text_in(data: bytes) -> bytes:
-    """The generated text in the data of an event: as its JSON has it, else all of it."""
+    """The generated text in the data of an event: that of its JSON, else all of the data."""
     try:
         value = read_json(data)
     except (ValueError, RecursionError):

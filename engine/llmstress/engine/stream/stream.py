@@ -83,14 +83,14 @@ class Stream:
         self._runtime = runtime
         self._observer: Observer | None = None
         self.fast: Exchange | None = None
-        """The request in flight, while its next read may take the fast path."""
+        """The request in flight, if its next read may take the fast path; else None."""
         self._reader: ResponseReader | None = None
         self._inflater: Inflater | None = None
         self._decoder: Decoder | Unframed | None = None
         self._kept: Kept | None = None
         self._linked_at = 0
         self._lost_by: Exception | None = None
-        self._requests = 0  # sent on this connection
+        self._requests = 0  # requests sent on this connection
         self._reused = False
         self._retried = False
 
@@ -139,7 +139,7 @@ class Stream:
         link.catch_up(self)
 
     def not_connected(self, end: End) -> None:
-        """No connection could be made: the request ends so."""
+        """No connection could be made: the request ends with `end`."""
         if self.exchange is not None:
             self._end(end, self._runtime.clock())
 
@@ -163,7 +163,7 @@ class Stream:
     def read(self, data: bytes, now: int) -> None:
         """The long way: frame, decode, classify. The empty read is the end of the connection."""
         if now < self._linked_at:
-            return  # of a connection that has been given up since
+            return  # read from a connection that has been closed since
         reader, exchange = self._reader, self.exchange
         if self._observer is not None and self._observer.EVENTS:
             self._observer.read(data, now)
@@ -172,7 +172,7 @@ class Stream:
                 self._read_loss(reader, exchange, now)
             return
         if reader is None or exchange is None or now < exchange.sent:
-            # bytes that nobody asked for: whatever they are, the next answer on this connection can't be trusted
+            # unsolicited bytes: after them no answer on this connection can be trusted
             self.drop_link()
             if exchange is not None and exchange.sent:
                 self._send_again(exchange)
@@ -261,14 +261,14 @@ class Stream:
             self._observer.head(head, now)
 
     def _begin_body(self, reader: ResponseReader, exchange: Exchange, piece: bytes, now: int) -> End | None:
-        """The first piece of a body says whether it is to be decoded as it comes, or to be kept until it is whole."""
+        """The first piece of a body decides whether the body is decoded as it comes or kept until it is complete."""
         head = reader.head
         assert head is not None
         api = exchange.task.api
         if api.streamed and api.FRAMING is Framing.READS and succeeded(head.status):
             self._decoder = Unframed()
             return self._take_all(self._events_in(piece), exchange, now)
-        piece = piece.lstrip()  # no byte may change what the body is, whether it comes alone or not
+        piece = piece.lstrip()  # whitespace alone must not decide, or it would matter how the body was cut
         if not piece:
             return None
         if api.streamed and may_be_stream(head, piece):
@@ -291,7 +291,7 @@ class Stream:
 
     def _keep(self, piece: bytes) -> End | None:
         assert self._kept is not None
-        # of an error's words the first are enough: who would send more isn't waited for
+        # the beginning of an error's body is enough: the rest of a long one is not waited for
         return None if self._kept.add(piece) else self._kept.end_by_status()
 
     def _take_all(self, events: list[ServerEvent], exchange: Exchange, now: int) -> End | None:
@@ -309,8 +309,8 @@ class Stream:
         if meaning.tokens and observer is None:
             return [meaning]
         if (meaning.malformed or meaning.foreign) and b"\n" in data:
-            # Events with one newline between them instead of two: the standard joins them to something that
-            # isn't JSON, although each line is.
+            # A server that puts one newline between events instead of two: the standard joins such events to one,
+            # which is not JSON, although each line is.
             lines = data.split(b"\n")
             meanings = [classify(line) for line in lines]
             if not any(line.malformed for line in meanings) and not all(line.foreign for line in meanings):
@@ -327,7 +327,7 @@ class Stream:
     # --- ending
 
     def _end_of_body(self, reader: ResponseReader, exchange: Exchange, now: int, *, closed: bool = False) -> End:
-        """The body has come to its end, which is proper; `closed`: only the connection's end says so."""
+        """The body has ended properly; `closed`: only the end of the connection says so."""
         head, task = reader.head, exchange.task
         api = task.api
         assert head is not None
@@ -339,7 +339,7 @@ class Stream:
         if self._decoder is not None:
             pending = self._decoder.end()
             if pending is not None and not api.classify(pending.data, pending.name).malformed:
-                # its blank line is missing: the standard drops it, but it is whole
+                # the last event lacks its blank line: the standard drops it, but it is complete
                 end = self._take_all([pending], exchange, now)
                 if end is not None:
                     return end
@@ -359,8 +359,8 @@ class Stream:
         return exchange.apply_answer(answer, now)
 
     def _end_early(self, otherwise: End) -> End:
-        """How a request ends whose answer will not come to its proper end: what had come before that decides, the
-        finish signal or an error's status; then `otherwise`."""
+        """The end of a request whose answer was cut off. What came before decides: a complete answer, or the status of
+        an error; else the request ends with `otherwise`."""
         assert self.exchange is not None
         head = self._reader.head if self._reader is not None else None
         if self.exchange.over:
@@ -370,12 +370,15 @@ class Stream:
         return otherwise
 
     def _end(self, end: End, now: int) -> None:
-        """The one way out of an attempt. The stream is free afterwards, and may have begun the next request; or it
-        waits for its next attempt, with the request in flight."""
+        """End the attempt in flight: every attempt ends here. Afterwards the stream is free, and may have begun its
+        next
+        request; or the request waits for its next attempt."""
         reader, exchange, kept = self._reader, self.exchange, self._kept
         assert exchange is not None
         task, head = exchange.task, reader.head if reader is not None else None
-        if end.outcome in UNEXPLAINED:  # no words of the server come with such an end: what it said otherwise may tell
+        if (
+            end.outcome in UNEXPLAINED
+        ):  # the class has no text of the server: other data that it sent may explain the end
             stray = self._decoder.stray if isinstance(self._decoder, Decoder) else b""
             end = explained(end, exchange.words or stray, kept)
         sequel = ENDED if not end.failed else task.failures.judge(exchange, end, head)
@@ -404,13 +407,13 @@ class Stream:
         observer.ended(ending_of(end, now, self._reader, self._kept))
 
     def cut(self, now: int) -> None:
-        """The run is over: what is still in flight is cancelled, and the connection closed."""
-        while self.exchange is not None:  # what ends now may want another attempt, which is cancelled in its turn
+        """The run is over: cancel what is in flight, and close the connection."""
+        while self.exchange is not None:  # the attempt may be followed by another one, which is cancelled, too
             self._end(self.exchange.end_of_stream() if self.exchange.over else CANCELLED, now)
         self.drop_link()
 
     def check(self, now: int) -> None:
-        """Apply the time limits; called every now and then, so that no stream needs timers of its own."""
+        """Apply the time limits. This is called four times a second, so no stream needs timers of its own."""
         exchange = self.exchange
         if exchange is None or not exchange.sent or (exchange.end_at and self._look_whether_over(exchange, now)):
             return
@@ -427,12 +430,14 @@ class Stream:
 
     @property
     def _has_begun_to_end(self) -> bool:
-        """An answer without a first token has come as far as it will: a whole body begins, or a status is an error."""
+        """The wait for the first token is over without one: a body in one piece has begun, or the status is an
+        error."""
         head = self._reader.head if self._reader is not None else None
         return self._kept is not None or (head is not None and not succeeded(head.status))
 
     def _look_whether_over(self, exchange: Exchange, now: int) -> bool:
-        """Whether the answer is over; if its body has stayed open for too long after that, the request ends here."""
+        """Whether the answer is complete. If its body has stayed open for too long after that, the request ends
+        here."""
         since = exchange.answered_at
         if not since:
             return False
@@ -466,7 +471,8 @@ class Stream:
             self._end(self._end_early(End("truncated", "the connection was lost during the answer")), now)
 
     def _send_again(self, exchange: Exchange) -> None:
-        """The kept connection was no good, and no byte of this answer has been read: once more, on a fresh one."""
+        """The connection is stale, and no byte of this answer has been read: send the request once more on another
+        one."""
         exchange.task.recorder.counters.stale_retries += 1
         self._retried = True
         self._reader = None
