@@ -154,7 +154,7 @@ def read(path: Path, written: RunView) -> None:
             take_in(view, moment.frame)
             n += 1
         print(f"to {share:4.0%}: {time.process_time() - began:.2f} s, {n} steps, {len(view.aggregate.rows)} rows")
-    same = view.aggregate.phases == written.aggregate.phases and view.aggregate.workers == written.aggregate.workers
+    same = view.aggregate.parts == written.aggregate.parts and view.aggregate.workers == written.aggregate.workers
     print(f"the same totals: {same}; peak {view.aggregate.peak} and {written.aggregate.peak}")
 
 

@@ -81,6 +81,22 @@ ALONE = {
 """Folders that import nothing of ours but this. What the mock says is judged by the parsers, so it shares none."""
 
 
+SCREEN_STARTERS = (
+    "coordinator/llmstress/coordinator/commands/replay.py",
+    "coordinator/llmstress/coordinator/processes/viewer.py",
+)
+"""The only modules of the coordinator that import the screen: they start it."""
+
+
+def test_the_coordinator_only_starts_the_screen() -> None:
+    importers = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "coordinator").rglob("*.py")
+        if any(name.startswith("llmstress.tui") for name in imports_of(path))
+    }
+    assert importers == {*SCREEN_STARTERS}
+
+
 def rooms_name(module: str) -> str:
     """`layer/room` of a module of ours."""
     return "/".join(module.split(".")[1:3])

@@ -1,4 +1,4 @@
-"""What is wrong is told in one sentence that names it, before anything is sent: every kind of wrong that we know of."""
+"""A table of wrong inputs: each is refused before the first request, with one sentence that names the mistake."""
 
 import contextlib
 import os
@@ -19,10 +19,10 @@ DIGITS = "9" * 5000
 LONG_LABEL = "http://" + "a" * 64 + ".example"
 
 USAGE: list[tuple[tuple[str, ...], str]] = [
-    # what no command has
+    # unknown flags
     (("--streems", "5"), "--streams"),
     (("--api", "telepathy"), "--api"),
-    # what an API can't say
+    # flags that an API does not support
     (("--api", "sse", "--max-tokens", "5"), "--max-tokens"),
     (("--api", "sse", "--no-stream"), "--no-stream"),
     (("--api", "sse", "--text", "a..b"), "--text"),
@@ -72,9 +72,9 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
     ((*HTTP, "--duration", "0s"), "--duration"),
     ((*HTTP, "--interval", "1ms"), "--interval"),
     ((*HTTP, "--interval", "1h"), "--interval"),
-    # limits of errors
+    # error limits
     *(((*HTTP, "--max-errors", value), "--max-errors") for value in ("0", "-3", "0%", "101%", "x", "", DIGITS, "5%%")),
-    # what failures mean
+    # failure policy
     *(((*HTTP, "--retries", value), "--retries") for value in ("-1", "1001", MANY, "1.5", "many", "")),
     *(
         ((*HTTP, "--on-status", value), "--on-status")
@@ -128,7 +128,7 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
             *(LONG_LABEL, "http://a..example", "http://.example", "http://%zz", "http://a%00b", "http://h\\x"),
         )
     ),
-    # the way to it
+    # the network path to the target
     *(
         ((*HTTP, "--proxy", value), "--proxy")
         for value in ("", "https://h:1", "socks5://h:1", "ftp://h", "h:99999", "http://", "http://h h:1", "h:0", "ü:1")
@@ -245,7 +245,7 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
     (("replay", "{text}", "--speed", "0"), "--speed"),
     (("replay", "{text}", "--speed", "nan"), "--speed"),
 ]
-"""Arguments, and what the sentence names; exit code 2. `{...}` stands for a file of `places`."""
+"""Arguments, and a part of the message; exit code 2. `{...}` stands for a file of `places`."""
 
 NOT_STARTED: list[tuple[tuple[str, ...], str]] = [
     ((*HTTP, "--streams", "1000000000"), "--streams"),
@@ -254,19 +254,19 @@ NOT_STARTED: list[tuple[tuple[str, ...], str]] = [
     (("attach", "1"), "you have no run"),
     (("attach", MANY), "you have no run"),
 ]
-"""The same for what is right, but impossible here and now; exit code 3."""
+"""The same for arguments that are correct, but cannot be carried out on this machine; exit code 3."""
 
 UNREACHABLE: list[tuple[tuple[str, ...], str]] = [
     (HTTP, "http://127.0.0.1:9/v1/chat/completions (--url) can't be reached"),
     ((*HTTP, "--proxy", "http://u:sk-secret@127.0.0.1:9"), "http://***@127.0.0.1:9 (--proxy) can't be reached"),
     ((*HTTP, "--unix-socket", "{socket}"), "socket (--unix-socket) can't be reached"),
 ]
-"""What nobody listens at: these start their workers before they know."""
+"""Targets without a listener: these runs start their workers before the connection fails."""
 
 
 @pytest.fixture(scope="module")
 def places() -> Iterator[dict[str, str]]:
-    """Files of all kinds, and a port that is taken."""
+    """Files of all kinds, and a port in use."""
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ls-")))
         mine, others = (trustme.CA().issue_cert("localhost") for _ in range(2))
@@ -296,7 +296,7 @@ def places() -> Iterator[dict[str, str]]:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No proxies, a key that can't be sent, and a place without runs."""
+    """An environment without proxies, with a key that can't be sent, and without runs."""
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -307,7 +307,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def told(capsys: pytest.CaptureFixture[str], code: int, arguments: tuple[str, ...], places: dict[str, str]) -> str:
-    """The one sentence that is said to `arguments`."""
+    """The error message for `arguments`."""
     for name, place in places.items():
         arguments = tuple(argument.replace(f"{{{name}}}", place) for argument in arguments)
     ended = cli.run(arguments)

@@ -1,4 +1,4 @@
-"""The command line from outside: help, one sentence for every mistake, exit codes."""
+"""The command line as a user sees it: help, one-line error messages, exit codes."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from llmstress.coordinator.commands.other_tools import ANSWERS
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What is said to arguments that can't be run; exit code 2, one line, no traceback."""
+    """The error message for wrong arguments: exit code 2, one line, no traceback."""
     assert cli.run(arguments) == 2
     said = capsys.readouterr()
     assert said.out == ""
@@ -60,13 +60,16 @@ URL = ("--url", "http://127.0.0.1:1", "--model", "m")
         (("http://127.0.0.1:1", "http://127.0.0.1:2"), "two targets"),
         (("http://127.0.0.1:1", "--url", "http://127.0.0.1:2"), "two targets"),
         (("probe", "--url", "http://127.0.0.1:2", "http://127.0.0.1:1"), "two targets"),
-        (("http://127.0.0.1:1", "probe"), "options of a command follow its name"),
+        (("http://127.0.0.1:1", "probe"), "options must follow the command's name"),
         (("ollama",), "No such command 'ollama'; a target is a URL like http://localhost:8000"),
-        (("run", "http://127.0.0.1:1"), "No such command 'run'; a run needs none: llmstress http://localhost:8000\n"),
+        (
+            ("run", "http://127.0.0.1:1"),
+            "No such command 'run'; a run needs no command: llmstress http://localhost:8000\n",
+        ),
         ((*URL, "--json"), "unknown flag --json: the summary is JSON"),
         ((*URL, "--format", "json"), "unknown flag --format: the summary is JSON"),
         ((*URL, "--key", "x"), "--cert; for an API key, use --api-key-env NAME"),
-        (("bench",), "a run needs none: llmstress http://localhost:8000\n"),
+        (("bench",), "a run needs no command: llmstress http://localhost:8000\n"),
         (("mok",), "No such command 'mok'. Did you mean 'mock'?\n"),
         ((*URL, "--duration", "60"), "llmstress: --duration needs a unit, e.g. 60s\n"),
         ((*URL, "--grace=1.5"), "llmstress: --grace needs a unit, e.g. 1.5s\n"),

@@ -1,4 +1,4 @@
-"""What stderr is told while a run goes on and at its end, and what is left out of it."""
+"""The output on stderr during a run and at its end, and what is left out of it."""
 
 import io
 from pathlib import Path
@@ -17,7 +17,7 @@ MS = 1_000_000
 
 
 def after(*seconds: dict[str, int]) -> Aggregate:
-    """A run in which requests ended so in each second."""
+    """A run with these outcomes in each second."""
     total = Aggregate.over([10])
     total.workers[0].state = "running"
     for number, ended in enumerate(seconds):

@@ -1,4 +1,4 @@
-"""Where the summary of a run is: the file that `--output` names, else the last summary in the state directory."""
+"""Where the summary is written: the file of `--output`, else the last summary in the state directory."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from llmstress.coordinator.output.outputs import LAST_SUMMARY, keep_summary, sta
 from llmstress.coordinator.processes import run_directory
 from llmstress.coordinator.processes.viewer import LiveSource
 from llmstress.engine.telemetry.aggregate import Notice
-from llmstress.engine.telemetry.broadcast import RunView, Save
+from llmstress.engine.telemetry.broadcast import RunView, SaveRequested
 
 pytestmark = pytest.mark.slow
 
@@ -145,7 +145,7 @@ def test_after_the_end_the_screen_is_told_where_the_summary_is_and_save_still_wo
     env = {"CI": "", "NO_COLOR": "", "XDG_RUNTIME_DIR": str(home), "XDG_STATE_HOME": str(state)}
 
     async def save_after_the_end() -> list[str]:
-        """What a viewer with --control is told before and after it asks for a save."""
+        """The messages that a viewer with --control gets before and after it requests a save."""
         (directory,) = run_directory.running()
         source = LiveSource(directory, controls=True)
         try:
@@ -153,7 +153,7 @@ def test_after_the_end_the_screen_is_told_where_the_summary_is_and_save_still_wo
             view = await anext(frames)
             assert isinstance(view, RunView)
             assert view.ended is not None
-            await source.send(Save())
+            await source.send(SaveRequested())
             notices = list(view.aggregate.notices)
             while "saved as" not in notices[-1].text:
                 frame = await anext(frames)

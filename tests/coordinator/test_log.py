@@ -1,4 +1,4 @@
-"""Where words go: the log file has everything, stderr what was asked for, and neither can hold a run up."""
+"""Messages: the log file has all of them, stderr those that were requested, and neither can block a run."""
 
 import os
 import re
@@ -20,7 +20,7 @@ LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (run|screen|worker \d
 
 
 def lines_of(path: Path) -> list[str]:
-    """The lines of a log, all of them as they should be."""
+    """The lines of a log, after a check of their format."""
     text = path.read_text("utf-8")
     assert text.endswith("\n")
     lines = text.splitlines()
@@ -117,7 +117,7 @@ def test_a_full_disk_is_one_warning_and_not_an_end() -> None:
 
 
 class Screen:
-    """A stream that keeps what is written."""
+    """A stream that stores what is written."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -141,7 +141,7 @@ def test_a_file_that_vanishes_is_one_warning(tmp_path: Path, stream: Screen) -> 
     path.unlink()
     console.hold()
     console.say("after")
-    console.hear("worker 1", "not heard")
+    console.relay("worker 1", "not heard")
     console.release()
     assert stream.text.splitlines() == [
         "before",
@@ -155,7 +155,7 @@ def test_secrets_are_blanked_before_they_are_kept(tmp_path: Path, stream: Screen
     console.hide(["sk-123456"])
     console.say("a sk-123456 b")
     console.warn("sk-123456")
-    console.hear("worker 0", "x\nsk-123456")
+    console.relay("worker 0", "x\nsk-123456")
     console.note("sk-123456 once more")
     console.close()
     assert "sk-1" not in stream.text + (tmp_path / "run.log").read_text()

@@ -1,4 +1,4 @@
-"""What a user says about a run: read as it is meant, or refused in one sentence that gives no secret away."""
+"""Options and their parsers: valid values are parsed, others are refused with one sentence without secrets."""
 
 import itertools
 import json
@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.keys import from_environment
-from llmstress.coordinator.config.options import Options, describe
+from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.parsing import MaxErrors, parse_duration, parse_header, parse_max_errors
+from llmstress.coordinator.config.shown_options import describe
 from llmstress.coordinator.config.target_url import Target, parse_target, redact_url, secret_parameters
-from llmstress.coordinator.run.plans import default_procs, own_ramp_s, warning_of_ramp
+from llmstress.coordinator.run.plans import default_procs, default_ramp_s, warning_of_ramp
 from llmstress.coordinator.target.auth import find_key, given_headers
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.openai_chat import OpenAIChat
@@ -91,7 +92,7 @@ def test_a_duration_is_read_or_refused(text: str) -> None:
     assert text.strip() == "0" or text.strip()[-1] in "hms"
 
 
-# limits of errors
+# error limits
 
 
 @pytest.mark.parametrize(
@@ -447,7 +448,7 @@ def test_a_key_that_cannot_be_sent_is_refused(named: str | None, environ: dict[s
     assert SECRET not in str(refused.value)
 
 
-# the whole
+# the options as a whole
 
 
 @pytest.mark.parametrize(
@@ -578,4 +579,4 @@ def test_a_ramp_that_is_too_short_is_warned_of(changes: dict[str, Any], takes: s
 
 @pytest.mark.parametrize("changes", [MANY, {"procs": 1, "streams": 1_000}, {"procs": 3, "streams": 9_999}], ids=str)
 def test_the_ramp_that_a_run_has_by_itself_is_long_enough(changes: dict[str, Any]) -> None:
-    assert warning_of_ramp(options(**changes, ramp_up_s=own_ramp_s(options(**changes)))) == ""
+    assert warning_of_ramp(options(**changes, ramp_up_s=default_ramp_s(options(**changes)))) == ""

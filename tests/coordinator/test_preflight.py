@@ -1,4 +1,4 @@
-"""Whether a machine can do a run: what the kernel says of it, what a run needs, what is told if it does not suffice."""
+"""Resources: the limits that the kernel reports, what a run needs, and the message if that does not suffice."""
 
 import asyncio
 import os
@@ -14,8 +14,8 @@ from helpers.processes import DEADLINE_S, Run, llmstress
 from llmstress.coordinator.config.errors import CouldNotStart
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import parse_target
-from llmstress.coordinator.host.machine import Machine, Room, available_cores, cpu_quota, local_ports, read_machine
-from llmstress.coordinator.host.preflight import Needs, doubts, needs_of, shortage
+from llmstress.coordinator.host.machine import Headroom, Machine, available_cores, cpu_quota, local_ports, read_machine
+from llmstress.coordinator.host.preflight import Needs, needs_of, shortage, warnings_of
 from llmstress.coordinator.target import network
 from llmstress.coordinator.target.network import with_sources
 from llmstress.engine.api.ask import Ask
@@ -26,7 +26,7 @@ GB = 10**9
 
 
 class Kernel:
-    """The files of a kernel, in a directory."""
+    """A directory with the files in which a kernel reports its limits."""
 
     def __init__(self, root: Path) -> None:
         self.proc, self.groups = root / "proc", root / "cgroup"
@@ -79,26 +79,26 @@ def test_the_tightest_group_counts_and_files_that_were_read_don_t(kernel: Kernel
     kernel.write("proc/meminfo", "MemTotal: 9 kB\nMemAvailable:   16000000 kB\n")
     kernel.write("proc/self/cgroup", "0::/outer/inner\n")
     kernel.write("cgroup/outer/inner/memory.max", "max\n").write("cgroup/outer/inner/memory.current", "5\n")
-    assert kernel.machine().memory == Room(16_000_000 * 1024, "this machine's memory")
+    assert kernel.machine().memory == Headroom(16_000_000 * 1024, "this machine's memory")
     kernel.write("cgroup/outer/memory.max", f"{2 * GB}\n").write("cgroup/outer/memory.current", f"{GB}\n")
-    assert kernel.machine().memory == Room(GB, "the control group's memory.max")
+    assert kernel.machine().memory == Headroom(GB, "the control group's memory.max")
     kernel.write("cgroup/outer/memory.stat", f"anon 5\ninactive_file {GB // 2}\n")
-    assert kernel.machine().memory == Room(GB * 3 // 2, "the control group's memory.max")
+    assert kernel.machine().memory == Headroom(GB * 3 // 2, "the control group's memory.max")
     kernel.write("cgroup/outer/pids.max", "100\n").write("cgroup/outer/pids.current", "90\n")
-    assert kernel.machine().tasks == Room(10, "the control group's pids.max")
+    assert kernel.machine().tasks == Headroom(10, "the control group's pids.max")
 
 
 def test_groups_of_the_old_kind_are_read_too(kernel: Kernel) -> None:
     kernel.write(
         "proc/self/cgroup", "4:memory:/docker/x\n3:cpu,cpuacct:/docker/x\n2:pids:/docker/x\n1:name=systemd:/\n"
     )
-    # as in a container: its own group stands where the root should be
+    # as in a container, whose own group is mounted as the root
     kernel.write("cgroup/memory/memory.limit_in_bytes", f"{GB}\n").write("cgroup/memory/memory.usage_in_bytes", "0\n")
     kernel.write("cgroup/cpu/cpu.cfs_quota_us", "150000\n").write("cgroup/cpu/cpu.cfs_period_us", "100000\n")
     kernel.write("cgroup/pids/docker/x/pids.max", "7").write("cgroup/pids/docker/x/pids.current", "9")
     machine = kernel.machine()
-    assert machine.memory == Room(GB, "the control group's memory.limit_in_bytes")
-    assert machine.tasks == Room(0, "the control group's pids.max")
+    assert machine.memory == Headroom(GB, "the control group's memory.limit_in_bytes")
+    assert machine.tasks == Headroom(0, "the control group's pids.max")
     assert machine.quota == 1.5
     kernel.write("cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n")
     kernel.write("cgroup/cpu/cpu.cfs_quota_us", "-1\n")
@@ -122,7 +122,9 @@ def test_cores_are_not_more_than_the_quota(kernel: Kernel, limit: str, quota: fl
     assert available_cores(kernel.proc, kernel.groups) == (mine if whole is None else min(mine, whole))
 
 
-AMPLE = Machine(files=1_000_000, ports=28_232, memory=Room(64 * GB, "this machine's memory"), tasks=None, quota=None)
+AMPLE = Machine(
+    files=1_000_000, ports=28_232, memory=Headroom(64 * GB, "this machine's memory"), tasks=None, quota=None
+)
 SMALL = Needs(procs=2, streams=100, total=200, flag="--streams", tls=False, pairs=1)
 
 
@@ -142,20 +144,20 @@ def change(struct: Any, **changes: Any) -> Any:
         ({"total": 28_233, "pairs": 2}, {}, ""),
         ({"total": 28_233, "pairs": None}, {}, ""),
         ({"total": 1_000, "pairs": 1, "flag": "--total-streams"}, {"ports": 999}, "1,000 streams (--total-streams)"),
-        ({}, {"memory": Room(95_000_000, "X")}, ""),
-        ({}, {"memory": Room(90_000_000, "X")}, "but X leaves 90 MB: use fewer --procs"),
+        ({}, {"memory": Headroom(95_000_000, "X")}, ""),
+        ({}, {"memory": Headroom(90_000_000, "X")}, "but X leaves 90 MB: use fewer --procs"),
         (
             {"total": 10_000, "tls": True},
-            {"memory": Room(500_000_000, "X")},
+            {"memory": Headroom(500_000_000, "X")},
             "2 processes with 10,000 streams need about 868 MB, but X leaves 500 MB: use at most --streams 2634",
         ),
         (
             {"total": 10_000, "tls": True, "flag": "--total-streams"},
-            {"memory": Room(500_000_000, "X")},
+            {"memory": Headroom(500_000_000, "X")},
             "use at most --total-streams 5268",
         ),
-        ({}, {"tasks": Room(8, "X")}, ""),
-        ({}, {"tasks": Room(7, "X")}, "2 processes (--procs) have 8 threads, but X leaves 7: use fewer --procs"),
+        ({}, {"tasks": Headroom(8, "X")}, ""),
+        ({}, {"tasks": Headroom(7, "X")}, "2 processes (--procs) need 8 threads, but X leaves 7: use fewer --procs"),
     ],
 )
 def test_what_does_not_suffice_is_said_with_a_way_out(
@@ -168,9 +170,9 @@ def test_what_does_not_suffice_is_said_with_a_way_out(
 
 @pytest.mark.parametrize(("quota", "doubtful"), [(None, False), (2.0, False), (1.5, True), (0.5, True)])
 def test_more_processes_than_the_quota_are_allowed_with_a_warning(quota: float | None, doubtful: bool) -> None:
-    said = doubts(SMALL, change(AMPLE, quota=quota))
+    said = warnings_of(SMALL, change(AMPLE, quota=quota))
     assert ["--procs" in line and f"{quota:g}" in line for line in said] == ([True] if doubtful else [])
-    assert doubts(change(SMALL, procs=1), change(AMPLE, quota=0.5)) == []
+    assert warnings_of(change(SMALL, procs=1), change(AMPLE, quota=0.5)) == []
 
 
 @pytest.mark.parametrize(
@@ -235,7 +237,7 @@ def test_dns_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(network, "DNS_LIMIT_S", 0.05)
     with pytest.raises(CouldNotStart, match=r"DNS did not resolve h within 0.05 s; set its address with --resolve"):
         asyncio.run(network.resolve(Network(), parse_target("http://h", OpenAIChat(Ask()))))
-    silent.set()  # the thread's answer comes after the loop has been closed
+    silent.set()  # the thread answers after the loop has been closed
 
 
 @pytest.mark.parametrize("error", [socket.gaierror(-2, "Name or service not known"), UnicodeError("label too long")])

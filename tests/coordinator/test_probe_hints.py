@@ -1,4 +1,4 @@
-"""The hints of a probe against servers that answer in every way: each says what helps, and none misleads."""
+"""The advice of a probe against servers that answer in many wrong ways: it helps, and it does not mislead."""
 
 import asyncio
 import gzip
@@ -40,7 +40,7 @@ SSE, CLAUDE, RESPONSES, COMPLETIONS = (
 
 
 def said(value: Any, status: str = "200 OK", *lines: str) -> bytes:
-    """An answer of JSON."""
+    """An answer with a JSON body."""
     return answer(status, json.dumps(value).encode(), JSON_TYPE, *lines)
 
 
@@ -57,7 +57,7 @@ def fastapi(kind: str, *loc: str, words: str = "Field required") -> bytes:
 
 
 async def probed(words: bytes, path: str = "", **given: Any) -> Probe:
-    """What a probe makes of a server that says this and hangs up."""
+    """The result of a probe against a server that sends this answer and closes the connection."""
     async with saying(words) as port:
         url = f"http://127.0.0.1:{port}{path}"
         told = {"url": url, "model": "m", "prompt": "Hi", "procs": 1, "streams": 1, "requests": 1, **given}
@@ -286,7 +286,7 @@ def test_a_stream_that_is_cut_anywhere_speaks_no_other_api(api: str, share: floa
 
 
 class Lists(Handler):
-    """Has two models, and not the one that is asked for."""
+    """A server with two models, but not with the requested one."""
 
     def do_GET(self) -> None:
         self.answer(200, json.dumps({"data": [{"id": "llama-3-8b"}, {"id": "qwen-7b"}]}).encode())
@@ -371,7 +371,7 @@ def test_the_path_of_another_api_is_told_with_its_name() -> None:
     assert hint(words, "/v1/message").endswith("/v1/messages?")
 
 
-# --- what refusals say
+# --- the content of refusals
 
 
 @pytest.mark.parametrize(

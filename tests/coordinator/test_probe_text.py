@@ -1,4 +1,4 @@
-"""How a probe is shown, and what it advises: pure functions of its facts."""
+"""The text and the advice of a probe: pure functions of its description."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from rich.cells import cell_len
 
 from llmstress.coordinator.probe import text
 from llmstress.coordinator.probe.hints import hint_of, remarks_of
+from llmstress.coordinator.probe.observed import kinds_of
 from llmstress.coordinator.probe.raw import shown
 from llmstress.coordinator.probe.report import (
     Asked,
@@ -17,7 +18,6 @@ from llmstress.coordinator.probe.report import (
     Probe,
     Seen,
     Tokens,
-    words_of,
 )
 from llmstress.engine.api.meaning import DONE as LAST_WORD
 from llmstress.engine.api.meaning import NOTHING, UNKNOWN, Meaning, TokenOf, Usage
@@ -32,7 +32,7 @@ def text_of(probe: Probe, width: int = 80, **how: bool) -> str:
     return "\n".join(line.plain.rstrip() for line in lines)
 
 
-# --- the view
+# --- the text
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_of_many_events_the_first_and_the_last_are_shown() -> None:
 
 
 def event_lines(*data: str) -> list[str]:
-    """What is shown of the data of these events."""
+    """The shown part of the data of these events."""
     events = tuple(Seen(number, 1.0, None, ("nothing",), "", 1, each) for number, each in enumerate(data, 1))
     lines = text_of(a_probe(events=events), 300).splitlines()
     return [line.partition("nothing  ")[2] for line in lines if "nothing  " in line]
@@ -204,7 +204,7 @@ def test_colours_are_for_terminals() -> None:
     ],
 )
 def test_what_an_event_was_taken_for(meaning: Meaning | None, name: bytes, words: str) -> None:
-    assert "+".join(words_of(meaning, name)) == words
+    assert "+".join(kinds_of(meaning, name)) == words
 
 
 # --- advice

@@ -1,4 +1,4 @@
-"""What ends a run, why it ended, and what the command leaves with."""
+"""What ends a run early, why a run ended, and the exit code."""
 
 import signal
 from typing import Any
@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 from helpers.summaries import facts_of
 
-from llmstress.coordinator.config.errors import ExitCode
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.parsing import MaxErrors
 from llmstress.coordinator.output.schema import Summary
 from llmstress.coordinator.output.summary import summarise
-from llmstress.coordinator.run.ending import Limit, exit_code, last_words, limit_reached, tokens_so_far, why_ended
+from llmstress.coordinator.run.ending import Limit, exit_code, exit_code_reason, limit_reached, tokens_so_far, why_ended
 from llmstress.engine.control import Final
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.messages import Counters, Delta, ErrorSample, Part, Phase
@@ -22,7 +21,7 @@ def options(**changes: Any) -> Options:
 
 
 def after(ended: dict[str, int] | None = None, **counters: int) -> Aggregate:
-    """What two workers have measured, half of it each phase."""
+    """The measurements of two workers, half of them in each phase."""
     aggregate = Aggregate.over([5, 5])
     part = Part(counters=Counters(**counters), ended=ended or {})
     aggregate.merge(Delta(1, 0, 0, 1, Phase.STEADY, 0, 0, 0, 0, {Phase.STEADY: part}, []))
@@ -270,7 +269,7 @@ def test_the_exit_code_and_the_last_words(
 ) -> None:
     given = options(max_errors=limit)
     assert exit_code(given, summary, signals) == code
-    said = last_words(given, summary, ExitCode(code))
+    said = exit_code_reason(given, summary, exit_code(given, summary, signals))
     assert words in said
     assert bool(words) == bool(said)
     assert not said or f"exit code {code}" in said

@@ -1,4 +1,4 @@
-"""Texts of the request from a file or from stdin: exactly as they are, and never in argv."""
+"""Texts of the request from a file or from stdin: unchanged, and never in argv."""
 
 import json
 import os
@@ -17,14 +17,15 @@ from hypothesis import strategies as st
 
 from llmstress.coordinator.commands import cli
 from llmstress.coordinator.commands.text_input import text_of
-from llmstress.coordinator.config.options import Options, describe
+from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.shown_options import describe
 
 TEXT = "Grüße,\r\n\ttell me 😀\n"
 
 
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, with files of all kinds."""
+    """A working directory with files of all kinds."""
     (tmp_path / "prompt.txt").write_bytes(TEXT.encode())
     (tmp_path / "empty").touch()
     (tmp_path / "latin").write_bytes("Grüße".encode("latin-1"))
@@ -77,7 +78,7 @@ def test_a_pipe_that_somebody_writes_into_is_read_to_its_end(directory: Path) ->
 
 
 class Noting(Handler):
-    """Keeps the bodies that it is sent; answers with a status that ends nothing."""
+    """A server that stores the bodies it gets, and answers with a status that does not end the run."""
 
     protocol_version = "HTTP/1.1"
     bodies: ClassVar[list[bytes]]
@@ -89,7 +90,7 @@ class Noting(Handler):
 
 @pytest.fixture
 def noting() -> Iterator[tuple[str, list[bytes]]]:
-    """A server, and the bodies that it has got."""
+    """A server, and the bodies that it got."""
 
     class Fresh(Noting):
         bodies: ClassVar[list[bytes]] = []

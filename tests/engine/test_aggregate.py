@@ -34,7 +34,7 @@ def delta(
         seq=seq,
         t_from=int((at - length) * S),
         t_to=int(at * S),
-        phase=Phase.STEADY,
+        window=Phase.STEADY,
         open=open_max,
         open_max=open_max,
         merged=0,

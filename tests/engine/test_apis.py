@@ -20,8 +20,7 @@ from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import parse_target
 from llmstress.coordinator.target.api_choice import FLAGS, ask_of, choose_api, name_of_api
-from llmstress.coordinator.target.auth import build_headers
-from llmstress.coordinator.target.list_models import warning_of_plain_http
+from llmstress.coordinator.target.auth import build_headers, warning_of_plain_http
 from llmstress.engine.api import APIS, find_api, guess_api, make_api
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Framing

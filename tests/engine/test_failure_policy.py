@@ -3,7 +3,8 @@
 import pytest
 
 from llmstress.engine.outcome import class_of_status
-from llmstress.engine.stream.failure_policy import ACTIONS, CLASSES, DEFAULTS, FailurePolicy, parse_entry
+from llmstress.engine.stream.failure_policy import ACTIONS, DEFAULTS, FailurePolicy, parse_entry
+from llmstress.engine.telemetry.classes import BY_NAME
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_advice_goes_before_the_table_and_the_user_before_both(
     assert FailurePolicy(tuple(map(parse_entry, given))).is_retryable(status, outcome, advice) is again
 
 
-@pytest.mark.parametrize("what", ["204", "301", "404", "529", "599", "999", "http_101", *CLASSES])
+@pytest.mark.parametrize("what", ["204", "301", "404", "529", "599", "999", "http_101", *BY_NAME])
 @pytest.mark.parametrize("action", ACTIONS)
 def test_an_entry_is_read(what: str, action: str) -> None:
     assert parse_entry(f" {what} = {action} ") == (what.removeprefix("http_"), action)

@@ -1,4 +1,4 @@
-"""The worked cases that define the metrics, one by one, read by read through the real stream."""
+"""The worked cases of docs/metrics.md, one by one, read by read through the real stream."""
 
 from typing import Any
 
@@ -449,7 +449,7 @@ def test_a_sample_belongs_to_the_phase_of_the_stamp_that_completes_it() -> None:
     bench.read(399.999, TOKEN)
     bench.read(400, TOKEN)
     bench.read(410, FINISH, DONE, END)
-    ramp, warmup, steady, drain = (bench.recorder.part(phase) for phase in range(4))
+    ramp, warmup, steady, drain = (bench.recorder.samples(0).part(phase) for phase in range(4))
     bench.cut()
     assert ramp.counters.started == 1
     assert values(ramp.latency, "ttfb") == [89]
@@ -473,7 +473,7 @@ def test_a_warm_up_without_an_end_ends_when_told() -> None:
     bench.read(250, TOKEN)
     bench.read(400, TOKEN)
     bench.read(410, FINISH, DONE, END)
-    warmup, steady, drain = (bench.recorder.part(phase) for phase in (1, 2, 3))
+    warmup, steady, drain = (bench.recorder.samples(0).part(phase) for phase in (1, 2, 3))
     bench.recorder.finish(BEGIN + 450 * MS)
     bench.cut()
     assert (warmup.counters.events, steady.counters.events, drain.counters.events) == (2, 1, 1)

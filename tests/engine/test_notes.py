@@ -7,7 +7,7 @@ from helpers.summaries import facts_of
 from llmstress.coordinator.output.schema import Summary
 from llmstress.coordinator.output.summary import summarise
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.stream.recorder import PLAIN_ANSWERS
+from llmstress.engine.stream.samples import PLAIN_ANSWERS
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase
@@ -212,11 +212,11 @@ def test_the_text_of_events_is_kept_only_while_it_may_be_wanted() -> None:
     bench = Bench()
     several = [delta(content=" one two three")] * 10
     for n in range(PLAIN_ANSWERS):
-        assert bench.recorder.keeps_texts
+        assert bench.task.samples.keeps_texts
         stream(bench, 1000 * n, *[TOKEN] * 10, FINISH, usage(10), DONE, END)
-    assert not bench.recorder.keeps_texts
+    assert not bench.task.samples.keeps_texts
     stream(bench, 100_000, *several, FINISH, usage(30), DONE, END)
-    assert bench.recorder.keeps_texts
+    assert bench.task.samples.keeps_texts
     stream(bench, 101_000, *several, FINISH, usage(30), DONE, END)
     part = bench.steady()
     assert part.undetermined == {"hidden tokens": 1}, "the first of them, whose text was not kept"
@@ -227,5 +227,5 @@ def test_hidden_reasoning_that_usage_counts_wants_no_text() -> None:
     bench = Bench()
     for n in range(PLAIN_ANSWERS):
         stream(bench, 1000 * n, *[TOKEN] * 10, FINISH, usage(60, reasoning=50), DONE, END)
-    assert not bench.recorder.keeps_texts
+    assert not bench.task.samples.keeps_texts
     assert bench.steady().latency["tpot"].count == PLAIN_ANSWERS

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from helpers.made_up_runs import WORKERS, after, eventful, figures_of, phases_after
+from helpers.made_up_runs import WORKERS, after, eventful, figures_of, parts_after
 from helpers.screens import S, ending, opening, story, write_record
 
 from llmstress.engine.telemetry import record
@@ -57,9 +57,9 @@ def test_a_thinned_record_has_the_figures_of_the_run(tmp_path: Path, seed: int) 
         for moment in reader.moments(goal=goal):
             take_in(view, moment.frame)
             if isinstance(moment.frame, Step):
-                merged[moment.at] = msgspec.to_builtins(view.aggregate.phases, str_keys=True)
+                merged[moment.at] = msgspec.to_builtins(view.aggregate.parts, str_keys=True)
         assert len(merged) > 5
-        assert merged == phases_after(told, set(merged))
+        assert merged == parts_after(told, set(merged))
         assert figures_of(view.aggregate) == figures_of(whole.aggregate)
         assert (view.facts, view.paused, view.ended) == (whole.facts, whole.paused, whole.ended)
         for of_row in (attrgetter(name) for name in ("requests", "events", "failed", "latency.count", "latency.sum")):
@@ -109,7 +109,7 @@ def test_an_early_part_can_be_read_from_any_step(tmp_path: Path) -> None:
 
 
 def test_every_field_of_a_delta_is_merged_or_known_to_need_no_merging() -> None:
-    merged = {"seq", "t_from", "t_to", "phase", "open", "open_max", "rss", "parts", "samples", "worker"}
+    merged = {"seq", "t_from", "t_to", "window", "open", "open_max", "rss", "parts", "samples", "worker"}
     in_the_stand = {"merged", "signs", "rate_limits", "grave", "fields"}
     assert set(Delta.__struct_fields__) == merged | in_the_stand, "say in thinning.Merger what becomes of a new field"
     of_parts = {name for name, kind in Part.__annotations__.items() if kind == dict[str, Histogram]}
@@ -150,8 +150,8 @@ for number, (t, message) in enumerate(eventful(200)):
     for moment in reader.moments(goal=0):
         take_in(view, moment.frame)
     assert view.aggregate.elapsed_ns >= told - 2 * S
-    reference = phases_after(eventful(200), {moment.at})
-    assert msgspec.to_builtins(view.aggregate.phases, str_keys=True) == reference[moment.at]
+    reference = parts_after(eventful(200), {moment.at})
+    assert msgspec.to_builtins(view.aggregate.parts, str_keys=True) == reference[moment.at]
 
 
 def writer_of(path: Path) -> tuple[Writer, RunView]:
@@ -256,7 +256,8 @@ def test_other_files_are_no_records(tmp_path: Path, path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("PRAGMA user_version = 4", "another version"),
+        ("PRAGMA user_version = 3", "another version"),
+        ("PRAGMA user_version = 5", "another version"),
         ("DELETE FROM said", "cut off before its first message"),
         ("DELETE FROM said WHERE id = 1", "complete state"),
         ("UPDATE said SET data = x'00' WHERE id = 1", "damaged"),

@@ -427,7 +427,7 @@ CLOSING = refusal("503 No", b"", "Connection: close")
 
 async def retried(here: Site, count: int) -> None:
     """Wait until that many attempts have failed and wait for the next one, or have begun it."""
-    await until(lambda: sum(here.recorder.part(Phase.STEADY).retried.values()) == count)
+    await until(lambda: sum(here.recorder.samples(0).part(Phase.STEADY).retried.values()) == count)
 
 
 @live

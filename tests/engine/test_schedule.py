@@ -5,7 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmstress.engine.load.slices import next_slice
-from llmstress.engine.schedule import Edges, after_failure, connect_gap_ns, phase_edges, ramp_start, share
+from llmstress.engine.schedule import (
+    after_failure,
+    connect_gap_ns,
+    first_window,
+    ramp_start,
+    share,
+    steady_from,
+    windows,
+)
+from llmstress.engine.telemetry.messages import Phase
 
 S = 1_000_000_000
 
@@ -59,10 +68,10 @@ def test_connections_are_paced(procs: int, tls: bool, per_s: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("phases", "whole_run", "edges"),
+    ("lengths", "whole_run", "begins"),
     [
         pytest.param((0, 0, 60), False, (0, 0, 60), id="without ramp and warm-up the window begins at once"),
-        pytest.param((10, 5, 60), False, (10, 15, 75), id="the phases follow each other"),
+        pytest.param((10, 5, 60), False, (10, 15, 75), id="the windows follow each other"),
         pytest.param((10, 0, 60), False, (10, 10, 70), id="an empty warm-up has no length"),
         pytest.param((10, 5, None), False, (10, 15, None), id="a window without an end"),
         pytest.param((10, 0, None), True, (0, 0, None), id="a run counted in requests is steady from the start"),
@@ -70,9 +79,39 @@ def test_connections_are_paced(procs: int, tls: bool, per_s: float) -> None:
         pytest.param((10, None, 60), False, (10, None, None), id="a warm-up that ends when told"),
     ],
 )
-def test_phases(phases: tuple[int, int | None, int | None], whole_run: bool, edges: Edges) -> None:
-    ramp, warmup, steady = phases
-    assert phase_edges(ramp_ns=ramp, warmup_ns=warmup, steady_ns=steady, whole_run=whole_run) == edges
+def test_windows(lengths: tuple[int, int | None, int | None], whole_run: bool, begins: tuple[int | None, ...]) -> None:
+    ramp, warmup, steady = lengths
+    made = windows(ramp_ns=ramp, warmup_ns=warmup, steady_ns=steady, whole_run=whole_run)
+    assert [window.kind for window in made] == list(Phase)
+    assert [window.index for window in made] == [0, 1, 2, 3]
+    assert [window.begin for window in made] == [0, *begins]
+    assert [window.end for window in made] == [*begins, None]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "whole_run", "kind"),
+    [
+        pytest.param((10, 5), False, Phase.RAMP, id="the ramp"),
+        pytest.param((0, 5), False, Phase.WARMUP, id="no ramp"),
+        pytest.param((0, None), False, Phase.WARMUP, id="no ramp, and an open warm-up"),
+        pytest.param((0, 0), False, Phase.STEADY, id="neither ramp nor warm-up"),
+        pytest.param((10, 0), True, Phase.STEADY, id="the steady window contains the ramp"),
+    ],
+)
+def test_a_run_begins_with_the_first_window_of_any_length(
+    lengths: tuple[int, int | None], whole_run: bool, kind: Phase
+) -> None:
+    ramp, warmup = lengths
+    assert first_window(windows(ramp_ns=ramp, warmup_ns=warmup, whole_run=whole_run)).kind is kind
+
+
+@pytest.mark.parametrize(("steady_ns", "drain"), [(60, 80), (None, None)])
+def test_an_open_warm_up_ends(steady_ns: int | None, drain: int | None) -> None:
+    planned = windows(ramp_ns=10, warmup_ns=None, steady_ns=60)
+    assert [window.begin for window in planned] == [0, 10, None, None]
+    known = steady_from(planned, 20, steady_ns)
+    assert [window.begin for window in known] == [0, 10, 20, drain]
+    assert [window.end for window in known] == [10, 20, drain, None]
 
 
 @settings(max_examples=100, deadline=None)

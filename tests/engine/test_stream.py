@@ -29,6 +29,7 @@ from hypothesis import strategies as st
 
 from llmstress.engine.control import Timeouts
 from llmstress.engine.outcome import End
+from llmstress.engine.schedule import windows
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.telemetry.messages import Delta
 
@@ -699,7 +700,7 @@ def test_a_recorder_says_when_a_delta_could_not_be_sent() -> None:
 
 def test_open_requests_are_counted_at_their_most() -> None:
     recorder = Recorder(0, lambda: BEGIN)
-    recorder.begin(BEGIN, (0, 0, None), tuple)
+    recorder.begin(BEGIN, windows(whole_run=True), tuple)
     for _ in range(3):
-        recorder.started()
+        recorder.samples(0).started()
     assert recorder.cut(BEGIN, 0).open_max == 3

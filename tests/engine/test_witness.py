@@ -30,7 +30,7 @@ from helpers.live_load import on, plan_of, until
 from helpers.proxies import saying
 from helpers.short_runs import make_files, server_tls
 
-from llmstress.coordinator.probe.report import words_of
+from llmstress.coordinator.probe.observed import kinds_of
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.connect.dialer import Dialer
 from llmstress.engine.control import Network, Timeouts, Tls
@@ -140,7 +140,7 @@ JOINED = body_of(TOKEN).strip()
 @watched
 async def test_it_hears_every_event(steps: tuple[bytes, ...], heard: list[tuple[int, str]]) -> None:
     seen = await answered(*steps)
-    assert [(each.read, "+".join(words_of(each.meaning))) for each in seen.heard] == heard
+    assert [(each.read, "+".join(kinds_of(each.meaning))) for each in seen.heard] == heard
     assert all(each.stamp == seen.reads[each.read].stamp for each in seen.heard)
     assert seen.ending.end.outcome == ("malformed" if heard[-1][1] == "malformed" else "ok")
 

@@ -8,7 +8,6 @@ from typing import Any, cast
 from llmstress.engine.api import make_api
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.control import Timeouts
-from llmstress.engine.schedule import Edges
 from llmstress.engine.stream.failure_policy import FailurePolicy
 from llmstress.engine.stream.failures import Failures
 from llmstress.engine.stream.link import Dials
@@ -19,7 +18,7 @@ from llmstress.engine.stream.stream import Stream
 from llmstress.engine.stream.task import Request, Task, fixed
 from llmstress.engine.stream.transport_stream import TransportStream
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import Delta, Part, Phase
+from llmstress.engine.telemetry.messages import LABELS, Delta, Part, Phase, consecutive
 
 MS = 1_000_000
 """Nanoseconds."""
@@ -105,7 +104,7 @@ class Bench:
         *,
         streamed: bool = True,
         timeouts: Timeouts | None = None,
-        edges: Edges = (0, 0, None),
+        edges: tuple[int, int | None, int | None] = (0, 0, None),
         api: str = "openai-chat",
         ask: Ask | None = None,
         retries: int = 0,
@@ -139,10 +138,10 @@ class Bench:
         """Milliseconds from the end of an attempt to the next one."""
         self.links: list[BenchLink] = []
         self.stream = TransportStream(self, self.reads)
-        warmup, steady, drain = edges
+        begins = [0, *(None if edge is None else edge * MS for edge in edges)]
         self.recorder.begin(
             BEGIN,
-            (warmup * MS, None if steady is None else steady * MS, None if drain is None else drain * MS),
+            consecutive([(kind, LABELS[kind], begin) for kind, begin in zip(Phase, begins, strict=True)]),
             lambda: [self.stream.exchange] if self.stream.exchange is not None else [],
         )
 

@@ -25,10 +25,13 @@ from llmstress.engine.control import Network, Timeouts
 from llmstress.engine.load.build import build_closed
 from llmstress.engine.load.load import CHECK_TURNS
 from llmstress.engine.outcome import End
+from llmstress.engine.schedule import windows
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.failure_policy import DEFAULTS
 from llmstress.engine.stream.link import Link
+from llmstress.engine.stream.observer import Ending, Observer
 from llmstress.engine.stream.recorder import Recorder
+from llmstress.engine.stream.task import Task
 from llmstress.engine.stream.transport_stream import TransportStream
 from llmstress.engine.telemetry.messages import Part, Phase
 
@@ -256,16 +259,23 @@ class Watched(TransportStream):
         return self.link.transport.get_extra_info("sockname")[1] if self.link is not None else 0
 
 
-class Books(Recorder):
-    """A recorder that remembers each end."""
+class EndOf(Observer):
+    """Observes one request."""
 
-    def __init__(self, clock: Callable[[], int]) -> None:
-        super().__init__(0, clock)
-        self.ends: list[tuple[Exchange, End]] = []
+    def __init__(self, books: "Books") -> None:
+        self.books = books
 
-    def ended(self, request: Any, end: End, now: int) -> Part:
-        self.ends.append((request, end))
-        return super().ended(request, end, now)
+    def ended(self, ending: Ending) -> None:
+        self.books.ends.append((self, ending.end))
+
+
+class Books:
+    """Remembers the end of each request of a task."""
+
+    def __init__(self, task: Task) -> None:
+        self.ends: list[tuple[EndOf, End]] = []
+        inner = task.next_request
+        task.next_request = lambda: inner()._replace(observer=EndOf(self))
 
     @property
     def outcomes(self) -> Counter[str]:
@@ -297,11 +307,12 @@ class Scene:
         self.server = server
         server.read_by = self._read_by
         self.now = BEGIN
-        self.books = Books(lambda: self.now)
+        self.recorder = Recorder(0, lambda: self.now)
         made = plan_of(server.url, streams, **{"error_pause_s": 0, "on_status": NO_END, **plan})
-        self.model = build_closed(made, self.books, dialer, lambda: self.now, Watched)
+        self.model = build_closed(made, self.recorder, dialer, lambda: self.now, Watched)
         self.load = self.model.load
-        self.books.begin(BEGIN, (0, 0, None), self.load.in_flight)
+        self.books = Books(self.model.task)
+        self.recorder.begin(BEGIN, windows(whole_run=True), self.load.in_flight)
         Watched.bound.clear()
         self.exceptions: list[dict[str, Any]] = []
         self.starting: asyncio.Task[None] | None = None
@@ -342,8 +353,8 @@ class Scene:
         await until(self.load.exhausted.is_set)
         assert self.load.fault is None
         self.load.cut()
-        part = self.books.cut(self.now, 0).parts[Phase.STEADY]
-        assert self.books.open == 0
+        part = self.recorder.cut(self.now, 0).parts[Phase.STEADY]
+        assert self.recorder.open == 0
         assert part.counters.started == sum(part.ended.values()) == len(self.books.ends)
         assert part.ended == dict(self.books.outcomes)
         assert len({id(request) for request, _ in self.books.ends}) == len(self.books.ends), "each ended once"

@@ -21,7 +21,9 @@ from llmstress.engine.connect.dialer import Dialer, TakenOver
 from llmstress.engine.connect.loop import Loop
 from llmstress.engine.control import Network, Plan, Timeouts
 from llmstress.engine.load.build import build_closed
-from llmstress.engine.stream.recorder import NEVER, Recorder
+from llmstress.engine.schedule import windows
+from llmstress.engine.stream.progress import NEVER
+from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.states import PARKED
 from llmstress.engine.telemetry.messages import Part, Phase
 
@@ -121,7 +123,7 @@ class Site:
         self.recorder = Recorder(0, lambda: self.now)
         self.model = build_closed(plan, self.recorder, dialer, lambda: self.now)
         self.load = self.model.load
-        self.recorder.begin(BEGIN, (0, 0, None), self.load.in_flight)
+        self.recorder.begin(BEGIN, windows(whole_run=True), self.load.in_flight)
         self.starting: asyncio.Task[None] | None = None
 
     def start(self, stop_at: int = NEVER) -> None:
@@ -134,7 +136,7 @@ class Site:
 
     @property
     def started(self) -> int:
-        return self.recorder.counters.started
+        return self.recorder.samples(0).counters.started
 
     @property
     def parked(self) -> int:

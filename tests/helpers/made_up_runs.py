@@ -89,15 +89,15 @@ def after(told: list[tuple[int, Message]], until: int | None = None) -> RunView:
     return view
 
 
-def phases_after(told: list[tuple[int, Message]], numbers: set[int]) -> dict[int, Any]:
-    """Number of deltas -> what the phases hold after so many."""
+def parts_after(told: list[tuple[int, Message]], numbers: set[int]) -> dict[int, Any]:
+    """Number of deltas -> the parts after so many."""
     view, seen, found = opening(WORKERS, 10), 0, {}
     for _, message in told:
         view.apply(message)
         if isinstance(message, Delta):
             seen += 1
             if seen in numbers:
-                found[seen] = msgspec.to_builtins(view.aggregate.phases, str_keys=True)
+                found[seen] = msgspec.to_builtins(view.aggregate.parts, str_keys=True)
     return found
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from textual.pilot import Pilot
 
+from llmstress.engine.schedule import windows
 from llmstress.engine.telemetry import record
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice
 from llmstress.engine.telemetry.broadcast import Command, Ended, Frame, RunFacts, RunView, WorkerChange, encode
@@ -122,9 +123,20 @@ def delta(worker: int, seq: int, **changed: Any) -> Delta:
     return made
 
 
+def new_view(facts: RunFacts) -> RunView:
+    """A run before its first message, with the windows that belong to its facts."""
+    planned = windows(
+        ramp_ns=int(facts.ramp_s * S),
+        warmup_ns=None if facts.warmup_requests is not None else int(facts.warmup_s * S),
+        steady_ns=None if facts.steady_s is None else int(facts.steady_s * S),
+        whole_run=facts.whole_run,
+    )
+    return RunView(facts, Aggregate.over([facts.streams] * facts.procs, windows=planned))
+
+
 def opening(procs: int = 2, streams: int = 20, **changed: Any) -> RunView:
     """A view as a run begins with it, its workers running."""
-    view = RunView(facts(procs=procs, streams=streams, **changed), Aggregate.over([streams] * procs))
+    view = new_view(facts(procs=procs, streams=streams, **changed))
     for worker in range(procs):
         view.apply(WorkerChange(worker, "running", pid=1000 + worker, startup_cpu_s=0.3, rss=45_000_000))
     return view

@@ -9,7 +9,9 @@ import jsonschema
 from llmstress.coordinator.output import schema
 from llmstress.coordinator.output.schema import PhaseLengths, RunInfo
 from llmstress.coordinator.output.summary import Facts, host
+from llmstress.engine.telemetry.classes import is_class
 from llmstress.engine.telemetry.histogram import Histogram
+from llmstress.engine.telemetry.verdict import RULES
 
 S = 1_000_000_000
 """Nanoseconds of a second."""
@@ -36,6 +38,10 @@ def check(summary: dict[str, Any]) -> None:
     assert counted == requests["failed"] + requests["filtered"] + requests["lost"]
     assert all(len(error["samples"]) <= 3 for error in summary["errors"].values())
     assert sum(row["events"] for row in summary["timeline"]) == summary["tokens"]["events"]
+    assert all(is_class(name) for name in (*summary["errors"], *requests["retried"]))
+    verdict = summary["verdict"]
+    assert [rule["text"] for rule in verdict["rules"]] == [*verdict["reasons"], *verdict["notes"]]
+    assert {rule["id"] for rule in verdict["rules"]} <= {rule.id for rule in RULES}
 
 
 def facts_of(*, procs: int = 1, streams: int = 10, steady_s: float = 10.0, ended_by: str = "duration") -> Facts:

@@ -19,7 +19,7 @@ from llmstress.coordinator.config.errors import CouldNotStart, UsageError
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.parsing import Resolve
 from llmstress.coordinator.config.target_url import parse_target
-from llmstress.coordinator.target.list_models import Answer, choose_model
+from llmstress.coordinator.target.model_listing import ModelListing, choose_model
 from llmstress.coordinator.target.network import describe_way, network_of, proxy_for
 from llmstress.coordinator.target.proxies import Source, hint_of, source_of
 from llmstress.engine.api.ask import Ask
@@ -230,7 +230,7 @@ def test_the_way_is_said_without_secrets() -> None:
 
 
 def test_an_answer_that_may_be_the_proxy_s_is_warned_of_and_no_reason_not_to_start() -> None:
-    answer = Answer(instead="it answered 502", warning="it answered 502: the proxy may say so")
-    assert choose_model(options(model="m"), answer) == ("m", "it answered 502: the proxy may say so")
+    listing = ModelListing(reason="it answered 502", warning="it answered 502: the proxy may say so")
+    assert choose_model(options(model="m"), listing) == ("m", "it answered 502: the proxy may say so")
     with pytest.raises(CouldNotStart, match="the proxy may say so"):
-        choose_model(options(), answer)
+        choose_model(options(), listing)

@@ -13,8 +13,8 @@ from helpers.short_runs import make_files, server_tls
 
 from llmstress.coordinator.config.errors import CouldNotStart
 from llmstress.coordinator.config.options import Options
-from llmstress.coordinator.target.list_models import Answer, ask_for_models
-from llmstress.coordinator.target.resolved import approach_of
+from llmstress.coordinator.target.model_listing import ModelListing, list_models
+from llmstress.coordinator.target.resolved_target import resolve_target
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 REFUSED = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -37,10 +37,10 @@ async def answering(tls: ssl.SSLContext | None = None) -> AsyncIterator[tuple[in
         yield server.sockets[0].getsockname()[1], heads
 
 
-async def asked(url: str) -> Answer:
+async def asked(url: str) -> ModelListing:
     options = Options(procs=1, prompt="p", url=url, model="m", proxy="none", headers=(("Authorization", SECRET),))
-    approach = approach_of(options, url, {})
-    return await ask_for_models(approach, approach.network)
+    resolved = resolve_target(options, url, {})
+    return await list_models(resolved, resolved.network)
 
 
 @live
@@ -73,6 +73,6 @@ async def test_https_to_a_port_of_http_where_nobody_answers_to_tls() -> None:
 @live
 async def test_a_server_that_speaks_the_scheme_badly_is_not_told_to_speak_another() -> None:
     async with saying(REFUSED) as port:
-        assert (await asked(f"http://127.0.0.1:{port}")).instead.endswith("with 400")
+        assert (await asked(f"http://127.0.0.1:{port}")).reason.endswith("with 400")
     async with saying(b"") as port:
-        assert "failed (ServerDisconnectedError)" in (await asked(f"http://127.0.0.1:{port}")).instead
+        assert "failed (ServerDisconnectedError)" in (await asked(f"http://127.0.0.1:{port}")).reason

@@ -28,7 +28,8 @@ from helpers.terminal import terminal
 
 from llmstress.coordinator.commands import cli
 from llmstress.coordinator.config.keys import without_keys
-from llmstress.coordinator.config.options import Options, describe
+from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.shown_options import describe
 from llmstress.coordinator.config.target_url import parse_target
 from llmstress.coordinator.output.redaction import child_environment, scrub, secrets_in, secrets_of
 from llmstress.coordinator.target.auth import build_headers

@@ -112,7 +112,13 @@ def say_what_strangers_say(directory: Path, workers: int) -> None:
                 # a second one of the same name is not listened to, and hears nothing
                 say(dealer, words if identity in taken else words + read, MAX_MESSAGE)
         with socket_of(context, zmq.PUSH, directory / ASK) as push:
-            none = [b"", NO_UTF8, b"\xff" * 100, encode(Paused(True)), msgspec.msgpack.encode(["SetStreams", "x"])]
+            none = [
+                b"",
+                NO_UTF8,
+                b"\xff" * 100,
+                encode(Paused(True)),
+                msgspec.msgpack.encode(["StreamsRequested", "x"]),
+            ]
             say(push, [[data] for data in none] + read, MAX_COMMAND)
         with socket_of(context, zmq.XSUB, directory / WATCH) as xsub:
             say(xsub, [[b"\1topic"], [b"\0topic"], [b"\0"], [b"words"], [b"\2"]], MAX_COMMAND)
@@ -209,7 +215,7 @@ def test_a_worker_of_another_version_is_a_clear_error(tmp_path: Path) -> None:
         env={"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
     )
     assert (code, summary, said.count("\n")) == (3, {}, 1)
-    assert f"worker 0 speaks protocol 99, this is {PROTOCOL_VERSION}" in said
+    assert f"worker 0 uses protocol version 99, the coordinator {PROTOCOL_VERSION}" in said
 
 
 def test_a_run_lives_as_long_as_it_holds_its_lock(home: Path) -> None:

@@ -10,17 +10,18 @@ from helpers.processes import mock_server
 
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.output.console import Console
-from llmstress.coordinator.run import conductor as runs
+from llmstress.coordinator.run import execute as runs
+from llmstress.coordinator.run.conductor import Result
 from llmstress.engine.telemetry.messages import Phase
 
 
-def run(url: str, **changes: Any) -> tuple[runs.Result, str]:
+def run(url: str, **changes: Any) -> tuple[Result, str]:
     """A run with two processes, and what it says."""
     said = io.StringIO()
     given: dict[str, Any] = {"url": url, "procs": 2, "total": 10, "prompt": "p", "model": "m", "interval_s": 0.05}
     options = Options(**(given | {"proxy": "none"} | changes))
 
-    async def execute() -> runs.Result:
+    async def execute() -> Result:
         return await runs.execute(
             options, url, Console(said), time.monotonic(), screen=False, deliver=lambda result: None
         )
@@ -41,8 +42,8 @@ def test_the_requests_that_were_asked_for_begin_after_the_warm_up(changes: dict[
     with mock_server() as server:
         result, said = run(server.url, requests=101, **changes)
         truth = server.stop()
-    started = {phase: result.aggregate.phases[phase].counters.started for phase in Phase}
-    ended = {phase: sum(result.aggregate.phases[phase].ended.values()) for phase in Phase}
+    started = {phase: result.aggregate.parts[phase].counters.started for phase in Phase}
+    ended = {phase: sum(result.aggregate.parts[phase].ended.values()) for phase in Phase}
     before = started[Phase.RAMP] + started[Phase.WARMUP]
     requests = result.summary.requests
     assert started[Phase.STEADY] == 101
@@ -66,7 +67,7 @@ def test_a_warm_up_counted_in_requests_is_followed_by_a_window_of_the_length_tha
         truth = server.stop()
     assert (result.summary.ended_by, result.summary.run.phases_s.steady) == ("duration", 0.5)
     assert result.summary.requests.ok == truth["done"]
-    warmup = result.aggregate.phases[Phase.WARMUP]
+    warmup = result.aggregate.parts[Phase.WARMUP]
     assert sum(warmup.ended.values()) >= 20
     assert result.summary.latency_ms["e2e"].count == result.aggregate.steady.ended["ok"]
 

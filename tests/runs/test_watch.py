@@ -25,24 +25,24 @@ from llmstress.coordinator.config.target_url import parse_target
 from llmstress.coordinator.processes import run_directory
 from llmstress.coordinator.processes.broadcaster import ASK, BACKLOG, WATCH, Broadcaster
 from llmstress.coordinator.processes.viewer import LiveSource
-from llmstress.coordinator.run.facts import run_facts
+from llmstress.coordinator.run.facts import run_facts, windows_of
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.openai_chat import OpenAIChat
 from llmstress.engine.telemetry import record, snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice
 from llmstress.engine.telemetry.broadcast import (
-    Abort,
+    AbortRequested,
     Command,
-    Drain,
+    DrainRequested,
     Ended,
     Frame,
     Message,
-    Pause,
     Paused,
+    PauseRequested,
     RunFacts,
     RunView,
-    Save,
-    SetStreams,
+    SaveRequested,
+    StreamsRequested,
     WorkerChange,
     decode_command,
     encode,
@@ -170,7 +170,7 @@ def test_streams_change_while_the_run_lasts() -> None:
     with mock_server() as server:
         arguments = ("--url", server.url, "--model", "mock-7b", "--procs", "2", "--streams", "10", "--duration", "2s")
         with run_of(*arguments) as (run, directory):
-            view = follow(directory, once({0.2: SetStreams(50), 1.2: SetStreams(4)}))
+            view = follow(directory, once({0.2: StreamsRequested(50), 1.2: StreamsRequested(4)}))
             code, summary, _ = run.finish()
         truth = server.stop()
     check(summary)
@@ -189,7 +189,7 @@ def test_more_streams_than_open_files_allow_are_refused_in_words() -> None:
     with mock_server() as server:
         arguments = ("--url", server.url, "--model", "mock-7b", "--procs", "1", "--streams", "2", "--duration", "1s")
         with run_of(*arguments, nofile=264) as (run, directory):
-            follow(directory, once({0.2: SetStreams(100_000)}))
+            follow(directory, once({0.2: StreamsRequested(100_000)}))
             code, summary, _ = run.finish()
     assert code == 0
     assert summary["streams"]["peak"] == 200
@@ -202,10 +202,10 @@ def test_a_pause_starts_nothing_new() -> None:
     def react(view: RunView, frame: Frame) -> Command | None:
         if view.paused and not view.aggregate.open:
             open_while_paused.append(view.aggregate.open)
-            return Pause(False)
+            return PauseRequested(False)
         return pause(view, frame)
 
-    pause = once({0.3: Pause(True)})
+    pause = once({0.3: PauseRequested(True)})
     with mock_server() as server:
         arguments = ("--url", server.url, "--model", "mock-7b", "--procs", "2", "--streams", "10", "--duration", "2s")
         with run_of(*arguments) as (run, directory):
@@ -219,7 +219,9 @@ def test_a_pause_starts_nothing_new() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "code", "ended_by"), [(Drain(), 0, "signal"), (Abort(), 130, "abort")], ids=["drain", "abort"]
+    ("command", "code", "ended_by"),
+    [(DrainRequested(), 0, "signal"), (AbortRequested(), 130, "abort")],
+    ids=["drain", "abort"],
 )
 def test_a_viewer_ends_the_run(command: Command, code: int, ended_by: str) -> None:
     with mock_server() as server:
@@ -237,7 +239,7 @@ def test_a_viewer_without_control_changes_nothing() -> None:
     with mock_server() as server:
         arguments = ("--url", server.url, "--model", "mock-7b", "--procs", "1", "--streams", "5", "--duration", "1s")
         with run_of(*arguments) as (run, directory):
-            view = follow(directory, once({0.1: Abort(), 0.3: SetStreams(50)}), controls=False)
+            view = follow(directory, once({0.1: AbortRequested(), 0.3: StreamsRequested(50)}), controls=False)
             code, _, _ = run.finish()
     assert code == 0
     assert view.aggregate.workers[0].streams == 5
@@ -247,7 +249,7 @@ def test_the_summary_so_far_is_saved_on_demand(tmp_path: Path) -> None:
     with mock_server() as server:
         arguments = ("--url", server.url, "--model", "mock-7b", "--procs", "1", "--streams", "5", "--duration", "1s")
         with run_of(*arguments, cwd=tmp_path) as (run, directory):
-            follow(directory, once({0.5: Save()}))
+            follow(directory, once({0.5: SaveRequested()}))
             run.finish()
     (saved,) = tmp_path.glob("llmstress-*.json")
     summary = json.loads(saved.read_text("utf-8"))
@@ -350,16 +352,18 @@ def test_a_stranger_s_bytes_are_no_command() -> None:
             context = zmq.asyncio.Context()
             stranger = context.socket(zmq.PUSH)
             stranger.connect(f"ipc://{directory / ASK}")
-            for data in (b"", b"\xff" * 100, b"\x91" * 3000, encode(Paused(True)), encode(SetStreams(7))):
+            for data in (b"", b"\xff" * 100, b"\x91" * 3000, encode(Paused(True)), encode(StreamsRequested(7))):
                 await stranger.send(data)
-            assert await broadcaster.next_command() == SetStreams(7)
+            assert await broadcaster.next_command() == StreamsRequested(7)
             stranger.close()
             context.term()
 
     asyncio.run(asyncio.wait_for(body(), DEADLINE_S))
 
 
-@pytest.mark.parametrize("command", [Drain(), Abort(), Pause(True), SetStreams(5), Save()])
+@pytest.mark.parametrize(
+    "command", [DrainRequested(), AbortRequested(), PauseRequested(True), StreamsRequested(5), SaveRequested()]
+)
 def test_commands_survive_the_wire(command: Command) -> None:
     assert decode_command(encode(command)) == command
 
@@ -386,7 +390,7 @@ def test_a_place_that_others_could_have_made_is_refused(home: Path) -> None:
 def test_a_window_that_is_the_whole_run_holds_the_ramp() -> None:
     options = Options(procs=1, prompt="p", requests=10**9, duration_s=60.0, ramp_up_s=30.0)
     target = parse_target("http://h", OpenAIChat(Ask()))
-    view = RunView(run_facts(options, "openai-chat", target, "m"), Aggregate.over([1]))
+    view = RunView(run_facts(options, "openai-chat", target, "m"), Aggregate.over([1], windows=windows_of(options)))
     view.aggregate.elapsed_ns = 85 * 10**9
     assert view.steady_s == 85
     view.aggregate.elapsed_ns = 120 * 10**9

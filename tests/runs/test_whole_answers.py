@@ -4,7 +4,7 @@ import io
 
 import pytest
 from helpers.bench import Bench
-from helpers.screens import QueueSource, facts, on_screen, press, text_of
+from helpers.screens import QueueSource, S, facts, on_screen, press, text_of
 from helpers.summaries import facts_of
 from textual.pilot import Pilot
 
@@ -12,6 +12,7 @@ from llmstress.coordinator.output.console import Console
 from llmstress.coordinator.output.schema import Summary
 from llmstress.coordinator.output.summary import summarise
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.schedule import windows
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import RunView
@@ -35,7 +36,7 @@ def run_of(kind: str, requests: int = 100) -> Aggregate:
     """A run of a second, of requests that take 10 ms each; it goes on."""
     api, ask, body = KINDS[kind]
     bench = Bench(api=api, ask=ask)
-    total = Aggregate.over([1])
+    total = Aggregate.over([1], windows=windows(steady_ns=S))
     total.workers[0].state = "running"
     for number in range(requests):
         bench.begin(10 * number)
@@ -107,7 +108,7 @@ def test_the_summary_counts_inputs_and_has_whole_answers_in_its_timeline() -> No
 
 def test_a_run_that_streams_has_first_tokens_in_its_timeline() -> None:
     total = run_of("chat")
-    total.phases[2].counters.events = 5
+    total.parts[2].counters.events = 5
     [row] = [row for row in summary_of(total).timeline if row.requests]
     assert row.e2e_p50 == pytest.approx(10, rel=0.01), "of the whole answers, in coarse bins"
     assert row.itl_p50 is None

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmstress.engine.telemetry import formatting
-from llmstress.engine.telemetry.aggregate import Aggregate, Notice, Row
+from llmstress.engine.telemetry.aggregate import Aggregate, Notice
 from llmstress.engine.telemetry.broadcast import RunFacts, RunView
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Phase
+from llmstress.engine.telemetry.timeline import Row
 from llmstress.tui.charts import axes, lines
 from llmstress.tui.charts.distribution import bar_of, bars, edges_for
 from llmstress.tui.charts.lines import Column, Drawing, Line, Timeline, downsample
@@ -41,7 +42,7 @@ FACTS = RunFacts(
 def row(*ms: float, events: int = 0) -> Row:
     histogram = Histogram()
     histogram.record_many([int(each * MS) for each in ms])
-    return Row(phase=Phase.STEADY, events=events, latency=histogram)
+    return Row(window=Phase.STEADY, events=events, latency=histogram)
 
 
 def columns_of(*rows: Row, step: int = 1) -> list[Column]:
@@ -140,7 +141,7 @@ def test_rates_are_of_the_time_that_has_passed() -> None:
 
 def test_marks() -> None:
     view = RunView(FACTS, Aggregate.over([1]))
-    view.aggregate.phase_began = {Phase.RAMP: S // 4, Phase.WARMUP: 5 * S, Phase.STEADY: 10 * S}
+    view.aggregate.window_began = {Phase.RAMP: S // 4, Phase.WARMUP: 5 * S, Phase.STEADY: 10 * S}
     for second, kind, text in (
         (7, "load", "streams 10 → 1,200 (3 workers)"),
         (8, "load", "paused: no new"),

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmstress.engine.telemetry.aggregate import Aggregate, Row
+from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.histogram import HIGHEST_US, Histogram
+from llmstress.engine.telemetry.timeline import Row
 from llmstress.tui.charts import heatmap
 from llmstress.tui.charts.heatmap import EDGES, Binning
 from llmstress.tui.charts.lines import Column, Timeline, downsample, step_for

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from helpers.screens import new_view
 from textual.app import App, ComposeResult
 from textual.widget import Widget
 
@@ -50,7 +51,7 @@ def view_until(seconds: float, **changes: Any) -> RunView:
     """A run of two workers, 20,000 tokens/s, TTFT about 200 ms, 1 % failed."""
     rnd = random.Random(1)
     facts = msgspec.structs.replace(FACTS, **changes)
-    view = RunView(facts, Aggregate.over([500, 500]))
+    view = new_view(facts)
     for worker in (0, 1):
         view.apply(WorkerChange(worker, "running"))
     for quarter in range(1, int(seconds * 4) + 1):
@@ -87,7 +88,7 @@ def test_the_target_gives_way_to_what_makes_the_load(width: int, url: str) -> No
 
 
 def test_one_of_each() -> None:
-    view = RunView(msgspec.structs.replace(FACTS, procs=1, streams=1, total_streams=1, model=""), Aggregate.over([1]))
+    view = new_view(msgspec.structs.replace(FACTS, procs=1, streams=1, total_streams=1, model=""))
     assert text_of(headline.target_line(view, 100)).endswith("openai-chat · 1 process × 1 stream")
 
 
@@ -133,8 +134,8 @@ def test_the_progress_by_requests() -> None:
 
 def test_the_drain_has_no_total() -> None:
     view = view_until(32)
-    view.aggregate.phase = Phase.DRAIN
-    view.aggregate.phase_began[Phase.DRAIN] = 31_000_000_000
+    view.aggregate.window = Phase.DRAIN
+    view.aggregate.window_began[Phase.DRAIN] = 31_000_000_000
     line = text_of(headline.progress_line(picture_of(view, whole=False), 100))
     assert line.startswith("DRAIN ")
     assert line.endswith(" 32s")

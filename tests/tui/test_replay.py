@@ -10,7 +10,7 @@ from helpers.made_up_runs import WORKERS, after, eventful, figures_of
 from helpers.screens import S, ending, opening, story, write_record
 
 from llmstress.engine.telemetry import record
-from llmstress.engine.telemetry.broadcast import Drain, Ended, Frame, RunView
+from llmstress.engine.telemetry.broadcast import DrainRequested, Ended, Frame, RunView
 from llmstress.engine.telemetry.messages import Delta
 from llmstress.engine.telemetry.thinning import Step
 from llmstress.tui.sources import replay as module
@@ -99,7 +99,7 @@ def test_it_is_a_source_and_a_player(path: Path) -> None:
     assert source.player is player
     assert not source.controls
     assert player.length_s == 11.0
-    asyncio.run(source.send(Drain()))
+    asyncio.run(source.send(DrainRequested()))
 
 
 def test_messages_come_at_the_pace_they_came_at(path: Path) -> None:
@@ -264,7 +264,7 @@ def test_seeking_in_a_thinned_record(thinned: Path) -> None:
             assert listener.replay.position_s == position_s
             known = position_s * S if position_s * S > merged[-1] else max(t for t in merged if t <= position_s * S)
             expected = after(LONG, until=int(known))
-            assert figures_of(view.aggregate)["phases"] == figures_of(expected.aggregate)["phases"]
+            assert figures_of(view.aggregate)["parts"] == figures_of(expected.aggregate)["parts"]
 
     play(thinned, steps)
 

@@ -35,19 +35,21 @@ from llmstress.coordinator.output.summary import summarise
 from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.broadcast import (
-    Abort,
-    Drain,
+    DETACHED,
+    AbortRequested,
+    DrainRequested,
     Ended,
     Frame,
-    Pause,
     Paused,
+    PauseRequested,
     RunView,
-    Save,
-    SetStreams,
+    SaveRequested,
+    StreamsRequested,
     WorkerChange,
 )
 from llmstress.engine.telemetry.histogram import PERCENTILES
 from llmstress.engine.telemetry.messages import ErrorSample, Part, Phase, RateLimit
+from llmstress.engine.telemetry.metrics import LATENCIES, METRICS
 from llmstress.engine.telemetry.sanitize import plain
 from llmstress.tui.app import StressApp
 from llmstress.tui.charts.lines import Chart
@@ -55,14 +57,13 @@ from llmstress.tui.dialogs.ask_streams import AskStreams
 from llmstress.tui.dialogs.confirm import Confirm
 from llmstress.tui.dialogs.help import Help
 from llmstress.tui.format.picture import picture_of
-from llmstress.tui.format.words import METRICS
 from llmstress.tui.panes.errors import error_rows, samples_text
 from llmstress.tui.panes.latency import latency_cells
 from llmstress.tui.panes.tiles import tiles_of
 from llmstress.tui.panes.verdict import VerdictPage
 from llmstress.tui.panes.workers import look_at, worker_cells
 from llmstress.tui.sources.replay import Replay
-from llmstress.tui.sources.source import DETACHED, SourceLost
+from llmstress.tui.sources.source import SourceLost
 from llmstress.tui.steering import StreamsAsked, stepped
 
 SIZES = [(60, 20), (80, 24), (100, 30), (160, 48), (200, 60)]
@@ -234,10 +235,10 @@ def test_q_asks_once_then_drains_and_stays_until_the_end() -> None:
             assert not isinstance(app.screen, Confirm)
         assert source.sent == []
         await press(pilot, "q", "q")
-        assert source.sent == [Drain()]
+        assert source.sent == [DrainRequested()]
         assert app.is_running
         await press(pilot, "q")
-        assert source.sent == [Drain()]
+        assert source.sent == [DrainRequested()]
         assert any("already" in text for text in toasts(pilot))
         source.give(Ended("signal", 1.0, 1.0))
         await settle(pilot)
@@ -256,7 +257,7 @@ def test_ways_to_say_yes(key: str) -> None:
 
     source = live()
     on_screen(StressApp(source), steps)
-    assert source.sent == [Drain()]
+    assert source.sent == [DrainRequested()]
 
 
 def test_a_run_that_ends_while_it_is_asked_needs_no_drain() -> None:
@@ -282,15 +283,15 @@ def test_abort_takes_one_key_more() -> None:
 
     source = live()
     on_screen(StressApp(source), steps)
-    assert source.sent == [Abort()]
+    assert source.sent == [AbortRequested()]
 
 
 def test_ctrl_c_drains_then_aborts_then_leaves_wherever_one_is() -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await press(pilot, "question_mark", "ctrl+c")
-        assert source.sent == [Drain()]
+        assert source.sent == [DrainRequested()]
         await press(pilot, "escape", "3", "ctrl+c")
-        assert source.sent == [Drain(), Abort()]
+        assert source.sent == [DrainRequested(), AbortRequested()]
         source.give(Ended("abort", 1.0, 0.0))
         await settle(pilot)
         await pilot.press("ctrl+c")
@@ -307,7 +308,7 @@ def test_ctrl_c_before_the_first_picture_drains() -> None:
 
     source = QueueSource()
     on_screen(StressApp(source), steps)
-    assert source.sent == [Drain()]
+    assert source.sent == [DrainRequested()]
 
 
 def test_detach_leaves_the_run_to_itself() -> None:
@@ -347,7 +348,7 @@ def test_pause_and_on() -> None:
     source = live()
     app = StressApp(source)
     on_screen(app, steps, (140, 30))
-    assert source.sent == [Pause(True), Pause(False)]
+    assert source.sent == [PauseRequested(True), PauseRequested(False)]
 
 
 def test_presses_for_streams_add_up() -> None:
@@ -363,7 +364,7 @@ def test_presses_for_streams_add_up() -> None:
     source = live(lost_s=None)
     app = StressApp(source)
     on_screen(app, steps, (140, 30))
-    assert source.sent == [SetStreams(total) for total in (44, 48, 72, 65, 33, 17, 9, 5, 3, 2)]
+    assert source.sent == [StreamsRequested(total) for total in (44, 48, 72, 65, 33, 17, 9, 5, 3, 2)]
 
 
 @pytest.mark.slow
@@ -372,16 +373,16 @@ def test_the_number_of_streams_can_be_typed() -> None:
         await press(pilot, "equals_sign")
         assert "Now: 40" in text_of(app)
         await press(pilot, *"12x3", "q", "enter")
-        assert source.sent == [SetStreams(123)]
+        assert source.sent == [StreamsRequested(123)]
         assert "→ 123 streams" in text_of(app)
         await press(pilot, "equals_sign")
         assert "Now: 123" in text_of(app), "what was asked counts"
         await press(pilot, *"77", "escape")
         await press(pilot, "equals_sign", "enter")
         await press(pilot, "equals_sign", "0", "enter")
-        assert source.sent == [SetStreams(123), SetStreams(2)], "each process keeps one"
+        assert source.sent == [StreamsRequested(123), StreamsRequested(2)], "each process keeps one"
         await press(pilot, "equals_sign", "equals_sign", *"999999999", "enter")
-        assert source.sent[2:] == [SetStreams(9_999_999)], "the run tells what is too much"
+        assert source.sent[2:] == [StreamsRequested(9_999_999)], "the run tells what is too much"
 
     source = live(lost_s=None)
     app = StressApp(source)
@@ -408,7 +409,7 @@ def test_save() -> None:
 
     source = live()
     on_screen(StressApp(source), steps)
-    assert source.sent == [Save()]
+    assert source.sent == [SaveRequested()]
 
 
 def test_the_summary_can_be_saved_after_the_end_and_the_screen_says_where_it_is() -> None:
@@ -421,7 +422,7 @@ def test_the_summary_can_be_saved_after_the_end_and_the_screen_says_where_it_is(
         assert "summary: /home/somebody/last-summary.json" in text_of(app)
         assert not any("summary: " in text for text in toasts(pilot)), "it is said once"
         await press(pilot, "s")
-        assert source.sent == [Save()]
+        assert source.sent == [SaveRequested()]
         source.give(Notice(12 * S, "note", "summary saved as /home/somebody/llmstress-1.json"))
         await settle(pilot)
         assert "summary: /home/somebody/llmstress-1.json" in text_of(app)
@@ -430,7 +431,7 @@ def test_the_summary_can_be_saved_after_the_end_and_the_screen_says_where_it_is(
         assert "s save" not in text_of(app).splitlines()[-1]
         assert "summary: /home/somebody/llmstress-1.json" in text_of(app)
         await press(pilot, "s")
-        assert source.sent == [Save()]
+        assert source.sent == [SaveRequested()]
         assert toasts(pilot)[-1] == "the summary is in /home/somebody/llmstress-1.json"
 
     source = live(11.0)
@@ -645,7 +646,7 @@ def test_the_verdict_can_be_read_in_full(key: str) -> None:
 
     slow = [delta(worker, seq) for seq in range(12, 14) for worker in (0, 1)]
     for each in slow:
-        each.parts[each.phase].latency["loop_lag"].record_many([5_000] * 1000)
+        each.parts[each.window].latency["loop_lag"].record_many([5_000] * 1000)
     source = QueueSource(opening(), *slow, Notice(3 * S, "load", "streams 40 → 44"))
     app = StressApp(source)
     on_screen(app, steps, (80, 16))
@@ -771,7 +772,7 @@ def test_a_late_loop_and_missing_reports_mark_a_worker() -> None:
         assert "3 of its reports were lost" in text
 
     slow = delta(0, 3)
-    slow.parts[slow.phase].latency["loop_lag"].record_many([5_000] * 1000)
+    slow.parts[slow.window].latency["loop_lag"].record_many([5_000] * 1000)
     app = StressApp(QueueSource(opening(), slow))
     on_screen(app, steps, (200, 30))
 
@@ -889,21 +890,21 @@ def test_a_record_that_was_cut_off_says_so(tmp_path: Path) -> None:
 )
 def test_hostile_texts_stay_text(text: str, size: tuple[int, int]) -> None:
     bad = delta(0, 0)
-    bad.parts[bad.phase].ended[text] = 3
-    bad.parts[bad.phase].finish[text] = 3
-    bad.parts[bad.phase].retried[text] = 3
-    bad.parts[bad.phase].undetermined[text] = 3
+    bad.parts[bad.window].ended[text] = 3
+    bad.parts[bad.window].finish[text] = 3
+    bad.parts[bad.window].retried[text] = 3
+    bad.parts[bad.window].undetermined[text] = 3
     bad.rate_limits = {text: RateLimit(9, 5, 3, 0)}
     bad.grave = {text: ErrorSample(text, 500, text, text, text)}
     bad.samples = [ErrorSample(text, 500, text, text, text), ErrorSample("http_503", 500, text, text, text)]
-    bad.parts[bad.phase].ended["http_503"] = 1
+    bad.parts[bad.window].ended["http_503"] = 1
     view = opening()
     view.facts = facts(url=text, model=text, api=text)
     view.aggregate.note(Notice(0, "warning", text))
     view.aggregate.samples["http_503"] = [ErrorSample("http_503", 500, text + "2", text, text)]
     view.aggregate.rate_limits = {text: RateLimit(9, 5, 3, 0)}
     view.aggregate.grave = {text: ErrorSample(text, 500, text, text, text)}
-    view.aggregate.phases[0] = Part(ended={text: 1, "http_503": 1})
+    view.aggregate.parts[0] = Part(ended={text: 1, "http_503": 1})
     later: list[Frame] = [
         bad,
         Notice(1, "warning", text),
@@ -947,7 +948,7 @@ def test_plain_text_is_one_short_line_of_what_can_be_seen(text: str, limit: int)
 def test_phases_have_names() -> None:
     for phase, words in {Phase.RAMP: "ramp-up", Phase.WARMUP: "warm-up", Phase.STEADY: "steady"}.items():
         view = opening()
-        view.aggregate.phase = phase
+        view.aggregate.window = phase
         assert picture_of(view, whole=False).stage == words
 
 
@@ -990,7 +991,7 @@ def agree(view: RunView) -> None:
         **{f"{each.upper()} {name}": shown_latency(latency[each], name) for each in metrics for name in ("p50", "p99")},
         "failed": formatting.share(summary.requests.failed, finished),
     }
-    for metric in METRICS:
+    for metric in LATENCIES:
         texts = [cell.text for cell in latency_cells(metric, picture.figures.latency.get(metric))]
         values = [shown_latency(latency[metric], name) for name in (*PERCENTILES, "max")]
         assert texts == [metric, *values, formatting.count(latency[metric].count)]
@@ -1007,8 +1008,8 @@ def agree(view: RunView) -> None:
 
 def test_retries_have_a_column_and_their_samples_are_shown() -> None:
     made = delta(0, 0)
-    made.parts[made.phase].retried = {"rate_limited": 12, "http_503": 1}
-    made.parts[made.phase].ended["http_503"] = 2
+    made.parts[made.window].retried = {"rate_limited": 12, "http_503": 1}
+    made.parts[made.window].ended["http_503"] = 2
     made.samples = [ErrorSample("rate_limited", 429, "slow down", "", "retry-after: 2")]
     view = opening()
     view.apply(made)
@@ -1030,13 +1031,13 @@ def test_latencies_since_a_request_was_due_come_and_go_with_what_they_say() -> N
         def shown() -> list[str]:
             return [table.get_row_at(row)[0].plain for row in range(table.row_count)]
 
-        assert shown() == [metric for metric in METRICS if not metric.endswith("_due")]
+        assert shown() == [metric for metric in LATENCIES if not metric.endswith("_due")]
         late = delta(0, 0)
-        latency = late.parts[late.phase].latency
+        latency = late.parts[late.window].latency
         latency["e2e_due"] = histogram(*(9_000_000 + n for n in range(latency["e2e"].count)))
         source.give(late)
-        await settle_until(pilot, lambda: len(shown()) > len(METRICS) - 2)
-        assert shown() == [metric for metric in METRICS if metric != "ttft_due"]
+        await settle_until(pilot, lambda: len(shown()) > len(LATENCIES) - 2)
+        assert shown() == [metric for metric in LATENCIES if metric != "ttft_due"]
 
     source = QueueSource(opening())
     app = StressApp(source)
@@ -1053,7 +1054,7 @@ def test_latencies_since_a_request_was_due_come_and_go_with_what_they_say() -> N
                 st.sampled_from(["ok", "http_503", "cancelled", "filtered", "timeout_idle"]), st.integers(1, 50)
             ),
             st.dictionaries(
-                st.sampled_from([*METRICS, "loop_lag"]),
+                st.sampled_from(list(METRICS)),
                 st.lists(st.integers(0, 4_000_000_000), min_size=1, max_size=30),
             ),
             st.integers(0, 5_000),
@@ -1074,7 +1075,7 @@ def test_the_screen_says_what_the_summary_says(
         part.counters.output = part.counters.output_streamed = 2 * answered
         part.counters.cpu_ns, part.counters.inputs = events * 1_000_000, inputs
         seq, seqs[worker] = seqs[worker], seqs[worker] + 1
-        made = delta(worker, seq, phase=phase, parts={int(phase): part}, samples=[])
+        made = delta(worker, seq, window=phase, parts={int(phase): part}, samples=[])
         view.apply(made)
     view.apply(Ended("duration", 8.0, 1.0))
     agree(view)

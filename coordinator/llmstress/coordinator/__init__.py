@@ -1,1 +1,1 @@
-"""The top floor: options, the processes of a run, its hub, its summary and verdict, the command line."""
+"""The coordinator: command line, options, checks, child processes, the course of a run, summary and output."""

@@ -1,10 +1,10 @@
-"""The classes that a request can end in: exactly one each, the first cause in time."""
+"""How a request ended: its class (`telemetry/classes.py`), and the class of a final status."""
 
 from collections.abc import Mapping
 
 import msgspec
 
-from llmstress.engine.telemetry.messages import NOT_FAILED
+from llmstress.engine.telemetry.classes import NOT_FAILED
 
 _QUOTA_WORDS = (
     # OpenAI: the type, and the codes that come with it
@@ -19,17 +19,17 @@ _QUOTA_WORDS = (
     # Gemini: GenerateRequestsPerDayPerProjectPerModel and the like
     b"PerDay",
 )
-"""What providers write into a 429 that means money or a daily quota, not a rate: names only, since the prose of a mere
-rate limit speaks of quotas and billing as well."""
+"""Identifiers that providers put into a 429 for used-up credit or a daily quota. Only identifiers count: the sentences
+of an ordinary rate limit mention quotas and billing as well."""
 
 _AWS_THROTTLE = "ServiceQuotaExceededException"
-"""Bedrock's 400 that is a rate limit."""
+"""With this error type a 400 of Bedrock is a rate limit."""
 
 
 def class_of_status(status: int, body: bytes, headers: Mapping[str, str]) -> str:
     """The class of a request whose final status is no 2xx with a body of the API."""
     if status == 402:
-        # with a time to come back it is a budget for what is in flight
+        # with a time to wait it is a limit on what is in flight, and not used-up credit
         return "rate_limited" if "retry-after" in headers or "retry-after-ms" in headers else "quota"
     if status == 429:
         return "quota" if any(word in body for word in _QUOTA_WORDS) else "rate_limited"
@@ -51,7 +51,7 @@ class End(msgspec.Struct, frozen=True):
 
 
 UNEXPLAINED = frozenset({"truncated", "empty", "timeout_first_token", "timeout_idle", "timeout_total"})
-"""Classes of ends that no words of the server come with."""
+"""Classes that the server does not explain: what it said outside of its API is looked for instead."""
 
 OK = End("ok")
 FILTERED = End("filtered")

@@ -18,13 +18,16 @@ from llmstress.engine.connect.loop import Loop
 from llmstress.engine.connect.tcpinfo import ends_of, place, retransmissions, tls_of
 from llmstress.engine.control import Plan
 from llmstress.engine.load.build import build_task
+from llmstress.engine.schedule import windows
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.observer import Ending, Observer
+from llmstress.engine.stream.progress import NEVER
 from llmstress.engine.stream.read_loop import Reads
-from llmstress.engine.stream.recorder import NEVER, Recorder
+from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.stream import Stream
 from llmstress.engine.stream.transport_stream import TransportStream
-from llmstress.engine.telemetry.messages import Part, Phase
+from llmstress.engine.telemetry.aggregate import sum_of
+from llmstress.engine.telemetry.messages import Part
 
 CHECK_S = 0.05
 """How often the time limits are looked at."""
@@ -140,7 +143,7 @@ class Witness(Observer):
         before = len(attempts)
         task = build_task(self._plan, self.recorder, dialer, lambda: 0.0)
         request = task.next_request()._replace(observer=self)
-        self.recorder.begin(self.clock(), (0, 0, None), tuple)
+        self.recorder.begin(self.clock(), windows(whole_run=True), tuple)
         exchange = stream.begin(request, self.clock())
         try:
             await self._see_through(dialer)
@@ -153,7 +156,7 @@ class Witness(Observer):
             raise self._fault
         assert self._ending is not None
         delta = self.recorder.cut(self.clock(), 0)
-        part = delta.parts[Phase.STEADY]
+        part = sum_of(delta.parts.values())
         part.settle()
         return Evidence(
             request=request.data,

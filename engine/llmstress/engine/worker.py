@@ -34,7 +34,8 @@ from llmstress.engine.health.orphan import die_with_parent
 from llmstress.engine.load.build import build_closed
 from llmstress.engine.load.closed import ClosedModel
 from llmstress.engine.load.load import Load
-from llmstress.engine.stream.recorder import NEVER, Recorder
+from llmstress.engine.stream.progress import NEVER
+from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.telemetry.messages import PROTOCOL_VERSION
 from llmstress.engine.uplink import Uplink
 from llmstress.engine.worker_log import Teller
@@ -88,14 +89,14 @@ async def run(
     load = model.load
     await _sleep_until(t0)
     steady_ns = None if plan.steady_s is None else int(plan.steady_s * 1e9)
-    edges = schedule.phase_edges(
+    windows = schedule.windows(
         ramp_ns=int(plan.ramp_s * 1e9),
         warmup_ns=None if plan.warmup_open else int(plan.warmup_s * 1e9),
         steady_ns=steady_ns,
         whole_run=plan.whole_run,
     )
-    recorder.begin(t0, edges, load.in_flight)
-    drain = edges[2]
+    recorder.begin(t0, windows, load.in_flight)
+    drain = windows[-1].begin
     stop_at = NEVER if drain is None else t0 + drain
 
     def probed(late_us: int) -> None:
@@ -103,7 +104,7 @@ async def run(
         # would wake an otherwise quiet process as often again.
         recorder.loop_lag(late_us)
         if load.reads.arrived:
-            recorder.fold()  # what has arrived and isn't understood yet will cross the phase's edge by its own stamps
+            recorder.fold()  # what has arrived and isn't understood yet will cross the window's edge by its own stamps
         else:
             recorder.tick()
 
@@ -157,7 +158,7 @@ async def run(
 
 
 class _Orders:
-    """What the coordinator has told this worker of the phases to come."""
+    """What the coordinator has ordered about the windows to come."""
 
     def __init__(self) -> None:
         self.measure = asyncio.Event()

@@ -11,8 +11,9 @@ from textual.binding import Binding, BindingType
 from textual.widgets import ContentSwitcher, Static
 from textual.widgets._toast import ToastRack
 
+from llmstress.engine.telemetry import broadcast
 from llmstress.engine.telemetry.aggregate import Notice
-from llmstress.engine.telemetry.broadcast import Abort, Command, Drain, Pause, RunView, Save, SetStreams
+from llmstress.engine.telemetry.broadcast import DETACHED, Command, RunView
 from llmstress.engine.telemetry.formatting import count, duration
 from llmstress.engine.telemetry.sanitize import plain, tame
 from llmstress.tui import image, steering
@@ -31,7 +32,7 @@ from llmstress.tui.panes.log import LogPane, pops_up, saved_in
 from llmstress.tui.panes.overview import Overview
 from llmstress.tui.panes.verdict import VerdictPage
 from llmstress.tui.panes.workers import WorkersPane
-from llmstress.tui.sources.source import DETACHED, Source, SourceLost
+from llmstress.tui.sources.source import Source, SourceLost
 from llmstress.tui.steering import StreamsAsked
 from llmstress.tui.themes import DARK, LIGHT, light_theme
 
@@ -355,7 +356,7 @@ class StressApp(App[int]):
         if not self._may_steer():
             self.exit(0)
         elif self._draining:
-            await self._source.send(Abort())
+            await self._source.send(broadcast.AbortRequested())
             self._say("ending at once", warning=True)
         else:
             await self._drain()
@@ -370,7 +371,7 @@ class StressApp(App[int]):
     async def action_pause(self) -> None:
         """Begin no new requests, or go on."""
         if self._steers() and self._view is not None:
-            await self._source.send(Pause(not self._view.paused))
+            await self._source.send(broadcast.PauseRequested(not self._view.paused))
 
     async def action_streams(self, share: float) -> None:
         """More or fewer streams."""
@@ -391,13 +392,13 @@ class StressApp(App[int]):
         if total is None:
             self._say("no worker is running: nothing to change")
             return
-        await self._source.send(SetStreams(total))
+        await self._source.send(broadcast.StreamsRequested(total))
         self.post_message(FiguresDue())
 
     async def action_save(self) -> None:
         """Have the summary written as it is now, also after the end."""
         if self._may_save():
-            await self._source.send(Save())
+            await self._source.send(broadcast.SaveRequested())
         elif self._over and self._view is not None and self._source.controls:
             where = saved_in(self._view.aggregate.notices)
             self._say(f"the summary is in {where}" if where else "the run is over and can no longer be reached")
@@ -429,11 +430,11 @@ class StressApp(App[int]):
 
     async def _abort_if(self, yes: bool | None) -> None:
         if yes:
-            await self._send(Abort())
+            await self._send(broadcast.AbortRequested())
 
     async def _drain(self) -> None:
         self._draining = True
-        await self._source.send(Drain())
+        await self._source.send(broadcast.DrainRequested())
         self._say(self._drain_words())
 
     async def _send(self, command: Command) -> None:

@@ -1,4 +1,4 @@
-"""The arguments of the commands, in groups: what a click command shares with others, it takes from here."""
+"""The arguments of the commands, in groups that several commands share."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -23,7 +23,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def _group(title: str, *options: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
-    """One decorator that adds these options, as a section of the help page."""
+    """A decorator that adds `options` to a command, as the section `title` of its help page."""
 
     def add(command: _Command) -> _Command:
         for option in reversed(options):
@@ -37,8 +37,8 @@ target_options = _group(
     "Target",
     click.option(
         "--url",
-        help="Target: a host, a base URL ending in /v1, or a full endpoint; may stand alone, "
-        "without --url. Without a target the built-in mock LLM is loaded.",
+        help="Target: a host, a base URL ending in /v1, or a full endpoint; can be given without the flag. "
+        "Without a target the built-in mock LLM is loaded.",
     ),
     click.option(
         "--api",
@@ -46,7 +46,7 @@ target_options = _group(
         help="API of the target: openai-chat, openai-completions, openai-responses, openai-embeddings, anthropic, "
         "azure-openai, sse, text, http.  [default: guessed from the URL, else openai-chat]",
     ),
-    click.option("--model", help="Model to request; may be left out if the target lists exactly one."),
+    click.option("--model", help="Model to request. It may be left out if the target lists exactly one."),
     click.option("--api-key-env", metavar="NAME", help="Name of the environment variable that holds the API key."),
     click.option(
         "--header",
@@ -54,12 +54,12 @@ target_options = _group(
         multiple=True,
         type=HEADER,
         metavar="'K: V'",
-        help="Header to add; 'K: env:NAME' takes the value from an environment variable. Repeatable.",
+        help="Header to add. 'K: env:NAME' takes the value from an environment variable. Repeatable.",
     ),
 )
-"""Where requests go, and what is spoken there."""
+"""The target, its API, and the headers."""
 
-inquiry_options = _group(
+model_listing_options = _group(
     "Target",
     click.option(
         "--no-probe",
@@ -69,7 +69,7 @@ inquiry_options = _group(
         help="Don't ask the target for its models before the run.",
     ),
 )
-"""What is asked of the target before a run."""
+"""The request for the target's models before a run."""
 
 load_options = _group(
     "Load",
@@ -90,7 +90,7 @@ load_options = _group(
         type=Duration(),
         help="Length of the steady window, in which figures are measured.  [default: 60s]",
     ),
-    click.option("--requests", type=int, metavar="N", help="End after N requests, not counting those of a warm-up."),
+    click.option("--requests", type=int, metavar="N", help="End the run after N requests, not counting a warm-up."),
     click.option(
         "--ramp-up",
         "ramp_up_s",
@@ -109,7 +109,7 @@ load_options = _group(
         "--warmup-requests",
         type=int,
         metavar="N",
-        help="Instead of --warmup: measure once N requests have ended.",
+        help="Instead of --warmup: start to measure when N requests have ended.",
     ),
     click.option(
         "--grace",
@@ -121,7 +121,7 @@ load_options = _group(
     ),
     click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the random numbers."),
 )
-"""How much, how long."""
+"""Size and length of the load."""
 
 request_options = _group(
     "Request",
@@ -152,7 +152,7 @@ request_options = _group(
         help="JSON object to merge into the request body; null removes a key. @FILE reads it from a file.",
     ),
 )
-"""What is asked."""
+"""The content of a request."""
 
 api_options = _group(
     "API-specific",
@@ -215,12 +215,12 @@ api_options = _group(
         help="Name of the events that report errors (sse).  [default: error]",
     ),
 )
-"""See `asking.FLAGS`."""
+"""Options that only some APIs support; `target/api_choice.py` refuses them for the others."""
 
 connection_options = _group(
     "Connection",
     click.option(
-        "--proxy", metavar="URL", help="URL of an HTTP proxy; `none` ignores the proxy variables of the environment."
+        "--proxy", metavar="URL", help="URL of an HTTP proxy; `none` ignores proxy variables in the environment."
     ),
     click.option(
         "--unix-socket",
@@ -232,7 +232,7 @@ connection_options = _group(
         "--resolve",
         multiple=True,
         type=RESOLVE,
-        help="Addresses of the host, instead of asking DNS; connections are spread over them. Repeatable.",
+        help="Addresses to use for the host instead of DNS; connections are spread over them. Repeatable.",
     ),
     click.option(
         "--source-ip",
@@ -257,7 +257,7 @@ connection_options = _group(
         help="Private key of the client certificate, unless --cert contains it.",
     ),
 )
-"""The way to the target."""
+"""The network path to the target."""
 
 timeout_options = _group(
     "Limits",
@@ -267,7 +267,7 @@ timeout_options = _group(
         type=Duration(),
         default="10s",
         show_default=True,
-        help="Time limit for opening a connection; 0 disables any of these limits.",
+        help="Time limit for opening a connection. For all time limits, 0 means no limit.",
     ),
     click.option(
         "--timeout-first-token",
@@ -275,8 +275,8 @@ timeout_options = _group(
         type=Duration(),
         default="10m",
         show_default=True,
-        help="Time limit from the start of a request to its first token, whatever pings come; if the answer is not "
-        "streamed, until its body begins.",
+        help="Time limit from the start of a request to its first token; pings do not extend it. For an answer that is "
+        "not streamed: to the beginning of its body.",
     ),
     click.option(
         "--timeout-idle",
@@ -284,7 +284,7 @@ timeout_options = _group(
         type=Duration(),
         default="120s",
         show_default=True,
-        help="Time limit without any event, from the first token on.",
+        help="Longest time without an event, from the first token on.",
     ),
     click.option(
         "--timeout-total",
@@ -295,7 +295,7 @@ timeout_options = _group(
         help="Time limit for a whole request.",
     ),
 )
-"""When a request is given up."""
+"""Time limits of a request."""
 
 limit_options = _group(
     "Limits",
@@ -305,7 +305,7 @@ limit_options = _group(
         type=Duration(),
         default="1s",
         show_default=True,
-        help="Pause before a stream's next request after a failure, ±50 %; not part of any latency.",
+        help="Pause of a stream between a failure and its next request, ±50 %; not part of any latency.",
     ),
     click.option(
         "--retries",
@@ -319,9 +319,9 @@ limit_options = _group(
         "--on-status",
         multiple=True,
         type=ON_STATUS,
-        metavar="WHAT=DO",
-        help="What to do on a status (529) or class (quota): count, retry, end-first (end the run if nothing "
-        "succeeded before) or end. Repeatable; the README lists the defaults.",
+        metavar="WHAT=ACTION",
+        help="Action for a status (529) or a failure class (quota): count, retry, end-first (end the run if no request "
+        "succeeded before) or end. Repeatable; the documentation lists the defaults.",
     ),
     click.option(
         "--require-finish",
@@ -332,31 +332,31 @@ limit_options = _group(
         "--max-errors",
         type=MAX_ERRORS,
         metavar="N|P%",
-        help="End the run with exit code 6 at N failed requests, or at P % of the finished ones (before the end of "
-        "the run only from 100 finished ones on).",
+        help="End the run with exit code 6 at N failed requests, or at P % of the finished requests. P % is compared "
+        "from 100 finished requests on, and at the end of the run.",
     ),
     click.option(
         "--max-total-tokens",
         type=int,
         metavar="N",
-        help="End the run at N tokens: input and output, including those of failed answers.",
+        help="End the run at N tokens, input and output together, including those of failed answers.",
     ),
 )
-"""When streams rest, and when a run is given up."""
+"""What happens after failures, and what ends a run early."""
 
 output_options = _group(
     "Output",
     click.option(
-        "--headless", is_flag=True, help="No screen; print the JSON summary on stdout even if that is a terminal."
+        "--headless", is_flag=True, help="Open no screen; print the JSON summary even if stdout is a terminal."
     ),
-    click.option("--tui", is_flag=True, help="Show the screen even if TERM is dumb or CI is set."),
+    click.option("--tui", is_flag=True, help="Open the screen even if TERM is dumb or CI is set."),
     click.option(
         "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Also write the JSON summary to FILE."
     ),
     click.option(
         "--record", type=click.Path(dir_okay=False), metavar="FILE", help="Record the run for `llmstress replay FILE`."
     ),
-    click.option("--quiet", is_flag=True, help="Print no progress lines on stderr; the table at the end stays."),
+    click.option("--quiet", is_flag=True, help="Print no progress lines on stderr, only the table at the end."),
     click.option(
         "--progress",
         "progress_s",
@@ -365,12 +365,12 @@ output_options = _group(
         show_default=True,
         help="Time between two progress lines, in whole seconds.",
     ),
-    click.option("--verbose", is_flag=True, help="Print on stderr what the workers do."),
+    click.option("--verbose", is_flag=True, help="Print the log messages of the workers on stderr."),
     click.option(
         "--log-file",
         type=click.Path(dir_okay=False),
         metavar="FILE",
-        help="Append all messages to FILE, with the time.",
+        help="Append all messages to FILE, each with the time.",
     ),
     click.option("--histograms", is_flag=True, help="Include the histograms in the summary on stdout."),
     click.option(
@@ -379,17 +379,15 @@ output_options = _group(
         type=Duration(),
         default="250ms",
         show_default=True,
-        help="How often workers report.",
+        help="Time between two reports of a worker.",
     ),
 )
-"""Where results go."""
+"""Screen, files and messages of a run."""
 
 view_options = _group(
     "Output",
     click.option("--events", is_flag=True, help="Show all events, not only the first and last ones."),
-    click.option("--raw", is_flag=True, help="Also show the bytes: the request, and each read."),
-    click.option(
-        "--json", is_flag=True, help="Print JSON, for scripts and bug reports; with --raw including the bytes."
-    ),
+    click.option("--raw", is_flag=True, help="Also show the bytes of the request and of each read."),
+    click.option("--json", is_flag=True, help="Print JSON, for scripts and bug reports; with --raw it has the bytes."),
 )
-"""How a probe is shown."""
+"""The output of `llmstress probe`."""

@@ -1,21 +1,26 @@
-"""Looking at a run from elsewhere: another terminal while it lasts, or its record afterwards."""
+"""`llmstress attach`: the screen of a run that is in progress, in another terminal."""
 
-import asyncio
 import sys
 import time
 from pathlib import Path
 
 from llmstress.coordinator.config.errors import CouldNotStart, ExitCode, UsageError
-from llmstress.coordinator.processes import run_directory, screen_process
+from llmstress.coordinator.processes import run_directory
+from llmstress.coordinator.processes.screen_process import require_terminal
 from llmstress.engine.telemetry.formatting import duration
 
 
 def attach_command(pid: int | None, *, control: bool, only_list: bool) -> int:
-    """Show one of this user's runs, or list them; gives the exit code.
+    """Show one of this user's runs, or list them; returns the exit code.
+
+    Args:
+        pid: process id of the run's coordinator; None: the only run.
+        control: the screen may control the run.
+        only_list: list the runs.
 
     Raises:
         CouldNotStart: there is no such run.
-        UsageError: it must be said which one, or there is no terminal.
+        UsageError: several runs are in progress and `pid` is None, or there is no terminal.
     """
     from llmstress.coordinator.processes.viewer import watch
 
@@ -33,42 +38,15 @@ def attach_command(pid: int | None, *, control: bool, only_list: bool) -> int:
         for path in chosen:
             print(_line(path), file=sys.stderr)
         raise UsageError("several runs are in progress; choose one by its process id: `llmstress attach PID`")
-    _need_terminal()
+    require_terminal()
     watch(chosen[0], controls=control)
-    return ExitCode.OK
-
-
-def replay_command(file: str, speed: float) -> int:
-    """Show a recorded run; gives the exit code.
-
-    Raises:
-        UsageError: it is no record, or there is no terminal.
-    """
-    from llmstress.tui.app import StressApp
-    from llmstress.tui.sources.replay import Replay
-
-    if not 0.25 <= speed <= 64:  # a number that is none passes every range
-        raise UsageError(f"replay: --speed must be between 0.25 and 64, not {speed}")
-    if not Path(file).is_file():  # a pipe would be waited for
-        raise UsageError(f"replay: {file} is not a recorded run")
-    try:
-        source = Replay(Path(file), speed=speed)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"replay: {error}") from error
-    _need_terminal()
-    asyncio.run(StressApp(source).run_async())
     return ExitCode.OK
 
 
 def _line(path: Path) -> str:
     try:
-        words = (path / run_directory.ABOUT).read_text("utf-8")
+        about = (path / run_directory.ABOUT).read_text("utf-8")
     except FileNotFoundError:
-        words = "starting, or just ended"
+        about = "starting, or just ended"
     since = duration(round(time.time() - run_directory.began(path)))
-    return f"{run_directory.coordinator_of(path):>8}  since {since}  {words}"
-
-
-def _need_terminal() -> None:
-    if not screen_process.has_terminal():
-        raise UsageError("a screen needs a terminal as stdin and stderr")
+    return f"{run_directory.coordinator_of(path):>8}  since {since}  {about}"

@@ -1,4 +1,4 @@
-"""The command line: arguments -> options -> run -> report -> exit code."""
+"""The command line: parses arguments, calls the command, reports errors, returns the exit code."""
 
 import sys
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ import click
 from llmstress.coordinator.commands.arguments import (
     api_options,
     connection_options,
-    inquiry_options,
     limit_options,
     load_options,
+    model_listing_options,
     output_options,
     request_options,
     target_options,
@@ -26,12 +26,12 @@ from llmstress.coordinator.config.keys import without_keys
 SETTINGS = {"max_content_width": 110, "help_option_names": ["-h", "--help"]}
 
 LONGEST = 600
-"""Characters of a sentence that says what is wrong: it may quote what was given."""
+"""Most characters of an error message, which may quote an argument of any length."""
 
 
 @click.group(cls=SectionedGroup, invoke_without_command=True, context_settings=SETTINGS)
 @target_options
-@inquiry_options
+@model_listing_options
 @load_options
 @request_options
 @api_options
@@ -54,20 +54,20 @@ def cli(context: click.Context, /, **arguments: Any) -> int:
     if context.invoked_subcommand is not None:
         _refuse_misplaced(context, context.invoked_subcommand)
         return ExitCode.OK
-    from llmstress.coordinator.commands.run import run_command  # the engine's imports take longer than --help may
+    from llmstress.coordinator.commands.run import run_command  # importing the engine would slow down --help
 
     return run_command(arguments)
 
 
 def _refuse_misplaced(context: click.Context, command: str) -> None:
-    """Options before the name of a command would be a run's, which there won't be.
+    """Refuse options before the name of a command: they belong to a run, and no run is started.
 
     Raises:
-        UsageError: there are some.
+        UsageError: there is such an option.
     """
     for parameter in context.command.params:
         if context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE:
-            raise UsageError(f"{parameter.opts[0]} stands before {command!r}: the options of a command follow its name")
+            raise UsageError(f"{parameter.opts[0]} stands before {command!r}: options must follow the command's name")
 
 
 @cli.command(cls=TargetCommand)
@@ -82,7 +82,7 @@ def probe(**arguments: Any) -> int:
 
     \b
     llmstress probe                                       the built-in mock
-    llmstress probe http://localhost:8000                 a server, and the only model that it lists
+    llmstress probe http://localhost:8000                 a server with the only model that it lists
     llmstress probe http://... --raw                      with the bytes
     """
     from llmstress.coordinator.probe.command import probe_command
@@ -95,7 +95,7 @@ cli.add_command(mock)
 
 @cli.command(cls=SectionedCommand)
 @click.argument("pid", type=int, required=False)
-@click.option("--control", is_flag=True, help="Allow the screen to control the run; without this it only shows it.")
+@click.option("--control", is_flag=True, help="Allow the screen to control the run; by default it only shows the run.")
 @click.option("--list", "only_list", is_flag=True, help="List the runs and exit.")
 def attach(pid: int | None, *, control: bool, only_list: bool) -> int:
     """Open the screen of a run that was started elsewhere.
@@ -112,22 +112,22 @@ def attach(pid: int | None, *, control: bool, only_list: bool) -> int:
 @click.option("--speed", type=click.FloatRange(0.25, 64), default=1.0, show_default=True, help="Playback speed.")
 def replay(file: str, speed: float) -> int:
     """Replay a run that was recorded with --record."""
-    from llmstress.coordinator.commands.attach import replay_command
+    from llmstress.coordinator.commands.replay import replay_command
 
     return replay_command(file, speed)
 
 
-_STARTERS = ("run", "start", "bench", "benchmark", "load", "test", "profile", "stress")
-"""Words before the target by which other tools start a run."""
+_START_COMMANDS = ("run", "start", "bench", "benchmark", "load", "test", "profile", "stress")
+"""Commands by which other tools start a run."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Entry point: run the command, print one sentence for a known error, exit with its code."""
+    """Entry point: run the command line and exit with its exit code."""
     sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run the command line `argv`; gives the exit code."""
+    """Run the command line `argv`, print a one-line message for a known error, and return the exit code."""
     try:
         return int(cli.main(list(argv), prog_name="llmstress", standalone_mode=False) or 0)
     except click.exceptions.Exit as done:
@@ -135,19 +135,19 @@ def run(argv: Sequence[str]) -> int:
     except click.Abort:
         return ExitCode.SIGINT
     except click.ClickException as error:
-        return _report(UsageError(_words_of(error)))
+        return _report(UsageError(_message_of(error)))
     except LlmstressError as error:
         return _report(error)
 
 
-def _words_of(error: click.ClickException) -> str:
-    """What click says; of a word that is neither command nor target, what a target looks like."""
-    said = error.format_message()
-    if any(said.startswith(f"No such command '{word}'") for word in _STARTERS):
-        return f"{said.rstrip('.')}; a run needs none: llmstress http://localhost:8000"
-    if said.startswith("No such command") and "Did you mean" not in said:
-        return f"{said.rstrip('.')}; a target is a URL like http://localhost:8000"
-    return said
+def _message_of(error: click.ClickException) -> str:
+    """Click's message; for an unknown command with an example of a target."""
+    message = error.format_message()
+    if any(message.startswith(f"No such command '{word}'") for word in _START_COMMANDS):
+        return f"{message.rstrip('.')}; a run needs no command: llmstress http://localhost:8000"
+    if message.startswith("No such command") and "Did you mean" not in message:
+        return f"{message.rstrip('.')}; a target is a URL like http://localhost:8000"
+    return message
 
 
 def _report(error: LlmstressError) -> int:

@@ -1,4 +1,4 @@
-"""Click's view of our option types, and a help page in sections."""
+"""Click types for our options, commands that accept a target without `--url`, and help pages in sections."""
 
 import itertools
 import os
@@ -25,44 +25,44 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 _Parsed = TypeVar("_Parsed")
 
 
-class Worded(click.ParamType[_Parsed]):
-    """What a parser makes of some words."""
+class ParsedText(click.ParamType[_Parsed]):
+    """A click type whose values are parsed by a function of `config/parsing.py` or the like."""
 
     def __init__(self, name: str, parse: Callable[[str], _Parsed]) -> None:
         self.name = name
         self._parse = parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> _Parsed:
-        """Parse, or fail with a sentence that names the flag; what isn't words is parsed already."""
+        """Parse a text, or fail with a message that names the flag; a value of another type is returned as it is."""
         try:
             return self._parse(value) if isinstance(value, str) else value
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
 
-MAX_ERRORS = Worded("n|p%", parse_max_errors)
-ON_STATUS = Worded("what=meaning", parse_entry)
-SHARE = Worded("p%", parse_share)
-RESOLVE = Worded("host:port:addr[,addr]", parse_resolve)
-HEADER = Worded("header", lambda text: parse_header(text, os.environ))
-TEXT = Worded("text", text_of)
-TOKEN_IDS = Worded("id,id", lambda given: parse_token_ids(text_of(given)))
-JSON_OBJECT = Worded("json", lambda given: parse_json_object(text_of(given)))
+MAX_ERRORS = ParsedText("n|p%", parse_max_errors)
+ON_STATUS = ParsedText("what=action", parse_entry)
+SHARE = ParsedText("p%", parse_share)
+RESOLVE = ParsedText("host:port:addr[,addr]", parse_resolve)
+HEADER = ParsedText("header", lambda text: parse_header(text, os.environ))
+TEXT = ParsedText("text", text_of)
+TOKEN_IDS = ParsedText("id,id", lambda given: parse_token_ids(text_of(given)))
+JSON_OBJECT = ParsedText("json", lambda given: parse_json_object(text_of(given)))
 
 
 _BARE_NUMBER = re.compile(r"(?!0+$)\d{1,12}(?:\.\d{1,9})?", re.ASCII)
-"""0 needs no unit."""
+"""A number without unit, but not 0, which needs none."""
 
 
-class Duration(Worded[float]):
-    """Seconds from `500ms`, `2s`, `1m30s`."""
+class Duration(ParsedText[float]):
+    """A duration (`500ms`, `2s`, `1m30s`) in seconds, at most `longest_s`."""
 
     def __init__(self, longest_s: float | None = None) -> None:
         super().__init__("duration", parse_duration)
         self._longest_s = longest_s
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """See `Worded`."""
+        """As in `ParsedText`; a number without unit fails with the corrected text."""
         if isinstance(value, str) and param is not None and _BARE_NUMBER.fullmatch(value.strip()):
             raise click.UsageError(f"{param.opts[0]} needs a unit, e.g. {value.strip()}s", ctx)
         seconds = super().convert(value, param, ctx)
@@ -72,11 +72,11 @@ class Duration(Worded[float]):
 
 
 def section(title: str) -> Callable[[_Command], _Command]:
-    """Marks where a section of the help page begins: the options below it, up to the next mark."""
+    """A decorator that puts the options below it, up to the next such decorator, into a section of the help page."""
 
     def mark(command: _Command) -> _Command:
         parameters = command.__dict__.setdefault("__click_params__", [])
-        # decorators run from the bottom up: the parameters so far that have no section yet are those below the mark
+        # decorators run from the bottom up: the parameters without a section are those below this decorator
         for parameter in parameters:
             if not hasattr(parameter, "section"):
                 parameter.section = title
@@ -86,23 +86,23 @@ def section(title: str) -> Callable[[_Command], _Command]:
 
 
 _URL_LIKE = re.compile(r"[:/.]|localhost$|\d+$")
-"""A word without any of these is more likely the name of a command."""
+"""Matches words that may be a target; a word without any of these is taken for the name of a command."""
 
 
 class SectionedCommand(click.Command):
-    """A command whose help page shows its options in the sections that `section` marked.
+    """A command whose help page shows the options in the sections of `section`.
 
-    A flag that it doesn't have is refused with the one that is meant.
+    An unknown flag is refused with a suggestion.
     """
 
     takes_url: bool = False
-    """Whether the target may stand alone, without `--url`."""
+    """Whether the target may be given without `--url`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """See `click.Command`.
+        """Parse the arguments; a target without `--url` becomes the parameter `url`.
 
         Raises:
-            click.UsageError: an unknown flag, or more than one target.
+            click.UsageError: a flag is unknown, or there are two targets.
         """
         url, args = _take_url(self, ctx, args)
         rest = super().parse_args(ctx, args)
@@ -114,22 +114,22 @@ class SectionedCommand(click.Command):
         return rest
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        """The words of the line that begins with "Usage"."""
+        """The parts of the usage line."""
         return [*(["[URL]"] if self.takes_url else []), *super().collect_usage_pieces(ctx)]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options section by section, those without one last."""
+        """Write the options section by section; those without a section come last."""
         _write_sections(self, ctx, formatter)
 
 
 class TargetCommand(SectionedCommand):
-    """One whose target may stand alone: `llmstress probe http://localhost:8000`."""
+    """A command with a target that may be given without `--url`: `llmstress probe http://localhost:8000`."""
 
     takes_url = True
 
 
 class SectionedGroup(TargetCommand, click.Group):
-    """The same for a group, with its commands behind."""
+    """A group of commands that is a `TargetCommand` itself."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, then the commands."""
@@ -138,12 +138,12 @@ class SectionedGroup(TargetCommand, click.Group):
 
 
 def _take_url(command: SectionedCommand, ctx: click.Context, args: list[str]) -> tuple[str | None, list[str]]:
-    """The target that stands alone among `args`, and the others.
+    """The target without `--url` in `args` (None: there is none), and the other arguments.
 
-    Only what stands before the name of a subcommand is looked at.
+    Arguments after the name of a subcommand are not examined.
 
     Raises:
-        click.UsageError: an unknown flag, or more than one target.
+        click.UsageError: a flag is unknown, or there are two targets.
     """
     options = {name: each for each in command.get_params(ctx) for name in (*each.opts, *each.secondary_opts)}
     commands = command.commands if isinstance(command, click.Group) else {}
@@ -158,10 +158,10 @@ def _take_url(command: SectionedCommand, ctx: click.Context, args: list[str]) ->
                 raise click.UsageError(_unknown(command, ctx, flag, options), ctx)
             rest.append(arg)
             if not equals and not getattr(option, "is_flag", False):
-                rest += itertools.islice(left, 1)  # its value, whatever that looks like
+                rest += itertools.islice(left, 1)  # the value of the flag, even if it looks like a flag
         elif not command.takes_url or not _URL_LIKE.search(arg):
             rest.append(arg)
-            if commands:  # what follows belongs to a command, which there isn't
+            if commands:  # an unknown command: the arguments after it are its own
                 rest += left
         elif url not in (None, arg):
             raise click.UsageError("two targets are given: drop one of them", ctx)

@@ -1,4 +1,4 @@
-"""The command `mock`, with a switch for each field of `MockOptions`: what they are and mean is said there."""
+"""`llmstress mock`: the built-in mock server, with a flag for each field of `MockOptions`, which documents them."""
 
 import sys
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 import click
 import msgspec
 
-from llmstress.coordinator.commands.click_types import SHARE, Duration, SectionedCommand, Worded
+from llmstress.coordinator.commands.click_types import SHARE, Duration, ParsedText, SectionedCommand
 from llmstress.coordinator.config.errors import ExitCode, LlmstressError, UsageError
 from llmstress.engine.mock.options import DURATION_SUFFIX, MockOptions
 from llmstress.engine.mock.switches import Kind, Switch, fault_list, switches
 
-_ENDLESS = 10**9
-"""Bounds from here up are nothing to tell a reader of the help page; the options check them all the same."""
+_UNBOUNDED = 10**9
+"""Upper bounds from here on are left out of the help page; `MockOptions` checks them."""
 
 
 def _option(switch: Switch) -> click.Option:
-    high = None if switch.high is None or switch.high >= _ENDLESS else switch.high
+    high = None if switch.high is None or switch.high >= _UNBOUNDED else switch.high
     kinds: dict[Kind, click.ParamType[Any]] = {
         Kind.TEXT: click.STRING,
         Kind.WHOLE: click.IntRange(_whole(switch.low), _whole(high)),
@@ -25,7 +25,7 @@ def _option(switch: Switch) -> click.Option:
         Kind.SHARE: SHARE,
         Kind.FLAG: click.BOOL,
         Kind.CHOICE: click.Choice(switch.choices),
-        Kind.WORDED: Worded(switch.name, switch.parse),
+        Kind.WORDED: ParsedText(switch.name, switch.parse),
     }
     metavars = {Kind.WHOLE: "N", Kind.NUMBER: "X"}
     option = click.Option(
@@ -43,7 +43,7 @@ def _option(switch: Switch) -> click.Option:
 
 
 def _default(switch: Switch) -> Any:
-    """In the words in which it would be given, so that the help page shows it so."""
+    """The default as it is written on the command line, for the help page."""
     match switch.kind:
         case Kind.MS:
             return f"{switch.default:g}ms" if switch.default % 1e3 else f"{switch.default / 1e3:g}s"
@@ -60,14 +60,15 @@ def _whole(bound: float | None) -> int | None:
 
 
 def _run(**arguments: Any) -> int:
-    """Run the mock server that `arguments` (the fields of `MockOptions`, lengths of time in s) ask for until a signal.
+    """Run a mock server until a signal arrives, then print what it sent as JSON on stdout.
 
-    Its truth goes to stdout as JSON.
+    `arguments`: the fields of `MockOptions`, with durations in seconds.
 
     Raises:
-        LlmstressError: it can't be run so.
+        UsageError: an option is wrong, or the server cannot listen there.
+        LlmstressError: the server failed.
     """
-    from llmstress.coordinator.output.console import Console  # their imports take longer than --help may
+    from llmstress.coordinator.output.console import Console  # importing these would slow down --help
     from llmstress.coordinator.output.outputs import write_out
     from llmstress.engine.mock.server import serve
 
@@ -77,7 +78,7 @@ def _run(**arguments: Any) -> int:
     try:
         options = MockOptions(**arguments)
         at = f" --unix-socket {options.unix_socket}" if options.unix_socket else ""
-        truth = serve(options, lambda url: Console(sys.stderr).say(f"mock LLM at {url}{at}   Ctrl-C ends it"))
+        truth = serve(options, lambda url: Console(sys.stderr).say(f"mock LLM at {url}{at}   Ctrl-C stops it"))
     except (OSError, UnicodeError) as error:
         where = f"--host {arguments['host']} --port {arguments['port']}"
         if arguments["unix_socket"]:

@@ -1,6 +1,6 @@
-"""What users of other load testers write, and what it is called here. Pure functions.
+"""Flags of other load testers, and what to use instead. Pure functions.
 
-The names are those of ab, wrk, hey, k6, Locust, curl, vLLM's benchmark_serving, GuideLLM, genai-perf, AIPerf and
+The flags are those of ab, wrk, hey, k6, Locust, curl, vLLM's benchmark_serving, GuideLLM, genai-perf, AIPerf and
 llmperf.
 """
 
@@ -126,31 +126,31 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
         "-s --script -f --locustfile",
     ),
 )
-"""What to say, and the flags that it is said to."""
+"""Advice, and the flags of other tools that get it."""
 
 _LONGEST = 60
-"""Characters of a flag that are compared with others."""
+"""Characters of a flag that are compared with known flags."""
 
 ANSWERS: Mapping[str, str] = {flag: answer for answer, flags in _ANSWERS for flag in flags.split()}
-"""Flag of another tool -> what to do here."""
+"""Flag of another tool -> what to use instead."""
 
 
 def unknown_flag(
     flag: str, known: Collection[str], elsewhere: Mapping[str, str], answers: Mapping[str, str] = ANSWERS
 ) -> str:
-    """What to say to a flag that a command doesn't have.
+    """The error message for a flag that a command doesn't have.
 
     Args:
-        flag: as it was given, without a value.
-        known: the flags that the command has.
-        elsewhere: flags of the other commands -> what those are called.
-        answers: flags of other tools -> what to do instead.
+        flag: the flag as given, without its value.
+        known: the flags of the command.
+        elsewhere: flags of other commands -> the name of that command.
+        answers: flags of other tools -> what to use instead.
     """
     return f"unknown flag {flag}: {_advice(flag, known, elsewhere, answers)}"
 
 
 def _advice(flag: str, known: Collection[str], elsewhere: Mapping[str, str], answers: Mapping[str, str]) -> str:
-    meant = _as_we_write_it(flag)
+    meant = _normalized(flag)
     if meant in known:
         return f"did you mean {meant}?"
     for candidate in (flag, meant, *([flag[:2]] if _is_short(flag) else [])):
@@ -166,12 +166,12 @@ def _advice(flag: str, known: Collection[str], elsewhere: Mapping[str, str], ans
     return f"did you mean {near[0]}?" if near[0] in known else f"if you mean {near[0]}, {answers[near[0]]}"
 
 
-def _as_we_write_it(flag: str) -> str:
-    """`--max-tokens` of `--max_tokens`, `-max-tokens` and `--Max-Tokens`; a single letter stays as it is."""
+def _normalized(flag: str) -> str:
+    """`--max-tokens` for `--max_tokens`, `-max-tokens` and `--Max-Tokens`; a short flag is returned as it is."""
     name = flag.lstrip("-")
     return flag if len(name) < 2 or _is_short(flag) else f"--{name.lower().replace('_', '-')}"
 
 
 def _is_short(flag: str) -> bool:
-    """Whether it is a single letter, perhaps with a number behind it (`-c10`)."""
+    """Whether the flag is a single letter, possibly with a number (`-c10`)."""
     return len(flag) > 1 and flag[0] == "-" != flag[1] and (len(flag) == 2 or flag[2].isdigit())

@@ -1,4 +1,4 @@
-"""What a run is asked for, once its arguments are parsed, and what is given back."""
+"""The command that runs a load test: checks, run, summary, table, exit code."""
 
 import asyncio
 import os
@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
+from llmstress.coordinator.commands.defaults import mock_procs, options_of
 from llmstress.coordinator.config.errors import ExitCode, LlmstressError
-from llmstress.coordinator.config.options import DEFAULT_STREAMS, Options
+from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.host import preflight
 from llmstress.coordinator.host.machine import available_cores
 from llmstress.coordinator.output.console import Console
@@ -19,40 +20,33 @@ from llmstress.coordinator.output.outputs import check_outputs, keep_summary, op
 from llmstress.coordinator.output.schema import Summary
 from llmstress.coordinator.output.summary import encode, histograms_of, write_atomically
 from llmstress.coordinator.processes import screen_process
-from llmstress.coordinator.processes.demo import of_demo, start_demo, url_of_demo
-from llmstress.coordinator.run import conductor as runs
-from llmstress.coordinator.run.ending import last_words
-from llmstress.coordinator.run.plans import default_procs, own_ramp_s
+from llmstress.coordinator.processes.demo_mock import demo_options, demo_url, start_demo_mock
+from llmstress.coordinator.run.conductor import Result
+from llmstress.coordinator.run.ending import exit_code_reason
+from llmstress.coordinator.run.execute import execute
 from llmstress.coordinator.target.api_choice import ask_of, choose_api, name_of_api
 
-DEMO_WARMUP_S, DEMO_STEADY_S = 2.0, 8.0
-"""Ten seconds in all against the built-in mock; the warm-up keeps the opening of connections out of the figures."""
+
+class Saved(msgspec.Struct, frozen=True):
+    """How the summary was written to files."""
+
+    path: Path | None = None
+    """The file with the summary; None: it could not be written anywhere."""
+    output_failed: bool = False
+    """The file of `--output` could not be written."""
 
 
 def run_command(arguments: dict[str, Any]) -> int:
-    """Run what `arguments` (the fields of `Options`) say, report it, and give the exit code.
+    """Run a load test with `arguments` (the fields of `Options`) and report it; returns the exit code.
 
     Raises:
-        LlmstressError: it could not be run.
+        LlmstressError: the run could not be started.
     """
     asked_at = time.monotonic()
-    cores = available_cores()
-    if arguments["streams"] is None and arguments["total"] is None:
-        arguments["total"] = max(DEFAULT_STREAMS, arguments["procs"] or 0)
-    if arguments["procs"] is None:
-        free = cores if arguments["url"] else max(1, cores - cores // 2)
-        arguments["procs"] = default_procs(arguments["total"], free, preflight.most_streams())
-    if not arguments["url"] and arguments["duration_s"] is None and arguments["requests"] is None:
-        arguments["duration_s"] = DEMO_STEADY_S
-        if arguments["warmup_requests"] is None:
-            arguments["warmup_s"] = arguments["warmup_s"] or DEMO_WARMUP_S
-    asked_ramp = arguments.pop("ramp_up_s")
-    options = Options(**arguments, ramp_up_s=asked_ramp or 0.0)
-    if asked_ramp is None:
-        options = msgspec.structs.replace(options, ramp_up_s=own_ramp_s(options))
+    options = options_of(arguments, available_cores(), preflight.most_streams())
     choose_api(name_of_api(options, options.url or ""), ask_of(options, options.url or "", options.model or ""))
     check_outputs(options)
-    show = screen_process.wanted(
+    screen = screen_process.wanted(
         options,
         os.environ,
         terminal=screen_process.has_terminal(),
@@ -60,64 +54,69 @@ def run_command(arguments: dict[str, Any]) -> int:
         foreground=screen_process.in_foreground(),
     )
     console = Console(sys.stderr, open_log(options), verbose=options.verbose, quiet=options.quiet)
-    failures: list[OSError] = []
-    written: list[Path] = []
+    saved = Saved()
 
-    def deliver(result: runs.Result) -> Path | None:
-        data = encode(_full(result))
-        if options.output is not None:
-            try:
-                write_atomically(Path(options.output), data)
-            except OSError as error:
-                console.warn(f"--output {options.output}: {error}")
-                failures.append(error)
-            else:
-                written.append(Path(os.path.abspath(options.output)))
-        if not written:  # also if --output failed: the figures of a long run are worth a second place
-            try:
-                written.append(keep_summary(data, os.environ))
-            except OSError as error:
-                console.warn(f"the summary could not be saved: {error}; use --output FILE to choose another place")
-        return next(iter(written), None)
+    def deliver(result: Result) -> Path | None:
+        nonlocal saved
+        saved = _save(options, encode(_with_histograms(result)), console)
+        return saved.path
 
     try:
-        result, truth = asyncio.run(_run(options, console, asked_at, show, deliver))
-        for path in written:  # before the table: its last line says what went wrong, and is to be the last of all
+        result, truth = asyncio.run(_run(options, console, asked_at, screen, deliver))
+        if saved.path is not None:  # before the table: the explanation of the exit code must be the last line
             console.say()
-            console.say(f"summary: {path}")
+            console.say(f"summary: {saved.path}")
         console.table(result.summary)
         if truth:
             console.truth(truth)
-        if words := last_words(options, result.summary, result.exit_code):
-            console.warn(words)
+        if reason := exit_code_reason(options, result.summary, result.exit_code):
+            console.warn(reason)
     except LlmstressError as error:
-        console.note(f"llmstress: {error}")  # whoever catches it says it
+        console.note(f"llmstress: {error}")  # only for the log: the command line prints it
         raise
     finally:
         console.close()
     if options.headless or not sys.stdout.isatty():
-        write_out(encode(_full(result) if options.histograms else result.summary))
-    return ExitCode.INTERNAL if failures else result.exit_code
+        write_out(encode(_with_histograms(result) if options.histograms else result.summary))
+    return ExitCode.INTERNAL if saved.output_failed else result.exit_code
 
 
 async def _run(
-    options: Options, console: Console, asked_at: float, show: bool, deliver: Callable[[runs.Result], Path | None]
-) -> tuple[runs.Result, dict[str, Any]]:
-    """The run, and what the built-in mock says it sent (empty if another target was loaded)."""
+    options: Options, console: Console, asked_at: float, screen: bool, deliver: Callable[[Result], Path | None]
+) -> tuple[Result, dict[str, Any]]:
+    """The result of the run, and what the built-in mock reports to have sent (empty for another target)."""
     if options.url is not None:
-        return await runs.execute(options, options.url, console, asked_at, screen=show, deliver=deliver), {}
-    procs = max(1, available_cores() // 2)
-    mock = await start_demo(options, procs)
+        return await execute(options, options.url, console, asked_at, screen=screen, deliver=deliver), {}
+    procs = mock_procs(available_cores())
+    mock = await start_demo_mock(options, procs)
     console.say(
         f"no --url given: loading the built-in mock LLM, {procs} process{'es' if procs > 1 else ''} at {mock.url}"
     )
     try:
-        url = url_of_demo(options, mock)
-        result = await runs.execute(of_demo(options), url, console, asked_at, screen=show, deliver=deliver)
+        url = demo_url(options, mock)
+        result = await execute(demo_options(options), url, console, asked_at, screen=screen, deliver=deliver)
     finally:
         truth = await mock.stop()
     return result, truth
 
 
-def _full(result: runs.Result) -> Summary:
+def _save(options: Options, data: bytes, console: Console) -> Saved:
+    """Write the summary to the file of `--output`. Without `--output`, or if that fails, write it to the state
+    directory, so that the figures of a long run are not lost."""
+    output_failed = False
+    if options.output is not None:
+        try:
+            write_atomically(Path(options.output), data)
+            return Saved(Path(os.path.abspath(options.output)))
+        except OSError as error:
+            console.warn(f"--output {options.output}: {error}")
+            output_failed = True
+    try:
+        return Saved(keep_summary(data, os.environ), output_failed)
+    except OSError as error:
+        console.warn(f"the summary could not be saved: {error}; use --output FILE to choose another place")
+        return Saved(None, output_failed)
+
+
+def _with_histograms(result: Result) -> Summary:
     return msgspec.structs.replace(result.summary, histograms=histograms_of(result.aggregate))

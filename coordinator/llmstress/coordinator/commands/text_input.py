@@ -1,18 +1,20 @@
-"""A text as it is given on the command line: itself, `@FILE`, or `-` for stdin. Large ones never go through argv."""
+"""A text on the command line: the text itself, `@FILE`, or `-` for stdin. Large texts need not fit into argv."""
 
 import os
 import sys
 
 LARGEST = 64 << 20
-"""Bytes of a file: what is larger is more likely a device, or the wrong file, than a prompt."""
+"""Most bytes of a file: a larger one is more likely a device or the wrong file than a prompt."""
 
 
 def text_of(given: str) -> str:
-    """The text that `given` stands for: `@FILE` the content of a file, `-` or `@-` that of stdin, exactly as it is;
-    `@@...` a text that begins with `@`.
+    """The text that an argument stands for.
+
+    `@FILE` is the content of a file, `-` or `@-` that of stdin, both unchanged. `@@...` is a text that begins with `@`.
+    Anything else is the text itself.
 
     Raises:
-        ValueError: it can't be read, is empty, too large or not UTF-8.
+        ValueError: file or stdin cannot be read, is empty, is too large, or is not UTF-8.
     """
     if given.startswith("@@"):
         return given[1:]
@@ -38,10 +40,10 @@ def _read_stdin() -> bytes:
 def _read_file(path: str) -> bytes:
     """
     Raises:
-        ValueError: it can't be read.
+        ValueError: the file cannot be read.
     """
     try:
-        with open(path, "rb", opener=_open_at_once) as file:
+        with open(path, "rb", opener=_open_nonblocking) as file:
             os.set_blocking(file.fileno(), True)
             return file.read(LARGEST + 1)
     except OSError as error:
@@ -49,8 +51,8 @@ def _read_file(path: str) -> bytes:
         raise ValueError(f"{path} can't be read: {error.strerror}{hint}") from error
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    """A pipe that nobody has opened to write into would be waited for without an end."""
+def _open_nonblocking(path: str, flags: int) -> int:
+    """Open without waiting: opening a pipe without a writer would block forever."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 

@@ -1,1 +1,1 @@
-"""What the user asked for: one frozen, validated description, and how its texts are parsed."""
+"""The options of a run: one frozen, validated struct, and the parsers for the texts of flags."""

@@ -1,24 +1,42 @@
-"""What a user is told when a run can't be: one sentence and an exit code."""
+"""The exit codes, and the errors that end the command with one sentence and an exit code."""
 
 import enum
+from typing import Self
 
 
 class ExitCode(enum.IntEnum):
-    """What the exit code of `llmstress` says."""
+    """The exit codes of `llmstress`; docs/metrics.md lists them."""
 
-    OK = 0
-    INTERNAL = 1
-    USAGE = 2
-    NOT_STARTED = 3
-    INCOMPLETE = 4
-    NO_SUCCESS = 5
-    TOO_MANY_ERRORS = 6
-    SIGINT = 130
-    SIGTERM = 143
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> Self:
+        """A member is its number; `meaning` explains it."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    OK = 0, "the run ended as planned, even if single requests failed; also after `--max-total-tokens` (see `ended_by`)"
+    INTERNAL = 1, "internal error"
+    USAGE = 2, "wrong usage; one sentence names the flag"
+    NOT_STARTED = (
+        3,
+        "could not start: no connection, refused key, too few files, ports, memory or threads, or a worker that died "
+        "at once",
+    )
+    INCOMPLETE = 4, "incomplete: a worker, or one of its reports, was lost; the summary says what is missing"
+    NO_SUCCESS = 5, "no request succeeded; for `probe`: its request failed"
+    TOO_MANY_ERRORS = (
+        6,
+        "more requests failed than `--max-errors` allows, whatever ended the run; or a failure ended it "
+        "(`--on-status ...=end`) after others had succeeded",
+    )
+    SIGINT = 130, "ended by SIGINT, or at once from the screen (`Q`; its `q` is 0)"
+    SIGTERM = 143, "ended by SIGTERM, or because the terminal was closed"
 
 
 class LlmstressError(Exception):
-    """Ends the command with its text on stderr and its exit code."""
+    """Ends the command: its text goes to stderr, and the command exits with `exit_code`."""
 
     exit_code = ExitCode.INTERNAL
 

@@ -1,64 +1,65 @@
-"""One frozen, typed, validated description of a run."""
+"""The options of a run: one frozen, typed, validated struct."""
 
-import contextlib
 import re
 from typing import Any
 
 import msgspec
 
 from llmstress.coordinator.config.errors import UsageError
-from llmstress.coordinator.config.keys import is_secret, is_secret_name, variable_of
 from llmstress.coordinator.config.parsing import MaxErrors, Resolve, is_address
-from llmstress.coordinator.config.target_url import redact_url, secret_parameters, user_information
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.secrets import blank_out
 
 DEFAULT_DURATION_S = 60.0
 
 DEFAULT_STREAMS = 100
-"""Of all processes together."""
+"""Streams of all processes together if neither `--streams` nor `--total-streams` is given."""
 
 LONGEST_PROGRESS_S = 3600
 
 MOST_PROCS = 1024
 
 MOST_STREAMS = 10**9
-"""Beyond any machine; what a real one can do, preflight says."""
+"""Beyond any machine; `host/preflight.py` compares the number with the limits of this one."""
 
 _MOST = 10**12
-"""The highest number of anything: sums of them still fit into 64 bits."""
+"""The highest value of most numbers: sums of such values still fit into 64 bits."""
 
 MOST_RETRIES = 1000
 
 LONGEST_HEADER = 64 * 1024
-"""Characters of a header's value; servers take 8 to 64 KiB for all of them together."""
-
-_LONGEST_SHOWN = 200
-"""Characters of a text, and token ids, that a summary shows."""
+"""Most characters of a header's value; servers accept 8 to 64 KiB for all headers together."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+def default_total(procs: int | None) -> int:
+    """The default of `--total-streams`: `DEFAULT_STREAMS`, or one stream per process if there are more processes.
+
+    `procs`: the value of `--procs`; None: not given.
+    """
+    return max(DEFAULT_STREAMS, procs or 0)
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a user can say about a run. Seconds where the name ends in `_s`."""
+    """All options of a run. Names that end in `_s` are seconds."""
 
     url: str | None = None
     """Target as given; None: the built-in mock."""
     api: str | None = None
-    """Name of the API; None: what the URL says."""
+    """Name of the API; None: guessed from the URL."""
     model: str | None = None
     procs: int
     streams: int | None = None
-    """Per process; None: a share of `total`."""
+    """Streams of each process; None: a share of `total`."""
     total: int | None = None
-    """Streams of all processes together; None: `streams` of each, or `DEFAULT_STREAMS` if that is None, too."""
+    """Streams of all processes together; None: `streams` of each process, or the default if that is None as well."""
     duration_s: float | None = None
     requests: int | None = None
     ramp_up_s: float = 0.0
     warmup_s: float = 0.0
     warmup_requests: int | None = None
-    """The warm-up lasts until so many requests of all processes have ended."""
+    """The warm-up lasts until this many requests of all processes have ended; None: `warmup_s`."""
     grace_s: float = 30.0
     prompt: str
     system: str | None = None
@@ -84,7 +85,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     source_ips: tuple[str, ...] = ()
     resolve: tuple[Resolve, ...] = ()
     proxy: str | None = None
-    """URL; `none`: whatever the environment says, no proxy."""
+    """URL; `none`: no proxy, and proxy variables in the environment are ignored."""
     unix_socket: str | None = None
     cacert: str | None = None
     insecure: bool = False
@@ -99,10 +100,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     error_pause_s: float = 1.0
     retries: int = 0
     on_status: tuple[tuple[str, str], ...] = ()
-    """Entries that change the table of what a failure means: status or class, meaning."""
+    """Changes of the failure policy: status or class, and action."""
     max_errors: MaxErrors | None = None
     max_total_tokens: int | None = None
     probe: bool = True
+    """Request the target's models before the run; False: `--no-probe`."""
     seed: int = 0
     interval_s: float = 0.25
     headless: bool = False
@@ -113,15 +115,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     verbose: bool = False
     quiet: bool = False
     progress_s: float = 1.0
-    """Time from one progress line to the next: whole seconds."""
+    """Time between two progress lines, in whole seconds."""
     histograms: bool = False
     require_finish: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what is absurd or contradicts itself.
+        """Check bounds, contradictions and texts.
 
         Raises:
-            UsageError: one sentence that names the flag to change.
+            UsageError: a check failed; the message names the flag.
         """
         for flag, value, low, high in (
             ("--procs", self.procs, 1, MOST_PROCS),
@@ -209,11 +211,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             ("--done", self.done),
             ("--error-event", self.error_event),
         ):
-            if text is not None and _SURROGATE.search(text):  # what Python makes of an argument that isn't UTF-8
+            if text is not None and _SURROGATE.search(text):  # Python decodes invalid UTF-8 in argv to surrogates
                 raise UsageError(f"{flag} is not UTF-8 text")
 
     def ask(self, model: str) -> Ask:
-        """What every request asks of `model`."""
+        """The content of every request for `model`."""
         return Ask(
             model=model,
             prompt=self.prompt,
@@ -242,7 +244,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         """Streams of each process; they sum to the total. By default each process has at least one."""
         if self.streams is not None:
             return [self.streams] * self.procs
-        total = self.total if self.total is not None else max(DEFAULT_STREAMS, self.procs)
+        total = self.total if self.total is not None else default_total(self.procs)
         return [schedule.share(total, self.procs, worker) for worker in range(self.procs)]
 
     @property
@@ -252,88 +254,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def steady_s(self) -> float | None:
-        """Length of the steady window; None: as long as the requests last."""
+        """Length of the steady window; None: until `requests` are used up."""
         if self.duration_s is not None or self.requests is not None:
             return self.duration_s
         return DEFAULT_DURATION_S
 
     @property
     def whole_run(self) -> bool:
-        """The window is the whole run, because it is counted in requests and has no warm-up."""
+        """Whether the steady window is the whole run: it is counted in requests, and there is no warm-up."""
         return self.requests is not None and not self.warmup_s and self.warmup_requests is None
-
-
-def describe(options: Options) -> dict[str, Any]:
-    """The options as the summary shows them: without secrets."""
-    shown: dict[str, Any] = msgspec.to_builtins(options)
-    shown["url"] = redact_url(options.url) if options.url is not None else None
-    hidden = secrets_in_text(options)
-    shown["headers"] = [f"{name}: {_shown(name, value, hidden)}" for name, value in options.headers]
-    shown["body"] = _shown_body(options.body, hidden) if options.body is not None else None
-    shown["extra_body"] = _without_keys(options.extra_body)
-    for name in ("prompt", "system", "body"):
-        shown[name] = _shortened(shown[name])
-    if len(options.prompt_ids) > _LONGEST_SHOWN:
-        shown["prompt_ids"] = [*options.prompt_ids[:_LONGEST_SHOWN], f"… {len(options.prompt_ids):,} token ids"]
-    shown["proxy"] = redact_url(options.proxy) if options.proxy is not None else None
-    return shown
-
-
-def _shown_body(body: str, hidden: list[str]) -> str:
-    """A body without secrets, as it was written; JSON in which some are left (escaped ones) is written anew."""
-    shown = blank_out(body, hidden)
-    with contextlib.suppress(ValueError, RecursionError):  # it need not be JSON
-        value = msgspec.json.decode(shown)
-        if any(secret != "***" for _, secret in keys_in(value)):
-            shown = msgspec.json.encode(_without_keys(value)).decode()
-    return shown
-
-
-def _shortened(text: str | None) -> str | None:
-    """A prompt may be larger than all the rest of a summary."""
-    if text is None or len(text) <= _LONGEST_SHOWN:
-        return text
-    return f"{text[:_LONGEST_SHOWN]}… ({len(text):,} characters)"
-
-
-def secrets_in_text(options: Options) -> list[str]:
-    """The secrets that stand in the options themselves: in headers, bodies and URLs."""
-    places: list[Any] = [options.extra_body]
-    with contextlib.suppress(ValueError, RecursionError):  # a body need not be JSON
-        places.append(msgspec.json.decode(options.body or "{}"))
-    found = [value for _, value in keys_in(places)]
-    found += [value for name, value in options.headers if variable_of(value) is None and is_secret(name, value)]
-    for url in (options.url or "", options.proxy or ""):
-        found += [user_information(url).partition(":")[2], *secret_parameters(url)]
-    return [value for value in found if value]
-
-
-def _shown(name: str, value: str, hidden: list[str]) -> str:
-    """A header's value: the name of a variable, a value that is no secret, or stars."""
-    if variable_of(value) is not None:
-        return value
-    return "***" if is_secret(name, value) else blank_out(value, hidden)
-
-
-def keys_in(value: Any) -> list[tuple[str, str]]:
-    """Names and values of the strings in `value` whose names say that they are secrets."""
-    if isinstance(value, list):
-        return [found for each in value for found in keys_in(each)]
-    if not isinstance(value, dict):
-        return []
-    return [
-        found for name, each in value.items() for found in ([(name, each)] if _is_key(name, each) else keys_in(each))
-    ]
-
-
-def _without_keys(value: Any) -> Any:
-    """`value` without the strings whose names say that they are secrets, and with long ones shortened."""
-    if isinstance(value, list):
-        return [_without_keys(each) for each in value]
-    if not isinstance(value, dict):
-        return _shortened(value) if isinstance(value, str) else value
-    return {name: "***" if _is_key(name, each) else _without_keys(each) for name, each in value.items()}
-
-
-def _is_key(name: str, value: Any) -> bool:
-    return isinstance(value, str) and is_secret_name(name)

@@ -1,4 +1,4 @@
-"""What a user writes, read: durations, limits of errors, headers, addresses, JSON. Pure functions."""
+"""Parsers for the texts of flags: durations, error limits, headers, addresses, JSON. Pure functions."""
 
 import ipaddress
 import re
@@ -10,7 +10,7 @@ import msgspec
 from llmstress.coordinator.config.keys import from_environment, variable_of
 
 _LONGEST_S = 366 * 86_400.0
-"""The longest duration; timers overflow somewhere above it."""
+"""The longest duration: a year. Timers overflow with much longer ones."""
 
 _MOST_ERRORS = 10**12
 
@@ -18,7 +18,7 @@ _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+
 
 
 class MaxErrors(msgspec.Struct, frozen=True):
-    """When failures end the run: at `count` of them, or from `share` of the finished requests on."""
+    """The limit of `--max-errors`: a number of failed requests, or a share of the finished ones; the other is None."""
 
     count: int | None
     share: float | None
@@ -29,7 +29,7 @@ class MaxErrors(msgspec.Struct, frozen=True):
 
 
 class Resolve(msgspec.Struct, frozen=True):
-    """Where a host is, whatever DNS says."""
+    """An entry of `--resolve`: addresses to use for a host instead of asking DNS."""
 
     host: str
     port: int
@@ -37,10 +37,10 @@ class Resolve(msgspec.Struct, frozen=True):
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of `500ms`, `2s`, `1m30s`, `1h`; a bare `0` is none.
+    """Seconds of `500ms`, `2s`, `1m30s`, `1h` or `0`.
 
     Raises:
-        ValueError: it is none of these, a bare number for instance, or longer than a year.
+        ValueError: the text has another form (e.g. a number without unit), or the duration is longer than a year.
     """
     match = _DURATION.fullmatch(text.strip())
     if text.strip() == "0":
@@ -55,10 +55,10 @@ def parse_duration(text: str) -> float:
 
 
 def parse_max_errors(text: str) -> MaxErrors:
-    """`250` or `5%`.
+    """The limit of `250` or `5%`.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the text has another form, or the number is out of range.
     """
     match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)\s?%", text.strip())
     if match is None or not 0 < float(match[1] or match[2]) <= (_MOST_ERRORS if match[1] else 100):
@@ -67,10 +67,10 @@ def parse_max_errors(text: str) -> MaxErrors:
 
 
 def parse_share(text: str) -> float:
-    """0.2 of `20%` or `0.2`.
+    """The share of `20%` or `0.2`, as 0.2.
 
     Raises:
-        ValueError: it is neither, or not from 0 to 100 %.
+        ValueError: the text has another form, or the share is not from 0 to 100 %.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s?(%?)", text.strip(), re.ASCII)
     share = float(match[1]) / (100 if match[2] else 1) if match else -1.0
@@ -80,10 +80,10 @@ def parse_share(text: str) -> float:
 
 
 def parse_resolve(text: str) -> Resolve:
-    """`host:port:address[,address...]`, as curl writes it; brackets around an IPv6 address are allowed.
+    """The entry of `host:port:address[,address...]`, curl's form; an IPv6 address may have brackets.
 
     Raises:
-        ValueError: it isn't.
+        ValueError: the text has another form.
     """
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:,\[\]]+):(\d{1,5}):(.+)", text.strip())
     addresses = [each.strip().removeprefix("[").removesuffix("]") for each in match[3].split(",")] if match else []
@@ -93,10 +93,10 @@ def parse_resolve(text: str) -> Resolve:
 
 
 def parse_token_ids(text: str) -> tuple[int, ...]:
-    """Numbers between commas; nothing is none.
+    """The token ids of a comma-separated list; an empty text is an empty list.
 
     Raises:
-        ValueError: they aren't, or are too large for a token id.
+        ValueError: an entry is not a number, or has more than nine digits.
     """
     words = [word.strip() for word in text.split(",")] if text.strip() else []
     if not all(word.isascii() and word.isdigit() and len(word) <= 9 for word in words):
@@ -105,21 +105,21 @@ def parse_token_ids(text: str) -> tuple[int, ...]:
 
 
 def parse_json_object(text: str) -> dict[str, Any]:
-    """A JSON object that can be sent.
+    """The JSON object in `text`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not a JSON object, or one that cannot be encoded again.
     """
     try:
         value = msgspec.json.decode(text, type=dict[str, Any])
-        msgspec.json.encode(value)  # an integer over 64 bits can be read, and not written
+        msgspec.json.encode(value)  # an integer over 64 bits can be decoded, but not encoded
     except (ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"not a valid JSON object: {error}") from error
     return value
 
 
 def is_address(text: str) -> bool:
-    """Whether this is an IP address."""
+    """Whether `text` is an IP address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -128,21 +128,20 @@ def is_address(text: str) -> bool:
 
 
 def ip_version(address: str) -> int:
-    """4 or 6; the address may name its zone (`fe80::1%eth0`)."""
+    """4 or 6; the address may have a zone (`fe80::1%eth0`)."""
     return ipaddress.ip_address(address.partition("%")[0]).version
 
 
 def parse_header(text: str, environ: Mapping[str, str]) -> tuple[str, str]:
-    """Name and value of `Name: value`, as they were written; a value `env:NAME` stands for that of a variable, which is
-    looked at.
+    """Name and value of `Name: value`, as given. For a value `env:NAME`, the variable is checked, but not filled in.
 
     Raises:
-        ValueError: no colon, a line break, or a variable that isn't set, is empty or has a line break.
+        ValueError: there is no colon, a name or value can't be sent, or the variable is not set or is empty.
     """
     name, colon, value = text.partition(":")
     name, value = name.strip(), value.strip()
     if not colon:
-        raise ValueError("write it like 'Name: value'")  # without a colon the text may be the secret itself
+        raise ValueError("write it like 'Name: value'")  # the text is not repeated: it may be the secret itself
     if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
         raise ValueError(f"write it like 'Name: value'; {name!r} is not a valid name")
     variable = variable_of(value)
@@ -152,5 +151,5 @@ def parse_header(text: str, environ: Mapping[str, str]) -> tuple[str, str]:
 
 
 def fits_a_header(value: str) -> bool:
-    """Whether a header can carry it."""
+    """Whether a header can carry the value: printable ASCII."""
     return value.isprintable() and value.isascii()

@@ -1,4 +1,4 @@
-"""Where requests go: what is made of a URL, and how a URL is shown."""
+"""The target's URL: how it is parsed and completed, and how a URL is shown without secrets. Pure functions."""
 
 import re
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -11,7 +11,7 @@ from llmstress.engine.api.base import Api
 
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _LONGEST_HOST = 254
-"""Characters, as DNS has it."""
+"""Most characters of a host name, with the final dot (DNS)."""
 
 _SLASHES_MISSING = re.compile(r"(?i)https?:(?!\d)")
 _PORT = re.compile(r":?[0-9]{1,5}")
@@ -23,27 +23,27 @@ _SECRET_PARAMETER = re.compile(
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where requests go."""
+    """The URLs that requests go to."""
 
     url: str
     """The endpoint, without user information."""
     models_url: str
-    """Empty: nobody lists them."""
+    """The URL that lists the models; empty: there is none."""
     userinfo: str
-    """`user:password` of the URL as given; empty without."""
+    """`user:password` of the given URL; empty if it has none."""
     note: str
-    """What was made of the URL, if the user may not expect it."""
+    """How the URL was completed, if the user may not expect it; else empty."""
 
 
 def parse_target(url: str, api: Api) -> Target:
-    """Where requests to `url` go, and where the models are asked for.
+    """The target of `url` for `api`.
 
     Raises:
-        UsageError: it is no http or https URL, or the API can't be spoken there.
+        UsageError: it is not an http or https URL, or the API does not support its path.
     """
     split = split_url(url)
     if split is None:
-        raise UsageError(f"--url needs a URL like http://localhost:8000, not {redact_no_url(url)!r}{_meant(url)}")
+        raise UsageError(f"--url needs a URL like http://localhost:8000, not {redact_invalid_url(url)!r}{_meant(url)}")
     try:
         endpoint = api.endpoint(split.path, split.query)
     except ValueError as error:
@@ -58,20 +58,20 @@ def parse_target(url: str, api: Api) -> Target:
 
 
 def _meant(text: str) -> str:
-    """A question whether it lacks no more than its begin; empty if it lacks more."""
+    """`; did you mean ...?` if only the beginning of the URL (`http://`, the host) is missing; else empty."""
     if _SLASHES_MISSING.match(text):
         return ""
     place = f"localhost:{text.removeprefix(':')}" if _PORT.fullmatch(text) else text
     whole = "//" in place or split_url(f"http://{place}") is None
-    return "" if whole else f"; did you mean http://{redact_no_url(place)}?"
+    return "" if whole else f"; did you mean http://{redact_invalid_url(place)}?"
 
 
 def split_url(url: str) -> SplitResult | None:
-    """The parts of an http or https URL; None: it is none that could be sent."""
+    """The parts of an http or https URL; None if it is not a valid one."""
     try:
         split = urlsplit(url)
         usable = split.scheme in ("http", "https") and _is_host(split.hostname or "") and split.port != 0
-    except ValueError:  # a port that is no number or over 65535, brackets that hold no address
+    except ValueError:  # the port is not a number or is over 65535, or there is no address in the brackets
         return None
     return split if usable and url.isascii() and url.isprintable() and not {" ", "\\"} & {*url} else None
 
@@ -83,21 +83,21 @@ def _is_host(name: str) -> bool:
     return len(name) <= _LONGEST_HOST and all(_LABEL.fullmatch(label) for label in labels)
 
 
-def redact_no_url(text: str) -> str:
-    """What was meant as a URL and is none, as it may be shown: its "@" may be anywhere."""
+def redact_invalid_url(text: str) -> str:
+    """An invalid URL without its secrets: everything before the last "@" is redacted."""
     return redact_url(f"***@{text.rpartition('@')[2]}" if "@" in text else text)
 
 
 def redact_url(url: str) -> str:
-    """`url` without user information and without the values of parameters that look like keys."""
+    """`url` with user information, and the values of parameters whose names say that they are secrets, redacted."""
     return _SECRET_PARAMETER.sub(r"\1***", _USER_INFORMATION.sub(r"\1***@", url))
 
 
 def user_information(url: str) -> str:
-    """`user:password` of a URL; empty without."""
+    """`user:password` of a URL; empty if it has none."""
     return urlsplit(url).netloc.rpartition("@")[0]
 
 
 def secret_parameters(url: str) -> list[str]:
-    """The values of parameters in `url` that look like keys."""
+    """The values of the parameters in `url` whose names say that they are secrets."""
     return [value for _, value in _SECRET_PARAMETER.findall(url)]

@@ -1,1 +1,1 @@
-"""This machine: what it allows, and whether a run fits."""
+"""This machine: its limits, and whether they suffice for a run."""

@@ -1,7 +1,8 @@
-"""What this machine lets a run have: files, ports, memory, processes, cores. Read where the kernel tells it.
+"""Reads the limits of this machine from the kernel: open files, ports, memory, processes, cores.
 
-Limits of control groups, version 1 and 2, are those of this process's own group and of every group above it; the
-tightest counts. What can't be read is no limit. `proc` and `groups` are where those file systems are.
+Limits of control groups (version 1 and 2) are those of this process's group and of every group above it; the tightest
+applies. A limit that cannot be read counts as none. `proc` and `groups` are the mount points of `/proc` and
+`/sys/fs/cgroup`.
 """
 
 import os
@@ -14,36 +15,37 @@ import msgspec
 PROC, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 _PORTS = (32_768, 60_999)
-"""The ports that Linux gives out by default."""
+"""Linux's default range of local ports."""
 
 _UNLIMITED = 1 << 60
-"""What version 1 says for "no limit of memory" is about 2**63, less a page."""
+"""Memory limits from here on mean no limit: control groups of version 1 report about 2**63 bytes, less a page."""
 
 
-class Room(msgspec.Struct, frozen=True):
-    """How much of something is left, and who says so."""
+class Headroom(msgspec.Struct, frozen=True):
+    """How much of a resource is left."""
 
     amount: int
     limit: str
+    """The limit that decides, in words for the user."""
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """What a run may use; None: no limit."""
+    """The resources of this machine; None: no limit."""
 
     files: int | None
-    """Open files of one process."""
+    """Most open files of one process."""
     ports: int
-    """Connections from one local address to one port of one other address."""
-    memory: Room | None
-    """Bytes."""
-    tasks: Room | None
-    """Processes and threads."""
+    """Local ports: most connections from one local address to one port of one other address."""
+    memory: Headroom | None
+    """Bytes that are available."""
+    tasks: Headroom | None
+    """Processes and threads that can still be started."""
     quota: float | None
-    """Cores' worth of time."""
+    """CPU quota, in cores."""
 
 
 def read_machine(proc: Path = PROC, groups: Path = GROUPS) -> Machine:
-    """This machine, now."""
+    """The current limits of this machine."""
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     return Machine(
         files=None if files == resource.RLIM_INFINITY else files,
@@ -55,14 +57,14 @@ def read_machine(proc: Path = PROC, groups: Path = GROUPS) -> Machine:
 
 
 def available_cores(proc: Path = PROC, groups: Path = GROUPS) -> int:
-    """How many cores this process may use: at least one, whole ones only."""
+    """Number of cores that this process may use, rounded down, at least one."""
     cores = len(os.sched_getaffinity(0))
     quota = cpu_quota(proc, groups)
     return cores if quota is None else max(1, min(cores, int(quota)))
 
 
 def local_ports(proc: Path = PROC) -> int:
-    """How many ports the kernel may choose from when a connection is made."""
+    """Number of local ports that the kernel may choose for a connection."""
     directory = proc / "sys/net/ipv4"
     bounds = _numbers(directory / "ip_local_port_range")
     low, high = bounds if len(bounds) == 2 else _PORTS
@@ -75,7 +77,7 @@ def local_ports(proc: Path = PROC) -> int:
 
 
 def cpu_quota(proc: Path = PROC, groups: Path = GROUPS) -> float | None:
-    """How many cores' worth of time the control groups grant; None: no limit."""
+    """The CPU quota of the control groups, in cores; None: no limit."""
     quotas: list[float] = []
     for directory in _directories("cpu", proc, groups):
         quota, _, period = _text(directory / "cpu.max").strip().partition(" ")  # version 2: "max 100000"
@@ -86,17 +88,17 @@ def cpu_quota(proc: Path = PROC, groups: Path = GROUPS) -> float | None:
     return min(quotas, default=None)
 
 
-def _tightest(rooms: Iterable[Room]) -> Room | None:
+def _tightest(rooms: Iterable[Headroom]) -> Headroom | None:
     return min(rooms, key=lambda room: room.amount, default=None)
 
 
-def _available_memory(proc: Path) -> Iterator[Room]:
+def _available_memory(proc: Path) -> Iterator[Headroom]:
     for line in _text(proc / "meminfo").splitlines():
         if line.startswith("MemAvailable:"):
-            yield Room(int(line.split()[1]) * 1024, "this machine's memory")
+            yield Headroom(int(line.split()[1]) * 1024, "this machine's memory")
 
 
-def _group_memory(proc: Path, groups: Path) -> Iterator[Room]:
+def _group_memory(proc: Path, groups: Path) -> Iterator[Headroom]:
     for directory in _directories("memory", proc, groups):
         for limit, used, idle in (
             ("memory.max", "memory.current", "inactive_file"),
@@ -104,22 +106,22 @@ def _group_memory(proc: Path, groups: Path) -> Iterator[Room]:
         ):
             most, taken = _numbers(directory / limit), _numbers(directory / used)
             if most and taken and most[0] < _UNLIMITED:
-                yield Room(
-                    # files that were read long ago give way
+                yield Headroom(
+                    # inactive pages of the file cache can be reclaimed
                     max(0, most[0] - taken[0] + _entry(directory / "memory.stat", idle)),
                     f"the control group's {limit}",
                 )
 
 
-def _group_tasks(proc: Path, groups: Path) -> Iterator[Room]:
+def _group_tasks(proc: Path, groups: Path) -> Iterator[Headroom]:
     for directory in _directories("pids", proc, groups):
         most, taken = _numbers(directory / "pids.max"), _numbers(directory / "pids.current")
         if most and taken:
-            yield Room(max(0, most[0] - taken[0]), "the control group's pids.max")
+            yield Headroom(max(0, most[0] - taken[0]), "the control group's pids.max")
 
 
-def _user_tasks(proc: Path) -> Iterator[Room]:
-    """RLIMIT_NPROC counts all threads of a user; root has no such limit."""
+def _user_tasks(proc: Path) -> Iterator[Headroom]:
+    """What RLIMIT_NPROC leaves. It counts all threads of a user; root has no such limit."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NPROC)
     uid = os.getuid()
     if uid == 0 or limit == resource.RLIM_INFINITY:
@@ -130,15 +132,15 @@ def _user_tasks(proc: Path) -> Iterator[Room]:
             if path.stat().st_uid == uid:
                 threads += _entry(path / "status", "Threads:")
         except OSError:
-            continue  # it has ended
-    yield Room(max(0, limit - threads), "the limit of processes (ulimit -u)")
+            continue  # the process has ended
+    yield Headroom(max(0, limit - threads), "the limit of processes (ulimit -u)")
 
 
 def _directories(controller: str, proc: Path, groups: Path) -> Iterator[Path]:
-    """The directories of this process's control group and of those above it, for one controller."""
+    """The directories of this process's control group and of the groups above it, for one controller."""
     for line in _text(proc / "self/cgroup").splitlines():
         _, names, path = line.split(":", 2)
-        # version 2 is one tree for all controllers, version 1 has one for each; both can be there
+        # version 2 has one tree for all controllers, version 1 one for each controller; both may be mounted
         roots = [groups / controller] if controller in names.split(",") else [groups, groups / "unified"]
         if names and controller not in names.split(","):
             continue

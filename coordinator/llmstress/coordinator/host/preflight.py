@@ -1,7 +1,7 @@
-"""Can this machine do the run? Said in a sentence before anything starts.
+"""Checks before a run whether this machine has enough resources for it.
 
-`needs_of` and `shortage` are pure: what a run needs, and what of it a machine doesn't have. `check_machine` looks at
-the real one.
+`needs_of` computes what a run needs, and `shortage` compares that with a machine; both are pure. `check_machine` reads
+the limits of the real machine.
 """
 
 import resource
@@ -17,31 +17,32 @@ from llmstress.coordinator.host.machine import Machine, read_machine
 from llmstress.engine.control import Network
 
 SPARE_FILES = 64
-"""Descriptors a worker needs besides its streams: its line to the coordinator, loop, timer, DNS."""
+"""File descriptors of a worker besides its streams: connection to the coordinator, event loop, timer, DNS."""
 
 WORKER_BYTES = 45_000_000
-"""A worker without streams."""
+"""Memory of a worker without streams."""
 
 STREAM_BYTES, TLS_BYTES = 16 << 10, 60 << 10
-"""A connection here and in the kernel, and what TLS adds."""
+"""Memory of a connection, in the process and in the kernel, and the memory that TLS adds."""
 
 WORKER_TASKS = 4
-"""Threads of a worker: its loop, ZeroMQ's two, one that asks DNS."""
+"""Threads of a worker: event loop, two of ZeroMQ, DNS."""
 
 
 class Needs(msgspec.Struct, frozen=True):
-    """What a run takes."""
+    """The resources that a run needs."""
 
     procs: int
     streams: int
-    """Of the process that has most."""
+    """Streams of the process with the most."""
     total: int
     """Streams of all processes."""
     flag: str
-    """The option that says how many streams there are."""
+    """The flag that sets the number of streams."""
     tls: bool
     pairs: int | None
-    """Pairs of a local address and one of the target's, each with ports of its own; None: there are always enough."""
+    """Pairs of a local address and an address of the target; each pair has local ports of its own. None: there are
+    enough ports in any case."""
 
     @property
     def stream_bytes(self) -> int:
@@ -50,7 +51,14 @@ class Needs(msgspec.Struct, frozen=True):
 
 
 def needs_of(options: Options, target: Target, networks: list[Network], addresses: list[str]) -> Needs:
-    """What the run of `options` takes: `networks` of its workers, `addresses` that they will connect to."""
+    """What a run needs.
+
+    Args:
+        options: options of the run.
+        target: its target.
+        networks: the network of each worker.
+        addresses: the addresses that workers connect to.
+    """
     return Needs(
         procs=options.procs,
         streams=max(options.shares),
@@ -63,13 +71,13 @@ def needs_of(options: Options, target: Target, networks: list[Network], addresse
 
 def _pairs(named: list[str], networks: list[Network], addresses: list[str]) -> int | None:
     if not addresses or (not named and any(network.sources for network in networks)):
-        return None  # a Unix socket, or a name that DNS doesn't know; or there are sources made for as many as needed
+        return None  # Unix socket, unknown host, or `with_sources` has provided enough loopback source addresses
     versions = [ip_version(address) for address in addresses]
     return sum(versions.count(ip_version(source)) for source in set(named)) if named else len(addresses)
 
 
 def shortage(needs: Needs, machine: Machine) -> str:
-    """What there is too little of, with a way out, in one sentence; empty: the machine can do it."""
+    """An error message with advice if the machine lacks a resource; empty: the run is possible."""
     each, flag = needs.streams, needs.flag
     if machine.files is not None and each + SPARE_FILES > machine.files:
         return (
@@ -80,26 +88,26 @@ def shortage(needs: Needs, machine: Machine) -> str:
     if needs.pairs is not None and needs.total > machine.ports * needs.pairs:
         return (
             f"{needs.total:,} streams ({flag}) need as many local ports, but there are {machine.ports * needs.pairs:,} "
-            "from here to this target (net.ipv4.ip_local_port_range): name more local addresses with --source-ip"
+            "from here to this target (net.ipv4.ip_local_port_range): add local addresses with --source-ip"
         )
     need = needs.procs * WORKER_BYTES + needs.total * needs.stream_bytes
     if machine.memory is not None and need > machine.memory.amount:
         return (
-            f"{_of(needs.procs, 'process', 'es')} with {_of(needs.total, 'stream')} need about {_size(need)}, "
+            f"{_number(needs.procs, 'process', 'es')} with {_number(needs.total, 'stream')} need about {_size(need)}, "
             f"but {machine.memory.limit} leaves {_size(machine.memory.amount)}: "
-            + _smaller(needs, machine.memory.amount)
+            + _how_to_fit(needs, machine.memory.amount)
         )
     tasks = needs.procs * WORKER_TASKS
     if machine.tasks is not None and tasks > machine.tasks.amount:
         return (
-            f"{_of(needs.procs, 'process', 'es')} (--procs) have {tasks:,} threads, but {machine.tasks.limit} leaves "
-            f"{machine.tasks.amount:,}: use fewer --procs, or raise the limit"
+            f"{_number(needs.procs, 'process', 'es')} (--procs) need {tasks:,} threads, but {machine.tasks.limit} "
+            f"leaves {machine.tasks.amount:,}: use fewer --procs, or raise the limit"
         )
     return ""
 
 
-def doubts(needs: Needs, machine: Machine) -> list[str]:
-    """What is possible, but no good: a sentence each."""
+def warnings_of(needs: Needs, machine: Machine) -> list[str]:
+    """Warnings about a run that is possible, but whose figures will suffer."""
     if machine.quota is not None and needs.procs > max(1.0, machine.quota):
         return [
             f"{needs.procs} processes (--procs) share the {machine.quota:g} cores that the control group's CPU quota "
@@ -108,7 +116,7 @@ def doubts(needs: Needs, machine: Machine) -> list[str]:
     return []
 
 
-def _smaller(needs: Needs, free: int) -> str:
+def _how_to_fit(needs: Needs, free: int) -> str:
     most = (free - needs.procs * WORKER_BYTES) // needs.stream_bytes
     if most < needs.procs:
         return "use fewer --procs"
@@ -117,7 +125,7 @@ def _smaller(needs: Needs, free: int) -> str:
     return f"use at most {needs.flag} {most}"
 
 
-def _of(n: int, noun: str, plural: str = "s") -> str:
+def _number(n: int, noun: str, plural: str = "s") -> str:
     return f"{n:,} {noun}{'' if n == 1 else plural}"
 
 
@@ -126,21 +134,21 @@ def _size(n: int) -> str:
 
 
 def most_streams() -> int:
-    """How many streams one process can have open, by its limit of open files."""
+    """Most streams of one process, by the limit of open files."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 1 << 30 if hard == resource.RLIM_INFINITY else max(1, hard - SPARE_FILES)
 
 
 def check_machine(options: Options, target: Target, networks: list[Network], addresses: list[str]) -> list[str]:
-    """See that this machine can do the run, and raise the soft limit of open files to the hard one (children inherit
-    it); gives warnings.
+    """Check the resources of this machine, and raise the soft limit of open files to the hard one; child processes
+    inherit it. Returns warnings.
 
     Raises:
-        CouldNotStart: something doesn't suffice.
+        CouldNotStart: a resource does not suffice.
     """
     needs, machine = needs_of(options, target, networks, addresses), read_machine()
-    if words := shortage(needs, machine):
-        raise CouldNotStart(words)
+    if message := shortage(needs, machine):
+        raise CouldNotStart(message)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return doubts(needs, machine)
+    return warnings_of(needs, machine)

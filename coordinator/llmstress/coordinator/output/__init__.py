@@ -1,1 +1,1 @@
-"""What a run leaves behind: summary, table, log, files. Secrets are removed here."""
+"""The output of a run: summary, table, log, files; redaction of secrets."""

@@ -1,4 +1,4 @@
-"""What a run tells on stderr and in its log: a banner, a line a second, warnings, a short table at the end."""
+"""The output of a run on stderr and in its log: banner, progress lines, warnings, and a table at the end."""
 
 import contextlib
 from collections.abc import Mapping
@@ -11,11 +11,12 @@ from llmstress.coordinator.output.log import LogFile
 from llmstress.coordinator.output.schema import Latency, Summary, Undetermined
 from llmstress.engine.secrets import blank_out, unmistakable
 from llmstress.engine.telemetry.formatting import count, duration, latency, left, rate, share, worth_a_line
+from llmstress.engine.telemetry.metrics import METRICS, PROGRESS, TABLE
 from llmstress.engine.telemetry.sanitize import MAX_NAME, plain
 from llmstress.engine.telemetry.snapshot import Snapshot
 
 _MOST_WORDS = 110
-"""Characters of a server's words in the table; the summary has more."""
+"""Most characters of a server's message in the table; the summary has more."""
 
 
 def program_version() -> str:
@@ -24,13 +25,18 @@ def program_version() -> str:
 
 
 class Console:
-    """Says lines on a text stream, and writes them and more into the log."""
+    """Prints lines on a text stream, and writes them, and more, to the log file."""
 
     def __init__(
         self, stream: TextIO, log: LogFile | None = None, *, verbose: bool = False, quiet: bool = False
     ) -> None:
-        """With `verbose` what workers say and what viewers are told goes to the stream too; with `quiet` progress
-        lines go to the log only."""
+        """
+        Args:
+            stream: usually stderr.
+            log: the log file; None: there is none.
+            verbose: print the log messages of workers, and those for viewers, on the stream as well.
+            quiet: write progress lines only to the log.
+        """
         self._stream = stream
         self._log = log
         self._verbose = verbose
@@ -39,61 +45,60 @@ class Console:
         self._secrets: list[str] = []
 
     def hide(self, secrets: list[str]) -> None:
-        """From now on these are blanked out, but for those that may be words of ours."""
+        """Redact these texts from now on, except those that may be ordinary words in llmstress's own sentences."""
         self._secrets = unmistakable(secrets)
 
     def hold(self) -> None:
-        """A screen has the terminal: keep the lines."""
+        """Hold lines back, because a screen uses the terminal."""
         self._held = []
 
     def release(self) -> None:
-        """The screen is gone: say what was kept."""
+        """Print the lines that were held back, because the screen is closed."""
         held, self._held = self._held or [], None
         for line in held:
             self._print(line)
 
     def say(self, line: str = "") -> None:
-        """One line."""
+        """Print a line and write it to the log."""
         self.note(line)
         self._print(line)
 
     def warn(self, text: str) -> None:
-        """A line that begins with the program's name."""
+        """Print a line that begins with the program's name."""
         self.say(f"llmstress: {text}")
 
-    def hear(self, who: str, text: str) -> None:
-        """What somebody else says: for the log, and for those who want to hear it all while there is no screen."""
-        self.note(text, who)
+    def relay(self, writer: str, text: str) -> None:
+        """Write a message of another process to the log, and with `verbose` print it unless a screen is open."""
+        self.note(text, writer)
         if self._verbose and self._held is None:
-            self._print(f"{who}: {text}")
+            self._print(f"{writer}: {text}")
 
     def close(self) -> None:
-        """Nothing more will be said."""
+        """Close the log."""
         if self._log is not None:
             log, self._log = self._log, None
             with contextlib.suppress(OSError):
                 log.close()
 
-    def note(self, text: str, who: str = "run") -> None:
-        """Lines for the log alone."""
+    def note(self, text: str, writer: str = "run") -> None:
+        """Write lines to the log only."""
         if self._log is None:
             return
         try:
-            self._log.write(who, blank_out(text, self._secrets))
+            self._log.write(writer, blank_out(text, self._secrets))
         except OSError as error:
             self.close()
             self.warn(f"--log-file: {error}; the log ends here")
 
     def _print(self, line: str) -> None:
-        """A reader of stderr who has gone, or a terminal that was closed, is no reason to end a run."""
         if self._held is not None:
             self._held.append(line)
             return
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # a closed pipe or terminal must not end the run
             print(blank_out(line, self._secrets), file=self._stream, flush=True)
 
     def banner(self, options: Options, api: str, target: Target, model: str, way: str) -> None:
-        """What is about to happen; `way`: what is special about the way to the target."""
+        """Print target, API, model, size and phases of the run; `way`: proxy, addresses and TLS, or empty."""
         self.say(
             f"llmstress {program_version()}   {redact_url(target.url)}   {api}{f'   model {model}' if model else ''}"
         )
@@ -105,22 +110,22 @@ class Console:
         self.say(f"  {' → '.join(phases(options))}")
 
     def progress(self, picture: Snapshot) -> None:
-        """One line; all its figures look back over the same few seconds.
+        """Print a progress line; all its figures cover the same few seconds.
 
-        Before the first second is half over there is nothing to tell.
+        In the first half second nothing is printed.
         """
         if round(picture.elapsed_s) < 1:
             return
         now = picture.now
         work = {"tokens": f"{rate(now.tokens_per_s or 0)} tok/s", "inputs": f"{rate(now.inputs_per_s or 0)} inputs/s"}
-        metrics = ("e2e",) if picture.whole_answers else ("ttft", "itl")
+        metrics = PROGRESS.of(whole_answers=picture.whole_answers)
         shown = [(metric, *(latency(now.percentile(metric, name)) for name in ("p50", "p99"))) for metric in metrics]
         parts = [
             f"{duration(round(picture.elapsed_s)):>6} {picture.phase.name.lower():<6}",
             f"open {count(picture.open)}/{count(picture.target)}",
             *([work[picture.counted_in]] if picture.counted_in in work else []),
             f"{rate(now.requests_per_s or 0)} req/s",
-            *(f"{metric.upper()} p50 {p50} p99 {p99}" for metric, p50, p99 in shown),
+            *(f"{METRICS[metric].label} p50 {p50} p99 {p99}" for metric, p50, p99 in shown),
             f"failed {share(now.failed, now.finished)}{_most_frequent(now.failed_by)}",
         ]
         if picture.retries:
@@ -129,11 +134,11 @@ class Console:
             parts.append(f"left {left(picture.rate_limits)}")
         line = "  ".join(parts)
         self.note(line)
-        if self._held is None and not self._quiet:  # who has seen a second on the screen needs no line of it later
+        if self._held is None and not self._quiet:  # not held back: the screen has shown these figures
             self._print(line)
 
     def table(self, summary: Summary) -> None:
-        """The short table at the end of a run."""
+        """Print the table at the end of a run."""
         requests, tokens = summary.requests, summary.tokens
         ends = [f"{count(requests.ok)} ok"]
         others = ("failed", "filtered", "cancelled", "lost")
@@ -168,9 +173,9 @@ class Console:
         for kind, said in summary.rate_limits.items():
             of = f" of {count(said.limit)}" if said.limit is not None else ""
             self.say(f"rate limit{count(said.remaining):>10}{of} {kind} left, lowest {count(said.lowest)}")
-        metrics = ("ttfb", "e2e", "e2e_due") if whole_answers else ("ttft", "ttft_due", "itl", "tpot", "e2e", "e2e_due")
         means = {metric: found.mean for metric, found in summary.latency_ms.items()}
-        latencies = {name: summary.latency_ms[name] for name in metrics if worth_a_line(name, means)}
+        shown = TABLE.of(whole_answers=whole_answers)
+        latencies: dict[str, Latency] = {name: summary.latency_ms[name] for name in shown if worth_a_line(name, means)}
         if requests.failed and not requests.ok and not any(found.count for found in latencies.values()):
             self.say()
             self.say(
@@ -181,7 +186,7 @@ class Console:
             self._undetermined(summary.tpot_undetermined)
 
     def _undetermined(self, found: Undetermined) -> None:
-        """Below the table, what it has no percentile for."""
+        """Print the line about answers with an undetermined tpot."""
         if not found.count:
             return
         bounds = [(found.by_usage_p50, "by usage"), (found.by_events_p50, "by events")]
@@ -190,7 +195,7 @@ class Console:
         self.say(f"{'tpot':<10}undetermined for {answers}{f'; p50 {said}' if said else ''}")
 
     def truth(self, truth: dict[str, Any]) -> None:
-        """What the built-in mock says it sent, over the whole run, to hold the table against."""
+        """Print what the built-in mock reports to have sent in the whole run, for comparison with the table."""
         self.say()
         self.say(f"the mock reports {count(truth['done'])} answers with {count(truth['tokens'])} tokens sent:")
         for label, key in (
@@ -216,14 +221,14 @@ class Console:
 
 
 def _of_what(summary: Summary) -> str:
-    """What the measurement is one of, if no request succeeded: "valid" alone would read as praise."""
+    """A supplement to the verdict if no request succeeded: "valid" alone would sound like a success."""
     if summary.requests.ok:
         return ""
     return f" ({'of the failures only: ' if summary.requests.failed else ''}no request succeeded)"
 
 
 def _most_frequent(failed_by: Mapping[str, int]) -> str:
-    """The class that most failures are of, behind a space; empty without failures."""
+    """The most frequent failure class, after a space; empty without failures."""
     return f" {plain(max(failed_by, key=failed_by.__getitem__), MAX_NAME)}" if failed_by else ""
 
 
@@ -232,7 +237,7 @@ def _per_s(per_second: float | None, before: str = "   ") -> str:
 
 
 def _cut(text: str) -> str:
-    """What a server said, in a line."""
+    """A server's message in one line."""
     words = " ".join(text.split())
     return words if len(words) <= _MOST_WORDS else f"{words[: _MOST_WORDS - 1]}…"
 
@@ -257,14 +262,14 @@ def phases(options: Options) -> list[str]:
 
 
 def warmup(options: Options) -> str:
-    """How long the warm-up is: `20s`, `500 requests`; empty without one."""
+    """Length of the warm-up: `20s`, `500 requests`; empty without one."""
     if options.warmup_requests is not None:
         return _count_of(options.warmup_requests, "request", "s")
     return duration(options.warmup_s) if options.warmup_s else ""
 
 
 def size_of(options: Options) -> str:
-    """How many processes and streams: `2 processes × 50 = 100 streams`; `3 processes, 100 streams`."""
+    """Number of processes and streams: `2 processes × 50 = 100 streams`; `3 processes, 100 streams`."""
     each = f" × {options.shares[0]:,} = " if len(set(options.shares)) == 1 else ", "
     return f"{_count_of(options.procs, 'process', 'es')}{each}{_count_of(options.total_streams, 'stream', 's')}"
 

@@ -1,26 +1,26 @@
-"""The log of a run: what is said, by whom and when, in a file; and the files that child processes write to."""
+"""The log file of a run, and a reader for the files that child processes write."""
 
 import datetime
 import errno
 import os
 from pathlib import Path
 
-_MOST = 1 << 20
-"""Bytes of one file that are read at a time."""
+_MOST_BYTES = 1 << 20
+"""Bytes of a file that are read at a time."""
 
 
 class LogFile:
-    """Lines with the time (UTC) and who said them, added to the end of a file as they come."""
+    """Appends lines to a file, each with the time (UTC) and its writer."""
 
     def __init__(self, path: Path) -> None:
         """
         Raises:
-            OSError: it can't be written.
+            OSError: the file cannot be written.
         """
         self._file = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
 
-    def write(self, who: str, text: str) -> None:
-        """Add `text`, which may have several lines; blank ones are left out.
+    def write(self, writer: str, text: str) -> None:
+        """Append the lines of `text` except blank ones; `writer` names their source, e.g. `worker 0`.
 
         Raises:
             OSError: the disk is full, or the file was removed.
@@ -30,32 +30,32 @@ class LogFile:
             raise FileNotFoundError(errno.ENOENT, "the file was removed")
         for line in text.splitlines():
             if line.strip():
-                self._file.write(f"{now}Z {who:<9} {line}\n")
+                self._file.write(f"{now}Z {writer:<9} {line}\n")
 
     def close(self) -> None:
         """Close the file.
 
         Raises:
-            OSError: what was written last could not be kept.
+            OSError: the last lines could not be written.
         """
         self._file.close()
 
 
 class Follower:
-    """Reads what somebody else adds to a file."""
+    """Reads the lines that another process appends to a file."""
 
     def __init__(self, path: Path) -> None:
-        """The file needs not be there yet."""
+        """`path`: a file that may not exist yet."""
         self._path = path
         self._at = 0
         self._rest = b""
 
     def lines(self, *, last: bool = False) -> list[str]:
-        """The lines that have been added since; with `last` also one that hasn't been ended."""
+        """The lines that were appended since the last call; with `last` also a line without line end."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._at)
-                data = file.read(-1 if last else _MOST)
+                data = file.read(-1 if last else _MOST_BYTES)
         except OSError:
             data = b""
         self._at += len(data)

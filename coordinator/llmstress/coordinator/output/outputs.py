@@ -1,5 +1,4 @@
-"""Where results go: stdout, and the files that a run writes. Can they be written, and are they different ones? Asked
-before anything starts."""
+"""The outputs of a run: stdout and files. A check before the run ensures that the files are writable and distinct."""
 
 import errno
 import os
@@ -19,9 +18,10 @@ LAST_SUMMARY = "last-summary.json"
 
 
 def check_outputs(options: Options) -> None:
-    """
+    """Check the files of `--output`, `--record` and `--log-file`.
+
     Raises:
-        UsageError: one can't be written, or two are the same.
+        UsageError: a file cannot be written, or two flags name the same file.
     """
     taken: dict[Path, str] = {}
     for flag, name in (("--output", options.output), ("--record", options.record), ("--log-file", options.log_file)):
@@ -31,7 +31,7 @@ def check_outputs(options: Options) -> None:
         try:
             _check(flag, path)
             place = path.resolve()
-        except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links that go in a circle
+        except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a loop of symbolic links
             raise UsageError(f"{flag} {name}: cannot write a file there ({_words(error)})") from None
         if place in taken and (place.is_file() or not place.exists()):
             raise UsageError(f"{taken[place]} and {flag} name the same file; use a different file for each")
@@ -39,7 +39,7 @@ def check_outputs(options: Options) -> None:
 
 
 def _check(flag: str, path: Path) -> None:
-    """See that a file can be written at `path`, or that what is there takes what is written."""
+    """Check that a file can be written at `path`, or that the pipe or device there accepts data."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -47,7 +47,7 @@ def _check(flag: str, path: Path) -> None:
     if stat.S_ISDIR(mode):
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
     if stat.S_ISFIFO(mode):
-        # one that this process was started with, like the shell's >(...), is open already and has its reader
+        # a pipe that this process inherited, like that of the shell's >(...), is open and has a reader
         if flag != "--output" or not _is_open_here(path):
             raise UsageError(f"{flag} {path}: this is a pipe, and waiting for its reader could block the run")
     elif stat.S_ISREG(mode):
@@ -64,7 +64,7 @@ def _is_open_here(path: Path) -> bool:
             if os.path.samestat(os.fstat(int(descriptor)), path.stat()):
                 return True
         except OSError:
-            continue  # the one that listed them
+            continue  # the descriptor that os.listdir used
     return False
 
 
@@ -72,19 +72,19 @@ def _check_file(flag: str, path: Path) -> None:
     if flag != "--output" and path.exists():
         with path.open("ab"):
             return
-    # `--output` is replaced as a whole, the others are made: it is the directory that must take a new file
+    # `--output` is replaced as a whole, and the other file does not exist: a new file is created in the directory
     with tempfile.NamedTemporaryFile(dir=path.resolve().parent, prefix=f".{path.name[:64]}."):
         pass
 
 
 def state_directory(environ: Mapping[str, str]) -> Path:
-    """Where this user's programs keep what should outlast a run: `XDG_STATE_HOME`, else `~/.local/state`.
+    """llmstress's directory for state that outlasts a run: in `XDG_STATE_HOME`, else in `~/.local/state`.
 
     Raises:
         FileNotFoundError: neither `XDG_STATE_HOME` nor `HOME` is an absolute path.
     """
     state, home = environ.get("XDG_STATE_HOME", ""), environ.get("HOME", "")
-    if os.path.isabs(state):  # the specification says that a relative one is to be ignored
+    if os.path.isabs(state):  # the XDG specification says to ignore a relative path
         return Path(state) / "llmstress"
     if os.path.isabs(home):
         return Path(home) / ".local" / "state" / "llmstress"
@@ -92,24 +92,25 @@ def state_directory(environ: Mapping[str, str]) -> Path:
 
 
 def keep_summary(data: bytes, environ: Mapping[str, str]) -> Path:
-    """Replace the last summary in the state directory by `data`; only this user may read it. Gives its path.
+    """Replace the last summary in the state directory by `data`, readable only by this user. Returns its path.
 
     Raises:
-        OSError: it can't be written.
+        OSError: the file cannot be written.
     """
     directory = state_directory(environ)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / LAST_SUMMARY
     if path.exists() and not path.is_file():
-        raise FileExistsError(errno.EEXIST, "the name belongs to something that is not a file", str(path))
+        raise FileExistsError(errno.EEXIST, "it exists and is not a regular file", str(path))
     write_atomically(path, data, mode=0o600)
     return path
 
 
 def open_log(options: Options) -> LogFile | None:
-    """
+    """Open the file of `--log-file`; None if the flag was not given.
+
     Raises:
-        UsageError: it can't be written.
+        UsageError: the file cannot be written.
     """
     if options.log_file is None:
         return None
@@ -120,16 +121,16 @@ def open_log(options: Options) -> LogFile | None:
 
 
 def write_out(text: bytes) -> None:
-    """Write to stdout; that nobody reads it any more is no error."""
+    """Write to stdout. A reader that has gone is not an error."""
     rest = memoryview(text)
     try:
-        while rest:  # unbuffered (`python -u`), it may take no more than a part
+        while rest:  # an unbuffered stdout (`python -u`) may accept only a part
             rest = rest[sys.stdout.buffer.write(rest) :]
         sys.stdout.buffer.flush()
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.EIO):
             raise
-        # the reader has seen enough, or the terminal is closed; keep Python from complaining again when it flushes
+        # the reader has closed the pipe, or the terminal is closed; /dev/null keeps the flush at exit from failing
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,4 +1,4 @@
-"""What must not be shown, in every form that somebody may give it; and an environment without it."""
+"""Finds the secrets of a run in every form in which they may appear; redacts messages and environments."""
 
 import base64
 import contextlib
@@ -11,16 +11,17 @@ from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
-from llmstress.coordinator.config.keys import is_secret, looks_like_key, variable_of
-from llmstress.coordinator.config.options import Options, keys_in
+from llmstress.coordinator.config.keys import is_secret, keys_in, looks_like_key, variable_of
+from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import redact_url, secret_parameters, user_information
 from llmstress.coordinator.output import schema
 from llmstress.engine.api import APIS
 from llmstress.engine.secrets import FINISH_REASONS, blank_out, blank_reason, unmistakable
-from llmstress.engine.stream.failure_policy import CLASSES
 from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.broadcast import Message, RunFacts, WorkerChange
+from llmstress.engine.telemetry.classes import CLASSES
 from llmstress.engine.telemetry.messages import Delta, ErrorSample
+from llmstress.engine.telemetry.metrics import LATENCIES
 
 _PROTOCOL = frozenset(
     {
@@ -30,16 +31,16 @@ _PROTOCOL = frozenset(
         *("chat.completion", "chat.completion.chunk", "text_completion", "message_start", "content_block_delta"),
     }
 )
-"""Words of protocols, besides finish reasons."""
+"""Words of the APIs' protocols, besides finish reasons."""
 
 _STATUS = re.compile(r"http_\d{3}")
-"""A class of failure."""
+"""A failure class named after a status."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9-]*) +(\S+)")
 """`Bearer ...`, `Token ...`: a scheme and the credentials."""
 
 _SHORTEST = 6
-"""Values shorter than this are no secrets, and blanking them out would garble whatever is shown."""
+"""Shorter values are not treated as secrets: redacting them would garble the output."""
 
 _NEEDED = frozenset(
     {
@@ -47,23 +48,29 @@ _NEEDED = frozenset(
         *("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR"),
     }
 )
-"""Variables that children keep, even if one happens to contain the value of a header."""
+"""Variables that child processes keep, even if one contains the value of a secret header."""
 
 
 def secrets_of(options: Options, headers: Iterable[tuple[str, str]], proxy: str = "", target: str = "") -> list[str]:
-    """What must not be printed of a run or a probe with these options, which sends these headers through this proxy to
-    this URL (empty: that of the options).
+    """The texts that must not be printed in a run or a probe.
 
-    Secret are a header's value that comes from the environment, that has a secret's name or a key's looks, and the
-    credentials in bodies and URLs. What is public is none: a word of a protocol or of our own, the model, the target.
+    A header's value is secret if it comes from the environment, if its name says so, or if it has the form of a key.
+    Credentials in bodies and URLs are secret as well. A text that must stay readable is never secret: words of the
+    protocols and of the summary, the model, the target.
+
+    Args:
+        options: options of the run or probe.
+        headers: the headers that are sent.
+        proxy: URL of the proxy; empty: none.
+        target: URL of the endpoint; empty: that of the options.
     """
     from_environment = {name.lower() for name, value in options.headers if variable_of(value) is not None}
     sent = [(name, value) for name, value in headers if name.lower() in from_environment or is_secret(name, value)]
     with_keys = [options.extra_body]
-    with contextlib.suppress(ValueError, RecursionError):  # a body need not be JSON
+    with contextlib.suppress(ValueError, RecursionError):  # the body may be something other than JSON
         with_keys.append(msgspec.json.decode(options.body or "{}"))
     named = [*sent, *keys_in(with_keys)]
-    words, model, shown = _own_words(), options.model or "", redact_url(target or options.url or "")
+    words, model, shown = _public_words(), options.model or "", redact_url(target or options.url or "")
     return secrets_in(
         named,
         options.url or "",
@@ -75,22 +82,27 @@ def secrets_of(options: Options, headers: Iterable[tuple[str, str]], proxy: str 
 
 
 def _is_of_target(value: str, shown: str) -> bool:
-    """Whether the target is not to be named without this; but a key in its path is still a key."""
+    """Whether the value is part of the target's name. A key in the target's path does not count as such."""
     return value in urlsplit(shown).netloc or (value in shown and not looks_like_key(value))
 
 
-def _own_words() -> set[str]:
-    """Words of the protocols, and the names of the summary's fields, of APIs, metrics and classes of failure."""
+def _public_words() -> set[str]:
+    """Words of the protocols, field names of the summary, and names of APIs, metrics and failure classes."""
     kinds = schema.json_schema()["$defs"].values()
     fields = {name for kind in kinds for name in kind.get("properties", ())}
-    return {*FINISH_REASONS, *_PROTOCOL, *fields, *schema.LATENCIES, *APIS, *CLASSES}
+    return {*FINISH_REASONS, *_PROTOCOL, *fields, *LATENCIES, *APIS, *(each.name for each in CLASSES)}
 
 
 def secrets_in(
     headers: Iterable[tuple[str, str]], *urls: str, is_public: Callable[[str], bool] = lambda _: False
 ) -> list[str]:
-    """What must not be printed: header values, the credentials in them, and those in the URLs, but for what is public;
-    with what a server may make of them when it repeats them (escaped, encoded)."""
+    """The secrets among these headers and URLs, in every form in which a server may repeat them (escaped, encoded).
+
+    Args:
+        headers: headers whose whole values, and the credentials in them, are secret.
+        urls: URLs whose credentials are secret.
+        is_public: whether a value must stay readable.
+    """
     values = [part for _, value in headers for part in (value, *_credentials_in(value))]
     for url in urls:
         userinfo = user_information(url)
@@ -103,7 +115,7 @@ def secrets_in(
 
 
 def _credentials_in(value: str) -> Iterator[str]:
-    """The secret parts of a header's value: what follows a scheme, what `Basic` encodes, the values of cookies."""
+    """The credentials in a header's value: after a scheme, encoded by `Basic`, or the values of cookies."""
     if match := _SCHEME.fullmatch(value):
         yield match[2]
         if match[1].lower() == "basic":
@@ -123,15 +135,18 @@ def _forms(value: str) -> Iterator[str]:
     yield escaped.replace("/", "\\/")
     data = value.encode("utf-8", "surrogateescape")
     for before in range(3):
-        # as a part of something that is encoded as a whole: its first and last signs hold bits of what is beside it
+        # base64 of a text that contains the value: the first and last characters also encode bits of its neighbours
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             inner = encode(bytes(before) + data).decode().rstrip("=")
             yield inner[(0, 2, 3)[before] : -1 if (before + len(data)) % 3 else None]
 
 
 def child_environment(environ: Mapping[str, str], secrets: Iterable[str], variables: Iterable[str]) -> dict[str, str]:
-    """`environ` for a child process: without `variables` and what they hold, wherever that stands; without any of
-    `secrets`; and without proxies, whose URLs often hold a password and which no child needs."""
+    """The environment of a child process: `environ` without secrets.
+
+    Left out are `variables`, every variable that contains one of their values or one of `secrets`, and proxy variables:
+    no child process needs those, and their URLs often contain a password.
+    """
     left_out = frozenset(variables)
     hidden = {
         *secrets,
@@ -149,28 +164,29 @@ def child_environment(environ: Mapping[str, str], secrets: Iterable[str], variab
     }
 
 
-_Said = TypeVar("_Said", bound=Message)
+_Message = TypeVar("_Message", bound=Message)
 
 
-def scrub(message: _Said, secrets: list[str]) -> _Said:
-    """`message` without secrets: a server's words are in it, and they are published, recorded and summed up.
+def scrub(message: _Message, secrets: list[str]) -> _Message:
+    """`message` with secrets redacted; it may contain text of a server, and is published, recorded and summarized.
 
-    A server's words lose every secret; in sentences of ours stays what may be one of our words (`unmistakable`).
+    In text of a server all secrets are redacted. In llmstress's own sentences a secret that may be an ordinary word
+    stays (`unmistakable`).
     """
     if not secrets:
         return message
     match message:
         case Delta():
             message.samples = [_scrub_sample(sample, secrets) for sample in message.samples]
-            message.grave = {meaning: _scrub_sample(sample, secrets) for meaning, sample in message.grave.items()}
+            message.grave = {action: _scrub_sample(sample, secrets) for action, sample in message.grave.items()}
             message.signs = [blank_out(sign, secrets) for sign in message.signs]
             message.fields = [blank_out(field, secrets) for field in message.fields]
             for part in message.parts.values():
-                blanks = {reason: blank_reason(reason, secrets) for reason in part.finish}
-                if any(blank != reason for reason, blank in blanks.items()):
-                    told, part.finish = part.finish, {}
-                    for reason, n in told.items():
-                        part.finish[blanks[reason]] = part.finish.get(blanks[reason], 0) + n
+                redacted = {reason: blank_reason(reason, secrets) for reason in part.finish}
+                if any(shown != reason for reason, shown in redacted.items()):
+                    counts, part.finish = part.finish, {}
+                    for reason, n in counts.items():
+                        part.finish[redacted[reason]] = part.finish.get(redacted[reason], 0) + n
             return message
         case Notice():
             return msgspec.structs.replace(message, text=blank_out(message.text, unmistakable(secrets)))

@@ -1,19 +1,20 @@
-"""What the JSON summary holds, field by field; schema `llmstress.summary/1`: additive keys keep the number.
+"""What the JSON summary holds, field by field; schema `llmstress.summary/1`: new keys keep the number.
 
-Counts cover the whole run; rates and latencies the steady window. Latencies are milliseconds.
+Counts cover the whole run; rates and latencies the steady window. Latencies are milliseconds. docs/metrics.md defines
+metrics, classes and rules.
 """
 
 import inspect
 import json
-from typing import Any
+from collections.abc import Iterable
+from typing import Annotated, Any
 
 import msgspec
 
+from llmstress.engine.telemetry.metrics import LATENCIES, Metric
 from llmstress.engine.telemetry.verdict import Verdict
 
 SCHEMA = "llmstress.summary/1"
-
-LATENCIES = ("queue", "connect", "ttfb", "ttft", "ttft_due", "ttfa", "itl", "tpot", "stall", "e2e", "e2e_due")
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +35,18 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """Values that were longer, and are counted as an hour."""
 
 
+def _latencies(whose: str, metrics: Iterable[Metric]) -> msgspec.Meta:
+    """The part of the schema that names and explains each of `metrics`."""
+    entries = {each.name: {"$ref": "#/$defs/Latency", "description": f"{each.meaning}."} for each in metrics}
+    return msgspec.Meta(
+        description=f"{whose}, completed in the steady window. Metric -> its distribution in ms.",
+        extra_json_schema={"properties": entries},
+    )
+
+
+_OF_FAILED = [each for each in LATENCIES.values() if each.requests == "all"]
+
+
 class PhaseLengths(msgspec.Struct, frozen=True):
     """Seconds."""
 
@@ -44,7 +57,7 @@ class PhaseLengths(msgspec.Struct, frozen=True):
 
 
 class Host(msgspec.Struct, frozen=True):
-    """Where it ran."""
+    """The machine that sent the load."""
 
     cpus: int
     python: str
@@ -52,7 +65,7 @@ class Host(msgspec.Struct, frozen=True):
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What was run."""
+    """The run: target, load, phases, options."""
 
     version: str
     api: str
@@ -69,8 +82,8 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Requests(msgspec.Struct, frozen=True, kw_only=True):
-    """`started` is the sum of the ends and of what is still `open`, which is 0 unless the run goes on; `per_s` are ok
-    requests that ended in the steady window."""
+    """Counts of the whole run. `started` is the sum of ok, failed, filtered, cancelled, lost and open; `open` is 0 once
+    the run has ended. `per_s`: ok requests that ended in the steady window."""
 
     started: int
     ok: int
@@ -87,8 +100,8 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
-    """`output` is of ok requests; `events` are token-bearing ones; `source` is usage, events or mixed, null if
-    nobody counted them; `inputs` are those of embeddings, of which a request has several."""
+    """`output` is of ok requests; `events` are token events; `source` is usage, events or mixed, null if the tokens
+    were not counted; `inputs` are those of embeddings, of which a request has several."""
 
     output: int
     output_failed: int
@@ -108,14 +121,14 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Streams(msgspec.Struct, frozen=True):
-    """Requests in flight: how many were meant to be, how many there were at most."""
+    """Requests in flight: how many were asked for, and the most there were."""
 
     target: int
     peak: int
 
 
 class TpsUser(msgspec.Struct, frozen=True):
-    """Tokens/s that one user sees: 1000 / tpot. p10 is what one user in ten falls below."""
+    """Tokens/s that one user sees: 1000 / tpot. One user in ten sees less than p10."""
 
     p50: float | None
     p10: float | None
@@ -123,8 +136,8 @@ class TpsUser(msgspec.Struct, frozen=True):
 
 
 class Undetermined(msgspec.Struct, frozen=True):
-    """Ok answers of the whole run whose tpot lies between two bounds: where usage counts other numbers of tokens than
-    events show, it can't be said when they were generated. `latency_ms.tpot` doesn't contain them."""
+    """Ok answers of the whole run whose tpot is known only as two bounds: usage counts another number of tokens than
+    the events show, so it is unknown when they were generated. `latency_ms.tpot` does not contain these answers."""
 
     count: int
     by_usage_p50: float | None
@@ -136,26 +149,26 @@ class Undetermined(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of the finished requests, as the verdict says whether the figures can be trusted."""
+    """How the finished requests ended. (The verdict says whether the figures can be trusted.)"""
 
     text: str
     """One sentence."""
     finished: int
-    """All but the cancelled ones."""
+    """All requests that ended, except the cancelled ones."""
     failed_share: float | None
-    """Null: none has finished."""
+    """Null if none has finished."""
     shares: dict[str, float]
     """Class of failure -> its share of the finished ones; `filtered` and `lost` too."""
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """An example of a failure; status 0: none came."""
+    """An example of a failure; status 0: no status came."""
 
     status: int
     text: str
     request_id: str
     headers: str
-    """Those that throttle or advise."""
+    """Headers that throttle, or advise whether and when to retry."""
 
 
 class ErrorClass(msgspec.Struct, frozen=True):
@@ -166,7 +179,8 @@ class ErrorClass(msgspec.Struct, frozen=True):
 
 
 class RateLimit(msgspec.Struct, frozen=True):
-    """What the server said of a rate limit: its size (null: it didn't), what was left at last, and at the least."""
+    """A rate limit as the server's headers report it: its size (null if not reported), the last and the lowest
+    remaining amount."""
 
     limit: int | None
     remaining: int
@@ -174,7 +188,7 @@ class RateLimit(msgspec.Struct, frozen=True):
 
 
 class LoopLag(msgspec.Struct, frozen=True):
-    """How late the event loops were (ms): the error that a stamp can have."""
+    """How late the event loops were (ms). This is the error that a stamp can have."""
 
     p50: float | None
     p99: float | None
@@ -182,7 +196,7 @@ class LoopLag(msgspec.Struct, frozen=True):
 
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
-    """One process; `cpu_share` is of a core, in the steady window."""
+    """One worker process. `cpu_share`: of one core, in the steady window."""
 
     pid: int
     state: str
@@ -191,12 +205,12 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     rss_mb: float
     streams: int
     merged_deltas: int
-    """Reports that could not be sent in time and went with the next one."""
+    """Reports that could not be sent in time and were merged into the next one."""
     loop_lag_ms: LoopLag
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
-    """What the load generator itself used. `startup_s` is the time from the command to T0."""
+    """What llmstress itself used. `startup_s`: from the command to T0."""
 
     startup_s: float
     cpu_s: float
@@ -205,11 +219,11 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     host_busy: float | None
     """Share of the steady window in which the cores of this machine ran anything, this program or another."""
     host_stolen: float | None
-    """Share of it that a hypervisor gave to other machines."""
+    """Share of the steady window that a hypervisor gave to other machines."""
     connections: int
-    """Opened in all."""
+    """Connections opened in the whole run."""
     connects_repeated: int
-    """The part of them for which packets had to be sent again before they stood."""
+    """Of these, how many needed retransmitted packets before they were open."""
     stale_retries: int
     """Requests that were sent again because the server had closed the kept connection."""
     loop_lag_ms: LoopLag
@@ -217,20 +231,20 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gateway(msgspec.Struct, frozen=True):
-    """What can be told of who stands between here and those who make the tokens."""
+    """What the answers show about gateways between this client and the server."""
 
     signs: list[str]
-    """Headers of answers that tell who sent them or passed them on, such as `server: nginx/1.26.2`: up to 5."""
+    """Headers that name the server or a gateway, such as `server: nginx/1.26.2`: up to 5."""
     tried_again: int
-    """Answers of which a gateway says that they were not its first attempt."""
+    """Answers that were not the gateway's first attempt, according to their headers."""
     long_answers: int
     """Ok streamed answers of one choice with at least 8 token events."""
     in_blocks: int
-    """The part of them whose events came collected: several to a read, and the reads far apart."""
+    """Of these, how many came in blocks: several events in a read, and the reads far apart."""
 
 
 class EventRow(msgspec.Struct, frozen=True):
-    """Something that happened `t` seconds after T0; `kind` is phase, warning, load (changed by hand), end or note."""
+    """An event of the run, `t` seconds after T0; `kind` is phase, warning, load (changed by hand), end or note."""
 
     t: float
     kind: str
@@ -238,11 +252,11 @@ class EventRow(msgspec.Struct, frozen=True):
 
 
 class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One step; `t` is its begin in seconds after T0, `requests` are those that ended, latencies ms.
+    """One step. `t`: when it begins, in seconds after T0. `requests`: how many ended. Latencies are in ms.
 
-    Latencies are those that were seen within the step, also of requests that failed later. Those of itl, and of e2e in
-    a run that streams, are kept in coarse bins: up to 0.8 % (below 1 ms up to 7 µs) too high. ttft is null in a run
-    that streams nothing."""
+    Latencies are those that were seen within the step, also of requests that failed later. Those of itl, and of e2e if
+    answers are streamed, are kept in coarse bins: up to 0.8 % (below 1 ms up to 7 µs) too high. ttft is null if no
+    answer is streamed."""
 
     t: float
     phase: str
@@ -255,7 +269,7 @@ class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
     e2e_p99: float | None
     failed: int
     changes: list[str]
-    """What was changed by hand within it."""
+    """What was changed by hand within the step."""
     itl_p50: float | None
     itl_p99: float | None
     failed_by: dict[str, int]
@@ -263,7 +277,7 @@ class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Everything a run has to say."""
+    """The result of a run."""
 
     schema: str
     complete: bool
@@ -275,39 +289,39 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tokens: Tokens
     finish: dict[str, int]
     streams: Streams
-    latency_ms: dict[str, Latency]
-    latency_failed_ms: dict[str, Latency]
+    latency_ms: Annotated[dict[str, Latency], _latencies("Of requests that did not fail", LATENCIES.values())]
+    latency_failed_ms: Annotated[dict[str, Latency], _latencies("Of failed requests", _OF_FAILED)]
     tpot_undetermined: Undetermined
     tps_user: TpsUser
     errors: dict[str, ErrorClass]
     gateway: Gateway
     retry_samples: dict[str, list[Sample]]
-    """Class of failure -> examples of those after which a request was sent again."""
+    """Class of failure -> examples of failures after which a request was sent again."""
     rate_limits: dict[str, RateLimit]
-    """requests, tokens, input-tokens, output-tokens, as far as the server speaks of them in headers."""
+    """Kind (requests, tokens, input-tokens, output-tokens) -> the limit, if the server's headers report it."""
     client: Client
     timeline_step_s: float
     timeline: list[TimelineRow]
     events: list[EventRow]
-    """The log of the run: its last 1,000 lines."""
+    """The last 1,000 lines of the run's log."""
     histograms: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     """Metric -> base64 of HdrHistogram's V2 encoding, in µs, of the steady window."""
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of the summary; `summary.schema.json` beside this file is what it gave."""
+    """JSON Schema of the summary, as it is stored in `summary.schema.json` beside this file."""
     return schema_of(Summary, SCHEMA)
 
 
 def schema_of(kind: type[msgspec.Struct], title: str) -> dict[str, Any]:
-    """JSON Schema of a document of this kind; the same with every version of msgspec and Python."""
+    """JSON Schema of a document of this kind: the same with every version of msgspec and Python."""
     schema = normal_schema(msgspec.json.schema(kind))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}
 
 
 def normal_schema(schema: Any) -> Any:
-    """`schema` without what differs between versions: descriptions keep a docstring's indentation before msgspec 0.23
-    and Python 3.13, and the alternatives of an `anyOf` come in another order; here `null` is the last one."""
+    """`schema` without the differences between versions. Before msgspec 0.23 and Python 3.13 descriptions keep the
+    indentation of the docstring, and the alternatives of an `anyOf` have another order; here `null` is the last one."""
     if isinstance(schema, list | tuple):
         return [normal_schema(each) for each in schema]
     if not isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""The JSON summary (`report`) made from what was measured, and written."""
+"""Makes the summary (`schema`) from an aggregate, and writes it."""
 
 import base64
 import os
@@ -10,7 +10,6 @@ import msgspec
 
 from llmstress.coordinator.host.machine import available_cores
 from llmstress.coordinator.output.schema import (
-    LATENCIES,
     SCHEMA,
     Client,
     ErrorClass,
@@ -32,17 +31,21 @@ from llmstress.coordinator.output.schema import (
     Undetermined,
     Worker,
 )
-from llmstress.engine.telemetry import notes, snapshot
+from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
+from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED
 from llmstress.engine.telemetry.histogram import HIGHEST_US, PERCENTILES, Histogram
-from llmstress.engine.telemetry.messages import NOT_FAILED, Counters, ErrorSample, Phase
+from llmstress.engine.telemetry.messages import Counters, ErrorSample
+from llmstress.engine.telemetry.metrics import LATENCIES
 from llmstress.engine.telemetry.outcomes import describe_outcome
+from llmstress.engine.telemetry.rules import whole_run
 from llmstress.engine.telemetry.snapshot import Figures
+from llmstress.engine.telemetry.undetermined import BOUNDS, median_of
 from llmstress.engine.telemetry.verdict import judge
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a summary needs besides the aggregate."""
+    """What a summary needs in addition to the aggregate."""
 
     run: RunInfo
     ended_by: str
@@ -57,7 +60,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
     window = facts.run.phases_s.steady
     figures = snapshot.steady(aggregate, window)
     finish: dict[str, int] = {}
-    for part in aggregate.phases.values():
+    for part in aggregate.parts.values():
         for reason, n in part.finish.items():
             finish[reason] = finish.get(reason, 0) + n
     return Summary(
@@ -91,7 +94,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         errors={
             outcome: ErrorClass(n, _samples(aggregate, outcome))
             for outcome, n in sorted(ended.items())
-            if n and outcome not in ("ok", "cancelled")
+            if n and outcome not in NOT_ERRORS
         },
         gateway=Gateway(aggregate.signs, counters.tried_again, counters.long_answers, counters.in_blocks),
         retry_samples={outcome: _samples(aggregate, outcome) for outcome in sorted(retried)},
@@ -148,7 +151,7 @@ def encode(summary: Summary) -> bytes:
 
 
 def write_atomically(path: Path, data: bytes, mode: int | None = None) -> None:
-    """Write `data` to `path` so that a reader sees all of it or what was there before.
+    """Write `data` to `path` so that a reader sees either all of it or the previous content.
 
     `mode`: the permissions of the file; None: those that the umask leaves.
     """
@@ -193,21 +196,19 @@ def _outcome(ended: dict[str, int]) -> Outcome:
         finished=finished,
         failed_share=round(failed / finished, 6) if finished else None,
         shares={
-            outcome: round(n / finished, 6)
-            for outcome, n in sorted(ended.items())
-            if n and outcome not in ("ok", "cancelled")
+            outcome: round(n / finished, 6) for outcome, n in sorted(ended.items()) if n and outcome not in NOT_ERRORS
         },
     )
 
 
 def _undetermined(aggregate: Aggregate) -> Undetermined:
-    whole = notes.whole_run(aggregate)
-    by_usage, by_events = (_ms(notes.median_of(whole, name)) for name in notes.BOUNDS)
+    whole = whole_run(aggregate)
+    by_usage, by_events = (_ms(median_of(whole, name)) for name in BOUNDS)
     return Undetermined(sum(whole.undetermined.values()), by_usage, by_events, dict(sorted(whole.undetermined.items())))
 
 
 def _token_source(whole: Counters, ok: int) -> str | None:
-    """Who has counted the output; where no answer has ended well, events are all there is."""
+    """`Tokens.source`. If no answer has ended ok, only events were counted."""
     if not ok:
         return "events" if whole.events else None
     by_events = ok - whole.usage_seen - whole.tokens_unknown
@@ -305,7 +306,7 @@ def _timeline(aggregate: Aggregate) -> list[TimelineRow]:
         rows.append(
             TimelineRow(
                 t=round(index * step, 3),
-                phase=Phase(row.phase).name.lower(),
+                phase=aggregate.kind_of(row.window).name.lower(),
                 open=row.open,
                 requests=row.requests,
                 events=row.events,

@@ -1,1 +1,1 @@
-"""`llmstress probe`: one request, made as a run makes it, shown in every detail."""
+"""`llmstress probe`: sends one request as a run would, and shows it in detail."""

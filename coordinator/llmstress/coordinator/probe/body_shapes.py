@@ -1,4 +1,4 @@
-"""What the beginning of a body, or of an event's data, looks like, whatever was expected. Pure functions."""
+"""Recognises formats by the beginning of a body or of an event's data. Pure functions."""
 
 import re
 
@@ -15,7 +15,7 @@ _APIS = (
     ),
     ("openai-embeddings", r'"object"\s*:\s*"embedding"'),
 )
-"""API -> what only its events and answers have. In a text the quotes would be escaped."""
+"""API -> a pattern that only its events and answers match. In the text of an answer the quotes would be escaped."""
 
 _LIST_OF_MODELS = re.compile(r'"object"\s*:\s*"model"')
 _OLLAMA = re.compile(r'"created_at"\s*:\s*".*"done"\s*:\s*(true|false)', re.DOTALL)
@@ -23,27 +23,27 @@ _FIELD = re.compile(r"\ufeff?((data|event|id|retry)\s*(:|$)|:)")
 
 
 def api_of(data: str) -> str:
-    """The API whose words these are; empty: none that can be told."""
+    """The API whose format `data` has; empty: unknown."""
     return next((api for api, pattern in _APIS if re.search(pattern, data)), "")
 
 
 def is_list_of_models(data: str) -> bool:
-    """Whether that is the answer to a question for models."""
+    """Whether `data` is a list of models."""
     return bool(_LIST_OF_MODELS.search(data))
 
 
 def is_of_ollama(data: str) -> bool:
-    """Whether that is an answer of Ollama's own API."""
+    """Whether `data` is an answer of Ollama's own API."""
     return bool(_OLLAMA.search(data))
 
 
 def is_page(data: str, content_type: str = "") -> bool:
-    """Whether that is a web page."""
+    """Whether `data` is a web page."""
     return "html" in content_type or data.lstrip()[:5].lower() in ("<!doc", "<html")
 
 
 def is_ndjson(data: str, content_type: str = "") -> bool:
-    """Whether that is one JSON object a line; `data` may be cut off."""
+    """Whether `data` has one JSON object per line; it may be cut off."""
     if re.search(r"ndjson|jsonl|json-?lines|stream\+json", content_type):
         return True
     first, line_end, rest = data.lstrip().partition("\n")
@@ -51,12 +51,12 @@ def is_ndjson(data: str, content_type: str = "") -> bool:
 
 
 def has_comments_only(data: str) -> bool:
-    """Whether it is a stream of events that only has comments."""
+    """Whether `data` is an event stream with comments only."""
     return all(line.startswith(":") for line in data.splitlines() if line.strip())
 
 
 def has_fields_of_events(data: str) -> bool:
-    """Whether it begins like a stream of events."""
+    """Whether `data` begins like an event stream."""
     return bool(_FIELD.match(data.lstrip()))
 
 

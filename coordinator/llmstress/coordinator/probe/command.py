@@ -1,4 +1,4 @@
-"""`llmstress probe`: one request, made as a run would make it, and told in every detail."""
+"""`llmstress probe`: sends one request as a run would, and shows it in detail."""
 
 import asyncio
 import datetime
@@ -21,48 +21,52 @@ from llmstress.coordinator.output.outputs import write_out
 from llmstress.coordinator.output.summary import host
 from llmstress.coordinator.probe import text
 from llmstress.coordinator.probe.hints import hint_of, remarks_of
+from llmstress.coordinator.probe.observed import probe_of
 from llmstress.coordinator.probe.refusal_hints import blames_model
-from llmstress.coordinator.probe.report import Probe, Where, probe_of
-from llmstress.coordinator.processes.demo import of_demo, start_demo, url_of_demo
+from llmstress.coordinator.probe.report import Probe, Where
+from llmstress.coordinator.processes.demo_mock import demo_options, demo_url, start_demo_mock
 from llmstress.coordinator.run import ending
 from llmstress.coordinator.run.plans import make_plans
-from llmstress.coordinator.target import api_choice, list_models
+from llmstress.coordinator.target import api_choice, model_listing
+from llmstress.coordinator.target.auth import warning_of_plain_http
 from llmstress.coordinator.target.network import describe_way, resolve
-from llmstress.coordinator.target.resolved import Approach, approach_of
+from llmstress.coordinator.target.resolved_target import ResolvedTarget, resolve_target
 from llmstress.engine.connect.dialer import Dialer
 from llmstress.engine.control import Network
 from llmstress.engine.secrets import blank_out, unmistakable
 from llmstress.engine.witness import Evidence, WatchedLoop, Witness
 
-PIPED = 100
-"""Columns where there is no terminal to say how many."""
+PIPED_WIDTH = 100
+"""Columns of the output if stdout is not a terminal."""
 
 OWN_MOCK = "no --url given: this is the built-in mock LLM"
 
 WAITING, ERASED = b"\n  (waiting; Ctrl-C shows what has come)", b"\r\x1b[K\x1b[A"
-"""Said on a terminal until the answer is there, and taken back then."""
+"""Shown on a terminal until the answer has come, and the sequence that removes it."""
 
 
-class Form(msgspec.Struct, frozen=True):
-    """How a probe is told."""
+class OutputForm(msgspec.Struct, frozen=True):
+    """What a probe prints."""
 
     json: bool
+    """JSON instead of text."""
     raw: bool
-    """With the bytes."""
+    """Include the bytes."""
     events: bool
-    """With all events."""
+    """Show all events."""
 
 
 def probe_command(arguments: dict[str, Any]) -> int:
-    """Make the request that `arguments` (fields of `Options`, and of `Form`) describe, and tell what became of it;
-    gives the exit code.
+    """Send one request and print what happened; returns the exit code.
+
+    `arguments`: fields of `Options` and of `OutputForm`.
 
     Raises:
-        LlmstressError: it could not be made.
+        LlmstressError: the request could not be sent.
     """
-    form = Form(**{name: arguments.pop(name) for name in Form.__struct_fields__})
+    form = OutputForm(**{name: arguments.pop(name) for name in OutputForm.__struct_fields__})
     options = Options(**arguments, procs=1, streams=1, requests=1)
-    width = max(text.NARROWEST, shutil.get_terminal_size((PIPED, 0)).columns)
+    width = max(text.NARROWEST, shutil.get_terminal_size((PIPED_WIDTH, 0)).columns)
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     left_on_terminal = b""
@@ -92,13 +96,13 @@ def probe_command(arguments: dict[str, Any]) -> int:
 
 
 async def _probe(options: Options, announce: Callable[[Where], None], signals: list[int], *, raw: bool) -> Probe:
-    """Of the target, or without one of a mock that is started for it."""
+    """Probe the target; without one, start the built-in mock and probe that."""
     if options.url is not None:
         return await probe_target(options, options.url, announce, signals, raw=raw)
-    mock = await start_demo(options, procs=1)
-    asked = msgspec.structs.replace(of_demo(options), model=options.model)
+    mock = await start_demo_mock(options, procs=1)
+    adapted = msgspec.structs.replace(demo_options(options), model=options.model)
     try:
-        return await probe_target(asked, url_of_demo(options, mock), announce, signals, raw=raw)
+        return await probe_target(adapted, demo_url(options, mock), announce, signals, raw=raw)
     finally:
         await mock.stop()
 
@@ -106,31 +110,31 @@ async def _probe(options: Options, announce: Callable[[Where], None], signals: l
 async def probe_target(
     options: Options, url: str, announce: Callable[[Where], None], signals: list[int], *, raw: bool
 ) -> Probe:
-    """One request to `url`.
+    """Send one request to `url` and describe what happened.
 
     Args:
-        options: what is asked, and how.
+        options: content of the request, and how it is sent.
         url: the target.
-        announce: is told where the request goes before it is sent.
-        signals: takes the signals that cut it off.
-        raw: the bytes are wanted, too.
+        announce: is called with the target and the API before the request is sent.
+        signals: the number of a signal that cancels the request is added here.
+        raw: include the bytes.
 
     Raises:
-        UsageError, CouldNotStart: nothing was sent.
+        UsageError, CouldNotStart: a check failed; no request was sent.
     """
-    approach = approach_of(options, url, os.environ)
-    api, target, network, secrets = approach.api, approach.target, approach.network, approach.secrets
+    resolved = resolve_target(options, url, os.environ)
+    api, target, network, secrets = resolved.api, resolved.target, resolved.network, resolved.secrets
     try:
         addresses = await resolve(network, target)
-        model, because = await _agree_on_model(options, approach)
-        plain = "" if network.unix_socket else list_models.warning_of_plain_http(target, approach.headers)
+        model, because = await _choose_model(options, resolved)
+        plain_http = "" if network.unix_socket else warning_of_plain_http(target, resolved.headers)
         where = Where(
             version=program_version(),
             host=host(),
             started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
             method=api.method,
             url=redact_url(target.url),
-            api=approach.name,
+            api=resolved.api_name,
             api_because=api_choice.why_this_api(options, url),
             model=blank_out(model, unmistakable(secrets)),
             model_because=because,
@@ -138,48 +142,48 @@ async def probe_target(
             addresses=tuple(addresses),
             way=describe_way([network]),
             proxied=bool(network.proxy),
-            notes=tuple(note for note in ("" if options.url else OWN_MOCK, target.note, plain) if note),
+            notes=tuple(note for note in ("" if options.url else OWN_MOCK, target.note, plain_http) if note),
         )
         announce(where)
         ask = api_choice.ask_of(options, url, model)
-        [plan] = make_plans(options, approach, ask, [network])
+        [plan] = make_plans(options, resolved, ask, [network])
         async with Dialer(plan.url, plan.network, plan.timeouts) as dialer:
             seen = await _watched(Witness(plan), dialer, signals)
     except LlmstressError as error:
         error.args = (blank_out(str(error), secrets),)
         raise
     probe = probe_of(where, seen, api, secrets, by_name=_asks_dns(network, target), raw=raw)
-    models = [blank_out(model, secrets) for model in await _listed_instead(approach, probe)]
+    models = [blank_out(model, secrets) for model in await _listed_models(resolved, probe)]
     return msgspec.structs.replace(probe, hint=hint_of(probe, models), remarks=remarks_of(probe))
 
 
-async def _listed_instead(approach: Approach, probe: Probe) -> tuple[str, ...]:
-    """The models that the target lists, if it has refused the one that was named."""
-    if not (approach.target.models_url and blames_model(probe)):
+async def _listed_models(resolved: ResolvedTarget, probe: Probe) -> tuple[str, ...]:
+    """The models that the target lists, if it refused the request because of the model; else empty."""
+    if not (resolved.target.models_url and blames_model(probe)):
         return ()
     try:
-        return (await list_models.ask_for_models(approach, approach.network)).models
+        return (await model_listing.list_models(resolved, resolved.network)).models
     except CouldNotStart:
         return ()
 
 
-async def _agree_on_model(options: Options, approach: Approach) -> tuple[str, str]:
-    """The model to ask for, and why that one.
+async def _choose_model(options: Options, resolved: ResolvedTarget) -> tuple[str, str]:
+    """The model to request, and the reason for it.
 
     Raises:
-        CouldNotStart: none was named, and the target lists several, or none.
+        CouldNotStart: `--model` was not given, and the target does not list exactly one model.
     """
     if options.model is not None:
         return options.model, "named with --model"
-    if not approach.api.NEEDS_MODEL:
+    if not resolved.api.NEEDS_MODEL:
         return "", ""
-    answer = list_models.Answer()
-    if approach.target.models_url:
+    listing = model_listing.ModelListing()
+    if resolved.target.models_url:
         try:
-            answer = await list_models.ask_for_models(approach, approach.network)
-        except CouldNotStart:  # the request will fail in the same way, and show how
+            listing = await model_listing.list_models(resolved, resolved.network)
+        except CouldNotStart:  # the probe's own request will fail for the same reason, and show it in detail
             return "", "unknown, because the target cannot be asked for its models; set it with --model"
-    model, _ = list_models.choose_model(options, answer)
+    model, _ = model_listing.choose_model(options, listing)
     return model, "the only one that the target lists"
 
 
@@ -189,7 +193,7 @@ def _asks_dns(network: Network, target: Target) -> bool:
 
 
 async def _watched(witness: Witness, dialer: Dialer, signals: list[int]) -> Evidence:
-    """What the witness says; a signal cuts the request off, and it says what there was until then."""
+    """What the witness has observed; a signal cancels the request, and the witness returns what has come until then."""
     loop = asyncio.get_running_loop()
     watching = loop.create_task(witness.watch(dialer))
 

@@ -1,4 +1,4 @@
-"""What to do about a probe that failed, and what its answer means for runs to come. Pure functions."""
+"""Advice about a failed probe, and remarks on an answer that matter for a run. Pure functions."""
 
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
@@ -10,9 +10,9 @@ from llmstress.coordinator.target import proxies
 from llmstress.engine.telemetry.notes import MAX_SHARED_READS, STAYED_OPEN
 
 _ENOUGH = 5
-"""Token events from which on it is no chance that several share a read."""
+"""From this many token events on, events that share a read are reported; with fewer it may be chance."""
 
-_OF_CLASS = {
+_HINTS = {
     "dns": "check the spelling of the host in --url, or set its address with --resolve",
     "connect_refused": "nothing listens on this port; check the server and the port. A server in a container must "
     "listen on 0.0.0.0",
@@ -51,8 +51,9 @@ _OF_CLASS = {
     **{f"http_{status}": "a gateway could not reach the server behind it" for status in (520, 521, 522, 523, 525, 526)},
     "http_524": "a gateway waited too long for the server behind it",
 }
+"""Failure class -> advice."""
 
-_OF_GIVEN = {
+_HINTS_AS_GIVEN = {
     "http_400": "the server rejected the request; --raw shows it, --body and --method change it",
     "http_404": "the path does not exist; --url is used exactly as given",
     "http_405": "the path exists, but not for this method; the method is POST with --body, else GET; --method "
@@ -60,12 +61,14 @@ _OF_GIVEN = {
     "http_415": "the server requires another content type; set it with --header 'Content-Type: ...'",
     "http_422": "the server rejected the request; --raw shows it, --body and --method change it",
 }
-"""The same for those."""
+"""The same for the APIs of `AS_GIVEN`, which use URL and body exactly as given."""
 
 
 def hint_of(probe: Probe, models: Sequence[str] = ()) -> str:
-    """What to do about a failure; empty if there was none, or nobody knows. `models` are those that the target lists,
-    if it was asked after the failure."""
+    """Advice about a failure; empty if there was no failure, or there is no advice.
+
+    `models`: the models that the target lists; empty if it was not asked.
+    """
     outcome, head, url = probe.outcome, probe.head, urlsplit(probe.where.url)
     if outcome in ("ok", "cancelled"):
         return ""
@@ -78,19 +81,20 @@ def hint_of(probe: Probe, models: Sequence[str] = ()) -> str:
     elif outcome.startswith("http_") or outcome in ("rate_limited", "quota", "stream_error"):
         hint = hint_of_refusal(probe, models)
     else:
-        hint = _of_way(probe)
-    of_class = _OF_CLASS | _OF_GIVEN if probe.where.api in AS_GIVEN else _OF_CLASS
-    return hint or of_class.get(outcome, "")
+        hint = _hint_of_connection(probe)
+    hints = _HINTS | _HINTS_AS_GIVEN if probe.where.api in AS_GIVEN else _HINTS
+    return hint or hints.get(outcome, "")
 
 
-def _of_way(probe: Probe) -> str:
+def _hint_of_connection(probe: Probe) -> str:
+    """Advice about failures on the way to the first byte of the answer."""
     outcome, https = probe.outcome, probe.where.url.startswith("https:")
-    stood = bool(probe.attempts) and not probe.attempts[-1].error
-    if outcome == "connect_timeout" and stood and https:
+    tcp_connected = bool(probe.attempts) and not probe.attempts[-1].error
+    if outcome == "connect_timeout" and tcp_connected and https:
         return "the port is open, but the server does not answer TLS; it may expect http://"
     if outcome == "reset":
-        wants = "" if https else ", or expect https:// on this port"
-        return f"the server closed the connection without an answer; it may have crashed{wants}"
+        expects = "" if https else ", or expect https:// on this port"
+        return f"the server closed the connection without an answer; it may have crashed{expects}"
     if outcome == "timeout_first_token" and not probe.tokens.events:
         if probe.head is None:
             return "the server accepted the request but sent nothing; raise --timeout-first-token to wait longer"
@@ -100,7 +104,7 @@ def _of_way(probe: Probe) -> str:
 
 
 def remarks_of(probe: Probe) -> tuple[str, ...]:
-    """What somebody who is about to start a run should know of this answer."""
+    """Properties of this answer that affect the figures of a run."""
     return tuple(remark for remark in _remarks(probe) if remark)
 
 

@@ -1,4 +1,4 @@
-"""The bytes of a request and of what was read, as text that can be shown: without secrets, wherever they were cut."""
+"""The bytes of a request and of the reads as text. Secrets are redacted, even if a read or a chunk splits them."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -6,37 +6,37 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 _CHUNK_EDGE = r"(?:\r\n[0-9A-Fa-f]{1,16}[^\r\n]{0,100}\r\n)?"
-"""What may stand between any two bytes of a body that comes in chunks."""
+"""The chunk framing that may stand between any two bytes of a chunked body."""
 
 _PRIVATE = re.compile(r"(?im)^(?:set-cookie|cookie|authorization|proxy-authorization|x-api-key|api-key): *([^\r\n]*)")
-"""Headers whose values are hidden whatever they are."""
+"""Headers whose values are always redacted."""
 
-_LEAST = 8
-"""Characters of a secret that are told apart from chance where it was cut off."""
+_SHORTEST_PREFIX = 8
+"""Fewest characters of a secret's beginning, at the end of the data, that are redacted; fewer may match by chance."""
 
 
 class Text(msgspec.Struct, frozen=True):
-    """Bytes as text: in UTF-8; or, where they are none, in latin-1, one character for each byte."""
+    """Bytes decoded as UTF-8; or, if they are not valid UTF-8, as latin-1 with one character per byte."""
 
     encoding: str
     text: str
 
 
 class Raw(msgspec.Struct, frozen=True):
-    """What was sent, and each read."""
+    """The bytes of the request and of each read."""
 
     request: Text
     reads: tuple[Text, ...]
 
 
 def raw_of(request: bytes, reads: Sequence[bytes], secrets: Sequence[str]) -> Raw:
-    """Both without `secrets`, also where one is split by the end of a read or of a chunk."""
+    """Request and reads with `secrets` redacted."""
     [asked] = shown([request], secrets)
     return Raw(asked, tuple(shown(reads, secrets)))
 
 
 def shown(parts: Sequence[bytes], secrets: Sequence[str]) -> list[Text]:
-    """Each of `parts`, which belong together, with stars for every secret in the whole."""
+    """Each of `parts` as text; secrets are found in the concatenation of all parts, and replaced by stars."""
     whole = b"".join(parts).decode("latin-1")
     hidden = list(_joined(sorted(_hidden_in(whole, secrets))))
     texts, begin = [], 0
@@ -53,19 +53,21 @@ def shown(parts: Sequence[bytes], secrets: Sequence[str]) -> list[Text]:
 
 
 def _hidden_in(whole: str, secrets: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Begin and end of everything in `whole` that is to be hidden."""
+    """Begin and end of each secret in `whole`."""
     for match in _PRIVATE.finditer(whole):
         yield match.span(1)
     for secret in secrets:
-        signs = secret.encode("utf-8", "surrogateescape").decode("latin-1")
-        for match in re.finditer(_CHUNK_EDGE.join(map(re.escape, signs)), whole):
+        secret_text = secret.encode("utf-8", "surrogateescape").decode("latin-1")
+        for match in re.finditer(_CHUNK_EDGE.join(map(re.escape, secret_text)), whole):
             yield match.span()
-        cut = next((n for n in range(len(signs) - 1, _LEAST - 1, -1) if whole.endswith(signs[:n])), 0)
+        cut = next(
+            (n for n in range(len(secret_text) - 1, _SHORTEST_PREFIX - 1, -1) if whole.endswith(secret_text[:n])), 0
+        )
         yield len(whole) - cut, len(whole)
 
 
 def _joined(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Sorted spans, those that meet as one; empty ones left out."""
+    """Sorted spans, with touching ones merged and empty ones left out."""
     begin = end = 0
     for first, last in spans:
         if first > end:

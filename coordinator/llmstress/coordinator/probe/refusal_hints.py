@@ -1,5 +1,4 @@
-"""What to do about a probe that was refused: by the server's own words first, then by status and head. Pure
-functions."""
+"""Advice about a refused request: by the server's message first, then by status and headers. Pure functions."""
 
 import difflib
 import re
@@ -14,17 +13,17 @@ from llmstress.coordinator.target.url_typos import url_meant
 from llmstress.engine.api import APIS, guess_api
 
 AS_GIVEN = ("sse", "text", "http")
-"""APIs that take URL and body from the user, as they are."""
+"""APIs that use URL and body exactly as the user gives them."""
 
 _LOGIN = re.compile(r"(?i)log_?-?in|sign_?-?in|\bsso\b|oauth|saml")
 
 _KEY_HEADERS = re.compile(r"(?i)authorization|key|token|secret")
-"""Of headers that carry a key."""
+"""Matches names of headers that carry a key."""
 
 _NOT_THE_API = "a gateway or firewall refused the request, not the API; --raw shows its web page"
 
 _MOST_LISTED = 5
-"""Models that a hint names."""
+"""Most models that an advice lists."""
 
 _WANTS_HTTPS = r"http request (was sent )?to (an )?https|plain http to an ssl-enabled|speaking http to an https"
 _NO_MODEL = (
@@ -33,7 +32,7 @@ _NO_MODEL = (
     r"(not (be )?(found|exist|available)|unknown|doesn't exist|isn't available)|models/\S+ is not found"
     r"|unable to access model|deployment\b.{0,40}not (found|exist)|deploymentnotfound|(^|; )model: [^ ;]+(;|$)"
 )
-"""What says that there is no such model; all in lower case, as below."""
+"""Messages for an unknown model. This pattern and those below match text in lower case."""
 _LIMIT_RENAMED = r"max_tokens\W{1,3}(is|are) not supported|use .?max_completion_tokens"
 _LIMIT_TOO_HIGH = r"max(_completion|_output)?_tokens\b.{0,60}(too (large|high|big)|at most|maximum|exceed|<=)"
 _TOO_LONG = r"context.{0,20}(length|window|size)|prompt is too long|maximum.{0,20}input length"
@@ -41,18 +40,18 @@ _OTHER_PATH = r"(?:did you mean to use|only supported in|please use)\W{1,3}(?:th
 _OTHER_API = r"not a chat model|does not support (the )?[\w/ ]{1,40} api\b"
 _FOREIGN_HOST = r"invalid host header|host header.{0,40}(not allowed|mismatch)|disallowed host"
 _GATEWAY_OF_AWS = "missing authentication token"
-"""What Amazon's API Gateway says, with a 403, of a path that it doesn't have."""
+"""Message of Amazon's API Gateway for an unknown path, with status 403."""
 _APIS_OF_FIELD = {
     "messages": ("openai-chat", "anthropic"),
     "prompt": ("openai-completions",),
     "input": ("openai-responses", "openai-embeddings"),
 }
-"""Field that a server misses -> the APIs that send it."""
+"""Field that a server requires -> the APIs that send it."""
 
 _PLACES = {"header": "--header", "cookie": "--header 'Cookie: ...'"}
-"""Place of the request -> the flag that names what stands in it; of any other one it is the URL."""
+"""Place in the request -> the flag that adds something there; for any other place it is `--url`."""
 
-_OF_FIELD = {
+_LEAVING_OUT = {
     "stream_options": "--no-usage leaves it out",
     "include_usage": "--no-usage leaves it out",
     "max_completion_tokens": "--limit-field max_tokens",
@@ -61,65 +60,67 @@ _OF_FIELD = {
     "ignore_eos": "drop --ignore-eos",
     "stream": "--no-stream",
 }
-"""Field that a server doesn't take -> what leaves it out."""
+"""Field that a server does not accept -> how to leave it out."""
 
 
 def hint_of_refusal(probe: Probe, models: Sequence[str]) -> str:
-    """What to do; empty if the class of failure says as much. `models` are those that the target lists, if it was asked
-    after the failure."""
+    """The advice; empty if there is none beyond that for the failure class.
+
+    `models`: the models that the target lists; empty if it was not asked.
+    """
     refusal = read_refusal(probe.words)
-    return _of_words(probe, refusal, models) or _of_status(probe, refusal)
+    return _hint_of_message(probe, refusal, models) or _hint_of_status(probe, refusal)
 
 
 def blames_model(probe: Probe) -> bool:
-    """Whether the server says that it has no such model."""
+    """Whether the server says that it does not have the model."""
     refusal = read_refusal(probe.words)
-    if probe.outcome in ("http_401", "http_403"):  # where a model is spoken of, it is the key that may not use it
+    if probe.outcome in ("http_401", "http_403"):  # a message about the model usually means that the key lacks access
         return "model_not_found" in refusal.names
-    begun = probe.outcome == "stream_error" and not probe.tokens.events
-    return (probe.outcome.startswith("http_4") or begun) and _lacks_model(refusal)
+    failed_at_start = probe.outcome == "stream_error" and not probe.tokens.events
+    return (probe.outcome.startswith("http_4") or failed_at_start) and _lacks_model(refusal)
 
 
 def _lacks_model(refusal: Refusal) -> bool:
-    said = "; ".join((refusal.text, *refusal.names)).lower()
-    return not refusal.page and bool(re.search(_NO_MODEL, said))
+    text = "; ".join((refusal.text, *refusal.names)).lower()
+    return not refusal.page and bool(re.search(_NO_MODEL, text))
 
 
-def _of_words(probe: Probe, refusal: Refusal, models: Sequence[str]) -> str:
-    """By what the server itself says, whatever its status."""
-    said = refusal.text.lower()
-    if re.search(_WANTS_HTTPS, said):
+def _hint_of_message(probe: Probe, refusal: Refusal, models: Sequence[str]) -> str:
+    """Advice by the server's message, whatever the status."""
+    text = refusal.text.lower()
+    if re.search(_WANTS_HTTPS, text):
         if probe.where.url.startswith("https:"):
             return "a gateway speaks http to a port that expects https; change that in the gateway"
         return "the server expects https:// on this port"
     if refusal.page or probe.outcome in ("rate_limited", "quota"):
         return ""
-    if other := re.search(_OTHER_PATH, said):
+    if other := re.search(_OTHER_PATH, text):
         api = {kind.PATH: name for name, kind in APIS.items()}.get(other[1].rstrip("/"), "")
         if api and api != probe.where.api:
             return f"the server offers this model in another API; use --api {api}"
-    if probe.outcome == "stream_error" and "unexpected endpoint or method" in said:  # LM Studio's 404 is a 200
+    if probe.outcome == "stream_error" and "unexpected endpoint or method" in text:  # LM Studio's 404 is a 200
         return "the path does not exist; --url takes a host, a base URL that ends in /v1, or an endpoint"
-    if re.search(_OTHER_API, said):
+    if re.search(_OTHER_API, text):
         return "the model does not support this API; use another --api or another --model"
     if not probe.where.model and probe.where.model_because and _may_miss_model(probe, refusal):
         return "the request names no model; set one with --model"
     if blames_model(probe):
-        return _of_models(probe.where.model, models)
-    if re.search(_LIMIT_RENAMED, said):
+        return _hint_of_models(probe.where.model, models)
+    if re.search(_LIMIT_RENAMED, text):
         return "the server has another name for the limit; use --limit-field max_completion_tokens"
     if refusal.missing_elsewhere:
         place, name = refusal.missing_elsewhere[0]
         return f"the server requires {name} in the {place}; add it with {_PLACES.get(place, '--url')}"
     if refusal.unwanted or refusal.missing:
-        return _of_fields(probe, refusal)
-    if re.search(r"stream_options|include_usage", said) and probe.where.streamed:
+        return _hint_of_fields(probe, refusal)
+    if re.search(r"stream_options|include_usage", text) and probe.where.streamed:
         return "the server does not know stream_options; use --no-usage to leave them out"
-    if re.search(_TOO_LONG, said):
+    if re.search(_TOO_LONG, text):
         return "prompt and answer together are too long; use a shorter --prompt or a lower --max-tokens"
-    if re.search(_LIMIT_TOO_HIGH, said):
+    if re.search(_LIMIT_TOO_HIGH, text):
         return "the server limits the tokens of an answer; use a lower --max-tokens"
-    if re.search(_FOREIGN_HOST, said):
+    if re.search(_FOREIGN_HOST, text):
         return "the server does not accept this host name; use the expected name in --url, and --resolve"
     return ""
 
@@ -132,7 +133,7 @@ def _may_miss_model(probe: Probe, refusal: Refusal) -> bool:
     return probe.outcome in ("http_400", "http_404", "http_422")
 
 
-def _of_models(model: str, models: Sequence[str]) -> str:
+def _hint_of_models(model: str, models: Sequence[str]) -> str:
     if not models:
         return "the server does not have this model; without --model the probe asks for the list"
     if model in models:
@@ -145,12 +146,12 @@ def _of_models(model: str, models: Sequence[str]) -> str:
     return f"the server does not have this model; {listed}"
 
 
-def _of_fields(probe: Probe, refusal: Refusal) -> str:
-    """By the fields of the body that the server misses, or doesn't take."""
+def _hint_of_fields(probe: Probe, refusal: Refusal) -> str:
+    """Advice about fields of the body that the server requires or does not accept."""
     given = probe.where.api in AS_GIVEN
     if refusal.unwanted and not given:
         field = refusal.unwanted[0]
-        return f"the server does not know {field}: {_OF_FIELD.get(field, _left_out(field))}"
+        return f"the server does not know {field}: {_LEAVING_OUT.get(field, _leave_out(field))}"
     if not refusal.missing:
         return ""
     field = refusal.missing[0]
@@ -164,25 +165,25 @@ def _of_fields(probe: Probe, refusal: Refusal) -> str:
     return f"the server requires {field}; add it with --extra-body, or send your own body with --api sse and --body"
 
 
-def _left_out(field: str) -> str:
+def _leave_out(field: str) -> str:
     return f"--extra-body '{{\"{field}\": null}}' leaves it out"
 
 
-# --- what a status says
+# --- advice by status
 
 
-def _of_status(probe: Probe, refusal: Refusal) -> str:
-    """By the status and the head, where the words say nothing that is understood."""
+def _hint_of_status(probe: Probe, refusal: Refusal) -> str:
+    """Advice by status and headers, if the message gave none."""
     where, head, outcome = probe.where, probe.head, probe.outcome
     headers = head.headers if head is not None else {}
     status = head.status if head is not None else 0
     page = refusal.page or "html" in headers.get("content-type", "")
     if outcome.startswith("http_3"):
-        return _of_redirect(probe, headers.get("location", ""))
+        return _hint_of_redirect(probe, headers.get("location", ""))
     if outcome == "http_401":
-        return _of_missing_key(probe, headers.get("www-authenticate", ""))
+        return _hint_of_missing_key(probe, headers.get("www-authenticate", ""))
     if outcome == "http_404":
-        return _of_missing_path(probe, refusal, page=page)
+        return _hint_of_missing_path(probe, refusal, page=page)
     if outcome == "http_405":
         if page:
             return "the answer is a web page, not an API answer; check --url"
@@ -210,7 +211,7 @@ def _of_status(probe: Probe, refusal: Refusal) -> str:
     return ""
 
 
-def _of_missing_path(probe: Probe, refusal: Refusal, *, page: bool) -> str:
+def _hint_of_missing_path(probe: Probe, refusal: Refusal, *, page: bool) -> str:
     where = probe.where
     meant = url_meant(404, probe.words, where.url, where.api)
     other = guess_api("", urlsplit(meant).path)
@@ -223,7 +224,7 @@ def _of_missing_path(probe: Probe, refusal: Refusal, *, page: bool) -> str:
     return meant and f"the path does not exist: {meant}"
 
 
-def _of_missing_key(probe: Probe, wanted: str) -> str:
+def _hint_of_missing_key(probe: Probe, wanted: str) -> str:
     if probe.where.proxied and probe.where.url.startswith("http:") and wanted.lower().startswith("negotiate"):
         return "this may come from the proxy, not from the target; --proxy none bypasses it"
     if _sent_key(probe):
@@ -236,11 +237,11 @@ def _of_missing_key(probe: Probe, wanted: str) -> str:
 
 
 def _sent_key(probe: Probe) -> bool:
-    """In a header, or in the URL, where its value is hidden."""
+    """Whether a key was sent, in a header or in the URL (where its value is redacted)."""
     return any(map(_KEY_HEADERS.search, probe.asked.headers)) or "=***" in probe.where.url
 
 
-def _of_redirect(probe: Probe, location: str) -> str:
+def _hint_of_redirect(probe: Probe, location: str) -> str:
     if not location:
         return ""
     where = probe.where

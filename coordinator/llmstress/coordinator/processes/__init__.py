@@ -1,1 +1,1 @@
-"""The processes of a run and the sockets between them."""
+"""Child processes and sockets: workers, mock, screen, the connection to workers and viewers."""

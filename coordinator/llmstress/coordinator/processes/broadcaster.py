@@ -1,8 +1,8 @@
-"""The run as others see it: one state, published message by message to whoever watches, and kept in a file if asked.
+"""Publishes the state of a run to viewers, message by message, and writes it to a record if there is one.
 
-An XPUB socket carries the messages, each after its number; XPUB tells who subscribes, so that a viewer gets a keyframe
-at once and nothing is even encoded while nobody watches. A PULL socket takes the viewers' commands. Both are ipc
-sockets in a directory that only this user can enter.
+An XPUB socket sends the messages, each with a number. XPUB reports subscriptions, so a new viewer gets a keyframe at
+once, and without a viewer nothing is encoded. A PULL socket receives the commands of viewers. Both are ipc sockets in a
+directory that only this user can enter.
 """
 
 import asyncio
@@ -24,21 +24,23 @@ MAX_COMMAND = 4096
 """Bytes of a command."""
 
 BACKLOG = 500
-"""Messages that a slow viewer may fall behind; then it misses some, notices, and asks for a keyframe."""
+"""Messages that wait for a slow viewer. Further ones are dropped; the viewer sees the gap in the numbers and subscribes
+again to get a keyframe."""
 
 KEYFRAME_S = 5
-"""How often a keyframe is published while anybody watches, and the record is brought up to date at the latest."""
+"""Seconds between two keyframes while there is a viewer, and between two flushes of the record."""
 
 NUMBER_BYTES = 8
+"""Size of a message's number."""
 
 
 class Broadcaster:
-    """Publishes one run."""
+    """The publishing side of one run."""
 
     def __init__(self, directory: Path, view: RunView, record_to: Path | None) -> None:
         """
         Raises:
-            OSError: the record can't be written.
+            OSError: the record cannot be written.
         """
         self.view = view
         self._directory = directory
@@ -57,7 +59,7 @@ class Broadcaster:
         for socket, name in ((self._watch, WATCH), (self._ask, ASK)):
             socket.linger = 1000
             socket.bind(f"ipc://{self._directory / name}")
-        self._subscriptions = asyncio.create_task(self._hear_subscriptions())
+        self._subscriptions = asyncio.create_task(self._receive_subscriptions())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -68,11 +70,11 @@ class Broadcaster:
         self.finish_record()
 
     def finish_record(self) -> OSError | None:
-        """Nothing more comes: close the record. Gives the error that ended it, if one did."""
+        """Close the record. Returns the error that ended it, if there is one."""
         return self._on_record(lambda record: record.close(), last=True)
 
     def publish(self, message: Message, t: int) -> OSError | None:
-        """Apply `message`, of `t` ns after T0, to the view and send it on. Gives the error that ended the record."""
+        """Apply `message`, of `t` ns after T0, to the view, and publish it. Returns the error that ended the record."""
         if self._record is not None:
             self._record.turn(message)
         self.view.apply(message)
@@ -83,23 +85,24 @@ class Broadcaster:
         return self._on_record(lambda record: record.append(t, message, encoded))
 
     def publish_keyframe(self) -> OSError | None:
-        """Send the whole view, and bring the record up to date. Gives the error that ended the record."""
+        """Publish the whole view, and flush the record. Returns the error that ended the record."""
         if self._watched:
             self._send(encode(self.view))
         return self._on_record(lambda record: record.flush())
 
     async def next_command(self) -> Command:
-        """The next command of a viewer; what is none is dropped."""
+        """The next command of a viewer; invalid ones are dropped."""
         while True:
             data = await self._ask.recv()
-            with contextlib.suppress(ValueError, RecursionError):  # words that aren't UTF-8 are no DecodeError
+            # text that isn't UTF-8 raises UnicodeDecodeError, not DecodeError
+            with contextlib.suppress(ValueError, RecursionError):
                 return decode_command(data)
 
     def _send(self, encoded: bytes) -> None:
         if self._watched:
             self._number += 1
             number = self._number.to_bytes(NUMBER_BYTES, "big")
-            # an XPUB socket never blocks: it drops what a viewer has no room for
+            # an XPUB socket never blocks: it drops messages for a viewer whose queue is full
             self._watch.send_multipart([number, encoded])
 
     def _on_record(self, do: Callable[[Writer], None], *, last: bool = False) -> OSError | None:
@@ -114,9 +117,9 @@ class Broadcaster:
             return error
         return None
 
-    async def _hear_subscriptions(self) -> None:
+    async def _receive_subscriptions(self) -> None:
         while True:
-            # those who want everything are the viewers; what else is said here is a stranger's
+            # viewers subscribe to everything (an empty prefix); other messages do not come from viewers
             match await self._watch.recv():
                 case b"\1":
                     self._watched = True

@@ -1,4 +1,4 @@
-"""The coordinator's ZeroMQ socket: one ROUTER on a private ipc path, one DEALER per worker at the other end."""
+"""The coordinator's ZeroMQ socket for workers: a ROUTER on a private ipc path; each worker connects with a DEALER."""
 
 from pathlib import Path
 from typing import Self
@@ -14,11 +14,14 @@ _LINGER_MS = 1000
 
 
 class Hub:
-    """Speaks with workers by their number."""
+    """Sends messages to workers and receives theirs; a worker is addressed by its number."""
 
     def __init__(self, directory: Path, workers: int) -> None:
-        """`directory` must be private to this user; its path short (ipc paths are limited to 107 bytes). `workers`:
-        how many there are; whoever calls himself another one is a stranger."""
+        """
+        Args:
+            directory: private to this user, with a short path (ipc paths are limited to 107 bytes).
+            workers: number of workers; messages with a higher worker number are dropped.
+        """
         self.endpoint = f"ipc://{directory / 'hub'}"
         self._encode = msgspec.msgpack.Encoder().encode
         self._workers = range(workers)
@@ -38,12 +41,12 @@ class Hub:
         self._context.term()
 
     async def receive(self) -> FromWorker:
-        """The next message of a worker; what is none of ours is dropped."""
+        """The next message of a worker. Invalid messages, and those of other peers, are dropped."""
         while True:
             frames = await self._socket.recv_multipart()
             try:
                 message: FromWorker | None = self._decode(frames[-1])
-            except (ValueError, RecursionError):  # words that aren't UTF-8 are no DecodeError
+            except (ValueError, RecursionError):  # text that isn't UTF-8 raises UnicodeDecodeError, not DecodeError
                 message = None
             if message is None or message.worker not in self._workers:
                 continue
@@ -51,7 +54,7 @@ class Hub:
                 return message
 
     async def send(self, worker: int, message: ToWorker) -> bool:
-        """Send to one worker; False if it isn't connected (any more)."""
+        """Send to one worker; returns False if it is not connected."""
         try:
             await self._socket.send_multipart([identity_of(worker), self._encode(message)])
         except zmq.ZMQError as error:

@@ -1,7 +1,7 @@
-"""The private directory of a run, where its sockets are, and the list of all runs of this user.
+"""The private directory of a run, which contains its sockets, and the list of this user's runs.
 
-A run holds a lock on its directory for as long as it lives: the kernel lets go of it, however the run ends. A process
-id would not do: in another container that shares the place it means another process, or none.
+A run holds a lock on its directory. The kernel releases the lock when the process ends, however it ends. A process id
+would not do: in another container that shares the directory it names another process, or none.
 """
 
 import contextlib
@@ -16,20 +16,20 @@ from pathlib import Path
 from llmstress.coordinator.config.errors import CouldNotStart
 
 ABOUT = "about"
-"""Name of the file in a run's directory that says in a line what is run."""
+"""Name of the file in a run's directory that describes the run in one line."""
 
 SCREEN_LOG = "screen.log"
-"""Name of the file that the run's own screen writes its errors to; the terminal is full of something else."""
+"""Name of the file to which the run's own screen writes errors; its stderr is the terminal that it draws on."""
 
 _LONGEST = 80
-"""Characters of a run's directory: a path of a Unix socket may have 107 bytes."""
+"""Most characters of the base directory's path: the path of a Unix socket may have 107 bytes."""
 
 
 def home() -> Path:
-    """Where this user's runs have their directories: in `XDG_RUNTIME_DIR`, else in the directory for temporary files.
+    """The base directory of this user's runs: in `XDG_RUNTIME_DIR`, else in the directory for temporary files.
 
     Raises:
-        CouldNotStart: what is there belongs to somebody else, or nothing can be written there.
+        CouldNotStart: the directory belongs to another user, or is not writable.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     candidates = [Path(runtime) / "llmstress"] if runtime and os.access(runtime, os.W_OK) else []
@@ -54,14 +54,14 @@ def home() -> Path:
 
 @contextlib.contextmanager
 def own_directory() -> Iterator[Path]:
-    """A directory for the run of this process (mode 0700), locked, and gone afterwards.
+    """A new directory (mode 0700) for the run of this process, locked, and removed at the end.
 
     Raises:
-        CouldNotStart: it can't be made.
+        CouldNotStart: it cannot be created.
     """
     base = home()
     try:
-        with _locked(base):  # nobody clears it before it has its lock
+        with _locked(base):  # no other process may remove the new directory before it is locked
             _clear(base)
             path = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=base))
             held = _lock(path)
@@ -77,10 +77,10 @@ def own_directory() -> Iterator[Path]:
 
 
 def running() -> list[Path]:
-    """The directories of this user's runs that still have their coordinator, oldest first.
+    """The directories of this user's runs whose coordinator is alive, oldest first.
 
     Raises:
-        CouldNotStart: the place for them belongs to somebody else.
+        CouldNotStart: the base directory belongs to another user.
     """
     base = home()
     with _locked(base):
@@ -89,7 +89,7 @@ def running() -> list[Path]:
 
 
 def began(directory: Path) -> float:
-    """When the run of a directory began (seconds of the epoch); 0 if it has just ended."""
+    """Start of the run of a directory (seconds since the epoch); 0 if the run has just ended."""
     try:
         return directory.stat().st_mtime
     except FileNotFoundError:
@@ -97,12 +97,12 @@ def began(directory: Path) -> float:
 
 
 def coordinator_of(directory: Path) -> int:
-    """Process id of the coordinator whose directory this is, as it sees itself."""
+    """Process id of the coordinator of a directory, as seen in the coordinator's own PID namespace."""
     return int(directory.name.partition("-")[0])
 
 
 def is_alive(directory: Path) -> bool:
-    """Whether the run of a directory still has its coordinator."""
+    """Whether the coordinator of a directory is alive."""
     try:
         descriptor = os.open(directory, os.O_RDONLY)
     except FileNotFoundError:
@@ -117,7 +117,7 @@ def is_alive(directory: Path) -> bool:
 
 
 def _lock(path: Path) -> int:
-    """A descriptor that holds the lock on `path`; children don't inherit it."""
+    """A descriptor that holds the lock on `path`. Child processes do not inherit it."""
     descriptor = os.open(path, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     return descriptor
@@ -138,7 +138,7 @@ def _pid_of(path: Path) -> int | None:
 
 
 def _clear(base: Path) -> None:
-    """Remove what runs left whose coordinator was killed."""
+    """Remove the directories of runs whose coordinator was killed."""
     for path in base.iterdir():
         if _pid_of(path) is not None and not is_alive(path):
             shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,5 @@
-"""The screen of a run as a process of its own: whether there should be one, its start, its end, the terminal after."""
+"""The screen of a run as a child process: whether to open one, how to start and stop it, and how to restore the
+terminal."""
 
 import asyncio
 import contextlib
@@ -14,8 +15,8 @@ import msgspec
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.options import Options
 
-PATIENCE_S = 2.0
-"""How long a screen may take to end before it is killed."""
+EXIT_LIMIT_S = 2.0
+"""Time limit for a screen to exit after SIGTERM; then it is killed."""
 
 _RESTORE = (
     "\x1b[?1049l"  # back from the alternate screen
@@ -27,23 +28,24 @@ _RESTORE = (
 
 
 class ScreenClosed(msgspec.Struct, frozen=True):
-    """The process of the screen has ended."""
+    """The screen process has exited."""
 
     code: int
+    """Exit code; negative: the signal that killed it."""
 
 
 def wanted(options: Options, environ: Mapping[str, str], *, terminal: bool, piped: bool, foreground: bool) -> bool:
-    """Whether this run gets a screen.
+    """Whether this run opens a screen.
 
     Args:
-        options: `--tui` and `--headless` decide if they are given.
-        environ: `TERM` and `CI` speak against it.
-        terminal: stdin and stderr (which Textual draws on) are one.
-        piped: stdout isn't: somebody waits for the summary, and for the end of the command.
-        foreground: this process may read from it.
+        options: `--tui` and `--headless` override everything else.
+        environ: with `CI` set or a dumb `TERM` no screen is opened.
+        terminal: stdin and stderr (on which Textual draws) are a terminal.
+        piped: stdout is not a terminal, so another program waits for the summary and for the end of the command.
+        foreground: this process may read from the terminal.
 
     Raises:
-        UsageError: `--tui`, but there is no terminal.
+        UsageError: `--tui` was given, but there is no terminal.
     """
     if options.tui:
         if not terminal:
@@ -60,6 +62,15 @@ def has_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
+def require_terminal() -> None:
+    """
+    Raises:
+        UsageError: stdin or stderr is not a terminal.
+    """
+    if not has_terminal():
+        raise UsageError("a screen needs a terminal as stdin and stderr")
+
+
 def in_foreground() -> bool:
     """Whether this process may read from its terminal."""
     try:
@@ -69,7 +80,7 @@ def in_foreground() -> bool:
 
 
 class Screen:
-    """One screen, from its start to its end."""
+    """A screen process."""
 
     def __init__(self, process: asyncio.subprocess.Process, terminal: list[Any] | None) -> None:
         self._process = process
@@ -77,7 +88,8 @@ class Screen:
 
     @classmethod
     async def start(cls, directory: Path, environ: dict[str, str]) -> "Screen":
-        """Start one that may steer the run of `directory`; it inherits the terminal, but has `environ`."""
+        """Start a screen that may control the run of `directory`. It inherits the terminal; its environment is
+        `environ`."""
         terminal = None
         with contextlib.suppress(termios.error, OSError):
             terminal = termios.tcgetattr(sys.stdin.fileno())
@@ -89,26 +101,26 @@ class Screen:
         return cls(process, terminal)
 
     async def watch(self, on_close: Callable[[ScreenClosed], None]) -> None:
-        """Wait for its end, put the terminal in order, and tell."""
+        """Wait until the process exits, restore the terminal, and call `on_close`."""
         code = await self._process.wait()
-        if code < 0:  # killed; Textual leaves the terminal in order if it ends by itself, be it with a traceback
+        if code < 0:  # killed; Textual restores the terminal if it ends by itself, even with a traceback
             self._restore()
         on_close(ScreenClosed(code))
 
     def terminate(self) -> None:
-        """End it; `watch` tells when that is done."""
+        """Send SIGTERM; `watch` reports the exit."""
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
 
     async def close(self) -> None:
-        """End it, if it is still there, and put the terminal in order."""
+        """Stop the process, if it is still running, and restore the terminal."""
         if self._process.returncode is None:
             self.terminate()
             try:
-                async with asyncio.timeout(PATIENCE_S):
+                async with asyncio.timeout(EXIT_LIMIT_S):
                     await self._process.wait()
-            except TimeoutError:  # stopped, or busy
+            except TimeoutError:  # stopped by job control, or busy
                 self._process.kill()
                 await self._process.wait()
             self._restore()

@@ -1,7 +1,7 @@
-"""The process that holds the screen: `python -m llmstress.coordinator.processes.viewer DIRECTORY [--control]`.
+"""The process of the screen: `python -m llmstress.coordinator.processes.viewer DIRECTORY [--control]`.
 
-It follows one run through the sockets in the run's directory and has no other tie to it: whatever happens to it, the
-run goes on.
+It follows one run through the sockets in the run's directory, and depends on nothing else of it. The run continues
+whatever happens to this process. With `commands/replay.py` this is the only module that imports the screen.
 """
 
 import asyncio
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from llmstress.tui.app import StressApp
 
 LOOK_S = 1.0
-"""Without a message for this long: is the coordinator still there?"""
+"""After this long without a message: check whether the coordinator is alive."""
 
 MAX_FRAME = 64 * 1024 * 1024
+"""Bytes of a message; ZeroMQ drops larger ones."""
 
 
 class LiveSource:
-    """A run of this machine and user, followed over its sockets. `tui.source.Source` says what the methods mean."""
+    """A run of this user on this machine, followed through its sockets; implements `tui.sources.source.Source`."""
 
     def __init__(self, directory: Path, *, controls: bool) -> None:
         self.controls = controls
@@ -47,31 +48,31 @@ class LiveSource:
             socket.linger = 500
 
     def close(self) -> None:
-        """Close the sockets; commands on their way still leave."""
+        """Close the sockets; commands in the queue are still sent."""
         self._watch.close()
         self._ask.close()
         self._context.term()
 
     async def send(self, command: Command) -> None:
-        """Ask the run for something."""
+        """Send a command to the run."""
         if self.controls:
             with contextlib.suppress(zmq.Again):
                 await self._ask.send(encode(command), zmq.NOBLOCK)
 
     async def frames(self) -> AsyncIterator[Frame]:
-        """A keyframe, then what follows; another keyframe whenever something was missed."""
+        """A keyframe, then the messages after it; a new keyframe whenever a message was missed."""
         self._watch.subscribe(b"")
         expected: int | None = None
         while True:
             number, frame = await self._next()
             if isinstance(frame, RunView):
-                # one that somebody else asked for: this viewer has it all, and its recent past besides
+                # a periodic keyframe, or one for another viewer: this viewer knows it, and has finer recent history
                 known = number == expected
                 expected = number + 1
                 if known:
                     continue
             elif expected is None:
-                continue  # until the keyframe comes
+                continue  # wait for the keyframe
             elif number != expected:
                 expected = None
                 self._watch.unsubscribe(b"")
@@ -97,17 +98,17 @@ class LiveSource:
 
 
 def watch(directory: Path, *, controls: bool, own: bool = False) -> int:
-    """Show the run of `directory` until its viewer leaves; gives the screen's exit code.
+    """Show the run of `directory` until the user closes the screen; returns the exit code of the screen.
 
     Args:
-        directory: where the run's sockets are.
-        controls: the viewer may steer.
-        own: it is the screen that the run itself opened, which leaves when the coordinator is gone: the terminal
+        directory: the directory with the run's sockets.
+        controls: the viewer may control the run.
+        own: the run itself opened this screen. It closes when the coordinator is gone, because the terminal then
             belongs to the shell again.
     """
-    from llmstress.tui.app import StressApp  # Textual takes 0.2 s: not before it is needed
+    from llmstress.tui.app import StressApp  # importing Textual takes 0.2 s
 
-    if own:  # its stderr is what it draws on
+    if own:  # stderr is the terminal that the screen draws on
         logging.basicConfig(filename=directory / SCREEN_LOG, format="%(levelname)s %(name)s: %(message)s")
 
     async def show() -> int:
@@ -116,7 +117,7 @@ def watch(directory: Path, *, controls: bool, own: bool = False) -> int:
         watchdog = asyncio.create_task(_leave_without(directory, app)) if own else None
         try:
             await app.run_async()
-            if (fault := app._exception) is not None:  # Textual shows it on the terminal, and tells nobody else
+            if (fault := app._exception) is not None:  # Textual prints it to the terminal and doesn't raise it
                 logging.error("the screen failed", exc_info=fault)
             return app.return_code or 0
         finally:
@@ -135,8 +136,8 @@ async def _leave_without(directory: Path, app: "StressApp") -> None:
 
 def main() -> None:
     """Entry point of the process."""
-    # Ctrl-C is a key of the screen, and before it is one, the coordinator's. The other two would stop a screen whose
-    # coordinator was killed, before it could put the terminal in order.
+    # Ctrl-C is a key of the screen; before the screen reads keys, the coordinator handles SIGINT. The other two signals
+    # would stop a screen whose coordinator was killed before it could restore the terminal.
     for number in (signal.SIGINT, signal.SIGTTIN, signal.SIGTTOU):
         signal.signal(number, signal.SIG_IGN)
     sys.exit(watch(Path(sys.argv[1]), controls="--control" in sys.argv[2:], own=True))

@@ -1,1 +1,1 @@
-"""A run: what happens in which order, how it ends, who is told."""
+"""A run: set-up, sequence of events, limits, end, and what is published about it."""

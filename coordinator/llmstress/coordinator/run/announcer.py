@@ -1,4 +1,4 @@
-"""Tells everybody what happens: viewers and record by messages, stderr and log by lines. Secrets end here."""
+"""Announces what happens in a run: messages for viewers and record, lines for stderr and log. Secrets are redacted."""
 
 import datetime
 import time
@@ -14,48 +14,48 @@ from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.broadcast import Message
 
 
-class Herald:
-    """Speaks for one run."""
+class Announcer:
+    """The only place from which a run publishes messages and writes lines."""
 
     def __init__(self, broadcaster: Broadcaster, console: Console, secrets: list[str]) -> None:
         self.console = console
         self.t0 = 0
-        """Stamp (ns) of the run's start; 0 before."""
+        """Stamp (ns) of the start of the run; 0 before it is known."""
         self._broadcaster = broadcaster
         self._secrets = secrets
 
     def now(self) -> int:
-        """Nanoseconds after T0."""
+        """Nanoseconds after T0; 0 before it."""
         return max(0, time.monotonic_ns() - self.t0) if self.t0 else 0
 
-    def tell(self, message: Message) -> None:
-        """Apply a message to the state of the run, and publish it."""
+    def publish(self, message: Message) -> None:
+        """Redact a message, apply it to the state of the run, and publish it."""
         self._warn_of_record(self._broadcaster.publish(scrub(message, self._secrets), self.now()))
 
-    def tell_all(self) -> None:
-        """Publish the whole state."""
+    def publish_all(self) -> None:
+        """Publish the whole state of the run."""
         self._warn_of_record(self._broadcaster.publish_keyframe())
 
     def notice(self, kind: str, text: str, t: int | None = None) -> None:
-        """A line of the run's log, of the moment `t` (ns after T0; None: now)."""
-        self.tell(Notice(self.now() if t is None else t, kind, text))
-        self.console.hear("run", f"{kind}: {text}")
+        """Add a line to the log of the run, with the time `t` (ns after T0; None: now)."""
+        self.publish(Notice(self.now() if t is None else t, kind, text))
+        self.console.relay("run", f"{kind}: {text}")
 
     def show(self, text: str) -> None:
-        """A note for the viewers alone: the console has its own words for it."""
-        self.tell(Notice(self.now(), "note", text))
+        """Add a note that only viewers see; the console reports the same in its own format."""
+        self.publish(Notice(self.now(), "note", text))
 
     def warn(self, text: str) -> None:
-        """A warning for all."""
-        self.tell(Notice(self.now(), "warning", text))
+        """Warn viewers and the console."""
+        self.publish(Notice(self.now(), "warning", text))
         self.console.warn(text)
 
     def finish(self) -> None:
-        """Nothing more is published: the record is whole."""
+        """Close the record: nothing is published after this."""
         self._warn_of_record(self._broadcaster.finish_record())
 
     def save(self, summarise: Callable[[], Summary]) -> None:
-        """Write the summary as it is now into a file of its own."""
+        """Write the current summary to a new file, named after the time, in the working directory."""
         path = Path(f"llmstress-{datetime.datetime.now():%Y%m%d-%H%M%S}.json").resolve()
         try:
             write_atomically(path, encode(summarise()))

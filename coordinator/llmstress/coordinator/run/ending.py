@@ -1,4 +1,4 @@
-"""The end of a run: what ends it early, why it ended, its exit code. Pure functions."""
+"""The end of a run: limits that end it early, the reason why it ended, its exit code. Pure functions."""
 
 import signal
 from collections.abc import Collection
@@ -17,28 +17,32 @@ from llmstress.engine.telemetry.messages import ErrorSample
 from llmstress.engine.telemetry.sanitize import plain
 
 MIN_FINISHED_FOR_SHARE = 100
-"""`--max-errors P%` ends a run early only from this many finished requests on: the first failure of a run would be
-100 % of them. At the end of the run the share is compared whatever the number."""
+"""`--max-errors P%` ends a run early only from this many finished requests on: otherwise a failure of the first request
+would be 100 %. At the end of the run the share is compared whatever the number."""
 
 MOST_FAILED = 0.5
-"""A run with a larger share of failed requests is not left with exit code 0 without a word."""
+"""If more than this share of the requests failed, a line explains why the exit code is 0."""
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """What ends a run early."""
+    """The reason to end a run early."""
 
     ended_by: str
-    """As in the summary."""
+    """Value of the summary's `ended_by`."""
     text: str
+    """The reason as shown to the user."""
 
 
 def limit_reached(options: Options, aggregate: Aggregate, url: str = "", api: str = "") -> Limit | None:
-    """What ends the run, given what was measured so far: a limit of the user's, or a failure; None: nothing does.
+    """The limit or the fatal failure that ends the run now; None: the run goes on.
 
-    `url` and `api`: the endpoint that is loaded, without secrets; if the server doesn't know its path, the failure says
-    which one was probably meant.
+    Args:
+        options: limits of the user.
+        aggregate: what has been measured so far.
+        url: the target's endpoint, without secrets; if the server does not know its path, the text suggests another.
+        api: name of the API.
     """
-    if (failure := _grave_failure(aggregate, url, api)) is not None:
+    if (failure := _fatal_failure(aggregate, url, api)) is not None:
         return failure
     if _exceeds(options.max_errors, aggregate.failed(), aggregate.finished(), MIN_FINISHED_FOR_SHARE):
         return Limit("errors", f"--max-errors is reached ({aggregate.failed():,} failed requests)")
@@ -48,16 +52,14 @@ def limit_reached(options: Options, aggregate: Aggregate, url: str = "", api: st
 
 
 def tokens_so_far(aggregate: Aggregate) -> int:
-    """Tokens in and out: of ok answers as they were reported, else (failed, cancelled, in flight) one an event.
-
-    The input of an answer that isn't ok, or not yet, is unknown.
-    """
-    parts = [part.counters for part in aggregate.phases.values()]
+    """Input and output tokens so far. For ok answers these are the reported tokens; for failed, cancelled and open
+    requests each token-bearing event counts as one, and their input is unknown."""
+    parts = [part.counters for part in aggregate.parts.values()]
     return sum(part.input + part.output + part.events - part.events_ok for part in parts)
 
 
 def _exceeds(limit: MaxErrors | None, failed: int, finished: int, least: int = 1) -> bool:
-    """Whether there are too many failures; a share is compared from `least` finished requests on."""
+    """Whether the failures reach `limit`; a share is compared from `least` finished requests on."""
     if limit is None:
         return False
     if limit.count is not None:
@@ -65,8 +67,8 @@ def _exceeds(limit: MaxErrors | None, failed: int, finished: int, least: int = 1
     return limit.share is not None and finished >= least and failed >= limit.share * finished
 
 
-def _grave_failure(aggregate: Aggregate, url: str, api: str) -> Limit | None:
-    """The failure that ends the run, in the provider's own words."""
+def _fatal_failure(aggregate: Aggregate, url: str, api: str) -> Limit | None:
+    """The failure that ends the run, with the server's message; None: there is none."""
     if (sample := aggregate.grave.get(END)) is not None:
         what = "the provider's quota is used up" if sample.error == "quota" else f"{sample.error} ends the run"
         return _limit_of(sample, what)
@@ -80,18 +82,25 @@ def _grave_failure(aggregate: Aggregate, url: str, api: str) -> Limit | None:
 
 def _limit_of(sample: ErrorSample, what: str) -> Limit:
     status = f" ({sample.status})" if sample.status and str(sample.status) not in sample.error else ""
-    words = plain(" ".join(sample.text.split()))
-    return Limit("quota" if sample.error == "quota" else "errors", f"{what}{status}{f': {words}' if words else ''}")
+    message = plain(" ".join(sample.text.split()))
+    return Limit("quota" if sample.error == "quota" else "errors", f"{what}{status}{f': {message}' if message else ''}")
 
 
 def _answered(aggregate: Aggregate) -> bool:
-    """Whether anything good has come: a whole answer, or the beginning of one."""
+    """Whether the server has answered successfully: with a whole answer, or the beginning of one."""
     ended = aggregate.ended()
     return bool(ended.get("ok") or ended.get("filtered") or aggregate.counters().events)
 
 
 def why_ended(options: Options, aggregate: Aggregate, ended_by: str, finals: Collection[Final]) -> str:
-    """The summary's `ended_by`; `ended_by` is what was done to end the run, empty if it ended by itself."""
+    """The summary's `ended_by`.
+
+    Args:
+        options: options of the run.
+        aggregate: the state at the end.
+        ended_by: the reason if the coordinator ended the run early; else empty.
+        finals: the last message of each worker that was not lost.
+    """
     if all(worker.state == "lost" for worker in aggregate.workers):
         return "lost"
     if ended_by:
@@ -105,7 +114,7 @@ def why_ended(options: Options, aggregate: Aggregate, ended_by: str, finals: Col
 def exit_code(options: Options, summary: Summary, signals: list[int]) -> ExitCode:
     """The exit code of a run: the first that applies of 4, 130 or 143, 6, 5, 0.
 
-    `signals`: those that have come, in order.
+    `signals`: the signals that were received, in order.
     """
     if not summary.complete:
         return ExitCode.INCOMPLETE
@@ -113,14 +122,14 @@ def exit_code(options: Options, summary: Summary, signals: list[int]) -> ExitCod
         return exit_code_of(signals[0])
     if summary.ended_by == "abort":
         return ExitCode.SIGINT
-    # a failure can end a run without --max-errors (a refused key): if nothing succeeded before, that is code 5
+    # a fatal failure (a refused key) can end a run without --max-errors; the code is 6 if a request succeeded, else 5
     if _reached(options.max_errors, summary) or (summary.ended_by == "errors" and summary.requests.ok):
         return ExitCode.TOO_MANY_ERRORS
     return ExitCode.OK if summary.requests.ok else ExitCode.NO_SUCCESS
 
 
 def exit_code_of(number: int) -> ExitCode:
-    """The exit code of a run that a signal ended; a closed terminal ends it like SIGTERM."""
+    """The exit code of a run that the signal `number` ended; SIGHUP counts as SIGTERM."""
     return ExitCode.SIGINT if number == signal.SIGINT else ExitCode.SIGTERM
 
 
@@ -128,8 +137,8 @@ def _reached(limit: MaxErrors | None, summary: Summary) -> bool:
     return _exceeds(limit, summary.requests.failed, summary.outcome.finished)
 
 
-def last_words(options: Options, summary: Summary, code: ExitCode) -> str:
-    """Why the command leaves with `code`, where its user may not expect it; empty if nothing needs to be said."""
+def exit_code_reason(options: Options, summary: Summary, code: ExitCode) -> str:
+    """A sentence that explains an exit code which the user may not expect; else empty."""
     limit, outcome = options.max_errors, summary.outcome.text
     match code:
         case ExitCode.OK if summary.requests.failed > MOST_FAILED * summary.outcome.finished:
@@ -147,7 +156,7 @@ def last_words(options: Options, summary: Summary, code: ExitCode) -> str:
 
 
 def lengths(finals: Collection[Final]) -> tuple[float, float]:
-    """Steady window and drain in seconds, as the workers cut them."""
+    """Length of steady window and drain in seconds, as measured by the workers (the longest of each)."""
     steady_s = max((final.steady_ns for final in finals), default=0) / 1e9
     drain_s = max((final.drain_ns for final in finals), default=0) / 1e9
     return round(steady_s, 6), round(drain_s, 6)

@@ -1,21 +1,19 @@
-"""What is known of a run, in the words of those who are told: viewers, the summary, the log. Pure functions."""
+"""The facts of a run for viewers, the summary and the log. Pure functions."""
 
-from bisect import bisect_right
-
-from llmstress.coordinator.config.options import Options, describe
+from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.shown_options import describe
 from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.console import program_version, warmup
 from llmstress.coordinator.output.schema import PhaseLengths, RunInfo
 from llmstress.coordinator.output.summary import host
 from llmstress.engine import schedule
-from llmstress.engine.stream.recorder import NEVER
 from llmstress.engine.telemetry.broadcast import RunFacts, RunView
 from llmstress.engine.telemetry.formatting import duration
-from llmstress.engine.telemetry.messages import Phase
+from llmstress.engine.telemetry.messages import Phase, Window
 
 
 def run_facts(options: Options, api: str, target: Target, model: str) -> RunFacts:
-    """What viewers are told before the run starts."""
+    """The facts that viewers get before the run starts."""
     return RunFacts(
         version=program_version(),
         api=api,
@@ -37,60 +35,61 @@ def run_facts(options: Options, api: str, target: Target, model: str) -> RunFact
 
 
 def _steady_s(options: Options) -> float | None:
-    """The planned length of the steady window; one that is the whole run holds the ramp, too."""
+    """The planned length of the steady window; if it is the whole run, it includes the ramp."""
     if options.steady_s is None or not options.whole_run:
         return options.steady_s
     return options.ramp_up_s + options.steady_s
 
 
 def run_info(options: Options, target: Target, view: RunView) -> RunInfo:
-    """What the summary says of the run whose `view` this is."""
-    told = view.facts
+    """The summary's description of the run with the state `view`."""
+    known = view.facts
     return RunInfo(
-        version=told.version,
-        api=told.api,
+        version=known.version,
+        api=known.api,
         url=redact_url(target.url),
-        model=told.model,
+        model=known.model,
         procs=options.procs,
-        streams=told.streams,
+        streams=known.streams,
         total_streams=options.total_streams,
         phases_s=PhaseLengths(
-            ramp=told.ramp_s,
+            ramp=known.ramp_s,
             warmup=round(view.warmup_s, 6),
             steady=round(view.steady_s, 6),
             drain=view.ended.drain_s if view.ended is not None else 0.0,
         ),
-        started_at=told.started_at,
+        started_at=known.started_at,
         seed=options.seed,
         options=describe(options),
         host=host(),
     )
 
 
-def first_phase(options: Options) -> Phase:
-    """The phase that T0 lies in: those of length 0 are passed over."""
-    return Phase(bisect_right([NEVER if edge is None else edge for edge in _edges(options)], 0))
-
-
-def phase_begins(options: Options, phase: Phase) -> tuple[str, int | None]:
-    """The line of the log for the begin of `phase`, and when that was planned (ns after T0; None: it wasn't)."""
+def window_begins(options: Options, window: Window) -> tuple[str, int | None]:
+    """The line of the log for the begin of `window`, and its planned begin (ns after T0; None: it was open)."""
     length = {
         Phase.RAMP: ("ramp-up", duration(options.ramp_up_s)),
         Phase.WARMUP: ("warm-up", warmup(options)),
         Phase.STEADY: ("steady window", "" if options.steady_s is None else duration(options.steady_s)),
         Phase.DRAIN: ("drain", f"at most {duration(options.grace_s)}"),
     }
-    name, lasts = length[phase]
-    return f"{name} begins" + (f" ({lasts})" if lasts else ""), _edges(options)[phase - 1] if phase else 0
+    name, lasts = length[window.kind]
+    return f"{name} begins" + (f" ({lasts})" if lasts else ""), window.begin
 
 
-def _edges(options: Options) -> schedule.Edges:
-    return schedule.phase_edges(
+def windows_of(options: Options) -> tuple[Window, ...]:
+    """The windows of the run, as planned."""
+    return schedule.windows(
         ramp_ns=int(options.ramp_up_s * 1e9),
         warmup_ns=None if options.warmup_requests is not None else int(options.warmup_s * 1e9),
-        steady_ns=None if options.steady_s is None else int(options.steady_s * 1e9),
+        steady_ns=steady_ns(options),
         whole_run=options.whole_run,
     )
+
+
+def steady_ns(options: Options) -> int | None:
+    """The length of the steady window as it was asked for; None: until the requests are used up."""
+    return None if options.steady_s is None else int(options.steady_s * 1e9)
 
 
 def row_ns(interval_s: float) -> int:

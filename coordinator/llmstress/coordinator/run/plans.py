@@ -1,20 +1,20 @@
-"""Options -> one plan per worker: exact shares, and the request that all of them send."""
+"""Options -> one plan per worker, with exact shares of streams and requests. Pure functions."""
 
 import itertools
 import math
 
 from llmstress.coordinator.config.options import MOST_PROCS, Options
-from llmstress.coordinator.target.resolved import Approach
+from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.control import Network, Plan, Timeouts
 
 DIALS, LEAST_DIALS = 256, 4
-"""Connections that may be being opened at once, by all processes and by each."""
+"""Connections that may be opened at the same time: in all processes together, and at least in each."""
 
 
-def make_plans(options: Options, approach: Approach, ask: Ask, networks: list[Network]) -> list[Plan]:
-    """One plan per worker, each with its network; their shares sum to the whole."""
+def make_plans(options: Options, resolved: ResolvedTarget, ask: Ask, networks: list[Network]) -> list[Plan]:
+    """One plan per worker; the shares of streams and requests sum to those of the options."""
     ends = list(itertools.accumulate(options.shares))
     requests: list[int | None] = [None] * options.procs
     if options.requests is not None:  # in proportion to the streams
@@ -28,10 +28,10 @@ def make_plans(options: Options, approach: Approach, ask: Ask, networks: list[Ne
     )
     return [
         Plan(
-            api=approach.name,
-            url=approach.target.url,
+            api=resolved.api_name,
+            url=resolved.target.url,
             network=networks[worker],
-            headers=approach.headers,
+            headers=resolved.headers,
             ask=ask,
             streams=share,
             worker=worker,
@@ -48,10 +48,10 @@ def make_plans(options: Options, approach: Approach, ask: Ask, networks: list[Ne
             on_status=list(options.on_status),
             timeouts=timeouts,
             requests_per_connection=1 if not options.keepalive else options.requests_per_connection or 0,
-            connect_gap_ns=_connect_gap_ns(options, approach.target.url),
+            connect_gap_ns=_connect_gap_ns(options, resolved.target.url),
             dials=max(LEAST_DIALS, DIALS // options.procs),
             seed=options.seed,
-            secrets=approach.secrets,
+            secrets=resolved.secrets,
             verbose=options.verbose or options.log_file is not None,
             require_finish=options.require_finish,
             warmup_open=options.warmup_requests is not None,
@@ -61,27 +61,30 @@ def make_plans(options: Options, approach: Approach, ask: Ask, networks: list[Ne
 
 
 def default_procs(total: int | None, cores: int, most_streams: int) -> int:
-    """Number of processes of a run that doesn't say: one for each of `cores`, but none without a stream, and more if
-    one process can't have more than `most_streams`.
+    """The default of `--procs`: one for each core, but not more than streams, and enough that none has more than
+    `most_streams`.
 
-    `total`: streams of all of them; None: said for each process.
+    Args:
+        total: streams of all processes; None: `--streams` gives those of each process.
+        cores: cores that may be used.
+        most_streams: most streams of one process.
     """
     if total is None:
         return cores
     return max(1, min(cores, total), min(-(-total // most_streams), MOST_PROCS))
 
 
-def own_ramp_s(options: Options) -> float:
-    """The ramp of a run that none was asked for: whole seconds that the opening of its connections takes.
+def default_ramp_s(options: Options) -> float:
+    """The default of `--ramp-up`: the time needed to open all connections, in whole seconds.
 
-    Without it thousands of streams would begin within the steady window, and be missing from its rates.
+    Without it thousands of streams would start within the steady window and be missing from its rates.
     """
     opening_s = _opening_s(options)
     return 0.0 if options.whole_run or opening_s < 1 else float(math.ceil(opening_s))
 
 
 def warning_of_ramp(options: Options) -> str:
-    """A sentence if streams will still begin within the steady window; empty if not."""
+    """A warning if streams will still start within the steady window; else empty."""
     opening_s, before_s = _opening_s(options), options.ramp_up_s + options.warmup_s
     if options.whole_run or options.warmup_requests is not None or opening_s < 1 or opening_s <= before_s:
         return ""

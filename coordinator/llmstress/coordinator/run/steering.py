@@ -1,4 +1,4 @@
-"""Changing the load while it runs: what a viewer asks for becomes orders to the workers and lines of the log."""
+"""Changes the load during a run: a viewer's command becomes orders to the workers and a line of the log."""
 
 from collections.abc import Callable
 
@@ -9,32 +9,38 @@ from llmstress.engine.telemetry.broadcast import Message, Paused, RunView, Worke
 
 
 class Steering:
-    """Gives orders to the workers that are running."""
+    """Sends orders to the running workers."""
 
     def __init__(
-        self, hub: Hub, view: RunView, tell: Callable[[Message], None], notice: Callable[[str, str], None]
+        self, hub: Hub, view: RunView, publish: Callable[[Message], None], notice: Callable[[str, str], None]
     ) -> None:
-        """`tell` publishes a change, `notice` a line of the log by its kind and text."""
+        """
+        Args:
+            hub: connection to the workers.
+            view: state of the run.
+            publish: publishes a change of the state.
+            notice: adds a line to the log, by its kind and text.
+        """
         self._hub = hub
         self._view = view
-        self._tell = tell
+        self._publish = publish
         self._notice = notice
 
     async def order_all(self, order: control.ToWorker) -> None:
-        """The same order for all of them."""
+        """Send the same order to all running workers."""
         for worker in self._view.aggregate.workers:
             if worker.state == "running":
                 await self._hub.send(worker.worker, order)
 
     async def pause(self, on: bool) -> None:
-        """Begin no new requests, or go on."""
+        """Start no new requests (`on`), or continue."""
         if on != self._view.paused:
             await self.order_all(control.Pause(on))
-            self._tell(Paused(on))
+            self._publish(Paused(on))
             self._notice("load", "paused: no new requests" if on else "resumed")
 
     async def set_streams(self, total: int) -> None:
-        """Have `total` streams from now on, in equal shares, as far as open files allow."""
+        """Change the load to `total` streams, in equal shares, within the limit of open files."""
         workers = [worker for worker in self._view.aggregate.workers if worker.state == "running"]
         before = sum(worker.streams for worker in workers)
         wanted = min(max(total, len(workers)), preflight.most_streams() * len(workers))
@@ -42,7 +48,7 @@ class Steering:
             streams = schedule.share(wanted, len(workers), index)
             if streams != worker.streams:
                 await self._hub.send(worker.worker, control.SetStreams(streams))
-                self._tell(WorkerChange(worker.worker, streams=streams))
+                self._publish(WorkerChange(worker.worker, streams=streams))
         limit = f" (not {total:,}: open files are limited)" if wanted < total else ""
         if wanted != before or limit:
             self._notice("load", f"streams {before:,} → {wanted:,}{limit}")

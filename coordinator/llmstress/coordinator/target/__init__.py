@@ -1,1 +1,1 @@
-"""The endpoint: which API, which way, which headers; checks before the first request."""
+"""The target of a run: its API, headers, network path and models; checks before the first request."""

@@ -1,4 +1,4 @@
-"""Which API is spoken, and whether what was asked for can be said in it."""
+"""Which API a run uses, and whether that API supports the options."""
 
 import msgspec
 
@@ -27,27 +27,27 @@ FLAGS = {
     "done": "--done",
     "error_event": "--error-event",
 }
-"""Field of `Ask` -> the flag that says it, for those that only some APIs know."""
+"""Field of `Ask` -> its flag, for the fields that only some APIs support."""
 
 NAMED = "named with --api"
-"""Why that API: the user says so."""
+"""The reason for an API that the user chose."""
 
 _OPENAI_APIS = ("openai-chat", "openai-completions", "openai-embeddings", "openai-responses")
-"""Those that Azure speaks as well, with the key in a header of its own."""
+"""APIs that Azure offers as well, with the key in a header of its own."""
 
 
 def name_of_api(options: Options, url: str) -> str:
-    """The name of the API to speak to `url`."""
+    """The name of the API to use with `url`: that of `--api`, else the one that the URL suggests, else the default."""
     if options.api is not None:
         return options.api
     return _guessed(url) or DEFAULT_API
 
 
 def why_this_api(options: Options, url: str) -> str:
-    """What `name_of_api` went by."""
+    """The reason for the choice of `name_of_api`."""
     if options.api is not None:
         return NAMED
-    return "guessed from the URL" if _guessed(url) else "the default: nothing in the URL says otherwise"
+    return "guessed from the URL" if _guessed(url) else "the default, because the URL suggests no other API"
 
 
 def _guessed(url: str) -> str | None:
@@ -56,12 +56,12 @@ def _guessed(url: str) -> str | None:
 
 
 def ask_of(options: Options, url: str, model: str) -> Ask:
-    """What every request to `url` asks of `model`."""
+    """The content of every request to `url` for `model`: that of the options, with defaults that depend on the host."""
     ask = options.ask(model)
     split, name = split_url(url), name_of_api(options, url)
     host = (split.hostname or "") if split else ""
     if not ask.limit_field and f".{host}".endswith(".api.openai.com") and name == "openai-chat":
-        # of the servers that speak it, this one has models that refuse the name that all others know
+        # OpenAI has models that refuse `max_tokens`, the only name that all other servers know
         return msgspec.structs.replace(ask, limit_field="max_completion_tokens")
     if not ask.auth and name in _OPENAI_APIS and split and AzureOpenAI.claims(host, split.path):
         return msgspec.structs.replace(ask, auth=AzureOpenAI.AUTH)
@@ -69,10 +69,10 @@ def ask_of(options: Options, url: str, model: str) -> Ask:
 
 
 def choose_api(name: str, ask: Ask) -> Api:
-    """The API of that name, for what is to be asked.
+    """The API `name`, made for requests with the content `ask`.
 
     Raises:
-        UsageError: there is none, or it can't say what was asked for.
+        UsageError: there is no such API, or it does not support an option that was given.
     """
     try:
         kind = find_api(name)

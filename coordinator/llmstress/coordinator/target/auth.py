@@ -1,4 +1,4 @@
-"""The headers that are sent, and the key among them."""
+"""The headers of a request, and the API key among them."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -16,14 +16,18 @@ KEY_OWNERS = {
     "ANTHROPIC_API_KEY": "api.anthropic.com",
     "AZURE_OPENAI_API_KEY": ".openai.azure.com",
 }
-"""Key variable -> the only host, or the end of the only hosts, that it is sent to without being named."""
+"""Environment variable with a provider's key -> the host, or the suffix of the hosts, that get it without
+`--api-key-env`."""
+
+_KEY_HEADERS = frozenset({"authorization", "x-api-key", "api-key"})
+"""Headers that carry a key."""
 
 
 def build_headers(options: Options, api: Api, target: Target, environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The headers of the API, and those that the options ask for; what `--header` gives wins.
+    """The headers of the API and those of the options; a header of `--header` replaces one of the API.
 
     Raises:
-        UsageError: a variable that was named isn't set or is empty, or a key can't be sent.
+        UsageError: a named variable is not set or is empty, or the key contains characters that a header can't carry.
     """
     headers = given_headers(options, environ)
     given = {name.lower() for name, _ in headers}
@@ -35,10 +39,10 @@ def build_headers(options: Options, api: Api, target: Target, environ: Mapping[s
 
 
 def given_headers(options: Options, environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The headers of `--header`, those from the environment with their values.
+    """The headers of `--header`, with `env:NAME` replaced by the value of the variable.
 
     Raises:
-        UsageError: a variable isn't set or is empty, or is longer than any server takes.
+        UsageError: a variable is not set, is empty, or is longer than any server accepts.
     """
     headers = []
     for name, value in options.headers:
@@ -54,10 +58,11 @@ def given_headers(options: Options, environ: Mapping[str, str]) -> list[tuple[st
 
 
 def find_key(options: Options, host: str, environ: Mapping[str, str]) -> str | None:
-    """The API key to send to `host`: of the variable that was named, else a provider's own to the provider's host.
+    """The API key to send to `host`: from the variable of `--api-key-env`, else from the provider's own variable if
+    `host` is the provider's; None if there is no key.
 
     Raises:
-        UsageError: the variable that was named isn't set or is empty, or the key can't be sent.
+        UsageError: the named variable is not set or is empty, or the key contains characters that a header can't carry.
     """
     named = options.api_key_env
     if named is not None:
@@ -81,6 +86,16 @@ def _is_of(owner: str, host: str) -> bool:
 
 
 def key_variables(options: Options) -> frozenset[str]:
-    """Names of the variables that may hold a secret which is sent."""
+    """Names of the environment variables that may contain a secret of this run."""
     named = [variable for _, value in options.headers if (variable := variable_of(value)) is not None]
     return frozenset({*KEY_OWNERS, *named, *([options.api_key_env] if options.api_key_env else [])})
+
+
+def warning_of_plain_http(target: Target, headers: list[tuple[str, str]]) -> str:
+    """A warning if a key would be sent over a network without encryption; else empty."""
+    split = urlsplit(target.url)
+    host = split.hostname or ""
+    local = host in ("localhost", "::1") or host.startswith("127.")
+    if split.scheme == "https" or local or not any(name.lower() in _KEY_HEADERS for name, _ in headers):
+        return ""
+    return f"the key is sent to {host} over unencrypted http"

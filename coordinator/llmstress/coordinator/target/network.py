@@ -1,4 +1,4 @@
-"""The way to the target, as options and environment say it and as this machine allows: proxy, addresses, trust."""
+"""The network path to the target: proxy, addresses, source addresses, TLS; checked before the first request."""
 
 import asyncio
 import contextlib
@@ -17,27 +17,27 @@ import msgspec
 from llmstress.coordinator.config.errors import CouldNotStart, UsageError
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.parsing import ip_version, is_address
-from llmstress.coordinator.config.target_url import Target, redact_no_url, redact_url, split_url
+from llmstress.coordinator.config.target_url import Target, redact_invalid_url, redact_url, split_url
 from llmstress.engine.connect.dialer import tls_context
 from llmstress.engine.control import Network, Tls
 
 DNS_LIMIT_S = 3.0
-"""How long DNS may take to say where the target is."""
+"""Time limit for the DNS query for the target."""
 
 PROXY_FLAG = "--proxy"
 
 _LONGEST_PATH = 107
-"""Bytes of the path of a Unix socket."""
+"""Most bytes of the path of a Unix socket (Linux)."""
 
 _LOOPBACK_SOURCES = 250 * 250
-"""127.0.0.2 upwards, leaving the ends of every block alone."""
+"""Number of loopback source addresses: from 127.0.0.2 on, without the first two and last addresses of each block."""
 
 
 def network_of(options: Options, target: Target, environ: Mapping[str, str]) -> Network:
-    """How all workers reach `target`; without the source addresses that are made for some of them.
+    """How workers reach `target`, without the source addresses that `with_sources` gives to each.
 
     Raises:
-        UsageError: options that contradict each other or the URL, or a file or an address that is none.
+        UsageError: options contradict each other or the URL, or name a file or an address that can't be used.
     """
     split = urlsplit(target.url)
     host, port = split.hostname or "", split.port or (443 if split.scheme == "https" else 80)
@@ -86,7 +86,9 @@ def _check_source(source: str) -> None:
             sock.bind((source, 0))
     except OSError as error:
         why = "this machine has no such address" if error.errno == errno.EADDRNOTAVAIL else error.strerror
-        raise UsageError(f"--source-ip {source}: {why}; name one of its own (`ip addr` lists them)") from None
+        raise UsageError(
+            f"--source-ip {source}: {why}; use an address of this machine (`ip addr` lists them)"
+        ) from None
 
 
 def _check_unix_socket(path: str) -> None:
@@ -101,7 +103,7 @@ def _check_unix_socket(path: str) -> None:
 
 
 def _check_tls(tls: Tls) -> None:
-    """See that the files hold what they should; each alone, so that the right one is blamed."""
+    """Check the certificate and key files one by one, so that an error names the right flag."""
     if tls.ca_file:
         _try_tls("--cacert", tls.ca_file, Tls(ca_file=tls.ca_file), "the file contains no certificate (PEM)")
     if not tls.cert_file:
@@ -133,7 +135,7 @@ def _try_tls(flag: str, path: str, tls: Tls, otherwise: str) -> None:
 def _try_open(flag: str, path: str) -> None:
     """
     Raises:
-        UsageError: it isn't a file that can be read.
+        UsageError: `path` is not a readable file.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -150,10 +152,10 @@ def _text(path: str) -> str:
 
 
 def proxy_for(options: Options, scheme: str, host: str, environ: Mapping[str, str]) -> str:
-    """URL of the proxy to go through: the one of `--proxy`, else what the environment says as for curl; empty: none.
+    """URL of the proxy: that of `--proxy`, else that of the environment by curl's rules; empty: no proxy.
 
     Raises:
-        UsageError: it is no http URL.
+        UsageError: it is not an http URL.
     """
     flag = proxy_flag(options, scheme, host, environ)
     if not flag:
@@ -165,12 +167,14 @@ def proxy_for(options: Options, scheme: str, host: str, environ: Mapping[str, st
         url = f"http://{url}"
     split = split_url(url)
     if split is None or split.scheme != "http":
-        raise UsageError(f"{flag} needs the URL of an HTTP proxy like http://proxy:3128, not {redact_no_url(url)!r}")
+        raise UsageError(
+            f"{flag} needs the URL of an HTTP proxy like http://proxy:3128, not {redact_invalid_url(url)!r}"
+        )
     return url
 
 
 def proxy_flag(options: Options, scheme: str, host: str, environ: Mapping[str, str]) -> str:
-    """What names the proxy to go through: `--proxy`, or a variable of the environment; empty: nothing does."""
+    """Where the proxy is set: `--proxy`, or the name of an environment variable; empty: there is no proxy."""
     if options.unix_socket is not None or options.proxy == "none":
         return ""
     if options.proxy is not None:
@@ -180,18 +184,18 @@ def proxy_flag(options: Options, scheme: str, host: str, environ: Mapping[str, s
 
 
 def _set_in(environ: Mapping[str, str], *names: str) -> str:
-    """The first of the variables that says something, the lower case of each before the upper; empty: none does."""
+    """The first variable that is set and not empty; lower case comes before upper case. Empty: there is none."""
     return next((each for name in names for each in (name, name.upper()) if environ.get(each)), "")
 
 
 def _bypassed(host: str, no_proxy: str) -> bool:
-    """Whether `no_proxy` names the host: by `*`, its name or a name above it, its address or a network (CIDR)."""
+    """Whether `no_proxy` covers the host: by `*`, its name, a parent domain, its address or a network (CIDR)."""
     host = host.lower().rstrip(".")
     for entry in no_proxy.lower().replace(",", " ").split():
         try:
             if ipaddress.ip_address(host) in ipaddress.ip_network(entry.strip("[]"), strict=False):
                 return True
-        except ValueError:  # one of the two is a name
+        except ValueError:  # the host or the entry is a name
             name = entry.strip(".")
             if name in ("*", host) or host.endswith(f".{name}"):
                 return True
@@ -199,12 +203,13 @@ def _bypassed(host: str, no_proxy: str) -> bool:
 
 
 async def resolve(network: Network, target: Target) -> list[str]:
-    """The addresses that connections will go to: pinned ones, else what DNS says; empty if it knows none, and for a
-    Unix socket.
+    """The addresses that connections will go to: those of `--resolve`, else those that DNS returns.
+
+    Empty if DNS returns none, and for a Unix socket.
 
     Raises:
-        CouldNotStart: DNS says nothing for `DNS_LIMIT_S`.
-        UsageError: the source addresses that were named can't reach any of them.
+        CouldNotStart: DNS does not answer within `DNS_LIMIT_S`.
+        UsageError: a source address and the target's addresses belong to different families.
     """
     if network.unix_socket:
         return []
@@ -228,8 +233,8 @@ async def resolve(network: Network, target: Target) -> list[str]:
 
 
 async def _ask_dns(host: str, port: int) -> list[str]:
-    """Asked in a thread of its own, which may go on to wait for an answer when nobody does any more: the loop's own
-    threads would hold up the end of the process."""
+    """The addresses of `host`. The query runs in a daemon thread: a thread of the loop's executor that still waits for
+    DNS would delay the exit of the process."""
     loop = asyncio.get_running_loop()
     answered: asyncio.Future[list[str]] = loop.create_future()
 
@@ -239,11 +244,11 @@ async def _ask_dns(host: str, port: int) -> list[str]:
 
     def ask() -> None:
         try:
-            # the flag that the connector sets: no addresses of a family that this machine has no way to
+            # AI_ADDRCONFIG as in the connector: no addresses of a family that this machine has no address of
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-        except (OSError, UnicodeError):  # a label that is empty or over 63 characters is a UnicodeError
+        except (OSError, UnicodeError):  # UnicodeError: a label is empty or longer than 63 characters
             found = []
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(answer, sorted({str(entry[4][0]) for entry in found}))
 
     threading.Thread(target=ask, daemon=True).start()
@@ -251,11 +256,11 @@ async def _ask_dns(host: str, port: int) -> list[str]:
 
 
 def with_sources(network: Network, addresses: list[str], shares: list[int], ports: int) -> list[Network]:
-    """`network` for each worker, with source addresses of its own where one address has too few ports for all.
+    """`network` for each worker, with source addresses of its own where one address has too few ports.
 
-    An address has `ports` ports for each address that it connects to. Every address in 127.0.0.0/8 is local, so to a
-    loopback target each worker goes from ones of its own; for any other target the user has to name them. Half of the
-    ports are used: Linux searches those of one parity first, and finds the last ones of them slowly.
+    A source address has `ports` ports for each address that it connects to. Every address in 127.0.0.0/8 is local, so
+    for a loopback target each worker gets source addresses of its own; for other targets the user has to name them.
+    Only half of the ports are used: Linux searches the ports of one parity first, and finds the last of them slowly.
     """
     each = max(1, ports // 2)
     if network.sources:
@@ -273,10 +278,10 @@ def with_sources(network: Network, addresses: list[str], shares: list[int], port
 
 
 def describe_way(networks: list[Network]) -> str:
-    """What is special about the way to the target, for a line of the banner; empty: nothing is."""
+    """Proxy, socket, addresses and TLS options, for a line of the banner; empty if all are the default."""
     network = networks[0]
     sources = {source for each in networks for source in each.sources}
-    said = [
+    parts = [
         f"through the proxy {redact_url(network.proxy)}" if network.proxy else "",
         f"over the Unix socket {network.unix_socket}" if network.unix_socket else "",
         f"to {', '.join(network.addresses)}" if network.addresses else "",
@@ -284,7 +289,7 @@ def describe_way(networks: list[Network]) -> str:
         "without checking certificates" if network.tls.insecure else "",
         "with a client certificate" if network.tls.cert_file else "",
     ]
-    return ", ".join(each for each in said if each)
+    return ", ".join(each for each in parts if each)
 
 
 def _from(network: Network, sources: list[str]) -> Network:

@@ -1,6 +1,7 @@
-"""Whose words an answer through a proxy is, and how to go without the proxy. Pure functions.
+"""Tells answers of a proxy from those of the target, and says how to bypass the proxy. Pure functions.
 
-Only plain http: in a tunnel (https) every answer is the target's, and a proxy's refusal is a failed connect.
+This concerns plain http only. With https the proxy opens a tunnel: every answer comes from the target, and a refusal of
+the proxy is a failed connect.
 """
 
 import ipaddress
@@ -11,25 +12,31 @@ from enum import Enum
 import msgspec
 
 _PROXY_SOFTWARE = re.compile(r"(?i)squid|tinyproxy|privoxy|polipo|proxy\.py|mitmproxy|zscaler|bluecoat|proxysg|mcafee")
-"""What proxies call themselves in `Server`. They leave the target's own name there when they pass its answer on."""
+"""Names of proxies in the header `Server`. When proxies forward an answer, they keep the target's `Server`."""
 
-_OF_EITHER = (403, 502, 503, 504, 511)
-"""Statuses that a proxy gives for a target that it does not allow or does not reach, and targets give as well."""
+_AMBIGUOUS_STATUSES = (403, 502, 503, 504, 511)
+"""Statuses that a proxy uses for a target that it blocks or can't reach, and that targets use as well."""
 
 
 class Source(Enum):
-    """Who has answered."""
+    """Where an answer comes from."""
 
     TARGET = "target"
     PROXY = "proxy"
     EITHER = "either"
-    """Nothing in the answer tells."""
+    """The answer does not show it."""
 
 
 def source_of(status: int, headers: Mapping[str, str], body: str, host: str) -> Source:
-    """Who has given an answer to a plain request for `host` through a proxy; names of headers in lower case.
+    """Where the answer to a plain http request for `host` through a proxy comes from.
 
-    `Via` proves nothing: proxies add it to what they pass on. An API's own refusal is a JSON object.
+    `Via` proves nothing, because proxies add it to answers that they forward. A refusal of an API is a JSON object.
+
+    Args:
+        status: status of the answer.
+        headers: headers of the answer, names in lower case.
+        body: the beginning of the body.
+        host: host of the target.
     """
     if status == 407 or "proxy-authenticate" in headers or "x-squid-error" in headers:
         return Source.PROXY
@@ -37,13 +44,13 @@ def source_of(status: int, headers: Mapping[str, str], body: str, host: str) -> 
         return Source.TARGET
     if "error=" in headers.get("proxy-status", "") or _PROXY_SOFTWARE.search(headers.get("server", "")):
         return Source.PROXY
-    if status not in _OF_EITHER or _is_json_object(body):
+    if status not in _AMBIGUOUS_STATUSES or _is_json_object(body):
         return Source.TARGET
     return Source.PROXY if is_near(host) else Source.EITHER
 
 
 def is_near(host: str) -> bool:
-    """Whether this is the machine itself or an address of a private network: a proxy elsewhere doesn't reach those."""
+    """Whether `host` is this machine or in a private network, which an outside proxy can't reach."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_private
     except ValueError:
@@ -51,12 +58,12 @@ def is_near(host: str) -> bool:
 
 
 def way_around(host: str) -> str:
-    """How to go without the proxy."""
+    """How to bypass the proxy for `host`."""
     return f"to bypass it, use --proxy none, or set no_proxy={host} in the environment"
 
 
 def hint_of(status: int, headers: Mapping[str, str], body: str, host: str) -> str:
-    """What to do about an answer through a proxy; empty if the target gave it."""
+    """Advice about an answer through a proxy; empty if it comes from the target. For the arguments, see `source_of`."""
     source = source_of(status, headers, body, host)
     if source is Source.TARGET:
         return ""
@@ -70,4 +77,4 @@ def _is_json_object(body: str) -> bool:
     try:
         return isinstance(msgspec.json.decode(body), dict)
     except (ValueError, RecursionError):
-        return body.lstrip().startswith('{"')  # its beginning
+        return body.lstrip().startswith('{"')  # only the beginning is there

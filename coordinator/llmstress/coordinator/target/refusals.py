@@ -1,7 +1,6 @@
-"""What the words of a refusal say: the server's own sentence, and the fields of the request that it complains of.
+"""Reads the body of a refusal: the server's message, and the fields of the request that it complains about.
 
-A refusal may repeat the request (FastAPI's `input` does), so only what the server itself says is looked at. Pure
-functions.
+A refusal may repeat the request (`input` in FastAPI's errors does), so the repeated parts are left out. Pure functions.
 """
 
 import re
@@ -11,7 +10,7 @@ import msgspec
 
 _SENTENCES = ("message", "msg", "detail", "error", "errors", "title", "reason", "description", "error_description")
 _NAMES = ("code", "type", "status")
-"""Members that say what kind of error it is, in one word."""
+"""Members that name the kind of the error in one word."""
 
 _DEEPEST = 4
 
@@ -27,9 +26,9 @@ _UNWANTED = re.compile(
     re.IGNORECASE,
 )
 _ENTRY = re.compile(r"'type': '([\w.]+)', 'loc': \(([^)]*)\), 'msg': '([^']*)'")
-"""An entry of FastAPI's list, as Python writes it: some servers make their message of that."""
+"""An entry of FastAPI's error list in Python notation, which some servers use as their message."""
 _Entry = tuple[str, tuple[str, ...], str]
-"""Of such a list: type, place, message."""
+"""An entry of FastAPI's error list: type, place, message."""
 _NO_PATH = (
     r"((error|http|status)\W*)?404\W*|default backend.{0,9}404|no message available|unexpected endpoint or method.*"
     r"|(404\W*)?((page|path|resource|route|url|file|endpoint|the requested \w+)\W+)?(was |could )?not (be )?found"
@@ -39,45 +38,45 @@ _NO_PATH = (
     r"|(the )?requested (url|resource|path).{0,200}not (be )?found.*|404 page not found.*"
     r"|.*(path|route|url|endpoint)\b.{0,100}(not found|does not exist).*"
 )
-"""A sentence, in lower case, that says no more than that the path is wrong."""
+"""A sentence in lower case that only says that the path does not exist."""
 _TAG = re.compile(r"(?is)<(script|style)\b.*?</\1>|<[^>]*>")
 _MEMBER = re.compile(r'"(?:message|msg|detail|error|title)"\s*:\s*"((?:[^"\\]|\\.)*)')
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A refusal, read."""
+    """The content of a refusal."""
 
     text: str = ""
-    """What the server says, without what it repeats of the request; empty: nothing that is understood."""
+    """The server's message without the repeated request; empty: the body is not understood."""
     names: tuple[str, ...] = ()
-    """Its names for the kind of error, `model_not_found` for instance."""
+    """The server's names for the kind of error, e.g. `model_not_found`."""
     missing: tuple[str, ...] = ()
-    """Fields of the body that it misses."""
+    """Fields of the body that the server requires and didn't get."""
     unwanted: tuple[str, ...] = ()
-    """Fields of the body that it doesn't take."""
+    """Fields of the body that the server does not accept."""
     missing_elsewhere: tuple[tuple[str, str], ...] = ()
-    """What it misses in another place of the request: the place (`query`, `header`, `cookie`) and the name."""
+    """Missing parts outside the body: place (`query`, `header`, `cookie`) and name."""
     page: bool = False
-    """It is a web page."""
+    """The body is a web page."""
 
 
-def read_refusal(words: str) -> Refusal:
-    """What `words`, the beginning of a body or of an error's text, say."""
-    words = words.strip()
-    if words.startswith("<"):
-        return Refusal(" ".join(_TAG.sub(" ", words).split()), page=True)
+def read_refusal(body: str) -> Refusal:
+    """The content of a refusal; `body` is the beginning of an answer's body, or the text of an error event."""
+    body = body.strip()
+    if body.startswith("<"):
+        return Refusal(" ".join(_TAG.sub(" ", body).split()), page=True)
     entries: list[_Entry] = []
     names: list[str] = []
     try:
-        value: Any = msgspec.json.decode(words)
+        value: Any = msgspec.json.decode(body)
     except (ValueError, RecursionError):
-        found = [match[1] for match in _MEMBER.finditer(words)] if words[:1] in ("{", "[") else [words]
+        found = [match[1] for match in _MEMBER.finditer(body)] if body[:1] in ("{", "[") else [body]
     else:
         found = _sentences(value, entries, names, 0)
     text = "; ".join(dict.fromkeys(filter(None, found)))
     for kind, loc, _ in _ENTRY.findall(text):
         entries.append((kind, tuple(part.strip(" '\"") for part in loc.split(",") if part.strip()), ""))
-    if "'loc': (" in text:  # the rest repeats the request
+    if "'loc': (" in text:  # the rest of the text repeats the request
         text = "; ".join(message for _, _, message in _ENTRY.findall(text))
     elsewhere = [
         (loc[0], loc[-1]) for kind, loc, _ in entries if "missing" in kind and len(loc) > 1 and loc[0] != "body"
@@ -91,13 +90,14 @@ def read_refusal(words: str) -> Refusal:
 
 
 def lacks_path(refusal: Refusal) -> bool:
-    """Whether its words say no more than that there is no such path."""
-    said = refusal.text.lower().split("; ")
-    return refusal.page or all(not sentence or re.fullmatch(_NO_PATH, sentence) for sentence in said)
+    """Whether the refusal only says that the path does not exist."""
+    sentences = refusal.text.lower().split("; ")
+    return refusal.page or all(not sentence or re.fullmatch(_NO_PATH, sentence) for sentence in sentences)
 
 
 def _sentences(value: Any, entries: list[_Entry], names: list[str], depth: int) -> list[str]:
-    """The sentences in an error's JSON; entries of FastAPI's list and names of the error are added to the lists."""
+    """The sentences in the JSON of an error. Entries of FastAPI's list are added to `entries`, names of the error to
+    `names`."""
     if isinstance(value, str):
         return [value.strip()]
     if depth > _DEEPEST or not isinstance(value, dict | list):

@@ -1,4 +1,4 @@
-"""What a URL whose path the server doesn't know may have been meant to be. Pure functions."""
+"""Suggests the intended URL when a server does not know the path. Pure functions."""
 
 import difflib
 import re
@@ -8,30 +8,30 @@ from llmstress.coordinator.target.refusals import lacks_path, read_refusal
 from llmstress.engine.api import APIS
 
 _PATHS = ("/chat/completions", "/completions", "/responses", "/embeddings", "/messages")
-"""Ends of the endpoints that people type by hand."""
+"""Ends of endpoints that users type by hand."""
 
 _SHORT_FORMS = {"chat": "/chat/completions", "completion": "/completions", "models": "", "health": "", "docs": ""}
-"""Last segment of a path -> what was probably meant; empty: the endpoint of the API that is spoken."""
+"""Last segment of a path -> the intended end; empty: the endpoint of the API in use."""
 
 _OTHER_APIS = ("/api/generate", "/api/chat", "/api/tags", "/generate", "/generate_stream", "/invocations", "/metrics")
-"""Endpoints of Ollama, TGI, SGLang and others that stand beside those of OpenAI's API at the same host."""
+"""Endpoints of Ollama, TGI, SGLang and others that a host offers beside OpenAI's API."""
 
 _ALIKE = 0.8
-"""Share of letters, in order, that two paths have in common if one is a misspelling of the other."""
+"""Two paths whose similarity (`difflib` ratio of their letters) is at least this are taken for one misspelled."""
 
 _VERSION = re.compile(r"v\d\w*")
 
 _FEWEST_LETTERS = 6
-"""Shorter paths are alike by chance."""
+"""Fewest letters of a path that is compared: shorter ones resemble others by chance."""
 
 
 def suspected(url: str, path: str) -> str:
-    """The URL that was probably meant, as it can be given; empty if nothing is suspected.
+    """The URL that was probably meant; empty if there is no suggestion.
 
     Args:
-        url: the endpoint that was asked and answered that there is no such path.
-        path: the path that the API appends to a base, `/chat/completions` for instance; empty for an API that takes
-            the URL as it is.
+        url: the endpoint whose path the server does not know.
+        path: the path that the API appends to a base URL, e.g. `/chat/completions`; empty for an API that uses the URL
+            as given.
     """
     split = urlsplit(url)
     asked = split.path.rstrip("/")
@@ -41,10 +41,16 @@ def suspected(url: str, path: str) -> str:
     return urlunsplit(SplitResult(split.scheme, split.netloc, meant, split.query, ""))
 
 
-def url_meant(status: int, words: str, url: str, api: str) -> str:
-    """The URL that was probably meant, if a server has answered `status` and `words` at the endpoint `url` of `api`
-    because there is no such path; empty: nothing is suspected."""
-    if status != 405 and not (status == 404 and lacks_path(read_refusal(words))):
+def url_meant(status: int, body: str, url: str, api: str) -> str:
+    """The URL that was probably meant, if the answer says that the path does not exist; else empty.
+
+    Args:
+        status: status of the answer.
+        body: the beginning of its body.
+        url: the endpoint.
+        api: name of the API.
+    """
+    if status != 405 and not (status == 404 and lacks_path(read_refusal(body))):
         return ""
     kind = APIS.get(api)
     return suspected(url, kind.PATH if kind is not None else "")
@@ -53,7 +59,7 @@ def url_meant(status: int, words: str, url: str, api: str) -> str:
 def _meant(asked: str, path: str) -> str:
     given = asked.removesuffix(path) if path else asked
     if path and given == asked:
-        return ""  # not made of a base and the API's path: an endpoint of Azure's, for instance
+        return ""  # not a base URL with the API's path, e.g. an endpoint of Azure
     if path and (beside := next((end for end in _OTHER_APIS if given.endswith(end)), "")):
         given = given.removesuffix(beside)
     segments = [segment for segment in given.split("/") if segment]
@@ -71,7 +77,7 @@ def _meant(asked: str, path: str) -> str:
 
 
 def _end_meant(segments: list[str], path: str) -> str:
-    """The end of an endpoint that these last segments resemble, or are a short form of."""
+    """The end of an endpoint that these last segments resemble or abbreviate; empty: none."""
     if len(segments) == 1 and path and (end := _SHORT_FORMS.get(segments[0].lower())) is not None:
         return end or path
     letters = _letters("".join(segments))
@@ -83,7 +89,7 @@ def _end_meant(segments: list[str], path: str) -> str:
 
 
 def _with_version(segments: list[str]) -> str:
-    """The base that an endpoint stands on."""
+    """The base URL's path, with `v1` added if it is empty or its version is misspelled."""
     if not segments:
         return "/v1"
     if _is_version(segments[-1]):
@@ -92,7 +98,7 @@ def _with_version(segments: list[str]) -> str:
 
 
 def _is_version(segment: str) -> bool:
-    """Whether that is `v1`, or meant to be."""
+    """Whether the segment is `v1` or a misspelling of it."""
     return segment.lower() in ("v1", "vl", "1", "v", "api1")
 
 

@@ -8,7 +8,6 @@ from typing import Protocol
 
 from llmstress.engine.connect.dialer import ConnectError
 from llmstress.engine.connect.tcpinfo import retransmissions
-from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.stream import Stream
 from llmstress.engine.stream.task import Request
 
@@ -32,7 +31,6 @@ class Dialing:
         self,
         most: int,
         pause_s: float,
-        recorder: Recorder,
         clock: Callable[[], int],
         start: Start,
         fail: Callable[[BaseException], None],
@@ -40,7 +38,6 @@ class Dialing:
         """most: connections that may be being opened at once. fail: is told of an exception that ends the run."""
         self._most = most
         self._pause_s = pause_s
-        self._recorder = recorder
         self._clock = clock
         self._start = start
         self._fail = fail
@@ -109,7 +106,8 @@ class Dialing:
                 stream.not_connected(error.end)
                 await self._pause()
             else:
-                self._recorder.counters.connects_repeated += retransmissions(link.transport) > 0
+                counters = stream.exchange.task.samples.counters
+                counters.connects_repeated += retransmissions(link.transport) > 0
                 stream.connected(link)
                 self._end_pauses()
 

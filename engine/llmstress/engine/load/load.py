@@ -13,13 +13,13 @@ from typing import Protocol
 from llmstress.engine.load.dialing import Dialing
 from llmstress.engine.load.slices import SlicedReads
 from llmstress.engine.stream.exchange import Exchange
+from llmstress.engine.stream.progress import NEVER
 from llmstress.engine.stream.read_loop import Reads
-from llmstress.engine.stream.recorder import NEVER, Recorder
+from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.states import DIALING, OVER, move
 from llmstress.engine.stream.stream import Runtime, Stream
 from llmstress.engine.stream.task import Request
 from llmstress.engine.stream.transport_stream import TransportStream
-from llmstress.engine.telemetry.messages import Phase
 
 CHECK_TURNS = 5
 """Calls of `check` until it has seen every stream."""
@@ -60,7 +60,7 @@ class Load:
         self.streams: list[Stream] = []
         """All that ever were."""
         self.reads = SlicedReads(recorder, clock, self.fail)
-        self.dialing = Dialing(dials, pause_s, recorder, clock, self._start, self.fail)
+        self.dialing = Dialing(dials, pause_s, clock, self._start, self.fail)
         self.requests_left = NEVER if requests is None else requests
         self.exhausted = asyncio.Event()
         """Nothing is in flight and nothing will start any more; or there is a `fault`."""
@@ -110,7 +110,7 @@ class Load:
 
     def _count_begun(self) -> None:
         """Requests of ramp and warm-up come on top of those that were asked for."""
-        if self.recorder.phase >= Phase.STEADY:
+        if self.recorder.steady_has_begun:
             self.requests_left -= 1
 
     # --- what streams ask for

@@ -11,7 +11,7 @@ def take_run(exchange: Exchange, data: bytes, now: int) -> bytes:
     the work, it would fall further behind and never recover.
     """
     task = exchange.task
-    shape, classify, record_gap = task.shape, task.api.classify, task.recorder.gaps.append
+    shape, classify, record_gap = task.shape, task.api.classify, task.samples.gaps.append
     chunks = data.split(shape.end)
     if len(chunks) == 2 and not chunks[1]:
         return data  # a single chunk, which has failed the test already

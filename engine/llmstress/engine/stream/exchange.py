@@ -10,7 +10,7 @@ from llmstress.engine.api.meaning import END_OF_BODY, TOKEN, Meaning, Usage
 from llmstress.engine.outcome import FILTERED, OK, End
 from llmstress.engine.stream.counting import count_end
 from llmstress.engine.stream.pace import Answer, Pace, Texts, pace_of, stale_pace, texts_of
-from llmstress.engine.stream.recorder import EDGE
+from llmstress.engine.stream.samples import EDGE
 from llmstress.engine.stream.task import Request
 from llmstress.engine.stream.usage_reports import FIRST_READ_NS, Reports
 from llmstress.engine.telemetry.histogram import HIGHEST_US
@@ -36,10 +36,10 @@ class Exchange:
         "_firsts",
         "_others",
         "_reasoning_streamed",
-        "_recorder",
         "_reports",
         "_revoked",
         "_running",
+        "_samples",
         "_summarized",
         "_texts_since",
         "_tokenless",
@@ -119,7 +119,7 @@ class Exchange:
         """The meaning of the last token event: the fast path takes only more of the same."""
         self.words = b""
         """The last data that was not a message of the API; its setter bounds its length."""
-        self._recorder = recorder = request.task.recorder
+        self._samples = samples = request.task.samples
         self._others: dict[int, int] | None = None  # choice -> stamp of its last token, but for choice 0
         self._firsts = 0  # sum of the stamps of the choices' first tokens
         self._finish = ""  # reason of the choice that finished first
@@ -134,7 +134,7 @@ class Exchange:
         self._tokenless = False
         self._whole = False  # the answer came in one piece
         self._first_data = b""  # of the first token event
-        self._texts_since = recorder.keeps_texts
+        self._texts_since = samples.keeps_texts
         self.attentive = self._texts_since > 0 or request.observer is not None
         """The fast path has to call `take_note` for each token event."""
         self._before_answer = 0  # token events before the first visible one
@@ -196,7 +196,7 @@ class Exchange:
 
     def again(self, end: End, now: int) -> "Exchange":
         """This attempt failed with `end` at `now`: gives the next one, which has not started yet."""
-        self._recorder.retried(self, end, now)
+        self._samples.retried(self, end, now)
         attempt = Exchange(self.request, self.due, 0)
         attempt.begun = self.begun
         attempt.attempt = self.attempt + 1
@@ -228,16 +228,16 @@ class Exchange:
                 self._summarized |= token.summarized
                 self.kind = meaning
             if meaning.field:
-                self._recorder.saw_field(meaning.field)
+                self._samples.saw_field(meaning.field)
         elif meaning.foreign or meaning.ping:
-            self._recorder.counters.events_foreign += meaning.foreign
+            self._samples.counters.events_foreign += meaning.foreign
             return None  # no progress: it does not reset the idle limit
         elif meaning.malformed or meaning.error:
             if self.answered_at:
                 return None  # the finish reason came first
             return End("malformed", meaning.malformed) if meaning.malformed else End("stream_error", meaning.error)
         elif meaning.unknown:
-            self._recorder.counters.events_unknown += 1
+            self._samples.counters.events_unknown += 1
         self.last_event = now
         if meaning.usage is not None:
             self._take_usage(meaning, now)
@@ -353,7 +353,7 @@ class Exchange:
         """Count this request as ended so at `now`: its class, its samples, its tokens."""
         if end.outcome == "ok":
             self._check_stamps()
-        count_end(self, end, self._recorder.ended(self, end, now), self.task.least_output * max(1, self.choices))
+        count_end(self, end, self._samples.ended(self, end, now), self.task.least_output * max(1, self.choices))
 
     def _check_stamps(self) -> None:
         """Assert the order of a good answer's stamps: otherwise figures would contradict each other."""
@@ -398,13 +398,13 @@ class Exchange:
         span = self.last_token + (sum(self._others.values()) if self._others else 0) - self._firsts
         tokens, by_usage = self.output
         if reports is None or usage is None:
-            self._recorder.text_was_wanted(False)
+            self._samples.text_was_wanted(False)
             return pace_of(self._answer(span, events, None))
         reasoning = usage.reasoning or 0
         if reasoning >= tokens or (self._reasoning_streamed and not self._summarized):
             reasoning = 0
         hidden = max(reasoning, reports.before_first)
-        self._recorder.text_was_wanted(tokens - hidden > events + choices)
+        self._samples.text_was_wanted(tokens - hidden > events + choices)
         if not by_usage:
             return stale_pace(self._answer(span, events, tokens))
         if span and self.first_block == choices == 1 and tokens == events and not hidden:
@@ -418,7 +418,7 @@ class Exchange:
 
     def _answer(self, span: int, events: int, tokens: int | None, *, whole: bool = True) -> Answer:
         reports = self._reports
-        kept = whole and 0 < self._texts_since == self._recorder.keeps_texts  # of all its token events
+        kept = whole and 0 < self._texts_since == self._samples.keeps_texts  # of all its token events
         alike = reports is None or reports.with_tokens in (0, self.event_count)  # usage surrounds no text, or each
         first_events = self.first_block if whole and self.choices == 1 else self.choices
         return Answer(
@@ -439,11 +439,11 @@ class Exchange:
     def _token(self, choice: int, *, visible: bool, now: int) -> None:
         if not self.first_token:
             self.first_token = now
-            self._recorder.first_token((now - self.start) // 1000, (now - self.due) // 1000)
+            self._samples.first_token((now - self.start) // 1000, (now - self.due) // 1000)
         if visible and not self.first_answer:
             self.first_answer = now
             self._before_answer = self.event_count
-            self._recorder.first_answer((now - self.start) // 1000)
+            self._samples.first_answer((now - self.start) // 1000)
         if self._finished and choice in self._finished:
             self._revoke(choice)
         if choice:
@@ -456,10 +456,10 @@ class Exchange:
             self.last_token = now
         if last:
             gap = min((now - last) // 1000, HIGHEST_US)
-            self._recorder.gaps.append(gap)
+            self._samples.gaps.append(gap)
             self.gaps.append(gap)
         else:
             self.choices += 1
             self._firsts += now
             self._running += 1
-            self._recorder.first_of_choice()
+            self._samples.first_of_choice()

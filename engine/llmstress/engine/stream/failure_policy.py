@@ -4,6 +4,8 @@ import re
 
 import msgspec
 
+from llmstress.engine.telemetry.classes import BY_NAME, CLASSES, STATUS_ACTIONS
+
 COUNT = "count"
 """The failure is counted, and nothing more."""
 RETRY = "retry"
@@ -16,39 +18,11 @@ END = "end"
 ACTIONS = (COUNT, RETRY, END_FIRST, END)
 
 DEFAULTS: dict[str, str] = {
-    # the request is wrong, or the key, or the URL
-    "400": END_FIRST,
-    "401": END_FIRST,
-    "403": END_FIRST,
-    "404": END_FIRST,
-    "413": END_FIRST,
-    "415": END_FIRST,
-    "422": END_FIRST,
-    "501": END_FIRST,
-    # no money left, or a daily quota is used up
-    "quota": END,
-    # a timeout, a lock, a stream that broke between the gateway and the model
-    "408": RETRY,
-    "409": RETRY,
-    "424": RETRY,
-    # 429, 529, and the other statuses that providers throttle with
-    "rate_limited": RETRY,
-    # overload and outage; 498 is Groq's
-    "498": RETRY,
-    "500": RETRY,
-    "502": RETRY,
-    "503": RETRY,
-    "504": RETRY,
+    **{str(status): action for status, action in STATUS_ACTIONS.items()},
+    **{each.name: each.action for each in CLASSES if each.action != COUNT},
 }
 """Class of failure (`http_404` as 404) -> action; the action of any other class is `COUNT`. That includes lost
 connections: the server may have processed the request."""
-
-CLASSES = (
-    *("rate_limited", "quota", "stream_error", "truncated", "malformed", "empty"),
-    *("timeout_first_token", "timeout_idle", "timeout_total", "reset"),
-    *("dns", "connect_refused", "connect_timeout", "unreachable", "tls", "proxy", "local"),
-)
-"""The classes of failure that are not a status."""
 
 _STATUS = re.compile(r"(?:http_)?([13-9]\d\d|204)", re.ASCII)
 
@@ -66,8 +40,8 @@ def parse_entry(text: str) -> tuple[str, str]:
         raise ValueError(f"{action[:80]!r} is none of {', '.join(ACTIONS)}")
     if status := _STATUS.fullmatch(what):
         return status[1], action
-    if what not in CLASSES:
-        raise ValueError(f"{what[:80]!r} is neither a status like 529 nor one of {', '.join(CLASSES)}")
+    if what not in BY_NAME:
+        raise ValueError(f"{what[:80]!r} is neither a status like 529 nor one of {', '.join(BY_NAME)}")
     return what, action
 
 

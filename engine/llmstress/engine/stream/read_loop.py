@@ -35,14 +35,14 @@ class Reads:
 
     def process(self, most: int, until: int) -> None:
         """Process at most `most` reads, and none after one that took the long way and ended beyond stamp `until`."""
-        arrived, recorder = self.arrived, self.recorder
-        edge = recorder.edge
+        arrived, progress = self.arrived, self.recorder.progress
+        edge = progress.edge
         task = None
         for _ in range(min(most, len(arrived))):
             stream, data, now = arrived.popleft()
             if now >= edge:
-                recorder.cross(now)
-                edge = recorder.edge
+                self.recorder.cross(now)
+                edge = progress.edge
             exchange = stream.fast
             if exchange is not None:
                 if exchange.task is not task:
@@ -69,6 +69,6 @@ class Reads:
                         exchange.gaps.append(HIGHEST_US)
                     continue
             stream.read(data, now)
-            edge = recorder.edge
+            edge = progress.edge
             if self.clock() > until:
                 return

@@ -102,7 +102,7 @@ class Stream:
         exchange = self.exchange = Exchange(request, due, runtime.clock())
         self._observer = request.observer
         move(self, IN_FLIGHT)
-        runtime.recorder.started()
+        request.task.samples.started()
         self._retried = False
         self._reused = self.link is not None
         if self._reused:
@@ -130,7 +130,7 @@ class Stream:
         if exchange is None:
             link.close()
             return
-        self._runtime.recorder.counters.connections += 1
+        exchange.task.samples.counters.connections += 1
         self.link = link
         self._linked_at = self._runtime.clock()
         self._requests = 0
@@ -189,7 +189,7 @@ class Stream:
             end = self._end_early(End("malformed", str(fault)))
         events = exchange.event_count - events_before
         if events > 1:
-            task.recorder.counters.events_shared += events
+            task.samples.counters.events_shared += events
             exchange.joined += events - 1
             if not events_before:
                 exchange.first_block = events
@@ -251,8 +251,8 @@ class Stream:
     def _take_head(self, head: Head, exchange: Exchange, now: int) -> None:
         task, recorder = exchange.task, exchange.task.recorder
         exchange.head_at = now
-        if head is not recorder.known_head:
-            recorder.saw(head, task.failures.clean)
+        if head is not task.samples.known_head:
+            recorder.saw(head, task.failures.clean, task.id)
         if head.rate_limits:
             recorder.heard_limits(head.rate_limits, now)
         if succeeded(head.status) and (coding := head.headers.get("content-encoding")):
@@ -355,7 +355,7 @@ class Stream:
             if unfinished or (closed and body.startswith(b"{") and not body.rstrip().endswith(b"}")):
                 return End("truncated", "the answer is incomplete")
         if api.streamed and not answer.malformed:
-            task.recorder.counters.stream_ignored += 1
+            task.samples.counters.stream_ignored += 1
         return exchange.apply_answer(answer, now)
 
     def _end_early(self, otherwise: End) -> End:
@@ -448,7 +448,7 @@ class Stream:
             wait = max(wait, SLOW_GAPS * exchange.doubtful_ns)
         if now - since >= wait:
             linger.stayed_open()
-            counters = task.recorder.counters
+            counters = task.samples.counters
             counters.stayed_open += 1
             counters.stayed_open_ns += now - since
             self._end(exchange.end_of_stream(), now)
@@ -473,7 +473,7 @@ class Stream:
     def _send_again(self, exchange: Exchange) -> None:
         """The connection is stale, and no byte of this answer has been read: send the request once more on another
         one."""
-        exchange.task.recorder.counters.stale_retries += 1
+        exchange.task.samples.counters.stale_retries += 1
         self._retried = True
         self._reader = None
         exchange.sent = 0

@@ -31,6 +31,7 @@ class Task:
         "recorder",
         "requests_per_connection",
         "require_finish",
+        "samples",
         "shape",
         "timeouts",
     )
@@ -63,6 +64,8 @@ class Task:
         self.dials = dials
         self.failures = failures
         self.recorder = recorder
+        self.samples = recorder.samples(id)
+        """Collects what its requests measure."""
         self.timeouts = timeouts
         self.requests_per_connection = requests_per_connection
         self.require_finish = require_finish
@@ -71,7 +74,7 @@ class Task:
         self.linger = Linger()
         self.shape = shape_of(api)
         shape = self.shape
-        self.reading = self, shape.prefixes, shape.end, shape.tail, shape.lines, api.classify, recorder.gaps.append
+        self.reading = self, shape.prefixes, shape.end, shape.tail, shape.lines, api.classify, self.samples.gaps.append
         """What the read loop takes from a task, in one piece: most reads in a row are of the same task."""
         self.next_request = requests(self)
         """Gives the next request, to be begun by a stream."""

@@ -1,50 +1,53 @@
 """Deltas of all workers -> totals, recent past and timeline. Merging is addition; percentiles are never averaged."""
 
+from collections.abc import Iterable
 from typing import Self
 
 import msgspec
 
+from llmstress.engine.telemetry.classes import NOT_FAILED
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import (
+    LABELS,
     MAX_FIELDS,
     MAX_SAMPLES_PER_CLASS,
     MAX_SIGNS,
-    NOT_FAILED,
     Counters,
     Delta,
     ErrorSample,
     Part,
     Phase,
     RateLimit,
+    Window,
     add_counts,
+    consecutive,
+    key_of,
     merge_histograms,
     merge_rate_limits,
+    task_of,
+    window_of,
+)
+from llmstress.engine.telemetry.metrics import CHARTED
+from llmstress.engine.telemetry.timeline import (
+    EARLIER_NS,
+    FINE_S,
+    MAX_ROWS,
+    RECENT_S,
+    SLOT_NS,
+    Recent,
+    Row,
+    WorkerRecent,
 )
 
-MAX_ROWS = 1024
-"""Rows of the timeline: when it is full, neighbours merge and the step doubles."""
+WINDOWS = consecutive([(phase, LABELS[phase], None if phase else 0) for phase in Phase])
+"""Those of a run of which no times are known: one of each kind."""
 
 MAX_NOTICES = 1000
-"""Notices kept; the oldest go first."""
-
-RECENT_S = 60
-"""How far back the live figures can look, in seconds."""
-
-FINE_S = 10
-"""The last so many seconds are kept in slots of `SLOT_NS`; what is older is merged into slots of `EARLIER_NS`."""
-
-SLOT_NS = 250_000_000
-"""Deltas that end within the same slot are one step of the recent past, whichever worker they are of."""
-
-EARLIER_NS = 2_500_000_000
-"""Length of the slots in `Aggregate.earlier`, a multiple of `SLOT_NS`."""
-
-CHARTED = ("itl", "tpot", "e2e")
-"""Metrics that a row of the timeline keeps beside its `latency`, in coarse bins (`Histogram.coarse`)."""
+"""Notices kept; the oldest are dropped first."""
 
 
 class Notice(msgspec.Struct, array_like=True, frozen=True, tag=True):
-    """Something that happened at `t` (ns after T0; 0 before): a line of the log.
+    """A line of the log: something that happened at `t` (ns after T0; 0 before T0).
 
     `kind` is phase, warning, load (the load was changed while it ran), end or note.
     """
@@ -70,102 +73,30 @@ class WorkerState(msgspec.Struct, array_like=True):
     open: int = 0
     deltas: int = 0
     gaps: int = 0
-    """Deltas that never came, by their sequence numbers."""
+    """Deltas that never arrived, by their sequence numbers."""
     merged: int = 0
     cpu_ns: int = 0
     steady_cpu_ns: int = 0
     steady_events: int = 0
     loop_lag: Histogram = msgspec.field(default_factory=Histogram)
-    """Of the steady window."""
-    started: int = 0
-    ended: int = 0
-
-
-class Row(msgspec.Struct, array_like=True):
-    """One step of the timeline."""
-
-    phase: int = 0
-    open: int = 0
-    requests: int = 0
-    events: int = 0
-    failed: int = 0
-    latency: Histogram = msgspec.field(default_factory=Histogram)
-    """TTFT; e2e as long as there are only whole answers."""
-    failed_by: dict[str, int] = msgspec.field(default_factory=dict)
-    """Class of failure -> how many; the sum is `failed`."""
-    more: dict[str, Histogram] = msgspec.field(default_factory=dict)
-    """Metric of `CHARTED` -> its samples in coarse bins, as they were seen live: those of requests that failed later
-    are among them."""
-
-    def absorb(self, later: "Row") -> None:
-        """Merge the following row into this one."""
-        self.phase = later.phase
-        self.open = max(self.open, later.open)
-        self.requests += later.requests
-        self.events += later.events
-        self.failed += later.failed
-        self.latency.merge(later.latency)
-        add_counts(self.failed_by, later.failed_by)
-        merge_histograms(self.more, later.more)
-
-
-class WorkerRecent(msgspec.Struct, array_like=True):
-    """What one worker did within a slot."""
-
-    t_from: int
-    t_to: int
-    events: int = 0
-    cpu_ns: int = 0
-    loop_lag: Histogram = msgspec.field(default_factory=Histogram)
-
-    def absorb(self, other: "WorkerRecent") -> None:
-        """Merge another slot of the same worker into this one, its lag in coarse bins: many workers have many bins."""
-        self.t_from, self.t_to = min(self.t_from, other.t_from), max(self.t_to, other.t_to)
-        self.events += other.events
-        self.cpu_ns += other.cpu_ns
-        self.loop_lag.merge(other.loop_lag.coarse())
-
-
-class Recent(msgspec.Struct, array_like=True):
-    """One slot of the recent past, all workers together."""
-
-    slot: int
-    t_from: int
-    t_to: int
-    ok: int = 0
-    finished: int = 0
-    failed: int = 0
-    events: int = 0
-    output: int = 0
-    latency: dict[str, Histogram] = msgspec.field(default_factory=dict)
-    workers: dict[int, WorkerRecent] = msgspec.field(default_factory=dict)
-    inputs: int = 0
-    failed_by: dict[str, int] = msgspec.field(default_factory=dict)
-    """Class of failure -> how many; the sum is `failed`."""
-
-    def absorb(self, other: "Recent") -> None:
-        """Merge another slot into this one."""
-        self.t_from, self.t_to = min(self.t_from, other.t_from), max(self.t_to, other.t_to)
-        self.ok += other.ok
-        self.finished += other.finished
-        self.failed += other.failed
-        self.events += other.events
-        self.output += other.output
-        self.inputs += other.inputs
-        add_counts(self.failed_by, other.failed_by)
-        merge_histograms(self.latency, other.latency)
-        for number, worker in other.workers.items():
-            mine = self.workers.setdefault(number, WorkerRecent(worker.t_from, worker.t_to))
-            mine.absorb(worker)
+    """Of the steady windows, as `steady_cpu_ns` and `steady_events`."""
+    unfinished: dict[int, int] = msgspec.field(default_factory=dict)
+    """Task -> requests that have started and not ended, as far as they were reported."""
 
 
 class Aggregate(msgspec.Struct, array_like=True):
-    """Everything measured so far, over all workers: plain data, which can be sent as it is."""
+    """Everything measured so far over all workers: plain data, which can be sent as it is.
+
+    The sums over windows or tasks are made when they are asked for. They may be a `Part` of the aggregate itself (if
+    only one was to be summed) and must not be changed.
+    """
 
     workers: list[WorkerState]
     row_ns: int
     """Step of the timeline."""
-    phases: dict[int, Part] = msgspec.field(default_factory=lambda: {int(phase): Part() for phase in Phase})
+    windows: tuple[Window, ...] = WINDOWS
+    parts: dict[int, Part] = msgspec.field(default_factory=dict)
+    """Window and task (`key_of`) -> what happened to the requests of the task in the window."""
     samples: dict[str, list[ErrorSample]] = msgspec.field(default_factory=dict)
     last_seen: dict[str, int] = msgspec.field(default_factory=dict)
     """Class of a request's end -> when it was last reported (ns after T0)."""
@@ -173,33 +104,123 @@ class Aggregate(msgspec.Struct, array_like=True):
     recent: list[Recent] = msgspec.field(default_factory=list)
     """The last `FINE_S` seconds."""
     notices: list[Notice] = msgspec.field(default_factory=list)
-    phase: Phase = Phase.RAMP
-    phase_began: dict[int, int] = msgspec.field(default_factory=dict)
-    """Phase -> when it was first reported (ns after T0)."""
+    window: int = 0
+    """Index of the latest window that a worker has reported."""
+    window_began: dict[int, int] = msgspec.field(default_factory=dict)
+    """Index of a window -> when it was first reported (ns after T0)."""
     peak: int = 0
     elapsed_ns: int = 0
     row_open: dict[tuple[int, int], int] = msgspec.field(default_factory=dict)
     """(row, worker) -> most requests in flight within it."""
     signs: list[str] = msgspec.field(default_factory=list)
-    """Headers of answers by which a gateway can be told."""
+    """Response headers that identify a gateway."""
     rate_limits: dict[str, RateLimit] = msgspec.field(default_factory=dict)
-    """Kind (requests, tokens, ...) -> what the server says of it."""
+    """Kind (requests, tokens, ...) -> what the server has said about it."""
     grave: dict[str, ErrorSample] = msgspec.field(default_factory=dict)
-    """What it means for the run (`end`, `end-first`) -> the first failure that means it."""
+    """Its meaning for the run (`end`, `end-first`) -> the first failure of this meaning."""
     earlier: list[Recent] = msgspec.field(default_factory=list)
-    """What came before `recent`, back to `RECENT_S`, in longer slots."""
+    """The time before `recent`, back to `RECENT_S`, in longer slots."""
     fields: list[str] = msgspec.field(default_factory=list)
     """Names of fields that the API module doesn't know and whose text was counted as reasoning."""
 
     @classmethod
-    def over(cls, streams_per_worker: list[int], row_ns: int = 1_000_000_000) -> Self:
-        """An empty one; `row_ns`: step of the timeline to begin with, best a multiple of the interval of deltas."""
-        return cls([WorkerState(index, streams) for index, streams in enumerate(streams_per_worker)], row_ns)
+    def over(
+        cls, streams_per_worker: list[int], row_ns: int = 1_000_000_000, windows: tuple[Window, ...] = WINDOWS
+    ) -> Self:
+        """An empty one.
+
+        Args:
+            streams_per_worker: the number of streams of each worker.
+            row_ns: initial step of the timeline, best a multiple of the interval of deltas.
+            windows: those of the run.
+        """
+        workers = [WorkerState(index, streams) for index, streams in enumerate(streams_per_worker)]
+        return cls(workers, row_ns, windows, {key_of(window.index): Part() for window in windows})
+
+    # --- by window and task
+
+    @property
+    def phase(self) -> Phase:
+        """The kind of the window that lasts."""
+        return self.kind_of(self.window)
+
+    def kind_of(self, window: int) -> Phase:
+        """The kind of a window. An index beyond the last one counts as the last: a damaged record may hold it."""
+        return self.windows[min(window, len(self.windows) - 1)].kind
+
+    def began(self, kind: Phase) -> int | None:
+        """When the first window of this kind was first reported (ns after T0); None: none was."""
+        found = [t for window, t in self.window_began.items() if self.kind_of(window) is kind]
+        return min(found, default=None)
+
+    def part(self, window: int, task: int = 0) -> Part:
+        """What happened to the requests of a task in a window."""
+        return self.parts.get(key_of(window, task)) or Part()
 
     @property
     def steady(self) -> Part:
-        """What happened in the steady window: what the summary's figures are made of."""
-        return self.phases[Phase.STEADY]
+        """The sum over the steady windows and all tasks: what the summary's figures are made of."""
+        return self.of_kind(Phase.STEADY)
+
+    def of_kind(self, *kinds: Phase) -> Part:
+        """The sum over the windows of these kinds and all tasks."""
+        return sum_of(self._parts_of(kinds))
+
+    def of_task(self, task: int, *kinds: Phase) -> Part:
+        """The sum of a task over the windows of these kinds, or over all windows."""
+        return sum_of(part for key, part in self.parts.items() if task_of(key) == task and self._is_of(key, kinds))
+
+    def of_window(self, window: int) -> Part:
+        """The sum of a window over all tasks."""
+        return sum_of(part for key, part in self.parts.items() if window_of(key) == window)
+
+    def counters(self, *kinds: Phase) -> Counters:
+        """The counters of the windows of these kinds, or of the whole run."""
+        total = Counters()
+        for part in self._parts_of(kinds):
+            total.add(part.counters)
+        return total
+
+    def ended(self, *kinds: Phase) -> dict[str, int]:
+        """Class of a request's end -> how many, in the windows of these kinds or in the whole run."""
+        total: dict[str, int] = {}
+        for part in self._parts_of(kinds):
+            add_counts(total, part.ended)
+        return total
+
+    def retried(self) -> dict[str, int]:
+        """Class of a failure after which a request was sent again -> how many, in the whole run."""
+        total: dict[str, int] = {}
+        for part in self.parts.values():
+            add_counts(total, part.retried)
+        return total
+
+    def finished(self) -> int:
+        """Requests of the whole run that have ended, the cancelled ones excepted."""
+        return sum(n for outcome, n in self.ended().items() if outcome != "cancelled")
+
+    def measured(self) -> int:
+        """As `finished`, since the first steady window began: what `--requests` counts."""
+        first = min((window.index for window in self.windows if window.kind is Phase.STEADY), default=0)
+        return sum(
+            n
+            for key, part in self.parts.items()
+            if window_of(key) >= first
+            for outcome, n in part.ended.items()
+            if outcome != "cancelled"
+        )
+
+    def failed(self) -> int:
+        """Failed requests of the whole run."""
+        return sum(n for outcome, n in self.ended().items() if outcome not in NOT_FAILED)
+
+    def _parts_of(self, kinds: tuple[Phase, ...]) -> list[Part]:
+        return [part for key, part in self.parts.items() if self._is_of(key, kinds)]
+
+    def _is_of(self, key: int, kinds: tuple[Phase, ...]) -> bool:
+        return not kinds or self.kind_of(window_of(key)) in kinds
+
+    # --- over the whole run
 
     @property
     def open(self) -> int:
@@ -208,16 +229,16 @@ class Aggregate(msgspec.Struct, array_like=True):
 
     @property
     def whole_answers(self) -> bool:
-        """There are answers, and none has come as a stream: nothing is known of first tokens and of gaps."""
-        parts = self.phases.values()
+        """There are answers, and none was streamed: there are no first tokens and no gaps."""
+        parts = self.parts.values()
         seen = any(part.counters.events or "ttft" in part.latency for part in parts)
         return not seen and any("ok" in part.ended for part in parts)
 
     def merge(self, delta: Delta) -> None:
         """Take in one delta."""
         self._merge_worker(delta)
-        for phase, part in delta.parts.items():
-            mine = self.phases[phase]
+        for key, part in delta.parts.items():
+            mine = self.parts.setdefault(key, Part())
             mine.add(part)
             mine.settle()
             mine.bound()
@@ -233,48 +254,18 @@ class Aggregate(msgspec.Struct, array_like=True):
         """A worker has died: what it had in flight, as far as it had reported it, is lost."""
         state = self.workers[worker]
         state.state, state.reason = "lost", reason
-        lost = state.started - state.ended
         state.open = 0
+        lost = {task: n for task, n in state.unfinished.items() if n}
+        for task, n in lost.items():
+            part = self.parts.setdefault(key_of(self.window, task), Part())
+            add_counts(part.ended, {"lost": n})
         if lost:
-            ended = self.phases[self.phase].ended
-            ended["lost"] = ended.get("lost", 0) + lost
             self._keep(ErrorSample("lost", 0, f"worker {worker}: {reason}", ""))
 
     def note(self, notice: Notice) -> None:
         """Keep a line of the log."""
         self.notices.append(notice)
         del self.notices[:-MAX_NOTICES]
-
-    def counters(self) -> Counters:
-        """The counters of the whole run."""
-        total = Counters()
-        for part in self.phases.values():
-            total.add(part.counters)
-        return total
-
-    def ended(self) -> dict[str, int]:
-        """Class of a request's end -> how many, over the whole run."""
-        total: dict[str, int] = {}
-        for part in self.phases.values():
-            for outcome, n in part.ended.items():
-                total[outcome] = total.get(outcome, 0) + n
-        return total
-
-    def retried(self) -> dict[str, int]:
-        """Class of a failure after which a request was sent again -> how many, over the whole run."""
-        total: dict[str, int] = {}
-        for part in self.phases.values():
-            for outcome, n in part.retried.items():
-                total[outcome] = total.get(outcome, 0) + n
-        return total
-
-    def finished(self) -> int:
-        """Requests of the whole run that came to an end of their own."""
-        return sum(n for outcome, n in self.ended().items() if outcome != "cancelled")
-
-    def failed(self) -> int:
-        """Failed requests of the whole run."""
-        return sum(n for outcome, n in self.ended().items() if outcome not in NOT_FAILED)
 
     def _keep(self, sample: ErrorSample) -> None:
         kept = self.samples.setdefault(sample.error, [])
@@ -289,25 +280,24 @@ class Aggregate(msgspec.Struct, array_like=True):
         worker.open = delta.open
         worker.rss = delta.rss
         worker.rss_peak = max(worker.rss_peak, delta.rss)
-        for phase, part in delta.parts.items():
-            worker.started += part.counters.started
-            worker.ended += sum(part.ended.values())
+        for key, part in delta.parts.items():
+            task, more = task_of(key), part.counters.started - sum(part.ended.values())
+            worker.unfinished[task] = worker.unfinished.get(task, 0) + more
             worker.cpu_ns += part.counters.cpu_ns
-            if phase == Phase.STEADY:
+            if self.kind_of(window_of(key)) is Phase.STEADY:
                 worker.steady_cpu_ns += part.counters.cpu_ns
                 worker.steady_events += part.counters.events
                 if "loop_lag" in part.latency:
                     worker.loop_lag.merge(part.latency["loop_lag"])
 
     def _merge_live(self, delta: Delta) -> None:
-        self.phase = max(self.phase, delta.phase)
-        self.phase_began.setdefault(int(self.phase), delta.t_to)
+        self.window = max(self.window, delta.window)
+        self.window_began.setdefault(self.window, delta.t_to)
         self.elapsed_ns = max(self.elapsed_ns, delta.t_to)
-        latency = _sum_of_parts(delta)
+        latency = _latency_of(delta)
         ended: dict[str, int] = {}
         for part in delta.parts.values():
-            for outcome, n in part.ended.items():
-                ended[outcome] = ended.get(outcome, 0) + n
+            add_counts(ended, part.ended)
         for outcome in (*ended, *(outcome for part in delta.parts.values() for outcome in part.retried)):
             self.last_seen[outcome] = delta.t_to
         requests = sum(ended.values())
@@ -333,8 +323,7 @@ class Aggregate(msgspec.Struct, array_like=True):
             worker.loop_lag.merge(latency["loop_lag"])
         index = self._row_of((delta.t_from + delta.t_to) // 2)
         row = self.rows[index]
-        # the phase that most of it belongs to: the delta that ends at a phase's edge already carries the next one
-        row.phase = max(delta.parts, key=lambda phase: delta.parts[phase].counters.events, default=delta.phase)
+        row.window = _most_eventful(delta)
         row.requests += requests
         row.failed += failed
         row.events += events
@@ -343,7 +332,7 @@ class Aggregate(msgspec.Struct, array_like=True):
             row.latency.merge(latency[shown])
         add_counts(row.failed_by, failed_by)
         merge_histograms(row.more, {name: latency[name].coarse() for name in CHARTED if name in latency})
-        # the open streams of a row: each worker's most within it, summed
+        # the open streams of a row: the most of each worker in it, summed
         key = (index, delta.worker)
         self.row_open[key] = max(self.row_open.get(key, 0), delta.open_max)
         row.open = sum(self.row_open.get((index, worker.worker), 0) for worker in self.workers)
@@ -395,8 +384,28 @@ class Aggregate(msgspec.Struct, array_like=True):
         self.row_open = halved
 
 
-def _sum_of_parts(delta: Delta) -> dict[str, Histogram]:
-    """The latencies of all phases together; not to be changed, they may be the delta's own."""
+def sum_of(parts: Iterable[Part]) -> Part:
+    """All `parts` together; a single one itself, so it must not be changed."""
+    found = list(parts)
+    if len(found) == 1:
+        return found[0]
+    total = Part()
+    for part in found:
+        total.add(part)
+    return total
+
+
+def _most_eventful(delta: Delta) -> int:
+    """The window that most events of a delta belong to: one that ends at a window's edge names the next one already."""
+    events: dict[int, int] = {}
+    for key, part in delta.parts.items():
+        window = window_of(key)
+        events[window] = events.get(window, 0) + part.counters.events
+    return max(events, key=lambda window: events[window], default=delta.window)
+
+
+def _latency_of(delta: Delta) -> dict[str, Histogram]:
+    """The latencies of all windows and tasks; not to be changed, they may be the delta's own."""
     parts = [part.latency for part in delta.parts.values()]
     if len(parts) == 1:
         return parts[0]

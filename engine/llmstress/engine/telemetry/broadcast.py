@@ -1,8 +1,8 @@
-"""What the coordinator publishes about a run, what a viewer may ask of it, and the one state that both make of it.
+"""The messages that the coordinator publishes about a run, the commands that viewers send, and the state of a run.
 
-The coordinator applies every message to its own `RunView` and publishes it; a viewer begins with a whole `RunView` (a
-keyframe) and applies what follows: the same code on both sides, so that both have the same figures. Messages are
-numbered by whoever carries them; after a missing one a viewer waits for the next keyframe.
+The coordinator applies every message to its own `RunView` and publishes it. A viewer begins with a whole `RunView` (a
+keyframe) and applies the messages after it. Both run the same code, so both have the same figures. The transport
+numbers the messages; after a missing one a viewer waits for the next keyframe.
 """
 
 from typing import assert_never
@@ -10,7 +10,10 @@ from typing import assert_never
 import msgspec
 
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice
-from llmstress.engine.telemetry.messages import Delta, Phase
+from llmstress.engine.telemetry.messages import Delta, Phase, Window
+
+DETACHED = 10
+"""Exit code of a screen that the user left while the run goes on."""
 
 
 class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=True):
@@ -21,10 +24,10 @@ class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=T
     url: str
     """Without secrets."""
     model: str
-    """Empty until it is agreed on."""
+    """Empty until it is known."""
     procs: int
     streams: int
-    """Per process, as asked for; the most of one if they differ."""
+    """Per process, as asked for; the highest number if they differ."""
     total_streams: int
     ramp_s: float
     warmup_s: float
@@ -39,8 +42,8 @@ class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=T
     started_at: str
     """ISO 8601, UTC; empty before T0."""
     warmup_requests: int | None = None
-    """The warm-up lasts until so many requests have ended; None: as long as `warmup_s` says, and that is known when
-    such a warm-up is over."""
+    """The warm-up lasts until this number of requests has ended. None: it lasts `warmup_s`; also when such a warm-up is
+    over and its length is known."""
 
 
 class WorkerChange(msgspec.Struct, array_like=True, frozen=True, tag=True):
@@ -59,6 +62,12 @@ class WorkerChange(msgspec.Struct, array_like=True, frozen=True, tag=True):
     """How many it has sent, once it is done."""
 
 
+class Windows(msgspec.Struct, array_like=True, frozen=True, tag=True):
+    """The windows of the run have other limits than planned, or limits that were open."""
+
+    windows: tuple[Window, ...]
+
+
 class Paused(msgspec.Struct, array_like=True, frozen=True, tag=True):
     """Workers begin no new requests while this is on."""
 
@@ -71,42 +80,42 @@ class Ended(msgspec.Struct, array_like=True, frozen=True, tag=True):
     by: str
     """As in the summary's `ended_by`."""
     steady_s: float
-    """Length of the steady window as the workers cut it."""
+    """Length of the steady windows as the workers cut them."""
     drain_s: float
 
 
-Message = RunFacts | Delta | WorkerChange | Notice | Paused | Ended
+Message = RunFacts | Delta | WorkerChange | Notice | Windows | Paused | Ended
 
 
-class Drain(msgspec.Struct, array_like=True, frozen=True, tag=True):
-    """Start nothing new, let finish what is open."""
+class DrainRequested(msgspec.Struct, array_like=True, frozen=True, tag=True):
+    """Start nothing new, let open requests finish."""
 
 
-class Abort(msgspec.Struct, array_like=True, frozen=True, tag=True):
+class AbortRequested(msgspec.Struct, array_like=True, frozen=True, tag=True):
     """End at once."""
 
 
-class Pause(msgspec.Struct, array_like=True, frozen=True, tag=True):
+class PauseRequested(msgspec.Struct, array_like=True, frozen=True, tag=True):
     """Start no new requests while on."""
 
     on: bool
 
 
-class SetStreams(msgspec.Struct, array_like=True, frozen=True, tag=True):
-    """Have this many streams open from now on, over all workers."""
+class StreamsRequested(msgspec.Struct, array_like=True, frozen=True, tag=True):
+    """Run this many streams from now on, over all workers."""
 
     total: int
 
 
-class Save(msgspec.Struct, array_like=True, frozen=True, tag=True):
+class SaveRequested(msgspec.Struct, array_like=True, frozen=True, tag=True):
     """Write the summary as it would be now."""
 
 
-Command = Drain | Abort | Pause | SetStreams | Save
+Command = DrainRequested | AbortRequested | PauseRequested | StreamsRequested | SaveRequested
 
 
 class RunView(msgspec.Struct, array_like=True, tag=True):
-    """Everything a viewer knows of a run; as a message: a keyframe."""
+    """Everything a viewer knows about a run. As a message it is a keyframe."""
 
     facts: RunFacts
     aggregate: Aggregate
@@ -122,6 +131,8 @@ class RunView(msgspec.Struct, array_like=True, tag=True):
                 self._change(message)
             case Notice():
                 self.aggregate.note(message)
+            case Windows():
+                self.aggregate.windows = message.windows
             case Paused():
                 self.paused = message.on
             case Ended():
@@ -132,36 +143,21 @@ class RunView(msgspec.Struct, array_like=True, tag=True):
                 assert_never(message)
 
     @property
-    def steady_begin_s(self) -> float:
-        """When the steady window begins, in seconds after T0."""
-        return 0.0 if self.facts.whole_run else self.facts.ramp_s + self.warmup_s
-
-    @property
     def warmup_s(self) -> float:
-        """Length of the warm-up; as long as nobody knows its end, what has passed of it."""
+        """Length of the warm-up; while its end is open, its length so far."""
         if self.facts.warmup_requests is None:
             return self.facts.warmup_s
         return max(0.0, self.aggregate.elapsed_ns / 1e9 - self.facts.ramp_s)
 
     @property
-    def measured(self) -> int:
-        """Requests that have come to an end of their own since the steady window began."""
-        return sum(
-            n
-            for phase in (Phase.STEADY, Phase.DRAIN)
-            for outcome, n in self.aggregate.phases[phase].ended.items()
-            if outcome != "cancelled"
-        )
-
-    @property
     def steady_s(self) -> float:
-        """How long the steady window has lasted so far; exact once the run has ended."""
+        """How long the steady windows have lasted so far; exact once the run has ended."""
         if self.ended is not None:
             return self.ended.steady_s
-        drain = self.aggregate.phase_began.get(int(Phase.DRAIN))
-        until_s = (self.aggregate.elapsed_ns if drain is None else drain) / 1e9
-        lasted = max(0.0, until_s - self.steady_begin_s)
-        return lasted if self.facts.steady_s is None else min(lasted, self.facts.steady_s)
+        aggregate = self.aggregate
+        drain = aggregate.began(Phase.DRAIN)
+        until = aggregate.elapsed_ns if drain is None else drain
+        return sum(lasted_ns(window, until) for window in aggregate.windows if window.kind is Phase.STEADY) / 1e9
 
     def _change(self, change: WorkerChange) -> None:
         worker = self.aggregate.workers[change.worker]
@@ -183,6 +179,13 @@ class RunView(msgspec.Struct, array_like=True, tag=True):
             worker.gaps += change.deltas - worker.deltas
 
 
+def lasted_ns(window: Window, until: int) -> int:
+    """How long a window had lasted `until` ns after T0; one whose begin is open has not begun."""
+    if window.begin is None:
+        return 0
+    return max(0, (until if window.end is None else min(until, window.end)) - window.begin)
+
+
 Frame = RunView | Message
 
 _encoder = msgspec.msgpack.Encoder()
@@ -191,7 +194,7 @@ _commands = msgspec.msgpack.Decoder(Command)
 
 
 def encode(message: Frame | Command) -> bytes:
-    """One message as bytes. A keyframe goes without the recent past, which refills within seconds."""
+    """One message as bytes. A keyframe is sent without the recent past, which refills within seconds."""
     if isinstance(message, RunView):
         light = msgspec.structs.replace(message.aggregate, recent=[], earlier=[])
         message = msgspec.structs.replace(message, aggregate=light)
@@ -202,7 +205,7 @@ def decode(data: bytes) -> Frame:
     """The message in `data`.
 
     Raises:
-        msgspec.DecodeError, RecursionError: it is none.
+        msgspec.DecodeError, RecursionError: `data` is no message.
     """
     frame: Frame = _frames.decode(data)
     return frame
@@ -212,7 +215,7 @@ def decode_command(data: bytes) -> Command:
     """The command in `data`.
 
     Raises:
-        msgspec.DecodeError, RecursionError: it is none.
+        msgspec.DecodeError, RecursionError: `data` is no command.
     """
     command: Command = _commands.decode(data)
     return command

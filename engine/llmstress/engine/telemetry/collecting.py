@@ -1,4 +1,6 @@
-"""Somebody collects events before they reach this client: how many answers, how late, who it may be, what to do."""
+"""Answers whose events something collected before they reached this client: how many, how late, what to do about it."""
+
+from collections.abc import Mapping
 
 import msgspec
 
@@ -12,12 +14,31 @@ class Collected(msgspec.Struct, frozen=True):
     """Of the long answers, how many came in blocks."""
     apart_us: float
     """Time between two blocks, on average; 0: every answer came in one."""
-    text: str
-    """A sentence or two."""
+    what: str
+    """How many answers came so, and which metrics that changes."""
+    named: str
+    """The headers that tell who passed the answers on, in parentheses; empty: there are none."""
+    advice: str
+    """What to set, depending on these headers."""
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return f"{SENTENCE}: {ADVICE}".format_map(self.values)
+
+    @property
+    def values(self) -> Mapping[str, object]:
+        """Values for `SENTENCE` and `ADVICE`."""
+        return {"what": self.what, "named": self.named, "advice": self.advice}
+
+
+SENTENCE = "answers come in {what}; e2e is right. The target or a proxy collects them{named}"
+ADVICE = "{advice}"
+"""Of the rules of the verdict and of `probe`."""
 
 
 def collected(counters: Counters, signs: list[str]) -> Collected | None:
-    """What is to be said of the answers that came in blocks; None: none did. `signs`: headers of the answers."""
+    """What can be said of the answers that came in blocks; None: none did. `signs`: headers of the answers."""
     if not (counters.long_answers and counters.blocks):
         return None
     share = counters.in_blocks / counters.long_answers
@@ -29,21 +50,17 @@ def collected(counters: Counters, signs: list[str]) -> Collected | None:
         dated = counters.blocks_dated
         late_us = counters.blocks_late_ns / 1000 / dated if 2 * dated >= several else 0.0
         late = f"ttft is about {late_us / 1000:,.0f} ms late, tpot too short, and " if late_us >= 1000 else ""
-        what = (
-            f"answers come in blocks: in {share:.0%} of them {each:.1f} token events shared a read, "
-            f"so {late}itl measures blocks"
-        )
+        what = f"blocks: in {share:.0%} of them {each:.1f} token events shared a read, so {late}itl measures blocks"
     else:
         what = (
-            f"answers come in one piece: in {share:.0%} of them all token events shared a read, "
-            "so ttft is the time of the complete answer, and itl and tpot have no meaning"
+            f"one piece: in {share:.0%} of them all token events shared a read, so ttft is the time of the complete "
+            "answer, and itl and tpot have no meaning"
         )
     named = f" (the answers' headers: {', '.join(signs)})" if signs else ""
-    who = f"The target or a proxy collects them{named}"
-    return Collected(share, apart_us, f"{what}; e2e is right. {who}: {_cure(signs)}")
+    return Collected(share, apart_us, what, named, _advice(signs))
 
 
-def _cure(signs: list[str]) -> str:
+def _advice(signs: list[str]) -> str:
     if any(sign.startswith("content-encoding: ") for sign in signs):
         return "turn off compression of text/event-stream, or flush each event (nginx: proxy_buffering off)"
     if any(sign.startswith("server: nginx") for sign in signs):

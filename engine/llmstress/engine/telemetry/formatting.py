@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from llmstress.engine.telemetry.messages import RateLimit
+from llmstress.engine.telemetry.metrics import METRICS
 
 
 def count(n: float) -> str:
@@ -58,16 +59,18 @@ def left(rate_limits: Mapping[str, RateLimit]) -> str:
     return f"{count(said.remaining)}{of} {kind}"
 
 
-_DUE = {"ttft_due": "ttft", "e2e_due": "e2e"}
+MIN_WAITS = 1.05
+"""From this ratio of the means on, a latency from `due` is shown beside the same latency from `start`."""
 
 
 def worth_a_line(metric: str, means: Mapping[str, float | None]) -> bool:
-    """Whether a latency has something to say, given the mean of each: one that is counted from when a request was due
-    only if it is more than a twentieth above the one from the start of the same requests."""
-    if metric not in _DUE:
+    """Whether a latency is worth showing, given the mean of each. One that is measured from `due` is, if its mean is
+    more than 5 % above that of the same latency from `start`; all others always are."""
+    without_waits = METRICS[metric].without_waits
+    if without_waits is None:
         return True
-    due, plain = means.get(metric), means.get(_DUE[metric])
-    return due is not None and plain is not None and due > 1.05 * plain
+    due, plain = means.get(metric), means.get(without_waits)
+    return due is not None and plain is not None and due > MIN_WAITS * plain
 
 
 def axis_latency(us: float) -> str:

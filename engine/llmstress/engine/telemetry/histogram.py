@@ -1,9 +1,9 @@
 """Sparse histograms in HdrHistogram's layout: 1 µs to 1 h, three significant digits.
 
 The layout is the one of HdrHistogram with lowest=1, highest=3_600_000_000 and 3 digits: below 2,048 µs every
-microsecond has a bin of its own, above it each power of two is cut into 1,024 bins, so that no bin is wider than
-0.1 % of its values. Only the bins that were touched are kept, which makes a histogram of a quarter of a second
-a few kilobytes on the wire, and merging an addition.
+microsecond has a bin of its own; above it each power of two is divided into 1,024 bins, so no bin is wider than 0.1 %
+of its values. Only bins with samples are stored: a histogram of a quarter of a second takes a few kilobytes on the
+wire, and merging is addition.
 """
 
 from collections import Counter
@@ -15,20 +15,20 @@ HIGHEST_US = 3_600_000_000
 """Values above an hour are clamped to it and counted in `Histogram.overflow`."""
 
 PERCENTILES: Mapping[str, int] = {"p50": 5_000, "p90": 9_000, "p95": 9_500, "p99": 9_900, "p99_9": 9_990}
-"""Name of a percentile -> its p in parts per 10,000 (integers: ceil(p·n) must not depend on float rounding)."""
+"""Name of a percentile -> its p in parts per 10,000 (integers, because ceil(p·n) must not depend on float rounding)."""
 
 THIN_BELOW: Mapping[str, int] = {"p50": 11, "p90": 64, "p95": 130, "p99": 662, "p99_9": 6_636}
-"""Samples under which a percentile is thin: two-sided 99 % order-statistic rule of MLPerf's early stopping."""
+"""A percentile of fewer samples is thin: two-sided 99 % order-statistic rule of MLPerf's early stopping."""
 
 
 def bin_of(us: int) -> int:
-    """Index of the bin that holds `us` (microseconds, 0 <= us <= HIGHEST_US)."""
+    """Index of the bin that contains `us` (microseconds, 0 <= us <= HIGHEST_US)."""
     shift = us.bit_length() - 11
     return us if shift <= 0 else (shift << 10) + (us >> shift)
 
 
 def bin_range(index: int) -> tuple[int, int]:
-    """The lowest and the highest microsecond value that fall into bin `index`."""
+    """The lowest and the highest value of bin `index`, in microseconds."""
     if index < 2048:
         return index, index
     shift = (index >> 10) - 1
@@ -40,9 +40,9 @@ _HIGHEST_BIN = bin_of(HIGHEST_US)
 
 
 class Histogram(msgspec.Struct, array_like=True):
-    """Counts per touched bin, with exact count, sum, minimum and maximum (all in microseconds).
+    """Samples counted by bin, with exact count, sum, minimum and maximum (all in microseconds).
 
-    After `subtract` the extremes are those of the remaining bins' edges: within 0.1 % instead of exact.
+    After `subtract` minimum and maximum are limits of the remaining bins: within 0.1 % instead of exact.
     """
 
     counts: dict[int, int] = msgspec.field(default_factory=dict)
@@ -53,7 +53,7 @@ class Histogram(msgspec.Struct, array_like=True):
     overflow: int = 0
 
     def record(self, us: int) -> None:
-        """Count one value; negative ones count as 0, those above `HIGHEST_US` are clamped."""
+        """Count one value. A negative one counts as 0, one above `HIGHEST_US` is clamped to it."""
         if us > HIGHEST_US or us < 0:
             self.overflow += us > HIGHEST_US
             us = min(max(us, 0), HIGHEST_US)
@@ -77,7 +77,7 @@ class Histogram(msgspec.Struct, array_like=True):
             us = [min(max(v, 0), HIGHEST_US) for v in us]
             low, high = min(us), max(us)
         counts = self.counts
-        # bin_of(), written out: a call per value would double the cost of this line
+        # bin_of() inlined: a call for each value would double the cost of this line
         bins = Counter([v if v < 2048 else ((b := v.bit_length() - 11) << 10) + (v >> b) for v in us])
         for index, n in bins.items():
             counts[index] = counts.get(index, 0) + n
@@ -101,7 +101,7 @@ class Histogram(msgspec.Struct, array_like=True):
         """Take back samples that were recorded here before.
 
         Raises:
-            ValueError: `other` holds a sample that this histogram doesn't.
+            ValueError: `other` contains a sample that this histogram does not.
         """
         counts = self.counts
         if any(counts.get(index, 0) < n for index, n in other.counts.items()):
@@ -122,7 +122,7 @@ class Histogram(msgspec.Struct, array_like=True):
 
     def coarse(self) -> "Histogram":
         """The same samples in bins eight times as wide: percentiles are up to 0.8 % (below 1 ms up to 7 µs) too high,
-        and a busy second takes a few hundred bytes. Count, sum and extremes stay exact."""
+        and a busy second takes a few hundred bytes. Count, sum, minimum and maximum stay exact."""
         counts: dict[int, int] = {}
         for index, n in self.counts.items():
             wide = index | 7
@@ -132,10 +132,10 @@ class Histogram(msgspec.Struct, array_like=True):
         return Histogram(counts, self.count, self.sum, self.min, self.max, self.overflow)
 
     def percentiles(self, parts_per_10k: Iterable[int]) -> list[int | None]:
-        """For each p (in parts per 10,000) the smallest value, in µs, with at least ceil(p·n) samples at or below.
+        """For each p (in parts per 10,000) the smallest value, in µs, with at least ceil(p·n) samples at or below it.
 
-        A value stands for its bin, whose highest value is given, never more than the exact maximum.
-        None where the sample cannot have that percentile: n < 1 / (1 - p).
+        The result is the highest value of the bin, but not more than the exact maximum. None where the sample is too
+        small for the percentile: n < 1 / (1 - p).
         """
         n = self.count
         ordered = sorted(self.counts.items())
@@ -154,11 +154,11 @@ class Histogram(msgspec.Struct, array_like=True):
         return result
 
     def percentile(self, name: str) -> int | None:
-        """One of `PERCENTILES` by its name, in µs; None where n < 1 / (1 - p)."""
+        """A percentile by its name in `PERCENTILES`, in µs; None where n < 1 / (1 - p)."""
         return self.percentiles((PERCENTILES[name],))[0]
 
     def low_sample(self) -> list[str]:
-        """Names of the percentiles for which the sample is thin."""
+        """Names of the percentiles for which there are too few samples (`THIN_BELOW`)."""
         return [name for name, least in THIN_BELOW.items() if self.count < least]
 
     @property

@@ -1,39 +1,82 @@
-"""The messages that carry measurements from a worker to whoever aggregates them.
+"""The messages that carry measurements from the workers to the coordinator, and on to viewers and records.
 
-Everything in here merges by addition: a message that could not be sent is added to the next one and nothing is
-lost. Times are nanoseconds of `time.monotonic_ns()` relative to T0, the start of the run; values inside
-histograms are microseconds.
+All measurements merge by addition: a message that could not be sent is added to the next one, so nothing is lost. Times
+are nanoseconds of `time.monotonic_ns()` relative to T0, the start of the run; values in histograms are microseconds.
 """
 
 import contextlib
 import enum
-from typing import Literal
+from collections.abc import Sequence
 
 import msgspec
 
 from llmstress.engine.telemetry.histogram import Histogram
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 """Raised with every change to a message that an older peer would misread."""
 
 
 class Phase(enum.IntEnum):
-    """Where in the run a sample belongs: decided by the stamp that completes it."""
+    """Kinds of windows."""
 
     RAMP = 0
     WARMUP = 1
     STEADY = 2
+    """Its samples make the figures of the summary."""
     DRAIN = 3
 
 
-Metric = Literal[
-    "queue", "connect", "ttfb", "ttft", "ttft_due", "ttfa", "itl", "tpot", "stall", "e2e", "e2e_due", "loop_lag"
-]
-"""Names of the histograms, as the summary prints them; `loop_lag` is the client's own health."""
+class Window(msgspec.Struct, array_like=True, frozen=True):
+    """A stretch of a run with statistics of its own. A sample belongs to the window in which the stamp lies that
+    completes it."""
+
+    index: int
+    """Position in the run, from 0. Windows follow one another without gaps."""
+    kind: Phase
+    label: str
+    """Name in charts and tables."""
+    begin: int | None
+    """ns after T0; None: decided while the run goes on."""
+    end: int | None
+    """Begin of the next window, in ns after T0. None: decided while the run goes on; the last window, the drain, ends
+    with the run."""
 
 
-NOT_FAILED = frozenset({"ok", "filtered", "cancelled", "lost"})
-"""Classes of a request's end that don't count as failed."""
+def consecutive(begins: Sequence[tuple[Phase, str, int | None]]) -> tuple[Window, ...]:
+    """Windows that follow one another, from kind, label and begin (ns after T0; None: not decided yet) of each."""
+    ends = [*(begin for _, _, begin in begins[1:]), None]
+    return tuple(
+        Window(index, kind, label, begin, end)
+        for index, ((kind, label, begin), end) in enumerate(zip(begins, ends, strict=True))
+    )
+
+
+LABELS = {Phase.RAMP: "ramp", Phase.WARMUP: "warm-up", Phase.STEADY: "steady", Phase.DRAIN: "drain"}
+"""Label of a window that is the only one of its kind."""
+
+_TASK_SHIFT = 16
+
+MAX_WINDOWS = 1 << _TASK_SHIFT
+
+
+def key_of(window: int, task: int = 0) -> int:
+    """The key of a `Part`: window index and task number in one integer.
+
+    The task is in the high bits, so the key of task 0 is the index of the window: one byte of msgpack in a run of one
+    task and up to 128 windows, against 5 with the window in the high bits. A tuple as key takes 3 bytes, and its
+    decoding allocates an object for each key.
+    """
+    return task << _TASK_SHIFT | window
+
+
+def window_of(key: int) -> int:
+    """Index of the window of a part's key."""
+    return key & (MAX_WINDOWS - 1)
+
+
+def task_of(key: int) -> int:
+    """Number of the task of a part's key."""
+    return key >> _TASK_SHIFT
 
 
 class Counters(msgspec.Struct, array_like=True):
@@ -45,60 +88,60 @@ class Counters(msgspec.Struct, array_like=True):
     events_ok: int = 0
     """Token-bearing events of the requests that ended ok in a stream."""
     events_shared: int = 0
-    """Token-bearing events that shared their read with another one: their gaps are 0 or too large."""
+    """Token-bearing events that came in the same read as another one: their gaps are 0 or too large."""
     events_unknown: int = 0
     """Valid JSON of a shape the API module doesn't know."""
     output: int = 0
-    """Output tokens of ok requests, as the server's usage says, else their token-bearing events."""
+    """Output tokens of ok requests: from the server's usage, else their number of token-bearing events."""
     output_streamed: int = 0
-    """The part of `output` that came as a stream."""
+    """The part of `output` that was streamed."""
     output_failed: int = 0
     output_cancelled: int = 0
     inputs: int = 0
-    """Inputs dealt with by ok answers, where requests have several (embeddings)."""
+    """Inputs processed by ok answers, where requests have several (embeddings)."""
     input: int = 0
     cached_input: int = 0
     reasoning: int = 0
     usage_seen: int = 0
-    """Ok requests whose tokens came from the server's usage; the other ok ones were counted in events."""
+    """Ok requests whose tokens were taken from the server's usage; those of the others were counted in events."""
     connections: int = 0
     connects_repeated: int = 0
-    """Connections for which packets had to be sent again before they stood; a lost first one costs a second."""
+    """Connections that needed retransmitted packets to be established; a lost first packet costs a second."""
     stale_retries: int = 0
-    """Requests sent again because a kept connection had died before a byte of the answer was read."""
+    """Requests sent again because a kept-alive connection had been closed before a byte of the answer was read."""
     stream_ignored: int = 0
     """Requests that asked for a stream and were answered with one JSON body."""
     cpu_ns: int = 0
     """CPU time of the worker process."""
     host_ns: int = 0
-    """Time of all cores that this program may use, as one worker saw it pass."""
+    """Time of all cores that this program may use, as read by one worker."""
     host_busy_ns: int = 0
-    """The part of it in which they ran anything."""
+    """The part of it in which the cores were busy."""
     host_stolen_ns: int = 0
-    """The part of it that the hypervisor gave to other machines."""
+    """The part of it that the hypervisor gave to other virtual machines."""
     long_answers: int = 0
     """Ok streamed answers of one choice with at least `blocks.LONG_ANSWER` token events."""
     in_blocks: int = 0
-    """The part of them whose events somebody had collected (`blocks.in_blocks`)."""
+    """The part of them whose events had been collected (`blocks.in_blocks`)."""
     in_one_block: int = 0
     """The part of these that came in one piece."""
     blocks: int = 0
-    """Blocks that `in_blocks` came in."""
+    """Blocks in which the answers `in_blocks` came."""
     blocks_events: int = 0
-    """Token events in these."""
+    """Token events in these blocks."""
     blocks_late_ns: int = 0
-    """How late the first tokens of those `blocks_dated` were (`blocks.late_ns`), summed up."""
+    """Sum over the answers `blocks_dated` of how late their first token was (`blocks.late_ns`)."""
     tried_again: int = 0
-    """Answers of which a gateway says that they are of a later attempt than its first."""
+    """Answers that a gateway marked as the result of a repeated attempt of its own."""
     blocks_gaps_ns: int = 0
-    """Time from the first block to the last one of the answers `in_blocks`, summed up."""
+    """Sum over the answers `in_blocks` of the time from the first block to the last."""
     blocks_dated: int = 0
-    """Answers of several blocks of which can be said how late their first token was. It can't be later than the time
-    since the request was sent; what would be later was not made as fast as the other blocks."""
+    """Answers of several blocks for which the lateness of the first token is known. It cannot exceed the time since the
+    request was sent; where it would, the first block was not generated as fast as the others."""
     tokens_unknown: int = 0
-    """Ok requests whose tokens nobody counted: neither usage nor token events."""
+    """Ok requests with an unknown number of tokens: neither usage nor token events."""
     without_text: int = 0
-    """Ok streamed answers whose tokens no event bore: prefill runs, or a token without text."""
+    """Ok streamed answers whose tokens were in no event: prefill runs, or a token without text."""
     contradicted: int = 0
     """Ok answers whose usage contradicts itself or their token events."""
     contradicted_output: int = 0
@@ -106,19 +149,19 @@ class Counters(msgspec.Struct, array_like=True):
     contradicted_events: int = 0
     """Token events of those."""
     usage_stopped: int = 0
-    """The part of them whose usage stopped before their token events did: their tokens are counted by both."""
+    """The part of them whose usage ended before their token events did: their tokens are counted by both."""
     stayed_open: int = 0
     """Answers whose body stayed open after their end, until this client closed it."""
     stayed_open_ns: int = 0
-    """How long their streams waited for the end of the body, summed up."""
+    """Sum of the times that their streams waited for the end of the body."""
     short: int = 0
     """Ok answers with fewer tokens than were asked for (`--min-tokens`, `--ignore-eos`)."""
     events_foreign: int = 0
-    """Events that are no message of the API at all: pings, and data that is no JSON object."""
+    """Events that are no message of the API: pings, and data that is no JSON object."""
 
     @property
     def tokens_per_event(self) -> float | None:
-        """What a token-bearing event of an ok streamed answer carries; None until there is one."""
+        """Mean number of tokens in a token-bearing event of the ok streamed answers; None until there is one."""
         return self.output_streamed / self.events_ok if self.events_ok else None
 
     def add(self, other: "Counters") -> None:
@@ -128,7 +171,7 @@ class Counters(msgspec.Struct, array_like=True):
 
 
 MAX_REASONS = 30
-"""Different finish reasons that are told apart: they are a server's words, and stay for the whole run."""
+"""Different finish reasons that are counted separately: servers choose them, and they are kept for the whole run."""
 
 
 def add_counts(mine: dict[str, int], theirs: dict[str, int]) -> None:
@@ -147,7 +190,12 @@ def merge_histograms(mine: dict[str, Histogram], theirs: dict[str, Histogram]) -
 
 
 class Part(msgspec.Struct, array_like=True):
-    """What happened in one phase. `latency` holds the samples of requests that did not fail, in-flight included."""
+    """What happened to the requests of one task in one window. `latency` holds the samples of requests that have not
+    failed, those in flight included.
+
+    CPU time, load of the host (`cpu_ns`, `host_*`) and `loop_lag` are measured for the process and not for a task. They
+    are recorded in the part of task 0, so that a sum over tasks counts them once.
+    """
 
     counters: Counters = msgspec.field(default_factory=Counters)
     ended: dict[str, int] = msgspec.field(default_factory=dict)
@@ -161,13 +209,13 @@ class Part(msgspec.Struct, array_like=True):
     retried: dict[str, int] = msgspec.field(default_factory=dict)
     """Class of a failure after which a request was sent again -> how many."""
     undetermined: dict[str, int] = msgspec.field(default_factory=dict)
-    """Why the `tpot` of an answer can't be said (`pace`) -> how many."""
+    """Reason why the `tpot` of an answer is undetermined (`pace`) -> how many."""
     aside: dict[str, Histogram] = msgspec.field(default_factory=dict)
-    """What stands beside the latencies: `tpot_by_usage` and `tpot_by_events`, the bounds (µs) of what is undetermined;
+    """Values beside the latencies: `tpot_by_usage` and `tpot_by_events`, the bounds (µs) of an undetermined `tpot`;
     `short`, the tokens of answers that were shorter than asked."""
 
     def add_undetermined(self, why: str, by_usage: int, by_events: int) -> None:
-        """Count an answer whose `tpot` lies between these bounds (µs); 0: there are none."""
+        """Count an answer whose `tpot` lies between these bounds (µs); 0: no bound."""
         self.undetermined[why] = self.undetermined.get(why, 0) + 1
         for name, bound in (("tpot_by_usage", by_usage), ("tpot_by_events", by_events)):
             if bound:
@@ -186,49 +234,50 @@ class Part(msgspec.Struct, array_like=True):
         merge_histograms(self.retracted, other.retracted)
 
     def bound(self) -> None:
-        """Keep a server's different finish reasons few: those beyond `MAX_REASONS` become "other"."""
+        """Limit the number of different finish reasons: those beyond `MAX_REASONS` become "other"."""
         for reason in list(self.finish)[MAX_REASONS:]:
             if reason != "other":
                 add_counts(self.finish, {"other": self.finish.pop(reason)})
 
     def settle(self) -> None:
-        """Take the retracted samples out of `latency`; only for a sum that holds all they were recorded in."""
+        """Take the retracted samples out of `latency`; only for a sum that contains every part they were recorded
+        in."""
         for name, histogram in self.retracted.items():
-            # not there: the delta that held them was lost, which is counted where deltas are
+            # not there: the delta that contained them was lost, which `WorkerState.gaps` counts
             with contextlib.suppress(KeyError, ValueError):
                 self.latency[name].subtract(histogram)
         self.retracted.clear()
 
 
 MAX_SAMPLES_PER_CLASS = 3
-"""Distinct examples of a class of failure that are kept, in a worker and over all of them."""
+"""Distinct examples kept for each class of failure, in a worker and over all workers."""
 
 
 class ErrorSample(msgspec.Struct, array_like=True, frozen=True):
-    """One example of a failed attempt: its class, the final status (0: none came), a text, the server's id for it."""
+    """One example of a failed attempt: its class, the final status (0: none came), a text, the server's request id."""
 
     error: str
     status: int
     text: str
     request_id: str
     headers: str = ""
-    """Those that throttle or advise, `name: value; name: value`."""
+    """Headers about throttling and retries, `name: value; name: value`."""
 
 
 class RateLimit(msgspec.Struct, array_like=True, frozen=True):
-    """What a server says of one of its rate limits."""
+    """What a server reports about one of its rate limits."""
 
     limit: int | None
-    """None: it doesn't say."""
+    """None: not reported."""
     remaining: int
-    """At the last word of it."""
+    """As last reported."""
     lowest: int
-    """The least that ever remained."""
+    """The lowest `remaining` that was reported."""
     t: int
-    """When the last word came (ns after T0)."""
+    """When it was last reported (ns after T0)."""
 
     def updated(self, other: "RateLimit") -> "RateLimit":
-        """Both together, whichever is the later one."""
+        """Both reports merged, in any order."""
         later = other if other.t >= self.t else self
         return RateLimit(later.limit, later.remaining, min(self.lowest, other.lowest), later.t)
 
@@ -240,13 +289,13 @@ def merge_rate_limits(mine: dict[str, RateLimit], theirs: dict[str, RateLimit]) 
 
 
 MAX_SIGNS = 5
-"""Distinct signs of a gateway that are kept, in a worker and over all of them."""
+"""Distinct signs of a gateway that are kept, in a worker and over all workers."""
 
 MAX_SIGN = 100
 """Characters of one."""
 
 MAX_FIELDS = 20
-"""Distinct names of unknown text fields that are kept, in a worker and over all of them."""
+"""Distinct names of unknown text fields that are kept, in a worker and over all workers."""
 
 
 class Delta(msgspec.Struct, array_like=True, tag=True):
@@ -254,27 +303,28 @@ class Delta(msgspec.Struct, array_like=True, tag=True):
 
     worker: int
     seq: int
-    """Counts this worker's deltas from 0: a gap means one was lost."""
+    """Number of this delta among the worker's, from 0: a gap means that one was lost."""
     t_from: int
     t_to: int
-    phase: Phase
+    window: int
+    """Index of the window in which the cut lies."""
     open: int
     """Requests in flight at the cut."""
     open_max: int
     """Most requests in flight at any moment since the last cut."""
     merged: int
-    """How many earlier cuts could not be sent and are contained in this one."""
+    """Number of earlier cuts that could not be sent and are contained in this one."""
     rss: int
     """Resident memory of the worker, bytes."""
     parts: dict[int, Part]
-    """Phase -> what happened in it."""
+    """Window and task (`key_of`) -> what happened to the requests of the task in the window."""
     samples: list[ErrorSample]
     signs: list[str] = []
-    """Headers of answers by which a gateway can be told, without secrets: all that this worker has seen in the run."""
+    """Response headers that identify a gateway, without secrets: all that this worker has seen in the run."""
     rate_limits: dict[str, RateLimit] = msgspec.field(default_factory=dict)
-    """Kind (requests, tokens, ...) -> what the server said of it since the last cut."""
+    """Kind (requests, tokens, ...) -> what the server has reported since the last cut."""
     grave: dict[str, ErrorSample] = msgspec.field(default_factory=dict)
-    """What it means for the run (`end`, `end-first`) -> the first failure that means it; each is sent once."""
+    """Meaning for the run (`end`, `end-first`) -> the first failure of this meaning; each is sent once."""
     fields: list[str] = []
     """Names of fields that the API module doesn't know and whose text was counted as reasoning: all that this worker
     has seen in the run."""

@@ -1,11 +1,11 @@
-"""What became of the requests, in one sentence: how many failed, and of which classes."""
+"""The sentence about the outcome of a run: how many requests failed, and in which classes."""
 
 from collections.abc import Mapping
 
-from llmstress.engine.telemetry.messages import NOT_FAILED
+from llmstress.engine.telemetry.classes import NOT_FAILED
 
 _MOST_CLASSES = 3
-"""Classes of failure that the sentence names: the most frequent ones."""
+"""The sentence names this many classes of failure, the most frequent ones."""
 
 
 def describe_outcome(ended: Mapping[str, int]) -> str:
@@ -34,7 +34,7 @@ def describe_outcome(ended: Mapping[str, int]) -> str:
 
 
 def _share(part: int, whole: int) -> str:
-    """A percentage that is 0 or 100 only if that is exact."""
+    """A percentage; 0 and 100 are printed only if they are exact."""
     percent = 100 * part / whole
     if part == whole:
         return "100%"

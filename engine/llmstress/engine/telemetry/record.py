@@ -1,14 +1,15 @@
-"""A run kept in a file: everything that was published about it, thinned with age so that hours fit into 100 MB.
+"""A run in a file: everything that was published about it, thinned with age so that hours fit into 100 MB.
 
-The file is an SQLite database. `said` holds every message that is no delta. The deltas are in `step`, in levels:
-level 0 holds them as they came, level 1 merged over a step of the timeline (a second), and every further level over
-four steps of the level below. All levels are written as the run goes on. When a level has used up its share of the
-file, its oldest steps are deleted, which the level above holds in a coarser form. So nothing is read again or
-rewritten, and a file whose writer was killed lacks only what had not been committed: a second, or five if workers
+The file is an SQLite database. The table `said` contains every message that is not a delta. The deltas are in `step`,
+in levels: level 0 contains them as they came, level 1 merged over a step of the timeline (a second), and each further
+level merged over four steps of the level below. All levels are written during the run. When a level has used up its
+share of the file, its oldest steps are deleted; the level above contains them in a coarser form. Nothing is read again
+or rewritten, so a file whose writer was killed lacks only what had not been committed: one second, or five if workers
 report seldom.
 
-Deltas are counted: a step holds those with the numbers `begin` to `end - 1`, and a message was said `before` the delta
-of that number. A step of one level holds whole steps of the level below, and none goes beyond the end of a worker.
+Deltas are numbered: a step contains those from `begin` to `end - 1`, and a message was published `before` the delta of
+that number. A step of one level consists of whole steps of the level below, and no step goes beyond the end of a
+worker.
 """
 
 import bisect
@@ -22,43 +23,44 @@ from typing import Any
 
 import msgspec
 
-from llmstress.engine.telemetry.aggregate import RECENT_S
 from llmstress.engine.telemetry.broadcast import Message, RunView, WorkerChange, decode, encode
 from llmstress.engine.telemetry.messages import Delta
 from llmstress.engine.telemetry.thinning import Merger, Stand, Step, stand_of
+from llmstress.engine.telemetry.timeline import RECENT_S
 
-FORMAT = 3
-"""Of the file: raised with every change that an older reader would misunderstand."""
+FORMAT = 4
+"""Version of the file format, raised with every change that an older reader would misread. A reader refuses all
+others."""
 
 _FACTOR_BITS = 2
-"""Binary logarithm of how many steps of a level are one of the level above."""
+"""Binary logarithm of the number of steps that make one of the level above."""
 
 LEVELS = 9
-"""The highest one, with steps of four and a half hours, is never thinned."""
+"""Number of levels. The highest one, with steps of four and a half hours, is never thinned."""
 
 RAW_BYTES, LEVEL_BYTES = 20_000_000, 10_000_000
-"""Shares of level 0 and of each level above. Eight hours fill three levels and half of the fourth."""
+"""Shares of level 0 and of each level above it. Eight hours fill three levels and half of the fourth."""
 
 MOST_STEPS = 600
-"""A reader merges so many steps at most to get to any moment of a record, and a last stretch of finer ones."""
+"""Most steps that a reader merges to reach any moment of a record, besides a last stretch of finer ones."""
 
 _WHOLE_NS, _FINE_NS = 11_000_000_000, (RECENT_S + 1) * 1_000_000_000
-"""So long before the moment that a reader wants to get to, deltas are read as they came, and so long before it in no
-steps longer than those of level 1: the live figures look back that far."""
+"""How long before the wanted moment deltas are read as they came, and how long before it in steps of level 1 at most:
+the live figures look back that far."""
 
 _DETAIL_STEPS = 300
-"""The chart of a stretch has at most so many points."""
+"""Most points in the chart of a stretch."""
 
 PENDING_COMMITS = 60
-"""How many commits may be put off because somebody reads the file."""
+"""Number of commits that may be put off because a reader has locked the file."""
 
 LAST_WAIT_MS = 2000
-"""How long the last commit waits for those who read the file."""
+"""How long the last commit waits for readers of the file."""
 
 _APPLICATION = 0x6C6C6D73
 _SQLITE, _BEFORE_SQLITE = b"SQLite format 3\0", b"llmstress.record/"
 _MAX_DATA = 256 * 1024 * 1024
-"""Bytes of an unpacked step or message: a stranger's file must not fill the memory."""
+"""Most bytes of an unpacked step or message: an untrusted file must not fill the memory."""
 
 _SCHEMA = f"""
 PRAGMA journal_mode = DELETE;
@@ -75,13 +77,13 @@ _steps = msgspec.msgpack.Decoder(Step)
 
 
 class NoRecord(ValueError):
-    """The file is not a recorded run, or its bytes are damaged; the text says which."""
+    """The file is not a recorded run, or is damaged; the text says which."""
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """Something of a record: `t` nanoseconds after T0; `at` deltas have come by then, those of `frame` included.
+    """An entry of a record, `t` nanoseconds after T0; `at` deltas have come by then, those of `frame` included.
 
-    A `Step` is what a stretch has been merged into. A `Stand` follows the deltas of a stretch that has not been.
+    A `Step` is a merged stretch. A `Stand` follows the deltas of a stretch that has not been merged.
     """
 
     t: int
@@ -90,10 +92,10 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class _Open(msgspec.Struct):
-    """The step of a level that is not complete yet."""
+    """The incomplete last step of a level."""
 
     index: int = 0
-    """Of the step, counted from T0."""
+    """Number of the step, counted from T0."""
     begin: int = 0
     end: int = 0
     t: int = 0
@@ -107,7 +109,7 @@ class Writer:
     def __init__(self, path: Path, view: RunView, t: int = 0) -> None:
         """
         Raises:
-            OSError: it can't be written.
+            OSError: the file can't be written.
         """
         self._view = view
         self._row_ns = view.aggregate.row_ns
@@ -120,7 +122,7 @@ class Writer:
         self._put_off = 0
         path = path.resolve()
         path.open("wb").close()
-        for ending in ("-journal", "-wal", "-shm"):  # of a writer that was killed: they would be applied to this file
+        for ending in ("-journal", "-wal", "-shm"):  # left by a killed writer: SQLite would apply them to this file
             path.with_name(path.name + ending).unlink(missing_ok=True)
         try:
             self._database = sqlite3.connect(path, timeout=0.1, isolation_level=None)
@@ -131,7 +133,7 @@ class Writer:
         self._commit()
 
     def turn(self, message: Message) -> None:
-        """Complete the steps that `message`, which the view doesn't hold yet, is no part of."""
+        """Complete the steps that `message` does not belong to; the view does not contain it yet."""
         if isinstance(message, Delta):
             index = max(0, (message.t_from + message.t_to) // 2) // self._row_ns
             for level, open_ in enumerate(self._open):
@@ -140,12 +142,12 @@ class Writer:
                 self._complete(level)
                 open_.index = index // length_of(level)
         elif isinstance(message, WorkerChange) and (message.state is not None or message.deltas is not None):
-            # what becomes of a worker depends on all that it has sent: a merged step must not go beyond it
+            # the end of a worker depends on everything that it has sent: no merged step may go beyond it
             for level in range(LEVELS):
                 self._complete(level)
 
     def append(self, t: int, message: Message, encoded: bytes) -> None:
-        """Keep `message`, of `t` ns after T0, which the view holds; `encoded` by `broadcast.encode`.
+        """Keep `message`, published `t` ns after T0, which the view contains; `encoded` by `broadcast.encode`.
 
         Raises:
             OSError: it can't be written.
@@ -157,13 +159,13 @@ class Writer:
         if self._pending and not lowest.raw:
             self._commit()  # a step has just been completed
         lowest.raw.append((t, msgspec.Raw(encoded)))
-        next_.merger.add(message, self._view.aggregate.phases)
+        next_.merger.add(message, self._view.aggregate.parts)
         self._count += 1
         for open_ in (lowest, next_):
             open_.end, open_.t = self._count, t
 
     def flush(self) -> None:
-        """Write what has come so far.
+        """Write everything so far.
 
         Raises:
             OSError: it can't be written.
@@ -172,10 +174,10 @@ class Writer:
         self._commit()
 
     def close(self) -> None:
-        """Nothing more comes.
+        """Write the rest and close the file.
 
         Raises:
-            OSError: the last of it can't be written.
+            OSError: the rest can't be written.
         """
         with contextlib.closing(self._database):
             self._database.execute(f"PRAGMA busy_timeout = {LAST_WAIT_MS}")
@@ -201,7 +203,7 @@ class Writer:
             if level + 1 < LEVELS:
                 above = self._open[level + 1]
                 for delta in deltas:
-                    above.merger.add(delta, self._view.aggregate.phases)
+                    above.merger.add(delta, self._view.aggregate.parts)
                 above.end, above.t = open_.end, open_.t
         packed = _packed(data)
         self._pending.append(
@@ -216,7 +218,7 @@ class Writer:
         self._thin(level)
 
     def _thin(self, level: int) -> None:
-        """Delete the oldest steps of a level beyond its share, if the level above holds them."""
+        """Delete the oldest steps of a level beyond its share that are in the level above."""
         if level + 1 == LEVELS:
             return
         kept, share, held = self._kept[level], LEVEL_BYTES if level else RAW_BYTES, self._open[level + 1].begin
@@ -239,14 +241,14 @@ class Writer:
             busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
             self._put_off += 1
             if busy and self._put_off < PENDING_COMMITS:
-                return  # somebody reads the file; all of this comes with the next commit
+                return  # a reader has locked the file: the next commit contains all of this
             self._database.close()
             raise OSError(str(error)) from error
         self._pending, self._put_off = [], 0
 
 
 class _Place(msgspec.Struct, frozen=True):
-    """Where a step is."""
+    """Position of a step."""
 
     level: int
     begin: int
@@ -255,13 +257,13 @@ class _Place(msgspec.Struct, frozen=True):
 
 
 class Reader:
-    """Reads a record, from any moment on."""
+    """Reads a record from any moment on."""
 
     def __init__(self, path: Path) -> None:
         """
         Raises:
-            OSError: it can't be read.
-            NoRecord: it is no record, or damaged.
+            OSError: the file can't be read.
+            NoRecord: the file is no record, or damaged.
         """
         self._path = path
         with path.open("rb") as file:
@@ -299,33 +301,33 @@ class Reader:
         self._opening = said[0][2]
         self._row_ns = opening.aggregate.row_ns
         self._from: dict[int, list[_Place]] = {}
-        """Number of a delta -> the steps that begin with it, the finest first."""
+        """Number of a delta -> the steps that begin with it, finest first."""
         for place in sorted(places, key=lambda place: place.level):
             self._from.setdefault(place.begin, []).append(place)
         self._count = max((place.end for place in places), default=0)
         self.whole_from = min((place.begin for place in places if place.level == 0), default=0)
-        """From the delta of this number on they are as they came; those before have been merged."""
+        """Deltas from this number on are as they came; earlier ones have been merged."""
         self.begin = said[0][0]
         """When the first message came, in ns after T0."""
         self.end = max([self.begin, *(place.t for place in places), *(each.t for each in self._said)])
         """When the last message came."""
         self.level = self._coarse_enough()
-        """The level that long stretches are read at: a step of it is one of the timeline."""
+        """The level at which long stretches are read: one of its steps is a row of the timeline."""
         self._since = self._kept_since()
-        """Level -> from when on (ns after T0) the record has steps of this level or finer ones."""
+        """Level -> time (ns after T0) from which on the record has steps of this level or finer ones."""
 
     def opening(self) -> RunView:
-        """The run before anything happened; its timeline has steps as long as those of `level`."""
+        """The run before its first message; its timeline has steps as long as those of `level`."""
         view = decode(_unpacked(self._opening))
         assert isinstance(view, RunView), "the constructor has seen that it is one"
         view.aggregate.row_ns = self._row_ns * length_of(self.level)
         return view
 
     def detail_of(self, begin: int, end: int) -> tuple[int, int, int]:
-        """How finely a stretch (ns after T0) is to be read for a chart of it.
+        """How finely to read a stretch (ns after T0) for a chart of it.
 
-        Gives the level whose steps make points enough, if it goes back that far; how long its steps are (ns); and when
-        the one that holds `begin` begins.
+        Returns the level whose steps give enough points, if it goes back that far; the length of its steps (ns); and
+        the begin of the step that contains `begin`.
         """
         level, highest = 1, self.level
         while level < highest and end - begin > _DETAIL_STEPS * self._row_ns * length_of(level):
@@ -336,23 +338,23 @@ class Reader:
         return level, step, max(0, begin // step * step, self._since[level])
 
     def moments(self, at: int = 0, goal: int | None = None, detail: tuple[int, int] | None = None) -> Iterator[Moment]:
-        """What the record holds from the delta of number `at` on, in order.
+        """The entries of the record from the delta of number `at` on, in order.
 
         Args:
-            at: 0, or the `at` of a `Step` or `Stand` that was given.
-            goal: What comes before this time (ns after T0) is given in large steps, of at most `level`, except for the
-                last minute. None: all in as small steps as there are.
-            detail: From this time on in steps of at most this level.
+            at: 0, or the `at` of a `Step` or `Stand` from an earlier call.
+            goal: Time before this one (ns after T0) is read in large steps, of at most `level`, except for the last
+                minute. None: everything is read in the smallest steps that the record has.
+            detail: A time and a level: from that time on no step is of a higher level.
 
         Raises:
-            NoRecord: it is damaged.
+            NoRecord: the record is damaged.
         """
         index = bisect.bisect_left(self._said, at, key=lambda moment: moment.at)
         with self._opened() as database:
             while at < self._count:
                 place = self._next(at, goal, detail or (self.end, self.level))
                 step = self._read(database, place)
-                # what was said within a merged step comes before it
+                # messages that were published during a merged step come before it
                 for number in range(at, place.end) if place.level == 0 else (place.end - 1,):
                     while index < len(self._said) and self._said[index].at <= number:
                         yield self._said[index]
@@ -406,9 +408,9 @@ class Reader:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
-        """The database; whatever is wrong with its bytes becomes a `NoRecord`."""
+        """The database; errors in its bytes become a `NoRecord`."""
         try:
-            # not read-only: what a killed writer had begun is to be taken back
+            # not read-only: SQLite has to roll back what a killed writer had begun
             database = sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=rw", uri=True, timeout=5)
             with contextlib.closing(database):
                 yield database
@@ -422,7 +424,7 @@ class Reader:
 
 
 def length_of(level: int) -> int:
-    """How many steps of the timeline that the run began with a step of this level lasts."""
+    """Length of a step of this level, in initial steps of the timeline."""
     return 1 << (_FACTOR_BITS * max(0, level - 1))
 
 

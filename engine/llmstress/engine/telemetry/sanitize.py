@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
-from llmstress.engine.telemetry.broadcast import Ended, Frame, RunFacts, RunView, WorkerChange
-from llmstress.engine.telemetry.messages import Delta, Part
+from llmstress.engine.telemetry.broadcast import Ended, Frame, RunFacts, RunView, Windows, WorkerChange
+from llmstress.engine.telemetry.messages import Delta, Part, Window
 
 MAX_TEXT = 1_000
 MAX_NAME = 300
@@ -43,6 +43,8 @@ def tame(frame: Frame) -> Frame:
             frame.fields = [plain(field, MAX_NAME) for field in frame.fields]
             frame.rate_limits = _plain_keys(frame.rate_limits)
             frame.grave = {plain(name, MAX_NAME): _flat(sample) for name, sample in frame.grave.items()}
+        case Windows():
+            return Windows(_plain_windows(frame.windows))
         case RunFacts() | WorkerChange() | Ended():
             return _flat(frame, MAX_NAME)
         case _:
@@ -65,8 +67,13 @@ def _tame_view(view: RunView) -> None:
     aggregate.fields = [plain(field, MAX_NAME) for field in aggregate.fields]
     aggregate.rate_limits = _plain_keys(aggregate.rate_limits)
     aggregate.grave = {plain(name, MAX_NAME): _flat(sample) for name, sample in aggregate.grave.items()}
-    for part in aggregate.phases.values():
+    aggregate.windows = _plain_windows(aggregate.windows)
+    for part in aggregate.parts.values():
         _tame_part(part)
+
+
+def _plain_windows(windows: tuple[Window, ...]) -> tuple[Window, ...]:
+    return tuple(_flat(window, MAX_NAME) for window in windows)
 
 
 def _tame_part(part: Part) -> None:

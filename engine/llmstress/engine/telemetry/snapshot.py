@@ -1,31 +1,33 @@
-"""One frozen picture of the run, for whoever shows it: the headless line, a screen, the summary."""
+"""One frozen picture of the run, for the progress line, the screen and the summary."""
 
 import msgspec
 
-from llmstress.engine.telemetry.aggregate import RECENT_S, Aggregate, Recent, WorkerRecent
+from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.classes import NOT_FAILED
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import NOT_FAILED, Phase, RateLimit, add_counts, merge_histograms
+from llmstress.engine.telemetry.messages import Phase, RateLimit, add_counts, merge_histograms
+from llmstress.engine.telemetry.timeline import RECENT_S, Recent, WorkerRecent
 
 P99_SAMPLES = 100
-"""A p99 needs so many samples."""
+"""Least samples for a p99."""
 
 _WIDER_S = (10, 20, 30, RECENT_S)
-"""Windows that are tried, in seconds, until a latency has `P99_SAMPLES`."""
+"""Spans that are tried, in seconds, until a latency has `P99_SAMPLES`."""
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of one stretch of time. Latencies in µs; None where there is nothing to say it from."""
+    """The figures of one stretch of time. Latencies in µs; None where there is no data."""
 
     seconds: float
-    """How long the stretch is."""
+    """Length of the stretch."""
     requests_per_s: float | None
-    """Those that ended ok."""
+    """Requests that ended ok."""
     events_per_s: float | None
     tokens_per_s: float | None
     input_per_s: float | None
     """Input tokens."""
     inputs_per_s: float | None
-    """Inputs, of which a request of embeddings has several."""
+    """Inputs; a request for embeddings has several."""
     latency: dict[str, Histogram]
     """Metric -> its samples; not to be changed."""
     finished: int
@@ -33,10 +35,10 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     failed_by: dict[str, int]
     """Class of failure -> how many; the sum is `failed`. Not to be changed."""
     spans: dict[str, float]
-    """Metric -> seconds that its samples are of, where these are more than `seconds`: the window was widened."""
+    """Metric -> seconds that its samples come from, where they are more than `seconds` because the span was widened."""
 
     def percentile(self, metric: str, name: str) -> int | None:
-        """A percentile of `histogram.PERCENTILES`, in µs."""
+        """A percentile of `histogram.PERCENTILES`, in µs; None without enough samples."""
         histogram = self.latency.get(metric)
         return None if histogram is None else histogram.percentile(name)
 
@@ -50,27 +52,34 @@ class WorkerFigures(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the run is, and the figures of its last seconds beside those of its steady window."""
+    """Where the run is, and the figures of its last seconds beside those of its steady windows."""
 
     phase: Phase
+    """Kind of the window that lasts."""
     elapsed_s: float
     open: int
     target: int
     whole_answers: bool
-    """Nothing came as a stream: see `Aggregate.whole_answers`."""
+    """No answer was streamed (`Aggregate.whole_answers`)."""
     counted_in: str
-    """What the work is counted in: tokens, inputs or requests."""
+    """Unit of the work: tokens, inputs or requests."""
     now: Figures
     whole: Figures
     retries: int
     """Over the whole run."""
     rate_limits: dict[str, RateLimit]
-    """Kind -> what the server says of it; not to be changed."""
+    """Kind -> what the server has reported; not to be changed."""
 
 
 def take(aggregate: Aggregate, steady_s: float = 0.0, window_s: float = 2.0, *, widen: bool = False) -> Snapshot:
-    """A picture of `aggregate` whose live figures look back `window_s` seconds; `widen` as for `recent`, `steady_s` as
-    for `steady`."""
+    """A picture of `aggregate`.
+
+    Args:
+        aggregate: everything measured so far.
+        steady_s: how long the steady windows have lasted so far.
+        window_s: how far the live figures look back, in seconds.
+        widen: as for `recent`.
+    """
     return Snapshot(
         phase=aggregate.phase,
         elapsed_s=aggregate.elapsed_ns / 1e9,
@@ -86,7 +95,7 @@ def take(aggregate: Aggregate, steady_s: float = 0.0, window_s: float = 2.0, *, 
 
 
 def counted_in(aggregate: Aggregate) -> str:
-    """What the work of a run is counted in: tokens, unless its answers have none."""
+    """Unit of the work of a run: tokens, unless its answers have none."""
     counters = aggregate.counters()
     if counters.inputs:
         return "inputs"
@@ -94,10 +103,10 @@ def counted_in(aggregate: Aggregate) -> str:
 
 
 def steady(aggregate: Aggregate, steady_s: float) -> Figures:
-    """What the summary counts: rates and latencies of the steady window, which has lasted `steady_s` so far; finished
-    and failed requests of the whole run."""
+    """The figures of the summary: rates and latencies of the steady windows, which have lasted `steady_s` so far;
+    finished and failed requests of the whole run."""
     part = aggregate.steady
-    # where no stream has ended well, an event is a token as far as anybody knows
+    # until a stream has ended ok, an event is assumed to be a token
     per_event = aggregate.counters().tokens_per_event or 1.0
     tokens = part.counters.events * per_event + part.counters.output - part.counters.output_streamed
 
@@ -120,11 +129,11 @@ def steady(aggregate: Aggregate, steady_s: float) -> Figures:
 
 
 def recent(aggregate: Aggregate, window_s: float, *, widen: bool = False) -> Figures:
-    """The last `window_s` seconds (at most `FINE_S`), or as many as are known. With `widen` a latency that has too few
-    samples for a p99 in them looks back further, at most `RECENT_S`; `Figures.spans` says how far."""
+    """The figures of the last `window_s` seconds (at most `FINE_S`), or of as many as are known. With `widen` a latency
+    that has too few samples for a p99 looks back further, at most `RECENT_S`; `Figures.spans` contains how far."""
     since = aggregate.elapsed_ns - int(window_s * 1e9)
     slots = [slot for slot in aggregate.recent if slot.t_to > since]
-    # what began before the window counts with the part of it that lies within
+    # a slot that began earlier counts with the part of it that lies within the last `window_s`
     weights = [min(1.0, (slot.t_to - since) / max(1, slot.t_to - slot.t_from)) for slot in slots]
     begin = max(since, min((slot.t_from for slot in slots), default=0), 0)
     seconds = (aggregate.elapsed_ns - begin) / 1e9 or 1.0
@@ -153,13 +162,13 @@ def recent(aggregate: Aggregate, window_s: float, *, widen: bool = False) -> Fig
 
 
 def history(aggregate: Aggregate) -> list[Recent]:
-    """All that is known of the last `RECENT_S` seconds, oldest first: long slots, then short ones."""
+    """The slots of the last `RECENT_S` seconds, oldest first: long ones, then short ones."""
     return [*aggregate.earlier, *aggregate.recent]
 
 
 def _widen(latency: dict[str, Histogram], aggregate: Aggregate, since: int) -> dict[str, float]:
-    """Add what came before `since` (ns after T0) to the latencies that have too few samples for a p99, step by step,
-    until they have enough. Gives the seconds that each of these looks back now."""
+    """Add earlier samples than `since` (ns after T0) to the latencies that have too few for a p99, step by step, until
+    they have enough. Returns how many seconds each of these looks back now."""
     slots = [slot for slot in history(aggregate) if slot.t_to <= since]
     lacking = {metric for slot in slots for metric in slot.latency}
     begin = max(0, min((slot.t_from for slot in slots), default=0))
@@ -170,7 +179,7 @@ def _widen(latency: dict[str, Histogram], aggregate: Aggregate, since: int) -> d
             break
         until, since = since, min(since, aggregate.elapsed_ns - wider_s * 1_000_000_000)
         for slot in slots:
-            # a slot that the edge of the window cuts is left out: its samples have no moments of their own
+            # a slot that the begin of the span cuts is left out: its samples have no stamps of their own
             if since <= slot.t_from < until:
                 found = {metric: samples for metric, samples in slot.latency.items() if metric in lacking}
                 merge_histograms(latency, found)
@@ -179,7 +188,7 @@ def _widen(latency: dict[str, Histogram], aggregate: Aggregate, since: int) -> d
 
 
 def worker_recent(aggregate: Aggregate, worker: int, window_s: float) -> WorkerFigures:
-    """What a worker did in the last `window_s` seconds; None where it sent nothing."""
+    """The figures of a worker for the last `window_s` seconds; None where it sent nothing."""
     since = aggregate.elapsed_ns - int(window_s * 1e9)
     found: list[WorkerRecent] = [
         slot.workers[worker] for slot in aggregate.recent if slot.t_to > since and worker in slot.workers
@@ -195,7 +204,7 @@ def worker_recent(aggregate: Aggregate, worker: int, window_s: float) -> WorkerF
 
 
 def worker_steady(aggregate: Aggregate, worker: int, steady_s: float) -> WorkerFigures:
-    """What the summary says of a worker, whose steady window has lasted `steady_s` so far."""
+    """The figures of a worker in the steady windows, which have lasted `steady_s` so far."""
     state = aggregate.workers[worker]
     if steady_s <= 0:
         return WorkerFigures(None, None, None)

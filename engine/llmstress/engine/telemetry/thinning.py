@@ -1,7 +1,7 @@
-"""What a record keeps of a stretch of a run once it is old: the deltas of each worker merged into one.
+"""How a record keeps an old stretch of a run: the deltas of each worker merged into one.
 
-Merging is addition, so that bins, rows and counts come out as they were. What doesn't add up (the peak of open streams,
-what was seen last, extremes from which samples were taken back) is kept as it stood at the end of the stretch.
+Merging is addition, so bins, rows and counts stay exact. Values that do not add up (the peak of open streams, what was
+seen last, extremes of histograms from which samples were taken back) are kept as they stood at the end of the stretch.
 """
 
 from collections.abc import Mapping
@@ -15,17 +15,17 @@ from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import MAX_SAMPLES_PER_CLASS, Delta, ErrorSample, Part
 
 _OWN_METRIC = "loop_lag"
-"""The only latency that is looked at worker by worker; the others are merged over all of them."""
+"""The only latency that is shown for each worker; the others are merged over all workers."""
 
 HISTOGRAMS = ("latency", "latency_failed", "retracted", "aside")
 """The fields of a `Part` that hold histograms."""
 
-_NOT_IN_A_STAND = frozenset({"rows", "row_ns", "row_open", "recent", "earlier", "notices", "samples"})
-"""Fields of an `Aggregate` that messages and deltas bring about by themselves."""
+_NOT_IN_A_STAND = frozenset({"windows", "rows", "row_ns", "row_open", "recent", "earlier", "notices", "samples"})
+"""Fields of an `Aggregate` that follow from messages and merged deltas."""
 
 
 class Stand(msgspec.Struct, array_like=True, frozen=True):
-    """Everything measured up to a moment, without the bins of histograms and without the timeline."""
+    """Everything measured up to a moment, except the bins of histograms and the timeline."""
 
     aggregate: Aggregate
 
@@ -34,20 +34,20 @@ class Step(msgspec.Struct, array_like=True, frozen=True):
     """What all workers measured within a stretch of a run."""
 
     moments: list[tuple[int, Delta]]
-    """Deltas with the times (ns after T0) at which they came: all of them, or one merged delta a worker. In merged
-    ones the latencies of all workers are in the first, except for those of their event loops."""
+    """Deltas with the times (ns after T0) at which they came: all of them, or one merged delta per worker. The first
+    merged one contains the latencies of all workers, except for the lag of their event loops."""
     stand: Stand
-    """At the end of it."""
+    """At the end of the stretch."""
 
 
 class Merger:
-    """Deltas that follow one another, merged worker by worker."""
+    """Merges consecutive deltas, worker by worker."""
 
     def __init__(self) -> None:
         self._deltas: dict[int, Delta] = {}
 
-    def add(self, delta: Delta, phases: Mapping[int, Part]) -> None:
-        """Add one delta, which stays as it is; `phases`: the totals that hold it already."""
+    def add(self, delta: Delta, totals: Mapping[int, Part]) -> None:
+        """Add one delta, which stays as it is; `totals`: the parts of the aggregate, which contain it already."""
         mine = self._deltas.get(delta.worker)
         if mine is None:
             mine = msgspec.structs.replace(
@@ -56,25 +56,26 @@ class Merger:
             self._deltas[delta.worker] = mine
         mine.seq = delta.seq
         mine.t_from, mine.t_to = min(mine.t_from, delta.t_from), max(mine.t_to, delta.t_to)
-        mine.phase = max(mine.phase, delta.phase)
+        mine.window = max(mine.window, delta.window)
         mine.open, mine.open_max, mine.rss = delta.open, max(mine.open_max, delta.open_max), delta.rss
         first = next(iter(self._deltas.values()))
-        for phase, part in delta.parts.items():
-            own, shared = _split(part, phases[phase])
-            mine.parts.setdefault(phase, Part()).add(own)
-            first.parts.setdefault(phase, Part()).add(shared)
+        for key, part in delta.parts.items():
+            own, shared = _split(part, totals[key])
+            mine.parts.setdefault(key, Part()).add(own)
+            first.parts.setdefault(key, Part()).add(shared)
         for sample in delta.samples:
             _keep(first.samples, sample)
 
     def take(self) -> list[Delta]:
-        """One delta for each worker that sent any; it begins anew."""
+        """One delta for each worker that sent any; the next merge starts empty."""
         deltas, self._deltas = list(self._deltas.values()), {}
         return deltas
 
 
 def _split(part: Part, total: Part) -> tuple[Part, Part]:
-    """`part` of a delta as what belongs to its worker, and the latencies that are merged over all workers. Finish
-    reasons that the totals don't tell apart are "other" here, too: they are a server's words, and could be many."""
+    """Divides `part` of a delta into what belongs to its worker, and the latencies that are merged over all workers.
+    Finish reasons that are "other" in the totals become "other" here, too: servers choose them, so there may be
+    many."""
     finish: dict[str, int] = {}
     for reason, n in part.finish.items():
         known = reason if reason in total.finish else "other"
@@ -93,21 +94,21 @@ def _keep(samples: list[ErrorSample], sample: ErrorSample) -> None:
 
 
 def stand_of(aggregate: Aggregate) -> Stand:
-    """How `aggregate` stands now; it shares nothing with it that changes."""
+    """How `aggregate` stands now, as a copy."""
     fields = {name: getattr(aggregate, name) for name in aggregate.__struct_fields__}
     left_out = {name: type(value)() for name, value in fields.items() if name in _NOT_IN_A_STAND}
     return Stand(_bare(msgspec.structs.replace(aggregate, **left_out)))
 
 
 def settle(aggregate: Aggregate, stand: Stand) -> None:
-    """Set everything that doesn't add up as it stood; `aggregate` holds what was measured until then."""
+    """Set every value that does not add up as it stood; `aggregate` contains what was measured until then."""
     for name in aggregate.__struct_fields__:
         if name not in _NOT_IN_A_STAND:
             setattr(aggregate, name, _filled(getattr(stand.aggregate, name), getattr(aggregate, name)))
 
 
 def take_in(view: RunView, frame: Message | Step | Stand) -> None:
-    """Apply what a record holds to `view`."""
+    """Apply a frame of a record to `view`."""
     if isinstance(frame, Step):
         for _, delta in frame.moments:
             view.aggregate.merge(delta)
@@ -150,7 +151,7 @@ def _filled(value: Any, full: Any) -> Any:
 
 
 def _containers(struct: msgspec.Struct) -> list[tuple[str, Any]]:
-    """The fields of `struct` that may hold a histogram, or that change in place."""
+    """The fields of `struct` that may contain a histogram, or that change in place."""
     return [
         (name, value)
         for name in struct.__struct_fields__

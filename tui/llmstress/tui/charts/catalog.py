@@ -5,16 +5,18 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from llmstress.engine.telemetry.aggregate import CHARTED, EARLIER_NS, SLOT_NS, Aggregate, Recent, Row
+from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import RunView
+from llmstress.engine.telemetry.classes import NOT_FAILED
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import NOT_FAILED
+from llmstress.engine.telemetry.metrics import CHARTED, METRICS
 from llmstress.engine.telemetry.snapshot import history
+from llmstress.engine.telemetry.timeline import EARLIER_NS, SLOT_NS, Recent, Row
 from llmstress.tui.charts import lines
 from llmstress.tui.charts.axes import nice_ceiling
 from llmstress.tui.charts.lines import Column, Drawing, Line, Timeline
 
-_OF_STREAMS = ("ttft", "itl", "tpot", "e2e", "tokens", "requests", "failed")
+_OF_STREAMS = ("ttft", *CHARTED, "tokens", "requests", "failed")
 _OF_WHOLE_ANSWERS = ("e2e", "requests", "failed")
 
 _MOST_CLASSES = lines.MOST_LINES - 1
@@ -42,7 +44,7 @@ def drawing_of(curve: str, view: RunView, timeline: Timeline, most_points: int) 
         metric = row_metric(curve, aggregate)
         upper, step = lines.upper_line(aggregate.rows, most_points, metric)
         columns = timeline.columns("latency", aggregate, step, metric)
-        return lines.latency_drawing(columns, upper, elapsed_s, marks, curve.upper())
+        return lines.latency_drawing(columns, upper, elapsed_s, marks, METRICS[curve].label)
     columns = timeline.columns("rate", aggregate, lines.step_for(len(aggregate.rows), most_points))
     ended = view.ended is not None
     if curve == "failed":
@@ -76,8 +78,8 @@ def recent_drawing(metric: str, aggregate: Aggregate) -> Drawing:
     upper = "p99" if any(column.percentiles["p99"] is not None for column in columns) else "max"
     begin_s = columns[0].begin_s if columns else 0.0
     elapsed_s = aggregate.elapsed_ns / 1e9
-    name = metric if metric == "stall" else metric.upper()
-    return lines.latency_drawing(columns, upper, elapsed_s, metric=f"{name}, last minute:", begin_s=begin_s)
+    title = f"{METRICS[metric].label}, last minute:"
+    return lines.latency_drawing(columns, upper, elapsed_s, metric=title, begin_s=begin_s)
 
 
 class Moment(NamedTuple):

@@ -81,14 +81,14 @@ class Distribution(Widget):
         super().__init__(id=id, classes=classes)
         self._title = ""
         self._histogram: Histogram | None = None
-        self._seal: tuple[object, ...] = ()
+        self._fingerprint: tuple[object, ...] = ()
 
     def show(self, title: str, histogram: Histogram | None) -> None:
         """Show `histogram` under `title`; None: there is nothing to show."""
         # live histograms grow in place, so what was shown is told by its sums
-        seal = (title, None) if histogram is None else (title, histogram.count, histogram.sum, histogram.max)
-        if seal != self._seal:
-            self._seal, self._title, self._histogram = seal, title, histogram
+        fingerprint = (title, None) if histogram is None else (title, histogram.count, histogram.sum, histogram.max)
+        if fingerprint != self._fingerprint:
+            self._fingerprint, self._title, self._histogram = fingerprint, title, histogram
             self.refresh()
 
     def render(self) -> Content:

@@ -131,8 +131,8 @@ class Binning:
         each: list[dict[int, int]] = []
         for number, column in enumerate(columns):
             kept = self._bands.get(number)
-            if kept is None or kept[0] != column.seal:
-                kept = self._bands[number] = column.seal, bands_of(column.latency)
+            if kept is None or kept[0] != column.fingerprint:
+                kept = self._bands[number] = column.fingerprint, bands_of(column.latency)
             each.append(kept[1])
             for band, count in kept[1].items():
                 total[band] = total.get(band, 0) + count
@@ -143,8 +143,8 @@ class Binning:
         made: list[tuple[int, ...]] = []
         for number, (column, bands) in enumerate(zip(columns, each, strict=True)):
             row = self._rows.get(number)
-            if row is None or row[0] != column.seal:
-                row = self._rows[number] = column.seal, _counts(bands, scale)
+            if row is None or row[0] != column.fingerprint:
+                row = self._rows[number] = column.fingerprint, _counts(bands, scale)
             made.append(row[1])
         return Grid(scale, tuple(made), max((max(column) for column in made), default=0))
 

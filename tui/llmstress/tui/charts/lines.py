@@ -1,4 +1,4 @@
-"""Lines over time: what is drawn is decided by pure functions, plotext draws it."""
+"""Line charts over time: pure functions decide what is drawn, plotext draws it."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,18 +12,18 @@ from textual.content import Content
 from textual_plotext import PlotextPlot
 
 from llmstress.engine.telemetry import formatting
-from llmstress.engine.telemetry.aggregate import Aggregate, Row
+from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import Phase
+from llmstress.engine.telemetry.timeline import Row
 from llmstress.tui.charts.axes import ceiling_of, decade_below, log_ticks, nice_ceiling, ticks, time_ticks
 from llmstress.tui.format.headline import shortened
 
 _UPPER = (("p99", 100), ("p90", 10))
-"""What the upper latency line may be, and the samples that a point of it needs: n >= 1 / (1 - p)."""
+"""Percentiles for the upper latency line, and the samples that each of its points needs: n >= 1 / (1 - p)."""
 
 _FEW_POINTS = 12
-"""Rather a lower percentile than fewer points than these."""
+"""With fewer points than these, a lower percentile is drawn."""
 
 _LOG_ABOVE = 30.0
 """From this ratio of the largest to the smallest value on, latencies are drawn on a logarithmic axis."""
@@ -31,35 +31,33 @@ _LOG_ABOVE = 30.0
 _MAX_MARKS = 8
 
 _UPPER_AXIS = 2
-"""As plotext counts."""
-
-_MARKED = {Phase.WARMUP: "warm-up", Phase.STEADY: "steady", Phase.DRAIN: "drain"}
+"""plotext's number of the upper x axis."""
 
 _LABELS_FROM_ROWS = 8
-"""A chart lower than this spends no row on the names of the marks."""
+"""Least rows of a chart that shows the names of the marks."""
 
 _MARKS = ("⠒", "•", "×", "o")
-"""What a line is told by without colours: the first one is dots alone, the others have such a mark now and then."""
+"""Signs that identify a line without colours: the first line is drawn in dots, the others have a sign at intervals."""
 
 MOST_LINES = len(_MARKS)
 
 _MARK_EVERY = 8
-"""Columns from one mark of a line to the next."""
+"""Columns from one sign of a line to the next."""
 
 _LONGEST_NAME = 14
 """Columns of the name at the end of a line; a longer one is cut."""
 
 
 class Column:
-    """Neighbouring rows of the timeline as one: a point of a line, a column of a heatmap."""
+    """Neighbouring rows of the timeline merged into one: a point of a line, a column of a heatmap."""
 
     def __init__(
-        self, rows: Sequence[Row], begin_s: float, seconds: float, seal: tuple[float, ...], metric: str = ""
+        self, rows: Sequence[Row], begin_s: float, seconds: float, fingerprint: tuple[float, ...], metric: str = ""
     ) -> None:
-        """`seal`: as `seal_of` says; `metric`: whose samples are wanted, as for `samples_of`."""
+        """`fingerprint`: by `fingerprint_of`; `metric`: that of the samples, as for `samples_of`."""
         self.begin_s = begin_s
         self.seconds = seconds
-        self.seal = seal
+        self.fingerprint = fingerprint
         self.events = sum(row.events for row in rows)
         self.requests = sum(row.requests for row in rows)
         self._rows = rows
@@ -67,7 +65,7 @@ class Column:
 
     @cached_property
     def latency(self) -> Histogram:
-        """The rows' samples, merged for those that ask for them; not to be changed."""
+        """The samples of the rows, merged on first use; not to be changed."""
         if len(self._rows) == 1:
             return samples_of(self._rows[0], self._metric)
         merged = Histogram()
@@ -94,8 +92,9 @@ def samples_of(row: Row, metric: str) -> Histogram:
 _NOTHING = Histogram()
 
 
-def seal_of(rows: Sequence[Row], row_s: float, metric: str = "") -> tuple[float, ...]:
-    """Changes whenever something in `rows` does: what was made of them can be kept as long as it doesn't."""
+def fingerprint_of(rows: Sequence[Row], row_s: float, metric: str = "") -> tuple[float, ...]:
+    """A fingerprint of `rows`: it changes whenever they do. While it is the same, results made from them can be
+    reused."""
     count = total = events = requests = 0
     for row in rows:
         samples = samples_of(row, metric)
@@ -109,27 +108,27 @@ def seal_of(rows: Sequence[Row], row_s: float, metric: str = "") -> tuple[float,
 def downsample(
     rows: Sequence[Row], row_s: float, step: int, known: Sequence[Column] = (), metric: str = ""
 ) -> list[Column]:
-    """Every `step` rows merged, which is the only way to have their percentiles; `known`: an earlier result for the
-    same `metric`, whose columns are taken over where nothing has changed."""
+    """Every `step` rows merged into a column, since percentiles can't be averaged; `known`: an earlier result for the
+    same `metric`, whose unchanged columns are reused."""
     columns: list[Column] = []
     for number, first in enumerate(range(0, len(rows), step)):
         part = rows[first : first + step]
-        seal = seal_of(part, row_s, metric)
-        if number < len(known) and known[number].seal == seal:
+        fingerprint = fingerprint_of(part, row_s, metric)
+        if number < len(known) and known[number].fingerprint == fingerprint:
             columns.append(known[number])
         else:
-            columns.append(Column(part, first * row_s, len(part) * row_s, seal, metric))
+            columns.append(Column(part, first * row_s, len(part) * row_s, fingerprint, metric))
     return columns
 
 
 class Timeline:
-    """Downsampled rows, kept from draw to draw."""
+    """Downsampled rows, cached from draw to draw."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], tuple[int, list[Column]]] = {}
 
     def columns(self, use: str, aggregate: Aggregate, step: int, metric: str = "") -> list[Column]:
-        """The timeline of `aggregate` in columns of `step` rows; `use`: for whom they are kept."""
+        """The timeline of `aggregate` in columns of `step` rows; `use`: name of the chart that they are cached for."""
         before, known = self._known.get((use, metric), (step, []))
         columns = downsample(aggregate.rows, aggregate.row_ns / 1e9, step, known if before == step else (), metric)
         self._known[use, metric] = step, columns
@@ -137,30 +136,30 @@ class Timeline:
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One line: points in seconds after T0 and their values; a value of None is a gap."""
+    """One line: points as seconds after T0 and values; a value of None is a gap."""
 
     name: str
     points: tuple[tuple[float, float | None], ...]
 
 
 class Drawing(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a chart shows."""
+    """Everything that a chart shows."""
 
     title: str
     lines: tuple[Line, ...]
     seconds: float
-    """Where the time axis ends."""
+    """End of the time axis, in seconds after T0."""
     low: float
     high: float
     logarithmic: bool = False
     marks: tuple[tuple[float, str], ...] = ()
-    """Moments worth a vertical line, and their names."""
+    """Times of vertical lines, and their names."""
     unit: Literal["us", "rate", "share"] = "us"
-    """What the values are: latencies in µs, rates, or shares of 1."""
+    """Unit of the values: latencies in µs, rates, or shares of 1."""
     begin: float = 0.0
-    """Where the time axis begins, in seconds after T0."""
+    """Begin of the time axis, in seconds after T0."""
     empty: str = "no samples yet"
-    """What is said where there is no point to draw."""
+    """Text for a chart without points."""
 
 
 def zoomed(drawing: Drawing, begin_s: float, zoom_s: float, marks: tuple[tuple[float, str], ...]) -> Drawing:
@@ -176,18 +175,18 @@ def zoomed(drawing: Drawing, begin_s: float, zoom_s: float, marks: tuple[tuple[f
 
 
 def step_for(rows: int, most: int) -> int:
-    """How many rows a column must hold so that there are at most `most` columns."""
+    """Least number of rows per column for at most `most` columns."""
     return max(1, -(-rows // max(1, most)))
 
 
 def upper_line(rows: Sequence[Row], most: int, metric: str = "") -> tuple[str, int]:
-    """The highest line there are samples for (p99, p90 or max), and the rows per point that it takes."""
+    """The highest line for which there are enough samples (p99, p90 or max), and its rows per point."""
     counts = [count for row in rows if (count := samples_of(row, metric).count)]
     least = step_for(len(rows), most)
     if counts:
         typical = sum(counts) / len(counts)
         for name, needed in _UPPER:
-            # half as many again, since not every point has as many as the typical one; powers of two change seldom
+            # half as many again, since some points have fewer samples than the typical one; powers of two change seldom
             wanted = 1.5 * needed / typical
             step = max(least, 1 << max(0, math.ceil(math.log2(wanted))))
             if -(-len(rows) // step) >= min(_FEW_POINTS, len(rows), most):
@@ -203,7 +202,7 @@ def latency_drawing(
     metric: str = "TTFT",
     begin_s: float = 0.0,
 ) -> Drawing:
-    """A latency over time: the median, and above it `upper`."""
+    """A latency over time: the median, and the line `upper` above it."""
     points = {
         name: tuple((_middle(column, elapsed_s), _number(column.percentiles[name])) for column in columns)
         for name in ("p50", upper)
@@ -232,8 +231,8 @@ def rate_drawing(
     ended: bool,
     marks: tuple[tuple[float, str], ...] = (),
 ) -> Drawing:
-    """What was done in each column, by the second; `lines`: name of a line -> how much of it a column holds. A column
-    that has not passed yet is left out, as its workers have not all reported."""
+    """A rate per second in each column; `lines`: name of a line -> function that gives its amount in a column. A column
+    that has not passed yet is left out, because not all workers have reported it."""
     passed: list[tuple[Column, float]] = []
     for column in columns:
         lasted = min(column.seconds, elapsed_s - column.begin_s)
@@ -260,21 +259,25 @@ def _every(columns: Sequence[Column]) -> str:
 
 
 def marks_of(view: RunView) -> tuple[tuple[float, str], ...]:
-    """Where phases began and where somebody changed the load."""
-    began = view.aggregate.phase_began
-    found = [(began[phase] / 1e9, name) for phase, name in _MARKED.items() if began.get(phase, 0) > 1_000_000_000]
+    """Where windows began, after the first one, and where the load was changed."""
+    windows, began = view.aggregate.windows, view.aggregate.window_began
+    found = [
+        (began[window.index] / 1e9, window.label)
+        for window in windows[1:]
+        if began.get(window.index, 0) > 1_000_000_000
+    ]
     changes = [notice for notice in view.aggregate.notices if notice.kind == "load"]
     found += [(max(0, notice.t) / 1e9, _change(notice.text)) for notice in changes[-_MAX_MARKS:]]
     return tuple(sorted(found))
 
 
 def scale_of(drawing: Drawing) -> Callable[[float], float]:
-    """Value -> place on the axis. Logarithms are taken here, since plotext's own do not go with limits."""
+    """Function from a value to its place on the axis. Logarithms are taken here, since plotext's own ignore limits."""
     return math.log10 if drawing.logarithmic else float
 
 
 def y_labels(drawing: Drawing, rows: int) -> list[tuple[float, str]]:
-    """What stands at the left of a canvas of `rows` rows."""
+    """The labels at the left of a canvas of `rows` rows."""
     most = max(2, min(6, rows // 2 + 1 if rows > 4 else rows // 2))
     name = {"us": formatting.axis_latency, "rate": formatting.axis_rate, "share": formatting.axis_share}[drawing.unit]
     values = (log_ticks if drawing.logarithmic else ticks)(drawing.low, drawing.high, most)
@@ -286,7 +289,7 @@ def mark_labels(drawing: Drawing, width: int, canvas: int) -> str:
     text = ""
     for at, label in drawing.marks:
         column = int(0.5 + (canvas - 1) * (at - drawing.begin) / (drawing.seconds - drawing.begin))
-        # a name begins at its line, unless it would not end before the edge
+        # a name begins at its line, or further left if it would not fit before the edge
         begin = min(column, width - len(label))
         if begin >= len(text) + bool(text):
             text = text.ljust(begin) + label
@@ -302,7 +305,7 @@ def height_of(value: float, drawing: Drawing, rows: int) -> int:
 
 
 def end_labels(drawing: Drawing, rows: int) -> dict[int, int]:
-    """Row from below -> index of the line whose name stands there, at the line's end; none hides another."""
+    """Row from below -> index of the line whose name is written there, at the line's end, without overlaps."""
     placed: dict[int, int] = {}
     for index, line in enumerate(drawing.lines):
         last = next((value for _, value in reversed(line.points) if value is not None), None)
@@ -331,7 +334,7 @@ def _change(text: str) -> str:
 
 
 def stretches(points: Sequence[tuple[float, float | None]]) -> list[tuple[list[float], list[float]]]:
-    """Points between gaps, as xs and ys."""
+    """The stretches of points without gaps, each as xs and ys."""
     found: list[tuple[list[float], list[float]]] = []
     open_ = False
     for x, y in points:
@@ -349,8 +352,8 @@ def stretches(points: Sequence[tuple[float, float | None]]) -> list[tuple[list[f
 def marked_places(
     xs: Sequence[float], ys: Sequence[float], step: float, first: float
 ) -> tuple[list[float], list[float]]:
-    """Places on the line through these points, as xs and ys: at `first` and all multiples of `step` before and after
-    it, as far as the line goes, and at its end."""
+    """Points on the line through these points, as xs and ys: at `first`, at all multiples of `step` before and after it
+    within the line, and at the end of the line."""
     found: tuple[list[float], list[float]] = ([xs[-1]], [ys[-1]])
     number = math.ceil((xs[0] - first) / step)
     for (x, y), (next_x, next_y) in pairwise(zip(xs, ys, strict=True)):
@@ -376,7 +379,7 @@ class Chart(PlotextPlot):
 
     @property
     def most_points(self) -> int:
-        """More points than these would not be told apart."""
+        """Most points that are visible apart from each other."""
         return max(1, self.size.width)
 
     def show(self, drawing: Drawing) -> None:
@@ -387,12 +390,12 @@ class Chart(PlotextPlot):
             self.refresh()
 
     def notify_style_update(self) -> None:
-        """Another theme: other colours."""
+        """The theme has changed, and the colours with it."""
         super().notify_style_update()
         self._painted = None
 
     def render(self) -> Text:
-        """The drawing in the room there is."""
+        """The drawing in the present size."""
         size = self.size.width, self.size.height
         if self._painted is None or self._painted[0] != size:
             self._painted = size, self._paint(*size)
@@ -438,7 +441,7 @@ class Chart(PlotextPlot):
         plot.yticks([scale(value) for value, _ in marks], [label for _, label in marks])
         moments = time_ticks(drawing.seconds, canvas, drawing.begin)
         plot.xticks([float(each) for each in moments], [formatting.duration(each) for each in moments])
-        # on the upper axis, whose labels are not plotext's: it leaves them out unless something is plotted there
+        # on the upper axis, whose labels are not plotext's: plotext omits them unless something is plotted there
         plot.xlim(drawing.begin, drawing.seconds, xside=_UPPER_AXIS)
         plot.xticks([], [], xside=_UPPER_AXIS)
         for at, _ in drawing.marks:
@@ -452,7 +455,7 @@ class Chart(PlotextPlot):
         for index, line in enumerate(drawing.lines[1:], 1):
             for xs, ys in stretches(line.points):
                 heights = [scale(max(drawing.low, y)) for y in ys]
-                # each line begins elsewhere, so that the marks of two lines seldom hide one another
+                # the signs of each line are shifted, so that those of two lines seldom overlap
                 places = marked_places(xs, heights, step, drawing.begin + step * index / MOST_LINES)
                 plot.scatter(*places, marker=_MARKS[index], color=self._colour(_STYLES[index]))
         return str(plot.build())

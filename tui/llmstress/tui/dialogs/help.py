@@ -11,7 +11,8 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from llmstress.tui.format.words import METRICS, VERDICTS
+from llmstress.engine.telemetry.metrics import EXPLAINED, METRICS
+from llmstress.tui.format.words import VERDICTS
 
 LOOKING = (
     ("1 … 5", "overview, latency, workers, errors, log"),
@@ -46,9 +47,8 @@ REPLAYING = (
     ("q  d", "leave"),
 )
 KEYS_WIDTH = 12
-SHOWN_METRICS = ("ttft", "itl", "tpot", "stall", "e2e")
 MEANINGS = (
-    *((name.upper() if name != "stall" else name, METRICS[name]) for name in SHOWN_METRICS),
+    *((METRICS[name].label, METRICS[name].meaning) for name in EXPLAINED),
     ("…_due", "the same, counted from when the request was due: waits and failed attempts included"),
     ("p99", "99 of 100 were at most this long"),
     ("~", "low sample count for this percentile: don't rely on it; –: too few samples for any value"),

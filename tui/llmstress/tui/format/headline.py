@@ -7,7 +7,8 @@ import msgspec
 
 from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.broadcast import RunView
-from llmstress.engine.telemetry.messages import Phase
+from llmstress.engine.telemetry.messages import Phase, Window
+from llmstress.engine.telemetry.metrics import TILES
 from llmstress.engine.telemetry.outcomes import describe_outcome
 from llmstress.tui.format.picture import TOO_EARLY, Picture
 from llmstress.tui.format.words import OUTCOMES, VERDICTS, spans_words
@@ -16,26 +17,23 @@ Piece = tuple[str, str]
 """A text and its style, in Textual's words."""
 
 QUIET = "$foreground 65%"
-"""`$text-muted` is of use in style sheets only: in text it loses what mutes it."""
+"""`$text-muted` works in style sheets only: in text it loses its opacity."""
 
 _DRAIN_COLUMNS = 4
-"""Nobody knows how long the drain will take, so its part of the bar means nothing but its place."""
+"""Width of the drain's part of the bar. The length of a drain is unknown, so the width says nothing about it."""
 
 _LEAST_URL = 16
 
-_ON_TILES, _ON_TILES_OF_WHOLE_ANSWERS = ("ttft", "itl"), ("e2e", "ttfb")
-
 
 def shortened(text: str, width: int) -> str:
-    """`text`, its end cut off if it is longer than `width`."""
+    """`text`, cut at its end to `width` columns."""
     if len(text) <= width:
         return text
     return f"{text[: width - 1]}…" if width > 0 else ""
 
 
 def target_line(view: RunView, width: int) -> list[Piece]:
-    """Where the load goes and what makes it now: the streams that are wanted of the processes that are left. The URL
-    gives way first."""
+    """The target, and the load: the wanted streams of the processes that still run. The URL is the first to be cut."""
     facts = view.facts
     shares = [worker.streams for worker in view.aggregate.workers if worker.state != "lost"]
     processes = "1 process" if len(shares) == 1 else f"{formatting.count(len(shares))} processes"
@@ -51,46 +49,54 @@ def target_line(view: RunView, width: int) -> list[Piece]:
 
 
 class Segment(msgspec.Struct, frozen=True):
-    """One phase in the bar. Seconds."""
+    """One window in the bar. Seconds."""
 
     name: str
     seconds: float
     done: float
-    """The share of it that has passed."""
+    """The share that has passed."""
     current: bool
 
 
 def segments(view: RunView) -> list[Segment]:
-    """The phases as planned, cut where a drain began early."""
-    facts, began = view.facts, view.aggregate.phase_began
-    drain_ns = began.get(Phase.DRAIN)
-    now_s = view.aggregate.elapsed_ns / 1e9
-    steady_s = facts.steady_s if facts.steady_s is not None else max(1.0, now_s - view.steady_begin_s)
-    planned = [("ramp", facts.ramp_s), ("warm-up", view.warmup_s), ("steady", steady_s)]
-    if facts.whole_run:
-        planned = [("steady", facts.steady_s or max(1.0, now_s))]
+    """The windows as planned, without those of no length."""
+    aggregate = view.aggregate
+    now_s = aggregate.elapsed_ns / 1e9
     over = view.ended is not None
-    draining = drain_ns is not None
+    draining = aggregate.began(Phase.DRAIN) is not None
     made: list[Segment] = []
     at = 0.0
-    for name, seconds in planned:
+    for window in aggregate.windows[:-1]:
+        seconds = _length_s(window, view.facts.steady_s, now_s)
         if seconds <= 0:
             continue
         passed = min(1.0, max(0.0, (now_s - at) / seconds))
         inside = at <= now_s < at + seconds
-        made.append(Segment(name, seconds, passed, inside and not draining and not over))
+        made.append(Segment(window.label, seconds, passed, inside and not draining and not over))
         at += seconds
-    return [*made, Segment("drain", 0.0, 1.0 if over else 0.5 if draining else 0.0, draining and not over)]
+    name = aggregate.windows[-1].label
+    return [*made, Segment(name, 0.0, 1.0 if over else 0.5 if draining else 0.0, draining and not over)]
+
+
+def _length_s(window: Window, steady_s: float | None, now_s: float) -> float:
+    """Length of a window. If its end is open: what has passed of it, or `steady_s` for a steady window that was planned
+    so long."""
+    if window.begin is not None and window.end is not None:
+        return (window.end - window.begin) / 1e9
+    passed_s = 0.0 if window.begin is None else max(0.0, now_s - window.begin / 1e9)
+    if window.kind is not Phase.STEADY:
+        return passed_s
+    return steady_s if steady_s is not None else max(1.0, passed_s)
 
 
 def bar(share: float, width: int) -> tuple[str, str]:
-    """The passed and the coming part of a bar of `width` columns; full only at 1.0."""
+    """The passed and the remaining part of a bar of `width` columns; full only at 1.0."""
     passed = min(width, int(share * width + 1e-9))
     return "━" * passed, "╌" * (width - passed)
 
 
 def progress_line(picture: Picture, width: int) -> list[Piece]:
-    """The stage, how far the run is, and the clock."""
+    """The stage, the progress and the clock."""
     view = picture.view
     pieces: list[Piece] = [(picture.stage.upper(), "bold $text-primary")]
     if picture.paused and picture.stage != "done":
@@ -98,7 +104,7 @@ def progress_line(picture: Picture, width: int) -> list[Piece]:
         pieces.append((" PAUSED ", "bold reverse $text-warning"))
     clock = _clock(picture)
     room = width - sum(len(text) for text, _ in pieces) - len(clock) - 2
-    body = _by_requests(view, room) if view.facts.requests is not None else _by_phases(segments(view), room)
+    body = _by_requests(view, room) if view.facts.requests is not None else _by_windows(segments(view), room)
     gap = max(0, room - sum(len(text) for text, _ in body))
     return [*pieces, (" ", ""), *body, (" " * (gap + 1), ""), (clock, "bold")]
 
@@ -113,44 +119,44 @@ def _clock(picture: Picture) -> str:
 
 def _by_requests(view: RunView, room: int) -> list[Piece]:
     wanted = view.facts.requests or 1
-    finished = view.measured
+    finished = view.aggregate.measured()
     text = f" {formatting.count(finished)} of {formatting.count(wanted)} requests"
     passed, coming = bar(finished / wanted, max(0, room - len(text)))
     return [(passed, "$text-primary"), (coming, QUIET), (text, "")]
 
 
-def _by_phases(parts: list[Segment], room: int) -> list[Piece]:
+def _by_windows(parts: list[Segment], room: int) -> list[Piece]:
     # a name, two spaces, and at least two columns of bar for each
     taken = sum(len(part.name) + 2 for part in parts) + _DRAIN_COLUMNS
     timed = [part for part in parts if part.seconds]
     free = room - taken
     total = sum(part.seconds for part in timed) or 1.0
     if free < 2 * len(timed):
-        # no room for names: one bar for all of it
+        # no room for names: one bar for the whole run
         passed, coming = bar(sum(part.seconds * part.done for part in timed) / total, max(0, room))
         return [(passed, "$text-primary"), (coming, QUIET)]
-    widths = {part.name: max(2, int(free * part.seconds / total)) for part in timed}
+    widths = [max(2, int(free * part.seconds / total)) if part.seconds else _DRAIN_COLUMNS for part in parts]
     if timed:
-        # what rounding left goes to the longest one
-        longest = max(timed, key=lambda part: part.seconds).name
-        widths[longest] = max(2, widths[longest] + free - sum(widths.values()))
+        # the columns that rounding left go to the longest part
+        longest = parts.index(max(timed, key=lambda part: part.seconds))
+        widths[longest] = max(2, widths[longest] + free + _DRAIN_COLUMNS - sum(widths))
     pieces: list[Piece] = []
-    for part in parts:
-        passed, coming = bar(part.done, widths.get(part.name, _DRAIN_COLUMNS))
+    for part, columns in zip(parts, widths, strict=True):
+        passed, coming = bar(part.done, columns)
         style = "bold $text-primary" if part.current else QUIET
         pieces += [(f"{part.name} ", style), (passed, "$text-primary"), (coming, QUIET), (" ", "")]
     return pieces[:-1]
 
 
 def measurement_line(picture: Picture, width: int) -> list[Piece]:
-    """Can the figures be trusted, and what is the first thing against it?"""
+    """Whether the figures can be trusted, and the first reason if not."""
     verdict = picture.verdict
     sign, style = VERDICTS[verdict.status]
     if verdict is TOO_EARLY:
         return [("measurement: ", ""), (f"{sign} {verdict.status}", style)]
     pieces: list[Piece] = [("measurement: ", ""), (f"{sign} {verdict.status}", f"bold {style}")]
     if picture.outcome == "bad" and verdict.status == "valid":
-        # the figures are right, but those of a run that failed: no praise, no green
+        # the figures are valid, but the run failed: no sign and no colour of success
         succeeded = "most requests failed" if picture.view.aggregate.ended().get("ok") else "no request succeeded"
         return [("measurement: ", ""), (f"{verdict.status}, but {succeeded}", "bold")]
     room = max(0, width - sum(len(text) for text, _ in pieces))
@@ -165,20 +171,20 @@ def measurement_line(picture: Picture, width: int) -> list[Piece]:
 
 
 def outcome_line(picture: Picture, width: int) -> list[Piece]:
-    """What became of the requests."""
+    """How the requests ended."""
     sign, style = OUTCOMES[picture.outcome]
     words = shortened(describe_outcome(picture.view.aggregate.ended()), max(0, width - 11))
     return [("outcome: ", ""), (f"{sign} {words}", f"bold {style}".strip())]
 
 
 def stretch_line(picture: Picture, width: int, *, thin: bool) -> list[Piece]:
-    """Which stretch of time the figures below are of."""
+    """The stretch of time that the figures below belong to."""
     seconds = picture.figures.seconds
     if picture.whole:
         name = "whole run" if picture.view.facts.whole_run else "steady window"
         text = f" {name}, {formatting.stretch(seconds)} "
     else:
-        spans = spans_words(picture, _ON_TILES_OF_WHOLE_ANSWERS if picture.snapshot.whole_answers else _ON_TILES)
+        spans = spans_words(picture, TILES.of(whole_answers=picture.snapshot.whole_answers))
         text = f" last {seconds:.0f} s{' of the run' if picture.stage == 'done' else ''}{spans and f' ({spans})'} "
     note = " ~ low sample count " if thin else ""
     rest = max(0, width - len(text) - len(note) - 4)

@@ -1,5 +1,5 @@
-"""One picture of the run, made a few times a second and shown by every part of the screen. Pure: a view in, a picture
-out."""
+"""One picture of the run, made a few times a second from the view and shown by every part of the screen. Pure
+functions."""
 
 import msgspec
 
@@ -21,38 +21,38 @@ _STAGES = {Phase.RAMP: "ramp-up", Phase.WARMUP: "warm-up", Phase.STEADY: "steady
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be shown."""
+    """Everything that the screen shows."""
 
     view: RunView
-    """Where everything else came from; not to be changed."""
+    """The view that everything else was made from; not to be changed."""
     snapshot: Snapshot
     verdict: Verdict
     whole: bool
-    """Show the figures of the steady window, as the summary has them, instead of those of the last seconds."""
+    """Show the figures of the steady windows, as in the summary, instead of those of the last seconds."""
     stage: str
-    """starting, ramp-up, warm-up, steady, drain or done; `paused` stands beside it."""
+    """starting, ramp-up, warm-up, steady, drain or done; a pause is in `paused`."""
     outcome: str
-    """What became of the requests of the whole run: none (has finished), good (none failed), bad (over half of them
-    failed, or some did and none succeeded), or mixed."""
+    """How the requests of the whole run ended: none (none has finished), good (none failed), bad (more than half
+    failed, or some failed and none succeeded), or mixed."""
 
     zoom_s: float | None = None
-    """How long a stretch of a replay the charts show; None: all of the run so far."""
+    """Length of the stretch of a replay that the charts show; None: the whole run so far."""
     detail: Detail | None = None
     """That stretch."""
 
     @property
     def figures(self) -> Figures:
-        """Those that were chosen."""
+        """The figures that are shown."""
         return self.snapshot.whole if self.whole else self.snapshot.now
 
     @property
     def paused(self) -> bool:
-        """No new requests are begun."""
+        """No new requests begin."""
         return self.view.paused
 
 
 def picture_of(view: RunView, *, whole: bool, player: Player | None = None) -> Picture:
-    """A picture of `view` as it is now; `player`: of a replay, which may be zoomed."""
+    """A picture of `view` as it is now; `player`: that of a replay, which may be zoomed."""
     aggregate, steady_s = view.aggregate, view.steady_s
     if view.ended is not None:
         stage = "done"

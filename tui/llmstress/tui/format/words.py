@@ -1,25 +1,10 @@
-"""What the figures are called and mean, in words for the person before the screen."""
+"""Words of the screen: signs of verdict and outcome, reasons for the end of a run, the stretch of time of figures."""
 
 from collections.abc import Iterable
 
 from llmstress.engine.telemetry.formatting import duration
+from llmstress.engine.telemetry.metrics import METRICS
 from llmstress.tui.format.picture import Picture
-
-METRICS = {
-    "queue": "from when a request was due to its start: the client's own delay",
-    "connect": "from the start of a request to its connection, for those that opened one",
-    "ttfb": "from the sending of a request to the head of its answer",
-    "ttft": "from the start of a request to its first token, reasoning tokens included",
-    "ttft_due": "from when a request was due to its first token: waits and earlier attempts included",
-    "ttfa": "from the start of a request to the first token that a user sees",
-    "itl": "from one token event to the next",
-    "tpot": "from the first token to the last one, per token after the first",
-    "stall": "the longest gap within an answer",
-    "e2e": "from the start of a request to the end of its answer",
-    "e2e_due": "from when a request was due to the end of its answer: waits and earlier attempts included",
-}
-"""Every latency and what it is the time of, in the order of a request."""
-
 
 VERDICTS = {
     "none yet": ("·", "$foreground 65%"),
@@ -50,7 +35,7 @@ ENDS = {
 
 
 def window_words(picture: Picture, metric: str = "") -> str:
-    """Which stretch of time the figures of `picture` are of, or those of one latency."""
+    """The stretch of time that the figures of `picture`, or those of one latency, cover."""
     seconds = picture.figures.seconds
     if not picture.whole:
         return f"last {duration(max(1, round(picture.figures.spans.get(metric, seconds))))}"
@@ -58,16 +43,16 @@ def window_words(picture: Picture, metric: str = "") -> str:
 
 
 def spans_words(picture: Picture, metrics: Iterable[str]) -> str:
-    """Which of these latencies look back further than the other figures, and how far: `TTFT, E2E 30 s`."""
+    """Those of these latencies that look back further than the other figures, and how far: `TTFT, E2E 30 s`."""
     by_span: dict[int, list[str]] = {}
     for metric in metrics:
         if not picture.whole and metric in picture.figures.spans:
-            by_span.setdefault(round(picture.figures.spans[metric]), []).append(metric.upper())
+            by_span.setdefault(round(picture.figures.spans[metric]), []).append(METRICS[metric].label)
     return "; ".join(f"{', '.join(names)} {span} s" for span, names in by_span.items())
 
 
 def widest_words(picture: Picture) -> str:
-    """How far the latencies look back at most, where that is more than the other figures do."""
+    """How far the latencies look back at most, if that is further than the other figures; else empty."""
     if picture.whole or not picture.figures.spans:
         return ""
     return f", up to {duration(round(max(picture.figures.spans.values())))} where a p99 needs it"

@@ -8,7 +8,8 @@ from textual.widgets import DataTable
 
 from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.aggregate import Aggregate
-from llmstress.engine.telemetry.messages import NOT_FAILED, ErrorSample
+from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED
+from llmstress.engine.telemetry.messages import ErrorSample
 from llmstress.tui.charts import catalog
 from llmstress.tui.charts.lines import Chart, Timeline
 from llmstress.tui.format.picture import Picture
@@ -25,7 +26,7 @@ def error_rows(aggregate: Aggregate) -> dict[str, list[Cell]]:
     """Class -> its row, the most frequent first. Shares are of all finished requests; what was sent again is in none of
     them, and has a column of its own."""
     finished, ended, retried = aggregate.finished(), aggregate.ended(), aggregate.retried()
-    found = {name: ended.get(name, 0) for name in ended.keys() | retried.keys() if name not in ("ok", "cancelled")}
+    found = {name: ended.get(name, 0) for name in ended.keys() | retried.keys() if name not in NOT_ERRORS}
     rows: dict[str, list[Cell]] = {}
     for name, n in sorted(found.items(), key=lambda item: (-item[1], -retried.get(item[0], 0), item[0])):
         again = retried.get(name, 0)

@@ -8,11 +8,12 @@ from textual.widgets import DataTable
 
 from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.histogram import PERCENTILES, Histogram
+from llmstress.engine.telemetry.metrics import LATENCIES
 from llmstress.tui.charts import catalog
 from llmstress.tui.charts.distribution import Distribution
 from llmstress.tui.charts.lines import Chart, Timeline
 from llmstress.tui.format.picture import Picture
-from llmstress.tui.format.words import METRICS, widest_words, window_words
+from llmstress.tui.format.words import widest_words, window_words
 from llmstress.tui.widgets.rows import Cell, Column, Rows
 from llmstress.tui.widgets.text import Said
 
@@ -23,11 +24,11 @@ COLUMNS = (
     Column("count", 7),
 )
 FIRST, FIRST_OF_WHOLE = "ttft", "e2e"
-"""Chosen to begin with; the second where answers come whole, and have no first token."""
+"""The row that is selected at first; the second one if no answer is streamed, because there is no first token then."""
 
 
 def latency_cells(metric: str, histogram: Histogram | None) -> list[Cell]:
-    """The row of one latency. What stands on too few samples is dim and has a `~`."""
+    """The row of one latency. A value with too few samples is dim and has a `~`."""
     found = histogram if histogram is not None else Histogram()
     thin = found.low_sample()
     cells = [Cell(metric, "bold")]
@@ -57,7 +58,7 @@ class LatencyPane(Vertical):
         self._picture: Picture | None = None
 
     def compose(self) -> ComposeResult:
-        """The distribution stands beside the table where there is room, else below."""
+        """The distribution is beside the table if there is room, else below it."""
         yield self._title
         with Container(classes="halves"):
             with Vertical(classes="half"):
@@ -74,7 +75,7 @@ class LatencyPane(Vertical):
         self._title.say(Content.assemble(("latency", "bold"), f" · {window} · ", ("~ low sample count", "$text-muted")))
         latency = picture.figures.latency
         means = {metric: histogram.mean for metric, histogram in latency.items()}
-        shown = [metric for metric in METRICS if formatting.worth_a_line(metric, means)]
+        shown = [metric for metric in LATENCIES if formatting.worth_a_line(metric, means)]
         self._table.show({metric: latency_cells(metric, latency.get(metric)) for metric in shown})
         if first:
             chosen = FIRST_OF_WHOLE if picture.view.aggregate.whole_answers else FIRST
@@ -89,10 +90,10 @@ class LatencyPane(Vertical):
             self._chart.show(drawing)
 
     def _undetermined(self, metric: str) -> str:
-        """How many answers are missing in a latency because it can't be said of them."""
+        """How many answers are missing from `tpot` because theirs is undetermined."""
         if metric != "tpot" or self._picture is None:
             return ""
-        parts = self._picture.view.aggregate.phases.values()
+        parts = self._picture.view.aggregate.parts.values()
         missing = sum(n for part in parts for n in part.undetermined.values())
         return (
             f"; undetermined for {formatting.count(missing)} answers, which are not included (v: details)"
@@ -101,11 +102,11 @@ class LatencyPane(Vertical):
         )
 
     def on_resize(self) -> None:
-        """The chart may have room now that it hadn't before."""
+        """The chart may have room now that it did not have before."""
         self.call_after_refresh(self._draw_again)
 
     def on_show(self) -> None:
-        """It had no size when it was last given a picture."""
+        """The pane had no size when the last picture was shown."""
         self.call_after_refresh(self._draw_again)
 
     def _draw_again(self) -> None:
@@ -115,8 +116,9 @@ class LatencyPane(Vertical):
     @on(DataTable.RowHighlighted)
     def _choose(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
-        metric = event.row_key.value
-        if metric in METRICS:
-            self._about.say(Content.assemble((metric, "bold"), f"  {METRICS[metric]}{self._undetermined(metric)}"))
+        metric = event.row_key.value or ""
+        if metric in LATENCIES:
+            about = f"  {LATENCIES[metric].meaning}{self._undetermined(metric)}"
+            self._about.say(Content.assemble((metric, "bold"), about))
         if self._picture is not None:
             self.draw(self._picture)

@@ -1,5 +1,7 @@
 """The big figures. What stands in them is made by a pure function; a tile only shows it, large where there is room."""
 
+from itertools import product
+
 import msgspec
 from rich.segment import Segment
 from rich.style import Style
@@ -9,12 +11,12 @@ from textual.widget import Widget
 
 from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.histogram import Histogram
+from llmstress.engine.telemetry.metrics import METRICS, TILES
 from llmstress.engine.telemetry.snapshot import Figures
 from llmstress.tui.format.headline import QUIET
 from llmstress.tui.format.picture import Picture
 
-_OF_STREAMS = (("ttft", "p50"), ("ttft", "p99"), ("itl", "p50"), ("itl", "p99"))
-_OF_WHOLE_ANSWERS = (("e2e", "p50"), ("e2e", "p99"), ("ttfb", "p50"), ("ttfb", "p99"))
+_PERCENTILES = ("p50", "p99")
 
 _DIGIT_ROWS = 3
 
@@ -48,13 +50,13 @@ def tiles_of(picture: Picture) -> list[Tile]:
         _work(snapshot.counted_in, shown),
         Tile(name="requests/s", label="req/s", value=_rate(shown.requests_per_s), note="ended ok"),
     ]
-    for metric, percentile in _OF_WHOLE_ANSWERS if snapshot.whole_answers else _OF_STREAMS:
+    for metric, percentile in product(TILES.of(whole_answers=snapshot.whole_answers), _PERCENTILES):
         histogram = shown.latency.get(metric)
         thin = histogram is not None and histogram.count > 0 and percentile in histogram.low_sample()
         us = shown.percentile(metric, percentile)
         made.append(
             Tile(
-                name=f"{metric.upper()} {percentile}",
+                name=f"{METRICS[metric].label} {percentile}",
                 value=f"{'~' if thin and us is not None else ''}{formatting.latency(us)}",
                 note=_samples(histogram, shown.spans.get(metric)),
                 thin=thin,

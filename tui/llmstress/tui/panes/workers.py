@@ -13,8 +13,8 @@ from textual.widgets import DataTable
 
 from llmstress.engine.telemetry import formatting, snapshot
 from llmstress.engine.telemetry.aggregate import WorkerState
+from llmstress.engine.telemetry.reasons import MAX_CPU_SHARE, lag_limit_us
 from llmstress.engine.telemetry.snapshot import WorkerFigures
-from llmstress.engine.telemetry.verdict import LAG_SHARE_OF_ITL, MAX_CPU_SHARE, MIN_LAG_LIMIT_US
 from llmstress.tui.charts import catalog
 from llmstress.tui.charts.catalog import Moment
 from llmstress.tui.charts.lines import Chart
@@ -82,7 +82,7 @@ def troubles_of(worker: WorkerState, found: WorkerFigures, itl_p50: int | None) 
             f"uses {found.cpu_share:.0%} of its core (limit {MAX_CPU_SHARE:.0%}): its time stamps may be late; use "
             "more --procs"
         )
-    limit = lag_limit(itl_p50)
+    limit = lag_limit_us(itl_p50)
     if found.loop_lag_p99 is not None and found.loop_lag_p99 > limit:
         troubles.append(
             f"its event loop is {formatting.latency(found.loop_lag_p99)} late "
@@ -91,11 +91,6 @@ def troubles_of(worker: WorkerState, found: WorkerFigures, itl_p50: int | None) 
     if worker.gaps:
         troubles.append(f"{formatting.count(worker.gaps)} of its reports were lost: counts are too low")
     return troubles
-
-
-def lag_limit(itl_p50: int | None) -> float:
-    """The lateness (µs) that a worker's event loop may have."""
-    return max(MIN_LAG_LIMIT_US, LAG_SHARE_OF_ITL * (itl_p50 or 0))
 
 
 def sparkline(values: Sequence[float | None], full: float, width: int) -> str:
@@ -240,7 +235,7 @@ class WorkersPane(Vertical):
         if len(self._table.columns) == len(COLUMNS):
             return cells
         moments = catalog.moments_of(seen.state.worker, picture.view.aggregate)
-        return [*cells, *spark_cells(seen, moments, lag_limit(picture.figures.percentile("itl", "p50")))]
+        return [*cells, *spark_cells(seen, moments, lag_limit_us(picture.figures.percentile("itl", "p50")))]
 
     def action_reverse(self) -> None:
         """The other way round."""
@@ -275,5 +270,5 @@ class WorkersPane(Vertical):
             number = seen.state.worker
             moments = catalog.moments_of(number, self._picture.view.aggregate)
             self._cpu.show(catalog.cpu_drawing(number, moments, MAX_CPU_SHARE))
-            limit = lag_limit(self._picture.figures.percentile("itl", "p50"))
+            limit = lag_limit_us(self._picture.figures.percentile("itl", "p50"))
             self._lag.show(catalog.lag_drawing(number, moments, limit))

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import msgspec
 
-from llmstress.engine.telemetry.aggregate import RECENT_S, Aggregate
+from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import Command, Frame, Message, RunView, decode, encode
 from llmstress.engine.telemetry.messages import Delta
 from llmstress.engine.telemetry.record import Moment, NoRecord, Reader
 from llmstress.engine.telemetry.thinning import Stand, Step, take_in
+from llmstress.engine.telemetry.timeline import RECENT_S
 from llmstress.tui.sources.source import Detail, SourceLost
 
 POLL_S = 0.05

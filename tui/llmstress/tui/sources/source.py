@@ -8,9 +8,6 @@ import msgspec
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import Command, Frame
 
-DETACHED = 10
-"""Exit code of a screen that was left while its run goes on."""
-
 
 class SourceLost(Exception):
     """The run can't be followed any more; the text says why, in words for the user."""

@@ -1,0 +1,44 @@
+"""The options of a run: its arguments, with defaults that depend on the machine and on other arguments."""
+
+from typing import Any
+
+import msgspec
+
+from llmstress.coordinator.config.options import Options, default_total
+from llmstress.coordinator.run.plans import default_procs, default_ramp_s
+
+DEMO_WARMUP_S, DEMO_STEADY_S = 2.0, 8.0
+"""A run against the built-in mock takes ten seconds; the warm-up keeps connecting out of its figures."""
+
+
+def options_of(arguments: dict[str, Any], cores: int, most_streams: int) -> Options:
+    """The options of a run.
+
+    Args:
+        arguments: the fields of `Options`; a `ramp_up_s` of None asks for the default.
+        cores: cores that this machine may use.
+        most_streams: most streams of one process.
+
+    Raises:
+        UsageError: an option is out of range, or options contradict each other.
+    """
+    given = dict(arguments)
+    if given["streams"] is None and given["total"] is None:
+        given["total"] = default_total(given["procs"])
+    if given["procs"] is None:
+        free = cores if given["url"] else max(1, cores - mock_procs(cores))
+        given["procs"] = default_procs(given["total"], free, most_streams)
+    if not given["url"] and given["duration_s"] is None and given["requests"] is None:
+        given["duration_s"] = DEMO_STEADY_S
+        if given["warmup_requests"] is None:
+            given["warmup_s"] = given["warmup_s"] or DEMO_WARMUP_S
+    asked_ramp_s = given.pop("ramp_up_s")
+    options = Options(**given, ramp_up_s=asked_ramp_s or 0.0)
+    if asked_ramp_s is None:
+        options = msgspec.structs.replace(options, ramp_up_s=default_ramp_s(options))
+    return options
+
+
+def mock_procs(cores: int) -> int:
+    """Processes of the built-in mock: half of the cores, at least one."""
+    return max(1, cores // 2)

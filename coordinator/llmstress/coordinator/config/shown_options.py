@@ -1,0 +1,75 @@
+"""The options as the summary shows them: without secrets, long texts shortened. Pure functions."""
+
+import contextlib
+from typing import Any
+
+import msgspec
+
+from llmstress.coordinator.config.keys import is_secret, keys_in, names_a_secret, variable_of
+from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.target_url import redact_url, secret_parameters, user_information
+from llmstress.engine.secrets import blank_out
+
+_LONGEST_SHOWN = 200
+"""Characters of a text, and number of token ids, that a summary shows."""
+
+
+def describe(options: Options) -> dict[str, Any]:
+    """The options for the summary: field -> value."""
+    shown: dict[str, Any] = msgspec.to_builtins(options)
+    shown["url"] = redact_url(options.url) if options.url is not None else None
+    secrets = secrets_in_options(options)
+    shown["headers"] = [f"{name}: {_header_value(name, value, secrets)}" for name, value in options.headers]
+    shown["body"] = _redacted_body(options.body, secrets) if options.body is not None else None
+    shown["extra_body"] = _redacted_json(options.extra_body)
+    for name in ("prompt", "system", "body"):
+        shown[name] = _shortened(shown[name])
+    if len(options.prompt_ids) > _LONGEST_SHOWN:
+        shown["prompt_ids"] = [*options.prompt_ids[:_LONGEST_SHOWN], f"… {len(options.prompt_ids):,} token ids"]
+    shown["proxy"] = redact_url(options.proxy) if options.proxy is not None else None
+    return shown
+
+
+def secrets_in_options(options: Options) -> list[str]:
+    """The secrets that are written in the options themselves: in headers, bodies and URLs."""
+    places: list[Any] = [options.extra_body]
+    with contextlib.suppress(ValueError, RecursionError):  # the body may be something other than JSON
+        places.append(msgspec.json.decode(options.body or "{}"))
+    found = [value for _, value in keys_in(places)]
+    found += [value for name, value in options.headers if variable_of(value) is None and is_secret(name, value)]
+    for url in (options.url or "", options.proxy or ""):
+        found += [user_information(url).partition(":")[2], *secret_parameters(url)]
+    return [value for value in found if value]
+
+
+def _header_value(name: str, value: str, secrets: list[str]) -> str:
+    """The name of a variable (`env:NAME`), the value with `secrets` redacted, or stars."""
+    if variable_of(value) is not None:
+        return value
+    return "***" if is_secret(name, value) else blank_out(value, secrets)
+
+
+def _redacted_body(body: str, secrets: list[str]) -> str:
+    """A body without secrets, otherwise as written. JSON that still contains secrets (escaped ones) is encoded anew."""
+    shown = blank_out(body, secrets)
+    with contextlib.suppress(ValueError, RecursionError):  # the body may be something other than JSON
+        value = msgspec.json.decode(shown)
+        if any(secret != "***" for _, secret in keys_in(value)):
+            shown = msgspec.json.encode(_redacted_json(value)).decode()
+    return shown
+
+
+def _redacted_json(value: Any) -> Any:
+    """`value` with stars for the strings whose names say that they are secrets, and with long strings shortened."""
+    if isinstance(value, list):
+        return [_redacted_json(each) for each in value]
+    if not isinstance(value, dict):
+        return _shortened(value) if isinstance(value, str) else value
+    return {name: "***" if names_a_secret(name, each) else _redacted_json(each) for name, each in value.items()}
+
+
+def _shortened(text: str | None) -> str | None:
+    """A prompt may be larger than the rest of a summary."""
+    if text is None or len(text) <= _LONGEST_SHOWN:
+        return text
+    return f"{text[:_LONGEST_SHOWN]}… ({len(text):,} characters)"
