@@ -32,7 +32,6 @@ coverage: $(VENV)/installed-dev  ## the test suite with coverage of all its proc
 	rm -rf .coverage-data
 	mkdir .coverage-data
 	$(BIN)/python -m coverage run -m pytest -m "not slow and not gateway and not untraced" -n 4
-	$(BIN)/python -m pytest -m "untraced and not slow and not gateway" -n 4
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

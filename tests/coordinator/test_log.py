@@ -150,7 +150,7 @@ def test_a_file_that_vanishes_is_one_warning(tmp_path: Path, stream: Screen) -> 
     ]
 
 
-def test_secrets_are_blanked_before_they_are_kept(tmp_path: Path, stream: Screen) -> None:
+def test_secrets_are_redacted_before_they_are_kept(tmp_path: Path, stream: Screen) -> None:
     console = Console(stream, LogFile(tmp_path / "run.log"), verbose=True)  # type: ignore[arg-type]
     console.hide(["sk-123456"])
     console.say("a sk-123456 b")

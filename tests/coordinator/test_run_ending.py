@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from helpers.summaries import facts_of
 
+from llmstress.coordinator.config.errors import ExitCode
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.parsing import MaxErrors
 from llmstress.coordinator.output.schema import Summary
@@ -76,7 +77,7 @@ BUSY = ErrorSample("rate_limited", 529, "", "")
 
 
 @pytest.mark.parametrize(
-    ("grave", "ended", "events", "limit"),
+    ("fatal", "ended", "events", "limit"),
     [
         ({}, {"http_401": 9}, 0, None),
         (
@@ -108,15 +109,15 @@ BUSY = ErrorSample("rate_limited", 529, "", "")
             "after a filtered one",
             "after a token",
         ),
-        *("money first", "money at any time", "as the user said", "the graver one"),
+        *("money first", "money at any time", "as the user said", "the more severe one"),
     ],
 )
 def test_failures_that_end_the_run_do_so_in_the_provider_s_words(
-    grave: dict[str, ErrorSample], ended: dict[str, int], events: int, limit: Limit | None
+    fatal: dict[str, ErrorSample], ended: dict[str, int], events: int, limit: Limit | None
 ) -> None:
     aggregate = Aggregate.over([5])
     part = Part(counters=Counters(events=events), ended=ended)
-    aggregate.merge(Delta(0, 0, 0, 1, Phase.STEADY, 0, 0, 0, 0, {Phase.STEADY: part}, [], grave=grave))
+    aggregate.merge(Delta(0, 0, 0, 1, Phase.STEADY, 0, 0, 0, 0, {Phase.STEADY: part}, [], fatal=fatal))
     assert limit_reached(options(), aggregate) == limit
 
 
@@ -129,9 +130,9 @@ def test_failures_that_end_the_run_do_so_in_the_provider_s_words(
 )
 def test_a_misspelled_path_is_suspected_when_it_ends_a_run(words: str, meant: str) -> None:
     aggregate = Aggregate.over([5])
-    grave = {"end-first": ErrorSample("http_404", 404, words, "")}
+    fatal = {"end-first": ErrorSample("http_404", 404, words, "")}
     part = Part(counters=Counters(), ended={"http_404": 1})
-    aggregate.merge(Delta(0, 0, 0, 1, Phase.STEADY, 0, 0, 0, 0, {Phase.STEADY: part}, [], grave=grave))
+    aggregate.merge(Delta(0, 0, 0, 1, Phase.STEADY, 0, 0, 0, 0, {Phase.STEADY: part}, [], fatal=fatal))
     limit = limit_reached(options(), aggregate, "http://h/v1/chat/completion/chat/completions", "openai-chat")
     assert limit == Limit("errors", f"the first answer is http_404: {words}{meant}")
 
@@ -269,7 +270,7 @@ def test_the_exit_code_and_the_last_words(
 ) -> None:
     given = options(max_errors=limit)
     assert exit_code(given, summary, signals) == code
-    said = exit_code_reason(given, summary, exit_code(given, summary, signals))
+    said = exit_code_reason(given, summary, next(each for each in ExitCode if each == code))
     assert words in said
     assert bool(words) == bool(said)
     assert not said or f"exit code {code}" in said

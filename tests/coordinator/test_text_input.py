@@ -90,7 +90,7 @@ class Noting(Handler):
 
 @pytest.fixture
 def noting() -> Iterator[tuple[str, list[bytes]]]:
-    """A server, and the bodies that it got."""
+    """A server, and the bodies that it has got."""
 
     class Fresh(Noting):
         bodies: ClassVar[list[bytes]] = []

@@ -323,9 +323,9 @@ def test_the_first_failure_that_may_end_the_run_is_kept() -> None:
     total = Aggregate.over([1, 1])
     for worker, text in ((0, "first"), (1, "second")):
         made = delta(worker)
-        made.grave = {"end": ErrorSample("quota", 429, text, "")}
+        made.fatal = {"end": ErrorSample("quota", 429, text, "")}
         total.merge(made)
-    assert total.grave["end"].text == "first"
+    assert total.fatal["end"].text == "first"
 
 
 def test_a_snapshot_of_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Anthropic Messages: bodies and headers, what each event means, and answers read in every way."""
+"""Anthropic Messages: bodies and headers, the meaning of each event, and whole streams, cut in all ways."""
 
 import json
 from typing import Any
@@ -80,7 +80,7 @@ def test_the_headers_of_a_request(ask: Ask, key: str | None, headers: list[tuple
         ("localhost", "/v1", None),
     ],
 )
-def test_which_urls_say_so(host: str, path: str, name: str | None) -> None:
+def test_which_urls_select_this_api(host: str, path: str, name: str | None) -> None:
     assert guess_api(host, path) == name
 
 
@@ -94,8 +94,8 @@ def delta(**fields: Any) -> bytes:
     return packed({"type": "content_block_delta", "index": 0, "delta": fields})
 
 
-def text(said: Any) -> bytes:
-    return delta(type="text_delta", text=said)
+def text(value: Any) -> bytes:
+    return delta(type="text_delta", text=value)
 
 
 def start(**block: Any) -> bytes:
@@ -128,7 +128,7 @@ TOKENS: dict[str, tuple[bytes, Meaning]] = {
     "whitespace counts": (text("\n"), TOKEN),
     "empty text is no token": (text(""), NOTHING),
     "null text is no token": (text(None), NOTHING),
-    "text of an odd type is one if it says something": (text(["Hi"]), TOKEN),
+    "text of another type counts if it is not empty": (text(["Hi"]), TOKEN),
     "half a surrogate pair is text": (text("\ud83d"), TOKEN),
     "text that is no UTF-8 is text": (
         b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a\xff"}}',
@@ -140,7 +140,7 @@ TOKENS: dict[str, tuple[bytes, Meaning]] = {
     "the first arguments are often empty": (delta(type="input_json_delta", partial_json=""), NOTHING),
     "a signature is no token": (delta(type="signature_delta", signature="c2ln"), NOTHING),
     "citations are no token": (delta(type="citations_delta", citation={"cited_text": "x"}), NOTHING),
-    "text of a kind that nobody knows": (delta(type="new_delta", new="x"), Meaning(REASONING.tokens, field="new")),
+    "text in an unknown field": (delta(type="new_delta", new="x"), Meaning(REASONING.tokens, field="new")),
     "empty text of such a kind is no token": (delta(type="new_delta", new=""), NOTHING),
     "a null delta": (packed({"type": "content_block_delta", "delta": None}), UNKNOWN),
     "a block of text begins": (start(type="text", text=""), NOTHING),
@@ -157,7 +157,10 @@ TOKENS: dict[str, tuple[bytes, Meaning]] = {
 }
 
 MEANINGS: dict[str, tuple[bytes, Meaning]] = {
-    "the begin says the input, its output is a placeholder": (begin(**INPUT), Meaning(usage=Usage(9, cached_input=0))),
+    "the start reports the input; its output is a placeholder": (
+        begin(**INPUT),
+        Meaning(usage=Usage(9, cached_input=0)),
+    ),
     "input is reported in three parts": (
         begin(input_tokens=9, cache_creation_input_tokens=20, cache_read_input_tokens=300, output_tokens=1),
         Meaning(usage=Usage(329, cached_input=300)),
@@ -187,24 +190,24 @@ MEANINGS: dict[str, tuple[bytes, Meaning]] = {
         stop("end_turn", INPUT | {"output_tokens": 5, "cache_read_input_tokens": 1}),
         Meaning(finish="end_turn", usage=Usage(10, 5, 1)),
     ),
-    "an input of 0 with the end says nothing": (
+    "an input of 0 at the end is no report": (
         stop("end_turn", {"input_tokens": 0, "output_tokens": 5}),
         Meaning(finish="end_turn", usage=Usage(output=5)),
     ),
-    "how much of it was thought": (
+    "the reasoning in the output": (
         stop("end_turn", {"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}),
         Meaning(finish="end_turn", usage=Usage(output=9, reasoning=4)),
     ),
     "a reason of an odd type is none": (stop({"type": "end_turn"}), NOTHING),
     "a null delta": (packed({"type": "message_delta", "delta": None, "usage": None}), NOTHING),
-    "the last word": (STOP, DONE),
-    "the last word with more": (packed({"type": "message_stop", "amazon-bedrock-invocationMetrics": {}}), DONE),
+    "the end event": (STOP, DONE),
+    "the end event with more": (packed({"type": "message_stop", "amazon-bedrock-invocationMetrics": {}}), DONE),
     "[DONE] of a gateway": (b"[DONE]", DONE),
     "overloaded": (
         packed({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
         Meaning(error="overloaded_error: Overloaded"),
     ),
-    "an error without words": (packed({"type": "error"}), Meaning(error='{"type":"error"}')),
+    "an error without a message": (packed({"type": "error"}), Meaning(error='{"type":"error"}')),
     "an error without the object (gateways)": (packed({"type": "error", "message": "boom"}), Meaning(error="boom")),
     "an error as others send it": (packed({"error": {"message": "boom"}}), Meaning(error="boom")),
     "an event of another kind": (packed({"type": "new_thing"}), UNKNOWN),
@@ -217,7 +220,7 @@ ALL = {**TOKENS, **{f"{name} ": row for name, row in MEANINGS.items()}}
 
 
 def figures(event: Meaning) -> Meaning:
-    """The event with its usage in figures only, without the parts that they are the sums of."""
+    """The event with its usage as plain `Usage`, without the parts of the input."""
     if event.usage is None:
         return event
     plain = Usage(*(getattr(event.usage, name) for name in Usage.__struct_fields__))
@@ -225,14 +228,14 @@ def figures(event: Meaning) -> Meaning:
 
 
 @pytest.mark.parametrize(("data", "expected"), ALL.values(), ids=ALL)
-def test_what_an_event_means(data: bytes, expected: Meaning) -> None:
+def test_the_meaning_of_an_event(data: bytes, expected: Meaning) -> None:
     event = classify(data)
     assert figures(event) == expected
     if expected in (TOKEN, SUMMARIZED):
         assert event is TOKEN or event is SUMMARIZED, "compared by identity"
 
 
-def test_an_event_named_error_is_one() -> None:
+def test_an_event_named_error_is_an_error() -> None:
     assert classify(packed({"message": "boom"}), b"error") == Meaning(error="boom")
     assert classify(text("Hi"), b"error").error
 
@@ -286,7 +289,7 @@ ANSWERS: dict[str, tuple[bytes, Meaning]] = {
 
 
 @pytest.mark.parametrize(("body", "expected"), ANSWERS.values(), ids=ANSWERS)
-def test_what_a_whole_answer_means(body: bytes, expected: Meaning) -> None:
+def test_the_meaning_of_a_whole_answer(body: bytes, expected: Meaning) -> None:
     assert figures(read_answer(body)) == expected
 
 
@@ -295,7 +298,7 @@ API = Anthropic(Ask())
 
 @settings(max_examples=200, deadline=None)
 @given(data=anything(objects_of(data for data, _ in (*ALL.values(), *ANSWERS.values()))), name=NAMES)
-def test_anything_at_all_has_a_meaning(data: bytes, name: bytes) -> None:
+def test_any_data_has_a_meaning(data: bytes, name: bytes) -> None:
     check_api(API, data, name)
 
 
@@ -313,7 +316,7 @@ def test_no_depth_of_nesting_raises(key: str, depth: int) -> None:
 
 
 def event(data: bytes) -> bytes:
-    """As Anthropic sends it: the type is the name, too."""
+    """An event as Anthropic sends it: its name is its type."""
     return b"event: %b\ndata: %b\n\n" % (json.loads(data)["type"].encode(), data)
 
 
@@ -331,10 +334,10 @@ STREAMS: dict[str, tuple[list[bytes], dict[str, int], int, int]] = {
     "a call": ([*BEGIN, event(start(type="tool_use", name="f")), JSON, JSON, END_TURN, LAST], {"ok": 1}, 3, 7),
     "pings anywhere": ([event(PING), *BEGIN, A, event(PING), B, END_TURN, event(PING), LAST], {"ok": 1}, 2, 7),
     "events without their names": ([each.partition(b"\n")[2] for each in (A, B, END_TURN, LAST)], {"ok": 1}, 2, 7),
-    "a reason without the last word": ([*BEGIN, A, B, END_TURN], {"ok": 1}, 2, 7),
-    "[DONE] after the last word": ([*BEGIN, A, END_TURN, LAST, b"data: [DONE]\n\n"], {"ok": 1}, 1, 7),
-    "no reason and no last word": ([*BEGIN, A, B], {"truncated": 1}, 2, 0),
-    "a last word without a reason": ([*BEGIN, A, B, LAST], {"ok": 1}, 2, 2),
+    "a reason without the end event": ([*BEGIN, A, B, END_TURN], {"ok": 1}, 2, 7),
+    "[DONE] after the end event": ([*BEGIN, A, END_TURN, LAST, b"data: [DONE]\n\n"], {"ok": 1}, 1, 7),
+    "no reason and no end event": ([*BEGIN, A, B], {"truncated": 1}, 2, 0),
+    "the end event without a reason": ([*BEGIN, A, B, LAST], {"ok": 1}, 2, 2),
     "refused": ([*BEGIN, A, event(stop("refusal")), LAST], {"filtered": 1}, 1, 0),
     "no token": ([*BEGIN, END_TURN, LAST], {"ok": 1}, 0, 7),
     "overloaded on the way": ([*BEGIN, A, ERROR], {"stream_error": 1}, 1, 0),
@@ -359,16 +362,16 @@ def test_a_stream_means_the_same_however_it_is_read(
 @pytest.mark.parametrize(
     ("first", "last", "given", "cached"),
     [
-        pytest.param((9, 20, 300), (None, None, None), 329, 300, id="told at the begin only"),
-        pytest.param((9, 20, 300), (9, 20, 300), 329, 300, id="told twice"),
-        pytest.param((9, 20, 300), (9, None, None), 329, 300, id="what isn't the cache's told once more"),
+        pytest.param((9, 20, 300), (None, None, None), 329, 300, id="reported at the start only"),
+        pytest.param((9, 20, 300), (9, 20, 300), 329, 300, id="reported twice"),
+        pytest.param((9, 20, 300), (9, None, None), 329, 300, id="fresh input reported twice"),
         pytest.param((9, 20, 300), (15, None, 310), 345, 310, id="more read on the way"),
         pytest.param((9, 20, 300), (0, 0, 0), 329, 300, id="an end that knows of nothing"),
         pytest.param((0, 0, 0), (9, 20, 300), 329, 300, id="a begin that knows of nothing yet"),
         pytest.param((100, None, None), (10, None, 90), 100, 90, id="a begin that doesn't know of the cache yet"),
     ],
 )
-def test_each_part_of_the_input_is_the_last_one_told(
+def test_the_last_report_of_each_part_of_the_input_counts(
     first: tuple[int | None, ...], last: tuple[int | None, ...], given: int, cached: int
 ) -> None:
     names = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
@@ -382,7 +385,7 @@ def test_text_takes_the_fast_path() -> None:
     events = [*BEGIN, THINK, THINK, A, B, JSON, THINK, END_TURN]
     assert took_the_fast_path(events, api="anthropic") == [
         *(False, False, False),  # the begin
-        *(False, True),  # the first thought, and the next one
+        *(False, True),  # the first reasoning event, and the next one
         *(False, True, True),  # the first text, the next one, and a call that follows it
         *(False, False),
     ]
@@ -399,7 +402,7 @@ def test_the_stamps_of_a_stream_are_those_of_its_texts() -> None:
     assert (counters.input, counters.cached_input, counters.output) == (329, 300, 7)
 
 
-def test_thinking_that_was_counted_is_no_part_of_the_pace() -> None:
+def test_counted_reasoning_is_no_part_of_the_pace() -> None:
     ended = event(stop("end_turn", {"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}))
     part = read_all_ways([*BEGIN, THINK, THINK, A, B, C, ended, LAST], api="anthropic")
     assert values(part.latency, "ttft") == [140]
@@ -408,7 +411,7 @@ def test_thinking_that_was_counted_is_no_part_of_the_pace() -> None:
     assert part.counters.reasoning == 4
 
 
-def test_thinking_that_nobody_counted_is() -> None:
+def test_uncounted_reasoning_is_part_of_the_pace() -> None:
     part = read_all_ways([*BEGIN, THINK, THINK, A, B, C, END_TURN, LAST], api="anthropic")
     assert part.undetermined == {"hidden tokens": 1}, "40 ms for 7 tokens in 5 events: 7 ms or 10 ms"
 

@@ -1,4 +1,4 @@
-"""Azure OpenAI: where it is, how the key is sent, and what its filter adds to a stream."""
+"""Azure OpenAI: endpoints, keys, and what its content filter adds to a stream."""
 
 import json
 from typing import Any
@@ -53,7 +53,7 @@ DEPLOYED = "/openai/deployments/d/chat/completions"
         ),
     ],
 )
-def test_where_requests_go(path: str, query: str, ask: Ask, expected: str) -> None:
+def test_the_endpoint(path: str, query: str, ask: Ask, expected: str) -> None:
     endpoint = AzureOpenAI(ask).endpoint(path, query)
     assert "?".join(filter(None, [endpoint.path, endpoint.query])) == expected
     assert endpoint.models_path == "", "its models are no deployments"
@@ -67,7 +67,7 @@ def test_where_requests_go(path: str, query: str, ask: Ask, expected: str) -> No
         pytest.param(DEPLOYED, "api-version=1", Ask(version="2"), "contradicts --api-version", id="two versions"),
     ],
 )
-def test_where_they_can_t_go(path: str, query: str, ask: Ask, words: str) -> None:
+def test_urls_that_are_rejected(path: str, query: str, ask: Ask, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         AzureOpenAI(ask).endpoint(path, query)
 
@@ -87,7 +87,7 @@ def test_where_they_can_t_go(path: str, query: str, ask: Ask, words: str) -> Non
         ("api.groq.com", "/openai/v1/chat/completions", "openai-chat"),
     ],
 )
-def test_which_urls_say_so(host: str, path: str, name: str | None) -> None:
+def test_which_urls_select_this_api(host: str, path: str, name: str | None) -> None:
     assert guess_api(host, path) == name
 
 
@@ -147,7 +147,7 @@ USAGE = event({**BLANK, "choices": [], "usage": {"prompt_tokens": 3, "completion
 DONE = b"data: [DONE]\n\n"
 
 
-def test_what_the_filter_says_is_legal_and_nothing() -> None:
+def test_chunks_of_the_content_filter_are_valid_and_mean_nothing() -> None:
     classify = AzureOpenAI(Ask()).classify
     assert classify(PROMPT[6:-2]) is NOTHING
     assert classify(BEHIND[6:-2]) is NOTHING

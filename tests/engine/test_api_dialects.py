@@ -1,4 +1,5 @@
-"""Dialects of the known APIs: usage under other names and in other places, thinking in other fields, odd finishes."""
+"""Dialects of the known APIs: usage under other names and in other places, reasoning in unknown fields, odd finish
+reasons."""
 
 import json
 from typing import Any
@@ -14,7 +15,7 @@ from llmstress.engine.api.base import Api
 from llmstress.engine.api.meaning import NOTHING, REASONING, Meaning, TokenOf, Usage
 from llmstress.engine.api.meaning import TOKEN as A_TOKEN
 from llmstress.engine.api.openai_usage import usage_in
-from llmstress.engine.api.thoughts import MAX_NAME, thought_in
+from llmstress.engine.api.unknown_text import MAX_NAME, unknown_text_field
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.messages import MAX_FIELDS
 
@@ -31,7 +32,7 @@ COUNTED = Usage(9, 30)
 
 
 def last(finish: str | None = "stop", more: dict[str, Any] | None = None, **choice: Any) -> dict[str, Any]:
-    """The last chunk of a stream."""
+    """The last chunk of a stream, with the usage."""
     return {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": finish, **choice}], **(more or {})}
 
 
@@ -80,26 +81,26 @@ ELSEWHERE: dict[str, tuple[dict[str, Any], Usage | None]] = {
 }
 
 
-@pytest.mark.parametrize(("said", "counted"), ELSEWHERE.values(), ids=ELSEWHERE)
-def test_usage_is_found_where_servers_put_it(said: dict[str, Any], counted: Usage | None) -> None:
-    assert CHAT.classify(packed(said)).usage == counted
-    assert COMPLETIONS.classify(packed(said)).usage == counted
-    assert CHAT.classify(packed(said)).finish == "stop"
-    for choice in said["choices"]:
+@pytest.mark.parametrize(("sent", "counted"), ELSEWHERE.values(), ids=ELSEWHERE)
+def test_usage_is_found_where_servers_put_it(sent: dict[str, Any], counted: Usage | None) -> None:
+    assert CHAT.classify(packed(sent)).usage == counted
+    assert COMPLETIONS.classify(packed(sent)).usage == counted
+    assert CHAT.classify(packed(sent)).finish == "stop"
+    for choice in sent["choices"]:
         choice["message"] = {"content": "Hi"}
         del choice["delta"]
-    answered = CHAT.read_answer(packed(said))
-    assert (answered.usage, answered.finish, len(answered.tokens)) == (counted, "stop", len(said["choices"]))
+    answered = CHAT.read_answer(packed(sent))
+    assert (answered.usage, answered.finish, len(answered.tokens)) == (counted, "stop", len(sent["choices"]))
 
 
 @pytest.mark.parametrize("place", ["x_groq", "timings", "amazon-bedrock-invocationMetrics"])
 def test_usage_may_come_without_choices(place: str) -> None:
     counts = {"x_groq": {"usage": COUNTS}, "timings": {"prompt_n": 9, "predicted_n": 30}}
-    said = {place: counts.get(place, {"inputTokenCount": 9, "outputTokenCount": 30})}
-    assert CHAT.classify(packed(said)) == CHAT.classify(packed({"choices": [], **said})) == Meaning(usage=COUNTED)
+    sent = {place: counts.get(place, {"inputTokenCount": 9, "outputTokenCount": 30})}
+    assert CHAT.classify(packed(sent)) == CHAT.classify(packed({"choices": [], **sent})) == Meaning(usage=COUNTED)
 
 
-def test_usage_elsewhere_counts_in_a_stream() -> None:
+def test_usage_in_other_places_counts_in_a_stream() -> None:
     part = read_all_ways(
         [
             b"data: " + packed(each) + b"\n\n"
@@ -148,11 +149,11 @@ def test_bedrock_counts_what_anthropic_says() -> None:
 def test_output_contains_reasoning(counts: dict[str, int], output: int) -> None:
     for given, taken in (("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens")):
         names = {"prompt": given, "completion": taken, "total": "total_tokens"}
-        said: dict[str, Any] = {names[name]: count for name, count in counts.items() if name in names}
+        sent: dict[str, Any] = {names[name]: count for name, count in counts.items() if name in names}
         for place in ("completion_tokens_details", "output_tokens_details"):
-            found = usage_in(said | {place: {"reasoning_tokens": counts["reasoning"]}})
+            found = usage_in(sent | {place: {"reasoning_tokens": counts["reasoning"]}})
             assert found == Usage(counts.get("prompt"), output, reasoning=counts["reasoning"])
-        assert usage_in(said | {"reasoning_tokens": counts["reasoning"]}) == found
+        assert usage_in(sent | {"reasoning_tokens": counts["reasoning"]}) == found
 
 
 def test_reasoning_beside_the_completion_counts_as_output() -> None:
@@ -166,7 +167,7 @@ def test_reasoning_beside_the_completion_counts_as_output() -> None:
 
 
 @pytest.mark.parametrize("word", ["null", "None", "NULL", "none", ""])
-def test_null_as_a_word_is_no_finish(word: str) -> None:
+def test_null_as_a_string_is_no_finish_reason(word: str) -> None:
     text = {"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": word}]}
     assert CHAT.classify(packed(text)) is A_TOKEN
     assert CHAT.classify(packed(last(word))) is NOTHING
@@ -177,7 +178,7 @@ def test_null_as_a_word_is_no_finish(word: str) -> None:
     assert part.ended == {"truncated": 1}
 
 
-# thinking in other fields
+# reasoning in unknown fields
 
 FIELDS = [
     "thinking",
@@ -203,23 +204,23 @@ def thinking(field: str, text: Any = "hm") -> bytes:
 def test_text_in_an_unknown_field_is_reasoning(field: str) -> None:
     expected = Meaning(REASONING.tokens, field=field)
     payload = {"role": "assistant", "content": "", field: "hm"}
-    said: dict[str, Any] = {"choices": [{"index": 0, "delta": payload, "finish_reason": None}]}
-    event = CHAT.classify(packed(said))
+    sent: dict[str, Any] = {"choices": [{"index": 0, "delta": payload, "finish_reason": None}]}
+    event = CHAT.classify(packed(sent))
     assert event == expected
-    assert CHAT.classify(packed(said)) is event, "compared by identity"
+    assert CHAT.classify(packed(sent)) is event, "compared by identity"
     assert COMPLETIONS.classify(packed({"choices": [{"index": 0, "text": "", field: "hm"}]})) is event
     if field != "thinking":  # which Anthropic knows
         block = {"type": "content_block_delta", "delta": {"type": "x_delta", field: "hm"}}
         assert ANTHROPIC.classify(packed(block)) is event
-    said["choices"][0]["finish_reason"] = "stop"
-    said["usage"] = COUNTS
-    assert CHAT.classify(packed(said)) == Meaning(REASONING.tokens, "stop", usage=COUNTED, field=field)
+    sent["choices"][0]["finish_reason"] = "stop"
+    sent["usage"] = COUNTS
+    assert CHAT.classify(packed(sent)) == Meaning(REASONING.tokens, "stop", usage=COUNTED, field=field)
     answered = {"choices": [{"message": {"content": None, field: "hm"}, "finish_reason": "length"}]}
     assert CHAT.read_answer(packed(answered)) == Meaning(REASONING.tokens, "length", field=field)
 
 
 @pytest.mark.parametrize("field", NO_TEXT)
-def test_what_is_no_text_is_no_token(field: str) -> None:
+def test_a_field_without_text_is_no_token(field: str) -> None:
     assert CHAT.classify(packed({"choices": [{"index": 0, "delta": {"content": "", field: "x"}}]})) is NOTHING
     assert COMPLETIONS.classify(packed({"choices": [{"text": "", field: "x", "matched_stop": "y"}]})) is NOTHING
     assert ANTHROPIC.classify(packed({"type": "content_block_delta", "delta": {"type": "x", field: "x"}})) is NOTHING
@@ -242,9 +243,9 @@ def test_what_is_no_text_is_no_token(field: str) -> None:
     ],
     ids=repr,
 )
-def test_thinking_may_lie_deeper(value: Any, says: bool) -> None:
-    assert thought_in({"thinking_blocks": value}, frozenset()) == ("thinking_blocks" if says else "")
-    assert thought_in({"safety": value}, frozenset()) == ""
+def test_reasoning_may_be_nested(value: Any, says: bool) -> None:
+    assert unknown_text_field({"thinking_blocks": value}, frozenset()) == ("thinking_blocks" if says else "")
+    assert unknown_text_field({"safety": value}, frozenset()) == ""
 
 
 @pytest.mark.parametrize(
@@ -259,12 +260,12 @@ def test_thinking_may_lie_deeper(value: Any, says: bool) -> None:
     ],
     ids=repr,
 )
-def test_thinking_may_lie_in_an_object_of_another_name(payload: dict[str, Any], field: str) -> None:
+def test_reasoning_may_be_in_an_object_of_another_name(payload: dict[str, Any], field: str) -> None:
     event = CHAT.classify(packed({"choices": [{"index": 0, "delta": {"content": "", **payload}}]}))
     assert event == (Meaning(REASONING.tokens, field=field[:MAX_NAME]) if field else NOTHING)
 
 
-def test_other_choices_think_as_well() -> None:
+def test_other_choices_may_have_reasoning() -> None:
     two = {"choices": [{"index": 0, "delta": {"content": "Hi"}}, {"index": 1, "delta": {"thinking": "hm"}}]}
     thought = TokenOf(choice=1, visible=False, reasoning=True)
     assert CHAT.classify(packed(two)) == Meaning((*A_TOKEN.tokens, thought), field="thinking")
@@ -272,20 +273,20 @@ def test_other_choices_think_as_well() -> None:
     assert CHAT.classify(packed(two)) == Meaning((thought,), field="thinking")
 
 
-def test_known_text_goes_before_unknown_text() -> None:
+def test_text_in_known_fields_takes_precedence() -> None:
     both = {"choices": [{"index": 0, "delta": {"content": "Hi", "thinking": "hm"}}]}
     assert CHAT.classify(packed(both)) is A_TOKEN
     both["choices"][0]["delta"] = {"reasoning": "hm", "thinking": "hm"}
     assert CHAT.classify(packed(both)) is REASONING
 
 
-def test_thinking_takes_the_fast_path() -> None:
+def test_reasoning_in_unknown_fields_takes_the_fast_path() -> None:
     think = b'data: {"choices":[{"index":0,"delta":{"thinking":"hm"},"finish_reason":null}]}\n\n'
     text = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":null}]}\n\n'
     assert took_the_fast_path([think, think, think, text, text], api="openai-chat") == [False, True, True, False, True]
 
 
-def test_the_names_of_fields_are_told_once() -> None:
+def test_the_names_of_unknown_fields_are_reported_once() -> None:
     reads = [HEAD, thinking("thought"), thinking("thought"), thinking("cot"), TOKEN, FINISH, DONE, END]
     made = read_so(reads, api="openai-chat")
     part = made.parts[2]
@@ -315,8 +316,8 @@ def test_names_of_fields_are_few_and_short() -> None:
 
 def response(kind: str, **fields: Any) -> Meaning:
     counts = {"input_tokens": 9, "output_tokens": 30}
-    said = {"type": f"response.{kind}", "response": {"id": "r", "usage": counts, **fields}}
-    return RESPONSES.classify(packed(said))
+    sent = {"type": f"response.{kind}", "response": {"id": "r", "usage": counts, **fields}}
+    return RESPONSES.classify(packed(sent))
 
 
 CUT = {"incomplete_details": {"reason": "max_output_tokens"}}
@@ -328,7 +329,7 @@ LAST: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "completed, but incomplete without a reason": ("completed", {"status": "incomplete"}, "incomplete", ""),
     "completed, with the reason why it isn't": ("completed", {"status": "completed", **CUT}, "max_output_tokens", ""),
     "completed, but failed": ("completed", {"status": "failed", **BOOM}, "", "server_error: engine died"),
-    "completed, but failed without words": ("completed", {"status": "failed"}, "", "the response failed"),
+    "completed, but failed without a message": ("completed", {"status": "failed"}, "", "the response failed"),
     "completed, but cancelled": ("completed", {"status": "cancelled"}, "", "the response was cancelled"),
     "completed, with an error": ("completed", {"status": "completed", **BOOM}, "", "server_error: engine died"),
     "completed, with an error that is none": ("completed", {"status": "completed", "error": {}}, "completed", ""),
@@ -357,7 +358,7 @@ LAST: dict[str, tuple[str, dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize(("kind", "fields", "finish", "error"), LAST.values(), ids=LAST)
-def test_the_status_within_the_last_event_holds(kind: str, fields: dict[str, Any], finish: str, error: str) -> None:
+def test_the_worse_status_in_the_last_event_counts(kind: str, fields: dict[str, Any], finish: str, error: str) -> None:
     event = response(kind, **fields)
     assert (event.finish, event.error) == (finish, error)
     if not error:
@@ -365,17 +366,17 @@ def test_the_status_within_the_last_event_holds(kind: str, fields: dict[str, Any
         assert event.usage == Usage(9, 30)
 
 
-def test_a_cancelled_response_as_a_whole_is_an_error() -> None:
-    said = {"status": "cancelled", "output": [{"type": "message", "content": [{"text": "Hi"}]}]}
-    assert RESPONSES.read_answer(packed(said)).error == "the response was cancelled"
+def test_a_whole_answer_that_was_cancelled_is_an_error() -> None:
+    sent = {"status": "cancelled", "output": [{"type": "message", "content": [{"text": "Hi"}]}]}
+    assert RESPONSES.read_answer(packed(sent)).error == "the response was cancelled"
 
 
 def test_deltas_of_other_names_are_reasoning() -> None:
-    said = {"type": "response.thinking.delta", "delta": "hm"}
-    assert RESPONSES.classify(packed(said)) == Meaning(REASONING.tokens, field="response.thinking.delta")
-    assert RESPONSES.classify(packed(said)) is RESPONSES.classify(packed(said))
-    assert RESPONSES.classify(packed(said | {"delta": ""})).unknown
-    assert RESPONSES.classify(packed(said | {"delta": {"x": 1}})).unknown
+    sent = {"type": "response.thinking.delta", "delta": "hm"}
+    assert RESPONSES.classify(packed(sent)) == Meaning(REASONING.tokens, field="response.thinking.delta")
+    assert RESPONSES.classify(packed(sent)) is RESPONSES.classify(packed(sent))
+    assert RESPONSES.classify(packed(sent | {"delta": ""})).unknown
+    assert RESPONSES.classify(packed(sent | {"delta": {"x": 1}})).unknown
 
 
 @pytest.mark.parametrize("api", [CHAT, COMPLETIONS, RESPONSES, ANTHROPIC], ids=lambda api: type(api).__name__)

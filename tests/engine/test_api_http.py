@@ -1,4 +1,4 @@
-"""Plain requests: any method, any 2xx is good, and JSON has to be what it says it is."""
+"""Plain requests: any method; every 2xx answer is ok; an answer with the Content-Type of JSON must be JSON."""
 
 import pytest
 from helpers.bench import Bench, values
@@ -18,8 +18,8 @@ BODIES = {
     "half a surrogate pair": (b'"\\ud83d"', "application/json", True),
     "an error is no error of HTTP": (b'{"error":"boom"}', "application/json", True),
     "an empty body": (b"", "application/json", True),
-    "no JSON that says it is": (b'{"a":', "application/json", False),
-    "HTML that says it is JSON": (b"<html>", "application/json", False),
+    "broken JSON with its type": (b'{"a":', "application/json", False),
+    "HTML with the type of JSON": (b"<html>", "application/json", False),
     "anything without a type": (b'{"a":', "", True),
     "anything of another type": (b"<html>", "text/html", True),
     "lines of JSON": (b"{}\n{}", "application/x-ndjson", True),
@@ -28,7 +28,7 @@ BODIES = {
 
 
 @pytest.mark.parametrize(("body", "kind", "good"), BODIES.values(), ids=BODIES)
-def test_what_an_answer_means(body: bytes, kind: str, good: bool) -> None:
+def test_the_meaning_of_an_answer(body: bytes, kind: str, good: bool) -> None:
     event = Http(Ask()).read_answer(body, kind)
     assert event == (GOOD if good else Meaning(malformed=event.malformed))
     assert bool(event.malformed) != good
@@ -36,7 +36,7 @@ def test_what_an_answer_means(body: bytes, kind: str, good: bool) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(data=anything([{"a": [1]}]), name=NAMES)
-def test_anything_at_all_has_a_meaning(data: bytes, name: bytes) -> None:
+def test_any_data_has_a_meaning(data: bytes, name: bytes) -> None:
     check_api(Http(Ask()), data, name)
 
 

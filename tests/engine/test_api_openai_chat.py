@@ -1,4 +1,4 @@
-"""OpenAI Chat Completions: the request's body, and what each event of each dialect means."""
+"""OpenAI Chat Completions: bodies, and the meaning of each event in each dialect."""
 
 import json
 from typing import Any
@@ -80,7 +80,7 @@ def chunk(*choices: Any, **more: Any) -> bytes:
 
 
 def delta(finish: Any = None, **payload: Any) -> bytes:
-    """A chunk of one choice, as OpenAI writes it."""
+    """A chunk with one choice, in OpenAI's format."""
     return chunk({"index": 0, "delta": payload, "logprobs": None, "finish_reason": finish}, usage=None)
 
 
@@ -88,7 +88,9 @@ def call(**function: Any) -> list[Any]:
     return [{"index": 0, "function": function}]
 
 
-def said(*tokens: TokenOf, finish: str = "", usage: Usage | None = None, finished: tuple[int, ...] = (0,)) -> Meaning:
+def meaning(
+    *tokens: TokenOf, finish: str = "", usage: Usage | None = None, finished: tuple[int, ...] = (0,)
+) -> Meaning:
     return Meaning(tokens, finish, finish == "content_filter", usage, finished=finished)
 
 
@@ -122,13 +124,13 @@ TOKENS: dict[str, tuple[bytes, Meaning]] = {
         delta(content="", reasoning=None, reasoning_details=[{"type": "reasoning.encrypted", "data": "x"}]),
         NOTHING,
     ),
-    "text beside reasoning in parts": (delta(content="Hi", reasoning_details=[{"text": "Hm"}]), said(BOTH)),
+    "text beside reasoning in parts": (delta(content="Hi", reasoning_details=[{"text": "Hm"}]), meaning(BOTH)),
     "empty text beside reasoning": (delta(content="", reasoning_content="Hm"), REASONING),
     "text beside empty reasoning is plain text": (delta(content="Hi", reasoning_content=""), TOKEN),
     "text beside null reasoning is plain text": (delta(content="Hi", reasoning_content=None, reasoning=None), TOKEN),
     "empty reasoning is no token": (delta(content=None, reasoning="", reasoning_content=""), NOTHING),
-    "text and reasoning in one delta": (delta(content="Hi", reasoning="Hm"), said(BOTH)),
-    "reasoning before a tool call": (delta(reasoning="Hm", tool_calls=call(name="get")), said(BOTH)),
+    "text and reasoning in one delta": (delta(content="Hi", reasoning="Hm"), meaning(BOTH)),
+    "reasoning before a tool call": (delta(reasoning="Hm", tool_calls=call(name="get")), meaning(BOTH)),
     "a tool's name": (delta(tool_calls=[{"id": "c", **call(name="get", arguments="")[0]}]), TOKEN),
     "a tool's arguments": (delta(tool_calls=call(arguments='{"a":')), TOKEN),
     "arguments as an object": (delta(tool_calls=call(name=None, arguments={"a": 1})), TOKEN),
@@ -153,10 +155,10 @@ TOKENS: dict[str, tuple[bytes, Meaning]] = {
     ),
     "a thinking part as a string": (delta(content=[{"type": "thinking", "thinking": "Hm"}]), REASONING),
     "an empty thinking part": (delta(content=[{"type": "thinking", "thinking": [{"text": ""}]}]), NOTHING),
-    "thinking and text parts together": (delta(content=[{"thinking": "Hm"}, TEXT_PART]), said(BOTH)),
+    "thinking and text parts together": (delta(content=[{"thinking": "Hm"}, TEXT_PART]), meaning(BOTH)),
     "another choice": (
         chunk({"index": 2, "delta": {"content": "Hi"}}),
-        said(TokenOf(choice=2, visible=True, reasoning=False)),
+        meaning(TokenOf(choice=2, visible=True, reasoning=False)),
     ),
     "several choices in one chunk": (
         chunk(
@@ -164,7 +166,7 @@ TOKENS: dict[str, tuple[bytes, Meaning]] = {
             {"index": 1, "delta": {"content": ""}},
             {"index": 2, "delta": {"reasoning": "Hm"}},
         ),
-        said(TEXT, TokenOf(choice=2, visible=False, reasoning=True)),
+        meaning(TEXT, TokenOf(choice=2, visible=False, reasoning=True)),
     ),
     "a choice without an index is the first": (chunk({"delta": {"content": "Hi"}}), TOKEN),
     "a null index is the first": (chunk({"index": None, "delta": {"content": "Hi"}}), TOKEN),
@@ -188,12 +190,12 @@ TOKENS: dict[str, tuple[bytes, Meaning]] = {
 
 FINISHES: dict[str, tuple[bytes, Meaning]] = {
     **{
-        f"finish {reason}": (delta(finish=reason), said(finish=reason))
+        f"finish {reason}": (delta(finish=reason), meaning(finish=reason))
         for reason in ("stop", "length", "tool_calls", "function_call", "eos_token", "model_length")
     },
     "the last text shares its chunk with the finish (vLLM)": (
         delta(finish="stop", content="."),
-        said(TEXT, finish="stop"),
+        meaning(TEXT, finish="stop"),
     ),
     "the provider's moderation": (
         delta(finish="content_filter"),
@@ -203,7 +205,7 @@ FINISHES: dict[str, tuple[bytes, Meaning]] = {
     "an empty finish reason without text": (delta(finish=""), NOTHING),
     "one choice of two finishes": (
         chunk({"index": 0, "delta": {"content": "x"}}, {"index": 1, "delta": {}, "finish_reason": "stop"}),
-        said(TEXT, finish="stop", finished=(1,)),
+        meaning(TEXT, finish="stop", finished=(1,)),
     ),
     "two choices finish, the moderation's doing": (
         chunk(
@@ -212,10 +214,10 @@ FINISHES: dict[str, tuple[bytes, Meaning]] = {
         ),
         Meaning(finish="stop", filtered=True, finished=(1, 0)),
     ),
-    "the finish may lack its delta": (chunk({"index": 0, "finish_reason": "stop"}), said(finish="stop")),
+    "the finish may lack its delta": (chunk({"index": 0, "finish_reason": "stop"}), meaning(finish="stop")),
     "vLLM adds a stop reason": (
         chunk({"index": 0, "delta": {"content": ""}, "finish_reason": "stop", "stop_reason": 128001}),
-        said(finish="stop"),
+        meaning(finish="stop"),
     ),
     "[DONE]": (b"[DONE]", DONE),
     "[DONE] with a suffix": (b"[DONE] bye", DONE),
@@ -230,38 +232,38 @@ DETAILED = PLAIN_USAGE | {
 }
 
 USAGES: dict[str, tuple[bytes, Meaning]] = {
-    "usage on its own": (chunk(usage=PLAIN_USAGE), said(usage=COUNTED)),
+    "usage on its own": (chunk(usage=PLAIN_USAGE), meaning(usage=COUNTED)),
     "usage with details": (
         chunk(usage=DETAILED),
-        said(usage=Usage(input=3, output=4, cached_input=2, reasoning=1)),
+        meaning(usage=Usage(input=3, output=4, cached_input=2, reasoning=1)),
     ),
     "null details": (
         chunk(usage=PLAIN_USAGE | {"prompt_tokens_details": None, "completion_tokens_details": None}),
-        said(usage=COUNTED),
+        meaning(usage=COUNTED),
     ),
     "details of an odd type": (
         chunk(usage=PLAIN_USAGE | {"prompt_tokens_details": [], "completion_tokens_details": "x"}),
-        said(usage=COUNTED),
+        meaning(usage=COUNTED),
     ),
     "reasoning tokens at the top (SGLang)": (
         chunk(usage=PLAIN_USAGE | {"reasoning_tokens": 1}),
-        said(usage=Usage(input=3, output=4, reasoning=1)),
+        meaning(usage=Usage(input=3, output=4, reasoning=1)),
     ),
     "usage in every chunk (continuous)": (
         chunk({"index": 0, "delta": {"content": "Hi"}, "finish_reason": None}, usage=PLAIN_USAGE),
-        said(TEXT, usage=COUNTED),
+        meaning(TEXT, usage=COUNTED),
     ),
     "usage beside the finish": (
         chunk({"index": 0, "delta": {}, "finish_reason": "stop"}, usage=PLAIN_USAGE),
-        said(finish="stop", usage=COUNTED),
+        meaning(finish="stop", usage=COUNTED),
     ),
-    "usage without choices": (packed({"usage": PLAIN_USAGE}), said(usage=COUNTED)),
-    "usage beside null choices": (packed({"choices": None, "usage": PLAIN_USAGE}), said(usage=COUNTED)),
-    "half of the counts": (chunk(usage={"prompt_tokens": 3}), said(usage=Usage(input=3))),
+    "usage without choices": (packed({"usage": PLAIN_USAGE}), meaning(usage=COUNTED)),
+    "usage beside null choices": (packed({"choices": None, "usage": PLAIN_USAGE}), meaning(usage=COUNTED)),
+    "half of the counts": (chunk(usage={"prompt_tokens": 3}), meaning(usage=Usage(input=3))),
     "no count is no usage": (chunk(usage={}), NOTHING),
     "usage with the names of other APIs": (
         chunk(usage={"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}),
-        said(usage=COUNTED),
+        meaning(usage=COUNTED),
     ),
     "usage of 0 and 0 is none": (
         chunk(usage={"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}),
@@ -269,19 +271,22 @@ USAGES: dict[str, tuple[bytes, Meaning]] = {
     ),
     "null usage": (chunk({"index": 0, "delta": {"content": "Hi"}}, usage=None), TOKEN),
     "usage of an odd type": (chunk({"index": 0, "delta": {"content": "Hi"}}, usage="free"), TOKEN),
-    "counts of an odd type": (chunk(usage={"prompt_tokens": "3", "completion_tokens": 4}), said(usage=Usage(output=4))),
-    "counts that are floats": (chunk(usage={"prompt_tokens": 3.0, "completion_tokens": 4.0}), said(usage=COUNTED)),
+    "counts of an odd type": (
+        chunk(usage={"prompt_tokens": "3", "completion_tokens": 4}),
+        meaning(usage=Usage(output=4)),
+    ),
+    "counts that are floats": (chunk(usage={"prompt_tokens": 3.0, "completion_tokens": 4.0}), meaning(usage=COUNTED)),
     "negative counts are none": (
         chunk(usage={"prompt_tokens": 3, "completion_tokens": -1}),
-        said(usage=Usage(input=3)),
+        meaning(usage=Usage(input=3)),
     ),
     "counts that no sum could hold are none": (
         chunk(usage={"prompt_tokens": 3, "completion_tokens": 1 << 64}),
-        said(usage=Usage(input=3)),
+        meaning(usage=Usage(input=3)),
     ),
     "counts beyond any number are none": (
         b'{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":1e999}}',
-        said(usage=Usage(input=3)),
+        meaning(usage=Usage(input=3)),
     ),
 }
 
@@ -302,15 +307,15 @@ NO_TOKENS: dict[str, tuple[bytes, Meaning]] = {
         NOTHING,
     ),
     "an empty event": (b"", FOREIGN),
-    "an event of blanks": (b" \t", FOREIGN),
+    "an event of white space": (b" \t", FOREIGN),
     "an object of another API": (packed({"type": "progress"}), UNKNOWN),
     "a ping as an object": (packed({"type": "ping"}), FOREIGN),
     "an empty object": (b"{}", UNKNOWN),
     "null": (b"null", FOREIGN),
     "a string": (b'"keepalive"', FOREIGN),
-    "the last word as a string": (b'"[DONE]"', DONE),
-    "the last word in small letters": (b"[done]", DONE),
-    "the last word after a blank": (b" [DONE]", DONE),
+    "the end event as a string": (b'"[DONE]"', DONE),
+    "the end event in small letters": (b"[done]", DONE),
+    "the end event after a space": (b" [DONE]", DONE),
     "a ping in brackets": (b"[PING]", FOREIGN),
     "a line of a log": (b"[2026-01-02 03:04:05] still working", FOREIGN),
     "a number": (b"5", FOREIGN),
@@ -342,7 +347,7 @@ ERRORS: dict[str, tuple[bytes, bytes, str]] = {
     "an error object with a code": (packed({"error": {"message": "boom", "code": 503}}), b"", "503: boom"),
     "an error string": (packed({"error": "boom"}), b"", "boom"),
     "an error of another shape": (packed({"error": ["boom"]}), b"", "boom"),
-    "an error object without words": (packed({"error": {"x": 1}}), b"", '{"x":1}'),
+    "an error object without a message": (packed({"error": {"x": 1}}), b"", '{"x":1}'),
     "an error with its type beside it (TGI)": (
         packed({"error": "boom", "error_type": "overloaded"}),
         b"",
@@ -382,7 +387,7 @@ ERRORS: dict[str, tuple[bytes, bytes, str]] = {
     ("data", "expected"),
     [pytest.param(*row, id=name) for table in (TOKENS, FINISHES, USAGES, NO_TOKENS) for name, row in table.items()],
 )
-def test_what_an_event_means(data: bytes, expected: Meaning) -> None:
+def test_the_meaning_of_an_event(data: bytes, expected: Meaning) -> None:
     event = classify(data)
     assert event == expected
     singletons = (TOKEN, REASONING, NOTHING, DONE, UNKNOWN, FOREIGN)
@@ -391,12 +396,12 @@ def test_what_an_event_means(data: bytes, expected: Meaning) -> None:
 
 
 @pytest.mark.parametrize(("data", "name", "text"), [pytest.param(*row, id=name) for name, row in ERRORS.items()])
-def test_what_an_error_says(data: bytes, name: bytes, text: str) -> None:
+def test_the_text_of_an_error(data: bytes, name: bytes, text: str) -> None:
     assert classify(data, name) == Meaning(error=text)
 
 
 @pytest.mark.parametrize("data", [b"", b"null", b"{}", b'{"error":""}', b'{"message":""}'], ids=repr)
-def test_an_event_named_error_is_one_whatever_it_says(data: bytes) -> None:
+def test_an_event_named_error_is_an_error_whatever_its_data_is(data: bytes) -> None:
     assert classify(data, b"error").error
 
 
@@ -418,7 +423,7 @@ def test_an_event_named_error_is_one_whatever_it_says(data: bytes) -> None:
         pytest.param(b'[{"choices":[', id="a list cut short"),
     ],
 )
-def test_what_is_no_json_is_malformed(data: bytes) -> None:
+def test_invalid_json_is_malformed(data: bytes) -> None:
     event = classify(data)
     assert event == Meaning(malformed=event.malformed)
     assert event.malformed.startswith("not JSON")
@@ -434,21 +439,21 @@ def answer(finish: str | None = "stop", usage: Any = PLAIN_USAGE, **message: Any
 
 
 ANSWERS: dict[str, tuple[bytes, Meaning]] = {
-    "text": (answer(content="Hi"), said(TEXT, finish="stop", usage=COUNTED)),
-    "text without usage": (answer(content="Hi", usage=None), said(TEXT, finish="stop")),
-    "no text": (answer(finish="length", content=""), said(finish="length", usage=COUNTED)),
-    "a refusal": (answer(content=None, refusal="No"), said(TEXT, finish="stop", usage=COUNTED)),
-    "reasoning and text": (answer(content="Hi", reasoning="Hm"), said(BOTH, finish="stop", usage=COUNTED)),
-    "reasoning alone": (answer(content=None, reasoning_content="Hm"), said(THOUGHT, finish="stop", usage=COUNTED)),
+    "text": (answer(content="Hi"), meaning(TEXT, finish="stop", usage=COUNTED)),
+    "text without usage": (answer(content="Hi", usage=None), meaning(TEXT, finish="stop")),
+    "no text": (answer(finish="length", content=""), meaning(finish="length", usage=COUNTED)),
+    "a refusal": (answer(content=None, refusal="No"), meaning(TEXT, finish="stop", usage=COUNTED)),
+    "reasoning and text": (answer(content="Hi", reasoning="Hm"), meaning(BOTH, finish="stop", usage=COUNTED)),
+    "reasoning alone": (answer(content=None, reasoning_content="Hm"), meaning(THOUGHT, finish="stop", usage=COUNTED)),
     "a tool call": (
         answer(finish="tool_calls", content=None, tool_calls=call(name="get", arguments="{}")),
-        said(TEXT, finish="tool_calls", usage=COUNTED),
+        meaning(TEXT, finish="tool_calls", usage=COUNTED),
     ),
-    "moderated": (answer(finish="content_filter", content=None), said(finish="content_filter", usage=COUNTED)),
+    "moderated": (answer(finish="content_filter", content=None), meaning(finish="content_filter", usage=COUNTED)),
     "without a finish reason": (answer(finish=None, content="Hi", usage=None), TOKEN),
     "two choices": (
         packed({"choices": [{"index": i, "message": {"content": "x"}, "finish_reason": "stop"} for i in (0, 1)]}),
-        said(TEXT, TokenOf(choice=1, visible=True, reasoning=False), finish="stop", finished=(0, 1)),
+        meaning(TEXT, TokenOf(choice=1, visible=True, reasoning=False), finish="stop", finished=(0, 1)),
     ),
     "an error": (packed({"error": {"message": "boom"}}), Meaning(error="boom")),
     "a flat error": (packed({"object": "error", "message": "boom"}), Meaning(error="boom")),
@@ -457,7 +462,7 @@ ANSWERS: dict[str, tuple[bytes, Meaning]] = {
 
 
 @pytest.mark.parametrize(("body", "expected"), [pytest.param(*row, id=name) for name, row in ANSWERS.items()])
-def test_what_a_whole_answer_means(body: bytes, expected: Meaning) -> None:
+def test_the_meaning_of_a_whole_answer(body: bytes, expected: Meaning) -> None:
     assert read_answer(body) == expected
 
 
@@ -470,7 +475,7 @@ def test_a_body_that_is_no_chat_completion_is_malformed(body: bytes) -> None:
     assert event == Meaning(malformed=event.malformed)
 
 
-# anything at all
+# any JSON
 
 WHOLE = objects_of(data for table in (TOKENS, USAGES, ANSWERS) for data, _ in table.values())
 

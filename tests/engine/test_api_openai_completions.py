@@ -1,4 +1,4 @@
-"""OpenAI's older Completions: bodies, what each event means, and answers read in every way."""
+"""OpenAI's older Completions: bodies, the meaning of each event, and whole streams, cut in all ways."""
 
 import json
 from typing import Any
@@ -62,9 +62,9 @@ def chunk(*choices: Any, **more: Any) -> bytes:
     return packed({"id": "c1", "object": "text_completion", "created": 1, "model": "m", "choices": choices, **more})
 
 
-def text(said: Any, finish: Any = None, index: int = 0) -> bytes:
-    """A chunk of one choice, as OpenAI writes it."""
-    return chunk({"index": index, "text": said, "logprobs": None, "finish_reason": finish}, usage=None)
+def text(value: Any, finish: Any = None, index: int = 0) -> bytes:
+    """A chunk with one choice, in OpenAI's format."""
+    return chunk({"index": index, "text": value, "logprobs": None, "finish_reason": finish}, usage=None)
 
 
 TEXT = TokenOf(choice=0, visible=True, reasoning=False)
@@ -78,7 +78,7 @@ EVENTS: dict[str, tuple[bytes, Meaning]] = {
     "empty text is no token": (text(""), NOTHING),
     "null text is no token": (text(None), NOTHING),
     "a missing text is no token": (chunk({"index": 0}), NOTHING),
-    "text of an odd type is one if it says something": (text(["Hi"]), TOKEN),
+    "text of another type counts if it is not empty": (text(["Hi"]), TOKEN),
     "a choice without an index is the first": (chunk({"text": "Hi"}), TOKEN),
     "the second choice": (text("Hi", index=1), Meaning((OTHER,))),
     "two choices in one chunk": (chunk({"index": 0, "text": "a"}, {"index": 1, "text": "b"}), Meaning((TEXT, OTHER))),
@@ -116,19 +116,19 @@ EVENTS: dict[str, tuple[bytes, Meaning]] = {
 
 
 @pytest.mark.parametrize(("data", "expected"), [pytest.param(*row, id=name) for name, row in EVENTS.items()])
-def test_what_an_event_means(data: bytes, expected: Meaning) -> None:
+def test_the_meaning_of_an_event(data: bytes, expected: Meaning) -> None:
     event = classify(data)
     assert event == expected
     if expected in (TOKEN, NOTHING, DONE):
         assert any(event is each for each in (TOKEN, NOTHING, DONE)), "compared by identity"
 
 
-def test_an_event_named_error_is_one() -> None:
+def test_an_event_named_error_is_an_error() -> None:
     assert classify(packed({"message": "boom"}), b"error") == Meaning(error="boom")
     assert classify(b"boom", b"error") == Meaning(error="boom")
 
 
-def test_what_is_no_json_is_malformed() -> None:
+def test_invalid_json_is_malformed() -> None:
     assert classify(b'{"choices": [').malformed.startswith("not JSON")
 
 
@@ -148,7 +148,7 @@ ANSWERS: dict[str, tuple[bytes, Meaning]] = {
 
 
 @pytest.mark.parametrize(("body", "expected"), [pytest.param(*row, id=name) for name, row in ANSWERS.items()])
-def test_what_a_whole_answer_means(body: bytes, expected: Meaning) -> None:
+def test_the_meaning_of_a_whole_answer(body: bytes, expected: Meaning) -> None:
     assert read_answer(body) == expected
 
 
@@ -157,7 +157,7 @@ API = OpenAICompletions(Ask())
 
 @settings(max_examples=200, deadline=None)
 @given(data=anything(objects_of(data for data, _ in (*EVENTS.values(), *ANSWERS.values()))), name=NAMES)
-def test_anything_at_all_has_a_meaning(data: bytes, name: bytes) -> None:
+def test_any_data_has_a_meaning(data: bytes, name: bytes) -> None:
     check_api(API, data, name)
 
 

@@ -1,4 +1,4 @@
-"""OpenAI Embeddings: bodies, what an answer means, and what is measured without tokens."""
+"""OpenAI Embeddings: bodies, the meaning of an answer, and what is measured without tokens."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from llmstress.engine.api import guess_api
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.complaint import words_in
+from llmstress.engine.api.error_shapes import text_in
 from llmstress.engine.api.meaning import Meaning, Usage
 from llmstress.engine.api.openai_embeddings import OpenAIEmbeddings
 
@@ -41,7 +41,7 @@ def test_the_body_of_a_request(ask: Ask, expected: dict[str, Any]) -> None:
     assert json.loads(OpenAIEmbeddings(ask).body(ask)) == expected
 
 
-def test_a_url_of_embeddings_says_so() -> None:
+def test_a_url_of_embeddings_selects_this_api() -> None:
     assert guess_api("h", "/v1/embeddings") == "openai-embeddings"
 
 
@@ -60,17 +60,17 @@ def good(inputs: int, usage: Usage | None = None) -> Meaning:
     return Meaning(finish="end of body", tokenless=True, inputs=inputs, usage=usage)
 
 
-def wrong(words: str) -> Meaning:
-    return Meaning(malformed=words)
+def wrong(text: str) -> Meaning:
+    return Meaning(malformed=text)
 
 
 def none(inputs: int, body: bytes) -> tuple[int, bytes, Meaning]:
-    """An answer without any vector, whose words are told."""
-    return inputs, body, wrong(f"0 vectors for {inputs} inputs: {words_in(json.loads(body))}")
+    """An answer without vectors, whose text is quoted."""
+    return inputs, body, wrong(f"0 vectors for {inputs} inputs: {text_in(json.loads(body))}")
 
 
-def no_list(words: str) -> Meaning:
-    return wrong(f"the answer is not a list of embeddings: {words}")
+def no_list(text: str) -> Meaning:
+    return wrong(f"the answer is not a list of embeddings: {text}")
 
 
 ANSWERS: dict[str, tuple[int, bytes, Meaning]] = {
@@ -103,21 +103,21 @@ ANSWERS: dict[str, tuple[int, bytes, Meaning]] = {
     "a flat error": (1, packed({"object": "error", "message": "boom"}), Meaning(error="boom")),
     "an error of another shape": (1, packed({"code": 1004, "msg": "boom"}), Meaning(error="1004: boom")),
     "an error beside an empty list": (1, packed({"data": [], "detail": "boom"}), Meaning(error="boom")),
-    "words beside the vectors": (1, packed({"data": [{"embedding": [1]}], "message": "Hi"}), good(1)),
+    "text beside the vectors": (1, packed({"data": [{"embedding": [1]}], "message": "Hi"}), good(1)),
 }
 
 
 @pytest.mark.parametrize(("inputs", "body", "expected"), ANSWERS.values(), ids=ANSWERS)
-def test_what_an_answer_means(inputs: int, body: bytes, expected: Meaning) -> None:
+def test_the_meaning_of_an_answer(inputs: int, body: bytes, expected: Meaning) -> None:
     assert OpenAIEmbeddings(Ask(batch=inputs)).read_answer(body) == expected
 
 
-def test_what_is_no_json_is_malformed() -> None:
+def test_invalid_json_is_malformed() -> None:
     assert OpenAIEmbeddings(Ask()).read_answer(b'{"data":[{"embedding":[0.1,').malformed.startswith("not JSON")
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"nul"])
-def test_a_vector_with_a_number_that_is_none_is_malformed(number: bytes) -> None:
+def test_a_vector_with_an_invalid_number_is_malformed(number: bytes) -> None:
     event = OpenAIEmbeddings(Ask()).read_answer(b'{"data":[{"embedding":[0.1,%b,0.3]}]}' % number)
     assert event.malformed.startswith("not JSON")
 
@@ -129,7 +129,7 @@ def test_an_answer_that_is_cut_anywhere_is_malformed(end: int) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(vectors=st.lists(VALUES, min_size=1, max_size=3), spaced=st.booleans())
-def test_what_is_passed_over_changes_nothing(vectors: list[Any], spaced: bool) -> None:
+def test_skipped_numbers_change_nothing(vectors: list[Any], spaced: bool) -> None:
     body = json.dumps({"data": [{"embedding": vector} for vector in vectors]}, indent=1 if spaced else None).encode()
     escaped = body.replace(b'"embedding"', rb'"\u0065mbedding"')  # a name that only a decoder recognises
     api = OpenAIEmbeddings(Ask(batch=len(vectors)))
@@ -152,7 +152,7 @@ API = OpenAIEmbeddings(Ask())
 
 @settings(max_examples=200, deadline=None)
 @given(data=anything(objects_of(body for _, body, _ in ANSWERS.values())), name=NAMES)
-def test_anything_at_all_has_a_meaning(data: bytes, name: bytes) -> None:
+def test_any_data_has_a_meaning(data: bytes, name: bytes) -> None:
     check_api(API, data, name)
 
 

@@ -1,4 +1,4 @@
-"""OpenAI Responses: bodies, what each event means, and answers read in every way."""
+"""OpenAI Responses: bodies, the meaning of each event, and whole streams, cut in all ways."""
 
 import json
 from typing import Any
@@ -49,21 +49,21 @@ def test_the_body_of_a_request(changes: dict[str, Any], expected: dict[str, Any]
     assert json.loads(OpenAIResponses(ask).body(ask)) == expected
 
 
-def test_a_url_of_responses_says_so() -> None:
+def test_a_url_of_responses_selects_this_api() -> None:
     assert guess_api("h", "/v1/responses") == "openai-responses"
     assert OpenAIResponses(Ask()).endpoint("/v1", "").path == "/v1/responses"
 
 
-def said(kind: str, **fields: Any) -> bytes:
+def typed(kind: str, **fields: Any) -> bytes:
     return packed({"type": kind, "sequence_number": 7, **fields})
 
 
 def delta(kind: str, text: Any = "Hi") -> bytes:
-    return said(f"response.{kind}.delta", item_id="i", output_index=0, content_index=0, delta=text)
+    return typed(f"response.{kind}.delta", item_id="i", output_index=0, content_index=0, delta=text)
 
 
 def added(**item: Any) -> bytes:
-    return said("response.output_item.added", output_index=1, item={"id": "i", "status": "in_progress", **item})
+    return typed("response.output_item.added", output_index=1, item={"id": "i", "status": "in_progress", **item})
 
 
 COUNTS = {
@@ -77,10 +77,10 @@ COUNTED = Usage(input=9, output=6, cached_input=4, reasoning=2)
 
 
 def ended(status: str, *, usage: Any = None, reason: Any = None, error: Any = None) -> bytes:
-    """The last event, with the whole answer in it."""
+    """The last event, which contains the whole response."""
     details = None if reason is None else {"reason": reason}
     response = {"id": "r", "object": "response", "status": status, "output": [{"type": "message"}], "usage": usage}
-    return said(f"response.{status}", response={**response, "error": error, "incomplete_details": details})
+    return typed(f"response.{status}", response={**response, "error": error, "incomplete_details": details})
 
 
 BEGUN: dict[str, Any] = {
@@ -101,39 +101,39 @@ TOKENS: dict[str, tuple[bytes, Meaning]] = {
         )
     },
     "text with all its fields": (
-        said("response.output_text.delta", item_id="i", delta="Hi", logprobs=[], obfuscation="x9"),
+        typed("response.output_text.delta", item_id="i", delta="Hi", logprobs=[], obfuscation="x9"),
         TOKEN,
     ),
     "whitespace counts": (delta("output_text", "\n"), TOKEN),
     "reasoning": (delta("reasoning_text"), REASONING),
-    "a summary of reasoning says nothing about its length": (delta("reasoning_summary_text"), SUMMARIZED),
-    "an image": (said("response.image_generation_call.partial_image", partial_image_b64="iVBO"), TOKEN),
+    "the length of a summary of reasoning is unknown": (delta("reasoning_summary_text"), SUMMARIZED),
+    "an image": (typed("response.image_generation_call.partial_image", partial_image_b64="iVBO"), TOKEN),
     "a function's name": (added(type="function_call", name="get", arguments=""), TOKEN),
     "the name of a tool of one's own": (added(type="custom_tool_call", name="get", input=""), TOKEN),
     "the name of an MCP server's tool": (added(type="mcp_call", name="get", server_label="s"), TOKEN),
     "half a surrogate pair is text": (delta("output_text", "\ud83d"), TOKEN),
     "text that is no UTF-8 is text": (b'{"type":"response.output_text.delta","delta":"a\xff"}', TOKEN),
-    "text of an odd type is one if it says something": (delta("output_text", ["Hi"]), TOKEN),
+    "text of another type counts if it is not empty": (delta("output_text", ["Hi"]), TOKEN),
 }
 
 NO_TOKENS: dict[str, tuple[bytes, Meaning]] = {
     "empty text": (delta("output_text", ""), NOTHING),
     "null text": (delta("output_text", None), NOTHING),
-    "a missing text": (said("response.output_text.delta"), NOTHING),
-    "an image without data": (said("response.image_generation_call.partial_image"), NOTHING),
+    "a missing text": (typed("response.output_text.delta"), NOTHING),
+    "an image without data": (typed("response.image_generation_call.partial_image"), NOTHING),
     "a message begins": (added(type="message", role="assistant", content=[]), NOTHING),
     "reasoning begins": (added(type="reasoning", summary=[]), NOTHING),
     "a call without a name": (added(type="function_call", name="", arguments=""), NOTHING),
     "a tool of the server's that has no name": (added(type="web_search_call"), NOTHING),
     "an item without a type": (added(name="get"), NOTHING),
-    "a null item": (said("response.output_item.added", item=None), NOTHING),
-    "the answer has been created": (said("response.created", response=BEGUN), NOTHING),
-    "the answer is queued": (said("response.queued", response=BEGUN | {"status": "queued"}), NOTHING),
-    "the answer has begun": (said("response.in_progress", response=BEGUN), NOTHING),
-    "an undocumented keepalive": (said("keepalive"), PING),
+    "a null item": (typed("response.output_item.added", item=None), NOTHING),
+    "the answer has been created": (typed("response.created", response=BEGUN), NOTHING),
+    "the answer is queued": (typed("response.queued", response=BEGUN | {"status": "queued"}), NOTHING),
+    "the answer has begun": (typed("response.in_progress", response=BEGUN), NOTHING),
+    "an undocumented keepalive": (typed("keepalive"), PING),
     **{
         kind: (
-            said(f"response.{kind}", text="all of it", part={}, item={"type": "function_call", "name": "x"}),
+            typed(f"response.{kind}", text="all of it", part={}, item={"type": "function_call", "name": "x"}),
             NOTHING,
         )
         for kind in (
@@ -145,21 +145,21 @@ NO_TOKENS: dict[str, tuple[bytes, Meaning]] = {
             *("compaction.compacting", "audio.done"),
         )
     },
-    "an event of another kind": (said("response.new_thing"), UNKNOWN),
-    "an unknown end is no success": (said("response.terminated", response=BEGUN), UNKNOWN),
+    "an event of another kind": (typed("response.new_thing"), UNKNOWN),
+    "an unknown end event is no success": (typed("response.terminated", response=BEGUN), UNKNOWN),
     "a chunk of another API": (packed({"choices": [{"delta": {"content": "Hi"}}]}), UNKNOWN),
     "a type of another shape": (packed({"type": 5}), UNKNOWN),
-    "an item of another shape": (said("response.output_item.added", item="x"), UNKNOWN),
-    "an end of another shape": (said("response.completed", response="x"), UNKNOWN),
+    "an item of another shape": (typed("response.output_item.added", item="x"), UNKNOWN),
+    "an end of another shape": (typed("response.completed", response="x"), UNKNOWN),
     "a list": (b"[1]", UNKNOWN),
     "an empty event": (b"", FOREIGN),
-    "an error that is none": (said("response.output_text.delta", delta="Hi", error=None), TOKEN),
+    "an error that is none": (typed("response.output_text.delta", delta="Hi", error=None), TOKEN),
 }
 
 ENDS: dict[str, tuple[bytes, Meaning]] = {
     "completed": (ended("completed", usage=COUNTS), Meaning(finish="completed", usage=COUNTED, done=True)),
     "completed without usage": (ended("completed"), Meaning(finish="completed", done=True)),
-    "completed without its answer": (said("response.completed"), Meaning(finish="completed", done=True)),
+    "completed without its answer": (typed("response.completed"), Meaning(finish="completed", done=True)),
     "the limit of tokens": (
         ended("incomplete", usage=COUNTS, reason="max_output_tokens"),
         Meaning(finish="max_output_tokens", usage=COUNTED, done=True),
@@ -174,11 +174,11 @@ ENDS: dict[str, tuple[bytes, Meaning]] = {
         ended("failed", error={"code": "server_error", "message": "boom"}),
         Meaning(error="server_error: boom"),
     ),
-    "failed without words": (ended("failed"), Meaning(error="the response failed")),
+    "failed without a message": (ended("failed"), Meaning(error="the response failed")),
     "[DONE] of a gateway": (b"[DONE]", DONE),
-    "a flat error": (said("error", code="x", message="boom", param=None), Meaning(error="x: boom")),
-    "a nested error": (said("error", error={"code": "x", "message": "boom"}), Meaning(error="x: boom")),
-    "an error without words": (said("error"), Meaning(error='{"code":null,"message":null}')),
+    "a flat error": (typed("error", code="x", message="boom", param=None), Meaning(error="x: boom")),
+    "a nested error": (typed("error", error={"code": "x", "message": "boom"}), Meaning(error="x: boom")),
+    "an error without a message": (typed("error"), Meaning(error='{"code":null,"message":null}')),
     "an error as others send it": (packed({"error": {"message": "boom"}}), Meaning(error="boom")),
     "a flat error as SGLang sends it": (packed({"object": "error", "message": "boom"}), Meaning(error="boom")),
     "counts of an odd type": (
@@ -194,7 +194,7 @@ ALL = {**TOKENS, **NO_TOKENS, **ENDS}
 
 
 @pytest.mark.parametrize(("data", "expected"), ALL.values(), ids=ALL)
-def test_what_an_event_means(data: bytes, expected: Meaning) -> None:
+def test_the_meaning_of_an_event(data: bytes, expected: Meaning) -> None:
     event = classify(data)
     assert event == expected
     common = (TOKEN, REASONING, SUMMARIZED, NOTHING, DONE, UNKNOWN, FOREIGN, PING)
@@ -202,7 +202,7 @@ def test_what_an_event_means(data: bytes, expected: Meaning) -> None:
         assert any(event is each for each in common), "compared by identity"
 
 
-def test_an_event_named_error_is_one() -> None:
+def test_an_event_named_error_is_an_error() -> None:
     assert classify(packed({"message": "boom"}), b"error") == Meaning(error="boom")
     assert classify(delta("output_text"), b"error").error
 
@@ -246,14 +246,14 @@ ANSWERS: dict[str, tuple[bytes, Meaning]] = {
     ),
     "still queued": (answer(status="queued"), whole(finish="")),
     "failed": (answer(status="failed", error={"message": "boom"}), Meaning(error="boom")),
-    "failed without words": (answer(status="failed"), Meaning(error="the response failed")),
+    "failed without a message": (answer(status="failed"), Meaning(error="the response failed")),
     "another object": (packed({"hello": 1}), Meaning(malformed='the answer is not a response: {"hello":1}')),
     "items of odd types": (answer(5, None, {"type": "message", "content": "Hi"}), whole()),
 }
 
 
 @pytest.mark.parametrize(("body", "expected"), ANSWERS.values(), ids=ANSWERS)
-def test_what_a_whole_answer_means(body: bytes, expected: Meaning) -> None:
+def test_the_meaning_of_a_whole_answer(body: bytes, expected: Meaning) -> None:
     assert read_answer(body) == expected
 
 
@@ -262,7 +262,7 @@ API = OpenAIResponses(Ask())
 
 @settings(max_examples=200, deadline=None)
 @given(data=anything(objects_of(data for data, _ in (*ALL.values(), *ANSWERS.values()))), name=NAMES)
-def test_anything_at_all_has_a_meaning(data: bytes, name: bytes) -> None:
+def test_any_data_has_a_meaning(data: bytes, name: bytes) -> None:
     check_api(API, data, name)
 
 
@@ -280,11 +280,11 @@ def test_no_depth_of_nesting_raises(key: str, depth: int) -> None:
 
 
 def event(data: bytes) -> bytes:
-    """As OpenAI sends it: the type is the name, too."""
+    """An event as OpenAI sends it: its name is its type."""
     return b"event: %b\ndata: %b\n\n" % (json.loads(data)["type"].encode(), data)
 
 
-BEGIN = [event(said("response.created", response=BEGUN)), event(said("response.in_progress", response=BEGUN))]
+BEGIN = [event(typed("response.created", response=BEGUN)), event(typed("response.in_progress", response=BEGUN))]
 A, B, C = (event(delta("output_text", text)) for text in "abc")
 THINK = event(delta("reasoning_text"))
 SUM_UP = event(delta("reasoning_summary_text"))
@@ -299,18 +299,18 @@ STREAMS: dict[str, tuple[list[bytes], dict[str, int], int, int]] = {
         3,
         6,
     ),
-    "keepalives on the way": ([A, event(said("keepalive")), B, OVER], {"ok": 1}, 2, 6),
+    "keepalives on the way": ([A, event(typed("keepalive")), B, OVER], {"ok": 1}, 2, 6),
     "events without their names": ([each.partition(b"\n")[2] for each in (A, B, C, OVER)], {"ok": 1}, 3, 6),
     "[DONE] after the end": ([A, B, OVER, b"data: [DONE]\n\n"], {"ok": 1}, 2, 6),
     "no end": ([*BEGIN, A, B, C], {"truncated": 1}, 3, 0),
     "[DONE] instead of the end": ([*BEGIN, A, B, b"data: [DONE]\n\n"], {"ok": 1}, 2, 2),
-    "an end that nobody knows": ([A, B, event(said("response.terminated"))], {"truncated": 1}, 2, 0),
-    "cancelled": ([A, B, event(said("response.cancelled"))], {"stream_error": 1}, 2, 0),
+    "an unknown end event": ([A, B, event(typed("response.terminated"))], {"truncated": 1}, 2, 0),
+    "cancelled": ([A, B, event(typed("response.cancelled"))], {"stream_error": 1}, 2, 0),
     "moderated": ([A, event(ended("incomplete", reason="content_filter"))], {"filtered": 1}, 1, 0),
     "no token": ([*BEGIN, OVER], {"ok": 1}, 0, 6),
     "failed": ([A, event(ended("failed", error={"message": "boom"}))], {"stream_error": 1}, 1, 0),
-    "an error on the way, flat": ([A, event(said("error", message="boom")), OVER], {"stream_error": 1}, 1, 0),
-    "an error on the way, nested": ([A, event(said("error", error={"message": "x"}))], {"stream_error": 1}, 1, 0),
+    "an error on the way, flat": ([A, event(typed("error", message="boom")), OVER], {"stream_error": 1}, 1, 0),
+    "an error on the way, nested": ([A, event(typed("error", error={"message": "x"}))], {"stream_error": 1}, 1, 0),
 }
 
 

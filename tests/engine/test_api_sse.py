@@ -1,4 +1,5 @@
-"""Any endpoint that streams events: what is sent, where text is found, what ends a stream, read in every way."""
+"""Any endpoint that streams events: requests, the place of the text, the end of a stream, and whole streams, cut in all
+ways."""
 
 import functools
 import json
@@ -15,7 +16,7 @@ from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.meaning import FOREIGN, NOTHING, TOKEN, UNKNOWN, Meaning
 from llmstress.engine.api.sse import Sse
 
-# what is sent
+# requests
 
 
 @pytest.mark.parametrize(
@@ -23,13 +24,13 @@ from llmstress.engine.api.sse import Sse
     [
         pytest.param(Ask(prompt="Hi"), "GET", "", id="without a body it is GET"),
         pytest.param(Ask(prompt="Hi", body="{prompt}"), "POST", "Hi", id="with one it is POST"),
-        pytest.param(Ask(method="PUT", body=""), "PUT", "", id="unless it is said"),
+        pytest.param(Ask(method="PUT", body=""), "PUT", "", id="unless it is given"),
         pytest.param(Ask(method="POST"), "POST", "", id="a POST without a body"),
         pytest.param(
             Ask(prompt='é "\n', model="m/1", body='{"inputs":"{prompt}","model":"{model}","x":{"y":1}}'),
             "POST",
             '{"inputs":"é \\"\\n","model":"m/1","x":{"y":1}}',
-            id="words are escaped, other braces stay",
+            id="texts are escaped, other braces stay",
         ),
         pytest.param(
             Ask(prompt="{model} {prompt}", model="m", body="{prompt}"), "POST", "{model} {prompt}", id="filled in once"
@@ -51,7 +52,7 @@ def test_method_and_body(ask: Ask, method: str, body: str) -> None:
         ("/{x}", "y={}", "/{x}?y={}"),
     ],
 )
-def test_the_url_is_taken_as_it_is_but_for_its_places(path: str, query: str, expected: str) -> None:
+def test_the_url_is_unchanged_except_for_its_placeholders(path: str, query: str, expected: str) -> None:
     endpoint = Sse(Ask(prompt="é &/?", model="a/b")).endpoint(path, query)
     assert "?".join(filter(None, [endpoint.path, endpoint.query])) == expected
     assert endpoint.models_path == ""
@@ -65,7 +66,7 @@ def test_the_url_is_taken_as_it_is_but_for_its_places(path: str, query: str, exp
         ("", '{"a": "{Prompt}"}', "{Prompt}"),
     ],
 )
-def test_a_place_that_nothing_is_filled_into_is_pointed_at(query: str, body: str | None, strange: str) -> None:
+def test_an_unknown_placeholder_is_reported(query: str, body: str | None, strange: str) -> None:
     note = Sse(Ask(prompt="Hi", body=body)).endpoint("/x", query).note
     assert note.startswith(strange)
     assert bool(note) == bool(strange)
@@ -87,16 +88,16 @@ def test_a_place_that_nothing_is_filled_into_is_pointed_at(query: str, body: str
         (Ask(text="a." * 5000 + "b"), "--text"),
     ],
 )
-def test_what_can_t_be_sent(ask: Ask, words: str) -> None:
+def test_requests_that_are_rejected(ask: Ask, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Sse(ask)
 
 
-def test_no_url_says_that_it_is_one() -> None:
+def test_no_url_selects_this_api() -> None:
     assert guess_api("h", "/stream") is None
 
 
-# where text is: all of the data
+# the text is all of the data
 
 RAW: dict[str, tuple[bytes, Meaning]] = {
     "text": (b"Hi", TOKEN),
@@ -110,12 +111,12 @@ RAW: dict[str, tuple[bytes, Meaning]] = {
     "a brace of a text": (b'{"error', TOKEN),
     "an object that is an error": (b'{"error":"boom","error_type":"x"}', Meaning(error="x: boom")),
     "an object that is an error of another shape": (b'{"detail":"boom"}', Meaning(error="boom")),
-    "an object that says a message": (b'{"message":"Hi"}', TOKEN),
+    "an object with a message alone": (b'{"message":"Hi"}', TOKEN),
     "an object that tells of success": (b'{"code":0,"message":"Hi"}', TOKEN),
     "an error that is none": (b'{"error":null,"text":"Hi"}', TOKEN),
-    "the usual last word": (b"[DONE]", Meaning(finish="[DONE]", done=True)),
-    "the usual last word as a JSON string": (b'"[DONE]"', Meaning(finish="[DONE]", done=True)),
-    "the last word within a text": (b"[DONE] with it", TOKEN),
+    "the usual end event": (b"[DONE]", Meaning(finish="[DONE]", done=True)),
+    "the usual end event as a JSON string": (b'"[DONE]"', Meaning(finish="[DONE]", done=True)),
+    "the end event within a text": (b"[DONE] with it", TOKEN),
     "bytes that are no UTF-8": (b"\xff", TOKEN),
 }
 
@@ -141,7 +142,7 @@ def test_text_is_all_of_the_data(data: bytes, expected: Meaning) -> None:
         (b"[DONE]", Meaning(finish="[DONE]", done=True)),
     ],
 )
-def test_what_a_name_means(ask: Ask, name: bytes, expected: Meaning) -> None:
+def test_the_meaning_of_the_name_of_an_event(ask: Ask, name: bytes, expected: Meaning) -> None:
     assert Sse(ask).classify(b'{"text":"Hi"}', name) == expected
 
 
@@ -166,12 +167,12 @@ def test_errors_may_have_another_name() -> None:
         ("fin é", "fin é".encode(), b"", True),
     ],
 )
-def test_the_last_word_may_be_another(done: str, data: bytes, name: bytes, over: bool) -> None:
+def test_the_end_event_may_be_another(done: str, data: bytes, name: bytes, over: bool) -> None:
     event = Sse(Ask(done=done)).classify(data, name)
     assert event == (Meaning(finish=done, done=True) if over else TOKEN)
 
 
-# where text is: at a path
+# the text is at a path
 
 PATHS: dict[str, tuple[str, Any, Meaning]] = {
     "a member": ("text", {"text": "Hi", "x": [1]}, TOKEN),
@@ -211,19 +212,19 @@ PATHS: dict[str, tuple[str, Any, Meaning]] = {
 
 
 @pytest.mark.parametrize(("path", "value", "expected"), PATHS.values(), ids=PATHS)
-def test_text_lies_at_a_path(path: str, value: Any, expected: Meaning) -> None:
+def test_the_text_at_a_path(path: str, value: Any, expected: Meaning) -> None:
     event = Sse(Ask(text=path)).classify(packed(value))
     assert event == expected
     assert event is TOKEN or expected != TOKEN, "compared by identity"
 
 
-def test_data_with_a_path_is_json_but_for_the_last_word_and_blanks() -> None:
+def test_with_a_path_data_is_json_except_for_the_end_event_and_white_space() -> None:
     classify = Sse(Ask(text="text")).classify
     assert classify(b"[DONE]") == Meaning(finish="[DONE]", done=True)
     for ping in (b" ", b": processing", b"2026-01-02 03:04", b"keepalive"):
         assert classify(ping) is FOREIGN
     assert classify(b"Hi").malformed.endswith(": Hi")
-    assert Sse(Ask(text="text", done="END")).classify(b"Hi") is FOREIGN, "its end will be said"
+    assert Sse(Ask(text="text", done="END")).classify(b"Hi") is FOREIGN, "its end event is still to come"
     last = Sse(Ask(text="text", done='{"text":"END"}')).classify(b'{"text":"END"}')
     assert last.done, "although there is text in it"
 
@@ -241,7 +242,7 @@ BY_PATH = Sse(Ask(text="choices.0.delta.content"))
 
 @settings(max_examples=200, deadline=None)
 @given(data=anything([value for _, value, _ in PATHS.values() if isinstance(value, dict)]), name=NAMES)
-def test_anything_at_all_has_a_meaning(data: bytes, name: bytes) -> None:
+def test_any_data_has_a_meaning(data: bytes, name: bytes) -> None:
     api = Sse(Ask())
     check(api.classify(data, name))
     check(api.read_answer(data))
@@ -272,8 +273,8 @@ TGI = [event({"index": i, "token": {"text": t}, "generated_text": None}) for i, 
 TEXT = Ask(text="token.text")
 
 STREAMS: dict[str, tuple[Ask, list[bytes], dict[str, int], int]] = {
-    "words and [DONE]": (Ask(), [*WORDS, LAST], {"ok": 1}, 4),
-    "words and the end of the body": (Ask(), WORDS, {"ok": 1}, 4),
+    "texts and [DONE]": (Ask(), [*WORDS, LAST], {"ok": 1}, 4),
+    "texts and the end of the body": (Ask(), WORDS, {"ok": 1}, 4),
     "JSON strings (FastAPI)": (Ask(), [event("once"), event(""), event(" upon")], {"ok": 1}, 2),
     "a line break that got lost": (Ask(), [event(b"a"), b"data: \n\n", event(b"b")], {"ok": 1}, 2),
     "a line break within a token": (Ask(), [event(b"a"), b"data: b\nc\n\n", event(b"d")], {"ok": 1}, 3),
@@ -282,8 +283,8 @@ STREAMS: dict[str, tuple[Ask, list[bytes], dict[str, int], int]] = {
     "no text at all": (Ask(), [event(b'""'), LAST], {"empty": 1}, 0),
     "an error on the way": (Ask(), [event(b"a"), event(b"boom", "error")], {"stream_error": 1}, 1),
     "an error as a field (llama.cpp)": (Ask(), [event(b"a"), b'error: {"code":500}\n\n'], {"stream_error": 1}, 1),
-    "a last word of one's own": (Ask(done="END"), [*WORDS, event(b"END")], {"ok": 1}, 4),
-    "a last word that never came": (Ask(done="END"), WORDS, {"truncated": 1}, 4),
+    "an end event of the user's": (Ask(done="END"), [*WORDS, event(b"END")], {"ok": 1}, 4),
+    "an end event that never came": (Ask(done="END"), WORDS, {"truncated": 1}, 4),
     "JSON with a path (TGI)": (TEXT, TGI, {"ok": 1}, 3),
     "JSON with a path, an error": (TEXT, [*TGI, event({"error": "boom"})], {"stream_error": 1}, 3),
     "JSON with a path, no JSON": (TEXT, [*TGI, event(b"oops")], {"malformed": 1}, 3),

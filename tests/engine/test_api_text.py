@@ -1,4 +1,4 @@
-"""Bare text: what one read brings is an event, and the proper end of the body is the end of the answer."""
+"""Plain text: the data of one read is an event, and the proper end of the body ends the answer."""
 
 import pytest
 from helpers.bench import END, Bench, chunk, values
@@ -108,7 +108,7 @@ PIECES = st.sampled_from(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.lists(PIECES, max_size=4).map(b"".join), max_size=8))
-def test_the_fast_path_means_what_the_long_way_means(reads: list[bytes]) -> None:
+def test_fast_path_and_slow_path_agree(reads: list[bytes]) -> None:
     reads = [HEAD + chunk(b"first"), *filter(None, reads)]
     fast, slow = (read_so(reads, api="text", fast=way) for way in (True, False))
     assert seen(fast) == seen(slow)

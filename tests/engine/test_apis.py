@@ -1,4 +1,4 @@
-"""What all APIs have in common: which URL means which, what is sent, what each understands, who else may add one."""
+"""Common to all APIs: the choice by URL, requests, meanings of answers, and APIs of other packages."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def options(**changes: Any) -> Options:
     return Options(**(given | changes))
 
 
-# which one is meant
+# the choice of an API
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def options(**changes: Any) -> Options:
 )
 def test_which_api_a_url_means(url: str, name: str) -> None:
     assert name_of_api(options(url=url), url) == name
-    assert name_of_api(options(url=url, api="http"), url) == "http", "unless it is said"
+    assert name_of_api(options(url=url, api="http"), url) == "http", "unless it is given"
 
 
 def test_no_endpoint_is_claimed_by_two() -> None:
@@ -92,7 +92,7 @@ def test_what_an_api_takes_can_be_said() -> None:
         ("https://api.openai.com/v1/responses", {}, "max_output_tokens"),
     ],
 )
-def test_what_the_limit_of_tokens_is_called(url: str, changes: dict[str, Any], field: str) -> None:
+def test_the_name_of_the_limit_of_tokens(url: str, changes: dict[str, Any], field: str) -> None:
     asked = options(url=url, model="m", max_tokens=7, **changes)
     name = name_of_api(asked, url)
     api = choose_api(name, ask_of(asked, url, "m"))
@@ -151,16 +151,16 @@ def test_which_header_carries_the_key(url: str, changes: dict[str, Any], header:
         ("http", {"method": "CONNECT"}, "--method CONNECT"),
     ],
 )
-def test_what_an_api_can_t_say_is_refused_by_the_flags_name(name: str, changes: dict[str, Any], flag: str) -> None:
+def test_an_unsupported_option_is_rejected_by_its_flag(name: str, changes: dict[str, Any], flag: str) -> None:
     with pytest.raises(UsageError, match=re.escape(flag)):
         choose_api(name, options(**changes).ask("m"))
 
 
-# what is sent
+# requests
 
 
 def head_of(name: str, ask: Ask, url: str, key: str | None = "k") -> list[str]:
-    """The lines of a request's head, but for those that never differ."""
+    """The lines of a request's head except those that are always the same."""
     api = make_api(name, ask)
     target = parse_target(url, api)
     plan = plan_of(target.url, 1, api=name, ask=ask, headers=api.headers(key))
@@ -218,7 +218,7 @@ def test_a_key_in_any_header_is_warned_of_where_it_can_be_read(name: str) -> Non
         assert not warning_of_plain_http(parse_target(url, api), api.headers(None))
 
 
-# what answers mean
+# meanings of answers
 
 
 PLAIN_TOKENS = {
@@ -246,7 +246,7 @@ def test_a_plain_token_has_the_shape_that_the_fast_path_takes(name: str) -> None
     assert shape.payload(chunk.removesuffix(shape.end)) == data
 
 
-# those of others
+# APIs of other packages
 
 
 def code_on_the_page(language: str) -> str:
@@ -257,7 +257,7 @@ def code_on_the_page(language: str) -> str:
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """The page's module as a package manager would install it."""
+    """Install the module of the page as a package manager does."""
     project = tomllib.loads(code_on_the_page("toml"))["project"]
     (tmp_path / "llmstress_tgi.py").write_text(code_on_the_page("python"), "utf-8")
     about = tmp_path / f"llmstress_tgi-{project['version']}.dist-info"
@@ -270,12 +270,12 @@ def installed(tmp_path: Path) -> Path:
 
 
 def path_with(directory: Path) -> dict[str, str]:
-    """An environment in which the packages in `directory` are installed, too."""
+    """An environment in which the packages in `directory` are installed as well."""
     return {"PYTHONPATH": os.pathsep.join(filter(None, [str(directory), os.environ.get("PYTHONPATH")]))}
 
 
 class Tgi(Handler):
-    """Answers as TGI does."""
+    """A server with TGI's API."""
 
     asked: list[tuple[str, Any]]
 
@@ -323,7 +323,7 @@ def test_the_api_on_the_page_works_once_it_is_installed(installed: Path, tgi: tu
         ("no-api", "os:sep is not an API: '/'"),
     ],
 )
-def test_what_is_no_api_is_said(installed: Path, name: str, words: str) -> None:
+def test_an_entry_point_that_is_no_api_is_rejected(installed: Path, name: str, words: str) -> None:
     code, _, said = llmstress("--url", "http://127.0.0.1:9", "--api", name, env=path_with(installed))
     assert code == 2
     assert f"--api {name}" in said
@@ -339,16 +339,16 @@ def test_a_package_can_t_take_the_name_of_a_built_in_one(installed: Path) -> Non
     assert (code, summary["errors"]["connect_refused"]["count"]) == (5, 1)
 
 
-def test_an_api_that_there_isn_t_is_no_api() -> None:
+def test_an_unknown_name_is_rejected() -> None:
     with pytest.raises(LookupError, match="telepathy"):
         find_api("telepathy")
 
 
-# what the pages say
+# the commands of the documentation
 
 
 def commands() -> list[list[str]]:
-    """The commands on the pages that load something."""
+    """The commands of the documentation that start a run."""
     found = []
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         text = page.read_text("utf-8").replace("\\\n", " ")

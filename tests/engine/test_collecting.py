@@ -14,7 +14,7 @@ from llmstress.engine.telemetry.blocks import in_blocks, late_ns
 from llmstress.engine.telemetry.collecting import collected
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import MAX_SIGN, MAX_SIGNS, Counters, Delta, Part, Phase
-from llmstress.engine.telemetry.sanitize import tame
+from llmstress.engine.telemetry.sanitize import sanitize_frame
 from llmstress.engine.telemetry.verdict import judge
 
 MS = 1_000_000
@@ -344,15 +344,15 @@ def test_hidden_attempts_are_noted() -> None:
     assert any(note.startswith("3 answers were not a gateway's first attempt") for note in verdict.notes)
 
 
-def test_signs_are_scrubbed_and_tamed_on_their_way_to_viewers() -> None:
+def test_signs_are_scrubbed_and_sanitized_on_their_way_to_viewers() -> None:
     made = Delta(0, 0, 0, 1, Phase.STEADY, 0, 0, 0, 0, {}, [], ["server: sk-123456", "via: \x1b[2J"])
     scrubbed = scrub(made, ["sk-123456"])
     assert scrubbed.signs == ["server: ***", "via: \x1b[2J"]
-    assert tame(scrubbed) is scrubbed
+    assert sanitize_frame(scrubbed) is scrubbed
     assert scrubbed.signs == ["server: ***", "via: \\x1b[2J"]
     view = opening()
     view.aggregate.signs = ["via: \x1b[2J"]
-    tame(view)
+    sanitize_frame(view)
     assert view.aggregate.signs == ["via: \\x1b[2J"]
 
 

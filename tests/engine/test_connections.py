@@ -1,4 +1,4 @@
-"""The way to the target: addresses, Unix sockets, why there is no connection, and how long one is kept.
+"""Connections to the target: addresses, Unix sockets, connect errors, and how long a connection is used.
 
 Where a variant is about the connection alone, the worker's own pieces run in this process against a server that plays
 its part; what ties everything together is tried with the command and the mock as processes.
@@ -34,7 +34,7 @@ from llmstress.engine.connect.connect_errors import end_of_failed_connect
 from llmstress.engine.connect.dialer import Dialer, TakenOver
 from llmstress.engine.control import Network, Tls
 from llmstress.engine.telemetry.messages import Phase
-from llmstress.engine.worker_log import _TellingDialer
+from llmstress.engine.worker_log import _LoggingDialer
 
 HAS_IPV6 = Path("/proc/net/if_inet6").exists() and "00000000000000000000000000000001" in Path(
     "/proc/net/if_inet6"
@@ -47,11 +47,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     return make_files(tmp_path_factory.mktemp("tls"))
 
 
-# --- why there is no connection
+# --- connect errors
 
 
 def refusals() -> Iterator[tuple[str, Exception, str, str]]:
-    """Everything that aiohttp's connector is known to raise: name, exception, class, some of the words."""
+    """All known exceptions of aiohttp's connector: name, exception, class, a part of the text."""
     key = ConnectionKey("llm.test", 443, True, True, None, None, None)
     request = aiohttp.RequestInfo(yarl.URL("https://llm.test"), "CONNECT", None, None)  # type: ignore[arg-type]
     refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
@@ -96,7 +96,7 @@ def refusals() -> Iterator[tuple[str, Exception, str, str]]:
         (("without a number",), "without a number"),
     ],
 )
-def test_the_system_s_words_have_no_number(raised: tuple[object, ...], words: str) -> None:
+def test_system_messages_have_no_errno(raised: tuple[object, ...], words: str) -> None:
     assert end_of_failed_connect(OSError(*raised), https=False, proxied=False).text == words
 
 
@@ -121,7 +121,7 @@ async def test_whatever_the_connector_raises_ends_requests_and_not_the_worker(
 
 
 class Slow(Dialer):
-    """Takes over so late that the end has been noticed."""
+    """Takes a connection over so late that its end has been noticed."""
 
     async def open(self) -> TakenOver:
         connect = self._connector.connect
@@ -138,11 +138,11 @@ class Slow(Dialer):
             self._connector.connect = connect  # type: ignore[method-assign]
 
 
-class SlowTelling(_TellingDialer, Slow):
-    """Has nothing to tell any more of a connection that it takes over."""
+class SlowLogging(_LoggingDialer, Slow):
+    """A verbose dialer that takes a connection over after its end, so it knows no addresses."""
 
 
-@pytest.mark.parametrize("make_dialer", [Slow, SlowTelling], ids=["silent", "verbose"])
+@pytest.mark.parametrize("make_dialer", [Slow, SlowLogging], ids=["silent", "verbose"])
 @live
 async def test_a_connection_that_is_closed_before_it_can_be_used(files: Files, make_dialer: type[Dialer]) -> None:
     target = Target()
@@ -160,12 +160,12 @@ async def test_a_connection_that_is_closed_before_it_can_be_used(files: Files, m
 
 
 @live
-async def test_a_connection_that_is_reset_before_it_can_be_told_of() -> None:
+async def test_a_connection_that_is_reset_before_it_is_logged() -> None:
     connected = threading.Semaphore(0)
-    told_of: list[bool] = []
+    noticed: list[bool] = []
 
     class Reset(Dialer):
-        """Takes over when the kernel knows of the end and the loop doesn't."""
+        """Takes a connection over when the kernel has noticed its end and the loop has not."""
 
         async def open(self) -> TakenOver:
             link = await super().open()
@@ -176,10 +176,10 @@ async def test_a_connection_that_is_reset_before_it_can_be_told_of() -> None:
             assert ended.poll(DEADLINE_S * 1000)
             with pytest.raises(OSError, match="not connected"):
                 sock.getpeername()
-            told_of.append(True)
+            noticed.append(True)
             return link
 
-    class ResetTelling(_TellingDialer, Reset):
+    class ResetLogging(_LoggingDialer, Reset):
         pass
 
     def reset_all(listener: socket.socket) -> None:
@@ -195,12 +195,12 @@ async def test_a_connection_that_is_reset_before_it_can_be_told_of() -> None:
         thread.start()
         try:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            done = await load(url, make_dialer=ResetTelling, streams=1, requests=2)
+            done = await load(url, make_dialer=ResetLogging, streams=1, requests=2)
         finally:
             connected.release()
             listener.shutdown(socket.SHUT_RDWR)
             thread.join()
-    assert told_of == [True, True]
+    assert noticed == [True, True]
     assert done.ended == {"reset": 2}
 
 
@@ -221,13 +221,13 @@ async def test_connections_are_spread_over_pinned_addresses() -> None:
         network = Network(["127.0.0.1", "127.0.0.2"])
         done = await load(f"http://{NAME}:{port}", network, requests=40, requests_per_connection=1)
     assert done.ended == {"ok": 40}
-    # a connection that takes over 250 ms is tried elsewhere too, which a machine that is busy may bring about
+    # A connection that takes over 250 ms is tried at the next address as well, which can happen on a busy machine.
     assert min(target.requests_at.values()) >= 18, target.requests_at
     assert all(f"Host: {NAME}:{port}\r\n" in head for head in target.heads)
 
 
 @live
-async def test_an_address_where_nobody_listens_is_survived() -> None:
+async def test_an_address_without_a_listener_is_skipped() -> None:
     target = Target()
     async with listening(target) as port:
         url = f"http://{NAME}:{port}"
@@ -285,7 +285,7 @@ async def test_a_source_address_that_is_not_ours() -> None:
 
 
 @live
-async def test_a_name_that_no_dns_can_know() -> None:
+async def test_an_invalid_host_name() -> None:
     done = await load(f"http://{'a' * 64}.test")
     assert done.ended == {"dns": 6}
 
@@ -303,7 +303,7 @@ def test_loopback_sources_are_made_where_one_address_has_too_few_ports() -> None
     assert sources([20_000, 0], "::1", "127.0.0.1") == [["127.0.0.2", "127.0.0.3"], ["127.0.0.4"]]
     assert sources([20_000], "127.0.0.1", "127.0.0.9", "::1") == [["127.0.0.2", "127.0.0.3"]]
     assert sources([20_000], "192.0.2.1") == sources([20_000], "::1") == sources([20_000]) == [[]]
-    assert sources([20_000], "127.0.0.1", "10.0.0.1") == [[]], "nobody can come there from loopback"
+    assert sources([20_000], "127.0.0.1", "10.0.0.1") == [[]], "no loopback address reaches it"
     assert [len(each) for each in sources([14_000, 14_000], "127.0.0.1", ports=10_001)] == [3, 3]
     assert len(set(itertools.chain(*sources([14_000, 14_000], "127.0.0.1", ports=10_001)))) == 6
     assert [len(each) for each in sources([1, 1], "127.0.0.1", ports=0)] == [1, 1]
@@ -351,7 +351,7 @@ async def test_without_keep_alive_every_request_says_so_and_has_its_connection()
     assert all(head.lower().count("connection:") == 1 and "\r\nConnection: close\r\n" in head for head in target.heads)
 
 
-def test_what_is_still_being_sent_is_not_waited_for() -> None:
+def test_a_peer_that_is_still_sending_is_not_waited_for() -> None:
     bench = Bench()
     bench.task.requests_per_connection = 2
     for whole in (True, True, False):
@@ -374,7 +374,7 @@ SMALL = ("--procs", "2", "--streams", "5", "--requests", "60")
 
 
 def check(server: MockServer, arguments: tuple[str, ...], env: dict[str, str] | None = None) -> tuple[Any, str]:
-    """A small run, all of which is to succeed; gives the truth of the server and what was said."""
+    """A small run in which every request must succeed. Returns what the server counted, and stderr."""
     code, summary, said = llmstress(*SMALL, *arguments, env=env)
     truth = server.stop()
     assert code == 0, said
@@ -402,7 +402,7 @@ def test_https_to_a_name_at_pinned_addresses(files: Files) -> None:
     assert "  to 127.0.0.1\n" in said
 
 
-def test_an_unknown_authority_is_said_before_anything_starts_and_counted_when_not_asked(files: Files) -> None:
+def test_an_unknown_authority_is_reported_before_the_run_or_counted_without_probe(files: Files) -> None:
     with mock_server("--tls-cert", files.server) as server:
         code, summary, said = llmstress("--url", server.url, *SMALL)
         assert (code, summary) == (3, {})

@@ -1,4 +1,4 @@
-"""Content codings: what is decoded doesn't depend on the cuts, comes in time, and stays within bounds."""
+"""Content codings: the output does not depend on the cuts, comes in time, and has a limited size."""
 
 import gzip
 import itertools
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmstress.engine.http import decompress
-from llmstress.engine.http.decompress import MAX_BURST, decoded_words, inflater_of
+from llmstress.engine.http.decompress import MAX_BURST, decoded_prefix, inflater_of
 from llmstress.engine.http.response import Malformed
 
 
@@ -40,7 +40,7 @@ WIRES = {name: (header, encode(TEXT)) for name, (header, encode) in ENCODERS.ite
 
 
 def decode(header: str, pieces: Iterable[bytes]) -> tuple[bytes, str]:
-    """What comes of `pieces`, and how it ends."""
+    """The decoded data of `pieces`, and how decoding ends."""
     inflater = inflater_of(header)
     assert inflater is not None
     out = b""
@@ -69,7 +69,7 @@ def test_a_body_that_is_cut_short_is_not_complete(header: str, wire: bytes) -> N
 
 
 @pytest.mark.parametrize("wbits", [31, 15, -15], ids=["gzip", "zlib", "bare"])
-def test_what_a_server_has_flushed_comes_out_at_once(wbits: int) -> None:
+def test_flushed_data_is_decoded_at_once(wbits: int) -> None:
     encoder = zlib.compressobj(6, zlib.DEFLATED, wbits)
     inflater = inflater_of("gzip" if wbits == 31 else "deflate")
     assert inflater is not None
@@ -106,7 +106,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("header", "wire", "before"), FAULTS.values(), ids=FAULTS)
-def test_a_fault_comes_after_what_came_before_it_however_it_is_cut(header: str, wire: bytes, before: bytes) -> None:
+def test_output_before_a_fault_comes_first_however_it_is_cut(header: str, wire: bytes, before: bytes) -> None:
     assert decode(header, [wire]) == decode(header, one_by_one(wire)) == (before, "malformed")
 
 
@@ -126,7 +126,7 @@ def test_damage_and_cuts_change_nothing_but_the_moment(data: st.DataObject) -> N
 @pytest.mark.parametrize("size", [1, 65_535, 65_536, 65_537, 131_072, 1_000_000])
 @pytest.mark.parametrize("wbits", [31, 15, -15], ids=["gzip", "zlib", "bare"])
 def test_a_piece_of_any_size_comes_out_whole(size: int, wbits: int) -> None:
-    """zlib may hold output back after it has taken in everything."""
+    """zlib may hold back output after it has consumed all input."""
     encoder = zlib.compressobj(9, zlib.DEFLATED, wbits)
     wire = encoder.compress(b"x" * size) + encoder.flush(zlib.Z_SYNC_FLUSH)
     inflater = inflater_of("gzip" if wbits == 31 else "deflate")
@@ -136,7 +136,7 @@ def test_a_piece_of_any_size_comes_out_whole(size: int, wbits: int) -> None:
     assert max(map(len, pieces)) <= 65_536
 
 
-def test_a_bomb_is_refused_before_it_has_burst() -> None:
+def test_a_decompression_bomb_is_refused_before_it_expands() -> None:
     wire = gzip.compress(b"\n" * (MAX_BURST + 1))
     assert len(wire) < 20_000
     tracemalloc.start()
@@ -148,7 +148,7 @@ def test_a_bomb_is_refused_before_it_has_burst() -> None:
             for piece in inflater.feed(wire):
                 seen += len(piece)
         except Malformed as fault:
-            assert "stands for more than" in str(fault)  # noqa: PT017 (how far it came matters as well)
+            assert "expands to more than" in str(fault)  # noqa: PT017 (how far it came matters as well)
         assert MAX_BURST - 65_536 < seen <= MAX_BURST
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
@@ -156,7 +156,7 @@ def test_a_bomb_is_refused_before_it_has_burst() -> None:
 
 
 class _Meter:
-    """zlib's decoder, counting the bytes that it copies: what it is given, gives and leaves over."""
+    """zlib's decoder with a count of the bytes that it copies: input, output, and unused input."""
 
     copied = 0
 
@@ -185,9 +185,7 @@ class _Meter:
         pytest.param(lambda n: packed(b"x" * 1000 * n, 31)[:-1] + b"\0\0\0", id="a fault at the end"),
     ],
 )
-def test_work_is_linear_in_what_goes_in_and_comes_out(
-    wire_of: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_work_is_linear_in_input_and_output(wire_of: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     make = zlib.decompressobj
     monkeypatch.setattr(zlib, "decompressobj", lambda wbits: _Meter(make(wbits)))
 
@@ -199,14 +197,14 @@ def test_work_is_linear_in_what_goes_in_and_comes_out(
     assert 0 < work(160) <= 2.2 * work(80) + 2 * decompress._SLICE
 
 
-def test_the_words_of_an_error_are_decoded_as_far_as_they_go() -> None:
+def test_an_error_body_is_decoded_as_far_as_possible() -> None:
     body = b'{"error":{"code":"insufficient_quota"}}'
     whole = gzip.compress(body)
-    assert decoded_words("", body, 10) == body[:10]
-    assert decoded_words("gzip", whole, 1000) == body
-    assert decoded_words("gzip", whole, 5) == body[:5]
-    assert decoded_words("gzip", whole[:-9], 1000) == body[: len(decoded_words("gzip", whole[:-9], 1000))] != b""
-    assert decoded_words("gzip", whole[:-8] + b"\0" * 8, 1000) == body
-    assert b"not have the encoding" in decoded_words("gzip", body, 1000)
-    assert b"'br'" in decoded_words("br", body, 1000)
-    assert decoded_words("gzip", gzip.compress(b"x" * 10**8), 100) == b"x" * 100
+    assert decoded_prefix("", body, 10) == body[:10]
+    assert decoded_prefix("gzip", whole, 1000) == body
+    assert decoded_prefix("gzip", whole, 5) == body[:5]
+    assert decoded_prefix("gzip", whole[:-9], 1000) == body[: len(decoded_prefix("gzip", whole[:-9], 1000))] != b""
+    assert decoded_prefix("gzip", whole[:-8] + b"\0" * 8, 1000) == body
+    assert b"not have the encoding" in decoded_prefix("gzip", body, 1000)
+    assert b"'br'" in decoded_prefix("br", body, 1000)
+    assert decoded_prefix("gzip", gzip.compress(b"x" * 10**8), 100) == b"x" * 100

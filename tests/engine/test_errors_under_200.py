@@ -1,5 +1,5 @@
-"""What a server says under status 200 that is none of its API's messages: errors of every shape fail the request, pings
-change nothing, and the server's words are in the sample of whatever fails."""
+"""Data under status 200 that is not of the API: errors of every shape fail the request, pings change nothing, and the
+sample of a failed request has the server's text."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from llmstress.engine.api import make_api
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.complaint import complaint_in, words_in, words_of
+from llmstress.engine.api.error_shapes import error_text_in, plain_text_of, text_in
 from llmstress.engine.api.lenient import is_ping
 from llmstress.engine.api.meaning import FOREIGN, UNKNOWN, Meaning
 from llmstress.engine.control import Timeouts
@@ -72,11 +72,11 @@ ERRORS: dict[str, tuple[Any, str]] = {
         {"id": 1, "result": {"code": 500, "message": "no memory"}},
         '{"id":1,"result":{"code":500,"message":"no memory"}}',
     ),
-    "what lies deeper": (
+    "what is nested": (
         {"error": {"code": "error", "message": "it failed", "value": {"error_message": "the prompt is too long"}}},
         "it failed; the prompt is too long",
     ),
-    "what the provider behind a gateway said": (
+    "what the provider behind a gateway reported": (
         {"error": {"code": 400, "message": "Provider returned error", "metadata": {"raw": "the prompt is too long"}}},
         "400: Provider returned error; the prompt is too long",
     ),
@@ -101,8 +101,8 @@ NO_ERRORS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(("value", "words"), ERRORS.values(), ids=ERRORS)
-def test_an_error_of_any_shape_is_one(value: Any, words: str) -> None:
-    assert words in complaint_in(value)
+def test_an_error_of_any_shape_is_recognized(value: Any, words: str) -> None:
+    assert words in error_text_in(value)
     for name in STREAMED:
         event = make_api(name, Ask(model="m")).classify(packed(value))
         assert event == Meaning(error=event.error), name
@@ -112,21 +112,21 @@ def test_an_error_of_any_shape_is_one(value: Any, words: str) -> None:
 
 
 @pytest.mark.parametrize("value", NO_ERRORS.values(), ids=NO_ERRORS)
-def test_what_is_no_error_is_unknown(value: Any) -> None:
-    assert complaint_in(value) == ""
+def test_an_object_without_an_error_is_unknown(value: Any) -> None:
+    assert error_text_in(value) == ""
     for name in STREAMED:
         event = make_api(name, Ask(model="m")).classify(packed(value))
         assert (name, event) in ((name, UNKNOWN), (name, FOREIGN))
     for name in WHOLE:
         event = make_api(name, Ask(model="m")).read_answer(packed(value), "application/json")
         assert event.malformed.startswith("the answer is not a")
-        assert event.malformed.endswith(words_in(json.loads(packed(value))))
+        assert event.malformed.endswith(text_in(json.loads(packed(value))))
 
 
 @pytest.mark.parametrize(
     "more", [{"message": "from the cache"}, {"code": 7, "msg": "x"}, {"detail": "y"}, {"success": False}], ids=str
 )
-def test_what_stands_beside_an_answer_is_no_error(more: dict[str, Any]) -> None:
+def test_members_beside_an_answer_are_no_error(more: dict[str, Any]) -> None:
     said = {"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}], **more}
     assert make_api("openai-chat", Ask()).classify(packed(said)).tokens
     said = {"choices": [{"index": 0, "text": "Hi", "finish_reason": None}], **more}
@@ -149,15 +149,15 @@ def test_what_stands_beside_an_answer_is_no_error(more: dict[str, Any]) -> None:
         (b"\xff", "\ufffd"),
     ],
 )
-def test_the_words_of_what_is_no_json(page: bytes, words: str) -> None:
-    assert words_of(page) == words
+def test_the_text_of_data_that_is_not_json(page: bytes, words: str) -> None:
+    assert plain_text_of(page) == words
 
 
 # how requests end
 
 
 def ended(*reads: bytes, api: str = "openai-chat", streamed: bool = True) -> tuple[str, str]:
-    """The class of a request that is answered so, and the text of its sample."""
+    """The class of a request with this answer, and the text of its sample."""
     bench = Bench(api=api, ask=Ask(model="m", stream=streamed or api == "sse"))
     bench.begin()
     for number, data in enumerate(reads):
@@ -205,7 +205,7 @@ ENDS: dict[str, tuple[tuple[bytes, ...], tuple[str, str]]] = {
         ),
         ("truncated", SAID),
     ),
-    "nothing was said": ((HEAD, TOKEN, chunk(b"id: 1\nretry: 5\n: ping\n\n"), END), ("truncated", SHORT)),
+    "no text was sent": ((HEAD, TOKEN, chunk(b"id: 1\nretry: 5\n: ping\n\n"), END), ("truncated", SHORT)),
     "a finish without a token": (
         (HEAD, event(TEXT), FINISH, END),
         ("empty", "finished (stop) without a token; the server said: Internal Server Error"),
@@ -225,7 +225,7 @@ ENDS: dict[str, tuple[tuple[bytes, ...], tuple[str, str]]] = {
         (b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"error":{"message":"no mem',),
         ("truncated", 'the connection was lost during the answer; the server said: {"error":{"message":"no mem'),
     ),
-    "a good answer that breaks off has no words": (
+    "a good answer that breaks off has no text": (
         (HEAD, TOKEN),
         ("truncated", "the connection was lost during the answer"),
     ),
@@ -233,7 +233,7 @@ ENDS: dict[str, tuple[tuple[bytes, ...], tuple[str, str]]] = {
 
 
 @pytest.mark.parametrize(("reads", "expected"), ENDS.values(), ids=ENDS)
-def test_the_words_are_in_the_sample(reads: tuple[bytes, ...], expected: tuple[str, str]) -> None:
+def test_the_text_of_the_server_is_in_the_sample(reads: tuple[bytes, ...], expected: tuple[str, str]) -> None:
     assert ended(*reads) == expected
 
 
@@ -277,7 +277,7 @@ def test_text_joined_to_an_event_does_not_hide_it() -> None:
 
 @pytest.mark.parametrize("api", STREAMED)
 def test_pings_are_no_progress(api: str) -> None:
-    """The idle limit runs on through them, those that an API has of its own included."""
+    """The idle limit continues to run through pings, also through those of an API."""
     pings = {
         "anthropic": b'event: ping\ndata: {"type":"ping"}\n\n',
         "openai-responses": b'event: keepalive\ndata: {"type":"keepalive","sequence_number":3}\n\n',
@@ -299,16 +299,16 @@ def test_pings_are_no_progress(api: str) -> None:
 
 
 @pytest.mark.parametrize("name", [b"ping", b"Ping", b"server.heartbeat", b"keep_alive", b"sse-ping", b"noop", b"PONG"])
-def test_what_is_called_like_a_ping(name: bytes) -> None:
+def test_names_of_pings(name: bytes) -> None:
     assert is_ping(name)
 
 
 @pytest.mark.parametrize("name", [b"", b"message", b"shipping", b"mapping", b"error", b"token", b"x" * 100 + b".ping"])
-def test_what_is_not(name: bytes) -> None:
+def test_names_that_are_not_of_pings(name: bytes) -> None:
     assert not is_ping(name)
 
 
-# any object at all
+# any object
 
 WORDS = "the disk is full"
 NAMES = st.sampled_from(
@@ -338,8 +338,8 @@ VALUES = st.recursive(
 
 
 @st.composite
-def told(draw: st.DrawFn) -> dict[str, Any]:
-    """An object of no API with the words somewhere in it."""
+def objects(draw: st.DrawFn) -> dict[str, Any]:
+    """An object of no API that contains the text somewhere."""
     value: Any = WORDS
     for _ in range(draw(st.integers(1, 4))):
         around = draw(st.dictionaries(NAMES, VALUES, max_size=4))
@@ -349,7 +349,7 @@ def told(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(value=told(), api=st.sampled_from(WHOLE), joined=st.booleans())
+@given(value=objects(), api=st.sampled_from(WHOLE), joined=st.booleans())
 @example(value={"code": 0, "msg": "success", "data": {"x": WORDS}}, api="openai-chat", joined=False)
 @example(
     value={
@@ -359,11 +359,11 @@ def told(draw: st.DrawFn) -> dict[str, Any]:
     api="openai-chat",
     joined=True,
 )
-def test_any_object_fails_with_its_words(value: dict[str, Any], api: str, joined: bool) -> None:
+def test_any_object_fails_with_its_text(value: dict[str, Any], api: str, joined: bool) -> None:
     data = packed(value)
     outcome, text = ended(answer("200 OK", data, "Content-Type: application/json"), api=api, streamed=joined)
     assert outcome in ("stream_error", "malformed")
-    # only other words of the same object, cut at the length of a sample, may take the place of these
+    # Only other text of the same object may replace this text, because a sample is cut.
     assert WORDS in text or len(text) == MAX_TEXT, (value, text)
     assert len(text) <= MAX_TEXT
     if api in STREAMED:
@@ -375,18 +375,18 @@ def test_any_object_fails_with_its_words(value: dict[str, Any], api: str, joined
 
 @settings(max_examples=100, deadline=None)
 @given(value=VALUES | st.binary(max_size=50))
-def test_anything_has_words(value: Any) -> None:
+def test_any_value_has_a_text(value: Any) -> None:
     if isinstance(value, bytes):
-        words_of(value).encode()
-        words_of(b"<" + value).encode()
+        plain_text_of(value).encode()
+        plain_text_of(b"<" + value).encode()
     else:
-        assert isinstance(complaint_in(value), str)
-        words_in(value).encode()
+        assert isinstance(error_text_in(value), str)
+        text_in(value).encode()
 
 
-def test_long_words_are_bounded() -> None:
+def test_long_texts_are_cut() -> None:
     value = {
         "errors": [{"message": f"{number} " * 100, "more": {"deep": [str(number)] * 100}} for number in range(500)]
     }
-    assert 200 < len(complaint_in(value)) <= 2000
-    assert complaint_in({"data": "x" * 5000, "error": "no memory"}).startswith("no memory")
+    assert 200 < len(error_text_in(value)) <= 2000
+    assert error_text_in({"data": "x" * 5000, "error": "no memory"}).startswith("no memory")

@@ -1,4 +1,4 @@
-"""Servers that misbehave: no connection, no TLS, TLS that breaks, idle connections, and a server that dies."""
+"""Faulty servers: no connection, no TLS, TLS that breaks, closed idle connections, and a server that dies."""
 
 import logging
 import resource
@@ -42,7 +42,7 @@ def _nothing_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 async def suffer_to_connect(server: ScriptedServer, first: Dialer, ends: str) -> str:
-    """The first dial goes wrong, all others don't; what the failure says."""
+    """The first connection fails and all others succeed. Returns the text of the failure."""
     async with scene(server, first=first) as made:
         made.start()
         await until(lambda: made.books.outcomes[ends])
@@ -54,8 +54,8 @@ async def suffer_to_connect(server: ScriptedServer, first: Dialer, ends: str) ->
 
 
 NO_CONNECTION = {
-    "a port that nobody listens on": ("http://127.0.0.1:1", "connect_refused"),
-    # loopback's own broadcast address: the kernel has no route there for TCP, whatever the machine's network is
+    "a port without a listener": ("http://127.0.0.1:1", "connect_refused"),
+    # The broadcast address of the loopback network: the kernel has no route there for TCP on any machine.
     "an address without a route": ("http://127.255.255.255:9", "unreachable"),
     "a name that doesn't exist": ("http://nobody.invalid:9", "dns"),
     "a name that can't exist": (f"http://{'x' * 64}.invalid:9", "dns"),
@@ -66,7 +66,7 @@ NO_CONNECTION = {
     ("url", "ends"), NO_CONNECTION.values(), ids=[f"{name}: {row[1]}" for name, row in NO_CONNECTION.items()]
 )
 @live
-async def test_no_connection_ends_as_its_class_and_nobody_else_notices(url: str, ends: str) -> None:
+async def test_a_failed_connection_ends_in_its_class_and_affects_no_other_stream(url: str, ends: str) -> None:
     async with serving() as server:
         assert await suffer_to_connect(server, Dialer(url, Network(), NO_LIMITS), ends)
 
@@ -84,7 +84,7 @@ NO_TLS: dict[str, tuple[Script, str]] = {
 
 @pytest.mark.parametrize(("script", "ends"), NO_TLS.values(), ids=[f"{name}: {row[1]}" for name, row in NO_TLS.items()])
 @live
-async def test_no_tls_ends_as_its_class_and_nobody_else_notices(script: Script, ends: str) -> None:
+async def test_a_failed_handshake_ends_in_its_class_and_affects_no_other_stream(script: Script, ends: str) -> None:
     async with serving() as server, serving(script) as faulty:
         limits = Timeouts(0.05 if script == (HANG,) else 0, 0, 0, 0)
         assert await suffer_to_connect(server, Dialer(faulty.url.replace("http:", "https:"), Network(), limits), ends)
@@ -139,7 +139,7 @@ WITHIN_TLS = {
 @pytest.mark.parametrize(
     "fault", WITHIN_TLS.values(), ids=[f"{name}: {fault.ends}" for name, fault in WITHIN_TLS.items()]
 )
-def test_a_fault_within_tls_ends_as_its_class(fault: Fault, tls: ssl.SSLContext, trusting: Network) -> None:
+def test_a_fault_within_tls_ends_in_its_class(fault: Fault, tls: ssl.SSLContext, trusting: Network) -> None:
     @live
     async def run() -> None:
         async with serving(fault.script, context=tls) as server, scene(server, network=trusting) as made:
@@ -162,7 +162,7 @@ IDLE: dict[str, Script] = {
 
 @pytest.mark.parametrize("script", IDLE.values(), ids=[f"{name} while idle: ok" for name in IDLE])
 @live
-async def test_what_happens_to_an_idle_connection_is_nobody_s_failure(script: Script) -> None:
+async def test_the_end_of_an_idle_connection_is_no_failure(script: Script) -> None:
     async with serving() as server, scene(server) as made:
         made.start()
         await until(lambda: len(server.peers) > BYSTANDERS and all(peer.good >= 2 for peer in server.peers))
@@ -181,7 +181,7 @@ async def test_what_happens_to_an_idle_connection_is_nobody_s_failure(script: Sc
 
 @live
 async def test_a_server_that_dies_under_a_thousand_streams_and_comes_back() -> None:
-    """Half of the answers have begun: truncated; of the others no byte has come: reset."""
+    """Half of the answers have begun and are truncated. No byte of the others has arrived: reset."""
     streams = 1000
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < 4 * streams:

@@ -155,7 +155,7 @@ def check_three_digits(show: Callable[[float], str], value: float) -> None:
     ],
 )
 def test_what_is_left_of_the_limit_that_is_nearest_to_its_end(rate_limits: dict[str, RateLimit], text: str) -> None:
-    assert formatting.left(rate_limits) == text
+    assert formatting.rate_limit_left(rate_limits) == text
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from helpers.live_load import FAILURE, HOUR, listening, live, plan_of, site, unt
 from helpers.processes import DEADLINE_S
 
 from llmstress.coordinator.processes.hub import Hub
-from llmstress.engine.control import Ack, Final, Go, Hello, How, Pause, Ready, SetStreams, Setup, Stop
+from llmstress.engine.control import Ack, Final, Go, Hello, Pause, Ready, SetStreams, Setup, Stop, StopMode
 from llmstress.engine.load.pacing import TURN
 from llmstress.engine.telemetry.messages import Delta
 
@@ -547,7 +547,7 @@ def test_a_worker_obeys(tmp_path: Path) -> None:
                 server.answer()
                 await asyncio.sleep(0.001)
             await until(lambda: len(server.waiting) == 1)
-            await hub.send(0, Stop(How.DRAIN))
+            await hub.send(0, Stop(StopMode.DRAIN))
             final = asyncio.create_task(heard(Final))
             while not final.done():
                 server.answer()
@@ -570,7 +570,7 @@ def test_a_worker_that_is_stopped_before_it_begins_starts_nothing(tmp_path: Path
             assert isinstance(await hub.receive(), Hello)
             await hub.send(0, Setup(plan_of(url, 2)))
             assert isinstance(await hub.receive(), Ready)
-            await hub.send(0, Stop(How.DRAIN))
+            await hub.send(0, Stop(StopMode.DRAIN))
             await hub.send(0, Go(time.monotonic_ns()))
             while not isinstance(await hub.receive(), Final):
                 pass

@@ -1,4 +1,4 @@
-"""Requests whose prompts vary: spliced into what is encoded once, they are what encoding everything gives."""
+"""Requests with varying prompts: inserting a prompt gives the same bytes as encoding the whole request."""
 
 import json
 
@@ -27,7 +27,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
 @pytest.mark.parametrize("name", APIS)
 @given(TEXTS, TEXTS)
-def test_a_spliced_body_is_the_encoded_one(name: str, first: str, second: str) -> None:
+def test_a_body_with_an_inserted_prompt_equals_the_encoded_one(name: str, first: str, second: str) -> None:
     api = make_api(name, ask_of(name, first))
     for prompt in (first, second):
         ask = ask_of(name, prompt)
@@ -41,7 +41,7 @@ def test_an_ask_that_differs_in_more_than_its_prompt_is_encoded_as_a_whole() -> 
 
 
 @pytest.mark.parametrize("name", APIS)
-def test_the_head_says_how_long_each_body_is(name: str) -> None:
+def test_the_head_has_the_length_of_each_body(name: str) -> None:
     ask = ask_of(name, "short")
     builder = RequestBuilder(plan_of("http://h/v1", 1, api=name, ask=ask), make_api(name, ask))
     for prompt in ("short", "", "a long one, with \N{SNOWMAN} and \x00" * 50):

@@ -1,4 +1,4 @@
-"""HTTP/1.1 responses: what is read doesn't depend on how the bytes were cut, and only `Malformed` comes out."""
+"""HTTP/1.1 responses: the result does not depend on the cuts, and no exception but `Malformed` is raised."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from llmstress.engine.http.response import MAX_CHUNK_LINE, MAX_HEAD, Head, Malfo
 
 
 class Seen(NamedTuple):
-    """What a reader made of some bytes."""
+    """What a reader has read from some bytes."""
 
     head: Head | None
     body: bytes
@@ -24,7 +24,7 @@ class Seen(NamedTuple):
 
 
 def read(*pieces: bytes) -> Seen | None:
-    """What comes of feeding `pieces`; None: they were refused as malformed."""
+    """The result of feeding `pieces`; None: they are malformed."""
     reader = ResponseReader()
     body = b""
     try:
@@ -162,11 +162,11 @@ READ: dict[str, tuple[bytes, Seen]] = {
         b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
         seen(b"ok", headers={"content-length": "2"}, minor=0, keep_alive=False),
     ),
-    "HTTP/1.0 keeps the connection when it says so": (
+    "HTTP/1.0 keeps the connection on request": (
         b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: Keep-Alive\r\n\r\nok",
         seen(b"ok", headers={"content-length": "2", "connection": "Keep-Alive"}, minor=0),
     ),
-    "HTTP/1.0 that says both closes": (
+    "HTTP/1.0 with both options closes": (
         b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive, close\r\n\r\nok",
         seen(b"ok", headers={"content-length": "2", "connection": "keep-alive, close"}, minor=0, keep_alive=False),
     ),
@@ -196,11 +196,11 @@ READ: dict[str, tuple[bytes, Seen]] = {
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
         seen(status=101, headers={"upgrade": "x"}, keep_alive=False),
     ),
-    "204 has no body whatever it says": (
+    "204 has no body whatever its head says": (
         b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
         seen(status=204, headers={"content-length": "5"}),
     ),
-    "304 has no body whatever it says": (
+    "304 has no body whatever its head says": (
         b"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n",
         seen(status=304, headers=TE),
     ),
@@ -291,7 +291,7 @@ def _small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def cases(table: dict[str, Any]) -> Any:
-    """The rows of `table`, each named by its key."""
+    """The rows of `table` as parameters; their keys are the IDs."""
     return [pytest.param(*(row if isinstance(row, tuple) else (row,)), id=name) for name, row in table.items()]
 
 
@@ -304,7 +304,7 @@ def test_a_response_is_read_however_it_is_cut(wire: bytes, expected: Seen) -> No
 
 
 @pytest.mark.parametrize("wire", cases(REFUSED))
-def test_what_is_no_response_is_refused_however_it_is_cut(wire: bytes) -> None:
+def test_an_invalid_response_is_refused_however_it_is_cut(wire: bytes) -> None:
     assert read(wire) is None
     for pieces in every_cut_in_two(wire):
         assert read(*pieces) is None, pieces
@@ -313,7 +313,7 @@ def test_what_is_no_response_is_refused_however_it_is_cut(wire: bytes) -> None:
 
 @pytest.mark.usefixtures("_small_limits")
 @pytest.mark.parametrize("wire", cases(AT_LIMIT))
-def test_what_just_keeps_a_limit_is_read_however_it_is_cut(wire: bytes) -> None:
+def test_input_at_a_limit_is_read_however_it_is_cut(wire: bytes) -> None:
     expected = read(wire)
     assert expected is not None
     assert expected.head is not None
@@ -322,7 +322,7 @@ def test_what_just_keeps_a_limit_is_read_however_it_is_cut(wire: bytes) -> None:
 
 @pytest.mark.usefixtures("_small_limits")
 @pytest.mark.parametrize("wire", cases(OVER_LIMIT))
-def test_what_breaks_a_limit_is_refused_however_it_is_cut(wire: bytes) -> None:
+def test_input_beyond_a_limit_is_refused_however_it_is_cut(wire: bytes) -> None:
     assert read(wire) is None
     assert {read(*pieces) for pieces in (*every_cut_in_two(wire), one_by_one(wire))} == {None}
 
@@ -335,7 +335,7 @@ def test_random_cuts_change_nothing(wire: bytes, cuts: list[int]) -> None:
 
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    """A valid response to which a few things have happened."""
+    """A valid response with a few random changes."""
     wire = bytearray(draw(st.sampled_from([wire for wire, _ in READ.values()])))
     for _ in range(draw(st.integers(1, 4))):
         begin = draw(st.integers(0, len(wire)))
@@ -371,7 +371,7 @@ def test_any_body_survives_its_chunks(chunks: list[bytes], cuts: list[int]) -> N
         pytest.param(CHUNKED + b"0\r\nX: ", len(CHUNKED) + 3 + MAX_CHUNK_LINE, id="a trailer"),
     ],
 )
-def test_what_never_ends_is_refused_at_its_limit(begin: bytes, allowed: int) -> None:
+def test_endless_input_is_refused_at_its_limit(begin: bytes, allowed: int) -> None:
     reader = ResponseReader()
     for byte in one_by_one(begin) + [b"\r"] * (allowed - len(begin)):
         reader.feed(byte)
@@ -422,7 +422,7 @@ def test_work_is_linear_in_one_large_read(wire: bytes) -> None:
     assert 0 < data.work <= 5 * len(wire)
 
 
-def test_a_reader_says_where_it_stands() -> None:
+def test_the_state_of_a_reader() -> None:
     reader = ResponseReader()
     assert (reader.untouched, reader.between_chunks, reader.eof()) == (True, False, False)
     reader.feed(CHUNKED)

@@ -333,7 +333,7 @@ def test_what_would_be_sent_again_at_the_end_is_cancelled_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "grave", "told"),
+    ("answers", "fatal", "told"),
     [
         ([refusal("401 No")], [True], {"end-first"}),
         ([refusal("401 No"), refusal("403 No")], [True, True], {"end-first"}),
@@ -343,18 +343,18 @@ def test_what_would_be_sent_again_at_the_end_is_cancelled_too() -> None:
     ],
     ids=["the first answer", "all answers", "a stray one", "money", "one after the other"],
 )
-def test_a_failure_that_may_end_the_run_is_told_once(answers: list[bytes], grave: list[bool], told: set[str]) -> None:
+def test_a_failure_that_may_end_the_run_is_told_once(answers: list[bytes], fatal: list[bool], told: set[str]) -> None:
     bench = Bench()
     for number, answer in enumerate(answers):
         bench.begin(10 * number)
         bench.read(10 * number + 5, answer)
-    assert bench.fatal == grave
+    assert bench.fatal == fatal
     first = bench.cut()
-    assert set(first.grave) == told
-    assert all(sample in first.samples for sample in first.grave.values())
+    assert set(first.fatal) == told
+    assert all(sample in first.samples for sample in first.fatal.values())
     bench.begin(500)
     bench.read(510, answers[-1])
-    assert bench.cut().grave == {}
+    assert bench.cut().fatal == {}
 
 
 def test_a_failure_that_is_told_in_no_delta_is_told_in_the_next_one() -> None:
@@ -363,17 +363,17 @@ def test_a_failure_that_is_told_in_no_delta_is_told_in_the_next_one() -> None:
     bench.read(10, refusal("401 No", b"wrong key sk-secret"))
     bench.recorder.cut(bench.now, 0)
     bench.recorder.not_sent()
-    assert bench.cut().grave["end-first"].text == "wrong key ***"
+    assert bench.cut().fatal["end-first"].text == "wrong key ***"
 
 
 def test_what_is_sent_again_ends_nothing_until_it_has_failed() -> None:
     bench = Bench(retries=1, on_status=(("503", "retry"), ("404", "end")))
     bench.begin()
     bench.read(10, refusal("402 No", b"", "x-should-retry: true"))
-    assert bench.cut().grave == {}
+    assert bench.cut().fatal == {}
     resume(bench, 100)
     bench.read(110, refusal("402 No", b"", "x-should-retry: true"))
-    assert set(bench.cut().grave) == {"end"}
+    assert set(bench.cut().fatal) == {"end"}
     assert bench.fatal == [True]
 
 
@@ -411,7 +411,7 @@ def test_heads_without_limits_or_with_odd_ones_tell_nothing() -> None:
     assert made.parts[Phase.STEADY].ended == {"ok": 3}
 
 
-def test_secrets_are_blanked_in_the_headers_of_a_sample_as_well() -> None:
+def test_secrets_are_redacted_in_the_headers_of_a_sample_as_well() -> None:
     bench = Bench()
     bench.begin()
     bench.read(20, refusal("429 No", b"", "x-ratelimit-key: sk-secret", "retry-after: 1"))

@@ -1,4 +1,4 @@
-"""What servers say about coming back and about their rate limits, in every form; and waits where they don't."""
+"""Waits before a retry: the formats of retry-after and of rate limits, and the client's own back-off."""
 
 import itertools
 
@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstress.engine.http.ratelimits import Said, limits_in
+from llmstress.engine.http.ratelimits import LimitReport, limits_in
 from llmstress.engine.http.retry_after import (
-    MAX_WORDS,
-    MOST_ASKED_S,
-    advice,
-    asked_s,
+    MAX_QUOTED,
+    MAX_REQUESTED_WAIT_S,
     backoff_s,
+    requested_wait_s,
+    retry_headers,
     seconds_until,
-    words,
+    should_retry,
 )
 
 WALL_S = 1_772_000_000.0
@@ -58,7 +58,7 @@ GEMINI = """{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": [
         ("2026-02-25T06:14:20", 60.0),
     ],
 )
-def test_a_time_to_come_back_is_read(text: str, seconds: float) -> None:
+def test_a_time_to_wait_is_read(text: str, seconds: float) -> None:
     assert seconds_until(text, WALL_S) == pytest.approx(seconds)
 
 
@@ -69,15 +69,15 @@ def test_a_time_to_come_back_is_read(text: str, seconds: float) -> None:
         *("Wed, 99 Feb 2026 06:13:50 GMT", "2026-13-01T00:00:00Z", "0000-00-00", "Mon, 1 Jan 99999 00:00:00 GMT"),
     ],
 )
-def test_what_is_none_says_nothing(text: str) -> None:
+def test_an_unknown_format_is_no_time(text: str) -> None:
     assert seconds_until(text, WALL_S) is None
-    assert asked_s({"retry-after": text}, "", WALL_S, throttled=True) is None
+    assert requested_wait_s({"retry-after": text}, "", WALL_S, throttled=True) is None
 
 
 @given(st.text(max_size=40))
-def test_no_text_does_harm(text: str) -> None:
-    asked = asked_s({"retry-after": text, "retry-after-ms": text}, text, WALL_S, throttled=True)
-    assert asked is None or 0 <= asked <= MOST_ASKED_S
+def test_no_text_raises(text: str) -> None:
+    asked = requested_wait_s({"retry-after": text, "retry-after-ms": text}, text, WALL_S, throttled=True)
+    assert asked is None or 0 <= asked <= MAX_REQUESTED_WAIT_S
 
 
 @pytest.mark.parametrize(
@@ -136,24 +136,25 @@ def test_no_text_does_harm(text: str) -> None:
         ),
     ],
 )
-def test_what_an_answer_asks_for(headers: dict[str, str], body: str, seconds: float | None) -> None:
-    assert asked_s(headers, body, WALL_S, throttled=True) == (None if seconds is None else pytest.approx(seconds))
+def test_the_wait_that_an_answer_asks_for(headers: dict[str, str], body: str, seconds: float | None) -> None:
+    expected = None if seconds is None else pytest.approx(seconds)
+    assert requested_wait_s(headers, body, WALL_S, throttled=True) == expected
 
 
-def test_resets_are_nothing_to_an_answer_that_isn_t_throttled() -> None:
-    assert asked_s({"x-ratelimit-reset-requests": "9s"}, "", WALL_S, throttled=False) is None
-    assert asked_s({"retry-after": "9"}, "", WALL_S, throttled=False) == 9.0
+def test_resets_count_only_if_throttled() -> None:
+    assert requested_wait_s({"x-ratelimit-reset-requests": "9s"}, "", WALL_S, throttled=False) is None
+    assert requested_wait_s({"retry-after": "9"}, "", WALL_S, throttled=False) == 9.0
 
 
 @pytest.mark.parametrize(
     ("text", "wanted"), [("true", True), ("false", False), (" True ", True), ("", None), ("yes", None), ("1", None)]
 )
-def test_advice(text: str, wanted: bool | None) -> None:
-    assert advice({"x-should-retry": text}) is wanted
-    assert advice({}) is None
+def test_whether_a_server_wants_a_retry(text: str, wanted: bool | None) -> None:
+    assert should_retry({"x-should-retry": text}) is wanted
+    assert should_retry({}) is None
 
 
-def test_backoff_doubles_up_to_its_bound_and_is_anything_below() -> None:
+def test_backoff_is_random_below_a_bound_that_doubles() -> None:
     longest = [backoff_s(attempt, 1.0) for attempt in range(7)]
     assert longest == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
     assert all(b >= a for a, b in itertools.pairwise(longest))
@@ -162,7 +163,7 @@ def test_backoff_doubles_up_to_its_bound_and_is_anything_below() -> None:
     assert backoff_s(10_000, 0.5) == 4.0
 
 
-def test_the_headers_that_throttle_are_kept_the_plainest_first() -> None:
+def test_retry_headers_are_quoted_before_rate_limits() -> None:
     headers = {
         "content-type": "application/json",
         "x-ratelimit-remaining-requests": "0",
@@ -170,15 +171,15 @@ def test_the_headers_that_throttle_are_kept_the_plainest_first() -> None:
         "retry-after": "2",
         "x-should-retry": "true",
     }
-    assert words(headers) == (
+    assert retry_headers(headers) == (
         "retry-after: 2; x-should-retry: true; x-ratelimit-remaining-requests: 0; anthropic-ratelimit-tokens-limit: 5"
     )
-    assert words({"content-type": "text/html"}) == ""
-    assert len(words({f"x-ratelimit-{n}": "y" * 9_000 for n in range(9)})) == MAX_WORDS
+    assert retry_headers({"content-type": "text/html"}) == ""
+    assert len(retry_headers({f"x-ratelimit-{n}": "y" * 9_000 for n in range(9)})) == MAX_QUOTED
 
 
 @pytest.mark.parametrize(
-    ("headers", "said"),
+    ("headers", "reported"),
     [
         ({}, []),
         ({"x-ratelimit-limit-requests": "60"}, []),
@@ -187,7 +188,7 @@ def test_the_headers_that_throttle_are_kept_the_plainest_first() -> None:
                 **{"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "59"},
                 **{"x-ratelimit-reset-requests": "1s", "x-ratelimit-remaining-tokens": "149984"},
             },
-            [Said("requests", 60, 59, "1s"), Said("tokens", None, 149_984, "")],
+            [LimitReport("requests", 60, 59, "1s"), LimitReport("tokens", None, 149_984, "")],
         ),
         (
             {
@@ -197,19 +198,19 @@ def test_the_headers_that_throttle_are_kept_the_plainest_first() -> None:
                 "anthropic-ratelimit-output-tokens-remaining": "0",
             },
             [
-                Said("input-tokens", 50_000, 49_000, "2026-02-25T06:13:31Z"),
-                Said("output-tokens", None, 0, ""),
+                LimitReport("input-tokens", 50_000, 49_000, "2026-02-25T06:13:31Z"),
+                LimitReport("output-tokens", None, 0, ""),
             ],
         ),
         (
             {"x-ratelimit-limit-tokens": "-1", "x-ratelimit-remaining-tokens": "-1"},
-            [Said("tokens", None, None, "")],
+            [LimitReport("tokens", None, None, "")],
         ),
-        ({"x-ratelimit-remaining-requests": "many"}, [Said("requests", None, None, "")]),
-        ({"x-ratelimit-remaining-requests": "9" * 30}, [Said("requests", None, None, "")]),
-        ({"x-ratelimit-remaining-requests": "7, 8"}, [Said("requests", None, 7, "")]),
+        ({"x-ratelimit-remaining-requests": "many"}, [LimitReport("requests", None, None, "")]),
+        ({"x-ratelimit-remaining-requests": "9" * 30}, [LimitReport("requests", None, None, "")]),
+        ({"x-ratelimit-remaining-requests": "7, 8"}, [LimitReport("requests", None, 7, "")]),
         ({"x-ratelimit-remaining-images": "7"}, []),
     ],
 )
-def test_what_headers_say_of_rate_limits(headers: dict[str, str], said: list[Said]) -> None:
-    assert limits_in(headers) == said
+def test_rate_limits_in_headers(headers: dict[str, str], reported: list[LimitReport]) -> None:
+    assert limits_in(headers) == reported

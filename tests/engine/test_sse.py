@@ -1,4 +1,5 @@
-"""Server-sent events: the standard's rules one by one, the same however the body is cut, each event in time."""
+"""Server-sent events: the rules of the standard one by one. Events do not depend on the cuts of the body, and each
+comes in time."""
 
 import pytest
 from helpers.cuts import cut_at, one_by_one
@@ -15,7 +16,7 @@ Events = list[ServerEvent]
 
 
 def decode(*pieces: bytes) -> tuple[Events, ServerEvent | None]:
-    """The events of a body, and the one that its blank line is missing from."""
+    """The events of a body, and the last event if its blank line is missing."""
     decoder = Decoder()
     events = [event for piece in pieces for event in decoder.feed(piece)]
     return events, decoder.end()
@@ -30,7 +31,7 @@ def refused(*pieces: bytes) -> bool:
 
 
 def reference(body: bytes) -> tuple[Events, ServerEvent | None, bool]:
-    """The standard, word by word, over a whole body; and whether the last line read was blank."""
+    """The algorithm of the standard for a whole body. Also returns whether the last line was blank."""
     lines = body.removeprefix(BOM).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
     unfinished = lines.pop()
     events: Events = []
@@ -167,7 +168,7 @@ def test_any_bytes_decode_as_the_reference_does(body: bytes, cuts: list[int]) ->
 
 
 def assert_in_time(body: bytes) -> None:
-    """Byte by byte: each event comes with the first byte of its blank line's end, and `between_events` is right."""
+    """Byte by byte: each event comes with the first byte that ends its blank line, and `between_events` is right."""
     decoder = Decoder()
     seen: Events = []
     assert not decoder.between_events  # a BOM may come
@@ -176,7 +177,7 @@ def assert_in_time(body: bytes) -> None:
         seen += decoder.feed(prefix[-1:])
         events, _, blank = reference(prefix)
         assert seen == events, prefix
-        # after a CR the LF may come that belongs to it
+        # after a CR, the LF of the same line end may follow
         assert decoder.between_events == (blank and not prefix.endswith(b"\r")), prefix
 
 
@@ -278,7 +279,7 @@ def test_an_event_of_ten_megabytes_is_decoded() -> None:
     assert decode(*pieces) == ([event(value)], None)
 
 
-def test_what_never_ends_is_refused_at_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_input_is_refused_at_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "MAX_EVENT", 200_000)
     decoder = Decoder()
     for _ in range(200_000):

@@ -489,7 +489,7 @@ def test_what_has_finished_before_the_end_is_not_cancelled() -> None:
     assert values(part.latency, "e2e") == [200]
 
 
-def test_a_secret_across_the_end_of_a_sample_is_blanked_too() -> None:
+def test_a_secret_across_the_end_of_a_sample_is_redacted_too() -> None:
     bench = Bench()
     bench.begin()
     bench.read(200, answer("400 No", b"x" * 195 + b"sk-secret", "X-Request-Id: sk-secret" + "y" * 900))

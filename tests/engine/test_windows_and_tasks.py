@@ -46,7 +46,7 @@ from llmstress.engine.telemetry.messages import (
     window_of,
 )
 from llmstress.engine.telemetry.record import Reader
-from llmstress.engine.telemetry.sanitize import tame
+from llmstress.engine.telemetry.sanitize import sanitize_frame
 from llmstress.engine.telemetry.thinning import Step, take_in
 
 T0 = 7 * S
@@ -334,8 +334,8 @@ def test_windows_may_change_while_the_run_goes_on() -> None:
 def test_labels_are_made_plain_for_a_terminal() -> None:
     odd = consecutive([(Phase.STEADY, "\x1b[2J", 0), (Phase.DRAIN, "drain", None)])
     view = RunView(facts(), Aggregate.over([1], windows=odd))
-    tamed = tame(Windows(odd)), tame(view)
-    assert tamed[0] == Windows(view.aggregate.windows)
+    sanitized = sanitize_frame(Windows(odd)), sanitize_frame(view)
+    assert sanitized[0] == Windows(view.aggregate.windows)
     assert [window.label for window in view.aggregate.windows] == ["\\x1b[2J", "drain"]
 
 

@@ -124,8 +124,8 @@ _WAIT_HEADERS = (
 def check_waits(text: str) -> None:
     """Whatever a server says of when to come back, it is a wait of bounded length, and no count is negative."""
     for name in _WAIT_HEADERS:
-        asked = retry_after.asked_s({name: text}, text, 1e9, throttled=True)
-        assert asked is None or 0 <= asked <= retry_after.MOST_ASKED_S, (name, asked)
+        asked = retry_after.requested_wait_s({name: text}, text, 1e9, throttled=True)
+        assert asked is None or 0 <= asked <= retry_after.MAX_REQUESTED_WAIT_S, (name, asked)
     for said in limits_in(dict.fromkeys(_WAIT_HEADERS, text)):
         assert (said.limit or 0) >= 0 <= (said.remaining or 0)
 

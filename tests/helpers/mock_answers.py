@@ -3,30 +3,30 @@
 import json
 from typing import Any, NamedTuple
 
-from llmstress.engine.mock.dialects.answer_spec import Said
-from llmstress.engine.mock.dialects.dialect import Speech
+from llmstress.engine.mock.dialects.answer_spec import AnswerSpec
+from llmstress.engine.mock.dialects.dialect import AnswerEncoder
 
 Event = tuple[str, Any]
 """Name, and the value of its JSON; the data itself where that isn't JSON."""
 
 
-def tell(speech: Speech, said: Said, per_event: int = 1) -> list[bytes]:
+def tell(encoder: AnswerEncoder, answer: AnswerSpec, per_event: int = 1) -> list[bytes]:
     """All of an answer's events."""
     out: list[bytes] = []
     tokens = 0
 
     def add(events: list[bytes]) -> None:
-        out.extend(speech.stamp(event, len(out), tokens) if speech.stamped else event for event in events)
+        out.extend(encoder.fill_in(event, len(out), tokens) if encoder.fills_in else event for event in events)
 
-    add(speech.opening())
-    for kind, count in said.parts:
-        add(speech.start(kind))
+    add(encoder.opening())
+    for kind, count in answer.parts:
+        add(encoder.part_start(kind))
         for first in range(0, count, per_event):
             size = min(per_event, count - first)
             tokens += size
-            add([speech.token_event(kind, said.text(kind, first, size))])
-        add(speech.end(kind))
-    add(speech.closing())
+            add([encoder.token_event(kind, answer.text(kind, first, size))])
+        add(encoder.part_end(kind))
+    add(encoder.closing())
     return out
 
 

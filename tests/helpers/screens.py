@@ -15,7 +15,7 @@ from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Counters, Delta, ErrorSample, Part, Phase
 from llmstress.tui.app import StressApp
 from llmstress.tui.messages import ChartsDue, FiguresDue
-from llmstress.tui.sources.source import Player, SourceLost
+from llmstress.tui.sources.source import Playback, SourceLost
 
 S = 1_000_000_000
 STEP = S // 4
@@ -35,7 +35,7 @@ class QueueSource:
 
     def __init__(self, *frames: Frame, controls: bool = True) -> None:
         self.controls = controls
-        self.player: Player | None = None
+        self.playback: Playback | None = None
         self.sent: list[Command] = []
         self._queue: asyncio.Queue[Frame | SourceLost] = asyncio.Queue()
         self.give(*frames)

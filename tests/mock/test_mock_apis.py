@@ -1,4 +1,4 @@
-"""The mock server over HTTP, in every API that it speaks: streamed, whole, and what it says to wrong requests."""
+"""The mock server over HTTP, in every API: streams, answers that are not streamed, and errors for invalid requests."""
 
 import base64
 import http.client
@@ -55,7 +55,7 @@ class Answer(NamedTuple):
 
 
 def send(server: MockServer, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-    """A request on a connection of its own; `body` is sent as JSON unless it is bytes."""
+    """Send a request on a new connection; `body` is sent as JSON unless it is bytes."""
     host = server.url.partition("://")[2]
     client = http.client.HTTPConnection(host, timeout=DEADLINE_S)
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
@@ -246,7 +246,7 @@ def test_azure_opens_with_what_it_found_in_the_prompt(server: MockServer) -> Non
     assert [choice["content_filter_offsets"]["end_offset"] for choice in without] == [len(TEXT)]
 
 
-# what people write themselves
+# self-made endpoints
 
 
 @pytest.mark.parametrize(
@@ -352,7 +352,7 @@ OPENAI, ANTHROPIC, AZURE, PLAIN = "openai", "anthropic", "azure", "plain"
 
 
 def whose(error: Any) -> str:
-    """The API in whose words an error is told."""
+    """The API whose error format a body has."""
     if error.keys() == {"detail"}:
         return PLAIN
     if error.get("type") == "error":

@@ -1,4 +1,4 @@
-"""What the mock leaves to chance and to the clock, in its pure parts: delays, rate limits, slots, freezes, faults."""
+"""The pure parts of the mock that depend on random numbers or on the time: delays, limits, slots, freezes, faults."""
 
 import random
 from collections import Counter
@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 
 from llmstress.engine.mock.buckets import Allowance, Bucket, RateLimits
-from llmstress.engine.mock.delays import Delays, Shape
-from llmstress.engine.mock.draws import Fates
-from llmstress.engine.mock.faults import HARMLESS, MEANING, Fault, FaultShare, parse_fault
+from llmstress.engine.mock.delays import DelayDistribution, Delays
+from llmstress.engine.mock.draws import Draws
+from llmstress.engine.mock.faults import FAULT_HELP, HARMLESS, Fault, FaultShare, parse_fault
 from llmstress.engine.mock.freezes import Freezes
 from llmstress.engine.mock.slots import Slots
 
@@ -19,7 +19,7 @@ S = 1_000_000
 # delays
 
 
-def drawn(shape: Shape, mean_us: float, jitter: float, count: int = 50_000) -> list[int]:
+def drawn(shape: DelayDistribution, mean_us: float, jitter: float, count: int = 50_000) -> list[int]:
     delays = Delays(shape, mean_us, jitter, random.Random(1))
     return [delays.next() for _ in range(count)]
 
@@ -39,9 +39,11 @@ def deviation(values: list[int]) -> float:
         ("lognormal", 1.0, 1.0),
     ],
 )
-def test_delays_have_the_mean_and_the_spread_that_their_shape_says(shape: Shape, jitter: float, share: float) -> None:
+def test_delays_have_the_mean_and_the_spread_that_their_shape_says(
+    shape: DelayDistribution, jitter: float, share: float
+) -> None:
     values = drawn(shape, 20_000, jitter)
-    # five standard errors of a mean, and the tails of a lognormal make its deviation the harder to hit
+    # five standard errors of a mean; the tails of a lognormal make its deviation less precise
     assert sum(values) / len(values) == pytest.approx(20_000, rel=0.025)
     assert deviation(values) == pytest.approx(20_000 * share, rel=0.06)
     assert min(values) >= 0
@@ -59,7 +61,7 @@ def test_each_shape_is_its_own() -> None:
 
 
 @pytest.mark.parametrize("shape", ["uniform", "exponential", "lognormal"])
-def test_without_jitter_or_mean(shape: Shape) -> None:
+def test_without_jitter_or_mean(shape: DelayDistribution) -> None:
     assert set(drawn(shape, 0, 0.2, 1_000)) == {0}
     if shape != "exponential":
         assert set(drawn(shape, 5_000, 0, 1_000)) <= {4_999, 5_000}
@@ -157,7 +159,7 @@ def test_freezes_come_again_and_again() -> None:
 
 
 def test_every_fault_says_what_it_is() -> None:
-    assert set(MEANING) == set(Fault)
+    assert set(FAULT_HELP) == set(Fault)
     assert set(Fault) > HARMLESS
 
 
@@ -188,22 +190,22 @@ SHARES = (FaultShare(Fault.CUT, 0.1), FaultShare(Fault.EMPTY, 0.25), FaultShare(
 
 
 def test_the_same_seed_gives_the_same_fates_whatever_else_is_drawn() -> None:
-    fates = [Fates(SHARES, "7/0", 0).of(number) for number in range(4_000)]
-    again = Fates(SHARES, "7/0", 0)
-    assert [again.of(number) for number in reversed(range(4_000))] == fates[::-1]
-    assert [Fates(SHARES, "8/0", 0).of(number) for number in range(4_000)] != fates
-    counts = Counter(fate.fault for fate in fates)
+    draws = [Draws(SHARES, "7/0", 0).of(number) for number in range(4_000)]
+    again = Draws(SHARES, "7/0", 0)
+    assert [again.of(number) for number in reversed(range(4_000))] == draws[::-1]
+    assert [Draws(SHARES, "8/0", 0).of(number) for number in range(4_000)] != draws
+    counts = Counter(draw.fault for draw in draws)
     # four standard deviations of 4,000 draws
     assert counts[Fault.CUT] == pytest.approx(400, abs=76)
     assert counts[Fault.EMPTY] == pytest.approx(1_000, abs=110)
     assert counts[Fault.HTTP_500] == 0
-    assert sum(fate.at for fate in fates) / 4_000 == pytest.approx(0.5, abs=0.02)
-    assert sum(fate.length for fate in fates) / 4_000 == pytest.approx(0.5, abs=0.02)
+    assert sum(draw.position for draw in draws) / 4_000 == pytest.approx(0.5, abs=0.02)
+    assert sum(draw.length for draw in draws) / 4_000 == pytest.approx(0.5, abs=0.02)
 
 
 def test_only_the_first_requests_may_have_faults() -> None:
     always = (FaultShare(Fault.CUT, 1.0),)
-    assert [Fates(always, "0", 3).of(number).fault for number in range(5)] == [Fault.CUT] * 3 + [None] * 2
-    lasting = Fates(always, "0", 0)
+    assert [Draws(always, "0", 3).of(number).fault for number in range(5)] == [Fault.CUT] * 3 + [None] * 2
+    lasting = Draws(always, "0", 0)
     assert {lasting.of(number).fault for number in range(100)} == {Fault.CUT}
-    assert [fate[1:] for fate in map(Fates(always, "0", 3).of, range(9))] == [lasting.of(n)[1:] for n in range(9)]
+    assert [draw[1:] for draw in map(Draws(always, "0", 3).of, range(9))] == [lasting.of(n)[1:] for n in range(9)]

@@ -1,4 +1,4 @@
-"""What the mock says in each API: streamed and in one piece it is the same, whatever the answer consists of."""
+"""The encoders of each API: a stream and an answer that is not streamed have the same content."""
 
 import json
 from collections.abc import Callable
@@ -23,27 +23,29 @@ from helpers.mock_answers import (
 
 from llmstress.engine.mock.buckets import Allowance
 from llmstress.engine.mock.dialects import anthropic, limits, openai, openai_chat, openai_completions, openai_responses
-from llmstress.engine.mock.dialects.answer_spec import Asked, Said, words
+from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, RequestParams, words
 from llmstress.engine.mock.dialects.azure import Azure
-from llmstress.engine.mock.dialects.dialect import Dialect, RateLimit
+from llmstress.engine.mock.dialects.dialect import Dialect, RateLimitState
 from llmstress.engine.mock.dialects.plain import Plain
 from llmstress.engine.mock.http import Request
 
-AZURE_CHAT = Azure(openai_chat, openai_chat.ChatSpeech)
-AZURE_COMPLETIONS = Azure(openai_completions, openai_completions.CompletionsSpeech)
+AZURE_CHAT = Azure(openai_chat, openai_chat.ChatEncoder)
+AZURE_COMPLETIONS = Azure(openai_completions, openai_completions.CompletionsEncoder)
 
-SAID = Said("ab" * 12, 1_700_000_000, 'the "größte" %d', prompt_tokens=9, cached_tokens=4, tokens=7)
+ANSWER = AnswerSpec("ab" * 12, 1_700_000_000, 'the "größte" %d', prompt_tokens=9, cached_tokens=4, tokens=7)
 VARIANTS = {
-    "text": SAID,
-    "one token": msgspec.structs.replace(SAID, tokens=1),
-    "nothing": msgspec.structs.replace(SAID, tokens=0, ending="length"),
-    "reasoning": msgspec.structs.replace(SAID, reasoning_tokens=5),
-    "hidden reasoning": msgspec.structs.replace(SAID, hidden_reasoning_tokens=6, ending="length"),
-    "both": msgspec.structs.replace(SAID, reasoning_tokens=1, hidden_reasoning_tokens=6),
-    "reasoning alone": msgspec.structs.replace(SAID, reasoning_tokens=3, tokens=0, ending="length"),
-    "tool": msgspec.structs.replace(SAID, tool_call=True, ending="tool_call"),
-    "reasoning, then a tool": msgspec.structs.replace(SAID, reasoning_tokens=2, tool_call=True, ending="tool_call"),
-    "filtered": msgspec.structs.replace(SAID, ending="content_filter"),
+    "text": ANSWER,
+    "one token": msgspec.structs.replace(ANSWER, tokens=1),
+    "nothing": msgspec.structs.replace(ANSWER, tokens=0, finish_reason="length"),
+    "reasoning": msgspec.structs.replace(ANSWER, reasoning_tokens=5),
+    "hidden reasoning": msgspec.structs.replace(ANSWER, hidden_reasoning_tokens=6, finish_reason="length"),
+    "both": msgspec.structs.replace(ANSWER, reasoning_tokens=1, hidden_reasoning_tokens=6),
+    "reasoning alone": msgspec.structs.replace(ANSWER, reasoning_tokens=3, tokens=0, finish_reason="length"),
+    "tool": msgspec.structs.replace(ANSWER, tool_call=True, finish_reason="tool_call"),
+    "reasoning, then a tool": msgspec.structs.replace(
+        ANSWER, reasoning_tokens=2, tool_call=True, finish_reason="tool_call"
+    ),
+    "filtered": msgspec.structs.replace(ANSWER, finish_reason="content_filter"),
 }
 
 
@@ -56,50 +58,52 @@ APIS: dict[str, tuple[Dialect, Callable[[list[Event]], Heard], Callable[[dict[st
     "azure-completions": (AZURE_COMPLETIONS, completions_stream, completions_whole),
 }
 TALKATIVE = {"openai-completions", "azure-completions"}
-"""Those that know neither reasoning nor tools and say it all aloud."""
+"""APIs without reasoning and tools, which send all tokens as text."""
 
 
 @pytest.mark.parametrize("per_event", [1, 3])
-@pytest.mark.parametrize("said", VARIANTS.values(), ids=VARIANTS)
+@pytest.mark.parametrize("answer", VARIANTS.values(), ids=VARIANTS)
 @pytest.mark.parametrize("api", APIS)
-def test_streamed_and_whole_say_the_same(api: str, said: Said, per_event: int) -> None:
+def test_streamed_and_whole_say_the_same(api: str, answer: AnswerSpec, per_event: int) -> None:
     dialect, of_stream, of_whole = APIS[api]
     assert dialect.name == api
-    speech = dialect.speak(said, Asked(tool="get"))
-    events = tell(speech, said, per_event)
-    whole = of_whole(json.loads(speech.whole()))
+    encoder = dialect.encoder(answer, RequestParams(tool="get"))
+    events = tell(encoder, answer, per_event)
+    whole = of_whole(json.loads(encoder.body()))
     assert of_stream(events_in(b"".join(events))) == whole
     reasoning, text, arguments, tool = whole
     if api in TALKATIVE:
-        assert text == "".join(said.text(part.kind) for part in said.parts)
+        assert text == "".join(answer.text(part.kind) for part in answer.parts)
         return
-    assert reasoning == words(0, said.reasoning_tokens)
-    assert (text, tool) == (("", "get") if said.tool_call else (words(0, said.tokens), ""))
-    if said.tool_call:
-        assert json.loads(arguments) == {"words": words(0, said.tokens)}
+    assert reasoning == words(0, answer.reasoning_tokens)
+    assert (text, tool) == (("", "get") if answer.tool_call else (words(0, answer.tokens), ""))
+    if answer.tool_call:
+        assert json.loads(arguments) == {"words": words(0, answer.tokens)}
 
 
 @pytest.mark.parametrize("api", APIS)
 def test_token_events_are_equally_long_and_the_last_word_is_the_last(api: str) -> None:
-    speech = APIS[api][0].speak(SAID, Asked())
+    encoder = APIS[api][0].encoder(ANSWER, RequestParams())
     for kind in ("reasoning", "text", "tool"):
-        assert len({len(speech.token_event(kind, words(i, 2))) for i in range(10)}) == 1
-    assert b"".join(speech.closing()).endswith(speech.last_word)
-    assert bool(speech.last_word) == (api != "openai-responses")
+        assert len({len(encoder.token_event(kind, words(i, 2))) for i in range(10)}) == 1
+    assert b"".join(encoder.closing()).endswith(encoder.end_mark)
+    assert bool(encoder.end_mark) == (api != "openai-responses")
 
 
-def usage_of(api: str, said: Said) -> tuple[dict[str, Any], dict[str, Any]]:
-    """As a stream tells it at its end, and as an answer in one piece does."""
-    speech = APIS[api][0].speak(said, Asked())
-    whole = json.loads(speech.whole())["usage"]
-    *_, (_, last) = [e for e in events_in(b"".join(tell(speech, said))) if isinstance(e[1], dict) and "usage" in str(e)]
+def usage_of(api: str, answer: AnswerSpec) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The usage at the end of a stream, and that of an answer that is not streamed."""
+    encoder = APIS[api][0].encoder(answer, RequestParams())
+    whole = json.loads(encoder.body())["usage"]
+    *_, (_, last) = [
+        e for e in events_in(b"".join(tell(encoder, answer))) if isinstance(e[1], dict) and "usage" in str(e)
+    ]
     return last.get("response", last)["usage"], whole
 
 
 def test_the_usage_counts_all_that_is_charged() -> None:
-    said = msgspec.structs.replace(SAID, reasoning_tokens=2, hidden_reasoning_tokens=3)
+    answer = msgspec.structs.replace(ANSWER, reasoning_tokens=2, hidden_reasoning_tokens=3)
     for api in ("openai-chat", "openai-completions", "azure-chat", "azure-completions"):
-        streamed, whole = usage_of(api, said)
+        streamed, whole = usage_of(api, answer)
         assert streamed == whole
         assert whole == {
             "prompt_tokens": 9,
@@ -108,7 +112,7 @@ def test_the_usage_counts_all_that_is_charged() -> None:
             "prompt_tokens_details": {"cached_tokens": 4},
             "completion_tokens_details": {"reasoning_tokens": 5},
         }
-    streamed, whole = usage_of("openai-responses", said)
+    streamed, whole = usage_of("openai-responses", answer)
     assert streamed == whole
     assert whole == {
         "input_tokens": 9,
@@ -120,8 +124,8 @@ def test_the_usage_counts_all_that_is_charged() -> None:
 
 
 def test_anthropic_counts_cached_input_apart_and_output_cumulatively() -> None:
-    said = msgspec.structs.replace(SAID, reasoning_tokens=2, hidden_reasoning_tokens=3)
-    streamed, whole = usage_of("anthropic", said)
+    answer = msgspec.structs.replace(ANSWER, reasoning_tokens=2, hidden_reasoning_tokens=3)
+    streamed, whole = usage_of("anthropic", answer)
     assert streamed == {
         "input_tokens": 5,
         "cache_creation_input_tokens": 0,
@@ -130,28 +134,28 @@ def test_anthropic_counts_cached_input_apart_and_output_cumulatively() -> None:
         "output_tokens_details": {"thinking_tokens": 5},
     }
     assert whole.items() >= streamed.items()
-    (_, start), *_ = events_in(b"".join(tell(anthropic.speak(said, Asked()), said)))
+    (_, start), *_ = events_in(b"".join(tell(anthropic.encoder(answer, RequestParams()), answer)))
     assert start["message"]["usage"]["output_tokens"] == 1
     assert start["message"]["usage"]["input_tokens"] == 5
 
 
 @pytest.mark.parametrize("api", ["openai-chat", "openai-completions", "azure-chat"])
 def test_usage_that_runs_along(api: str) -> None:
-    said = msgspec.structs.replace(SAID, tokens=3, hidden_reasoning_tokens=2, choices=2)
-    speech = APIS[api][0].speak(said, Asked(running_usage=True))
-    events = [e for _, e in events_in(b"".join(tell(speech, said))) if isinstance(e, dict) and e["id"]]
+    answer = msgspec.structs.replace(ANSWER, tokens=3, hidden_reasoning_tokens=2, choices=2)
+    encoder = APIS[api][0].encoder(answer, RequestParams(running_usage=True))
+    events = [e for _, e in events_in(b"".join(tell(encoder, answer))) if isinstance(e, dict) and e["id"]]
     counts = [e["usage"]["completion_tokens"] for e in events]
     roles = [] if api == "openai-completions" else [4, 4]
     assert counts == [*roles, 6, 6, 8, 8, 10, 10, 10, 10, 10]
     assert all(e["usage"]["total_tokens"] == e["usage"]["completion_tokens"] + 9 for e in events)
-    unasked = openai_chat.speak(said, Asked())
-    assert not unasked.stamped
+    not_requested = openai_chat.encoder(answer, RequestParams())
+    assert not not_requested.fills_in
 
 
 @pytest.mark.parametrize("api", ["openai-chat", "openai-completions"])
 def test_a_stream_without_usage_does_not_mention_it(api: str) -> None:
-    said = msgspec.structs.replace(SAID, usage=False)
-    assert b"usage" not in b"".join(tell(APIS[api][0].speak(said, Asked(running_usage=True)), said))
+    answer = msgspec.structs.replace(ANSWER, usage=False)
+    assert b"usage" not in b"".join(tell(APIS[api][0].encoder(answer, RequestParams(running_usage=True)), answer))
 
 
 FINISHES = {
@@ -164,19 +168,19 @@ FINISHES = {
 
 @pytest.mark.parametrize("api", FINISHES)
 def test_why_an_answer_ends(api: str) -> None:
-    def reason(told: dict[str, Any]) -> str:
-        told = told.get("response", told)
-        if "choices" in told:
-            return str(told["choices"][0]["finish_reason"])
-        if "status" in told:
-            return str((told["incomplete_details"] or {"reason": told["status"]})["reason"])
-        return str(told.get("delta", told)["stop_reason"])
+    def reason(body: dict[str, Any]) -> str:
+        body = body.get("response", body)
+        if "choices" in body:
+            return str(body["choices"][0]["finish_reason"])
+        if "status" in body:
+            return str((body["incomplete_details"] or {"reason": body["status"]})["reason"])
+        return str(body.get("delta", body)["stop_reason"])
 
     for name, wanted in zip(("text", "nothing", "filtered"), FINISHES[api], strict=True):
-        said = VARIANTS[name]
-        speech = APIS[api][0].speak(said, Asked())
-        assert reason(json.loads(speech.whole())) == wanted
-        closing = b"".join(speech.stamp(event, 0, 0) for event in speech.closing())
+        answer = VARIANTS[name]
+        encoder = APIS[api][0].encoder(answer, RequestParams())
+        assert reason(json.loads(encoder.body())) == wanted
+        closing = b"".join(encoder.fill_in(event, 0, 0) for event in encoder.closing())
         assert reason(events_in(closing)[0][1]) == wanted
 
 
@@ -184,7 +188,7 @@ def test_why_an_answer_ends(api: str) -> None:
 
 
 def names(events: list[bytes]) -> list[str]:
-    """Their names, each once however often it comes in a row."""
+    """The names of events; equal names in a row are given once."""
     found: list[str] = []
     for name, _ in events_in(b"".join(events)):
         short = name.removeprefix("response.")
@@ -240,15 +244,15 @@ BEGIN = ["created", "in_progress"]
     ],
 )
 def test_the_events_of_responses_come_in_order(variant: str, summary: bool, middle: list[str]) -> None:
-    said = VARIANTS[variant]
-    speech = openai_responses.speak(said, Asked(summary=summary))
-    told = tell(speech, said)
-    assert names(told) == [*BEGIN, *middle]
-    events = [event for _, event in events_in(b"".join(told))]
+    answer = VARIANTS[variant]
+    encoder = openai_responses.encoder(answer, RequestParams(summary=summary))
+    written = tell(encoder, answer)
+    assert names(written) == [*BEGIN, *middle]
+    events = [event for _, event in events_in(b"".join(written))]
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
-    assert all(name == event["type"] for name, event in events_in(b"".join(told)))
-    assert {e["response"]["id"] for e in events if "response" in e} == {f"resp_{said.id}"}
-    whole = json.loads(speech.whole())
+    assert all(name == event["type"] for name, event in events_in(b"".join(written)))
+    assert {e["response"]["id"] for e in events if "response" in e} == {f"resp_{answer.id}"}
+    whole = json.loads(encoder.body())
     assert events[-1]["response"] == whole
     done = [e["item"] for e in events if e["type"] == "response.output_item.done"]
     assert done == whole["output"]
@@ -260,18 +264,23 @@ def test_the_events_of_responses_come_in_order(variant: str, summary: bool, midd
 
 
 def test_only_the_item_that_was_cut_is_incomplete() -> None:
-    said = msgspec.structs.replace(VARIANTS["reasoning, then a tool"], ending="length")
-    _, call = json.loads(openai_responses.speak(said, Asked()).whole())["output"]
+    answer = msgspec.structs.replace(VARIANTS["reasoning, then a tool"], finish_reason="length")
+    _, call = json.loads(openai_responses.encoder(answer, RequestParams()).body())["output"]
     assert call["status"] == "incomplete"
-    assert json.loads(openai_responses.speak(VARIANTS["tool"], Asked()).whole())["output"][0]["status"] == "completed"
+    assert (
+        json.loads(openai_responses.encoder(VARIANTS["tool"], RequestParams()).body())["output"][0]["status"]
+        == "completed"
+    )
 
 
 def test_pings_and_errors_of_responses_are_numbered() -> None:
-    speech = openai_responses.speak(SAID, Asked())
-    ping = speech.stamp(speech.ping(), 7, 3)
+    encoder = openai_responses.encoder(ANSWER, RequestParams())
+    ping = encoder.fill_in(encoder.ping(), 7, 3)
     assert events_in(ping) == [("keepalive", {"type": "keepalive", "sequence_number": 7})]
-    told = b"".join(speech.stamp(event, 8 + i, 3) for i, event in enumerate(speech.error_event("oh", "server_error")))
-    (_, error), (_, failed) = events_in(told)
+    events = b"".join(
+        encoder.fill_in(event, 8 + i, 3) for i, event in enumerate(encoder.error_events("oh", "server_error"))
+    )
+    (_, error), (_, failed) = events_in(events)
     assert (error["sequence_number"], failed["sequence_number"]) == (8, 9)
     assert (error["type"], error["error"]["message"]) == ("error", "oh")
     assert failed["response"]["status"] == "failed"
@@ -296,21 +305,21 @@ def test_pings_and_errors_of_responses_are_numbered() -> None:
     ],
 )
 def test_the_events_of_anthropic_come_in_order(variant: str, middle: list[str]) -> None:
-    said = VARIANTS[variant]
-    told = tell(anthropic.speak(said, Asked()), said)
-    assert names(told) == ["message_start", *middle, "message_delta", "message_stop"]
-    assert all(name == event["type"] for name, event in events_in(b"".join(told)))
+    answer = VARIANTS[variant]
+    events = tell(anthropic.encoder(answer, RequestParams()), answer)
+    assert names(events) == ["message_start", *middle, "message_delta", "message_stop"]
+    assert all(name == event["type"] for name, event in events_in(b"".join(events)))
 
 
 def test_a_thought_is_signed_and_a_call_begins_with_an_empty_fragment() -> None:
-    said = VARIANTS["reasoning, then a tool"]
-    told = events_in(b"".join(tell(anthropic.speak(said, Asked(tool="get")), said)))
-    blocks = [event["content_block"] for name, event in told if name == "content_block_start"]
+    answer = VARIANTS["reasoning, then a tool"]
+    events = events_in(b"".join(tell(anthropic.encoder(answer, RequestParams(tool="get")), answer)))
+    blocks = [event["content_block"] for name, event in events if name == "content_block_start"]
     assert blocks == [
         {"type": "thinking", "thinking": "", "signature": ""},
-        {"type": "tool_use", "id": f"toolu_{said.id}", "name": "get", "input": {}},
+        {"type": "tool_use", "id": f"toolu_{answer.id}", "name": "get", "input": {}},
     ]
-    deltas = [(event["index"], event["delta"]) for name, event in told if name == "content_block_delta"]
+    deltas = [(event["index"], event["delta"]) for name, event in events if name == "content_block_delta"]
     assert [delta["type"] for _, delta in deltas[:4]] == [
         "thinking_delta",
         "thinking_delta",
@@ -322,37 +331,37 @@ def test_a_thought_is_signed_and_a_call_begins_with_an_empty_fragment() -> None:
 
 
 def test_thoughts_that_are_left_out_still_have_a_block() -> None:
-    said = VARIANTS["hidden reasoning"]
-    speech = anthropic.speak(said, Asked(reasoning="hidden"))
-    told = events_in(b"".join(tell(speech, said)))
-    first = [event["delta"]["type"] for name, event in told if name == "content_block_delta" and event["index"] == 0]
+    answer = VARIANTS["hidden reasoning"]
+    encoder = anthropic.encoder(answer, RequestParams(reasoning="hidden"))
+    events = events_in(b"".join(tell(encoder, answer)))
+    first = [event["delta"]["type"] for name, event in events if name == "content_block_delta" and event["index"] == 0]
     assert first == ["signature_delta"]
-    assert [block["type"] for block in json.loads(speech.whole())["content"]] == ["thinking", "text"]
-    unasked = json.loads(anthropic.speak(said, Asked()).whole())["content"]
-    assert [block["type"] for block in unasked] == ["text"]
+    assert [block["type"] for block in json.loads(encoder.body())["content"]] == ["thinking", "text"]
+    not_requested = json.loads(anthropic.encoder(answer, RequestParams()).body())["content"]
+    assert [block["type"] for block in not_requested] == ["text"]
 
 
 # Azure
 
 
 def test_azure_says_what_its_filter_found_in_each_choice() -> None:
-    said = msgspec.structs.replace(SAID, choices=2)
-    speech = AZURE_CHAT.speak(said, Asked())
-    (_, first), *events, (_, done) = events_in(b"".join(tell(speech, said)))
+    answer = msgspec.structs.replace(ANSWER, choices=2)
+    encoder = AZURE_CHAT.encoder(answer, RequestParams())
+    (_, first), *events, (_, done) = events_in(b"".join(tell(encoder, answer)))
     assert (first["id"], first["choices"], done) == ("", [], "[DONE]")
     assert not first["prompt_filter_results"][0]["content_filter_results"]["hate"]["filtered"]
     choices = [choice for _, event in events for choice in event["choices"]]
     assert len(choices) == 2 * (1 + 7 + 1)
     assert all(choice["content_filter_results"]["violence"]["severity"] == "safe" for choice in choices)
-    whole = json.loads(speech.whole())
+    whole = json.loads(encoder.body())
     assert whole["prompt_filter_results"] == first["prompt_filter_results"]
     assert [c["content_filter_results"] for c in whole["choices"]] == [choices[0]["content_filter_results"]] * 2
 
 
 @pytest.mark.parametrize(("per_event", "spans"), [(1, [(0, 50), (50, 100), (100, 115)]), (4, [(0, 60), (60, 115)])])
 def test_the_asynchronous_filter_says_so_in_chunks_of_its_own(per_event: int, spans: list[tuple[int, int]]) -> None:
-    said = msgspec.structs.replace(SAID, model="gpt-async", tokens=23, reasoning_tokens=12)
-    events = events_in(b"".join(tell(AZURE_CHAT.speak(said, Asked()), said, per_event)))
+    answer = msgspec.structs.replace(ANSWER, model="gpt-async", tokens=23, reasoning_tokens=12)
+    events = events_in(b"".join(tell(AZURE_CHAT.encoder(answer, RequestParams()), answer, per_event)))
     text, found = "", []
     for choice in (c for _, e in events if isinstance(e, dict) for c in e["choices"]):
         if "delta" in choice:
@@ -393,14 +402,14 @@ def test_errors_in_the_words_of_each_api() -> None:
 
 
 def test_errors_within_a_stream() -> None:
-    chat = b"".join(openai_chat.speak(SAID, Asked()).error_event("m", "server_error"))
+    chat = b"".join(openai_chat.encoder(ANSWER, RequestParams()).error_events("m", "server_error"))
     assert events_in(chat)[0][1]["error"]["message"] == "m"
-    message = b"".join(anthropic.speak(SAID, Asked()).error_event("m", ""))
+    message = b"".join(anthropic.encoder(ANSWER, RequestParams()).error_events("m", ""))
     assert events_in(message) == [("error", {"type": "error", "error": {"type": "overloaded_error", "message": "m"}})]
-    assert Plain("text").speak(SAID, Asked()).error_event("m", "") == []
+    assert Plain("text").encoder(ANSWER, RequestParams()).error_events("m", "") == []
 
 
-LIMIT = RateLimit(
+LIMIT = RateLimitState(
     requests=Allowance(10, 9, 12_000),
     tokens=Allowance(1_000, 0, 360_000_000),
     now_s=1_700_000_000,
@@ -423,19 +432,19 @@ def test_what_is_left_of_an_allowance() -> None:
 
 @pytest.mark.parametrize("dialect", [openai, AZURE_CHAT, anthropic])
 def test_of_a_limit_that_is_not_there_nothing_is_told(dialect: Dialect) -> None:
-    told = dict(dialect.rate_limit_headers(msgspec.structs.replace(LIMIT, tokens=None, retry_after_s=None)))
-    assert len(told) == 3
-    assert all("requests" in name for name in told)
+    headers = dict(dialect.rate_limit_headers(msgspec.structs.replace(LIMIT, tokens=None, retry_after_s=None)))
+    assert len(headers) == 3
+    assert all("requests" in name for name in headers)
 
 
 def test_when_to_come_back() -> None:
-    def told(style: str, wait_s: float | None = 1.2) -> dict[str, str]:
+    def headers(style: str, wait_s: float | None = 1.2) -> dict[str, str]:
         return dict(limits.retry_after(msgspec.structs.replace(LIMIT, retry_after=style, retry_after_s=wait_s)))
 
-    assert told("seconds") == {"retry-after": "2"}
-    assert told("ms") == {"retry-after": "2", "retry-after-ms": "1200"}
-    assert told("date") == {"retry-after": "Tue, 14 Nov 2023 22:13:22 GMT"}
-    assert told("none") == told("ms", None) == {}
+    assert headers("seconds") == {"retry-after": "2"}
+    assert headers("ms") == {"retry-after": "2", "retry-after-ms": "1200"}
+    assert headers("date") == {"retry-after": "Tue, 14 Nov 2023 22:13:22 GMT"}
+    assert headers("none") == headers("ms", None) == {}
 
 
 @pytest.mark.parametrize(
@@ -446,10 +455,10 @@ def test_durations_as_go_writes_them(seconds: float, text: str) -> None:
     assert limits.go_duration(seconds) == text
 
 
-# what is asked
+# reading requests
 
 
-def asked(dialect: Dialect, body: Any, *headers: tuple[str, str]) -> Asked:
+def read_params(dialect: Dialect, body: Any, *headers: tuple[str, str]) -> RequestParams:
     return dialect.read(Request("POST", "/", False, True, json.dumps(body).encode(), headers=headers))
 
 
@@ -478,7 +487,7 @@ MESSAGES = [{"role": "user", "content": "a b"}]
     ],
 )
 def test_what_the_client_wants_to_see_of_reasoning(dialect: Dialect, fields: Any, wanted: str) -> None:
-    assert asked(dialect, fields).reasoning == wanted
+    assert read_params(dialect, fields).reasoning == wanted
 
 
 CHAT_TOOL = {"type": "function", "function": {"name": "get"}}
@@ -511,17 +520,17 @@ FLAT_TOOL = {"type": "function", "name": "get"}
     ],
 )
 def test_which_tool_is_called(dialect: Dialect, fields: Any, wanted: tuple[str, bool]) -> None:
-    read = asked(dialect, fields)
+    read = read_params(dialect, fields)
     assert (read.tool, read.must_call) == wanted
 
 
 def test_the_counts_of_prompts() -> None:
-    assert asked(openai_chat, {"messages": [*MESSAGES, *MESSAGES]}).prompt_tokens == 2 * (2 + 4)
-    assert asked(openai_responses, {"input": "a b c"}).prompt_tokens == 3 + 4
+    assert read_params(openai_chat, {"messages": [*MESSAGES, *MESSAGES]}).prompt_tokens == 2 * (2 + 4)
+    assert read_params(openai_responses, {"input": "a b c"}).prompt_tokens == 3 + 4
     spoken = {"role": "user", "content": [{"type": "input_text", "text": "a b"}]}
-    assert asked(openai_responses, {"input": [spoken], "instructions": "x"}).prompt_tokens == 2 + 4 + 1 + 4
+    assert read_params(openai_responses, {"input": [spoken], "instructions": "x"}).prompt_tokens == 2 + 4 + 1 + 4
     system = [{"type": "text", "text": "be kind"}]
-    assert asked(anthropic, {"messages": MESSAGES, "max_tokens": 1, "system": system}).prompt_tokens == 2 + 4 + 2
+    assert read_params(anthropic, {"messages": MESSAGES, "max_tokens": 1, "system": system}).prompt_tokens == 2 + 4 + 2
 
 
 @pytest.mark.parametrize(
@@ -529,11 +538,11 @@ def test_the_counts_of_prompts() -> None:
     [("a b", 2, 1), (["a", "b c"], 3, 2), ([5, 6, 7], 3, 1), ([[5], [6, 7]], 3, 2)],
 )
 def test_prompts_of_all_forms(prompt: Any, tokens: int, choices: int) -> None:
-    read = asked(openai_completions, {"prompt": prompt, "n": 2})
+    read = read_params(openai_completions, {"prompt": prompt, "n": 2})
     assert (read.prompt_tokens, read.choices) == (tokens, 2 * choices)
 
 
 @pytest.mark.parametrize("prompt", [[], [[]], [1, "a"], [["a"]], [True], 7, None])
 def test_prompts_of_no_form(prompt: Any) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        asked(openai_completions, {"prompt": prompt})
+        read_params(openai_completions, {"prompt": prompt})

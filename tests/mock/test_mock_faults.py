@@ -1,4 +1,4 @@
-"""The mock's faults, each seen on the wire: what is sent, how it ends, and what the truth says of it."""
+"""The mock's faults as seen on the wire: what is sent, how the answer ends, and what the mock's statistics say."""
 
 import json
 import ssl
@@ -10,24 +10,24 @@ import trustme
 from helpers.processes import mock_server
 from helpers.wire_client import CHAT, MESSAGES, RESPONSES, Client, Ended, Heard, ask
 
-from llmstress.engine.mock.endings import ENDLESS, Course, End, course_of
+from llmstress.engine.mock.endings import ENDLESS, AnswerPlan, Termination, plan_for
 from llmstress.engine.mock.faults import HARMLESS, Fault
 
 FAST = ("--ttft-ms", "1", "--gap-ms", "1")
 WORDS = [f" tok{i % 10}" for i in range(8)]
 STRUCK = 3
-"""After so many of its tokens the first answer's fault strikes, if the seed is 0."""
+"""Number of tokens after which the fault of the first answer takes effect, with seed 0."""
 USAGE: dict[str, Any] = {"stream_options": {"include_usage": True}}
 
 
-# courses
+# plans
 
 
 @pytest.mark.parametrize("events", [1, 2, 3, 64])
 @pytest.mark.parametrize("fault", [*Fault, None])
 def test_a_course_leaves_something_to_be_seen_and_something_to_be_missed(fault: Fault | None, events: int) -> None:
-    courses = [course_of(fault, at / 100, events) for at in range(100)]
-    struck = {course.events for course in courses}
+    plans = [plan_for(fault, at / 100, events) for at in range(100)]
+    struck = {plan.events for plan in plans}
     if fault in (
         Fault.STALL_MID_STREAM,
         Fault.ERROR_EVENT,
@@ -36,26 +36,26 @@ def test_a_course_leaves_something_to_be_seen_and_something_to_be_missed(fault: 
         Fault.RESET_MID_STREAM,
     ):
         assert struck == set(range(1, max(2, events)))
-        assert all(course.last != "closing" for course in courses)
+        assert all(plan.last != "closing" for plan in plans)
     elif fault in (Fault.STALL_FIRST_TOKEN, Fault.NEVER_ENDS):
         assert struck == {0 if fault is Fault.STALL_FIRST_TOKEN else ENDLESS}
     else:
         assert struck == {events}
     if fault is Fault.MALFORMED_JSON:
-        assert {course.broken for course in courses} == set(range(min(1, events - 1), events)) - ({0} - {events - 1})
+        assert {plan.malformed_at for plan in plans} == set(range(min(1, events - 1), events)) - ({0} - {events - 1})
 
 
 def test_an_answer_without_tokens_has_nothing_that_could_break() -> None:
-    assert course_of(Fault.NEVER_ENDS, 0.5, 0) == Course(0)
-    assert course_of(Fault.MALFORMED_JSON, 0.5, 0) == Course(0)
-    assert course_of(Fault.CUT, 0.5, 0) == Course(0, "nothing", End.CLOSE, apart=True)
+    assert plan_for(Fault.NEVER_ENDS, 0.5, 0) == AnswerPlan(0)
+    assert plan_for(Fault.MALFORMED_JSON, 0.5, 0) == AnswerPlan(0)
+    assert plan_for(Fault.CUT, 0.5, 0) == AnswerPlan(0, "nothing", Termination.CLOSE, separate=True)
 
 
-# each one
+# each fault
 
 
 class Seen(NamedTuple):
-    """What a client of a stream of chat sees."""
+    """What a client sees of a chat stream."""
 
     ended: Ended
     status: int = 200
@@ -63,7 +63,7 @@ class Seen(NamedTuple):
     """`all`, `some`, `none`."""
     finish: str = ""
     done: bool = False
-    """Whether [DONE] came."""
+    """Whether [DONE] was received."""
     usage: bool = False
 
 
@@ -95,7 +95,7 @@ SEEN = {
 
 
 def whole_events(heard: Heard) -> Heard:
-    """Without what isn't JSON."""
+    """Only the events with valid JSON."""
     blocks = [block for block in heard.body.split(b"\n\n") if not block.startswith(b"data: {") or _is_json(block[6:])]
     return heard._replace(body=b"\n\n".join(blocks))
 
@@ -109,7 +109,7 @@ def _is_json(data: bytes) -> bool:
 
 
 def enough_of(fault: Fault, data: bytes) -> bool:
-    """When a client leaves an answer that doesn't end by itself."""
+    """When the client disconnects from an answer that does not end by itself."""
     if fault is Fault.STALL_FIRST_TOKEN:
         return data.endswith(b"\r\n\r\n")
     if fault is Fault.STALL_MID_STREAM:
@@ -118,13 +118,13 @@ def enough_of(fault: Fault, data: bytes) -> bool:
 
 
 def suffer(fault: Fault, *switches: str, path: str = CHAT, **fields: Any) -> tuple[Heard, dict[str, Any]]:
-    """One answer with this fault; then one without over another connection, and the truth about both."""
+    """An answer with this fault, then one without on another connection, and the mock's statistics of both."""
     with mock_server(*FAST, *switches, "--fault", f"{fault}=100%", "--faults-until", "1") as server:
         with Client(server.url) as client:
             client.send(path, **fields)
             heard = client.hear(lambda data: enough_of(fault, data))
         assert ask(server.url, path, **fields).ended in ("order", "closed")
-        # that one may end before the server sees that the first client has gone
+        # the second answer may end before the server notices that the first client has disconnected
         with Client(server.url) as other:
             other.ask("/v1/nothing")
         return heard, server.stop()
@@ -157,7 +157,7 @@ def test_each_fault_on_the_wire(fault: Fault) -> None:
     statuses = Counter([str(seen.status), "200", "404"])
     statuses.pop("0", None)
     assert truth["statuses"] == statuses
-    # what failed is kept apart, so that both can be held against a client's figures
+    # latencies of failed requests are kept separately, so that both can be compared with a client's figures
     sent = len(whole_events(heard).words) if seen.status == 200 else 0
     if fault is Fault.NEVER_ENDS:
         assert truth["gap_failed_ms"]["count"] >= sent - 1
@@ -256,7 +256,7 @@ def test_faults_of_answers_in_one_piece(fault: Fault) -> None:
         with Client(server.url) as client:
             client.send(stream=False)
             if WHOLE[fault] is None:
-                # another answer comes meanwhile, and takes as long as this one would have
+                # another answer takes as long as this one would have taken
                 assert ask(server.url, stream=False).status == 200
                 assert client.heard_of_late == b""
                 heard = None
@@ -331,7 +331,7 @@ def test_connections_break_over_tls_too(fault: Fault) -> None:
     assert heard.words == WORDS[:STRUCK]
 
 
-# by chance
+# shares of requests
 
 MIXED = [f"{name}={share}%" for name, share in (("http_500", 20), ("empty", 20), ("cut", 20), ("no_finish", 10))]
 

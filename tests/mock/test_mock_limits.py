@@ -1,4 +1,4 @@
-"""The mock as a server with limits: rates that answer 429, slots that let others wait, freezes; over real sockets."""
+"""The mock with limits over real sockets: rate limits with status 429, slots that make requests wait, freezes."""
 
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -40,11 +40,11 @@ def test_more_requests_than_allowed_are_refused(stream: bool) -> None:
 
 
 def test_tokens_are_limited_with_those_of_the_prompt() -> None:
-    # 36 of them; a request has 7 in its prompt and 8 in its answer
+    # the bucket holds 36 tokens; a request has 7 in its prompt and 8 in its answer
     with mock_server(*FAST, "--tokens-per-s", "0.01", "--burst-ms", "3600000") as server, Client(server.url) as client:
         answers = [client.ask(max_tokens=limit) for limit in (100, 100, 100, 1, 1)]
         truth = server.stop()
-    # 36 - 15 - 15 leaves six, and a few thousandths: too few for eight
+    # 36 - 15 - 15 leaves six and a few thousandths, fewer than eight
     assert [each.status for each in answers] == [200, 200, 429, 429, 429]
     assert left(answers, "x-ratelimit-remaining-tokens") == [21, 6, 6, 6, 6]
     assert truth["rate_limited"] == 3
@@ -87,7 +87,7 @@ def test_when_to_come_back(style: str, names: list[str]) -> None:
     assert not [name for each in answers[:3] for name in each.headers if name.startswith("retry")]
     refused = answers[3].headers
     assert sorted(name for name in refused if name.startswith("retry")) == names
-    # 0.6 of 3.6 are there, or a little more: 0.4 take 400 s
+    # 0.6 of 3.6 or a little more are left: the missing 0.4 take 400 s
     if style == "date":
         assert refused["retry-after"].endswith(" GMT")
         assert parsedate_to_datetime(refused["retry-after"]).tzinfo is not None
@@ -98,7 +98,7 @@ def test_when_to_come_back(style: str, names: list[str]) -> None:
 
 
 def test_processes_share_a_rate() -> None:
-    # a third of 3.6 is 1.2: each process lets one in
+    # a third of 3.6 is 1.2: each process admits one request
     with mock_server(*FAST, *THREE_REQUESTS, "--procs", "3") as server:
         statuses = [ask(server.url).status for _ in range(40)]
         truth = server.stop()
@@ -118,11 +118,11 @@ def test_who_has_no_slot_waits_for_one() -> None:
         waiting = [Client(server.url) for _ in range(3)]
         for client in waiting:
             client.send()
-            # its head is there: it stands in line
+            # its head has arrived, so it waits for a slot
             client.hear(lambda data: data.endswith(b"\r\n\r\n"))
         first.hear(lambda data: data.count(b" tok") > 100)
         assert not [client for client in waiting if b"data:" in client.heard_of_late]
-        # the one in the middle gives up; the others go on in order once the first is gone
+        # the client in the middle disconnects; the others follow in order once the first has ended
         waiting.pop(1).socket.close()
         first.socket.close()
         assert [client.hear().words for client in waiting] == [WORDS] * 2
@@ -156,7 +156,7 @@ def test_nothing_is_sent_in_a_freeze_and_everything_after_it() -> None:
         heard = ask(server.url)
         truth = server.stop()
     assert heard.words == [f" tok{i % 10}" for i in range(100)]
-    # 500 ms of gaps meet one freeze at least, and what was due in it comes at once when it is over
+    # 500 ms of gaps include at least one freeze; everything due in it is sent right after it
     assert truth["gap_ms"]["max"] > 90
     assert truth["lateness_ms"]["max"] > 80
     assert truth["gap_ms"]["p50"] < 50
@@ -164,7 +164,7 @@ def test_nothing_is_sent_in_a_freeze_and_everything_after_it() -> None:
 
 
 def test_requests_in_a_freeze_are_answered_after_it() -> None:
-    # mostly frozen, and longer at work than the time before the first freeze: nobody is forgotten
+    # mostly frozen, and busy for longer than the time before the first freeze: no request is forgotten
     freezing = ("--freeze-every-ms", "40", "--freeze-for-ms", "36")
     with mock_server("--ttft-ms", "0", "--gap-ms", "0", *freezing) as server, Client(server.url) as client:
         answers: list[Any] = [client.ask() for _ in range(60)]

@@ -1,4 +1,4 @@
-"""The mock's switches: told once, the same for both command lines, and refused where they make no sense."""
+"""The mock's switches: defined once, the same in both command lines, and rejected if they make no sense."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from helpers.processes import DEADLINE_S
 from llmstress.coordinator.commands import cli
 from llmstress.engine.mock import __main__ as engine_main
 from llmstress.engine.mock.faults import Fault, FaultShare
-from llmstress.engine.mock.options import MockOptions, Span, parse_span
+from llmstress.engine.mock.options import IntRange, MockOptions, parse_range
 from llmstress.engine.mock.switches import SECTIONS, switches
 
 FIELDS = [field.name for field in msgspec.structs.fields(MockOptions)]
@@ -41,7 +41,7 @@ def test_both_help_pages_show_every_switch_and_fault(capsys: pytest.CaptureFixtu
 
 
 class Served(Exception):
-    """What would have been served."""
+    """Raised instead of serving, with the options."""
 
     def __init__(self, options: MockOptions) -> None:
         self.options = options
@@ -49,7 +49,7 @@ class Served(Exception):
 
 @pytest.fixture
 def both(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Takes arguments of `llmstress mock` and of the engine's mock; gives the options that both come to."""
+    """Takes arguments of `llmstress mock` and of the engine's mock; returns the options that both produce."""
 
     def serve(options: MockOptions, on_listening: Any) -> None:
         raise Served(options)
@@ -79,8 +79,8 @@ def test_without_switches_both_command_lines_have_the_defaults(both: Any) -> Non
         ("--ttft 1m30s", "--ttft-ms 90000", "ttft_ms", 90_000.0),
         ("--burst 500ms", "--burst-ms 500", "burst_ms", 500.0),
         ("--jitter 30%", "--jitter 0.3", "jitter", 0.3),
-        ("--tokens 5..9", "--tokens 5..9", "tokens", Span(5, 9)),
-        ("--tokens 7", "--tokens 7", "tokens", Span(7, 7)),
+        ("--tokens 5..9", "--tokens 5..9", "tokens", IntRange(5, 9)),
+        ("--tokens 7", "--tokens 7", "tokens", IntRange(7, 7)),
         ("--tool-call", "--tool-call", "tool_call", True),
         ("--delays lognormal", "--delays lognormal", "delays", "lognormal"),
         ("--requests-per-s 0.5", "--requests-per-s 0.5", "requests_per_s", 0.5),
@@ -113,7 +113,7 @@ def test_both_command_lines_understand_the_same(both: Any, people: str, machine:
         ("--freeze-every 1s", "--freeze-for"),
         ("--freeze-for 1s", "--freeze-every"),
         ("--freeze-every 1s --freeze-for 1s", "shorter"),
-        ("--content-length --close", "exclude each other"),
+        ("--content-length --close", "used together"),
         ("--slots 2 --procs 3", "must be at least --procs"),
         ("--faults-until 2 --procs 3", "must be at least --procs"),
         ("--usage sometimes", "--usage"),
@@ -124,9 +124,9 @@ def test_a_mistake_is_told_in_one_sentence(
     capsys: pytest.CaptureFixture[str], arguments: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert cli.run(["mock", *arguments.split()]) == 2
-    said = capsys.readouterr().err
-    assert words in said
-    assert said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert words in message
+    assert message.count("\n") == 1
 
 
 def test_the_engine_s_command_line_names_the_switch_too(
@@ -162,9 +162,9 @@ def test_options_out_of_range_are_refused(wrong: dict[str, Any], words: str) -> 
         MockOptions(**wrong)
 
 
-def test_a_span_is_drawn_evenly() -> None:
-    span = parse_span("3..6")
-    drawn = [span.at(i / 1_000) for i in range(1_000)]
+def test_a_range_is_drawn_evenly() -> None:
+    tokens = parse_range("3..6")
+    drawn = [tokens.at(i / 1_000) for i in range(1_000)]
     assert {each: drawn.count(each) for each in drawn} == {3: 250, 4: 250, 5: 250, 6: 250}
-    assert parse_span("8").at(0.999) == 8
-    assert [str(parse_span(text)) for text in ("3..6", "8", "8..8")] == ["3..6", "8", "8"]
+    assert parse_range("8").at(0.999) == 8
+    assert [str(parse_range(text)) for text in ("3..6", "8", "8..8")] == ["3..6", "8", "8"]

@@ -1,4 +1,4 @@
-"""The mock server: its pure parts one by one, and the whole of it as a process with small delays."""
+"""The mock server: its pure parts separately, and the whole server as a process with small delays."""
 
 import contextlib
 import json
@@ -22,13 +22,13 @@ from helpers.processes import alive, children_of, wait_until_gone
 
 from llmstress.engine.mock.chunking import StreamedReply
 from llmstress.engine.mock.dialects import openai_chat
-from llmstress.engine.mock.dialects.answer_spec import Asked, Ending, Said
-from llmstress.engine.mock.endings import course_of
-from llmstress.engine.mock.framing import Form
+from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, FinishReason, RequestParams
+from llmstress.engine.mock.endings import plan_for
+from llmstress.engine.mock.framing import WireFormat
 from llmstress.engine.mock.heads import head
 from llmstress.engine.mock.http import HEAD_LIMIT, Request, RequestError, RequestParser
-from llmstress.engine.mock.replies import whole
-from llmstress.engine.mock.truth import Recorder, Truth
+from llmstress.engine.mock.replies import whole_reply
+from llmstress.engine.mock.truth import Truth, TruthRecorder
 from llmstress.engine.mock.wheel import SLOT_US, Wheel
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "one two three"}]}
@@ -137,7 +137,7 @@ def test_continue_is_wanted_once_and_only_before_the_body() -> None:
     assert not parser.take_continue()
 
 
-def chat_of(body: bytes) -> Asked:
+def chat_of(body: bytes) -> RequestParams:
     return openai_chat.read(Request("POST", "/chat/completions", False, True, body))
 
 
@@ -171,7 +171,7 @@ def test_the_wheel_is_never_early_nor_more_than_a_slot_late() -> None:
         before = now
         now += 137 if now < start + 100_000 else 1_000_000
         for due in wheel.take(now):
-            # what was due a slot before the last call would have come then
+            # an item that was due a slot before the last call would have come up in that call
             assert before - SLOT_US < due <= now
             came.append(due)
     assert sorted(came) == sorted(dues)
@@ -198,12 +198,14 @@ def test_after_a_long_pause_slots_come_in_order() -> None:
 # answers
 
 
-def said(tokens: int, *, usage: bool = True, ending: Ending = "stop") -> Said:
-    return Said('"1', 1_700_000_000, "größe", prompt_tokens=5, tokens=tokens, usage=usage, ending=ending)
+def answer_of(tokens: int, *, usage: bool = True, finish_reason: FinishReason = "stop") -> AnswerSpec:
+    return AnswerSpec(
+        '"1', 1_700_000_000, "größe", prompt_tokens=5, tokens=tokens, usage=usage, finish_reason=finish_reason
+    )
 
 
-def streamed(said: Said, *, chunked: bool = True) -> StreamedReply:
-    return StreamedReply(said, openai_chat.speak(said, Asked()), form=Form(chunked=chunked))
+def streamed(answer: AnswerSpec, *, chunked: bool = True) -> StreamedReply:
+    return StreamedReply(answer, openai_chat.encoder(answer, RequestParams()), wire_format=WireFormat(chunked=chunked))
 
 
 def unchunk(wire: bytes) -> list[bytes]:
@@ -229,10 +231,10 @@ def events(chunks: list[bytes]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("tokens", [1, 2, 23])
 @pytest.mark.parametrize("usage", [False, True])
 def test_a_streamed_answer_is_openai_chunks(tokens: int, usage: bool) -> None:
-    reply = streamed(said(tokens, usage=usage, ending="length" if usage else "stop"))
+    reply = streamed(answer_of(tokens, usage=usage, finish_reason="length" if usage else "stop"))
     writes = [reply.write(i) for i in range(tokens)]
     assert (reply.writes, reply.tokens_in(tokens)) == (tokens, {"text": tokens})
-    prepared, until = reply.run(1)
+    prepared, until = reply.prepared(1)
     assert until == max(1, tokens - 1)
     assert all(writes[i] == prepared[i % 10] for i in range(1, until))
     *chunks, end = unchunk(b"".join(writes))
@@ -261,19 +263,19 @@ def test_a_streamed_answer_is_openai_chunks(tokens: int, usage: bool) -> None:
 
 
 def test_without_chunks_the_answer_is_the_same_events() -> None:
-    plain, chunked = (streamed(said(3), chunked=chunked) for chunked in (False, True))
+    plain, chunked = (streamed(answer_of(3), chunked=chunked) for chunked in (False, True))
     framed = unchunk(b"".join(chunked.write(i) for i in range(3)))
     assert b"".join(plain.write(i) for i in range(3)) == b"".join(framed)
 
 
 def test_an_answer_in_one_piece_says_its_length() -> None:
-    answer = said(11)
-    reply = whole(
+    answer = answer_of(11)
+    reply = whole_reply(
         answer,
-        openai_chat.speak(answer, Asked()).whole,
+        openai_chat.encoder(answer, RequestParams()).body,
         lambda: b"",
         lambda length: head(200, "application/json", length, keep_alive=False),
-        course_of(None, 0, 11),
+        plan_for(None, 0, 11),
     )
     assert (reply.writes, reply.gaps_before(0), reply.events_in(0), reply.tokens_in(1)) == (1, 10, 0, {"text": 11})
     top, _, body = reply.write(0).partition(b"\r\n\r\n")
@@ -287,12 +289,12 @@ def test_an_answer_in_one_piece_says_its_length() -> None:
 def test_truths_merge_by_addition_and_survive_the_wire() -> None:
     truths = []
     for n in (1, 2):
-        recorder = Recorder()
+        recorder = TruthRecorder()
         truth = recorder.truth
         truth.connections = truth.done = truth.cpu_ns = n
         truth.tokens = {"text": n, f"kind{n}": n}
         truth.apis = {"chat": {"requests": n}, f"api{n}": {"requests": n}}
-        recorder.asked("chat")
+        recorder.understood("chat")
         recorder.responded(200)
         truth.ttft.record(1_000)
         truth.gap.record_many([20_000] * n)
@@ -324,7 +326,7 @@ class Mock:
         self.port = int(port) if port.isdigit() else 0
 
     def stop(self, number: int = signal.SIGTERM) -> dict[str, Any]:
-        """Its truth."""
+        """Stop the mock and return its statistics."""
         self.process.send_signal(number)
         out, _ = self.process.communicate(timeout=DEADLINE_S)
         assert self.process.returncode == 0
@@ -339,12 +341,12 @@ class Mock:
 
 @contextlib.contextmanager
 def start(*args: str, stderr: int | None = None) -> "Iterator[subprocess.Popen[bytes]]":
-    """The mock as a process, killed at the end if it hasn't ended by then."""
+    """The mock as a process; it is killed at the end if it is still running."""
     process = subprocess.Popen(
         [sys.executable, "-m", "llmstress.engine.mock", *args],
         stdout=subprocess.PIPE,
         stderr=stderr,
-        # the package may be on this process' path only by pytest's doing
+        # the package may be on this process's path only because of pytest
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     with process:
@@ -369,7 +371,7 @@ def post(client: HTTPConnection, **fields: Any) -> tuple[int, str, bytes]:
 
 
 def ask(server: Mock, **fields: Any) -> None:
-    """A request on a connection of its own."""
+    """Send a request on a new connection."""
     with contextlib.closing(server.client()) as client:
         assert post(client, **fields)[0] == 200
 
@@ -486,7 +488,7 @@ def test_clients_that_go_away_are_counted() -> None:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         with server.socket() as sock:
             sock.sendall(chat_wire())
-        # what comes back was asked after all of them had gone, and took the server some turns of its loop
+        # this request was sent after all others had disconnected, and took the server some iterations of its loop
         ask(server, max_tokens=2)
         truth = server.stop()
     assert (truth["requests"], truth["done"], truth["aborted"]) == (4, 1, 3)
@@ -496,14 +498,14 @@ def test_clients_that_go_away_are_counted() -> None:
 def test_a_stream_rests_while_its_client_does_not_read(reads_at_last: bool) -> None:
     tokens = 60_000
     with mock("--ttft-ms", "0", "--gap-ms", "0", "--tokens", str(tokens)) as server, socket.socket() as sock:
-        # with its own sizes the kernel alone would hold up to 37 MB, more than the whole answer
+        # with default buffer sizes the kernel alone would hold up to 37 MB, more than the whole answer
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         sock.settimeout(DEADLINE_S)
         sock.connect(("127.0.0.1", server.port))
         sock.sendall(chat_wire(stream=True))
         wire = [sock.recv(16)]
-        # without gaps a stream is written in one go: the first of these may still get between its first events,
-        # the second one is only answered once it has come to a halt
+        # without gaps a stream is written at once: the first of these may still be answered between its first events,
+        # the second one is answered only after the stream has stalled
         ask(server, max_tokens=2)
         ask(server, max_tokens=2)
         while reads_at_last and not wire[-1].endswith(b"0\r\n\r\n"):
@@ -568,7 +570,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture(scope="module")
 def pem(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Files: what the server needs, in one and in two, and its authority."""
+    """Certificate files: certificate and key in one file, in two files, and the authority."""
     directory = tmp_path_factory.mktemp("tls")
     leaf = authority.issue_cert("127.0.0.1")
     blobs = {

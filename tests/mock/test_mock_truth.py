@@ -1,4 +1,4 @@
-"""The mock's truth against what a client counted byte by byte, with everything at once."""
+"""The mock's statistics against the counts of a client, with all features at once."""
 
 from collections import Counter
 from typing import Any
@@ -34,7 +34,7 @@ PINGS = (": ping", "event: ping", "event: keepalive")
 
 
 class Counts:
-    """What came, counted by a client that knows each API's words."""
+    """Counts of a client that knows the format of each API."""
 
     def __init__(self) -> None:
         self.tokens: Counter[str] = Counter()
@@ -45,7 +45,7 @@ class Counts:
     def add(self, path: str, heard: Heard) -> None:
         lines = heard.text.decode().split("\n")
         self.pings += sum(line.startswith(PINGS) for line in lines)
-        # Anthropic says one by itself when a block begins
+        # Anthropic sends a ping of its own when a block begins
         self.pings -= path == MESSAGES and '"index":0,"content_block"' in heard.text.decode()
         for event in heard.events:
             kind = token_in(event)
@@ -70,7 +70,7 @@ class Counts:
 
 
 def token_in(event: dict[str, Any]) -> str:
-    """The kind of token in an event, of whatever API; each has one at most here."""
+    """The kind of token in an event of any API; here an event has at most one."""
     if "choices" in event:
         choice = event["choices"][0] if event["choices"] else {}
         delta = choice.get("delta", {})
@@ -95,7 +95,7 @@ ENDINGS = {
 
 
 def finish_in(event: dict[str, Any]) -> str:
-    """Why an answer ends, in the words of the truth."""
+    """The finish reason as the mock's statistics call it."""
     if "choices" in event:
         reason = event["choices"][0].get("finish_reason") if event["choices"] else None
     elif event.get("type") == "message_delta":
@@ -107,7 +107,7 @@ def finish_in(event: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("form", [(), ("--gzip", "--crlf"), ("--events-per-write", "3", "--close"), ("--slots", "5")])
 def test_everything_that_was_sent_is_told(form: tuple[str, ...]) -> None:
-    """Forty clients at a time, each over one connection as long as that lasts."""
+    """Forty concurrent clients, each of which keeps its connection as long as possible."""
     answers: list[tuple[str, Heard]] = []
     connections = 0
     with mock_server(*SWITCHES, *form) as server:
@@ -140,7 +140,7 @@ def test_everything_that_was_sent_is_told(form: tuple[str, ...]) -> None:
     assert truth["endings"] == dict(counts.finished)
     assert truth["usage"] == dict(counts.usage)
     assert truth["pings"] == counts.pings > 0
-    # every fault but two leaves something to complain about
+    # every fault but two is a failure
     harmless = truth["faults"].get("filtered", 0) + truth["faults"].get("no_usage", 0)
     assert set(truth["faults"]) == set(FAULTS)
     assert truth["failed"] == sum(truth["faults"].values()) - harmless
@@ -165,7 +165,7 @@ def test_everything_that_was_sent_is_told(form: tuple[str, ...]) -> None:
 
 
 def refused(answers: list[tuple[str, Heard]]) -> int:
-    """Requests that never came to an answer."""
+    """Requests that got no answer."""
     return sum(heard.status != 200 for _, heard in answers)
 
 
@@ -189,7 +189,7 @@ def test_what_nobody_waited_for_is_kept_apart() -> None:
 
 
 def test_our_own_client_says_the_same() -> None:
-    """Its latencies of good and of failed requests, each sample of them, against the mock's."""
+    """The client's latencies of ok and of failed requests, sample by sample, against the mock's."""
     faults = ("cut", "error_event", "no_finish", "http_500", "filtered", "keepalive_events", "empty")
     switches = [word for fault in faults for word in ("--fault", f"{fault}=8%")]
     with mock_server("--tokens", "2..30", "--reasoning", "2", *switches) as server:

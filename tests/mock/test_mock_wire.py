@@ -1,4 +1,4 @@
-"""The mock's switches for what answers consist of and how they lie on the wire, each seen there byte by byte."""
+"""The mock's switches for the content and the wire format of answers, checked byte by byte."""
 
 import json
 import zlib
@@ -15,18 +15,18 @@ USAGE: dict[str, Any] = {"stream_options": {"include_usage": True}}
 
 
 def one(*switches: str, path: str = CHAT, **fields: Any) -> tuple[Heard, dict[str, Any]]:
-    """One answer of a mock with these switches, and the truth."""
+    """An answer of a mock with these switches, and the mock's statistics."""
     with mock_server(*FAST, *switches) as server:
         heard = ask(server.url, path, **fields)
         return heard, server.stop()
 
 
 def names(heard: Heard) -> list[str]:
-    """Of named events."""
+    """The data of named events."""
     return [line[7:].decode() for line in heard.text.split(b"\n") if line.startswith(b"event: ")]
 
 
-# what an answer consists of
+# content of answers
 
 
 def test_lengths_are_drawn_from_the_range_and_are_the_same_for_the_same_seed() -> None:
@@ -99,7 +99,7 @@ def test_a_tool_is_called(path: str, fields: dict[str, Any], finish: str) -> Non
     heard, truth = one("--tool-call", path=path, **fields)
     assert finish in heard.text.decode()
     assert truth["tokens_by_kind"] == {"tool": 8}
-    # the announcement names the tool: with its write it is the first event that bears something
+    # the event that names the tool is sent in the same write and is the first token-bearing event
     assert truth["events"] == 9
     assert (truth["ttft_ms"]["count"], truth["gap_ms"]["count"]) == (1, 8)
     assert truth["endings"] == {"tool_call": 1}
@@ -139,7 +139,7 @@ def test_an_api_without_a_last_word_loses_nothing() -> None:
     assert names(heard)[-1] == "response.completed"
 
 
-# its form
+# wire format
 
 
 @pytest.mark.parametrize("size", [3, 8, 100])
@@ -166,7 +166,7 @@ def test_several_events_in_a_write(size: int, events: list[int]) -> None:
 def test_a_write_of_several_events_is_not_due_before_its_last_one() -> None:
     heard, truth = one("--events-per-write", "4", "--ttft-ms", "10", "--gap-ms", "20", "--jitter", "0")
     assert heard.words == WORDS
-    # never early: the fourth event is due 60 ms after the first one's time, the eighth 80 ms after the fourth
+    # never early: the fourth event is due 60 ms after the time of the first, the eighth 80 ms after the fourth
     assert truth["ttft_ms"]["max"] >= 70
     assert truth["gap_ms"]["max"] >= 80 - truth["lateness_ms"]["max"]
     assert truth["gap_ms"]["p50"] == 0, "those of one write have none"
@@ -322,7 +322,7 @@ def test_the_shape_of_delays_is_the_one_asked_for() -> None:
             assert len(client.hear().words) == 30
             client.socket.close()
         truth = server.stop()
-    # nothing is early: a tenth of exponential gaps is above 46 ms, of even ones with a jitter of 20 % none above 24 ms
+    # a tenth of exponential gaps is above 46 ms; of uniform gaps with a jitter of 20 %, none is above 24 ms
     assert truth["gap_ms"]["count"] == 20 * 29
     assert truth["gap_ms"]["p90"] > 35
 

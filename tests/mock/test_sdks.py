@@ -1,4 +1,4 @@
-"""The mock as the providers' own clients see it: OpenAI's, Azure's and Anthropic's, over a real connection."""
+"""The mock with the official clients of OpenAI, Azure and Anthropic, over a real connection."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ OURS: Any = {"api_key": "k", "max_retries": 0, "timeout": DEADLINE_S}
 
 @pytest.fixture(scope="module", autouse=True)
 def direct() -> Iterator[None]:
-    """The clients would take the environment's proxies."""
+    """Remove proxies from the environment, which the clients would use."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_PROXY", "127.0.0.1")
         patch.setenv("no_proxy", "127.0.0.1")
@@ -336,12 +336,12 @@ def test_errors_before_an_answer(
     assert wrong.value.request_id is not None
 
 
-# answers of other kinds
+# other kinds of answers
 
 
 @contextlib.contextmanager
 def clients(*options: str) -> Iterator[tuple[openai.OpenAI, anthropic.Anthropic]]:
-    """Of a mock of their own; answers have 8 tokens."""
+    """Clients of a mock of their own; answers have 8 tokens."""
     with (
         mock_server("--ttft-ms", "1", "--gap-ms", "1", *options) as server,
         openai.OpenAI(base_url=server.url, **OURS) as gpt,
@@ -478,7 +478,7 @@ def test_errors_with_a_status_raise(
             assert (wrong.value.status_code, wrong.value.type) == (status, of_anthropic)
 
 
-# one model; how long a prompt is
+# models, and token counts of prompts
 
 
 def test_one_model_is_retrieved(gpt: openai.OpenAI, azure: openai.AzureOpenAI, claude: anthropic.Anthropic) -> None:
@@ -508,7 +508,7 @@ def test_a_prompt_is_counted_as_an_answer_counts_it(gpt: openai.OpenAI, claude: 
         claude.messages.count_tokens(model="m", messages="no")  # type: ignore[arg-type]
 
 
-# answers of a wanted form
+# answers in a requested format
 
 
 class Colour(enum.Enum):
@@ -523,7 +523,7 @@ class Step(pydantic.BaseModel):
 
 
 class Plan(pydantic.BaseModel):
-    """As models are nested in practice."""
+    """Models nested as in practice."""
 
     title: str
     colour: Colour
@@ -601,9 +601,9 @@ def test_an_answer_that_is_cut_off_is_no_json(gpt: openai.OpenAI) -> None:
 def test_a_schema_that_cannot_be_fulfilled_is_refused(gpt: openai.OpenAI, claude: anthropic.Anthropic) -> None:
     schema: Any = {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}
     wanted: Any = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
-    with pytest.raises(openai.BadRequestError, match="asks for too much"):
+    with pytest.raises(openai.BadRequestError, match="too large a value"):
         gpt.chat.completions.create(**CHAT, response_format=wanted, stream=True)
-    with pytest.raises(anthropic.BadRequestError, match="asks for too much"):
+    with pytest.raises(anthropic.BadRequestError, match="too large a value"):
         claude.messages.create(**CLAUDE, output_config={"format": {"type": "json_schema", "schema": schema}})
     unknown: Any = {"type": "yaml"}
     with pytest.raises(openai.BadRequestError, match="text, json_object or json_schema"):

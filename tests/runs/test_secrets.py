@@ -35,7 +35,7 @@ from llmstress.coordinator.output.redaction import child_environment, scrub, sec
 from llmstress.coordinator.target.auth import build_headers
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.openai_chat import OpenAIChat
-from llmstress.engine.secrets import blank_out, unmistakable
+from llmstress.engine.secrets import distinctive, redact
 from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.messages import Delta, ErrorSample, Part, Phase
 
@@ -454,7 +454,7 @@ def test_a_secret_s_parts_are_secrets(header: tuple[str, str], part: str) -> Non
 
 def test_a_plain_word_stays_in_sentences_of_ours() -> None:
     secrets = ["steady", "tiny-llama", "hunter22", "correct horse battery staple"]
-    assert unmistakable(secrets) == ["hunter22", "correct horse battery staple"]
+    assert distinctive(secrets) == ["hunter22", "correct horse battery staple"]
     notice: Any = scrub(Notice(0, "phase", "steady window; hunter22"), secrets)
     assert notice.text == "steady window; ***"
     sample = ErrorSample("http_500", 500, "tiny-llama is not steady", "steady", "")
@@ -503,12 +503,12 @@ def test_a_key_in_a_wrong_place_is_not_printed(capsys: pytest.CaptureFixture[str
 def test_what_a_server_makes_of_a_secret_is_a_secret() -> None:
     secrets = secrets_in([("X", "a/b+c&d\"e'f")], "http://user:p%40ssword@h/?token=v%2Falue1")
     for shown in ("a/b+c&d\"e'f", "a\\/b+c&d\\\"e'f", "a%2Fb%2Bc%26d%22e%27f", "a/b+c&amp;d&quot;e&#x27;f"):
-        assert blank_out(f"<{shown}>", secrets) == "<***>"
+        assert redact(f"<{shown}>", secrets) == "<***>"
     for shown in ("p%40ssword", "p@ssword", "user:p@ssword", "v%2Falue1", "v/alue1"):
-        assert blank_out(f"<{shown}>", secrets) == "<***>"
+        assert redact(f"<{shown}>", secrets) == "<***>"
     for before, encode in itertools.product(range(3), (base64.b64encode, base64.urlsafe_b64encode)):
         encoded = encode(b"?" * before + b"user:p@ssword" + b"?").decode()
-        shown = blank_out(encoded, secrets)
+        shown = redact(encoded, secrets)
         assert shown.count("***") == 1
         assert len(shown.rstrip("=")) <= 3 + 6, "but for what stood before and after it"
     assert secrets_in([("Accept", "*/*")]) == [], "too short to be one"
@@ -526,7 +526,7 @@ def test_what_a_server_makes_of_a_secret_is_a_secret() -> None:
     ],
 )
 def test_a_secret_that_was_cut_off_is_one(text: str, shown: str) -> None:
-    assert blank_out(text, ["sk-0123456789"]) == shown
+    assert redact(text, ["sk-0123456789"]) == shown
 
 
 def test_children_get_an_environment_without_secrets() -> None:
@@ -549,12 +549,12 @@ def test_messages_lose_the_secrets_that_servers_put_into_them() -> None:
     secrets = ["sk-123456"]
     part = Part(finish={"stop": 1, "sk-123456": 2, "a sk-123456": 3})
     samples = [ErrorSample("http_500", 500, "wrong key sk-123456", "req sk-123456", "x-ratelimit-key: sk-123456")]
-    grave = {"end": ErrorSample("quota", 429, "no money for sk-123456", "")}
-    delta = Delta(0, 0, 0, 1, Phase.STEADY, 0, 0, 0, 0, {2: part}, samples, grave=grave)
+    fatal = {"end": ErrorSample("quota", 429, "no money for sk-123456", "")}
+    delta = Delta(0, 0, 0, 1, Phase.STEADY, 0, 0, 0, 0, {2: part}, samples, fatal=fatal)
     scrubbed: Any = scrub(delta, secrets)
     assert scrubbed.parts[2].finish == {"stop": 1, "***": 2, "a ***": 3}
     assert scrubbed.samples == [ErrorSample("http_500", 500, "wrong key ***", "req ***", "x-ratelimit-key: ***")]
-    assert scrubbed.grave == {"end": ErrorSample("quota", 429, "no money for ***", "")}
+    assert scrubbed.fatal == {"end": ErrorSample("quota", 429, "no money for ***", "")}
     assert scrub(Notice(0, "note", "sk-123456"), secrets).text == "***"
 
 
@@ -581,7 +581,7 @@ def test_a_body_s_keys_are_secrets() -> None:
     template = '{"secret": "sk-abcdef", "prompt": "{prompt}"}'
     options = Options(procs=1, prompt="p", extra_body=extra, body=template)
     said = "sk-123456 sk-654321 sk-abcdef the END {prompt}"
-    assert blank_out(said, secrets_of(options, [])) == "*** *** *** the END {prompt}"
+    assert redact(said, secrets_of(options, [])) == "*** *** *** the END {prompt}"
     assert secrets_of(Options(procs=1, prompt="p", body="no JSON, key=sk-123456"), []) == []
 
 

@@ -10,8 +10,8 @@ from helpers.processes import mock_server
 
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.output.console import Console
-from llmstress.coordinator.run import execute as runs
 from llmstress.coordinator.run.conductor import Result
+from llmstress.coordinator.run.execute import execute
 from llmstress.engine.telemetry.messages import Phase
 
 
@@ -21,12 +21,10 @@ def run(url: str, **changes: Any) -> tuple[Result, str]:
     given: dict[str, Any] = {"url": url, "procs": 2, "total": 10, "prompt": "p", "model": "m", "interval_s": 0.05}
     options = Options(**(given | {"proxy": "none"} | changes))
 
-    async def execute() -> Result:
-        return await runs.execute(
-            options, url, Console(said), time.monotonic(), screen=False, deliver=lambda result: None
-        )
+    async def measured() -> Result:
+        return await execute(options, url, Console(said), time.monotonic(), screen=False, deliver=lambda result: None)
 
-    return asyncio.run(execute()), said.getvalue()
+    return asyncio.run(measured()), said.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -133,10 +133,10 @@ def test_the_screen_s_figures_are_those_of_whole_answers(kind: str, name: str, v
 
 def test_the_screen_s_charts_are_those_of_whole_answers() -> None:
     view = RunView(facts(procs=1, streams=1, ramp_s=0.0, warmup_s=0.0, steady_s=1.0), run_of("embeddings"))
-    drawing = catalog.drawing_of("requests", view, lines.Timeline(), 100)
+    drawing = catalog.drawing_of("requests", view, lines.TimelineCache(), 100)
     assert drawing.title.startswith("requests/s")
     assert [value for _, value in drawing.lines[0].points] == [100]
-    drawing = catalog.drawing_of("e2e", view, lines.Timeline(), 100)
+    drawing = catalog.drawing_of("e2e", view, lines.TimelineCache(), 100)
     assert drawing.title.startswith("E2E p50, ")
     assert [value for _, value in drawing.lines[0].points] == [pytest.approx(10_000, rel=0.001)]
 

@@ -1,4 +1,4 @@
-"""What the charts draw: merged rows, axes, labels; and the bars of a distribution."""
+"""Charts: merged rows, axes, labels, and the bars of a distribution."""
 
 import random
 from itertools import pairwise
@@ -15,7 +15,7 @@ from llmstress.engine.telemetry.messages import Phase
 from llmstress.engine.telemetry.timeline import Row
 from llmstress.tui.charts import axes, lines
 from llmstress.tui.charts.distribution import bar_of, bars, edges_for
-from llmstress.tui.charts.lines import Column, Drawing, Line, Timeline, downsample
+from llmstress.tui.charts.lines import Drawing, Line, TimeColumn, TimelineCache, downsample
 
 MS = 1000
 S = 1_000_000_000
@@ -45,7 +45,7 @@ def row(*ms: float, events: int = 0) -> Row:
     return Row(window=Phase.STEADY, events=events, latency=histogram)
 
 
-def columns_of(*rows: Row, step: int = 1) -> list[Column]:
+def columns_of(*rows: Row, step: int = 1) -> list[TimeColumn]:
     return downsample(rows, 1.0, step)
 
 
@@ -80,7 +80,7 @@ def test_columns_that_have_not_changed_are_kept() -> None:
 def test_nothing_is_kept_when_the_step_doubles() -> None:
     aggregate = Aggregate.over([1])
     aggregate.rows = [row(5), row(6), row(7)]
-    timeline = Timeline()
+    timeline = TimelineCache()
     assert len(timeline.columns("x", aggregate, 1)) == 3
     assert len(timeline.columns("x", aggregate, 2)) == 2
     aggregate._double_step()
@@ -110,7 +110,7 @@ def test_a_line_is_never_of_more_points_than_asked_for() -> None:
 def test_rows_without_samples_are_gaps() -> None:
     drawing = lines.latency_drawing(columns_of(row(5, 6), row(), row(7, 8)), "max", 3.0)
     assert [value is None for _, value in drawing.lines[0].points] == [False, True, False]
-    assert [len(xs) for xs, _ in lines.stretches(drawing.lines[0].points)] == [1, 1]
+    assert [len(xs) for xs, _ in lines.connected_points(drawing.lines[0].points)] == [1, 1]
     assert drawing.low == 0
 
 
@@ -213,7 +213,7 @@ def test_a_rate_beside_an_axis(n: float, text: str) -> None:
 
 @pytest.mark.parametrize(("seconds", "text"), [(-1, "0s"), (0.26, "0.3s"), (32.9, "32s"), (90.5, "1m30s")])
 def test_a_growing_length_of_time(seconds: float, text: str) -> None:
-    assert formatting.stretch(seconds) == text
+    assert formatting.elapsed(seconds) == text
 
 
 def histogram_of(values: list[int]) -> Histogram:

@@ -1,4 +1,4 @@
-"""Going to any moment of a replay: what is typed, and the keys that lead there."""
+"""Going to any position of a replay: by an entered text, and by keys."""
 
 from pathlib import Path
 
@@ -7,8 +7,9 @@ from helpers.screens import ending, on_screen, press, settle_until, story, text_
 from textual.pilot import Pilot
 
 from llmstress.tui.app import StressApp
-from llmstress.tui.charts.lines import Chart, Drawing, Line, zoomed
-from llmstress.tui.dialogs.goto import GoTo, moment_of
+from llmstress.tui.charts.chart import Chart
+from llmstress.tui.charts.lines import Drawing, Line, zoomed
+from llmstress.tui.dialogs.goto import GoTo, parse_position
 from llmstress.tui.sources.replay import Replay
 
 pytestmark = pytest.mark.slow
@@ -33,13 +34,13 @@ EIGHT_HOURS = 8 * 3600.0
     ],
 )
 def test_what_is_typed(text: str, moment_s: float | None) -> None:
-    assert moment_of(text, EIGHT_HOURS) == moment_s
+    assert parse_position(text, EIGHT_HOURS) == moment_s
 
 
 def test_home_end_and_g(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await press(pilot, "space", "end")
-        await settle_until(pilot, lambda: app._over)
+        await settle_until(pilot, lambda: app._run.over)
         assert replay.position_s == 11.0
         await press(pilot, "home")
         assert replay.position_s == 0.0
@@ -48,7 +49,7 @@ def test_home_end_and_g(tmp_path: Path) -> None:
         await press(pilot, "g", "0", ":", "0", "7", "enter")
         assert replay.position_s == 7.0
         await press(pilot, "g", "x", "enter")
-        assert "Not a time of the run" in text_of(app)
+        assert "Not a valid position" in text_of(app)
         await press(pilot, "escape")
         await press(pilot, "g", "enter")
         assert not isinstance(app.screen, GoTo)

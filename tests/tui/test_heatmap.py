@@ -1,4 +1,4 @@
-"""From rows of the timeline to cells."""
+"""The heatmap: from rows of the timeline to cells."""
 
 import random
 import time
@@ -12,7 +12,7 @@ from llmstress.engine.telemetry.histogram import HIGHEST_US, Histogram
 from llmstress.engine.telemetry.timeline import Row
 from llmstress.tui.charts import heatmap
 from llmstress.tui.charts.heatmap import EDGES, Binning
-from llmstress.tui.charts.lines import Column, Timeline, downsample, step_for
+from llmstress.tui.charts.lines import TimeColumn, TimelineCache, downsample, step_for
 
 MS = 1000
 
@@ -23,7 +23,7 @@ def row(values: list[int]) -> Row:
     return Row(requests=len(values), latency=histogram)
 
 
-def columns_of(rows: list[Row], most: int = 100) -> list[Column]:
+def columns_of(rows: list[Row], most: int = 100) -> list[TimeColumn]:
     return downsample(rows, 1.0, step_for(len(rows), most))
 
 
@@ -51,7 +51,7 @@ def test_nothing() -> None:
     grid = Binning().grid([], 5)
     assert (grid.columns, grid.most) == ((), 0)
     assert heatmap.legend(0) == ""
-    assert heatmap.stretched(0, 10) == []
+    assert heatmap.spread(0, 10) == []
     assert Binning().grid(columns_of([Row(), Row()]), 5).most == 0
 
 
@@ -84,7 +84,7 @@ def test_a_huge_range_keeps_its_slow_ones_and_lets_few_fast_ones_share_a_row() -
 
 def test_what_was_kept_is_what_is_made_anew() -> None:
     rnd = random.Random(3)
-    binning, timeline, aggregate = Binning(), Timeline(), Aggregate.over([1])
+    binning, timeline, aggregate = Binning(), TimelineCache(), Aggregate.over([1])
     for n in range(60):
         aggregate.rows.append(row([int(rnd.lognormvariate(0, 0.1 + n / 100) * 200 * MS) for _ in range(20)]))
         aggregate.rows[-1].latency.record(rnd.randint(1, 10_000) * MS)
@@ -126,7 +126,7 @@ def test_the_time_axis() -> None:
 
 
 def test_columns_fill_the_width_evenly() -> None:
-    places = heatmap.stretched(7, 20)
+    places = heatmap.spread(7, 20)
     assert places == sorted(places)
     assert {places.count(each) for each in range(7)} == {2, 3}
 
@@ -136,7 +136,7 @@ def test_a_grid_of_a_full_timeline_is_cheap() -> None:
     rnd = random.Random(1)
     aggregate = Aggregate.over([1])
     aggregate.rows = [row([int(rnd.lognormvariate(0, 0.3) * 200 * MS) for _ in range(200)]) for _ in range(1024)]
-    binning, timeline = Binning(), Timeline()
+    binning, timeline = Binning(), TimelineCache()
     took = []
     for n in range(6):
         aggregate.rows[-1].latency.record((n + 100) * MS)

@@ -1,4 +1,4 @@
-"""The overview: what its lines and tiles say, and that all of it is on screens of every size."""
+"""The overview: the contents of its lines and tiles, and their presence on screens of every size."""
 
 import asyncio
 import random
@@ -14,15 +14,16 @@ from textual.widget import Widget
 
 import llmstress.tui.app
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice
-from llmstress.engine.telemetry.broadcast import Ended, RunFacts, RunView, WorkerChange
+from llmstress.engine.telemetry.broadcast import Ended, RunFacts, RunView, Windows, WorkerChange
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase, RateLimit
+from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase, RateLimit, consecutive
 from llmstress.engine.telemetry.verdict import Verdict
 from llmstress.tui.charts.distribution import Distribution
+from llmstress.tui.charts.lines import marks_of
 from llmstress.tui.format import headline
 from llmstress.tui.format.picture import Picture, picture_of
 from llmstress.tui.panes import tiles
-from llmstress.tui.panes.bars import marks
+from llmstress.tui.panes.bars import verdict_marks
 from llmstress.tui.panes.overview import Overview
 from llmstress.tui.panes.verdict import verdict_text
 
@@ -70,7 +71,7 @@ def view_until(seconds: float, **changes: Any) -> RunView:
     return view
 
 
-def text_of(pieces: list[headline.Piece]) -> str:
+def text_of(pieces: list[headline.StyledText]) -> str:
     return "".join(text for text, _ in pieces)
 
 
@@ -116,13 +117,42 @@ def test_the_progress_fits(width: int, seconds: float, requests: int | None) -> 
     assert line.startswith(picture.stage.upper())
 
 
-def test_the_progress_by_phases() -> None:
+def test_the_progress_by_windows() -> None:
     line = text_of(headline.progress_line(at(32), 120))
     assert line.endswith("32s of 55s")
-    parts = {part.name: part for part in headline.segments(view_until(32))}
+    parts = {part.name: part for part in headline.window_segments(view_until(32))}
     assert (parts["ramp"].done, parts["warm-up"].done, parts["drain"].done) == (1, 1, 0)
     assert parts["steady"].done == pytest.approx(22 / 45)
     assert [part.name for part in parts.values() if part.current] == ["steady"]
+
+
+def test_a_run_of_several_stages_has_a_part_of_the_bar_and_a_mark_for_each() -> None:
+    second = 1_000_000_000
+    planned = consecutive(
+        [
+            (Phase.RAMP, "ramp", 0),
+            (Phase.STEADY, "100", 5 * second),
+            (Phase.RAMP, "ramp", 25 * second),
+            (Phase.STEADY, "200", 30 * second),
+            (Phase.DRAIN, "drain", 50 * second),
+        ]
+    )
+    view = view_until(32)
+    view.apply(Windows(planned))
+    view.aggregate.window_began = {0: second // 4, 1: 5 * second, 2: 25 * second, 3: 30 * second}
+    parts = headline.window_segments(view)
+    assert [(part.name, part.seconds, part.done, part.current) for part in parts] == [
+        ("ramp", 5, 1, False),
+        ("100", 20, 1, False),
+        ("ramp", 5, 1, False),
+        ("200", 20, pytest.approx(2 / 20), True),
+        ("drain", 0, 0, False),
+    ]
+    line = text_of(headline.progress_line(picture_of(view, whole=False), 120))
+    assert len(line) == 120
+    assert [word for word in line.split() if word in ("ramp", "100", "200", "drain")] == [part.name for part in parts]
+    assert [name for _, name in marks_of(view)][:2] == ["100", "→1,000"]
+    assert view.steady_s == 22
 
 
 def test_the_progress_by_requests() -> None:
@@ -139,13 +169,13 @@ def test_the_drain_has_no_total() -> None:
     line = text_of(headline.progress_line(picture_of(view, whole=False), 100))
     assert line.startswith("DRAIN ")
     assert line.endswith(" 32s")
-    assert [part.name for part in headline.segments(view) if part.current] == ["drain"]
+    assert [part.name for part in headline.window_segments(view) if part.current] == ["drain"]
     view.apply(Ended("duration", 21.0, 1.0))
-    assert not any(part.current for part in headline.segments(view))
+    assert not any(part.current for part in headline.window_segments(view))
 
 
 def judged(status: str, *reasons: str, notes: tuple[str, ...] = (), **ended: int) -> Picture:
-    """A picture with this verdict and these ends of requests."""
+    """A picture with this verdict and these outcomes of requests."""
     view = RunView(FACTS, Aggregate.over([1]))
     view.aggregate.steady.ended = ended
     verdict = Verdict(status, list(reasons), list(notes))
@@ -197,17 +227,22 @@ def test_nobody_reads_valid_in_green_where_requests_failed(ended: dict[str, int]
     picture = judged("valid", notes=(), **ended)
     pieces = headline.measurement_line(picture, 80)
     assert text_of(pieces) == f"measurement: {words}"
-    contents = [*marks(picture), verdict_text(picture)]
+    contents = [*verdict_marks(picture), verdict_text(picture)]
     styles = [style for _, style in pieces] + [str(span.style) for each in contents for span in each.spans]
     assert not any("success" in style for style in styles)
-    assert all("valid" not in each.plain for each in marks(picture)), "in the line of the tabs the outcome stands alone"
-    assert "✖ 100 % failed" in marks(picture)[1].plain or "✖ 67 % failed" in marks(picture)[1].plain
+    assert all("valid" not in each.plain for each in verdict_marks(picture)), (
+        "in the line of the tabs the outcome stands alone"
+    )
+    assert "✖ 100 % failed" in verdict_marks(picture)[1].plain or "✖ 67 % failed" in verdict_marks(picture)[1].plain
 
 
 def test_the_line_of_the_tabs_has_the_outcome_beside_the_measurement() -> None:
-    assert [each.plain for each in marks(judged("valid", ok=5))] == ["✔", "✔ valid"]
-    assert [each.plain for each in marks(judged("valid", ok=9, reset=1))] == ["▲ 10 %", "✔ valid  ▲ 10 % failed"]
-    assert [each.plain for each in marks(judged("degraded", "x", ok=1, reset=9))] == [
+    assert [each.plain for each in verdict_marks(judged("valid", ok=5))] == ["✔", "✔ valid"]
+    assert [each.plain for each in verdict_marks(judged("valid", ok=9, reset=1))] == [
+        "▲ 10 %",
+        "✔ valid  ▲ 10 % failed",
+    ]
+    assert [each.plain for each in verdict_marks(judged("degraded", "x", ok=1, reset=9))] == [
         "▲ ✖ 90 %",
         "▲ degraded  ✖ 90 % failed",
     ]
@@ -295,7 +330,7 @@ def test_large_digits_are_three_lines_of_one_length(value: str) -> None:
 
 
 class Screen(App[None]):
-    """The overview as it stands in the real screen."""
+    """The overview within the real screen."""
 
     CSS_PATH = STYLES
 
@@ -319,7 +354,7 @@ class Screen(App[None]):
 
 
 def shown(width: int, height: int, use: Callable[[Screen, Overview], None]) -> str:
-    """What a terminal of this size shows; four of its lines belong to others."""
+    """The overview in a terminal of this size; four of its lines belong to other widgets."""
 
     async def run() -> str:
         app = Screen(width, height)

@@ -1,4 +1,4 @@
-"""Records played again: what comes out when, after which seek; damaged and cut-off ones."""
+"""Replays of records: which frames are given when and after which seek; damaged and cut-off records."""
 
 import asyncio
 import sqlite3
@@ -15,13 +15,13 @@ from llmstress.engine.telemetry.messages import Delta
 from llmstress.engine.telemetry.thinning import Step
 from llmstress.tui.sources import replay as module
 from llmstress.tui.sources.replay import Replay
-from llmstress.tui.sources.source import Detail, Player, Source, SourceLost
+from llmstress.tui.sources.source import Playback, Source, SourceLost, ZoomDetail
 
 TOLD = [*story(), *ending()]
 
 
 class Clock:
-    """Seconds, as a test sets them."""
+    """A clock that the test sets, in seconds."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -31,7 +31,7 @@ class Clock:
 
 
 class Listener:
-    """Takes in what a replay gives, as the screen does."""
+    """Applies the frames of a replay as the screen does."""
 
     def __init__(self, replay: Replay, clock: Clock) -> None:
         self.replay = replay
@@ -49,7 +49,7 @@ class Listener:
                 self.view.apply(frame)
 
     async def after(self, seconds: float = 0.0) -> RunView:
-        """The view when the clock has gone on."""
+        """The view after the clock has advanced."""
         self.clock.now += seconds
         await asyncio.sleep(0)
         while self.replay.behind:
@@ -83,7 +83,7 @@ def play(path: Path, steps: Callable[[Listener], Awaitable[None]]) -> Listener:
 
 
 def whole(until_s: float, told: list[tuple[int, Frame]] = TOLD) -> RunView:
-    """The view that all messages up to a moment make."""
+    """The view made from all messages up to a time."""
     view = opening()
     for t, frame in told:
         if t <= until_s * S:
@@ -95,10 +95,10 @@ def whole(until_s: float, told: list[tuple[int, Frame]] = TOLD) -> RunView:
 def test_it_is_a_source_and_a_player(path: Path) -> None:
     replay = Replay(path)
     source: Source = replay
-    player: Player = replay
-    assert source.player is player
+    playback: Playback = replay
+    assert source.playback is playback
     assert not source.controls
-    assert player.length_s == 11.0
+    assert playback.length_s == 11.0
     asyncio.run(source.send(DrainRequested()))
 
 
@@ -218,7 +218,7 @@ def test_damage_on_the_way_is_told(path: Path) -> None:
     assert any(isinstance(frame, Delta) for frame in listener.frames), "what came before is played"
 
 
-# --- records that were thinned
+# --- thinned records
 
 LONG_S = 80
 LONG = eventful(LONG_S)
@@ -226,7 +226,7 @@ LONG = eventful(LONG_S)
 
 @pytest.fixture
 def thinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A record of 80 s that was thinned as one of hours is."""
+    """A record of 80 s, thinned like a record of several hours."""
     monkeypatch.setattr(record, "RAW_BYTES", 4_000)
     monkeypatch.setattr(record, "LEVEL_BYTES", 8_000)
     monkeypatch.setattr(record, "MOST_STEPS", 20)
@@ -250,8 +250,8 @@ def test_a_thinned_record_is_played_to_the_figures_of_its_run(thinned: Path) -> 
 
 
 def test_seeking_in_a_thinned_record(thinned: Path) -> None:
-    """Wherever it comes from, it shows what is known there: all figures where deltas were kept, else those of the end
-    of the last merged step."""
+    """After any seek the view shows what is known at that position: all figures where deltas were kept, else those at
+    the end of the last merged step."""
     moments = list(record.Reader(thinned).moments())
     merged = [0, *(moment.t for moment in moments if isinstance(moment.frame, Step))]
 
@@ -270,7 +270,7 @@ def test_seeking_in_a_thinned_record(thinned: Path) -> None:
 
 
 def test_a_zoom_holds_what_was_measured_within_its_stretch(thinned: Path) -> None:
-    def events_within(detail: Detail, until: float) -> int:
+    def events_within(detail: ZoomDetail, until: float) -> int:
         begin = detail.begin_s * S
         found = [frame for t, frame in LONG if isinstance(frame, Delta) and t <= until]
         return sum(

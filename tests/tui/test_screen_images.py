@@ -1,4 +1,4 @@
-"""Images of the screen as files: what is in them, what becomes of them, and both themes."""
+"""Images of the screen as files: their contents, conversion to PNG, and both themes."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.tui import image
 from llmstress.tui.app import StressApp
-from llmstress.tui.charts.lines import Chart
+from llmstress.tui.charts.chart import Chart
 from llmstress.tui.image import safe_name, self_contained
 from llmstress.tui.themes import DARK, LIGHT
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def programs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only place where programs are found; empty. Toasts stay until they were looked at."""
+    """An empty directory as the only one in PATH. Toasts stay until the test has looked at them."""
     monkeypatch.setattr("llmstress.tui.app.TOAST_S", DEADLINE_S)
     place = tmp_path_factory.mktemp("bin")
     monkeypatch.setenv("PATH", str(place))
@@ -40,12 +40,12 @@ def toasts(pilot: Pilot[int]) -> list[str]:
 
 
 async def saved(pilot: Pilot[int], n: int) -> None:
-    """Wait until so many images are told of."""
+    """Wait until messages about `n` images have been shown."""
     await settle_until(pilot, lambda: sum("image" in text for text in toasts(pilot)) == n)
 
 
 def words_of(path: Path) -> str:
-    """What can be read in an SVG."""
+    """The visible text of an SVG."""
     return " ".join("".join(each.itertext()) for each in ET.parse(path).getroot().iter() if each.tag.endswith("text"))
 
 
@@ -162,7 +162,7 @@ def test_names_of_models_in_names_of_files(model: str, name: str) -> None:
 
 
 def luminance(colour: Color) -> float:
-    """As WCAG defines it."""
+    """The contrast as WCAG defines it."""
     red, green, blue = (
         part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in colour.normalized
     )

@@ -1,11 +1,10 @@
-"""What every tab looks like, against pictures that were looked at: `pictures/*.svg`.
+"""The appearance of every tab, compared with reviewed pictures: `pictures/*.svg`.
 
-The pictures are made by a replay that stands at the end of a fixed record. After a change that is meant, run
-`UPDATE_PICTURES=1 pytest tests/tui/test_screen_snapshots.py`, look at the files (a browser shows them), and commit
-them.
+The pictures show a replay at the end of a fixed record. After an intended change, run
+`UPDATE_PICTURES=1 pytest tests/tui/test_screen_snapshots.py`, review the files in a browser, and commit them.
 
-The libraries that draw may place a line or a tick elsewhere in another version. Pictures are compared exactly with the
-versions that constraints.txt pins; with others only the words on the screen are compared.
+Other versions of the drawing libraries may place a line or a tick elsewhere. With the versions pinned in
+constraints.txt pictures are compared exactly; with other versions only the words on the screen are compared.
 """
 
 import asyncio
@@ -26,27 +25,27 @@ from llmstress.tui.sources.replay import Replay
 PICTURES = Path(__file__).parent / "pictures"
 CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
 DRAWING = ("plotext", "rich", "textual", "textual-plotext")
-"""Packages whose version decides what a picture looks like."""
+"""Packages whose versions affect the pictures."""
 
 
 def drawn_with_pins() -> bool:
-    """Whether these packages have the versions with which the pictures were made."""
+    """Whether these packages have the versions that made the pictures."""
     pins = dict(line.split("==") for line in CONSTRAINTS.read_text("utf-8").splitlines() if "==" in line)
     return all(version(name) == pins[name] for name in DRAWING)
 
 
 def words_of(text: str) -> list[str]:
-    """The words in a screen's text, in order, without numbers and lines."""
+    """The words of a screen's text, in order, without numbers and lines."""
     return re.findall(r"[^\W\d_]{3,}", text)
 
 
 def normal(svg: str) -> str:
-    """Without the number that the names in it are made unique with."""
+    """The SVG without the number that makes its names unique."""
     return re.sub(r"terminal-\d+-", "terminal-", svg)
 
 
 def text_of_svg(svg: str) -> str:
-    """The lines of text in it, to see at once what is different."""
+    """The lines of text in an SVG, which make differences readable."""
     rows: dict[float, str] = {}
     for y, text in re.findall(r'<text [^>]*? y="([\d.]+)"[^>]*>(.*?)</text>', svg):
         rows[float(y)] = rows.get(float(y), "") + html.unescape(text).replace("\xa0", " ")
@@ -70,7 +69,7 @@ def test_tab(tab: str, size: tuple[int, int], tmp_path: Path) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         nonlocal made
         app.theme = "textual-dark"
-        while app._view is None or not app._over:
+        while app._run.view is None or not app._run.over:
             await asyncio.sleep(0.02)
         await press(pilot, str(TABS.index(tab) + 1))
         await settle(pilot)

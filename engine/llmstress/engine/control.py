@@ -1,4 +1,5 @@
-"""The words between coordinator and workers: one DEALER per worker, one ROUTER, msgpack-encoded tagged structs.
+"""The messages between coordinator and workers: tagged structs in msgpack, over one ZeroMQ DEALER per worker and one
+ROUTER.
 
 worker -> coordinator: Hello, Ready, Delta..., Final
 coordinator -> worker: Setup, Go, then orders (SetStreams, Pause, Measure, Stop) in any number, Ack
@@ -13,7 +14,7 @@ from llmstress.engine.telemetry.messages import Delta
 
 
 class Timeouts(msgspec.Struct, array_like=True, frozen=True):
-    """Limits of one request; 0 switches one off."""
+    """Time limits of one request; 0: no limit."""
 
     connect_s: float
     first_token_ns: int
@@ -22,25 +23,25 @@ class Timeouts(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Tls(msgspec.Struct, array_like=True, frozen=True):
-    """How far a server of an https URL is trusted, and what the client shows of itself. Paths are absolute."""
+    """TLS settings for an https URL: which servers are trusted, and the client's certificate. Paths are absolute."""
 
     ca_file: str = ""
-    """Certificates (PEM) of the authorities to trust; empty: those of this machine."""
+    """Certificates (PEM) of the authorities to trust; empty: the system's."""
     insecure: bool = False
-    """Any certificate will do, for any name."""
+    """Accept any certificate for any name."""
     cert_file: str = ""
     """Certificate (PEM) of the client; empty: none."""
     key_file: str = ""
-    """Its private key; empty: it is in `cert_file`."""
+    """Private key of the client (PEM); empty: it is in `cert_file`."""
 
 
 class Network(msgspec.Struct, array_like=True, frozen=True):
     """The way to the target."""
 
     addresses: list[str] = []
-    """Where the host of the URL is; empty: what DNS says."""
+    """Addresses to use for the host of the URL; empty: the host is resolved by DNS."""
     sources: list[str] = []
-    """Local addresses to connect from, in turn; empty: as the kernel chooses."""
+    """Local addresses to connect from, in turn; empty: the kernel chooses."""
     proxy: str = ""
     """URL of an HTTP proxy, with its user information; empty: none."""
     unix_socket: str = ""
@@ -49,7 +50,7 @@ class Network(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Plan(msgspec.Struct, array_like=True, frozen=True):
-    """What one worker has to do: its exact shares of the load, and everything needed to speak to the target."""
+    """The task of one worker: its exact shares of the load, and all that it needs to send requests to the target."""
 
     api: str
     """Name of the API."""
@@ -57,49 +58,49 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     """Full URL of the endpoint, without user information."""
     network: Network
     headers: list[tuple[str, str]]
-    """Sent with every request, in this order; may hold secrets."""
+    """Sent with every request, in this order; may contain secrets."""
     ask: Ask
-    """What every request asks."""
+    """The content of every request."""
     streams: int
     """This worker's number of streams."""
     worker: int
     workers: int
-    """All of them: their streams take turns in the ramp."""
+    """Number of all workers, whose streams start in turn during the ramp."""
     requests: int | None
-    """This worker's share of the requests to start from the steady window on; None: no limit."""
+    """This worker's share of the requests that begin in the steady window or later; None: no limit."""
     ramp_s: float
     warmup_s: float
     steady_s: float | None
-    """Length of the steady window; None: until the requests are used up."""
+    """Length of the steady window; None: it ends when all of `requests` have begun."""
     whole_run: bool
-    """The window is the whole run: everything before the drain is steady."""
+    """The steady window is the whole run up to the drain."""
     grace_s: float
     interval_s: float
     error_pause_s: float
     retries: int
     """How often a request may be sent again."""
     on_status: list[tuple[str, str]]
-    """Entries that change the table in `statuses`."""
+    """Changes to the table in `stream/failure_policy.py`, as pairs of status and action."""
     timeouts: Timeouts
     requests_per_connection: int
-    """After so many a connection is closed; 0: it is kept as long as the server keeps it."""
+    """A connection is closed after this many requests; 0: it stays open as long as the server allows."""
     connect_gap_ns: int
     """Least time between two streams that begin with a new connection, in the ramp or when many are added."""
     dials: int
-    """Connections that may be being opened at once."""
+    """Number of connections that may be opened at the same time."""
     seed: int
     secrets: list[str]
     """Strings that must not appear in error samples and logs."""
     verbose: bool
-    """Say on stderr what goes on."""
+    """Log to stderr."""
     require_finish: bool = False
     """An answer that ends without a finish reason is truncated."""
     warmup_open: bool = False
-    """The warm-up lasts until it is ended by order."""
+    """The warm-up lasts until the order `Measure`."""
 
 
 class Hello(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """First word of a worker, as soon as it can talk."""
+    """First message of a worker, sent as soon as it is connected."""
 
     worker: int
     pid: int
@@ -107,72 +108,74 @@ class Hello(msgspec.Struct, tag=True, array_like=True, frozen=True):
 
 
 class Setup(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """Answer to Hello: the worker's plan."""
+    """The coordinator's answer to Hello, with the worker's plan."""
 
     plan: Plan
 
 
 class Ready(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """The worker could start this moment."""
+    """The worker is ready to start at any moment."""
 
     worker: int
     startup_s: float
-    """CPU seconds the process has used so far."""
+    """CPU seconds that the process has used so far."""
     rss: int
+    """Resident memory of the process, in bytes."""
 
 
 class Go(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """The run starts at `t0` (ns of this machine's monotonic clock, the same in every process)."""
+    """The run starts at `t0`, in ns of this machine's monotonic clock, which is the same in every process."""
 
     t0: int
 
 
 class SetStreams(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """From now on the worker runs this many streams, instead of its plan's number."""
+    """Changes the worker's number of streams."""
 
     streams: int
-    """0 or more. Surplus streams finish the request they have in flight."""
+    """0 or more. Surplus streams finish their request in flight."""
 
 
 class Pause(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """Start no new requests while `on`; what is in flight goes on, and connections stay open."""
+    """While `on`, no new requests begin. Requests in flight continue, and connections stay open."""
 
     on: bool
 
 
 class Measure(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """The open warm-up ends, and the steady window begins, at stamp `at` (ns, as T0)."""
+    """The warm-up ends and the steady window begins at the stamp `at` (ns of the monotonic clock, like T0)."""
 
     at: int
 
 
-class How(enum.StrEnum):
-    """Ways to stop."""
+class StopMode(enum.StrEnum):
+    """What a stop does with open requests."""
 
     DRAIN = "drain"
     ABORT = "abort"
 
 
 class Stop(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """Start nothing new; `DRAIN` lets what is open finish within the grace period, `ABORT` cuts it off now."""
+    """No new requests begin. `DRAIN`: open requests may finish within the grace period. `ABORT`: they are cancelled."""
 
-    how: How
+    mode: StopMode
 
 
 class Final(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """The worker's last word: everything it measured has been sent. It leaves when it has read Ack."""
+    """The worker's last message: it has sent all its measurements. It exits when it has received Ack."""
 
     worker: int
     deltas: int
     steady_ns: int
-    """Length of the steady window as this worker cut it."""
+    """Length of this worker's steady window."""
     drain_ns: int
+    """Length of this worker's drain."""
     exhausted: bool
-    """Its share of the requests was used up."""
+    """All requests of its share have begun."""
 
 
 class Ack(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """The coordinator has merged everything up to and with Final."""
+    """The coordinator has merged all messages of the worker up to Final."""
 
 
 FromWorker = Hello | Ready | Delta | Final

@@ -1,4 +1,4 @@
-"""When windows, streams and connections begin, and which worker has which share: pure functions, no clock, no loop."""
+"""When windows, streams and connections begin, and the shares of the workers. Pure functions, without clock or loop."""
 
 from collections.abc import Sequence
 
@@ -6,27 +6,27 @@ from llmstress.engine.telemetry.messages import LABELS, Phase, Window, consecuti
 
 
 def share(total: int, parts: int, index: int) -> int:
-    """The exact share of part `index` (0-based) when `total` is divided among `parts`: shares sum to the total."""
+    """The exact share of part `index` (0-based) if `total` is divided among `parts`. The shares sum to the total."""
     return total * (index + 1) // parts - total * index // parts
 
 
 CONNECTS_PER_S = 6_000.0
-"""New connections per second over all processes: a server that accepts from its listen queue of 128 every 20 ms loses
-none, and 64,000 connections are open in 11 s."""
+"""New connections a second of all processes together. At this rate a server that empties a listen queue of 128 every
+20 ms loses none, and 64,000 connections are open after 11 s."""
 
 CONNECTS_PER_S_EACH, TLS_CONNECTS_PER_S_EACH = 2_000.0, 400.0
-"""The same for one process: a connection takes 0.2 ms of CPU, one with TLS 1.3 ms, and half of the CPU time is kept for
-what arrives meanwhile."""
+"""New connections a second of one process. A connection costs 0.2 ms of CPU without TLS and 1.3 ms with it, and half
+of the process's time must be left for the data that arrives."""
 
 
 def connect_gap_ns(procs: int, *, tls: bool) -> int:
-    """Nanoseconds between two new connections of one process while many streams begin."""
+    """Least time in ns between two streams of one process that begin with a new connection, when many do."""
     each = TLS_CONNECTS_PER_S_EACH if tls else CONNECTS_PER_S_EACH
     return int(1e9 / min(each, CONNECTS_PER_S / procs))
 
 
 def ramp_start(stream: int, streams: int, worker: int, workers: int, ramp_ns: int) -> int:
-    """Nanoseconds after T0 at which stream `stream` of the `streams` of `worker` starts.
+    """The start of stream `stream` of the `streams` of `worker`, in ns after T0.
 
     The streams of each worker are spread evenly over the ramp, and the workers take turns.
     """
@@ -56,7 +56,7 @@ def windows(
 
 
 def first_window(windows: Sequence[Window]) -> Window:
-    """The window that begins at T0: those of length 0 before it are passed over."""
+    """The window that begins at T0: windows of length 0 before it are skipped."""
     return max((window for window in windows if window.begin == 0), key=lambda window: window.index)
 
 
@@ -69,6 +69,6 @@ def steady_from(windows: Sequence[Window], begin: int, steady_ns: int | None) ->
 
 
 def after_failure(pause_ns: int, uniform: float) -> int:
-    """Nanoseconds that a stream pauses after a failure; `uniform` in [0, 1) spreads them over 50 % to 150 % of
-    `pause_ns`, so that streams that failed together do not resume together."""
+    """The pause of a stream after a failure, in ns. `uniform` in [0, 1) spreads it over 50 % to 150 % of `pause_ns`, so
+    that streams that failed together don't begin their next requests together."""
     return int(pause_ns * (0.5 + uniform))

@@ -1,4 +1,4 @@
-"""Keeps secrets out of whatever is shown."""
+"""Redaction: replaces secrets in texts before they are shown or written."""
 
 import re
 from collections.abc import Collection
@@ -6,7 +6,7 @@ from collections.abc import Collection
 _PLAIN = re.compile(r"[A-Za-z]+(?:[ _-][A-Za-z]+)*")
 
 _LONGEST_PLAIN = 16
-"""Characters of a secret that may as well be a word of ours."""
+"""A secret of at most this many characters may be equal to a word of llmstress's own sentences."""
 
 FINISH_REASONS = frozenset(
     {
@@ -15,32 +15,38 @@ FINISH_REASONS = frozenset(
         *("max_output_tokens", "completed", "incomplete", "failed", "cancelled", "error", "abort", "none", "other"),
     }
 )
-"""Those of the APIs: they are shown, whatever a secret is."""
+"""The APIs' own finish reasons, which are shown even if a secret is one of these words."""
 
 _LEAST = 8
-"""Characters of a secret that are told apart from chance."""
+"""Length from which on a beginning of a secret at the end of a text is redacted. A shorter match is probably chance."""
 
 
-def blank_out(text: str, secrets: Collection[str]) -> str:
-    """`text` with every one of `secrets` replaced by stars; longer ones first, lest a part of one stay. What was cut
-    off within a secret loses the beginning of it, too."""
+def redact(text: str, secrets: Collection[str]) -> str:
+    """`text` with each of `secrets` replaced by `***`.
+
+    Longer secrets come first: a secret that is part of a longer one would leave the rest of that. If the text was cut
+    within a secret, the beginning of the secret at the end of the text is replaced as well.
+    """
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
-    words = text.rstrip("'\"")  # what was cut off may have been quoted since
-    end = text[len(words) :]
+    cut = text.rstrip("'\"")  # a text may have been put in quotes after it was cut
+    quotes = text[len(cut) :]
     for secret in secrets:
-        at = words.rfind(secret[:_LEAST], max(0, len(words) - len(secret)))
-        if at >= 0 and secret.startswith(words[at:]) and len(words) - at >= _LEAST:
-            words = f"{words[:at]}***"
-    return words + end
+        at = cut.rfind(secret[:_LEAST], max(0, len(cut) - len(secret)))
+        if at >= 0 and secret.startswith(cut[at:]) and len(cut) - at >= _LEAST:
+            cut = f"{cut[:at]}***"
+    return cut + quotes
 
 
-def blank_reason(reason: str, secrets: Collection[str]) -> str:
-    """A finish reason without secrets: a server may put there what it likes."""
-    return reason if reason in FINISH_REASONS else blank_out(reason, secrets)
+def redact_finish_reason(reason: str, secrets: Collection[str]) -> str:
+    """A finish reason without secrets: a server can send any text as one."""
+    return reason if reason in FINISH_REASONS else redact(reason, secrets)
 
 
-def unmistakable(secrets: Collection[str]) -> list[str]:
-    """Those to be blanked out of our own sentences, too. One that is a plain word is blanked only out of what servers
-    say: it may be a word of ours, or the name of a model."""
+def distinctive(secrets: Collection[str]) -> list[str]:
+    """The secrets that are redacted in llmstress's own sentences, too.
+
+    A short secret that consists of plain words is redacted only in the text of servers: elsewhere the same words may be
+    llmstress's own, or the name of a model.
+    """
     return [each for each in secrets if len(each) > _LONGEST_PLAIN or _PLAIN.fullmatch(each) is None]

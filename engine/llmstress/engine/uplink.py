@@ -1,4 +1,4 @@
-"""A worker's end of the line to the coordinator: one ZeroMQ DEALER, read and written without ever blocking."""
+"""A worker's socket to the coordinator: one ZeroMQ DEALER, which is never read or written in blocking mode."""
 
 import asyncio
 from typing import TypeVar
@@ -9,12 +9,12 @@ import zmq
 from llmstress.engine.control import FromWorker, ToWorker
 
 MAX_MESSAGE = 64 * 1024 * 1024
-"""Bytes of one message in either direction; a delta is a few kilobytes."""
+"""Largest message in either direction, in bytes. A delta has a few kilobytes."""
 
 HIGH_WATER = 4
-"""Messages queued before sending fails: deltas that can't be sent are merged into the next one instead."""
+"""Number of queued messages from which on sending fails. A delta that can't be sent is merged into the next one."""
 
-_Word = TypeVar("_Word")
+_Message = TypeVar("_Message")
 
 
 class Uplink:
@@ -37,36 +37,36 @@ class Uplink:
         self._drain()
 
     def close(self) -> None:
-        """Close the line; what is queued still gets up to 2 s to leave."""
+        """Close the socket. Blocks for up to 2 s until the queued messages are sent."""
         asyncio.get_running_loop().remove_reader(self._fd)
         self._socket.close()
         self._context.term()
 
     def try_send(self, message: FromWorker) -> bool:
-        """Send unless the line is full; says whether it was sent."""
+        """Send unless the queue is full. Returns whether the message was sent."""
         try:
             self._socket.send(self._encode(message), zmq.NOBLOCK)
         except zmq.Again:
             return False
         finally:
-            # ZeroMQ's descriptor is edge-triggered and sending may have eaten the edge of something to read
+            # ZeroMQ's descriptor is edge-triggered, and `send` may have consumed the edge of a message to read.
             self._drain()
         return True
 
     async def send(self, message: FromWorker) -> None:
-        """Send, waiting for room."""
+        """Send; waits while the queue is full."""
         while not self.try_send(message):
             await asyncio.sleep(0.01)
 
     async def receive(self) -> ToWorker:
-        """The next message."""
+        """Wait for the next message."""
         return await self._inbox.get()
 
-    async def expect(self, kind: type[_Word]) -> _Word:
-        """The next message, which must be of `kind`.
+    async def expect(self, kind: type[_Message]) -> _Message:
+        """Wait for the next message, which must be of `kind`.
 
         Raises:
-            RuntimeError: it is another one.
+            RuntimeError: it is of another kind.
         """
         message = await self.receive()
         if not isinstance(message, kind):

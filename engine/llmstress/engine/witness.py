@@ -15,7 +15,7 @@ import msgspec
 from llmstress.engine.api.meaning import Meaning
 from llmstress.engine.connect.dialer import ConnectError, Dialer, TakenOver
 from llmstress.engine.connect.loop import Loop
-from llmstress.engine.connect.tcpinfo import ends_of, place, retransmissions, tls_of
+from llmstress.engine.connect.tcpinfo import address_text, ends_of, retransmissions, tls_of
 from llmstress.engine.control import Plan
 from llmstress.engine.load.build import build_task
 from llmstress.engine.schedule import windows
@@ -114,7 +114,7 @@ class WatchedLoop(Loop):
             error = problem.strerror or str(problem)
             raise
         finally:
-            self.attempts.append(Attempt(place(address), begin, time.monotonic_ns(), error))
+            self.attempts.append(Attempt(address_text(address), begin, time.monotonic_ns(), error))
 
 
 class Witness(Observer):

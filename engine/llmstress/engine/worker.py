@@ -19,7 +19,6 @@ from llmstress.engine.control import (
     Final,
     Go,
     Hello,
-    How,
     Measure,
     Pause,
     Plan,
@@ -27,9 +26,10 @@ from llmstress.engine.control import (
     SetStreams,
     Setup,
     Stop,
+    StopMode,
     ToWorker,
 )
-from llmstress.engine.health.lag import LagProbe, host_times, resident_bytes
+from llmstress.engine.health.lag import LagMeter, host_times, resident_bytes
 from llmstress.engine.health.orphan import die_with_parent
 from llmstress.engine.load.build import build_closed
 from llmstress.engine.load.closed import ClosedModel
@@ -38,7 +38,7 @@ from llmstress.engine.stream.progress import NEVER
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.telemetry.messages import PROTOCOL_VERSION
 from llmstress.engine.uplink import Uplink
-from llmstress.engine.worker_log import Teller
+from llmstress.engine.worker_log import WorkerLog
 
 CHECK_S = 0.05
 """How often the time limits are looked at; every stream is four times a second."""
@@ -61,8 +61,8 @@ async def work(endpoint: str, number: int) -> None:
     await uplink.send(Hello(number, os.getpid(), PROTOCOL_VERSION))
     plan = (await uplink.expect(Setup)).plan
     recorder = Recorder(number, host=host_times) if number == 0 else Recorder(number)
-    teller = Teller(plan)
-    async with teller.dialer() as dialer:
+    log = WorkerLog(plan)
+    async with log.dialer() as dialer:
         model = build_closed(plan, recorder, dialer)
         gc.collect()
         gc.freeze()
@@ -71,8 +71,8 @@ async def work(endpoint: str, number: int) -> None:
         orders = _Orders()
         while not isinstance(word := await uplink.receive(), Go):
             _obey(word, model, orders)
-        await run(plan, recorder, model, uplink, orders, teller, word.t0)
-    teller.end()
+        await run(plan, recorder, model, uplink, orders, log, word.t0)
+    log.run_ended()
     await uplink.send(
         Final(number, recorder.deltas, recorder.steady_ns, recorder.drain_ns, exhausted=model.load.requests_left == 0)
     )
@@ -83,7 +83,7 @@ async def work(endpoint: str, number: int) -> None:
 
 
 async def run(
-    plan: Plan, recorder: Recorder, model: ClosedModel, uplink: Uplink, orders: "_Orders", teller: Teller, t0: int
+    plan: Plan, recorder: Recorder, model: ClosedModel, uplink: Uplink, orders: "_Orders", log: WorkerLog, t0: int
 ) -> None:
     """From T0 to the last delta: ramp, warm-up and steady window by the clock, then the drain."""
     load = model.load
@@ -99,7 +99,7 @@ async def run(
     drain = windows[-1].begin
     stop_at = NEVER if drain is None else t0 + drain
 
-    def probed(late_us: int) -> None:
+    def measured(late_us: int) -> None:
         # What was collected is folded by the way: 1,400 gaps at 70,000 events/s, 0.2 ms of work. A timer of its own
         # would wake an otherwise quiet process as often again.
         recorder.loop_lag(late_us)
@@ -108,13 +108,13 @@ async def run(
         else:
             recorder.tick()
 
-    probe = LagProbe(probed)
+    meter = LagMeter(measured)
     tasks = [
         asyncio.create_task(coroutine)
         for coroutine in (
             _listen(uplink, model, orders),  # first: what was ordered before T0 holds before anything starts
             _every(CHECK_S, load.check),
-            _send_deltas(recorder, uplink, teller, t0, int(plan.interval_s * 1e9)),
+            _send_deltas(recorder, uplink, log, t0, int(plan.interval_s * 1e9)),
             _start(model, orders, t0, stop_at),
         )
     ]
@@ -144,7 +144,7 @@ async def run(
         load.cut()
         recorder.finish(time.monotonic_ns())
     finally:
-        probe.close()
+        meter.close()
         for task in tasks:
             task.cancel()
         for result in await asyncio.gather(*tasks, return_exceptions=True):
@@ -154,7 +154,7 @@ async def run(
         recorder.not_sent()
         await asyncio.sleep(CHECK_S)
     recorder.sent(delta)
-    teller.sent(delta)
+    log.delta_sent(delta)
 
 
 class _Orders:
@@ -190,9 +190,9 @@ def _obey(word: ToWorker, model: ClosedModel, orders: _Orders) -> None:
         case Measure(at=at):
             orders.measure_at = at
             orders.measure.set()
-        case Stop(how=how):
+        case Stop(mode=mode):
             orders.stop.set()
-            if how is How.ABORT:
+            if mode is StopMode.ABORT:
                 orders.abort.set()
         case _:
             raise RuntimeError(f"expected an order, got {type(word).__name__}")
@@ -206,13 +206,13 @@ async def _start(model: ClosedModel, orders: _Orders, t0: int, stop_at: int) -> 
     gc.freeze()  # streams and connections live as long as the run: the collector need not walk them
 
 
-async def _send_deltas(recorder: Recorder, uplink: Uplink, teller: Teller, t0: int, interval_ns: int) -> None:
+async def _send_deltas(recorder: Recorder, uplink: Uplink, log: WorkerLog, t0: int, interval_ns: int) -> None:
     for number in itertools.count(1):
         await _sleep_until(t0 + number * interval_ns)
         delta = recorder.cut(time.monotonic_ns(), resident_bytes())
         if uplink.try_send(delta):
             recorder.sent(delta)
-            teller.sent(delta)
+            log.delta_sent(delta)
         else:
             recorder.not_sent()
 

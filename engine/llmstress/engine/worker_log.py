@@ -1,4 +1,5 @@
-"""What a worker says on stderr when it is asked to: its plan, its first connection, the first failures, its totals.
+"""What a worker logs to stderr with --verbose: its plan, its first connection, the first failure of each class, its
+totals.
 
 Nothing of this is on the hot path: failures are taken from the samples of a delta, four times a second.
 """
@@ -11,23 +12,23 @@ from collections import Counter
 from llmstress.engine.connect.dialer import Dialer, TakenOver
 from llmstress.engine.connect.tcpinfo import ends_of, tls_of
 from llmstress.engine.control import Plan
-from llmstress.engine.secrets import blank_out, unmistakable
+from llmstress.engine.secrets import distinctive, redact
 from llmstress.engine.telemetry.messages import Delta
 
 _log = logging.getLogger("worker")
 
 
-class Teller:
-    """Speaks for one worker; says nothing unless its plan wants it."""
+class WorkerLog:
+    """The log of one worker. It is empty unless `plan.verbose` is set."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self._ended: Counter[str] = Counter()
         self._deltas = 0
         if plan.verbose:
             handler = logging.StreamHandler(sys.stderr)
-            handler.setFormatter(_WithoutSecrets(plan.secrets))
+            handler.setFormatter(_RedactingFormatter(plan.secrets))
             logging.basicConfig(level=logging.INFO, handlers=[handler])
             network = plan.network
             _log.info(
@@ -41,57 +42,57 @@ class Teller:
             )
 
     def dialer(self) -> Dialer:
-        """A dialer for the plan; it tells of its first connection."""
-        make = _TellingDialer if self._plan.verbose else Dialer
+        """A dialer for the plan, which logs its first connection."""
+        make = _LoggingDialer if self._plan.verbose else Dialer
         return make(self._plan.url, self._plan.network, self._plan.timeouts)
 
-    def sent(self, delta: Delta) -> None:
-        """A delta is on its way: tell of failures of a class that there was none of before."""
+    def delta_sent(self, delta: Delta) -> None:
+        """To be called when a delta has been sent: logs failures of classes that had no failure before."""
         if not self._plan.verbose:
             return
         self._deltas += 1
         for part in delta.parts.values():
             self._ended.update(part.ended)
         for sample in delta.samples:
-            if sample.error not in self._told:
-                self._told.add(sample.error)
+            if sample.error not in self._logged:
+                self._logged.add(sample.error)
                 status = f" (status {sample.status})" if sample.status else ""
                 _log.warning("first %s%s: %s", sample.error, status, " ".join(sample.text.split()))
 
-    def end(self) -> None:
-        """The run is over."""
+    def run_ended(self) -> None:
+        """To be called when the run has ended: logs the totals."""
         if self._plan.verbose:
             ends = ", ".join(f"{n} {outcome}" for outcome, n in sorted(self._ended.items())) or "none"
             _log.info("ended: requests %s; %d deltas", ends, self._deltas)
 
 
-class _WithoutSecrets(logging.Formatter):
-    """`LEVEL name: text`, tracebacks included, without secrets."""
+class _RedactingFormatter(logging.Formatter):
+    """`LEVEL name: text`. Secrets are redacted, in tracebacks as well."""
 
     def __init__(self, secrets: list[str]) -> None:
         super().__init__("%(levelname)s %(name)s: %(message)s")
-        self._secrets = unmistakable(secrets)
+        self._secrets = distinctive(secrets)
 
     def format(self, record: logging.LogRecord) -> str:
-        """The lines of a record."""
-        return blank_out(super().format(record), self._secrets)
+        """The text of a record, redacted."""
+        return redact(super().format(record), self._secrets)
 
 
-class _TellingDialer(Dialer):
-    """Tells of the first connection."""
+class _LoggingDialer(Dialer):
+    """Logs the first connection."""
 
-    _told = False
+    _logged = False
 
     async def open(self) -> TakenOver:
-        """Make a connection.
+        """Open a connection.
 
         Raises:
-            ConnectError: none could be made.
+            ConnectError: it failed.
         """
         link = await super().open()
-        if not self._told:
-            self._told = True
-            (here, there), tls = ends_of(link.transport), tls_of(link.transport)
-            if there:
-                _log.info("first connection: %s to %s%s", here, there, f", {tls}" if tls else "")
+        if not self._logged:
+            self._logged = True
+            (local, peer), tls = ends_of(link.transport), tls_of(link.transport)
+            if peer:
+                _log.info("first connection: %s to %s%s", local, peer, f", {tls}" if tls else "")
         return link

@@ -1,1 +1,1 @@
-"""What a person sees of a run. Imports nothing of llmstress but `llmstress.engine.telemetry`."""
+"""The interactive screen of a run. Of llmstress it imports only `llmstress.engine.telemetry`."""

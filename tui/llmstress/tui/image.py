@@ -1,4 +1,4 @@
-"""Images of the screen as files: SVG, and PNG where a program that converts it is installed."""
+"""Saves images of the screen as SVG, and as PNG if a converter is installed."""
 
 import asyncio
 import contextlib
@@ -10,8 +10,7 @@ import time
 from pathlib import Path
 
 FONT = "Fira Code, Cascadia Mono, JetBrains Mono, DejaVu Sans Mono, Menlo, Consolas"
-"""Fixed-width fonts that have the dots of the charts."""
-
+"""Fixed-width fonts that contain the braille dots of the charts."""
 
 CONVERTERS = {
     "rsvg-convert": ("--output", "{png}", "{svg}"),
@@ -19,17 +18,17 @@ CONVERTERS = {
     "cairosvg": ("{svg}", "-o", "{png}"),
     "magick": ("{svg}", "{png}"),
 }
-"""Programs that make a PNG of an SVG, the best first, and their arguments."""
+"""Programs that convert SVG to PNG, the best first, and their arguments."""
 
 CONVERT_S = 20.0
-"""How long one may take."""
+"""Time limit of a conversion."""
 
 
 def write(directory: Path, model: str, svg: str) -> Path:
-    """Write an image to a file that wasn't there before, and give its path.
+    """Write an image to a new file and return its path.
 
     Raises:
-        OSError: it can't be written.
+        OSError: the file can't be written.
     """
     stem = f"llmstress-{safe_name(model)}-{time.strftime('%H%M%S')}"
     for number in itertools.count(1):
@@ -37,11 +36,11 @@ def write(directory: Path, model: str, svg: str) -> Path:
         with contextlib.suppress(FileExistsError), path.open("x", encoding="utf-8") as file:
             file.write(svg)
             return path
-    raise AssertionError("numbers don't end")
+    raise AssertionError("unreachable: the count is unlimited")
 
 
 async def convert(svg: Path) -> Path | None:
-    """Make a PNG beside an SVG with the first of `CONVERTERS` that can; None: none is installed, or none could."""
+    """Convert an SVG to a PNG beside it and return its path; None: no converter is installed, or all failed."""
     png = svg.with_suffix(".png")
     for name, arguments in CONVERTERS.items():
         program = shutil.which(name)
@@ -70,15 +69,14 @@ async def _run(program: str, arguments: list[str]) -> bool:
 
 
 def self_contained(svg: str) -> str:
-    """An SVG that fetches nothing and looks the same with other fonts: whoever opens it needs no network, and no host
-    hears of it.
+    """An SVG that needs no network and looks the same with other fonts.
 
-    Rich's images name a font on a host; here the reader's own fixed-width fonts are named instead. Spaces at the begin
-    of a text are kept, which some programs would drop. Many fixed-width fonts lack the dots of the charts, and those of
-    another font have another width: each has a place of its own.
+    Rich's images load a font from a host; this function names local fixed-width fonts instead. Leading spaces are
+    preserved, which some programs would drop. Many fixed-width fonts lack the braille dots of the charts, and a
+    substitute font has another width, so each dot gets a position of its own.
     """
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL).replace("Fira Code", FONT)
-    return _TEXT.sub(_placed, svg.replace("<svg ", '<svg xml:space="preserve" ', 1))
+    return _TEXT.sub(_positioned, svg.replace("<svg ", '<svg xml:space="preserve" ', 1))
 
 
 _TEXT = re.compile(
@@ -89,8 +87,8 @@ _TEXT = re.compile(
 _RUNS = re.compile(r"[\u2800-\u28ff]|[^\u2800-\u28ff]+")
 
 
-def _placed(found: re.Match[str]) -> str:
-    """A text with dots of charts, as several texts; each dot is one of them."""
+def _positioned(found: re.Match[str]) -> str:
+    """A text that contains braille dots, split into several texts; each dot is a text of its own."""
     text, x = html.unescape(found["text"]), float(found["x"])
     cell = float(found["length"]) / len(text)
     parts: list[str] = []
@@ -104,5 +102,5 @@ def _placed(found: re.Match[str]) -> str:
 
 
 def safe_name(model: str) -> str:
-    """A model's name as part of a file's name."""
+    """A model's name as part of a file name."""
     return re.sub(r"[^A-Za-z0-9.-]+", "-", model)[:60].strip("-.") or "run"

@@ -1,23 +1,23 @@
-"""The screen's own Textual messages."""
+"""Textual messages of the screen."""
 
 from textual.message import Message
 
 
 class Due(Message):
-    """Something is to be brought up to date. One that still waits is replaced by the next one of its kind, so that a
-    slow terminal gets fewer pictures instead of late ones."""
+    """Something has to be updated. A waiting message is replaced by the next one of its kind, so that a slow terminal
+    gets fewer updates instead of late ones."""
 
     def can_replace(self, message: Message) -> bool:
-        """Of the same kind?"""
+        """Whether `message` is of the same kind."""
         return type(message) is type(self)
 
 
 class FiguresDue(Due):
-    """The figures of the visible pane."""
+    """The figures of the visible pane are due."""
 
 
 class ChartsDue(Due):
-    """What is drawn on the visible pane, and takes longer."""
+    """The charts of the visible pane, which take longer, are due."""
 
 
 class TabChosen(Message):

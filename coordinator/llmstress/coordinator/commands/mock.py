@@ -9,7 +9,7 @@ import msgspec
 from llmstress.coordinator.commands.click_types import SHARE, Duration, ParsedText, SectionedCommand
 from llmstress.coordinator.config.errors import ExitCode, LlmstressError, UsageError
 from llmstress.engine.mock.options import DURATION_SUFFIX, MockOptions
-from llmstress.engine.mock.switches import Kind, Switch, fault_list, switches
+from llmstress.engine.mock.switches import Switch, ValueKind, fault_list, switches
 
 _UNBOUNDED = 10**9
 """Upper bounds from here on are left out of the help page; `MockOptions` checks them."""
@@ -17,23 +17,23 @@ _UNBOUNDED = 10**9
 
 def _option(switch: Switch) -> click.Option:
     high = None if switch.high is None or switch.high >= _UNBOUNDED else switch.high
-    kinds: dict[Kind, click.ParamType[Any]] = {
-        Kind.TEXT: click.STRING,
-        Kind.WHOLE: click.IntRange(_whole(switch.low), _whole(high)),
-        Kind.NUMBER: click.FloatRange(switch.low, high),
-        Kind.MS: Duration(high / 1e3 if high else None),
-        Kind.SHARE: SHARE,
-        Kind.FLAG: click.BOOL,
-        Kind.CHOICE: click.Choice(switch.choices),
-        Kind.WORDED: ParsedText(switch.name, switch.parse),
+    kinds: dict[ValueKind, click.ParamType[Any]] = {
+        ValueKind.TEXT: click.STRING,
+        ValueKind.WHOLE: click.IntRange(_whole(switch.low), _whole(high)),
+        ValueKind.NUMBER: click.FloatRange(switch.low, high),
+        ValueKind.MS: Duration(high / 1e3 if high else None),
+        ValueKind.SHARE: SHARE,
+        ValueKind.FLAG: click.BOOL,
+        ValueKind.CHOICE: click.Choice(switch.choices),
+        ValueKind.PARSED: ParsedText(switch.name, switch.parse),
     }
-    metavars = {Kind.WHOLE: "N", Kind.NUMBER: "X"}
+    metavars = {ValueKind.WHOLE: "N", ValueKind.NUMBER: "X"}
     option = click.Option(
         [switch.flag, switch.field],
         type=kinds[switch.kind],
         default=_default(switch),
         show_default=switch.default not in ("", 0, ()),
-        is_flag=switch.kind is Kind.FLAG,
+        is_flag=switch.kind is ValueKind.FLAG,
         multiple=switch.repeated,
         metavar=switch.metavar or metavars.get(switch.kind),
         help=switch.help,
@@ -45,11 +45,11 @@ def _option(switch: Switch) -> click.Option:
 def _default(switch: Switch) -> Any:
     """The default as it is written on the command line, for the help page."""
     match switch.kind:
-        case Kind.MS:
+        case ValueKind.MS:
             return f"{switch.default:g}ms" if switch.default % 1e3 else f"{switch.default / 1e3:g}s"
-        case Kind.SHARE:
+        case ValueKind.SHARE:
             return f"{switch.default:.0%}"
-        case Kind.WORDED if not switch.repeated:
+        case ValueKind.PARSED if not switch.repeated:
             return str(switch.default)
         case _:
             return switch.default

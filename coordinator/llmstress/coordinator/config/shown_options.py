@@ -8,7 +8,7 @@ import msgspec
 from llmstress.coordinator.config.keys import is_secret, keys_in, names_a_secret, variable_of
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import redact_url, secret_parameters, user_information
-from llmstress.engine.secrets import blank_out
+from llmstress.engine.secrets import redact
 
 _LONGEST_SHOWN = 200
 """Characters of a text, and number of token ids, that a summary shows."""
@@ -46,12 +46,12 @@ def _header_value(name: str, value: str, secrets: list[str]) -> str:
     """The name of a variable (`env:NAME`), the value with `secrets` redacted, or stars."""
     if variable_of(value) is not None:
         return value
-    return "***" if is_secret(name, value) else blank_out(value, secrets)
+    return "***" if is_secret(name, value) else redact(value, secrets)
 
 
 def _redacted_body(body: str, secrets: list[str]) -> str:
     """A body without secrets, otherwise as written. JSON that still contains secrets (escaped ones) is encoded anew."""
-    shown = blank_out(body, secrets)
+    shown = redact(body, secrets)
     with contextlib.suppress(ValueError, RecursionError):  # the body may be something other than JSON
         value = msgspec.json.decode(shown)
         if any(secret != "***" for _, secret in keys_in(value)):

@@ -9,10 +9,10 @@ from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.log import LogFile
 from llmstress.coordinator.output.schema import Latency, Summary, Undetermined
-from llmstress.engine.secrets import blank_out, unmistakable
-from llmstress.engine.telemetry.formatting import count, duration, latency, left, rate, share, worth_a_line
+from llmstress.engine.secrets import distinctive, redact
+from llmstress.engine.telemetry.formatting import count, duration, latency, rate, rate_limit_left, share, worth_a_line
 from llmstress.engine.telemetry.metrics import METRICS, PROGRESS, TABLE
-from llmstress.engine.telemetry.sanitize import MAX_NAME, plain
+from llmstress.engine.telemetry.sanitize import MAX_NAME, sanitize_text
 from llmstress.engine.telemetry.snapshot import Snapshot
 
 _MOST_WORDS = 110
@@ -46,7 +46,7 @@ class Console:
 
     def hide(self, secrets: list[str]) -> None:
         """Redact these texts from now on, except those that may be ordinary words in llmstress's own sentences."""
-        self._secrets = unmistakable(secrets)
+        self._secrets = distinctive(secrets)
 
     def hold(self) -> None:
         """Hold lines back, because a screen uses the terminal."""
@@ -85,7 +85,7 @@ class Console:
         if self._log is None:
             return
         try:
-            self._log.write(writer, blank_out(text, self._secrets))
+            self._log.write(writer, redact(text, self._secrets))
         except OSError as error:
             self.close()
             self.warn(f"--log-file: {error}; the log ends here")
@@ -95,7 +95,7 @@ class Console:
             self._held.append(line)
             return
         with contextlib.suppress(OSError):  # a closed pipe or terminal must not end the run
-            print(blank_out(line, self._secrets), file=self._stream, flush=True)
+            print(redact(line, self._secrets), file=self._stream, flush=True)
 
     def banner(self, options: Options, api: str, target: Target, model: str, way: str) -> None:
         """Print target, API, model, size and phases of the run; `way`: proxy, addresses and TLS, or empty."""
@@ -131,7 +131,7 @@ class Console:
         if picture.retries:
             parts.append(f"retries {count(picture.retries)}")
         if picture.rate_limits:
-            parts.append(f"left {left(picture.rate_limits)}")
+            parts.append(f"left {rate_limit_left(picture.rate_limits)}")
         line = "  ".join(parts)
         self.note(line)
         if self._held is None and not self._quiet:  # not held back: the screen has shown these figures
@@ -229,7 +229,7 @@ def _of_what(summary: Summary) -> str:
 
 def _most_frequent(failed_by: Mapping[str, int]) -> str:
     """The most frequent failure class, after a space; empty without failures."""
-    return f" {plain(max(failed_by, key=failed_by.__getitem__), MAX_NAME)}" if failed_by else ""
+    return f" {sanitize_text(max(failed_by, key=failed_by.__getitem__), MAX_NAME)}" if failed_by else ""
 
 
 def _per_s(per_second: float | None, before: str = "   ") -> str:

@@ -16,7 +16,7 @@ from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import redact_url, secret_parameters, user_information
 from llmstress.coordinator.output import schema
 from llmstress.engine.api import APIS
-from llmstress.engine.secrets import FINISH_REASONS, blank_out, blank_reason, unmistakable
+from llmstress.engine.secrets import FINISH_REASONS, distinctive, redact, redact_finish_reason
 from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.broadcast import Message, RunFacts, WorkerChange
 from llmstress.engine.telemetry.classes import CLASSES
@@ -171,36 +171,36 @@ def scrub(message: _Message, secrets: list[str]) -> _Message:
     """`message` with secrets redacted; it may contain text of a server, and is published, recorded and summarized.
 
     In text of a server all secrets are redacted. In llmstress's own sentences a secret that may be an ordinary word
-    stays (`unmistakable`).
+    stays (`distinctive`).
     """
     if not secrets:
         return message
     match message:
         case Delta():
             message.samples = [_scrub_sample(sample, secrets) for sample in message.samples]
-            message.grave = {action: _scrub_sample(sample, secrets) for action, sample in message.grave.items()}
-            message.signs = [blank_out(sign, secrets) for sign in message.signs]
-            message.fields = [blank_out(field, secrets) for field in message.fields]
+            message.fatal = {action: _scrub_sample(sample, secrets) for action, sample in message.fatal.items()}
+            message.signs = [redact(sign, secrets) for sign in message.signs]
+            message.fields = [redact(field, secrets) for field in message.fields]
             for part in message.parts.values():
-                redacted = {reason: blank_reason(reason, secrets) for reason in part.finish}
+                redacted = {reason: redact_finish_reason(reason, secrets) for reason in part.finish}
                 if any(shown != reason for reason, shown in redacted.items()):
                     counts, part.finish = part.finish, {}
                     for reason, n in counts.items():
                         part.finish[redacted[reason]] = part.finish.get(redacted[reason], 0) + n
             return message
         case Notice():
-            return msgspec.structs.replace(message, text=blank_out(message.text, unmistakable(secrets)))
+            return msgspec.structs.replace(message, text=redact(message.text, distinctive(secrets)))
         case WorkerChange():
-            return msgspec.structs.replace(message, reason=blank_out(message.reason, unmistakable(secrets)))
+            return msgspec.structs.replace(message, reason=redact(message.reason, distinctive(secrets)))
         case RunFacts():
-            return msgspec.structs.replace(message, model=blank_out(message.model, unmistakable(secrets)))
+            return msgspec.structs.replace(message, model=redact(message.model, distinctive(secrets)))
     return message
 
 
 def _scrub_sample(sample: ErrorSample, secrets: list[str]) -> ErrorSample:
     return msgspec.structs.replace(
         sample,
-        text=blank_out(sample.text, secrets),
-        request_id=blank_out(sample.request_id, secrets),
-        headers=blank_out(sample.headers, secrets),
+        text=redact(sample.text, secrets),
+        request_id=redact(sample.request_id, secrets),
+        headers=redact(sample.headers, secrets),
     )

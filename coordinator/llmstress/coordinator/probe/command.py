@@ -33,7 +33,7 @@ from llmstress.coordinator.target.network import describe_way, resolve
 from llmstress.coordinator.target.resolved_target import ResolvedTarget, resolve_target
 from llmstress.engine.connect.dialer import Dialer
 from llmstress.engine.control import Network
-from llmstress.engine.secrets import blank_out, unmistakable
+from llmstress.engine.secrets import distinctive, redact
 from llmstress.engine.witness import Evidence, WatchedLoop, Witness
 
 PIPED_WIDTH = 100
@@ -136,7 +136,7 @@ async def probe_target(
             url=redact_url(target.url),
             api=resolved.api_name,
             api_because=api_choice.why_this_api(options, url),
-            model=blank_out(model, unmistakable(secrets)),
+            model=redact(model, distinctive(secrets)),
             model_because=because,
             streamed=api.streamed,
             addresses=tuple(addresses),
@@ -150,10 +150,10 @@ async def probe_target(
         async with Dialer(plan.url, plan.network, plan.timeouts) as dialer:
             seen = await _watched(Witness(plan), dialer, signals)
     except LlmstressError as error:
-        error.args = (blank_out(str(error), secrets),)
+        error.args = (redact(str(error), secrets),)
         raise
     probe = probe_of(where, seen, api, secrets, by_name=_asks_dns(network, target), raw=raw)
-    models = [blank_out(model, secrets) for model in await _listed_models(resolved, probe)]
+    models = [redact(model, secrets) for model in await _listed_models(resolved, probe)]
     return msgspec.structs.replace(probe, hint=hint_of(probe, models), remarks=remarks_of(probe))
 
 

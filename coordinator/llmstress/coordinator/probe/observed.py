@@ -21,9 +21,9 @@ from llmstress.engine.api.lenient import is_ping
 from llmstress.engine.api.meaning import Meaning, Usage
 from llmstress.engine.http import response
 from llmstress.engine.http.body import succeeded
-from llmstress.engine.http.decompress import MAX_BURST, decoded_words
+from llmstress.engine.http.decompress import MAX_BURST, decoded_prefix
 from llmstress.engine.http.response import Malformed, ResponseReader
-from llmstress.engine.secrets import blank_out, blank_reason
+from llmstress.engine.secrets import redact, redact_finish_reason
 from llmstress.engine.telemetry.collecting import collected
 from llmstress.engine.telemetry.messages import Part
 from llmstress.engine.telemetry.metrics import OF_ONE_REQUEST
@@ -79,16 +79,16 @@ def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, 
         tokens=_tokens(seen),
         collected=found.text if (found := collected(seen.part.counters, seen.signs)) is not None else "",
         tried_again=seen.part.counters.tried_again > 0,
-        finish=blank_reason(exchange.finish, secrets),
+        finish=redact_finish_reason(exchange.finish, secrets),
         outcome=last.end.outcome,
-        words=blank_out(last.end.text, secrets),
+        words=redact(last.end.text, secrets),
         hint="",
         remarks=(),
         raw=_raw(seen, secrets) if raw else None,
         whole=bool(whole),
         tpot_bounds_ms=_bounds(seen.part),
         noted=tuple(notes_on_one_answer(seen.part, seen.fields)),
-        body="" if any(each.meaning is not None for each in heard) else blank_out(_body_of_no_event(seen), secrets),
+        body="" if any(each.meaning is not None for each in heard) else redact(_body_of_no_event(seen), secrets),
     )
 
 
@@ -124,7 +124,7 @@ def _head(head: response.Head | None, secrets: Sequence[str]) -> Head | None:
     if head is None:
         return None
     headers = {
-        blank_out(name, secrets): "***" if name == "set-cookie" else blank_out(value, secrets)
+        redact(name, secrets): "***" if name == "set-cookie" else redact(value, secrets)
         for name, value in head.headers.items()
     }
     return Head(head.status, f"1.{head.minor_version}", headers)
@@ -157,9 +157,9 @@ def _events(heard: Sequence[Heard], begin: int, secrets: Sequence[str]) -> tuple
                 at_ms=at_ms,
                 gap_ms=round(at_ms - events[-1].at_ms, 3) if events else None,
                 what=kinds_of(each.meaning, each.name),
-                name=blank_out(each.name.decode("utf-8", "replace"), secrets),
+                name=redact(each.name.decode("utf-8", "replace"), secrets),
                 bytes=len(each.data),
-                data=blank_out(each.data.decode("utf-8", "replace"), secrets)[:MOST_TEXT],
+                data=redact(each.data.decode("utf-8", "replace"), secrets)[:MOST_TEXT],
             )
         )
     return tuple(events)
@@ -208,7 +208,7 @@ def _raw(seen: Evidence, secrets: Sequence[str]) -> Raw:
     """The bytes. Compressed bytes are left out if the decompressed body contains a secret."""
     reads = [read.data for read in seen.reads]
     body = _inflated(seen).decode("utf-8", "replace")
-    if blank_out(body, secrets) != body:
+    if redact(body, secrets) != body:
         reads = [b"(compressed, and a secret is in it)" for _ in reads]
     return raw_of(seen.request, reads, secrets)
 
@@ -239,4 +239,4 @@ def _body(seen: Evidence, most: int) -> bytes:
             pieces += reader.feed(read.data)
     except Malformed as fault:
         pieces += fault.pieces
-    return decoded_words(_coding(seen), b"".join(pieces), most)
+    return decoded_prefix(_coding(seen), b"".join(pieces), most)

@@ -123,7 +123,7 @@ class Tokens(msgspec.Struct, frozen=True):
     cached_input: int | None
     reasoning: int | None
     events: int
-    """Token events."""
+    """Token-bearing events."""
     events_shared: int
     """Token-bearing events that shared their read with another one."""
 

@@ -19,7 +19,7 @@ import zmq.asyncio
 from llmstress.coordinator.processes.broadcaster import ASK, NUMBER_BYTES, WATCH
 from llmstress.coordinator.processes.run_directory import SCREEN_LOG, is_alive
 from llmstress.engine.telemetry.broadcast import Command, Frame, RunView, decode, encode
-from llmstress.tui.sources.source import Player, SourceLost
+from llmstress.tui.sources.source import Playback, SourceLost
 
 if TYPE_CHECKING:
     from llmstress.tui.app import StressApp
@@ -36,7 +36,7 @@ class LiveSource:
 
     def __init__(self, directory: Path, *, controls: bool) -> None:
         self.controls = controls
-        self.player: Player | None = None
+        self.playback: Playback | None = None
         self._directory = directory
         self._context = zmq.asyncio.Context()
         self._watch = self._context.socket(zmq.SUB)

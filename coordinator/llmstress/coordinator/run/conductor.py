@@ -31,7 +31,7 @@ from llmstress.coordinator.target import api_choice, model_listing
 from llmstress.coordinator.target.network import describe_way
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine import schedule
-from llmstress.engine.control import Ack, Final, Go, Hello, How, Measure, Network, Plan, Ready, Setup, Stop
+from llmstress.engine.control import Ack, Final, Go, Hello, Measure, Network, Plan, Ready, Setup, Stop, StopMode
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import (
@@ -308,7 +308,7 @@ class Conductor:
         if len(self._signals) == 1:
             self._ended_by = self._ended_by or "signal"
             self._announcer.warn(f"{name}: {self._draining_text()}; a second signal ends the run at once")
-            await self._stop(How.DRAIN)
+            await self._stop(StopMode.DRAIN)
         else:
             self._announcer.warn(f"{name} again: ending at once")
             await self._abort()
@@ -321,7 +321,7 @@ class Conductor:
             case DrainRequested():
                 self._ended_by = "signal"
                 self._announcer.notice("note", f"ended by you: {self._draining_text()}")
-                await self._stop(How.DRAIN)
+                await self._stop(StopMode.DRAIN)
             case AbortRequested():
                 self._ended_by = "abort"
                 self._announcer.notice("note", "ended by you, at once")
@@ -342,7 +342,7 @@ class Conductor:
         if limit is not None:
             self._ended_by = limit.ended_by
             self._announcer.warn(f"{limit.text}; {self._draining_text()}")
-            await self._stop(How.DRAIN)
+            await self._stop(StopMode.DRAIN)
 
     async def _check_warmup(self) -> None:
         """End a warm-up that is counted in requests, at the same stamp for all workers."""
@@ -379,12 +379,12 @@ class Conductor:
     def _draining_text(self) -> str:
         return f"finishing open requests (up to {duration(self._options.grace_s)})"
 
-    async def _stop(self, how: How) -> None:
-        await self._steering.order_all(Stop(how))
+    async def _stop(self, mode: StopMode) -> None:
+        await self._steering.order_all(Stop(mode))
 
     async def _abort(self) -> None:
         self._aborted_at = self._aborted_at or time.monotonic()
-        await self._stop(How.ABORT)
+        await self._stop(StopMode.ABORT)
 
     def _summarise(self) -> Summary:
         """The summary of what has been measured so far."""

@@ -14,7 +14,7 @@ from llmstress.engine.control import Final
 from llmstress.engine.stream.failure_policy import END, END_FIRST
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.messages import ErrorSample
-from llmstress.engine.telemetry.sanitize import plain
+from llmstress.engine.telemetry.sanitize import sanitize_text
 
 MIN_FINISHED_FOR_SHARE = 100
 """`--max-errors P%` ends a run early only from this many finished requests on: otherwise a failure of the first request
@@ -69,10 +69,10 @@ def _exceeds(limit: MaxErrors | None, failed: int, finished: int, least: int = 1
 
 def _fatal_failure(aggregate: Aggregate, url: str, api: str) -> Limit | None:
     """The failure that ends the run, with the server's message; None: there is none."""
-    if (sample := aggregate.grave.get(END)) is not None:
+    if (sample := aggregate.fatal.get(END)) is not None:
         what = "the provider's quota is used up" if sample.error == "quota" else f"{sample.error} ends the run"
         return _limit_of(sample, what)
-    sample = aggregate.grave.get(END_FIRST)
+    sample = aggregate.fatal.get(END_FIRST)
     if sample is None or _answered(aggregate):
         return None
     limit = _limit_of(sample, f"the first answer is {sample.error}")
@@ -82,7 +82,7 @@ def _fatal_failure(aggregate: Aggregate, url: str, api: str) -> Limit | None:
 
 def _limit_of(sample: ErrorSample, what: str) -> Limit:
     status = f" ({sample.status})" if sample.status and str(sample.status) not in sample.error else ""
-    message = plain(" ".join(sample.text.split()))
+    message = sanitize_text(" ".join(sample.text.split()))
     return Limit("quota" if sample.error == "quota" else "errors", f"{what}{status}{f': {message}' if message else ''}")
 
 

@@ -23,7 +23,7 @@ from llmstress.coordinator.run.plans import warning_of_ramp
 from llmstress.coordinator.target.auth import key_variables, warning_of_plain_http
 from llmstress.coordinator.target.network import resolve, with_sources
 from llmstress.coordinator.target.resolved_target import resolve_target
-from llmstress.engine.secrets import blank_out
+from llmstress.engine.secrets import redact
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import RunView
 
@@ -93,5 +93,5 @@ async def execute(
                 await workers.shut_down(0)
                 await conductor.close()
     except LlmstressError as error:
-        error.args = (blank_out(str(error), secrets),)
+        error.args = (redact(str(error), secrets),)
         raise

@@ -18,7 +18,7 @@ from llmstress.engine.connect.connect_errors import end_of_failed_connect
 from llmstress.engine.connect.dialer import make_connector, tls_context
 from llmstress.engine.control import Network
 from llmstress.engine.outcome import End
-from llmstress.engine.secrets import blank_out
+from llmstress.engine.secrets import redact
 
 LISTING_LIMIT_S, SCHEME_LIMIT_S = 3.0, 2.0
 """Time limits: for the request for the models, and for the request that tries the other scheme."""
@@ -60,7 +60,7 @@ async def list_models(resolved: ResolvedTarget, network: Network) -> ModelListin
             ) as response,
         ):
             text = (await _beginning_of(response.content)).decode("utf-8", "replace")
-            status, message = response.status, blank_out(text, resolved.secrets)[:200].strip()
+            status, message = response.status, redact(text, resolved.secrets)[:200].strip()
             hint = _hint_of_proxy(resolved, network, response, text)
             if status in (401, 403):
                 key = "check the key; --api-key-env names its variable"
@@ -132,7 +132,7 @@ def _hint_of_proxy(resolved: ResolvedTarget, network: Network, response: aiohttp
     source = proxies.source_of(response.status, headers, text, split.hostname or "")
     hint = proxies.hint_of(response.status, headers, text, split.hostname or "")
     if source is proxies.Source.PROXY:
-        message = blank_out(text, resolved.secrets)[:200].strip()
+        message = redact(text, resolved.secrets)[:200].strip()
         raise CouldNotStart(f"{_proxy_of(resolved, network)} answered {response.status}: {message!r} ({hint})")
     return hint
 

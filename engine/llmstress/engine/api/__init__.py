@@ -1,6 +1,6 @@
-"""The wire APIs that can be spoken: one module each, and one line here.
+"""The wire APIs of llmstress: each has a module of its own and one line in `APIS`.
 
-Other packages add theirs by an entry point of the group `llmstress.api`: a name, and a subclass of `base.Api`.
+Other packages add APIs with an entry point in the group `llmstress.api`: a name, and a subclass of `base.Api`.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ APIS: Mapping[str, type[Api]] = MappingProxyType(
         "http": Http,
     }
 )
-"""In the order in which they are asked whether a URL is theirs: those with the narrower claims first."""
+"""Name -> API. `guess_api` asks them in this order, so APIs that claim fewer URLs come first."""
 
 DEFAULT_API = "openai-chat"
 
@@ -40,11 +40,11 @@ ENTRY_POINTS = "llmstress.api"
 
 
 def find_api(name: str) -> type[Api]:
-    """The API of that name, built in or of an installed package.
+    """The API of this name, from llmstress or from an installed package.
 
     Raises:
-        LookupError: there is none; the text lists those that there are.
-        TypeError: an installed package's is no `Api`.
+        LookupError: there is no API of this name; the text lists the names.
+        TypeError: the entry point of an installed package is not a subclass of `Api`.
     """
     if name in APIS:
         return APIS[name]
@@ -58,14 +58,15 @@ def find_api(name: str) -> type[Api]:
 
 
 def make_api(name: str, ask: Ask) -> Api:
-    """The API of that name, for what is to be asked.
+    """An instance of the API of this name for the requests that `ask` describes.
 
     Raises:
-        LookupError, TypeError: as `find_api`.
+        LookupError, TypeError: as in `find_api`.
+        ValueError: the API does not support what `ask` asks for.
     """
     return find_api(name)(ask)
 
 
 def guess_api(host: str, path: str) -> str | None:
-    """The API whose endpoints look like this; None: it isn't unmistakable."""
+    """The name of the API to which a URL with this host and path clearly belongs; None: there is no such API."""
     return next((name for name, api in APIS.items() if api.claims(host.lower(), path.rstrip("/"))), None)

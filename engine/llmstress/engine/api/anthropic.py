@@ -1,4 +1,4 @@
-"""Anthropic Messages, as Anthropic, its clouds and the engines that imitate it speak it."""
+"""Anthropic Messages, as in Anthropic's API, on the clouds that offer it, and in other engines with this API."""
 
 from typing import Any
 
@@ -7,21 +7,21 @@ import msgspec
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api, Classify
 from llmstress.engine.api.lenient import (
+    converted,
     count_in,
     error_event,
     finish_in,
-    fitted,
-    no_answer,
     read_json,
     read_odd,
     unknown,
+    unreadable_answer,
 )
 from llmstress.engine.api.meaning import DONE, NOTHING, PING, SUMMARIZED, TOKEN, UNKNOWN, Meaning, TokenOf, Usage
 from llmstress.engine.api.openai_usage import BEDROCK, usage_in, with_reasoning
-from llmstress.engine.api.thoughts import thought_event, thought_in
+from llmstress.engine.api.unknown_text import reasoning_of_field, unknown_text_field
 
 VERSION = "2023-06-01"
-"""Every server knows this one. From 2026-10-21 on fields of sampling are refused, which we don't send."""
+"""All servers know this version. From 2026-10-21 on sampling parameters are refused; llmstress sends none."""
 
 
 class _Delta(msgspec.Struct, gc=False):
@@ -50,11 +50,11 @@ _decode_event = msgspec.json.Decoder(_Event).decode
 _NO_ANSWER = "the answer is not a message"
 
 _KNOWN = frozenset((*_Delta.__struct_fields__, "signature", "citation"))
-"""Members of a delta that this module understands, or that bear no text."""
+"""Members of a delta that this module knows, or that contain no text."""
 
 
 class _OpenDelta(msgspec.Struct, gc=False):
-    """What a second look wants of an event."""
+    """The type of a second decode of an event, which keeps its delta as a plain object."""
 
     delta: Any = None
 
@@ -63,7 +63,7 @@ _decode_open = msgspec.json.Decoder(_OpenDelta).decode
 
 
 def classify(data: bytes, name: bytes = b"") -> Meaning:
-    """What one streamed event means: its type is in the data, so `name` only matters if it speaks of an error. Never
+    """The meaning of one streamed event. The type is in the data, so `name` matters only if it is `error`. Never
     raises."""
     try:
         event = _decode_event(data)
@@ -77,23 +77,24 @@ def classify(data: bytes, name: bytes = b"") -> Meaning:
 
 
 def read_answer(body: bytes, content_type: str = "") -> Meaning:
-    """What the body of an answer that is not streamed means. Never raises."""
+    """The meaning of the body of an answer that is not streamed. Never raises."""
     value = read_odd(body, b"")
     if isinstance(value, Meaning):
-        return value if value.error or value.malformed else no_answer(_NO_ANSWER, body)
+        return value if value.error or value.malformed else unreadable_answer(_NO_ANSWER, body)
     content, finish = value.get("content"), finish_in(value.get("stop_reason"))
     if not isinstance(content, list):
-        return no_answer(_NO_ANSWER, body)
+        return unreadable_answer(_NO_ANSWER, body)
     blocks = [block for block in content if isinstance(block, dict)]
     visible = any(block.get("text") or _is_call(block.get("type"), block.get("name")) for block in blocks)
     reasoning = any(bool(block.get("thinking")) for block in blocks)
-    said = (TokenOf(0, visible, reasoning),) if visible or reasoning else ()
-    return Meaning(said, finish, finish == "refusal", _usage_in(value.get("usage")) or _usage_of_bedrock(value))
+    tokens = (TokenOf(0, visible, reasoning),) if visible or reasoning else ()
+    return Meaning(tokens, finish, finish == "refusal", _usage_in(value.get("usage")) or _usage_of_bedrock(value))
 
 
 def _classify_odd(data: bytes, name: bytes) -> Meaning:
-    """Errors, the last word of other APIs, other dialects, no JSON."""
-    event = fitted(read_odd(data, name), _Event)
+    """The meaning of data that the typed decode refused, or of an error: errors, the end event of other APIs, other
+    dialects, no JSON."""
+    event = converted(read_odd(data, name), _Event)
     if isinstance(event, Meaning):
         return unknown(data) if event is UNKNOWN else event
     return _meaning(event, data)
@@ -109,7 +110,8 @@ def _meaning(event: _Event, data: bytes) -> Meaning:
         usage = _usage_in(event.message.get("usage")) if isinstance(event.message, dict) else None
         if usage is None or usage.input is None:
             return NOTHING
-        return Meaning(usage=msgspec.structs.replace(usage, output=None))  # a placeholder
+        # the output count at the start is only a placeholder
+        return Meaning(usage=msgspec.structs.replace(usage, output=None))
     if kind == "message_delta":
         finish = finish_in(event.delta.stop_reason) if event.delta is not None else ""
         return Meaning(finish=finish, filtered=finish == "refusal", usage=_usage_in(event.usage))
@@ -124,16 +126,17 @@ def _meaning(event: _Event, data: bytes) -> Meaning:
 
 
 def _meaning_of_delta(delta: _Delta, data: bytes) -> Meaning:
-    """Signatures and citations are no tokens; text in a field of another name is thinking."""
+    """The meaning of a delta without `text`. Signatures and citations are not tokens; text in an unknown field is
+    reasoning."""
     if delta.text or delta.partial_json:
         return TOKEN
     if delta.thinking:
         return SUMMARIZED
     try:
-        name = thought_in(_decode_open(data).delta, _KNOWN)
+        field = unknown_text_field(_decode_open(data).delta, _KNOWN)
     except (ValueError, RecursionError):
-        name = ""
-    return thought_event(name) if name else NOTHING
+        field = ""
+    return reasoning_of_field(field) if field else NOTHING
 
 
 def _object_in(data: bytes) -> dict[str, Any]:
@@ -145,20 +148,21 @@ def _object_in(data: bytes) -> dict[str, Any]:
 
 
 def _is_call(kind: Any, name: Any) -> bool:
-    """Whether a block announces a call: of a tool of the client's, the server's, or an MCP server's."""
+    """Whether a block is a call of a tool, and names it: a tool of the client, of the server, or of an MCP server."""
     return isinstance(kind, str) and kind.endswith("tool_use") and bool(name)
 
 
 class _Parts(Usage, frozen=True, kw_only=True):
-    """Usage whose input is the sum of three parts: what is fresh, what was written to the cache, what was read from it.
-    A later report may leave some of them out."""
+    """Usage whose input is the sum of three parts: fresh input, input written to the cache, and input read from it. A
+    later report may lack some of the parts."""
 
     fresh: int | None
     written: int | None
     read: int | None
 
     def updated(self, later: Usage) -> Usage:
-        """See `Usage`. A part of 0 says nothing: some report 0 with the end, having said the number at the start."""
+        """The counts after a later report, as in `Usage`. A part of 0 keeps its earlier value: some servers report the
+        input at the start of an answer and 0 at its end."""
         latest = super().updated(later)
         if not isinstance(later, _Parts):
             return latest
@@ -185,13 +189,13 @@ def _usage_in(value: Any) -> Usage | None:
         for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
     )
     if not (fresh or written or read or output):
-        return usage_in(value)  # of an imitator that has OpenAI's names
+        return usage_in(value)  # other engines with this API may use OpenAI's names
     reasoning = count_in(value.get("output_tokens_details"), "thinking_tokens")
     return _sum_of(fresh, written, read, with_reasoning(None, output, reasoning), reasoning)
 
 
 def _usage_of_bedrock(value: dict[str, Any]) -> Usage | None:
-    """What Bedrock has counted, which it adds to the last event."""
+    """Bedrock's own counts, which it adds to the last event."""
     fresh, written, read, output = (
         count_in(value.get(BEDROCK), f"{name}TokenCount")
         for name in ("input", "cacheWriteInput", "cacheReadInput", "output")
@@ -212,15 +216,15 @@ class Anthropic(Api):
 
     @classmethod
     def claims(cls, host: str, path: str) -> bool:
-        """See `Api`."""
+        """Whether the path ends in `PATH`, or the host is Anthropic's."""
         return path.endswith(cls.PATH) or host == "api.anthropic.com"
 
     def headers(self, key: str | None) -> list[tuple[str, str]]:
-        """See `Api`."""
+        """The key, and the version of the API."""
         return [*super().headers(key), ("anthropic-version", self.ask.version or VERSION)]
 
     def fields(self, ask: Ask) -> dict[str, Any]:
-        """The members of the body, as the API's reference names them."""
+        """The members of the body, named as in the API's reference."""
         return {
             "model": ask.model,
             "max_tokens": ask.limit,

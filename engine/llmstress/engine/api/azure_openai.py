@@ -1,4 +1,4 @@
-"""Azure OpenAI: chat completions of a deployment, watched by a filter that reports in chunks of its own."""
+"""Azure OpenAI: the chat completions of a deployment. Azure's content filter reports in chunks of its own."""
 
 import re
 from urllib.parse import quote
@@ -7,7 +7,7 @@ from llmstress.engine.api.base import Endpoint
 from llmstress.engine.api.openai_chat import OpenAIChat
 
 VERSION = "2024-10-21"
-"""The latest dated version that is no preview. What lies below `/openai/v1` has none."""
+"""The latest dated version that is not a preview. Endpoints below `/openai/v1` have no version."""
 
 _HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 
@@ -15,8 +15,8 @@ _HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azu
 class AzureOpenAI(OpenAIChat):
     """`POST /openai/deployments/{model}/chat/completions?api-version=...`, or `POST /openai/v1/chat/completions`.
 
-    Other providers have an `/openai/v1`, too, with a bearer's key: only Azure's hosts, and paths with deployments, are
-    unmistakable. What Azure lists as models are no deployments, so it isn't asked.
+    Other providers have a path `/openai/v1`, too, with a bearer key. So only Azure's hosts and paths with deployments
+    clearly belong to Azure. Azure's list of models does not contain the deployments, so it is not requested.
     """
 
     TAKES = OpenAIChat.TAKES | {"version"}
@@ -26,14 +26,15 @@ class AzureOpenAI(OpenAIChat):
 
     @classmethod
     def claims(cls, host: str, path: str) -> bool:
-        """See `Api`."""
+        """Whether the host is Azure's, or the path names a deployment."""
         return "/openai/deployments/" in path or host.endswith(_HOSTS)
 
     def endpoint(self, path: str, query: str) -> Endpoint:
-        """See `Api`.
+        """The endpoint of the deployment that the path or else the model names, with the version of the API.
 
         Raises:
-            ValueError: the deployment is named neither in the path nor as the model, or there are two versions.
+            ValueError: neither the path nor the model names a deployment, or the URL's `api-version` contradicts
+                `ask.version`.
         """
         base, model, version = path.rstrip("/").removesuffix(self.PATH), self.ask.model, self.ask.version
         if "/openai/deployments/" not in base and not model:

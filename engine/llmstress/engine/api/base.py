@@ -1,4 +1,4 @@
-"""What every API answers: where it is, what is sent, and what comes back."""
+"""The interface of an API: where requests go, what is sent, and what answers mean."""
 
 import enum
 from collections.abc import Callable
@@ -12,22 +12,22 @@ from llmstress.engine.api.meaning import NOTHING, Meaning
 
 
 class Classify(Protocol):
-    """Says what one streamed event means; `name` is its `event:` field. Never raises."""
+    """The type of `Api.classify`."""
 
     def __call__(self, data: bytes, name: bytes = b"") -> Meaning:
-        """See above."""
+        """The meaning of one streamed event; `name` is its `event:` field. Never raises."""
 
 
 def no_event(data: bytes, name: bytes = b"") -> Meaning:
-    """For APIs that stream nothing."""
+    """The `classify` of an API that doesn't stream, which is never called."""
     return NOTHING
 
 
 class Framing(enum.Enum):
-    """How the body of a streamed answer is cut into events."""
+    """How the body of a streamed answer is split into events."""
 
     EVENTS = "server-sent events"
-    READS = "no framing: what one read brings is an event"
+    READS = "no framing: the data of one read is an event"
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -36,57 +36,62 @@ class Endpoint(msgspec.Struct, frozen=True):
     path: str
     query: str
     models_path: str = ""
-    """Where the host lists its models; empty: nowhere."""
+    """Path of the host's list of models; empty: it has none."""
     note: str = ""
-    """What was made of the URL, if the user may not expect it."""
+    """How the URL was changed, if the user may not expect it; empty otherwise."""
 
 
 class Api:
-    """One wire API, made from what a user wants asked. Pure: it opens nothing, keeps nothing, and never raises on what
-    a server sends.
+    """One wire API for the requests that one `Ask` describes.
 
-    A subclass is one module of this package and one line in `APIS`, or an entry point of the group `llmstress.api`.
+    An API is pure: it opens no connections, keeps no state, and never raises, whatever a server sends. A subclass is
+    one module of this package with one line in `APIS`, or an entry point in the group `llmstress.api`.
     """
 
     PATH: ClassVar[str] = ""
-    """Appended to a base URL; a URL that ends in it is taken as it is, and says which API is meant."""
+    """Appended to a base URL. A URL that ends in it is used unchanged, and selects this API."""
     TAKES: ClassVar[frozenset[str]] = frozenset()
-    """Fields of `Ask` that mean something here, beyond model, prompt, stream and extra."""
+    """The fields of `Ask` that the API supports, beyond model, prompt, stream and extra."""
     NEEDS_MODEL: ClassVar[bool] = True
-    """A request has to name a model."""
+    """A request must name a model."""
     STREAMS: ClassVar[bool] = True
-    """It can stream; else every answer is one body."""
+    """The API can stream. If not, every answer is one body."""
     FRAMING: ClassVar[Framing] = Framing.EVENTS
     EVENT_BEGINS: ClassVar[bytes] = b"data: "
-    """What comes before the data of nearly every token event: the fast path takes such reads only."""
+    """The bytes before the data of nearly every token event. The fast path takes only reads that begin like this."""
     ENDS_WITH_BODY: ClassVar[bool] = False
     """The proper end of the body is a finish signal."""
     MAY_BE_EMPTY: ClassVar[bool] = False
-    """Any 2xx is a good answer, with a body or without."""
+    """Every 2xx answer is ok, with or without a body."""
     AUTH: ClassVar[str] = "bearer"
-    """How the key is sent unless the user says."""
+    """How the key is sent, unless the user specifies it: `bearer`, or the name of a header."""
 
     def __init__(self, ask: Ask) -> None:
         self.ask = ask
         self.streamed = ask.stream and self.STREAMS
-        """A stream is asked for."""
+        """The requests ask for a stream."""
         self.ends_with_body = self.ENDS_WITH_BODY
-        """The proper end of the body is a finish signal of what is asked."""
+        """The proper end of the body is a finish signal for these requests."""
 
     # --- what is sent
 
     @classmethod
     def claims(cls, host: str, path: str) -> bool:
-        """Whether a URL, without a slash at its end, is unmistakably one of this API's endpoints."""
+        """Whether a URL clearly belongs to this API. `path` has no slash at its end."""
         return bool(cls.PATH) and path.endswith(cls.PATH)
 
     @property
     def method(self) -> str:
-        """Of the request."""
+        """The HTTP method of the requests."""
         return "POST"
 
     def endpoint(self, path: str, query: str) -> Endpoint:
-        """Where requests go, given the path and query of the user's URL: a host alone, a base, or the endpoint."""
+        """Where requests go, given the path and query of the user's URL, which may be a host without a path, a base, or
+        the endpoint itself.
+
+        Raises:
+            ValueError: the URL can't be used with this API.
+        """
         given = path.rstrip("/")
         note = ""
         if given.endswith(self.PATH):
@@ -98,17 +103,17 @@ class Api:
         return Endpoint(base + self.PATH, query, base + "/models", note)
 
     def headers(self, key: str | None) -> list[tuple[str, str]]:
-        """The headers that are this API's own; `key` is the API key, if one is to be sent."""
+        """The headers that are specific to this API. `key` is the API key; None: no key is sent."""
         if key is None:
             return []
         auth = self.ask.auth or self.AUTH
         return [("Authorization", f"Bearer {key}")] if auth == "bearer" else [(auth, key)]
 
     def body(self, ask: Ask) -> bytes:
-        """The bytes of the body of a request that asks `ask`; empty: the request has no body.
+        """The body of a request that asks `ask`; empty: the request has no body.
 
-        `ask` is the one that the API was made from, or another one of the same task. Requests of a task usually differ
-        in their prompt alone: for these the rest of the body is encoded once, and the prompt is spliced in.
+        `ask` is the one that the API was created for, or another one of the same task. Requests of a task usually
+        differ only in their prompts. For these the rest of the body is encoded once, and the prompt is inserted.
         """
         alike = ask is self.ask or msgspec.structs.replace(ask, prompt=self.ask.prompt) == self.ask
         return self._template.fill(ask.prompt) if alike else self.encode(ask)
@@ -130,23 +135,25 @@ class Api:
     # --- what comes back
 
     classify: Classify = staticmethod(no_event)
-    """What one streamed event means."""
+    """The meaning of one streamed event."""
 
     def read_answer(self, body: bytes, content_type: str = "") -> Meaning:
-        """What the body of an answer that is not streamed means."""
+        """The meaning of the body of an answer that is not streamed. Never raises."""
         raise NotImplementedError
 
 
 class BodyTemplate:
-    """The body of requests that differ in their prompt alone.
+    """The body of requests that differ only in their prompts.
 
-    The body is encoded once with a marker instead of the prompt. A prompt is a JSON string or a part of one, so its
-    escaped characters can take the marker's place: 1.2 µs for a prompt of 1 KB, where encoding the body takes 4.4 µs.
+    The body is encoded once with a marker instead of the prompt. A prompt is a JSON string or a part of one, so the
+    marker can be replaced by the escaped prompt. That takes 1.2 µs for a prompt of 1 KB; encoding the whole body takes
+    4.4 µs.
     """
 
     __slots__ = ("_pieces",)
 
     def __init__(self, ask: Ask, encode: Callable[[Ask], bytes]) -> None:
+        # The marker must not occur in the rest of the body: it is made longer until it doesn't.
         marker, without = "prompt", encode(msgspec.structs.replace(ask, prompt=""))
         while marker.encode() in without:
             marker += "-prompt"
@@ -163,5 +170,5 @@ def escaped(text: str) -> bytes:
 
 
 def encode_body(fields: dict[str, Any], extra: dict[str, Any]) -> bytes:
-    """The JSON of `fields` with `extra` merged in last; what is None is left out."""
+    """The JSON of `fields` with `extra` merged in last. Members that are None are left out."""
     return msgspec.json.encode({key: value for key, value in (fields | extra).items() if value is not None})

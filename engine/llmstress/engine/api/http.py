@@ -1,6 +1,6 @@
-"""A plain request and its answer, of any method and any kind."""
+"""A plain HTTP request of any method, with an answer of any content."""
 
-from llmstress.engine.api.lenient import no_json, read_json
+from llmstress.engine.api.lenient import not_json, read_json
 from llmstress.engine.api.meaning import END_OF_BODY, Meaning
 from llmstress.engine.api.template import Template
 
@@ -8,17 +8,17 @@ _GOOD = Meaning(finish=END_OF_BODY, tokenless=True)
 
 
 class Http(Template):
-    """Every 2xx is a good answer; what says that it is JSON has to be."""
+    """Every 2xx answer is ok, but one whose Content-Type is JSON must be valid JSON."""
 
     STREAMS = False
     MAY_BE_EMPTY = True
 
     def read_answer(self, body: bytes, content_type: str = "") -> Meaning:
-        """See `Api`."""
+        """Ok, or malformed if the body should be JSON and isn't."""
         kind = content_type.partition(";")[0].strip().lower()
         if body and (kind == "application/json" or kind.endswith("+json")):
             try:
                 read_json(body)
             except (ValueError, RecursionError) as fault:
-                return no_json(fault, body)
+                return not_json(fault, body)
         return _GOOD

@@ -1,5 +1,5 @@
-"""What servers send as JSON, read leniently: shared by the API modules. Nothing in here lets an error pass that a
-server can cause, but for those that are named."""
+"""Lenient reading of the JSON that servers send, shared by the API modules. Except where `Raises` says so, no function
+here raises, whatever the data is."""
 
 import functools
 import json
@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from llmstress.engine.api.complaint import complaint_in, is_error, words_in, words_of
+from llmstress.engine.api.error_shapes import error_text_in, is_error, plain_text_of, text_in
 from llmstress.engine.api.meaning import DONE, FOREIGN, UNKNOWN, Meaning
 
 _decode_any = msgspec.json.Decoder().decode
@@ -16,27 +16,28 @@ _decode_any = msgspec.json.Decoder().decode
 _Kind = TypeVar("_Kind")
 
 _MOST_TOKENS = 1 << 40
-"""A token count above this is none: sums of them must fit into 64 bits."""
+"""A number above this is not a token count: sums of counts must fit into 64 bits."""
 
 _PING = re.compile(
     rb"(?:.*[._:-])?(?:ping|pong|heart[._ -]?beat|keep[._ -]?alive|no[._-]?op|alive|tick)", re.IGNORECASE
 )
-"""Names of events that say that the server is still there."""
+"""Names of events that are pings."""
 
 _WORD = re.compile(rb"[A-Za-z\x80-\xff]{3}")
-"""What dates and numbers lack."""
+"""Three letters in a row, which dates and numbers lack."""
 
 _BEGINS_AS_JSON = re.compile(rb"\s*(?:\{|\[\s*(?:[\[{\"]|$))")
-"""How an object begins, or a list of anything that isn't a bare word: `[PING]` is none, and no JSON that broke off."""
+"""The beginning of an object, or of a list whose first item is not a bare word. `[PING]` is neither, so it is not taken
+for JSON that broke off."""
 
-_LAST_WORD = re.compile(rb"\s*(?:\[DONE\]|\"\[DONE\]\")", re.IGNORECASE)
-"""What most servers write without a blank, a quote or small letters."""
+_END_MARK = re.compile(rb"\s*(?:\[DONE\]|\"\[DONE\]\")", re.IGNORECASE)
+"""The end event of OpenAI's APIs, with the variations of some servers: white space before it, quotes, small letters."""
 
 _MOST_OF_A_NAME = 60
-"""Bytes of an event's name that is looked at: longer ones aren't kept."""
+"""Bytes of the longest name that is compared with those of pings, so that the cache holds no long names."""
 
 _PAYLOAD = frozenset(("choices", "usage", "output", "content", "delta", "item"))
-"""Members of an answer: what they hold are no words of an error beside them."""
+"""Members of an answer, which are left out of the text of an error that stands beside them."""
 
 _NO_FINISH = frozenset(("", "null", "none", "nil", "undefined"))
 
@@ -45,21 +46,21 @@ def read_json(data: bytes) -> Any:
     """The value of any JSON text.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not JSON.
         RecursionError: it is nested too deeply.
     """
     try:
         return _decode_any(data)
     except ValueError:
-        # The grammar allows what msgspec refuses, and servers send it: half a surrogate pair where an emoji was cut in
-        # two, numbers that no machine has. Bytes that are no UTF-8 are U+FFFD to a reader of event streams.
+        # JSON allows some things that msgspec refuses and servers send: a lone surrogate where an emoji was cut in two,
+        # numbers beyond every type. In an event stream, bytes that are not UTF-8 are decoded as U+FFFD.
         text = data.decode("utf-8", "replace")
         value = json.loads(text, parse_int=_in_range, parse_float=_in_range, parse_constant=_refuse)
         return _decode_any(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def is_ping(name: bytes) -> bool:
-    """Whether an event of this name only says that the server is still there."""
+    """Whether an event of this name is a ping."""
     return 0 < len(name) <= _MOST_OF_A_NAME and _is_ping(name)
 
 
@@ -68,25 +69,28 @@ def _is_ping(name: bytes) -> bool:
     return _PING.fullmatch(name) is not None
 
 
-def has_words(data: bytes, name: bytes) -> bool:
-    """Whether a foreign event says more than that the server is still there."""
+def is_informative(data: bytes, name: bytes) -> bool:
+    """Whether a foreign event has a text that may explain a failure, and is not only a ping."""
     if is_ping(name) or data.startswith((b"{", b":")) or not _WORD.search(data):
         return False
-    said = data.strip(b' []"')
-    return said not in (b"null", b"true", b"false") and not is_ping(said)
+    text = data.strip(b' []"')
+    return text not in (b"null", b"true", b"false") and not is_ping(text)
 
 
 def read_odd(data: bytes, name: bytes) -> Meaning | dict[str, Any]:
-    """What is none of an API's common events: its meaning if it is the last word, an error, a ping, or no object; else
-    the object, which only the API understands."""
-    if data.startswith(b"[DONE]") or _LAST_WORD.match(data):
+    """Read data that is not one of an API's common events.
+
+    Returns the meaning if it is the same in every API: the end event, an error, a ping, or data that is not an object.
+    Otherwise returns the object, which only the API can interpret.
+    """
+    if data.startswith(b"[DONE]") or _END_MARK.match(data):
         return DONE
     if name.lower() == b"error":
         return named_error(data)
     try:
         value = read_json(data)
     except (ValueError, RecursionError) as fault:
-        return no_json(fault, data) if _BEGINS_AS_JSON.match(data) and not is_ping(name) else FOREIGN
+        return not_json(fault, data) if _BEGINS_AS_JSON.match(data) and not is_ping(name) else FOREIGN
     if isinstance(value, dict) and (is_error(value.get("error")) or value.get("object") == "error"):
         return error_event({name: each for name, each in value.items() if name not in _PAYLOAD})
     if is_ping(name) or not isinstance(value, dict | list):
@@ -94,8 +98,9 @@ def read_odd(data: bytes, name: bytes) -> Meaning | dict[str, Any]:
     return value if isinstance(value, dict) else unknown(data)
 
 
-def fitted(value: Meaning | dict[str, Any], kind: type[_Kind]) -> Meaning | _Kind:
-    """What `read_odd` gave, its object as the type that the API declares; what doesn't fit into that is unknown."""
+def converted(value: Meaning | dict[str, Any], kind: type[_Kind]) -> Meaning | _Kind:
+    """The result of `read_odd` with its object converted to the API's type `kind`. An object that does not fit this
+    type is unknown."""
     if isinstance(value, Meaning):
         return value
     try:
@@ -105,75 +110,77 @@ def fitted(value: Meaning | dict[str, Any], kind: type[_Kind]) -> Meaning | _Kin
 
 
 def unknown(data: bytes) -> Meaning:
-    """The meaning of JSON in which the API finds none of its own fields: an error in any of the usual shapes, a ping,
+    """The meaning of JSON in which the API finds none of its own fields: an error in one of the usual shapes, a ping,
     or an unknown event."""
     try:
         value = read_json(data)
-        if words := complaint_in(value):
-            return Meaning(error=words)
+        if text := error_text_in(value):
+            return Meaning(error=text)
     except (ValueError, RecursionError):
         return UNKNOWN
     kinds = (value.get("type"), value.get("event")) if isinstance(value, dict) else ()
     return FOREIGN if any(isinstance(kind, str) and is_ping(kind.encode()) for kind in kinds) else UNKNOWN
 
 
-def no_answer(what: str, body: bytes) -> Meaning:
-    """The meaning of a whole answer that the API can't read: an error in any of the usual shapes; else it is malformed.
-    `what` says what it isn't; the server's words follow."""
+def unreadable_answer(what: str, body: bytes) -> Meaning:
+    """The meaning of a whole answer that the API can't interpret: an error if it has one of the usual shapes, malformed
+    otherwise. `what` is the reason for malformed; the text of the answer is appended to it."""
     try:
         value = read_json(body)
-        if words := complaint_in(value):
-            return Meaning(error=words)
-        words = words_in(value)
+        if text := error_text_in(value):
+            return Meaning(error=text)
+        text = text_in(value)
     except (ValueError, RecursionError):
-        words = words_of(body)
-    return Meaning(malformed=f"{what}: {words}" if words else what)
+        text = plain_text_of(body)
+    return Meaning(malformed=f"{what}: {text}" if text else what)
 
 
-def words_in_data(data: bytes) -> str:
-    """The words of the data of an event that the API doesn't know, whatever it is."""
+def text_of_data(data: bytes) -> str:
+    """The readable text of any data, JSON or not."""
     try:
-        return words_in(read_json(data))
+        return text_in(read_json(data))
     except (ValueError, RecursionError):
-        return words_of(data)
+        return plain_text_of(data)
 
 
 def named_error(data: bytes) -> Meaning:
-    """The meaning of an event whose name says that it is an error."""
+    """The meaning of an event with the name `error`, JSON or not."""
     try:
         value = read_json(data)
     except (ValueError, RecursionError):
-        return error_event(words_of(data))
+        return error_event(plain_text_of(data))
     return error_event(value)
 
 
-def no_json(fault: Exception, data: bytes) -> Meaning:
-    """The meaning of what should be JSON and isn't."""
-    why = "a page" if data.lstrip()[:1] == b"<" else str(fault)
-    return Meaning(malformed=f"not JSON ({why}): {words_of(data)[:800]}")
+def not_json(fault: Exception, data: bytes) -> Meaning:
+    """The meaning of data that should be JSON and isn't. `fault` is the decoder's exception."""
+    why = "a web page" if data.lstrip()[:1] == b"<" else str(fault)
+    return Meaning(malformed=f"not JSON ({why}): {plain_text_of(data)[:800]}")
 
 
 def error_event(value: Any) -> Meaning:
-    """The meaning of an error, whatever its shape: a value of `error`, or an object that has one among its members."""
+    """The meaning of an error of any shape. `value` is the value of a member `error`, or an object that contains it."""
     try:
-        text = words_in(value)
+        text = text_in(value)
     except (ValueError, RecursionError):
         text = ""
-    return Meaning(error=text or "an error without words")
+    return Meaning(error=text or "an error without a message")
 
 
 def finish_in(value: Any) -> str:
-    """A finish reason; empty: it is none. Some servers write null as a word."""
+    """The finish reason in `value`; empty: none. Some servers send null as a string, `"null"` for instance."""
     return value if isinstance(value, str) and value.lower() not in _NO_FINISH else ""
 
 
 def count_in(counts: Any, name: str) -> int | None:
-    """The token count of that name in an object; None: it is no count, or there is no object."""
+    """The token count `name` in the object `counts`; None: it is missing or not a count, or `counts` is not an
+    object."""
     value = counts.get(name) if isinstance(counts, dict) else None
     return int(value) if isinstance(value, int | float) and 0 <= value <= _MOST_TOKENS else None
 
 
 def _in_range(digits: str) -> float:
+    """A number in JSON: an integer of up to 15 digits unchanged, any other as a float, limited to ±1e300."""
     return int(digits) if len(digits) < 16 and digits.lstrip("-").isdigit() else max(-1e300, min(float(digits), 1e300))
 
 

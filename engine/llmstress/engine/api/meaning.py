@@ -1,10 +1,10 @@
-"""What an API module says about one event of a stream, or about a whole answer."""
+"""The meaning of one event of a stream, or of a whole answer: what the API modules return."""
 
 import msgspec
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Token counts as the server reports them; None: it doesn't say. `output` contains `reasoning`, `input` contains
+    """Token counts as the server reports them; None: not reported. `output` contains `reasoning`, `input` contains
     `cached_input`."""
 
     input: int | None = None
@@ -13,7 +13,7 @@ class Usage(msgspec.Struct, frozen=True):
     reasoning: int | None = None
 
     def updated(self, later: "Usage") -> "Usage":
-        """What is known after a later report: counts are cumulative, and what it doesn't say still holds."""
+        """The counts after a later report. Counts are cumulative; a count that the later report lacks is kept."""
         return Usage(
             self.input if later.input is None else later.input,
             self.output if later.output is None else later.output,
@@ -23,56 +23,58 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class TokenOf(msgspec.Struct, frozen=True):
-    """One non-empty generated payload: of which choice, and whether a user sees it (reasoning they don't)."""
+    """One non-empty piece of generated content: its choice, and whether it is visible to a user (reasoning isn't)."""
 
     choice: int
     visible: bool
     reasoning: bool
     summarized: bool = False
-    """The reasoning may be a summary: how many tokens were generated meanwhile, its text doesn't say."""
+    """The reasoning may be a summary, so its length does not tell how many tokens were generated."""
 
 
 class Meaning(msgspec.Struct, frozen=True):
-    """The meaning of an event; all defaults mean: legal, and nothing to count.
+    """The meaning of an event. With all defaults the event is valid and there is nothing to count.
 
     The common meanings are the singletons below, so that the hot path can compare by identity.
     """
 
     tokens: tuple[TokenOf, ...] = ()
+    """One for each choice for which the event has content."""
     finish: str = ""
-    """Finish reason in the API's own words."""
+    """The finish reason as the API names it; empty: none."""
     filtered: bool = False
-    """The finish is the provider's moderation."""
+    """The finish reason is the provider's moderation."""
     usage: Usage | None = None
-    """Cumulative: the last one of a request counts."""
+    """Cumulative: the last usage of a request counts."""
     done: bool = False
-    """The protocol's last word."""
+    """The protocol's end event."""
     error: str = ""
-    """An error in the API's own words."""
+    """The text of an error that the server reports; empty: no error."""
     malformed: str = ""
-    """Why this isn't even the API's syntax."""
+    """Why the data violates the API's syntax; empty: it doesn't."""
     unknown: bool = False
-    """Valid syntax of a shape that the module doesn't know."""
+    """JSON of a shape that the module doesn't know. It is counted and ignored."""
     tokenless: bool = False
-    """A whole answer that is good without a token, because its API has none."""
+    """A whole answer that is ok without a token, because its API has no tokens."""
     inputs: int = 0
-    """Inputs that a whole answer has dealt with, where a request has several."""
+    """Number of inputs that a whole answer has processed, if a request has several."""
     finished: tuple[int, ...] = (0,)
     """The choices that `finish` ends."""
     foreign: bool = False
-    """No message of the API at all, as the pings of gateways: it is counted and ignored, and is no progress."""
+    """Not a message of the API, for instance a gateway's ping. It is counted and ignored, and it is no progress: the
+    idle limit continues to run."""
     ping: bool = False
-    """The API's own sign that the server is still there: it is ignored, and is no progress."""
+    """The API's own ping. It is ignored and is no progress."""
     field: str = ""
-    """Name of the field whose text the tokens are, if the module doesn't know it."""
+    """The name of the field that the text of `tokens` comes from, if the module doesn't know this field."""
 
 
 TOKEN = Meaning(tokens=(TokenOf(choice=0, visible=True, reasoning=False),))
-"""Visible output of choice 0 and nothing else."""
+"""A visible token of choice 0 and nothing else."""
 REASONING = Meaning(tokens=(TokenOf(choice=0, visible=False, reasoning=True),))
-"""Reasoning of choice 0 and nothing else."""
+"""A reasoning token of choice 0 and nothing else."""
 SUMMARIZED = Meaning(tokens=(TokenOf(choice=0, visible=False, reasoning=True, summarized=True),))
-"""Reasoning of choice 0, perhaps summarized in fewer words, and nothing else."""
+"""Reasoning of choice 0 that may be a summary, and nothing else."""
 NOTHING = Meaning()
 DONE = Meaning(done=True)
 UNKNOWN = Meaning(unknown=True)
@@ -80,4 +82,4 @@ FOREIGN = Meaning(foreign=True)
 PING = Meaning(ping=True)
 
 END_OF_BODY = "end of body"
-"""The finish reason of an answer that is over when its body is."""
+"""The finish reason of an answer whose finish signal is the proper end of its body."""

@@ -1,4 +1,4 @@
-"""OpenAI Chat Completions, as OpenAI, vLLM, SGLang, TGI, llama.cpp, Mistral and most gateways speak it."""
+"""OpenAI Chat Completions, as in OpenAI, vLLM, SGLang, TGI, llama.cpp, Mistral and most gateways."""
 
 import functools
 from typing import Any, ClassVar, Generic, TypeVar
@@ -10,7 +10,8 @@ from llmstress.engine.api.base import Api, Classify
 from llmstress.engine.api.meaning import NOTHING, TOKEN, Meaning, TokenOf
 from llmstress.engine.api.openai_choices import Chunk, Dialect, whole
 
-# `Any` where only truth counts, or where dialects differ: a field of an odd type must not make an event unreadable.
+# A field is `Any` if only its truth value is used, or if dialects differ: an unexpected type must not make the typed
+# decode of the whole event fail.
 
 _Content = TypeVar("_Content")
 
@@ -34,7 +35,7 @@ class _Choice(msgspec.Struct, Generic[_Content], gc=False):
     error: Any = None
 
     def token(self) -> TokenOf | None:
-        """See `Choice`."""
+        """The token of this choice: of its delta in a stream, of its message in a whole answer."""
         payload = self.delta or self.message
         return _token_in(payload, self.index or 0) if payload is not None else None
 
@@ -48,13 +49,13 @@ _DIALECT = Dialect(
 
 _BARE: dict[str | None, Meaning] = {reason: Meaning(finish=reason) for reason in ("stop", "length", "tool_calls")}
 _BARE[None] = NOTHING
+"""Finish reason -> the meaning of a choice without content: the first and the last event of most answers."""
 _SHORT = 1024
-"""Bytes of an event below which its meaning may be remembered."""
-"""What a choice without any payload means, by its finish reason: the first and the last event of most answers."""
+"""Events below this number of bytes may have their meaning cached."""
 
 
 def classify(data: bytes, name: bytes = b"") -> Meaning:
-    """What one streamed event means; `name` is its `event:` field. Never raises."""
+    """The meaning of one streamed event; `name` is its `event:` field. Never raises."""
     try:
         chunk = _decode_chunk(data)
     except (ValueError, RecursionError):
@@ -88,9 +89,13 @@ def classify(data: bytes, name: bytes = b"") -> Meaning:
 
 
 def _meaning_of_bare(data: bytes, reason: str | None, bare: Meaning) -> Meaning:
-    """What an event means in which nothing known was found but a finish reason, or not even that. A second look is
-    needed. It is remembered for what follows the name "choices", which is the same in every answer of most servers: the
-    second look takes 1.3 µs, the memory 0.3. Nothing before that name matters if it holds no object."""
+    """The meaning of an event in which the typed decode found at most a finish reason.
+
+    Such an event is decoded a second time, to find text in unknown fields and usage in other places. The result is
+    cached by the data from the name "choices" on, which is the same in every answer of most servers: the second decode
+    takes 1.3 µs, the cache 0.3. What comes before that name (an ID, a time) can be ignored if it contains no object:
+    then it can't contain usage.
+    """
     begin = data.find(b'"choices"')
     if 0 < begin < data.find(b"{", 1) and len(data) < _SHORT:
         return _look_again(data[begin:], reason)
@@ -103,26 +108,26 @@ def _look_again(rest: bytes, reason: str | None) -> Meaning:
 
 
 def read_answer(body: bytes, content_type: str = "") -> Meaning:
-    """What the body of an answer that is not streamed means. Never raises."""
+    """The meaning of the body of an answer that is not streamed. Never raises."""
     return whole(classify(body), body, "chat completion")
 
 
 def _token_in(payload: _Payload[Any], choice: int) -> TokenOf | None:
     content: Any = payload.content
-    thought: Any = None
-    if isinstance(content, list):  # Mistral's way
+    thinking: Any = None
+    if isinstance(content, list):  # Mistral sends a list of parts
         parts = [part for part in content if isinstance(part, dict)]
         content = any(part.get("text") for part in parts)
-        thought = any(_says(part.get("thinking")) for part in parts)
+        thinking = any(_has_text(part.get("thinking")) for part in parts)
     visible = bool(
         content or payload.refusal or _has_call(payload.tool_calls, payload.function_call) or _has_audio(payload)
     )
-    reasoning = bool(payload.reasoning_content or payload.reasoning or thought or _says(payload.reasoning_details))
+    reasoning = bool(payload.reasoning_content or payload.reasoning or thinking or _has_text(payload.reasoning_details))
     return TokenOf(choice, visible, reasoning) if visible or reasoning else None
 
 
-def _says(thinking: Any) -> bool:
-    """Whether the `thinking` of a part, or the details of reasoning, bear text: a string, or a list of parts again."""
+def _has_text(thinking: Any) -> bool:
+    """Whether the `thinking` of a part, or `reasoning_details`, has text. Both may be a string or a list of parts."""
     if isinstance(thinking, list):
         return any(isinstance(part, dict) and (part.get("text") or part.get("summary")) for part in thinking)
     return bool(thinking)
@@ -145,13 +150,13 @@ class OpenAIChat(Api):
     PATH = "/chat/completions"
     TAKES = frozenset({"system", "max_tokens", "min_tokens", "ignore_eos", "limit_field", "usage", "auth"})
     LIMIT_FIELD: ClassVar[str] = "max_tokens"
-    """Every server knows this name but OpenAI's own reasoning models."""
+    """All servers know this name. Only OpenAI's own reasoning models refuse it."""
 
     classify: Classify = staticmethod(classify)
     read_answer = staticmethod(read_answer)
 
     def fields(self, ask: Ask) -> dict[str, Any]:
-        """The members of the body, as the API's reference names them."""
+        """The members of the body, named as in the API's reference."""
         system = [{"role": "system", "content": ask.system}] if ask.system is not None else []
         return {
             "model": ask.model or None,

@@ -1,26 +1,35 @@
-"""What chat and completions have in common: an event is a list of choices, each of which may say something and end."""
+"""The common part of chat completions and completions: an event is a list of choices, each of which may have content
+and a finish reason."""
 
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from llmstress.engine.api.complaint import is_error
-from llmstress.engine.api.lenient import error_event, finish_in, fitted, no_answer, read_json, read_odd, unknown
+from llmstress.engine.api.error_shapes import is_error
+from llmstress.engine.api.lenient import (
+    converted,
+    error_event,
+    finish_in,
+    read_json,
+    read_odd,
+    unknown,
+    unreadable_answer,
+)
 from llmstress.engine.api.meaning import NOTHING, REASONING, TOKEN, UNKNOWN, Meaning, TokenOf
-from llmstress.engine.api.openai_usage import Elsewhere, usage_elsewhere, usage_in
-from llmstress.engine.api.thoughts import thought_event, thought_in
+from llmstress.engine.api.openai_usage import OtherUsage, usage_in, usage_in_other_places
+from llmstress.engine.api.unknown_text import reasoning_of_field, unknown_text_field
 
 
 class Choice(Protocol):
-    """What a module declares of a choice."""
+    """The members of a choice that a module must declare."""
 
     finish_reason: str | None
     index: int | None
     error: Any
 
     def token(self) -> TokenOf | None:
-        """The token that it bears, if any: a non-empty payload; whitespace counts."""
+        """The token of this choice if it has non-empty content; white space is content. None: it has none."""
 
 
 ChoiceT = TypeVar("ChoiceT", bound=Choice)
@@ -34,8 +43,8 @@ class Chunk(msgspec.Struct, Generic[ChoiceT], gc=False):
     error: Any = None
 
 
-class _Open(Elsewhere, gc=False):
-    """What a second look wants of a chunk."""
+class _Open(OtherUsage, gc=False):
+    """The type of a second decode of a chunk, which keeps the choices as plain objects."""
 
     choices: Any = None
 
@@ -43,21 +52,23 @@ class _Open(Elsewhere, gc=False):
 _decode_open = msgspec.json.Decoder(_Open).decode
 
 _COMMON = {event.tokens: event for event in (TOKEN, REASONING, NOTHING)}
+"""Tokens -> the singleton with these tokens and nothing else."""
 
 
 class Dialect(msgspec.Struct, Generic[ChoiceT], frozen=True):
-    """What chat and completions differ in."""
+    """The differences between chat completions and completions."""
 
     kind: type[Chunk[ChoiceT]]
-    """Of chunks that the module's own decoder refuses."""
+    """The type for chunks that the module's own decoder refuses."""
     payload: Callable[[dict[str, Any]], Any]
-    """What of a choice its text lies in."""
+    """Gets the part of a choice that contains its text."""
     known: frozenset[str]
-    """The members of that which the module understands."""
+    """The members of this part that the module knows."""
 
     def classify_odd(self, data: bytes, name: bytes) -> Meaning:
-        """What is no chunk with choices: errors, the last word, usage alone, other dialects, no JSON."""
-        chunk = fitted(read_odd(data, name), self.kind)
+        """The meaning of data that is not a chunk with choices: an error, the end event, usage alone, another dialect,
+        or no JSON."""
+        chunk = converted(read_odd(data, name), self.kind)
         if isinstance(chunk, Meaning):
             return unknown(data) if chunk is UNKNOWN else chunk
         if chunk.choices is not None:
@@ -67,7 +78,7 @@ class Dialect(msgspec.Struct, Generic[ChoiceT], frozen=True):
         return unknown(data) if event is NOTHING else event
 
     def meaning(self, choices: tuple[ChoiceT, ...], usage_value: Any, data: bytes) -> Meaning:
-        """What is said by the choices of the chunk `data`, and by the usage beside them."""
+        """The meaning of the chunk `data`, given its decoded choices and usage."""
         usage = usage_in(usage_value)
         tokens: list[TokenOf] = []
         finishes: dict[int, str] = {}
@@ -78,23 +89,25 @@ class Dialect(msgspec.Struct, Generic[ChoiceT], frozen=True):
                 tokens.append(token)
             if finish := finish_in(choice.finish_reason):
                 finishes[choice.index or 0] = finish
-        said = tuple(tokens)
+        content = tuple(tokens)
         if finishes:
             reasons = tuple(finishes.values())
-            event = Meaning(said, reasons[0], "content_filter" in reasons, usage, finished=tuple(finishes))
+            event = Meaning(content, reasons[0], "content_filter" in reasons, usage, finished=tuple(finishes))
         else:
-            event = Meaning(said, usage=usage) if usage is not None else _COMMON.get(said) or Meaning(said)
+            event = Meaning(content, usage=usage) if usage is not None else _COMMON.get(content) or Meaning(content)
         if not choices and usage is None:
+            # an empty list of choices: usage in another place, an error beside it, or nothing
             event = self.look_again(data, event)
-            complaint = unknown(data) if event is NOTHING else event
-            return complaint if complaint.error else event
+            other = unknown(data) if event is NOTHING else event
+            return other if other.error else event
         if len(tokens) < len(choices) or (usage is None and finishes):
             return self.look_again(data, event)
         return event
 
     def look_again(self, data: bytes, event: Meaning) -> Meaning:
-        """`event`, the meaning of the chunk `data`, with what the typed decode passed over: text in fields of other
-        names, and usage in other places. Only for events that lack one of them: it costs a second decode."""
+        """`event` is the meaning of the chunk `data`. Returns it with what the typed decode skipped: text in unknown
+        fields, and usage in other places. It costs a second decode, so it is called only if text or usage is
+        missing."""
         try:
             chunk = _decode_open(data)
         except (ValueError, RecursionError):
@@ -110,20 +123,21 @@ class Dialect(msgspec.Struct, Generic[ChoiceT], frozen=True):
             if (value := choice.get("usage")) is not None:
                 counts.append(value)
             payload = self.payload(choice)
-            if payload and not self.known.issuperset(payload) and (name := thought_in(payload, self.known)):
+            if payload and not self.known.issuperset(payload) and (name := unknown_text_field(payload, self.known)):
                 index = choice.get("index") or 0
                 if isinstance(index, int) and all(token.choice != index for token in event.tokens):
                     tokens, field = (*tokens, TokenOf(index, visible=False, reasoning=True)), field or name
         if usage is None and (counts or chunk.x_groq or chunk.timings or chunk.metrics):
-            usage = usage_elsewhere(chunk, counts)
+            usage = usage_in_other_places(chunk, counts)
         if not field and usage is event.usage:
             return event
         if field and usage is None and not event.finish and tokens == REASONING.tokens:
-            return thought_event(field)
+            return reasoning_of_field(field)
         return msgspec.structs.replace(event, tokens=tokens, usage=usage, field=field)
 
 
 def whole(event: Meaning, body: bytes, what: str) -> Meaning:
-    """The meaning of a whole answer, given that of the same chunk in a stream; `what`: what it isn't, if it is none."""
-    none = event.unknown or event.done or event.foreign
-    return no_answer(f"the answer is not a {what}", body) if none else event
+    """The meaning of a whole answer, given the meaning that its body has as a chunk of a stream. `what` is the name of
+    a valid answer, for the text of an invalid one."""
+    invalid = event.unknown or event.done or event.foreign
+    return unreadable_answer(f"the answer is not a {what}", body) if invalid else event

@@ -1,4 +1,4 @@
-"""OpenAI's older Completions: a prompt, as text or as token ids, is continued."""
+"""OpenAI's older Completions, which continue a prompt of text or token IDs."""
 
 from typing import Any, Generic, TypeVar
 
@@ -19,7 +19,7 @@ class _Choice(msgspec.Struct, Generic[_Text], gc=False):
     error: Any = None
 
     def token(self) -> TokenOf | None:
-        """See `Choice`."""
+        """A visible token if the choice has text."""
         return TokenOf(self.index or 0, visible=True, reasoning=False) if self.text else None
 
 
@@ -30,7 +30,7 @@ _DIALECT = Dialect(
 
 
 def classify(data: bytes, name: bytes = b"") -> Meaning:
-    """What one streamed event means; `name` is its `event:` field. Never raises."""
+    """The meaning of one streamed event; `name` is its `event:` field. Never raises."""
     try:
         chunk = _decode_chunk(data)
     except (ValueError, RecursionError):
@@ -45,12 +45,12 @@ def classify(data: bytes, name: bytes = b"") -> Meaning:
 
 
 def read_answer(body: bytes, content_type: str = "") -> Meaning:
-    """What the body of an answer that is not streamed means. Never raises."""
+    """The meaning of the body of an answer that is not streamed. Never raises."""
     return whole(classify(body), body, "completion")
 
 
 class OpenAICompletions(Api):
-    """`POST /v1/completions`. `echo` is never asked for: the prompt would pass for the first token."""
+    """`POST /v1/completions`. `echo` is never requested, because the prompt would be taken for the first token."""
 
     PATH = "/completions"
     TAKES = frozenset({"prompt_ids", "max_tokens", "min_tokens", "ignore_eos", "usage", "auth"})
@@ -60,11 +60,11 @@ class OpenAICompletions(Api):
 
     @classmethod
     def claims(cls, host: str, path: str) -> bool:
-        """See `Api`; the path of chat completions ends so, too."""
+        """Whether the path ends in `PATH`, but not in that of chat completions, which has the same end."""
         return path.endswith(cls.PATH) and not path.endswith("/chat/completions")
 
     def fields(self, ask: Ask) -> dict[str, Any]:
-        """The members of the body, as the API's reference names them."""
+        """The members of the body, named as in the API's reference."""
         return {
             "model": ask.model,
             "prompt": ask.prompt_ids or ask.prompt,

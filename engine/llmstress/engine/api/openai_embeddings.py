@@ -1,4 +1,4 @@
-"""OpenAI Embeddings: texts in, a vector for each out. There are no tokens to wait for."""
+"""OpenAI Embeddings: the answer has one vector for each input text, and no tokens."""
 
 import re
 from typing import Any
@@ -7,7 +7,7 @@ import msgspec
 
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api
-from llmstress.engine.api.lenient import no_answer, read_odd
+from llmstress.engine.api.lenient import read_odd, unreadable_answer
 from llmstress.engine.api.meaning import END_OF_BODY, Meaning
 from llmstress.engine.api.openai_usage import usage_in
 
@@ -17,7 +17,7 @@ _LIST = re.compile(rb"\s*:\s*\[")
 
 class _Entry(msgspec.Struct, gc=False):
     embedding: Any = None
-    """A list of floats, or the base64 of them."""
+    """A list of floats, or their base64 encoding."""
 
 
 class _Answer(msgspec.Struct, gc=False):
@@ -41,11 +41,11 @@ class OpenAIEmbeddings(Api):
     def __init__(self, ask: Ask) -> None:
         super().__init__(ask)
         asked = ask.extra.get("input", [ask.prompt] * ask.batch)
-        one = not isinstance(asked, list) or all(isinstance(each, int) for each in asked)  # a text, or its token ids
+        one = not isinstance(asked, list) or all(isinstance(each, int) for each in asked)  # one text, or its token IDs
         self._inputs = 1 if one else len(asked)
 
     def fields(self, ask: Ask) -> dict[str, Any]:
-        """The members of the body, as the API's reference names them."""
+        """The members of the body, named as in the API's reference."""
         return {
             "model": ask.model,
             "input": [ask.prompt_ids or ask.prompt] * ask.batch,
@@ -53,7 +53,7 @@ class OpenAIEmbeddings(Api):
         }
 
     def read_answer(self, body: bytes, content_type: str = "") -> Meaning:
-        """See `Api`."""
+        """The meaning of a whole answer: ok if it has as many vectors as the request has inputs. Never raises."""
         try:
             answer = _decode_answer(_shortened(body))
         except (ValueError, RecursionError):
@@ -66,17 +66,17 @@ class OpenAIEmbeddings(Api):
     def _read_odd(self, body: bytes) -> Meaning:
         value = read_odd(body, b"")
         if isinstance(value, Meaning):
-            return value if value.error or value.malformed else no_answer(_NO_ANSWER, body)
+            return value if value.error or value.malformed else unreadable_answer(_NO_ANSWER, body)
         data = value.get("data")
         if not isinstance(data, list):
-            return no_answer(_NO_ANSWER, body)
+            return unreadable_answer(_NO_ANSWER, body)
         vectors = sum(isinstance(entry, dict) and _is_vector(entry.get("embedding")) for entry in data)
         return self._meaning(vectors, value.get("usage"), body)
 
     def _meaning(self, vectors: int, usage: Any, body: bytes) -> Meaning:
         if vectors != self._inputs:
             what = f"{vectors} vectors for {self._inputs} inputs"
-            return Meaning(malformed=what) if vectors else no_answer(what, body)
+            return Meaning(malformed=what) if vectors else unreadable_answer(what, body)
         return Meaning(finish=END_OF_BODY, usage=usage_in(usage), tokenless=True, inputs=vectors)
 
 
@@ -85,25 +85,26 @@ def _is_vector(value: Any) -> bool:
 
 
 def _shortened(body: bytes) -> bytes:
-    """The same answer with only the first number of each vector: they may be thousands, and are only counted.
+    """The answer with only the first number of each vector. A vector may have thousands of numbers, and vectors are
+    only counted.
 
-    To decode past the 33 KB of 1,536 numbers takes 34 µs, to look for their end 3. What is left out isn't checked, but
-    for NaN and Infinity. Where it wasn't numbers but strings that hold brackets, what is left is no JSON, and the
-    answer as it is has the last word.
+    Decoding the 33 KB of 1,536 numbers takes 34 µs; searching for their end takes 3. The numbers that are cut out are
+    not checked, except for NaN and Infinity (the letters `N` and `n`), which are not JSON. If a list contains strings
+    with brackets instead of numbers, the result is not JSON, and the caller reads the complete answer.
     """
-    kept: list[bytes] = []
+    pieces: list[bytes] = []
     done = at = 0
     while (key := body.find(_KEY, at)) >= 0:
         at = key + len(_KEY)
-        if (opening := _LIST.match(body, at)) is None:  # `"object": "embedding"`, or a coded vector
+        if (opening := _LIST.match(body, at)) is None:  # the value of `"object": "embedding"`, or a vector in base64
             continue
         at, end = opening.end(), body.find(b"]", opening.end())
         if end < 0:
             break
         comma = body.find(b",", at, end)
         if comma >= 0 and body.find(b"N", comma, end) < 0 and body.find(b"n", comma, end) < 0:
-            kept.append(body[done:comma])
+            pieces.append(body[done:comma])
             done = end
         at = end
-    kept.append(body[done:])
-    return b"".join(kept)
+    pieces.append(body[done:])
+    return b"".join(pieces)

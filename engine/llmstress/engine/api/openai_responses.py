@@ -1,4 +1,4 @@
-"""OpenAI Responses: named events, each of which says its type once more in its JSON."""
+"""OpenAI Responses: named events, whose JSON contains the type as well."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ import msgspec
 
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api, Classify
-from llmstress.engine.api.complaint import is_error
-from llmstress.engine.api.lenient import error_event, finish_in, fitted, no_answer, read_odd, unknown
+from llmstress.engine.api.error_shapes import is_error
+from llmstress.engine.api.lenient import converted, error_event, finish_in, read_odd, unknown, unreadable_answer
 from llmstress.engine.api.meaning import NOTHING, PING, REASONING, SUMMARIZED, TOKEN, UNKNOWN, Meaning, TokenOf
 from llmstress.engine.api.openai_usage import usage_in
-from llmstress.engine.api.thoughts import MAX_NAME, thought_event
+from llmstress.engine.api.unknown_text import MAX_NAME, reasoning_of_field
 
 
 class _Item(msgspec.Struct, gc=False):
@@ -57,36 +57,38 @@ _DELTAS = {
     "response.reasoning_text.delta": REASONING,
     "response.reasoning_summary_text.delta": SUMMARIZED,
 }
-"""Type of an event that bears its payload in `delta` -> what it means if that isn't empty."""
+"""Type of an event with content in `delta` -> its meaning if `delta` is not empty."""
 
 _CALLS = ("function_call", "custom_tool_call", "mcp_call")
-"""Items that announce a call by its name, which is a token of its own."""
+"""Types of items that are calls. The name of a call comes with the start of its item and counts as a token."""
 
-_GRAVITY = ("completed", "incomplete", "cancelled", "failed")
-"""The statuses that a response may end with, the gravest last."""
+_BY_SEVERITY = ("completed", "incomplete", "cancelled", "failed")
+"""The statuses with which a response can end, by severity: the worst is last."""
 
-_LAST = {f"response.{status}": status for status in _GRAVITY} | {
+_END_EVENTS = {f"response.{status}": status for status in _BY_SEVERITY} | {
     "response.done": "completed",
     "response.canceled": "cancelled",
 }
-"""Type of an event that is the last one -> the status that it tells."""
+"""Type of an event that ends the stream -> the status for which it stands."""
 
-_SILENT = frozenset({"response.created", "response.queued", "response.in_progress"})
+_NO_CONTENT = frozenset({"response.created", "response.queued", "response.in_progress"})
 
 _UNKNOWN_DELTA = ("response.", ".delta")
-"""How the type of an event begins and ends that bears text, whatever it is called."""
+"""Beginning and end of the types of events that have text in `delta`. A type like this that is not in `_DELTAS` is new
+or a server's own."""
 
-_SILENT_ENDS = (
+_NO_CONTENT_ENDINGS = (
     *(".added", ".done", ".in_progress", ".completed", ".failed"),
     *(".searching", ".interpreting", ".generating", ".compacting"),
 )
-"""How the types of events end that tell of items, their parts, and the state of tools."""
+"""Endings of the types of events about items, their parts and the states of tools, which have no content of their
+own."""
 
 _NO_ANSWER = "the answer is not a response"
 
 
 def classify(data: bytes, name: bytes = b"") -> Meaning:
-    """What one streamed event means: its type is in the data, so `name` only matters if it speaks of an error. Never
+    """The meaning of one streamed event. The type is in the data, so `name` matters only if it is `error`. Never
     raises."""
     try:
         event = _decode_event(data)
@@ -101,24 +103,25 @@ def classify(data: bytes, name: bytes = b"") -> Meaning:
 
 
 def read_answer(body: bytes, content_type: str = "") -> Meaning:
-    """What the body of an answer that is not streamed means. Never raises."""
+    """The meaning of the body of an answer that is not streamed. Never raises."""
     value = read_odd(body, b"")
     if isinstance(value, Meaning):
-        return value if value.error or value.malformed else no_answer(_NO_ANSWER, body)
+        return value if value.error or value.malformed else unreadable_answer(_NO_ANSWER, body)
     output, status = value.get("output"), value.get("status")
     if not isinstance(output, list) or not isinstance(status, str):
-        return no_answer(_NO_ANSWER, body)
-    ended = _ended(status, msgspec.convert(value, _Response))
+        return unreadable_answer(_NO_ANSWER, body)
+    end = _meaning_of_status(status, msgspec.convert(value, _Response))
     items = [item for item in output if isinstance(item, dict)]
-    visible = any(_says(item) for item in items if item.get("type") != "reasoning")
-    reasoning = any(_says(item) for item in items if item.get("type") == "reasoning")
-    said = (TokenOf(0, visible, reasoning),) if visible or reasoning else ()
-    return msgspec.structs.replace(ended, tokens=said, done=False)
+    visible = any(_has_output(item) for item in items if item.get("type") != "reasoning")
+    reasoning = any(_has_output(item) for item in items if item.get("type") == "reasoning")
+    tokens = (TokenOf(0, visible, reasoning),) if visible or reasoning else ()
+    return msgspec.structs.replace(end, tokens=tokens, done=False)
 
 
 def _classify_odd(data: bytes, name: bytes) -> Meaning:
-    """Errors, the last word of other APIs, other dialects, no JSON."""
-    event = fitted(read_odd(data, name), _Event)
+    """The meaning of data that the typed decode refused, or of an error: errors, the end event of other APIs, other
+    dialects, no JSON."""
+    event = converted(read_odd(data, name), _Event)
     if isinstance(event, Meaning):
         return unknown(data) if event is UNKNOWN else event
     meaning = _DELTAS.get(event.type)
@@ -128,13 +131,13 @@ def _classify_odd(data: bytes, name: bytes) -> Meaning:
 
 
 def _meaning(event: _Event, data: bytes) -> Meaning:
-    """What happens once in an answer, or in an item of it."""
+    """The meaning of an event that is not in `_DELTAS`: most occur once in an answer or in an item."""
     kind = event.type
-    if kind in _LAST:
+    if kind in _END_EVENTS:
         response = event.response or _Response()
-        told = _LAST[kind]
-        # a server may end every response with the same event: the status in it is the one that holds
-        return _ended(max(told, _status_of(response) or told, key=_GRAVITY.index), response)
+        named = _END_EVENTS[kind]
+        # Some servers end every response with the same event, so the status in the response counts if it is worse.
+        return _meaning_of_status(max(named, _status_of(response) or named, key=_BY_SEVERITY.index), response)
     if kind == "error":
         return error_event({"code": event.code, "message": event.message})
     if kind == "response.output_item.added" and event.item is not None:
@@ -143,43 +146,44 @@ def _meaning(event: _Event, data: bytes) -> Meaning:
         return TOKEN if event.partial_image_b64 else NOTHING
     if kind == "keepalive":
         return PING
-    if kind in _SILENT or kind.endswith(_SILENT_ENDS):
+    if kind in _NO_CONTENT or kind.endswith(_NO_CONTENT_ENDINGS):
         return NOTHING
     begin, end = _UNKNOWN_DELTA
     if kind.startswith(begin) and kind.endswith(end) and event.delta and isinstance(event.delta, str):
-        return thought_event(kind[:MAX_NAME])
+        return reasoning_of_field(kind[:MAX_NAME])
     return unknown(data)
 
 
 def _status_of(response: _Response) -> str:
-    """The status that a response has ended with; empty: it doesn't say."""
+    """The status with which a response ended; empty: it has none."""
     status = response.status
     status = "cancelled" if status == "canceled" else status
-    return status if isinstance(status, str) and status in _GRAVITY else ""
+    return status if isinstance(status, str) and status in _BY_SEVERITY else ""
 
 
-def _ended(status: str, response: _Response) -> Meaning:
-    """What a response means that has come to this status."""
+def _meaning_of_status(status: str, response: _Response) -> Meaning:
+    """The meaning of a response with this status."""
     usage = usage_in(response.usage)
     details = response.incomplete_details or response.status_details
     if status in ("failed", "cancelled", "canceled") or is_error(response.error):
-        ended = "was cancelled" if status.startswith("cancel") else "failed"
-        return error_event(response.error or details or f"the response {ended}")
+        how = "was cancelled" if status.startswith("cancel") else "failed"
+        return error_event(response.error or details or f"the response {how}")
     if status not in ("completed", "incomplete"):
         return Meaning(usage=usage)
     finish = finish_in(details.get("reason") if isinstance(details, dict) else None) or status
     return Meaning(finish=finish, filtered=finish == "content_filter", usage=usage, done=True)
 
 
-def _says(item: dict[str, Any]) -> bool:
-    """Whether an item of a whole answer bears anything that was generated."""
+def _has_output(item: dict[str, Any]) -> bool:
+    """Whether an item of a whole answer contains anything that was generated."""
     parts = [part for key in ("content", "summary") if isinstance(item.get(key), list) for part in item[key]]
-    spoken = any(isinstance(part, dict) and (part.get("text") or part.get("refusal")) for part in parts)
-    return spoken or any(bool(item.get(key)) for key in ("name", "arguments", "input", "code", "result", "action"))
+    text = any(isinstance(part, dict) and (part.get("text") or part.get("refusal")) for part in parts)
+    return text or any(bool(item.get(key)) for key in ("name", "arguments", "input", "code", "result", "action"))
 
 
 class OpenAIResponses(Api):
-    """`POST /v1/responses`. Usage comes unasked; `store: false`, or every answer of a load would be kept."""
+    """`POST /v1/responses`. Usage need not be requested. `store` is false: otherwise the provider would store every
+    answer of a load test."""
 
     PATH = "/responses"
     TAKES = frozenset({"system", "max_tokens", "auth"})
@@ -189,7 +193,7 @@ class OpenAIResponses(Api):
     read_answer = staticmethod(read_answer)
 
     def fields(self, ask: Ask) -> dict[str, Any]:
-        """The members of the body, as the API's reference names them."""
+        """The members of the body, named as in the API's reference."""
         return {
             "model": ask.model,
             "input": ask.prompt,

@@ -1,4 +1,4 @@
-"""Token counts as OpenAI's APIs report them, and those who speak like them: under other names, in other places."""
+"""Token counts of OpenAI's APIs and of servers with similar APIs, which use other names and other places."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,7 +9,7 @@ from llmstress.engine.api.lenient import count_in
 from llmstress.engine.api.meaning import Usage
 
 BEDROCK = "amazon-bedrock-invocationMetrics"
-"""What Bedrock adds to the last event of a stream."""
+"""Member that Bedrock adds to the last event of a stream, with its own counts."""
 
 _OTHER_NAMES = (
     ("input_tokens", "output_tokens"),
@@ -17,31 +17,31 @@ _OTHER_NAMES = (
     ("inputTokenCount", "outputTokenCount"),
     ("promptTokens", "completionTokens"),
 )
-"""Names of the two counts, where they aren't prompt_tokens and completion_tokens."""
+"""Other names of prompt_tokens and completion_tokens."""
 
 _DETAILS_OF_INPUT = ("prompt_tokens_details", "input_tokens_details")
 _DETAILS_OF_OUTPUT = ("completion_tokens_details", "output_tokens_details")
 
 
-class Elsewhere(msgspec.Struct, gc=False):
-    """The places beside `usage` in which servers report it."""
+class OtherUsage(msgspec.Struct, gc=False):
+    """The members other than `usage` in which servers report usage."""
 
     x_groq: Any = None
-    """Groq's: an object with a member `usage`."""
+    """Groq: an object with a member `usage`."""
     timings: Any = None
-    """llama.cpp's."""
+    """llama.cpp: an object with counts of its own."""
     metrics: Any = msgspec.field(default=None, name=BEDROCK)
 
 
 def usage_in(value: Any) -> Usage | None:
-    """The counts of a `usage` object; None: it has none. Counts of 0 for both input and output are none."""
+    """The counts in a `usage` object; None: there are none. If both input and output are 0, there is no usage."""
     if not isinstance(value, dict):
         return None
-    given, taken = count_in(value, "prompt_tokens"), count_in(value, "completion_tokens")
-    if not (given or taken):
+    input_count, output_count = count_in(value, "prompt_tokens"), count_in(value, "completion_tokens")
+    if not (input_count or output_count):
         for names in _OTHER_NAMES:
-            given, taken = count_in(value, names[0]), count_in(value, names[1])
-            if given or taken:
+            input_count, output_count = count_in(value, names[0]), count_in(value, names[1])
+            if input_count or output_count:
                 break
         else:
             return None
@@ -51,12 +51,17 @@ def usage_in(value: Any) -> Usage | None:
     cached = _first_count(value, _DETAILS_OF_INPUT, "cached_tokens")
     if reasoning:
         total = count_in(value, "total_tokens" if "total_tokens" in value else "totalTokens")
-        taken = with_reasoning(given, taken, reasoning, total)
-    return Usage(given or None, taken, cached, reasoning)
+        output_count = with_reasoning(input_count, output_count, reasoning, total)
+    return Usage(input_count or None, output_count, cached, reasoning)
 
 
-def usage_elsewhere(places: Elsewhere, of_choices: Iterable[Any] = ()) -> Usage | None:
-    """The usage in places other than `usage`: beside it, or in each of the choices (Moonshot); None: there is none."""
+def usage_in_other_places(places: OtherUsage, of_choices: Iterable[Any] = ()) -> Usage | None:
+    """The usage in other places: in each of the choices (Moonshot), or in other members of the event. None: there is
+    none.
+
+    `of_choices` are the values of `usage` of the choices. Their outputs are summed; the other counts are those of
+    the first one.
+    """
     found = [usage for value in of_choices if (usage := usage_in(value)) is not None]
     if found:
         outputs = [usage.output for usage in found if usage.output is not None]
@@ -66,11 +71,11 @@ def usage_elsewhere(places: Elsewhere, of_choices: Iterable[Any] = ()) -> Usage 
 
 
 def _usage_of_timings(timings: Any) -> Usage | None:
-    """llama.cpp's: its `prompt_n` leaves out what was cached."""
-    fresh, taken, cached = (count_in(timings, name) for name in ("prompt_n", "predicted_n", "cache_n"))
-    if not (fresh or taken):
+    """The usage in llama.cpp's `timings`. `prompt_n` does not contain the cached tokens."""
+    fresh, output_count, cached = (count_in(timings, name) for name in ("prompt_n", "predicted_n", "cache_n"))
+    if not (fresh or output_count):
         return None
-    return Usage((fresh or 0) + (cached or 0) or None, taken, cached)
+    return Usage((fresh or 0) + (cached or 0) or None, output_count, cached)
 
 
 def _first_count(value: dict[str, Any], places: tuple[str, ...], name: str) -> int | None:
@@ -80,12 +85,18 @@ def _first_count(value: dict[str, Any], places: tuple[str, ...], name: str) -> i
     return None
 
 
-def with_reasoning(given: int | None, taken: int | None, reasoning: int | None, total: int | None = None) -> int | None:
-    """The output with reasoning in it. Some providers count that beside the completion, not within it; the total says
-    which they do, and without one the reasoning does, if it is more than what it would be a part of."""
-    if not reasoning or taken is None:
-        return taken
-    within, beside = (given or 0) + taken, (given or 0) + taken + reasoning
-    if total == beside or (total != within and reasoning > taken):
-        return taken + reasoning
-    return taken
+def with_reasoning(
+    input_count: int | None, output_count: int | None, reasoning: int | None, total: int | None = None
+) -> int | None:
+    """The output count with reasoning included.
+
+    Some providers count reasoning beside the output and not within it. The total shows which of the two they do. If the
+    total is missing or fits neither, reasoning was counted beside the output if it exceeds the output, of which it
+    could not be a part.
+    """
+    if not reasoning or output_count is None:
+        return output_count
+    within, beside = (input_count or 0) + output_count, (input_count or 0) + output_count + reasoning
+    if total == beside or (total != within and reasoning > output_count):
+        return output_count + reasoning
+    return output_count

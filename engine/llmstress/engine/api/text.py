@@ -1,4 +1,4 @@
-"""Text as it comes, without any framing: what BentoML's generators and bare streaming responses send."""
+"""A stream of text without framing, as BentoML's generators and plain streaming responses send it."""
 
 from llmstress.engine.api.base import Classify, Framing
 from llmstress.engine.api.meaning import END_OF_BODY, NOTHING, TOKEN, Meaning
@@ -6,19 +6,20 @@ from llmstress.engine.api.template import Template
 
 
 def classify(data: bytes, name: bytes = b"") -> Meaning:
-    """What one read brought."""
+    """The meaning of the data of one read: a token if it is not empty."""
     return TOKEN if data else NOTHING
 
 
 def read_answer(body: bytes, content_type: str = "") -> Meaning:
-    """What a whole text means."""
+    """The meaning of a complete text."""
     return Meaning(classify(body).tokens, END_OF_BODY)
 
 
 class Text(Template):
-    """A body of plain text, which is over when it properly ends.
+    """A body of plain text. Its proper end is the finish signal.
 
-    Events are reads: how a server cuts its text into chunks, and the network these into reads, is not for us to know.
+    The events are reads: how the server splits its text into chunks, and how the network splits these into reads, can't
+    be told apart.
     """
 
     FRAMING = Framing.READS

@@ -1,1 +1,1 @@
-"""Connections: how they are made, why they fail, what is known of one that stands."""
+"""Opening connections, classes of connect errors, facts about open connections, the event loop."""

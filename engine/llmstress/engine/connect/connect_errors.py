@@ -1,6 +1,6 @@
-"""Why there is no connection: what the connector raises -> the class of failure, and words that say what to do.
+"""Maps the exceptions of aiohttp's connector to classes of failures, with a text that says what to do.
 
-One class each, whatever is raised: an exception that nobody thought of must not end the worker.
+Every exception has a class: an unexpected one ends its request and not the worker.
 """
 
 import errno
@@ -25,7 +25,7 @@ _CLASS_OF_ERRNO = {
     errno.ECONNRESET: "reset",
     errno.ETIMEDOUT: "connect_timeout",
 }
-"""Anything else (no route, network down) is `unreachable`."""
+"""errno -> class of failure. Any other errno (no route, network down) is `unreachable`."""
 
 _TLS_HINTS = {
     "WRONG_VERSION_NUMBER": "the server does not speak TLS on this port; use http:// instead of https://",
@@ -37,20 +37,23 @@ _TLS_HINTS = {
     "TLSV1_ALERT_UNKNOWN_CA": "the server does not trust the authority of the client certificate (--cert)",
     "TLSV1_UNRECOGNIZED_NAME": "the server has no certificate for this host name",
 }
-"""Reason of an `ssl.SSLError` -> what it means for whoever runs the test. The OpenSSL of Python 3.11 to 3.14."""
+"""Reason of an `ssl.SSLError` -> a hint for the user. The reasons are those of the OpenSSL in Python 3.11 to 3.14."""
 
-_CALL = re.compile(r"Connect call failed \('([^']*)', (\d+)[^)]*\)")
-"""What asyncio says instead of the system's words, with the address."""
+_CONNECT_CALL = re.compile(r"Connect call failed \('([^']*)', (\d+)[^)]*\)")
+"""Text that asyncio writes in place of the system's message; it contains the address."""
 
-_NUMBERED = re.compile(r"\[Errno (-?\d+)\] ")
+_ERRNO = re.compile(r"\[Errno (-?\d+)\] ")
 
 
 def end_of_failed_connect(error: BaseException, *, https: bool, proxied: bool) -> End:
-    """The class of failure that an exception of the connector means, with its words.
+    """The class of failure for an exception of the connector, and its text.
 
-    https: the target is spoken to in TLS. proxied: through a proxy, for https by a tunnel (CONNECT).
+    https: the target uses TLS. proxied: the connection goes through a proxy, for https through a tunnel (CONNECT).
+
+    The first rule that applies decides. The order matters because one exception can match several rules:
+    `ssl.SSLError`, `socket.gaierror`, `TimeoutError` and `ConnectionAbortedError` are all `OSError`s.
     """
-    # the connector's own words name a TLS setting even where there is no TLS
+    # The cause instead of the connector's error: the connector's text names a TLS setting even without TLS.
     cause: BaseException = error
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         cause = error.certificate_error
@@ -59,66 +62,86 @@ def end_of_failed_connect(error: BaseException, *, https: bool, proxied: bool) -
     number = cause.errno if isinstance(cause, OSError) else None
     outcome = _CLASS_OF_ERRNO.get(number or 0, "unreachable")
     text = str(cause) or type(cause).__name__
+    # TLS comes first, because the errno of an SSLError is a code of OpenSSL and not of the system. If TLS fails after
+    # the connection was opened, aiohttp replaces the SSLError by an error of its own, and only its text tells.
     if isinstance(cause, ssl.SSLError) or text.startswith(("[SSL", f"[Errno {number}] [SSL")):
-        return End("tls", _words_of_tls(cause))  # once a connection stands, aiohttp's error has the words of TLS's only
-    text = _words_of_system(text)
-    # a name with a label that is empty or too long never gets to DNS
+        return End("tls", _tls_text(cause))
+    text = _system_text(text)
+    # DNS comes before the rules about errno and proxies: the errno of a gaierror is an EAI_ code, and a proxy whose
+    # name has no address is a DNS failure, too. UnicodeError: a label of the name is empty or too long, so there was no
+    # query.
     if isinstance(error, aiohttp.ClientConnectorDNSError) or isinstance(cause, socket.gaierror | UnicodeError):
         return End("dns", f"{_host_of(error)}{text}")
+    # A TimeoutError without errno is our own limit; the kernel's has ETIMEDOUT, which is in the table. This comes
+    # before the rule about the tunnel, because the limit can expire while the tunnel is being opened.
     if isinstance(cause, TimeoutError) and number is None:
         return End("connect_timeout", "no connection within the limit (--timeout-connect)")
     if isinstance(error, aiohttp.ClientHttpProxyError):
         hint = "; put user and password into its URL" if error.status == 407 else ""
-        around = "use --proxy none or no_proxy to bypass it"
-        return End("proxy", f"the proxy refused the tunnel: {error.status} {error.message}{hint}; {around}")
+        bypass = "use --proxy none or no_proxy to bypass it"
+        return End("proxy", f"the proxy refused the tunnel: {error.status} {error.message}{hint}; {bypass}")
+    # Before the next rule: if this machine has no port or descriptor left, the proxy is not the reason.
     if outcome == "local":
         return End("local", text)
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         return End("proxy", f"no connection to the proxy {_host_of(error)}{text}")
+    # The connection to the proxy is open, or the rule above would have applied. Failures of TLS within the tunnel are
+    # ClientConnectorErrors, so any other error is a failure to open the tunnel.
     if https and proxied and not isinstance(error, aiohttp.ClientConnectorError):
         return End("proxy", f"the proxy opened no tunnel: {' '.join(text.split())}")
+    # uvloop has a limit of 60 s for a handshake. Before the next rule, which would report a closed connection.
     if isinstance(cause, ConnectionAbortedError) and number is None:
-        return End("connect_timeout", text)  # uvloop's own limit of 60 s for a handshake
+        return End("connect_timeout", text)
+    # A refused connection never begins the handshake. Any other connection that ends while it is being opened ends
+    # within the handshake.
     if https and error is not cause and isinstance(cause, ConnectionError) and outcome != "connect_refused":
         return End("tls", "the connection was closed during the TLS handshake")
+    # Before the rule for all OSErrors, to add the path of the socket.
     if isinstance(error, UnixClientConnectorError):
         return End(outcome, f"{error.path}: {error.os_error.strerror or text}")
     if isinstance(cause, OSError):
         return End(outcome, text)
-    if isinstance(error, AssertionError):  # the connector's way to say that it has no address to try
+    # The connector asserts that it has an address to try.
+    if isinstance(error, AssertionError):
         return End(outcome, "the host has no address that the source addresses can reach")
     return End(outcome, f"{type(error).__name__}: {text}")
 
 
 def end_before_head(error: Exception | None) -> End:
-    """How a request ends whose connection was lost before the answer's head was complete; None: the peer closed it."""
-    if isinstance(error, ssl.SSLError):  # in TLS 1.3 a server refuses a client after the client's part is done
-        return End("tls", _words_of_tls(error))
+    """The end of a request whose connection was lost before the head of the answer was complete.
+
+    error: what the transport reported; None: the peer closed the connection.
+    """
+    # In TLS 1.3 the client has finished its handshake before the server checks the client's certificate, so a refusal
+    # arrives as the answer to the first request.
+    if isinstance(error, ssl.SSLError):
+        return End("tls", _tls_text(error))
     how = "reset" if error is not None else "closed"
     return End("reset", f"the connection was {how} before the answer's head was complete")
 
 
-def _words_of_system(text: str) -> str:
-    """The words of an `OSError` without its number, and with those of the system where asyncio has its own."""
-    pieces = _NUMBERED.split(text)
-    said = pieces[0]
-    for number, words in zip(pieces[1::2], pieces[2::2], strict=True):
-        called = _CALL.search(words)
-        if called is None:
-            said += words
+def _system_text(text: str) -> str:
+    """The text of an `OSError` without the numbers of its errors, and with the system's message where asyncio has
+    written `Connect call failed`. One text may contain several errors, one for each address that was tried."""
+    pieces = _ERRNO.split(text)
+    result = pieces[0]
+    for number, piece in zip(pieces[1::2], pieces[2::2], strict=True):
+        call = _CONNECT_CALL.search(piece)
+        if call is None:
+            result += piece
             continue
-        host = f"[{called[1]}]" if ":" in called[1] else called[1]
-        said += f"{words[: called.start()]}{os.strerror(int(number))} ({host}:{called[2]}){words[called.end() :]}"
-    return said.removeprefix("Multiple exceptions: ")
+        host = f"[{call[1]}]" if ":" in call[1] else call[1]
+        result += f"{piece[: call.start()]}{os.strerror(int(number))} ({host}:{call[2]}){piece[call.end() :]}"
+    return result.removeprefix("Multiple exceptions: ")
 
 
-def _words_of_tls(error: BaseException) -> str:
-    """What a failure of TLS means, and which option may help."""
+def _tls_text(error: BaseException) -> str:
+    """The text for a failure of TLS, with the flag that may help."""
     if isinstance(error, ssl.SSLCertVerificationError):
         why = (getattr(error, "verify_message", None) or str(error)).rstrip(".")
         return f"certificate not accepted: {why} (use --cacert for its authority, or --insecure to accept any)"
-    words = str(error)
-    return next((f"{hint} ({reason})" for reason, hint in _TLS_HINTS.items() if f": {reason}]" in words), words)
+    text = str(error)
+    return next((f"{hint} ({reason})" for reason, hint in _TLS_HINTS.items() if f": {reason}]" in text), text)
 
 
 def _host_of(error: BaseException) -> str:

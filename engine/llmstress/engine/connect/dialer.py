@@ -1,7 +1,7 @@
-"""Connections: aiohttp's connector makes them (DNS, happy eyeballs, TCP, TLS), our protocol takes them over.
+"""Opening connections: aiohttp's connector opens them (DNS, happy eyeballs, TCP, TLS), then a stream takes them over.
 
-The takeover is asyncio's public `transport.set_protocol`. When a connection ends, aiohttp's own protocol is put back
-or told, so that the connector's bookkeeping ends too.
+The takeover is asyncio's public `transport.set_protocol`. When a connection ends, aiohttp's own protocol is set again
+or is told about the end, so that the connector's bookkeeping stays right.
 """
 
 import asyncio
@@ -21,20 +21,21 @@ from llmstress.engine.control import Network, Timeouts, Tls
 from llmstress.engine.outcome import End
 
 _IP_BIND_ADDRESS_NO_PORT = 24
-"""<linux/in.h>: the port is chosen when the connection is made, and has to be free for its destination only. Without
-it a source address has 28,232 ports for all destinations together, and two workers can be given the same one."""
+"""From <linux/in.h>: the kernel chooses the port in `connect` instead of `bind`, so the port must be free for this
+destination only. Without this option a source address has 28,232 ports for all destinations together, and two workers
+can get the same port."""
 
 
 class ConnectError(Exception):
-    """No connection: `end` says which class of failure that is, and why."""
+    """The connection failed; `end` has the class of the failure and its text."""
 
     def __init__(self, end: End) -> None:
         super().__init__(end.text)
         self.end = end
 
 
-class _Early:
-    """What aiohttp's protocol gives what it has read to: it keeps it for whoever reads next."""
+class _EarlyData:
+    """Stores what arrives before the takeover. It has the interface that aiohttp's protocol expects of a parser."""
 
     __slots__ = ("data",)
 
@@ -42,53 +43,54 @@ class _Early:
         self.data = b""
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """See above."""
+        """Store `data`. Returns False and no rest, so that aiohttp's protocol passes on the next data as well."""
         self.data += data
         return False, b""
 
     def feed_eof(self) -> None:
-        """The connection is gone."""
+        """Does nothing: `TakenOver` checks itself whether the connection was closed."""
 
 
-class _NoTransport(asyncio.Transport):
-    """Of a connection that was gone before it could be taken over."""
+class _ClosedTransport(asyncio.Transport):
+    """Stands for the transport of a connection that was closed before the takeover."""
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Nothing will come."""
+        """Does nothing: no data will arrive."""
 
     def write(self, data: object) -> None:
-        """Nobody listens."""
+        """Does nothing: the connection is closed."""
 
 
 class TakenOver:
-    """A connection whose bytes go to a protocol of our own."""
+    """An open connection that aiohttp has handed over: its data goes to the protocol that is attached."""
 
     __slots__ = ("_connection", "_early", "_gone", "transport")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._gone = connection.transport is None
-        self.transport = connection.transport or _NoTransport()
-        self._early = _Early()
+        self.transport = connection.transport or _ClosedTransport()
+        self._early = _EarlyData()
         if connection.protocol is not None:
             connection.protocol.set_parser(self._early, None)
 
     def attach(self, stream: asyncio.Protocol) -> None:
-        """Deliver what the connection brings from now on to `stream`."""
+        """From now on the transport delivers data to `stream`."""
         self.transport.set_protocol(stream)
 
     def catch_up(self, stream: asyncio.Protocol) -> None:
-        """Deliver what happened before the stream was attached: a server may speak, and leave, before it is asked."""
+        """Deliver to `stream` what happened before it was attached: a server may send data, or close the connection,
+        before it has received a request."""
         if self._early.data:
             stream.data_received(self._early.data)
         if self._gone:
             stream.connection_lost(None)
 
     def close(self, *, at_once: bool = False) -> None:
-        """Close it; aiohttp's protocol hears of the end, ours doesn't.
+        """Close the connection. aiohttp's protocol is told of the end; the attached stream isn't.
 
-        at_once: the peer is still sending. TLS would say goodbye and wait up to 30 s for the answer, and what a peer
-        that doesn't listen sends meanwhile would be decrypted for nobody.
+        at_once: for a peer that is still sending. Otherwise TLS would send its close notification and wait up to 30 s
+        for the peer's, and everything that the peer sends in the meantime would be decrypted for nothing.
         """
         if self._connection.protocol is not None:
             self.transport.set_protocol(self._connection.protocol)
@@ -97,7 +99,7 @@ class TakenOver:
         self._connection.close()
 
     def lost(self, error: Exception | None) -> None:
-        """Our protocol heard that it is gone: tell aiohttp's."""
+        """To be called by the attached stream in its `connection_lost`: passes the end on to aiohttp's protocol."""
         if self._connection.protocol is not None and not self._gone:
             self._connection.protocol.connection_lost(error)
         self._connection.close()
@@ -107,10 +109,11 @@ class Dialer:
     """Opens connections to one URL."""
 
     def __init__(self, url: str, network: Network, timeouts: Timeouts) -> None:
-        """Nothing is opened yet.
+        """Reads the TLS files; opens no connection. Connections are opened between `__aenter__` and `__aexit__`.
 
         Raises:
-            OSError, ssl.SSLError: a file that `network` names can't be read or isn't what it should be.
+            OSError: a file that `network` names can't be read.
+            ssl.SSLError: a file holds no certificate, no key, or a key of another certificate.
         """
         self._url = URL(url, encoded=True)
         self._network = network
@@ -119,7 +122,7 @@ class Dialer:
 
     async def __aenter__(self) -> Self:
         self._connector = make_connector(self._network)
-        # all that the connector wants of a request is where to connect to: one serves every connection
+        # The connector reads nothing but the destination from a request, so one request serves all connections.
         self._request = aiohttp.ClientRequest(
             "GET",
             self._url,
@@ -133,17 +136,18 @@ class Dialer:
         await self._connector.close()
 
     async def open(self) -> TakenOver:
-        """Make a connection.
+        """Open a connection.
 
         Raises:
-            ConnectError: none could be made.
+            ConnectError: it failed.
         """
         try:
             connection = await self._connector.connect(self._request, [], self._timeout)
-        except Exception as error:  # whatever it is: it ends this request, not the worker
+        except Exception as error:  # any exception: it ends this request and not the worker
             raise ConnectError(self._end_of(error)) from error
         if connection.transport is None and connection.protocol is not None:
-            # the peer has closed it before we could take it over; aiohttp's protocol was told why
+            # The peer has closed the connection before the takeover; aiohttp's protocol knows the reason. Only a
+            # refusal by TLS is a failure to connect. Any other end is reported by `catch_up` once a request is sent.
             lost = connection.protocol.exception()
             if lost is not None and (end := self._end_of(lost)).outcome == "tls":
                 connection.close()
@@ -155,7 +159,7 @@ class Dialer:
 
 
 def make_connector(network: Network) -> aiohttp.BaseConnector:
-    """A connector that goes that way, without any limit of its own; to be made inside a running loop."""
+    """A connector for these network settings, without a limit on connections. Must be called in a running loop."""
     if network.unix_socket:
         return aiohttp.UnixConnector(network.unix_socket, limit=0)
     families = {ipaddress.ip_address(source).version for source in network.sources}
@@ -164,13 +168,13 @@ def make_connector(network: Network) -> aiohttp.BaseConnector:
         limit=0,
         ttl_dns_cache=60,
         family=family,
-        resolver=_Pinned(network.addresses) if network.addresses else None,
-        socket_factory=_Sources(network.sources).open if network.sources else None,
+        resolver=_PinnedResolver(network.addresses) if network.addresses else None,
+        socket_factory=_SourceSockets(network.sources).open if network.sources else None,
     )
 
 
 def tls_context(tls: Tls) -> ssl.SSLContext:
-    """What a TLS client needs; HTTP/1.1 is the only protocol that it offers.
+    """The TLS context of a client, which offers HTTP/1.1 as the only protocol (ALPN).
 
     Raises:
         OSError: a file can't be read.
@@ -181,14 +185,14 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if tls.cert_file:
-        # a key that is encrypted must not ask a terminal that isn't there
+        # With a password given, OpenSSL doesn't ask for one on the terminal: an encrypted key is an error instead.
         context.load_cert_chain(tls.cert_file, tls.key_file or None, password="")
     context.set_alpn_protocols(["http/1.1"])
     return context
 
 
-class _Pinned(AbstractResolver):
-    """Says that every host is at the same addresses."""
+class _PinnedResolver(AbstractResolver):
+    """Resolves every host to the same given addresses."""
 
     def __init__(self, addresses: list[str]) -> None:
         self._addresses = addresses
@@ -196,10 +200,10 @@ class _Pinned(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The addresses of `family`.
+        """The given addresses that are of `family`.
 
         Raises:
-            OSError: there are none.
+            OSError: none of them is.
         """
         found = []
         for address in self._addresses:
@@ -215,11 +219,11 @@ class _Pinned(AbstractResolver):
         return found
 
     async def close(self) -> None:
-        """Nothing to close."""
+        """Does nothing: the resolver holds no resources."""
 
 
-class _Sources:
-    """Sockets bound to one source address after the other."""
+class _SourceSockets:
+    """Makes sockets that are bound to the source addresses in turn, separately for IPv4 and IPv6."""
 
     def __init__(self, addresses: list[str]) -> None:
         self._addresses = {
@@ -229,10 +233,10 @@ class _Sources:
         }
 
     def open(self, info: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
-        """A socket for an entry of `getaddrinfo`.
+        """A socket for an entry of `getaddrinfo`, bound to the next source address of its family.
 
         Raises:
-            OSError: it can't be made, or can't be bound.
+            OSError: the socket can't be created or bound.
         """
         family, kind, protocol, _, _ = info
         made = socket.socket(family, kind, protocol)

@@ -1,4 +1,4 @@
-"""The event loop of a worker: uvloop's, with a cheaper way to connect."""
+"""The event loop of a worker: uvloop's loop with a cheaper `sock_connect`."""
 
 import asyncio
 import errno
@@ -10,22 +10,22 @@ import uvloop
 
 
 class Loop(uvloop.Loop):
-    """uvloop's loop, but for `sock_connect`.
+    """uvloop's loop with another `sock_connect`.
 
-    uvloop's own asks `getaddrinfo` in a thread for addresses that are numbers already, as the connector's always are:
-    of 131 µs that a connection took, 75.
+    uvloop's `sock_connect` calls `getaddrinfo` in a thread even for numeric addresses, and the connector's addresses
+    are always numeric. That took 75 of the 131 µs of a connection.
     """
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
-        """Connect a socket that doesn't block.
+        """Connect a non-blocking socket to a numeric address.
 
         Raises:
-            OSError: it can't be connected; the number says why.
+            OSError: the connection failed; its errno is the reason.
         """
         number = sock.connect_ex(address)
         if number == errno.EINPROGRESS:
             writable: asyncio.Future[None] = self.create_future()
-            self.add_writer(sock.fileno(), _note, writable)
+            self.add_writer(sock.fileno(), _resolve, writable)
             try:
                 await writable
             finally:
@@ -35,6 +35,6 @@ class Loop(uvloop.Loop):
             raise OSError(number, os.strerror(number))
 
 
-def _note(writable: "asyncio.Future[None]") -> None:
+def _resolve(writable: "asyncio.Future[None]") -> None:
     if not writable.done():
         writable.set_result(None)

@@ -1,1 +1,1 @@
-"""How well this process itself does, and what ties its life to its parent's."""
+"""The state of this process and machine (lag of the event loop, memory, CPU times), and the end with the parent."""

@@ -1,4 +1,4 @@
-"""How well this process itself does: how late its event loop serves a timer, how much memory it holds."""
+"""The lag of the event loop, the CPU times of the machine, and the memory of this process."""
 
 import asyncio
 import os
@@ -11,13 +11,15 @@ from typing import NamedTuple
 from llmstress.engine.health.timerfd import TimerFd
 
 MEAN_PERIOD_S = 0.02
-"""50 moments a second: a minute's 3,000 carry a p99."""
+"""Seconds between two measurements: 50 a second make 3,000 a minute, which are enough for a p99."""
 
 
-class LagProbe:
-    """Calls `report(microseconds late)` about fifty times a second, at random moments.
+class LagMeter:
+    """Measures the lag of the event loop about fifty times a second, at random moments, and passes it to `report` in
+    µs.
 
-    A timer of the kernel is served like a socket, so its lateness is the error that a stamp can have.
+    A kernel timer is served like a socket, so its lateness is the error that the stamp of a read can have. The moments
+    are random so that they cannot coincide with anything periodic.
     """
 
     def __init__(self, report: Callable[[int], None]) -> None:
@@ -29,7 +31,7 @@ class LagProbe:
         self._arm()
 
     def close(self) -> None:
-        """Stop probing."""
+        """Stop the measurements."""
         asyncio.get_running_loop().remove_reader(self._timer.fd)
         self._timer.close()
 
@@ -45,17 +47,18 @@ class LagProbe:
 
 
 class HostTimes(NamedTuple):
-    """What the cores that this process may use have done since the machine started: nanoseconds, all cores together."""
+    """CPU times since the machine started, in ns: the sum over the cores that this process may use."""
 
     passed: int
+    """The time that has passed, idle time included."""
     busy: int
-    """Running whatever process, ours or another."""
+    """The time that a core ran any process, ours or another."""
     stolen: int
-    """Wanted to run, but the hypervisor gave the time to another machine."""
+    """The time that a core was ready to run, but the hypervisor gave the time to another virtual machine."""
 
 
 def host_times() -> HostTimes:
-    """What the kernel has counted, in steps of 10 ms; zeros if it doesn't say."""
+    """The times in /proc/stat, which are in steps of 10 ms; zeros if there is no such file."""
     cores = {f"cpu{core}" for core in os.sched_getaffinity(0)}
     passed = busy = stolen = 0
     try:

@@ -1,4 +1,4 @@
-"""Ties the life of a child process to the one of its parent."""
+"""Ends a child process when its parent process dies."""
 
 import ctypes
 import os
@@ -8,14 +8,17 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel send SIGKILL to this process when its parent dies; exit at once if it already did.
+    """The kernel sends SIGKILL to this process when its parent dies. If the parent is dead already, this process exits.
 
-    Call it in the child, before anything else; `parent_pid` is what the parent's `os.getpid()` said before it
-    started the child. What counts is the thread that started the child: it has to live as long as the parent.
+    Call it in the child before anything else. `parent_pid` is the parent's `os.getpid()` from before it started the
+    child. The kernel watches the thread that started the child, so that thread must live as long as the parent.
+
+    Raises:
+        OSError: prctl failed.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
-    # a parent that died before the prctl() sends nothing any more
+    # If the parent died before the prctl, the kernel sends no signal.
     if os.getppid() != parent_pid:
         os._exit(1)

@@ -1,6 +1,6 @@
-"""A kernel timer behind a file descriptor, served by an event loop on the same path as its sockets.
+"""A kernel timer with a file descriptor, which an event loop serves in the same way as its sockets.
 
-The loop's own timers count in whole milliseconds and fire up to one early.
+uvloop's own timers count whole milliseconds and fire up to one millisecond early.
 """
 
 import contextlib
@@ -15,7 +15,10 @@ _Spec = ctypes.c_long * 4
 
 
 class TimerFd:
-    """Readable from when it expires until it is cleared or set anew. (Python has it from 3.13 on.)"""
+    """A timer whose descriptor `fd` is readable from its expiry until it is cleared or set again.
+
+    It calls libc, because Python's `os.timerfd_create` exists from 3.13 on only.
+    """
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -24,17 +27,17 @@ class TimerFd:
             raise OSError(ctypes.get_errno(), "timerfd_create failed")
 
     def set(self, first_ns: int, interval_ns: int = 0) -> None:
-        """Expire at stamp `first_ns` of the monotonic clock, then every `interval_ns`; both 0: never."""
+        """Expire at `first_ns` of the monotonic clock, then every `interval_ns` (0: only once). Both 0: never."""
         spec = _Spec(*divmod(interval_ns, 1_000_000_000), *divmod(first_ns, 1_000_000_000))
         if self._libc.timerfd_settime(self.fd, _TFD_TIMER_ABSTIME, ctypes.byref(spec), None) != 0:
             raise OSError(ctypes.get_errno(), "timerfd_settime failed")
 
     def clear(self) -> None:
-        """Take note of the expiries so far."""
-        # set anew since it became readable: nothing to read
+        """Reset the descriptor after an expiry, so that it is readable again only after the next one."""
+        # BlockingIOError: the timer was set again after it became readable, so there is nothing to read.
         with contextlib.suppress(BlockingIOError):
             os.read(self.fd, 8)
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         os.close(self.fd)

@@ -1,1 +1,1 @@
-"""HTTP/1.1 as this client reads and writes it: requests, responses, bodies, server-sent events. No I/O."""
+"""HTTP/1.1 without I/O: building requests; parsing responses, bodies and server-sent events."""

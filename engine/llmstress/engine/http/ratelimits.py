@@ -1,4 +1,4 @@
-"""What a server's headers say of its rate limits, in the dialects of OpenAI, Azure and Anthropic. Pure functions."""
+"""Rate limits in the headers of answers, as OpenAI, Azure and Anthropic name them. Pure functions."""
 
 from collections.abc import Mapping
 
@@ -13,31 +13,31 @@ _NAMES = {
     ]
     for kind in _KINDS
 }
-"""Kind -> the names of its three headers in each dialect."""
+"""Kind -> the names of its three headers (limit, remaining, reset) in each dialect."""
 
 _MOST_DIGITS = 15
-"""A longer number means that there is no limit."""
+"""A number with more digits means that there is no limit."""
 
 
-class Said(msgspec.Struct, frozen=True):
-    """What an answer says of one limit; None and empty: it doesn't."""
+class LimitReport(msgspec.Struct, frozen=True):
+    """One rate limit as the headers of one answer report it. None or empty: the header is missing or not a number."""
 
     kind: str
-    """requests, tokens, input-tokens or output-tokens."""
+    """`requests`, `tokens`, `input-tokens` or `output-tokens`."""
     limit: int | None
     remaining: int | None
     reset: str
-    """When it is whole again, in whatever form."""
+    """When the full limit is available again, in the server's format (see `retry_after.seconds_until`)."""
 
 
-def limits_in(headers: Mapping[str, str]) -> list[Said]:
-    """The limits that these headers speak of. Negative numbers say nothing."""
-    found: list[Said] = []
+def limits_in(headers: Mapping[str, str]) -> list[LimitReport]:
+    """The limits in these headers, at most one of each kind. A negative number is read as None."""
+    found: list[LimitReport] = []
     for kind, dialects in _NAMES.items():
         for limit, remaining, reset in dialects:
             if remaining in headers or reset in headers:
                 get = headers.get
-                found.append(Said(kind, _number(get(limit)), _number(get(remaining)), get(reset, "")))
+                found.append(LimitReport(kind, _number(get(limit)), _number(get(remaining)), get(reset, "")))
                 break
     return found
 
@@ -45,6 +45,6 @@ def limits_in(headers: Mapping[str, str]) -> list[Said]:
 def _number(text: str | None) -> int | None:
     if text is None:
         return None
-    if "," in text:  # it came twice: the first one counts
+    if "," in text:  # the header was sent twice: the first value is used
         text = text.partition(",")[0].strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None

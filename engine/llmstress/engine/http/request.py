@@ -8,7 +8,8 @@ from llmstress.engine.api.base import Api, Framing
 from llmstress.engine.control import Plan
 
 _LENGTH = b"\n\n"
-"""Stands for the length of the body in an encoded head: lines end with CR LF, so no head contains it otherwise."""
+"""Placeholder for the length of the body in an encoded head. Lines end with CR LF, so a head contains it nowhere
+else."""
 
 
 class RequestBuilder:
@@ -17,7 +18,7 @@ class RequestBuilder:
     __slots__ = ("_api", "_head", "_rest")
 
     def __init__(self, plan: Plan, api: Api) -> None:
-        """`plan` says the URL, the headers and the way to the target."""
+        """Takes the URL, the headers and the network settings from `plan`, and method and body from `api`."""
         self._api = api
         self._head, _, self._rest = _head(plan, api).partition(_LENGTH)
 
@@ -32,13 +33,14 @@ class RequestBuilder:
 def _head(plan: Plan, api: Api) -> bytes:
     """The head of the plan's requests, with `_LENGTH` where the length of the body belongs.
 
-    `Accept-Encoding: identity`: a compressed stream is delivered in bursts unless the server flushes every event.
+    It asks for `Accept-Encoding: identity`, because a compressed stream arrives in bursts unless the server flushes the
+    compressor after every event.
     """
     url = urlsplit(plan.url)
     target = (url.path or "/") + (f"?{url.query}" if url.query else "")
     proxied = bool(plan.network.proxy) and url.scheme == "http"
     if proxied:
-        target = f"http://{url.netloc}{target}"  # a proxy that opens no tunnel wants it whole (RFC 9112, 3.2.2)
+        target = f"http://{url.netloc}{target}"  # a proxy without a tunnel needs the absolute form (RFC 9112, 3.2.2)
     body = api.body(api.ask)
     headers = {
         "Host": url.netloc.rpartition("@")[2],
@@ -65,7 +67,7 @@ def _head(plan: Plan, api: Api) -> bytes:
 
 
 def basic(userinfo: str) -> str:
-    """The value of a header that carries the `user:password` of a URL."""
+    """The value of an Authorization header for the `user:password` of a URL (RFC 7617)."""
     user, _, password = userinfo.partition(":")
     return f"Basic {b64encode(f'{unquote(user)}:{unquote(password)}'.encode()).decode()}"
 

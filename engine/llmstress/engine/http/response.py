@@ -1,8 +1,11 @@
-"""HTTP/1.1 responses, sans I/O: bytes of one response in, pieces of its body out (RFC 9112).
+"""Parsing of HTTP/1.1 responses without I/O: bytes of one response in, pieces of its body out (RFC 9112).
 
-Rules of this file: it knows neither sockets nor clocks nor what the body means; it keeps no body byte; it is
-lenient where servers in the wild are (bare LF, chunk extensions, odd header case) and strict where leniency would
-mis-frame what follows (chunk sizes, conflicting lengths); its work is linear in the bytes fed, however they are cut.
+Rules of this file:
+
+- It does not depend on sockets, clocks, or the content of the body, and it buffers no byte of a body.
+- It is lenient towards what servers in use send (bare LF, chunk extensions, any case of header names). It is strict
+  where leniency could lose the framing of the bytes that follow (chunk sizes, conflicting lengths).
+- Its work is linear in the bytes that are fed, however they are cut.
 """
 
 import functools
@@ -22,33 +25,35 @@ _SIZE_LINE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?\r?", re.DOTAL
 
 
 class Malformed(ValueError):
-    """The bytes are not what the protocol allows, or exceed a limit; the text says what."""
+    """The bytes violate the protocol or exceed a limit; the text says how."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.pieces: list[bytes] = []
-        """Body that was read before the fault: what it holds came first."""
+        """Pieces of the body that came before the fault in the same read. They are processed before the fault."""
 
 
 class Head(msgspec.Struct, frozen=True):
-    """Status and headers of a final response; names in lower case, repeated ones joined by a comma."""
+    """Status and headers of a final response. Names are in lower case; the values of a repeated header are joined with
+    commas."""
 
     status: int
     headers: dict[str, str]
     minor_version: int
     rate_limits: dict[str, str] = {}
-    """Those of the headers that speak of rate limits: found once for all answers with the same head."""
+    """The headers whose names contain `ratelimit`. They are found once for all answers with the same head."""
 
 
-# States, as plain integers: reading a member off an enum class costs five times the comparison that it is for.
+# The states are plain integers: reading a member of an enum class costs five times as much as comparing it.
 _HEAD, _FIXED, _UNTIL_CLOSE, _CHUNK_SIZE, _CHUNK_DATA, _CHUNK_END, _TRAILERS, _COMPLETE = range(8)
 
 
 def parse_head(head: bytes) -> Head | None:
-    """Status line and headers, without the blank line; None for an interim response: the final head follows.
+    """Parse a status line and headers, without the blank line. None: an interim response (1xx but 101), after which the
+    final head follows.
 
     Raises:
-        Malformed: they are none.
+        Malformed: the status line or a header line is invalid.
     """
     lines = _FOLD.sub(b" ", head).split(b"\n")
     match = _STATUS_LINE.match(lines[0].rstrip(b"\r"))
@@ -64,20 +69,21 @@ def parse_head(head: bytes) -> Head | None:
             raise Malformed(f"header line without a colon: {line[:1000]!r}")
         key = name.strip().lower().decode("latin-1")
         values.setdefault(key, []).append(value.strip().decode("latin-1"))
-    # joined at the end: a head may hold 20,000 lines of one name
+    # joined once at the end: a head of 64 KiB can hold 20,000 lines of one name, and joining each would be quadratic
     headers = {key: ", ".join(texts) for key, texts in values.items()}
     limits = {}
-    if b"ratelimit" in head.lower():  # 0.5 µs of 12
+    if b"ratelimit" in head.lower():  # this check costs 0.5 µs of the 12 that parsing a head takes
         limits = {key: text for key, text in headers.items() if "ratelimit" in key}
     return Head(status, headers, minor, limits)
 
 
 _parse_head_again = functools.lru_cache(maxsize=256)(parse_head)
-"""Thousands of answers within a second may have the same head: 0.1 µs instead of 12."""
+"""`parse_head` with a cache, because thousands of answers a second may have the same head: 0.1 µs instead of 12. All
+these answers share one `Head` object."""
 
 
 class ResponseReader:
-    """Reads one response. `feed` until `complete`, then make another one for the next response."""
+    """Reads one response: call `feed` until `complete`. The next response needs a new reader."""
 
     __slots__ = (
         "_bodiless",
@@ -93,23 +99,23 @@ class ResponseReader:
     )
 
     def __init__(self, *, bodiless: bool = False) -> None:
-        """`bodiless`: it answers a HEAD, so nothing follows its head whatever that says."""
+        """`bodiless`: the response answers a HEAD request, so it has no body, whatever its head says."""
         self._bodiless = bodiless
         self.head: Head | None = None
         self.keep_alive = False
-        """Whether the server lets the connection serve another request once this body is complete."""
+        """Whether the connection can be used for another request once this body is complete."""
         self.surplus = False
         """Whether bytes came after the end of this response."""
         self._state = _HEAD
-        self._held = bytearray()  # an unfinished head or line
-        self._scanned = 0  # how much of _held is known to hold no end
-        self._left = 0  # bytes of body or chunk still to come
+        self._held = bytearray()  # an incomplete head or line
+        self._scanned = 0  # bytes of _held that have been searched for the end of the head
+        self._left = 0  # bytes of the body or chunk that are still to come
         self._trailer_bytes = 0
         self._untouched = True
 
     @property
     def complete(self) -> bool:
-        """The body has been read to its end."""
+        """The response has been read to its end."""
         return self._state == _COMPLETE
 
     @property
@@ -123,16 +129,18 @@ class ResponseReader:
         return self._state == _CHUNK_SIZE and not self._held
 
     def eof(self) -> bool:
-        """The peer has closed: says whether that is a proper end of this response."""
+        """The peer has closed the connection. Returns whether the response is complete: it was before, or the end of
+        the connection is the end of its body."""
         if self._state == _UNTIL_CLOSE:
             self._state = _COMPLETE
         return self.complete
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take in what was read; give the pieces of body it held, in order.
+        """Parse what was read. Returns the pieces of the body in it, in order.
 
         Raises:
-            Malformed: not HTTP/1.x, bad framing, or a head or line over its limit.
+            Malformed: not HTTP/1.x, invalid framing, or a head or line over its limit. Its `pieces` are the pieces of
+                the body that came before.
         """
         self._untouched = False
         pieces: list[bytes] = []
@@ -171,7 +179,8 @@ class ResponseReader:
                 position = self._feed_line(data, position)
 
     def _feed_chunk(self, data: bytes, size: re.Match[bytes], pieces: list[bytes]) -> int:
-        """A chunk whose size line is plain: taken at once if it is whole, a third of the work of going line by line."""
+        """Read a chunk whose size line has no extension. Returns the new position. A complete chunk is read in one
+        step, which takes a third of the time of reading line by line."""
         begin = size.end()
         end = begin + int(size[1], 16)
         if data[end : end + 2] == b"\r\n":
@@ -184,7 +193,8 @@ class ResponseReader:
     def _feed_head(self, data: bytes, position: int) -> int:
         held = self._held
         before = len(held)
-        # nothing is copied but an unfinished head: one read may hold any number of interim ones
+        # Only an incomplete head is copied. One read can contain any number of interim heads; copying the rest of the
+        # read for each of them would be quadratic.
         source, begin = (held, 0) if held else (data, position)
         if held:
             held += data
@@ -216,8 +226,8 @@ class ResponseReader:
         elif coding:
             chunked = coding.rsplit(",", 1)[-1].strip() == "chunked"
             self._state = _CHUNK_SIZE if chunked else _UNTIL_CLOSE
-            # Both lengths at once is how requests are smuggled, and HTTP/1.0 has no chunks: RFC 9112 wants such a
-            # connection closed.
+            # RFC 9112 (6.1) has the connection closed after a response with both Transfer-Encoding and Content-Length,
+            # which is a way to smuggle messages, and after chunks in HTTP/1.0, which has none.
             self.keep_alive = persistent and chunked and length is None and minor == 1
         elif length is not None:
             values = {value.strip() for value in length.split(",")}

@@ -1,6 +1,7 @@
-"""When to come back: what a server says of it, in all forms that providers use, and how long to wait if it doesn't.
+"""How long to wait before a request is sent again: the time that the server asks for, in all formats that providers
+use, and a back-off of the client's own.
 
-Pure functions: the wall clock, which HTTP dates are of, is an argument.
+Pure functions. HTTP dates refer to the wall clock, whose time is an argument.
 """
 
 import datetime
@@ -11,35 +12,38 @@ from collections.abc import Mapping
 from llmstress.engine.http.ratelimits import limits_in
 
 BACKOFF_S, MOST_BACKOFF_S = 0.5, 8.0
-"""The longest wait before the first attempt that follows, twice as long for each further one, and its bound."""
+"""The longest back-off after the first attempt, in seconds, and the limit up to which it doubles with each further
+attempt."""
 
-MOST_ASKED_S = 120.0
-"""A server that wants a longer wait is asked again after this."""
+MAX_REQUESTED_WAIT_S = 120.0
+"""The longest wait that a server is granted, in seconds. If it asks for more, the request is sent again after this."""
 
-MAX_WORDS = 300
-"""Characters of the headers that are kept in a sample, and of each value."""
+MAX_QUOTED = 300
+"""Characters of the headers that are quoted in a sample, in all and of each value."""
 
 _NUMBER = re.compile(r"\s*([-+]?\d{1,15}(?:\.\d{1,15})?)\s*(?:,|$)", re.ASCII)
 _UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "Âµs": 1e-6, "ns": 1e-9}
-"""Of Go's durations; headers are read as Latin-1, which makes two signs of µ."""
+"""Units of Go's durations. Headers are decoded as Latin-1, which turns the UTF-8 of `µ` into two characters."""
 _PART = re.compile(
     rf"(\d{{1,15}}(?:\.\d{{0,15}})?|\.\d{{1,15}})({'|'.join(sorted(_UNITS_S, key=len, reverse=True))})", re.ASCII
 )
 _RETRY_DELAY = re.compile(r'retryDelay\\*"\s*:\s*\\*"(-?\d{1,15}(?:\.\d{1,15})?)s', re.ASCII)
-"""Google's RetryInfo, which a gateway may have quoted within a string."""
+"""`retryDelay` of Google's RetryInfo. Its quotes may be escaped: some gateways quote the error within a string."""
 
 
 def backoff_s(attempt: int, uniform: float) -> float:
-    """Seconds to wait after attempt `attempt` (0: the first) if the server doesn't say: anything up to
-    `BACKOFF_S` · 2^attempt, at most `MOST_BACKOFF_S`, by `uniform` in [0, 1), so that those who failed together don't
-    come back together."""
+    """Random back-off in seconds after attempt `attempt` (0: the first): between 0 and `BACKOFF_S` · 2^attempt, limited
+    to `MOST_BACKOFF_S`. `uniform` in [0, 1) is the random number. The back-off starts at 0 (full jitter), so that
+    requests that failed together are not sent again together."""
     return uniform * min(MOST_BACKOFF_S, BACKOFF_S * 2.0 ** min(attempt, 32))
 
 
-def asked_s(headers: Mapping[str, str], body: str, wall_s: float, *, throttled: bool) -> float | None:
-    """Seconds that an answer asks to be left alone for, from 0 to `MOST_ASKED_S`; None: it doesn't.
+def requested_wait_s(headers: Mapping[str, str], body: str, wall_s: float, *, throttled: bool) -> float | None:
+    """Seconds that an answer asks the client to wait, from 0 to `MAX_REQUESTED_WAIT_S`; None: it doesn't ask.
 
-    wall_s: Unix time. throttled: it was refused because of a rate limit; others repeat theirs in every answer.
+    The first of these that is present: `retry-after-ms`, `retry-after`, `retryDelay` in the body, and the reset times
+    of the rate limits. Reset times are used only if `throttled` (the request was refused because of a rate limit),
+    because many servers send them with every answer. wall_s: Unix time.
     """
     asked = _number(headers.get("retry-after-ms", ""))
     if asked is not None:
@@ -50,17 +54,19 @@ def asked_s(headers: Mapping[str, str], body: str, wall_s: float, *, throttled: 
         asked = float(match[1])
     if asked is None and throttled:
         asked = _reset_s(headers, wall_s)
-    return None if asked is None else min(max(asked, 0.0), MOST_ASKED_S)
+    return None if asked is None else min(max(asked, 0.0), MAX_REQUESTED_WAIT_S)
 
 
-def advice(headers: Mapping[str, str]) -> bool | None:
-    """Whether the server wants the request again; None: it doesn't say."""
+def should_retry(headers: Mapping[str, str]) -> bool | None:
+    """Whether the server wants the request to be sent again (`x-should-retry`); None: the header is missing."""
     return {"true": True, "false": False}.get(headers.get("x-should-retry", "").strip().lower())
 
 
 def seconds_until(text: str, wall_s: float) -> float | None:
-    """Seconds of `2`, `2.5`, `6m0s` (a Go duration), an HTTP date, `2026-01-31T09:14:07Z` (RFC 3339); None: it is
-    none of them. Negative if the moment is past. `wall_s`: Unix time."""
+    """Seconds from `wall_s` (Unix time) until the time in `text`; negative if it is in the past; None: unknown format.
+
+    The formats: seconds (`2`, `2.5`), a Go duration (`6m0s`), an HTTP date, RFC 3339 (`2026-01-31T09:14:07Z`).
+    """
     if not text.strip():
         return None
     seconds = _number(text)
@@ -71,20 +77,21 @@ def seconds_until(text: str, wall_s: float) -> float | None:
     return seconds
 
 
-def words(headers: Mapping[str, str]) -> str:
-    """Those of the headers that throttle or advise, `name: value` in one line of bounded length."""
+def retry_headers(headers: Mapping[str, str]) -> str:
+    """The headers about retries and rate limits as `name: value; name: value`, at most `MAX_QUOTED` characters. Those
+    about retries come first."""
     found = [
-        f"{name}: {headers[name][:MAX_WORDS]}"
+        f"{name}: {headers[name][:MAX_QUOTED]}"
         for name in sorted(headers, key=lambda name: not name.startswith(("retry-after", "x-should-retry")))
         if name.startswith(("retry-after", "x-should-retry")) or "ratelimit" in name
     ]
-    return "; ".join(found)[:MAX_WORDS]
+    return "; ".join(found)[:MAX_QUOTED]
 
 
 def _reset_s(headers: Mapping[str, str], wall_s: float) -> float | None:
-    """Until the limits that are used up are whole again; if none says that it is, which of them struck is unknown,
-    and the first one's moment is the least to wait for."""
-    resets = [(said.remaining, seconds_until(said.reset, wall_s)) for said in limits_in(headers)]
+    """Seconds until all used-up limits are reset. If no limit has 0 remaining, it is unknown which one refused the
+    request; the earliest reset is then the least wait that can help."""
+    resets = [(limit.remaining, seconds_until(limit.reset, wall_s)) for limit in limits_in(headers)]
     known = [(remaining, seconds) for remaining, seconds in resets if seconds is not None]
     used_up = [seconds for remaining, seconds in known if remaining == 0]
     return max(used_up) if used_up else min((seconds for _, seconds in known), default=None)
@@ -105,7 +112,7 @@ def _go_duration(text: str) -> float | None:
 
 
 def _moment(text: str) -> float | None:
-    """Unix time of a date. One without a zone is in UTC."""
+    """Unix time of an RFC 3339 or HTTP date, in UTC if it names no zone; None: it is neither."""
     try:
         date = datetime.datetime.fromisoformat(text)
     except ValueError:

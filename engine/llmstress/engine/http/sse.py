@@ -1,12 +1,20 @@
-"""Server-sent events, sans I/O: bytes of a body in, events out (WHATWG HTML, section 9.2.6).
+"""Decoding of server-sent events without I/O: bytes of a body in, events out (WHATWG HTML, section 9.2.6).
 
-Rules of this file: an event comes out in the very call that brings the first byte of its blank line's end, because
-that call's time is its stamp (so a bare CR ends a line at once and swallows a LF that follows it later); work is
-linear in the bytes fed; what the standard ignores is ignored. Deviations are for servers that bend the rules: the
-unfinished last event is handed out by `end` for the caller to judge, an object in a field `error` is an event of that
-name (older builds of llama.cpp fail so), as is a bare object whose first member is (frameworks whose generator has
-failed), and `id` and `retry` are not kept. Lines that are no field of an event are ignored as the standard says, but
-the first of them are kept: they may be the only words that a failing server has said.
+Rules of this file:
+
+- An event is returned by the call that brings the first byte that ends its blank line, because the time of that call
+  is its stamp. A CR therefore ends a line at once, and a LF that follows it later is skipped.
+- The work is linear in the bytes that are fed.
+- What the standard ignores is ignored; `id` and `retry` are not stored, because a client that never reconnects has no
+  use for them.
+
+Deviations from the standard, for servers that violate it:
+
+- `end` returns an incomplete last event, and the caller decides what to do with it.
+- A field `error` whose value is an object is an event with the name `error` (older builds of llama.cpp report failures
+  like this). So is a line that is an object with `error` as its first member (frameworks whose generator has failed).
+- The first lines that are not fields of an event are stored, although they are ignored otherwise. They may be the only
+  explanation that a failing server has sent.
 """
 
 from typing import NamedTuple
@@ -17,12 +25,12 @@ MAX_EVENT = 16 * 1024 * 1024
 """Bytes of one event, all its lines together."""
 
 MAX_STRAY = 800
-"""Bytes that are kept of lines that are no field of an event."""
+"""Bytes that are stored of lines that are not fields of an event."""
 
 _BOM = b"\xef\xbb\xbf"
 
 _BARE_ERROR = b'{"error"'
-"""What such a line has for a field."""
+"""The part before the first colon of a line that is an error object."""
 
 _OTHER_FIELDS = frozenset({b"id", b"retry"})
 
@@ -30,7 +38,7 @@ _LF, _CR = b"\n\r"
 
 
 class ServerEvent(NamedTuple):
-    """Name (empty: `message`) and data of one event, undecoded."""
+    """Name (empty: `message`) and data of one event, as bytes."""
 
     name: bytes
     data: bytes
@@ -43,30 +51,30 @@ class Decoder:
 
     def __init__(self) -> None:
         self.comments = 0
-        """Comment lines seen: the pings of gateways and frameworks."""
+        """Number of comment lines, which gateways and frameworks send as pings."""
         self.stray = b""
-        """The first lines that are no field of an event, up to `MAX_STRAY` bytes of them."""
-        self._held = bytearray()  # an unfinished line
+        """The first lines that are not fields of an event, up to `MAX_STRAY` bytes."""
+        self._held = bytearray()  # an incomplete line
         self._data: list[bytes] = []
         self._name = b""
-        self._size = 0  # of the lines of the unfinished event, whatever their fields
+        self._size = 0  # bytes of all lines of the incomplete event
         self._swallow_lf = False
         self._first = True
 
     @property
     def between_events(self) -> bool:
-        """Nothing is half-read: the next byte begins an event."""
+        """No event is incomplete: the next byte begins an event."""
         return not (self._held or self._size or self._swallow_lf or self._first)
 
     def feed(self, piece: bytes) -> list[ServerEvent]:
-        """Take in a piece of the body; give the events it completed.
+        """Decode a piece of the body. Returns the events that it completes.
 
         Raises:
             Malformed: an event over `MAX_EVENT` bytes.
         """
         pending = self._held or self._size or self._swallow_lf
         if not pending and piece.startswith(b"data: ") and piece.endswith(b"\n\n"):
-            # whole events of one line each, as from most servers
+            # fast way for complete events of one line each, which most servers send
             lines = piece[6:-2].split(b"\n\ndata: ")
             if _CR not in piece and len(piece) <= MAX_EVENT and not any(_LF in line for line in lines):
                 self._first = False
@@ -103,7 +111,7 @@ class Decoder:
         return events
 
     def end(self) -> ServerEvent | None:
-        """The body has ended: the event that its blank line is missing from, if there is one."""
+        """Call it when the body has ended. Returns the last event if its blank line is missing, and None otherwise."""
         if self._held:
             line = bytes(self._held)
             self._held.clear()
@@ -144,5 +152,6 @@ class Decoder:
             return None
         self._data = []
         joined = data[0] if len(data) == 1 else b"\n".join(data)
-        # "If the data buffer is an empty string": a lone empty `data:` line appends "" and LF, so it does dispatch
+        # The standard drops an event whose data buffer is the empty string. A single empty `data:` line appends "" and
+        # a LF, so its buffer is not empty, and the event is returned with empty data.
         return ServerEvent(name, joined)

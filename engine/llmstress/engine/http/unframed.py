@@ -1,18 +1,18 @@
-"""Bodies without any framing: what one read brings is an event."""
+"""Bodies without framing: the data of one read is one event."""
 
 from llmstress.engine.http.sse import ServerEvent
 
 
 class Unframed:
-    """Stands where `sse.Decoder` does; is fed all that one read brought at once."""
+    """Has the interface of `sse.Decoder`. `feed` must be called with all data of a read at once."""
 
     __slots__ = ()
 
     between_events = True
 
     def feed(self, piece: bytes) -> list[ServerEvent]:
-        """The event that a read is."""
+        """The data of one read as one event without a name; no event if it is empty."""
         return [ServerEvent(b"", piece)] if piece else []
 
     def end(self) -> None:
-        """Nothing is ever left over."""
+        """Does nothing: no event is ever incomplete."""

@@ -1,1 +1,1 @@
-"""A paced mock of LLM APIs that knows the truth about what it sent."""
+"""A mock of LLM APIs with configurable delays that records exactly what it sent and when."""

@@ -1,4 +1,4 @@
-"""Runs the mock server as a process: one JSON line when it listens, one with the truth at its end."""
+"""Run the mock server. Prints one JSON line when it listens, and one with exact statistics when it ends."""
 
 import argparse
 from typing import Any
@@ -8,11 +8,11 @@ import msgspec
 from llmstress.engine.health.orphan import die_with_parent
 from llmstress.engine.mock.options import MockOptions
 from llmstress.engine.mock.server import serve
-from llmstress.engine.mock.switches import Kind, Switch, fault_list, switches
+from llmstress.engine.mock.switches import Switch, ValueKind, fault_list, switches
 
 
 def main() -> None:
-    """Parse the arguments, serve, print."""
+    """Parse the arguments, serve until a signal, print the statistics."""
     parser = argparse.ArgumentParser(
         prog="python -m llmstress.engine.mock",
         description=__doc__,
@@ -24,7 +24,7 @@ def main() -> None:
         if switch.section not in groups:
             groups[switch.section] = parser.add_argument_group(switch.section)
         groups[switch.section].add_argument(f"--{switch.name}", **_settings(switch))
-    parser.add_argument("--parent-pid", type=int, help="die when this process, the parent, does")
+    parser.add_argument("--parent-pid", type=int, help="exit when this parent process exits")
     settings: dict[str, Any] = vars(parser.parse_args())
     parent_pid = settings.pop("parent_pid")
     if parent_pid is not None:
@@ -38,26 +38,27 @@ def main() -> None:
 
 
 def _settings(switch: Switch) -> dict[str, Any]:
-    """How argparse is told of a switch. Durations are numbers here, in the unit that the name says."""
-    words = switch.help.replace("%", "%%")
-    if switch.kind is Kind.FLAG:
-        return {"action": "store_true", "help": words}
+    """Arguments of argparse's `add_argument`. Durations are numbers in ms here, as their names say."""
+    help_ = switch.help.replace("%", "%%")
+    if switch.kind is ValueKind.FLAG:
+        return {"action": "store_true", "help": help_}
     if switch.repeated:
         return {
             "action": "append",
-            "type": _telling(switch.parse),
+            "type": _with_message(switch.parse),
             "default": [],
             "metavar": switch.metavar,
-            "help": words,
+            "help": help_,
         }
-    help_ = words if switch.default in ("", 0) else f"{words} [{switch.default}]"
-    if switch.kind is Kind.CHOICE:
+    if switch.default not in ("", 0):
+        help_ = f"{help_} [{switch.default}]"
+    if switch.kind is ValueKind.CHOICE:
         return {"choices": switch.choices, "default": switch.default, "help": help_}
-    return {"type": _telling(switch.parse), "default": switch.default, "metavar": switch.metavar, "help": help_}
+    return {"type": _with_message(switch.parse), "default": switch.default, "metavar": switch.metavar, "help": help_}
 
 
-def _telling(parse: Any) -> Any:
-    """`parse` in a form that makes argparse say what its ValueError says."""
+def _with_message(parse: Any) -> Any:
+    """`parse` with its ValueError turned into the error whose message argparse prints."""
 
     def checked(text: str) -> Any:
         try:

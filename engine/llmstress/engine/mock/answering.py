@@ -1,65 +1,71 @@
-"""Decides what is answered to a request: pure, whatever the API."""
+"""Decides the content of an answer, independent of the API. Pure functions."""
 
 import msgspec
 
-from llmstress.engine.mock.dialects.answer_spec import Asked, Said, pieces_in
-from llmstress.engine.mock.draws import Fate
+from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, RequestParams, document_tokens
+from llmstress.engine.mock.draws import Draw
 from llmstress.engine.mock.faults import Fault
 from llmstress.engine.mock.options import MockOptions
 
 
-def answer_to(asked: Asked, options: MockOptions, fate: Fate, *, id: str, created: int) -> Said:
-    """What the server says; `id` and `created` as in `Said`.
+def answer_to(params: RequestParams, options: MockOptions, draw: Draw, *, id: str, created: int) -> AnswerSpec:
+    """The answer to a request; `id` and `created` as in `AnswerSpec`.
 
-    The client's limit counts everything that is charged as output: what is thought, hidden or shown, uses it up first.
+    The client's limit applies to all tokens charged as output. Hidden reasoning uses it up first, then visible
+    reasoning, then the answer.
     """
-    tool_call = asked.must_call or (options.tool_call and not asked.text_only)
-    # what never ends is longer than any document
-    document = "" if fate.fault is Fault.NEVER_ENDS else asked.tool_document if tool_call else asked.document
-    wanted = pieces_in(document) or options.tokens.at(fate.length)
+    tool_call = params.must_call or (options.tool_call and not params.text_only)
+    # an endless answer is longer than any document
+    document = "" if draw.fault is Fault.NEVER_ENDS else params.tool_document if tool_call else params.document
+    wanted = document_tokens(document) or options.tokens.at(draw.length)
     hidden, shown = options.hidden_reasoning, options.reasoning
-    if asked.reasoning == "none" or asked.text_only:
+    if params.reasoning == "none" or params.text_only:
         hidden, shown = 0, 0
-    elif asked.reasoning == "hidden":
+    elif params.reasoning == "hidden":
         hidden, shown = hidden + shown, 0
-    left = hidden + shown + wanted if asked.limit is None else asked.limit
-    cut = left < hidden + shown + wanted
+    left = hidden + shown + wanted if params.limit is None else params.limit
+    truncated = left < hidden + shown + wanted
     hidden = min(hidden, left)
     shown = min(shown, left - hidden)
-    said = Said(
+    answer = AnswerSpec(
         id=id,
         created=created,
-        model=asked.model or options.model,
-        prompt_tokens=asked.prompt_tokens,
+        model=params.model or options.model,
+        prompt_tokens=params.prompt_tokens,
         reasoning_tokens=shown,
         hidden_reasoning_tokens=hidden,
         tokens=min(wanted, left - hidden - shown),
         tool_call=tool_call,
-        json=asked.json,
+        json=params.json,
         document=document,
-        ending="length" if cut else "tool_call" if tool_call else "stop",
-        usage=_usage(asked, options, fate),
-        tells=asked.tells,
-        choices=asked.choices,
+        finish_reason="length" if truncated else "tool_call" if tool_call else "stop",
+        usage=_usage(params, options, draw),
+        reports=params.reports,
+        choices=params.choices,
     )
-    return _changed(said, fate)
+    return _with_fault(answer, draw)
 
 
-def _usage(asked: Asked, options: MockOptions, fate: Fate) -> bool:
-    if asked.usage is None:
+def _usage(params: RequestParams, options: MockOptions, draw: Draw) -> bool:
+    """Whether the answer reports usage."""
+    if params.usage is None:
         return True
-    if fate.fault is Fault.NO_USAGE or options.usage == "never":
+    if draw.fault is Fault.NO_USAGE or options.usage == "never":
         return False
-    return asked.usage or options.usage == "always"
+    return params.usage or options.usage == "always"
 
 
-def _changed(said: Said, fate: Fate) -> Said:
-    """`said` with what a fault changes of it."""
-    if fate.fault is Fault.EMPTY:
-        return msgspec.structs.replace(said, reasoning_tokens=0, hidden_reasoning_tokens=0, tokens=0, ending="stop")
-    if fate.fault is Fault.FILTERED:
-        total = said.reasoning_tokens + said.tokens
-        some = min(total, 1 + int(fate.at * (total - 1)))
-        thought = min(said.reasoning_tokens, some)
-        return msgspec.structs.replace(said, reasoning_tokens=thought, tokens=some - thought, ending="content_filter")
-    return said
+def _with_fault(answer: AnswerSpec, draw: Draw) -> AnswerSpec:
+    """`answer` with the changes of those faults that change its content."""
+    if draw.fault is Fault.EMPTY:
+        return msgspec.structs.replace(
+            answer, reasoning_tokens=0, hidden_reasoning_tokens=0, tokens=0, finish_reason="stop"
+        )
+    if draw.fault is Fault.FILTERED:
+        total = answer.reasoning_tokens + answer.tokens
+        sent = min(total, 1 + int(draw.position * (total - 1)))
+        reasoning = min(answer.reasoning_tokens, sent)
+        return msgspec.structs.replace(
+            answer, reasoning_tokens=reasoning, tokens=sent - reasoning, finish_reason="content_filter"
+        )
+    return answer

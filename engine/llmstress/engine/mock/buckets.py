@@ -1,20 +1,20 @@
-"""Rate limits: token buckets that are filled by a clock which the caller reads."""
+"""Rate limits as token buckets. Callers pass the time."""
 
 from typing import NamedTuple
 
 
 class Allowance(NamedTuple):
-    """What a client is told about one of the limits."""
+    """The state of one rate limit, as reported to clients."""
 
     limit: int
-    """As many as the full bucket holds."""
+    """Capacity of the bucket."""
     remaining: int
     reset_us: int
-    """Until the bucket is full again."""
+    """Time until the bucket is full again."""
 
 
 class Bucket:
-    """Holds up to `capacity` units and gains `per_s` a second; times are µs of any clock that doesn't run backwards."""
+    """A bucket of up to `capacity` units that gains `per_s` units a second. Times are µs of a monotonic clock."""
 
     __slots__ = ("_level", "_per_us", "_stamp", "capacity")
 
@@ -25,17 +25,17 @@ class Bucket:
         self._stamp = now_us
 
     def wait_us(self, amount: float, now_us: int) -> int:
-        """Until `amount` may be taken, 0 for now. More than it holds may be taken from a full bucket."""
+        """Time in µs until `amount` may be taken; 0: now. A full bucket allows an amount above its capacity."""
         missing = min(amount, self.capacity) - self._filled(now_us)
-        # one more, so that who comes back then isn't a hair too early
+        # one µs more, because rounding down could reject a retry at exactly this time
         return int(missing / self._per_us) + 1 if missing > 0 else 0
 
     def take(self, amount: float, now_us: int) -> None:
-        """Take `amount`, if need be on credit."""
+        """Take `amount`; the level may become negative."""
         self._level = self._filled(now_us) - amount
 
     def allowance(self, now_us: int) -> Allowance:
-        """How it stands."""
+        """The state of this limit."""
         level = self._filled(now_us)
         return Allowance(int(self.capacity), max(0, int(level)), int((self.capacity - level) / self._per_us))
 
@@ -46,12 +46,12 @@ class Bucket:
 
 
 class RateLimits:
-    """A bucket of requests and one of tokens; a rate of 0 is no limit."""
+    """A bucket for requests and one for tokens; a rate of 0 means no limit."""
 
     __slots__ = ("_requests", "_tokens")
 
     def __init__(self, requests_per_s: float, tokens_per_s: float, burst_s: float, now_us: int) -> None:
-        """`burst_s`: for how many seconds of its rate a bucket has room, but always for one unit."""
+        """`burst_s`: the capacity in seconds of the rate; the capacity is at least one unit."""
 
         def bucket(per_s: float) -> Bucket | None:
             return Bucket(per_s, max(1.0, per_s * burst_s), now_us) if per_s else None
@@ -60,11 +60,11 @@ class RateLimits:
         self._tokens = bucket(tokens_per_s)
 
     def __bool__(self) -> bool:
-        """Whether there are any."""
+        """Whether there is a limit."""
         return self._requests is not None or self._tokens is not None
 
     def admit(self, tokens: int, now_us: int) -> int:
-        """Let a request of so many tokens in: 0, or the µs after which it may come again; then nothing was taken."""
+        """Admit a request of `tokens` tokens and return 0, or take nothing and return the time in µs to wait."""
         amounts = [(bucket, n) for bucket, n in ((self._requests, 1), (self._tokens, tokens)) if bucket is not None]
         wait = max((bucket.wait_us(amount, now_us) for bucket, amount in amounts), default=0)
         if not wait:
@@ -73,9 +73,9 @@ class RateLimits:
         return wait
 
     def requests(self, now_us: int) -> Allowance | None:
-        """How requests stand; None: they have no limit."""
+        """The state of the limit of requests; None: no limit."""
         return None if self._requests is None else self._requests.allowance(now_us)
 
     def tokens(self, now_us: int) -> Allowance | None:
-        """How tokens stand; None: they have no limit."""
+        """The state of the limit of tokens; None: no limit."""
         return None if self._tokens is None else self._tokens.allowance(now_us)

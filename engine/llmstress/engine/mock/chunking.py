@@ -1,244 +1,244 @@
-"""Cuts what is said into writes; no I/O.
+"""Splits a streamed answer into writes; no I/O.
 
-A streamed answer is a number of writes, each with a delay before it. Nearly all of them are one token event and nothing
-else, prepared beforehand (`run`); the others are put together when their time has come (`write`).
+A streamed answer is a number of writes, each with a delay before it. Nearly all of them consist of exactly one token
+event. These are encoded in advance (`prepared`); the others are encoded when they are due (`write`).
 """
 
 from functools import cache
 from typing import NamedTuple
 
-from llmstress.engine.mock.dialects.answer_spec import CYCLE, Kind, Said, words
-from llmstress.engine.mock.dialects.dialect import Speech
-from llmstress.engine.mock.draws import NO_FATE, Fate
-from llmstress.engine.mock.endings import ENDLESS, End, course_of
-from llmstress.engine.mock.framing import Form, Framing
+from llmstress.engine.mock.dialects.answer_spec import CYCLE, AnswerSpec, TokenKind, words
+from llmstress.engine.mock.dialects.dialect import AnswerEncoder
+from llmstress.engine.mock.draws import NO_DRAW, Draw
+from llmstress.engine.mock.endings import ENDLESS, Termination, plan_for
+from llmstress.engine.mock.framing import Framing, WireFormat
 
-USAGE = b'"usage":{'
-"""Stands in what tells the usage, in whatever API; in a text the quotes would be escaped."""
+USAGE_KEY = b'"usage":{'
+"""Occurs in every event that reports usage, in every API. Within a text its quotes would be escaped."""
 
 _ERROR = "the model has failed", "server_error"
 
 
-class Run(NamedTuple):
-    """Writes that hold one prepared event each: write number i holds `events[i % CYCLE]`."""
+class PreparedWrites(NamedTuple):
+    """Writes that consist of one event each, encoded in advance: write number i is `events[i % CYCLE]`."""
 
     events: tuple[bytes, ...]
     until: int
-    """Number of the first write behind them that holds something else."""
+    """Number of the first later write that is not one of them."""
 
 
-class Cut(NamedTuple):
-    """How large the pieces are."""
+class Chunking(NamedTuple):
+    """The sizes of events and writes."""
 
     tokens_per_event: int = 1
     events_per_write: int = 1
-    last_word: bool = True
-    """Whether the mark that nothing more comes is said."""
+    end_mark: bool = True
+    """Whether the API's end mark is sent."""
 
 
-class _Stretch(NamedTuple):
-    """The token events of one part."""
+class _PartRange(NamedTuple):
+    """The token events of one part of an answer."""
 
-    kind: Kind
+    kind: TokenKind
     tokens: int
     first: int
     end: int
-    """First event behind it."""
+    """Number of the first event after the part."""
 
 
-_PLAIN_FORM, _PLAIN_CUT = Form(), Cut()
+_PLAIN_FORMAT, _PLAIN_CHUNKING = WireFormat(), Chunking()
 
 
 class StreamedReply:
-    """A streamed answer as writes."""
+    """A streamed answer as a sequence of writes."""
 
     __slots__ = (
-        "_announced",
-        "_course",
-        "_cut",
+        "_answer",
+        "_chunking",
+        "_encoder",
+        "_events_out",
         "_framing",
         "_opened",
-        "_said",
-        "_speech",
-        "_spoken",
-        "_stretches",
+        "_part_ranges",
+        "_plan",
         "_tokens_out",
-        "bytewise",
+        "_tool_start",
+        "one_byte_writes",
         "pings",
-        "usage_told",
+        "usage_sent",
         "writes",
     )
 
     def __init__(
         self,
-        said: Said,
-        speech: Speech,
+        answer: AnswerSpec,
+        encoder: AnswerEncoder,
         *,
-        form: Form = _PLAIN_FORM,
-        cut: Cut = _PLAIN_CUT,
-        fate: Fate = NO_FATE,
+        wire_format: WireFormat = _PLAIN_FORMAT,
+        chunking: Chunking = _PLAIN_CHUNKING,
+        draw: Draw = NO_DRAW,
     ) -> None:
-        stretches = _stretches(said, cut)
-        course = course_of(fate.fault, fate.at, stretches[-1].end if stretches else 0)
-        self._said = said
-        self._speech = speech
-        self._framing = Framing(form)
-        self._cut = cut
-        if course.last == "error" and not speech.error_event(*_ERROR):
-            course = course._replace(last="nothing", end=End.CLOSE)
-        if course.events == ENDLESS:
-            stretches[-1] = stretches[-1]._replace(tokens=ENDLESS, end=ENDLESS)
-        self._course = course
-        self._stretches = stretches
-        self._announced = stretches[-1].first if stretches and said.tool_call and speech.start("tool") else -1
+        ranges = _part_ranges(answer, chunking)
+        plan = plan_for(draw.fault, draw.position, ranges[-1].end if ranges else 0)
+        self._answer = answer
+        self._encoder = encoder
+        self._framing = Framing(wire_format)
+        self._chunking = chunking
+        if plan.last == "error" and not encoder.error_events(*_ERROR):
+            plan = plan._replace(last="nothing", termination=Termination.CLOSE)
+        if plan.events == ENDLESS:
+            ranges[-1] = ranges[-1]._replace(tokens=ENDLESS, end=ENDLESS)
+        self._plan = plan
+        self._part_ranges = ranges
+        self._tool_start = ranges[-1].first if ranges and answer.tool_call and encoder.part_start("tool") else -1
         self._opened = False
-        self._spoken = 0
+        self._events_out = 0
         self._tokens_out = 0
-        self.bytewise = form.bytewise
+        self.one_byte_writes = wire_format.one_byte_writes
         self.pings = 0
-        """How many were said."""
-        self.usage_told = False
-        self.writes = -(-course.events // cut.events_per_write) + course.apart
-        """How many writes the answer has; 0 if nothing ever comes."""
-        if not self.writes and course.last != "nothing":
-            self.writes = 1  # an answer without tokens has to open and close all the same
+        """Number of pings that were sent."""
+        self.usage_sent = False
+        self.writes = -(-plan.events // chunking.events_per_write) + plan.separate
+        """Number of writes of the answer; 0 if nothing is ever sent."""
+        if not self.writes and plan.last != "nothing":
+            self.writes = 1  # an answer without tokens still has opening and closing events
 
     @property
-    def end(self) -> End:
+    def termination(self) -> Termination:
         """What happens after the last write."""
-        return self._course.end
+        return self._plan.termination
 
     @property
     def endless(self) -> bool:
-        """Whether there is no last write."""
-        return self._course.events == ENDLESS
+        """Whether the answer never ends."""
+        return self._plan.events == ENDLESS
 
     @property
     def finished(self) -> bool:
-        """Whether its last write says why it ends."""
-        return self._course.last == "closing"
+        """Whether the last write contains the closing events: finish reason and usage."""
+        return self._plan.last == "closing"
 
     def write(self, number: int) -> bytes:
-        """Write `number`, counted from 0, in full; each is asked for at most once, in order."""
-        course, cut, speech = self._course, self._cut, self._speech
-        said = self._open()
-        first = number * cut.events_per_write
-        for event in range(first, first + self._steps_in(number)):
-            said += self._token(event)
+        """All bytes of write `number`, counted from 0. Each write is requested at most once, in order."""
+        plan, chunking, encoder = self._plan, self._chunking, self._encoder
+        events = self._opening_once()
+        first = number * chunking.events_per_write
+        for event in range(first, first + self._timed_events_in(number)):
+            events += self._token(event)
         last = number == self.writes - 1
-        if last and course.last != "nothing":
-            said += self._say(self._closing() if course.last == "closing" else speech.error_event(*_ERROR))
+        if last and plan.last != "nothing":
+            events += self._filled_in(self._closing() if plan.last == "closing" else encoder.error_events(*_ERROR))
         frame = self._framing.frame
-        data = frame(b"".join(said)) if cut.events_per_write > 1 else b"".join([frame(each) for each in said])
-        return data + self._framing.end() if last and course.end is End.ORDER else data
+        data = frame(b"".join(events)) if chunking.events_per_write > 1 else b"".join([frame(each) for each in events])
+        return data + self._framing.end() if last and plan.termination is Termination.COMPLETE else data
 
     def ping(self) -> bytes:
-        """What the API says while it has nothing to say, to be sent now; empty if it keeps still."""
-        return self._framing.frame(b"".join(self._open() + self._ping()))
+        """The bytes of a ping to be sent now; empty if the API has no pings."""
+        return self._framing.frame(b"".join(self._opening_once() + self._ping()))
 
     def events_in(self, number: int) -> int:
-        """Token events in a write; the announcement of a call, which names the tool, is one as well."""
-        steps = self._steps_in(number)
-        first = number * self._cut.events_per_write
-        return steps + (first <= self._announced < first + steps)
+        """Number of token events in a write, including the event that names the tool of a call."""
+        timed = self._timed_events_in(number)
+        first = number * self._chunking.events_per_write
+        return timed + (first <= self._tool_start < first + timed)
 
     def gaps_before(self, number: int) -> int:
-        """How many gaps lie between a write and the one before it, or the time of the first token."""
-        steps = self._steps_in(number)
-        return max(0, steps - 1) if number == 0 else steps or 1
+        """Number of gaps between the previous write and this one; for write 0, between the first token and it."""
+        timed = self._timed_events_in(number)
+        return max(0, timed - 1) if number == 0 else timed or 1
 
-    def run(self, number: int) -> Run:
-        """The prepared writes from write `number` on; none if `until` isn't beyond it.
+    def prepared(self, number: int) -> PreparedWrites:
+        """The writes from `number` on that are encoded in advance; none if `until` is not above `number`.
 
-        What opens or ends a part, or the answer, is no prepared write.
+        A write that begins or ends a part or the answer is never one of them.
         """
-        course, size = self._course, self._cut.tokens_per_event
-        alike = self._framing.repeats and not (self.bytewise or self._speech.stamped or course.chatty)
-        alike = alike and not self._said.document
-        if alike and self._cut.events_per_write == 1:
-            until = self.writes - 1 if number > course.broken else min(self.writes - 1, course.broken)
-            for kind, _, first, end in self._stretches:
+        plan, size = self._plan, self._chunking.tokens_per_event
+        alike = self._framing.repeats and not (self.one_byte_writes or self._encoder.fills_in or plan.keepalives)
+        alike = alike and not self._answer.document
+        if alike and self._chunking.events_per_write == 1:
+            until = self.writes - 1 if number > plan.malformed_at else min(self.writes - 1, plan.malformed_at)
+            for kind, _, first, end in self._part_ranges:
                 if first < number < min(end - 1, until):
-                    frame, token = self._framing.frame, self._speech.token_event
+                    frame, token = self._framing.frame, self._encoder.token_event
                     events = [frame(token(kind, text)) for text in _texts(-first % CYCLE, size)]
-                    return Run(tuple(events), min(end - 1, until))
-        return Run((), number)
+                    return PreparedWrites(tuple(events), min(end - 1, until))
+        return PreparedWrites((), number)
 
-    def tokens_in(self, writes: int) -> dict[Kind, int]:
-        """How many tokens of each kind the first `writes` writes bear, of all choices."""
-        events = min(writes * self._cut.events_per_write, self._course.events)
-        counts: dict[Kind, int] = {}
-        for kind, tokens, first, end in self._stretches:
-            shown = min(tokens, (min(events, end) - first) * self._cut.tokens_per_event)
+    def tokens_in(self, writes: int) -> dict[TokenKind, int]:
+        """Number of tokens of each kind in the first `writes` writes, over all choices."""
+        events = min(writes * self._chunking.events_per_write, self._plan.events)
+        counts: dict[TokenKind, int] = {}
+        for kind, tokens, first, end in self._part_ranges:
+            shown = min(tokens, (min(events, end) - first) * self._chunking.tokens_per_event)
             if shown > 0:
-                counts[kind] = shown * self._said.choices
+                counts[kind] = shown * self._answer.choices
         return counts
 
-    def _steps_in(self, number: int) -> int:
-        """Token events in a write that have a time of their own."""
-        size = self._cut.events_per_write
-        left = self._course.events - number * size
+    def _timed_events_in(self, number: int) -> int:
+        """Number of token events in a write that have a delay of their own."""
+        size = self._chunking.events_per_write
+        left = self._plan.events - number * size
         return size if left >= size else max(0, left)
 
-    def _open(self) -> list[bytes]:
-        """What comes before everything else, pings included: some clients want it so."""
+    def _opening_once(self) -> list[bytes]:
+        """The opening events, at the first call. They precede even pings because some clients require that."""
         if self._opened:
             return []
         self._opened = True
-        return self._say(self._speech.opening())
+        return self._filled_in(self._encoder.opening())
 
     def _token(self, event: int) -> list[bytes]:
-        """A token event, and what belongs around it."""
-        speech = self._speech
-        kind, tokens, first, end = next(each for each in self._stretches if event < each.end)
-        said = self._say(speech.start(kind)) if event == first else []
-        if self._course.chatty:
-            said += self._ping()
-        begin = (event - first) * self._cut.tokens_per_event
-        count = min(self._cut.tokens_per_event, tokens - begin)
-        data = speech.token_event(kind, self._said.text(kind, begin, count))
-        if event == self._course.broken:
-            said += [_broken(each) for each in self._say([data])]
+        """A token event, with the events that begin or end its part and the plan's pings."""
+        encoder = self._encoder
+        kind, tokens, first, end = next(each for each in self._part_ranges if event < each.end)
+        events = self._filled_in(encoder.part_start(kind)) if event == first else []
+        if self._plan.keepalives:
+            events += self._ping()
+        begin = (event - first) * self._chunking.tokens_per_event
+        count = min(self._chunking.tokens_per_event, tokens - begin)
+        data = encoder.token_event(kind, self._answer.text(kind, begin, count))
+        if event == self._plan.malformed_at:
+            events += [_malformed(each) for each in self._filled_in([data])]
         self._tokens_out += count
-        said += self._say([data])
-        return said + self._say(speech.end(kind)) if event == end - 1 else said
+        events += self._filled_in([data])
+        return events + self._filled_in(encoder.part_end(kind)) if event == end - 1 else events
 
     def _closing(self) -> list[bytes]:
-        events = self._speech.closing()
-        self.usage_told = any(USAGE in event for event in events)
-        last_word = self._speech.last_word
-        return events[:-1] if last_word and not self._cut.last_word and events[-1] == last_word else events
+        events = self._encoder.closing()
+        self.usage_sent = any(USAGE_KEY in event for event in events)
+        end_mark = self._encoder.end_mark
+        return events[:-1] if end_mark and not self._chunking.end_mark and events[-1] == end_mark else events
 
     def _ping(self) -> list[bytes]:
-        ping = self._speech.ping()
+        ping = self._encoder.ping()
         self.pings += bool(ping)
-        return self._say([ping]) if ping else []
+        return self._filled_in([ping]) if ping else []
 
-    def _say(self, events: list[bytes]) -> list[bytes]:
-        if self._speech.stamped:
-            stamp = self._speech.stamp
-            events = [stamp(event, self._spoken + i, self._tokens_out) for i, event in enumerate(events)]
-            self._spoken += len(events)
+    def _filled_in(self, events: list[bytes]) -> list[bytes]:
+        if self._encoder.fills_in:
+            fill_in = self._encoder.fill_in
+            events = [fill_in(event, self._events_out + i, self._tokens_out) for i, event in enumerate(events)]
+            self._events_out += len(events)
         return events
 
 
 @cache
 def _texts(first: int, size: int) -> tuple[str, ...]:
-    """What `CYCLE` token events say, from event number `first` on. As good as always the same."""
+    """The texts of `CYCLE` token events from event number `first` on. Cached: very few arguments occur."""
     return tuple([words(i * size, size) for i in range(first, first + CYCLE)])
 
 
-def _stretches(said: Said, cut: Cut) -> list[_Stretch]:
-    found: list[_Stretch] = []
+def _part_ranges(answer: AnswerSpec, chunking: Chunking) -> list[_PartRange]:
+    found: list[_PartRange] = []
     first = 0
-    for kind, tokens in said.parts:
-        end = first - (-tokens // cut.tokens_per_event)
-        found.append(_Stretch(kind, tokens, first, end))
+    for kind, tokens in answer.parts:
+        end = first - (-tokens // chunking.tokens_per_event)
+        found.append(_PartRange(kind, tokens, first, end))
         first = end
     return found
 
 
-def _broken(event: bytes) -> bytes:
-    """The event without the end of its JSON; of several the last one."""
+def _malformed(event: bytes) -> bytes:
+    """An event with truncated JSON: the last event in `event`, without its last two characters."""
     text = event.rstrip(b"\n")
     return text.rpartition(b"\n\n")[2][:-2] + event[len(text) :]

@@ -1,4 +1,4 @@
-"""One client connection: requests in, answers out, one after the other."""
+"""A client connection: receives requests and sends their answers one after the other."""
 
 import asyncio
 import fcntl
@@ -9,27 +9,27 @@ import sys
 import termios
 from typing import cast
 
-from llmstress.engine.mock.endings import End
+from llmstress.engine.mock.endings import Termination
 from llmstress.engine.mock.http import Request, RequestError, RequestParser
-from llmstress.engine.mock.pacer import Answer, Pacer, clock_us
+from llmstress.engine.mock.pacer import PacedAnswer, Pacer, clock_us
 from llmstress.engine.mock.replies import Job
 from llmstress.engine.mock.service import Response, Service
 
-_SURPLUS_LIMIT = 64 * 1024
-"""Bytes of further requests taken from a client while it still owes us the reading of earlier answers."""
+_UNREAD_LIMIT = 64 * 1024
+"""Bytes of further requests that are accepted while the client has not read the earlier answers."""
 
 
-class Connection(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """Implements `pacer.Sink`.
 
-    Writes go to the socket directly, at a fraction of what the transport costs, as long as the transport
-    holds nothing back; what the socket doesn't take is the transport's to write.
+    While the transport's buffer is empty, bytes are written directly to the socket, which costs a fraction of a write
+    through the transport. The transport writes the bytes that the socket does not take.
     """
 
     __slots__ = (
         "_answer",
         "_arrived",
-        "_everyone",
+        "_connections",
         "_full",
         "_keep_alive",
         "_pacer",
@@ -40,15 +40,15 @@ class Connection(asyncio.Protocol):
         "fd",
     )
 
-    def __init__(self, service: Service, pacer: Pacer, everyone: "set[Connection]") -> None:
+    def __init__(self, service: Service, pacer: Pacer, connections: "set[ClientConnection]") -> None:
         self._service = service
         self._pacer = pacer
-        self._everyone = everyone
+        self._connections = connections
         self._parser = RequestParser()
-        self._answer: Answer | None = None
+        self._answer: PacedAnswer | None = None
         self._transport: asyncio.Transport | None = None
         self._arrived = 0
-        """Stamp of the last bytes that came while nothing was being answered."""
+        """Stamp of the last read while no answer was being sent."""
         self._keep_alive = True
         self._full = False
         self._reading = True
@@ -57,22 +57,22 @@ class Connection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the event loop."""
+        """Count the connection."""
         self._transport = cast(asyncio.Transport, transport)
         self.fd = transport.get_extra_info("socket").fileno()
-        self._everyone.add(self)
+        self._connections.add(self)
         self._pacer.record.truth.connections += 1
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called by the event loop, before it closes the descriptor."""
+        """Abort the current answer. The event loop calls this before it closes the descriptor."""
         self._transport = None
-        self._everyone.discard(self)
+        self._connections.discard(self)
         if self._answer is not None:
             self._answer.abort()
             self._answer = None
 
     def data_received(self, data: bytes) -> None:
-        """Called by the event loop."""
+        """Parse the bytes and answer complete requests."""
         self._parser.feed(data)
         if self._answer is None:
             self._arrived = clock_us()
@@ -80,11 +80,11 @@ class Connection(asyncio.Protocol):
         self._adjust_reading()
 
     def pause_writing(self) -> None:
-        """Called by the event loop when the transport holds more than its high-water mark, 64 KiB."""
+        """Stop writing: the transport's buffer exceeds its high-water mark, 64 KiB."""
         self._full = True
 
     def resume_writing(self) -> None:
-        """Called by the event loop when most of it is written."""
+        """Go on writing: most of the transport's buffer is written."""
         self._full = False
         if self._answer is not None:
             self._answer.resume()
@@ -94,61 +94,53 @@ class Connection(asyncio.Protocol):
 
     # pacer.Sink
 
-    def clear(self) -> bool:
-        """See `Sink`."""
+    def buffer_empty(self) -> bool:
         return self._transport is not None and self._transport.get_write_buffer_size() == 0
 
-    def full(self) -> bool:
-        """See `Sink`."""
+    def buffer_full(self) -> bool:
         return self._full
 
     def undelivered(self) -> bool:
-        """See `Sink`."""
         if self._transport is None:
             return False
         return self._transport.get_write_buffer_size() > 0 or _unacknowledged(self.fd) > 0
 
     def send(self, data: bytes) -> None:
-        """See `Sink`."""
         if self._transport is None:
             return
-        if self.clear():
+        if self.buffer_empty():
             try:
                 sent = os.write(self.fd, data)
             except BlockingIOError:
                 sent = 0
             except OSError:
-                self.broken()
+                self.client_gone()
                 return
             if sent == len(data):
                 return
             data = data[sent:]
         self._transport.write(data)
 
-    def drip(self, data: bytes) -> None:
-        """See `Sink`."""
+    def send_bytewise(self, data: bytes) -> None:
         for at in range(len(data)):
             self.send(data[at : at + 1])
 
-    def broken(self) -> None:
-        """See `Sink`."""
+    def client_gone(self) -> None:
         self.abort()
 
-    def answered(self, end: End) -> None:
-        """See `Sink`."""
+    def answer_done(self, termination: Termination) -> None:
         self._answer = None
-        self._leave(end)
+        self._terminate(termination)
         self._arrived = clock_us()
         self._serve()
         self._adjust_reading()
 
-    def thaw(self) -> None:
-        """See `Sink`."""
+    def unfreeze(self) -> None:
         self._serve()
         self._adjust_reading()
 
     def abort(self) -> None:
-        """Drop the client and what is meant for it."""
+        """Close the connection at once and discard unsent bytes."""
         if self._transport is not None:
             self._transport.abort()
         self.connection_lost(None)
@@ -156,15 +148,15 @@ class Connection(asyncio.Protocol):
     # requests
 
     def _serve(self) -> None:
-        """Answer the requests that are complete, up to the first one whose answer takes time."""
+        """Answer the complete requests, up to the first one whose answer takes time."""
         while self._answer is None and self._transport is not None and not self._full:
-            if self._pacer.hold(self):
+            if self._pacer.hold_if_frozen(self):
                 return
             try:
                 request = self._parser.take()
             except RequestError as error:
                 self._keep_alive = False
-                self._respond(self._service.malformed(error.status, str(error), self._parser.begun))
+                self._respond(self._service.unparsable(error.status, str(error), self._parser.head_only))
                 return
             if request is None:
                 if self._parser.take_continue():
@@ -185,36 +177,36 @@ class Connection(asyncio.Protocol):
                 self._answer = self._pacer.start(self, todo, self._arrived)
                 if todo.head:
                     self._pacer.record.responded(200)
-                    (self.drip if todo.reply.bytewise else self.send)(todo.head)
-            case End():
-                self._leave(todo)
+                    (self.send_bytewise if todo.reply.one_byte_writes else self.send)(todo.head)
+            case Termination():
+                self._terminate(todo)
 
     def _respond(self, response: Response) -> None:
         self._pacer.record.responded(response.status)
         self.send(response.data)
-        self._leave(End.ORDER)
+        self._terminate(Termination.COMPLETE)
 
-    def _leave(self, end: End) -> None:
-        """Do with the connection what is due after a response."""
+    def _terminate(self, termination: Termination) -> None:
+        """Keep, close or reset the connection after a response."""
         if self._transport is None:
             return
-        if end is End.RESET:
-            # a copy of the descriptor: the transport keeps its own
+        if termination is Termination.RESET:
+            # a copy of the descriptor, because the transport keeps and closes its own
             with socket.socket(fileno=os.dup(self.fd)) as copy:
                 copy.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
-        elif end is End.CLOSE or not self._keep_alive:
+        elif termination is Termination.CLOSE or not self._keep_alive:
             self._transport.close()
         else:
             return
         self._transport = None
 
     def _adjust_reading(self) -> None:
-        """Stop taking requests from a client that sends them faster than it reads the answers."""
+        """Stop reading from a client that sends requests faster than it reads the answers."""
         if self._transport is None:
             return
         waiting = self._answer is not None or self._full
-        wanted = not (waiting and self._parser.surplus > _SURPLUS_LIMIT)
+        wanted = not (waiting and self._parser.unread > _UNREAD_LIMIT)
         if wanted != self._reading:
             self._reading = wanted
             if wanted:
@@ -224,15 +216,15 @@ class Connection(asyncio.Protocol):
 
 
 def _unacknowledged(fd: int) -> int:
-    """Bytes that the kernel keeps because the other end hasn't confirmed them."""
+    """Number of bytes in the kernel that the client has not acknowledged."""
     return int.from_bytes(fcntl.ioctl(fd, termios.TIOCOUTQ, b"\0\0\0\0"), sys.byteorder)
 
 
-class TlsConnection(Connection):
-    """A connection on which every byte has to go through the transport, which encrypts it."""
+class TlsClientConnection(ClientConnection):
+    """A connection whose bytes all go through the transport, which encrypts them."""
 
     __slots__ = ()
 
-    def clear(self) -> bool:
-        """See `Sink`; never, so that nobody writes to the socket directly."""
+    def buffer_empty(self) -> bool:
+        """Always false, so that nothing is written directly to the socket."""
         return False

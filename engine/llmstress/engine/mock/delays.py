@@ -1,4 +1,4 @@
-"""Draws delays of a given mean and shape."""
+"""Random delays with a given mean and distribution."""
 
 import itertools
 import math
@@ -6,36 +6,38 @@ import random
 from collections.abc import Callable
 from typing import Literal
 
-Shape = Literal["uniform", "exponential", "lognormal"]
+DelayDistribution = Literal["uniform", "exponential", "lognormal"]
 
 _BATCH = 256
-"""Delays drawn at once: 25 µs of work."""
+"""Number of delays drawn at a time, which takes 25 µs."""
 
 
 class Delays:
-    """Random delays in whole µs; `next` gives one, at the price of a step of an iterator.
+    """Random delays in whole µs. A call of `next` costs no more than a step of an iterator.
 
-    With mean m, jitter j and u drawn evenly from 0 to 1:
+    With mean m, jitter j and u uniform in [0, 1):
 
-    - uniform: m·(1 - j + 2·j·u), so evenly from m·(1 - j) to m·(1 + j);
-    - exponential: -m·ln(1 - u), the gaps of a Poisson process; knows no jitter;
-    - lognormal: exp(µ + σ·z) with z drawn from the standard normal distribution, σ² = ln(1 + j²) and
+    - uniform: m·(1 - j + 2·j·u), which is uniform from m·(1 - j) to m·(1 + j);
+    - exponential: -m·ln(1 - u), the gaps of a Poisson process; jitter has no effect;
+    - lognormal: exp(µ + σ·z) with z from the standard normal distribution, σ² = ln(1 + j²) and
       µ = ln(m) - σ²/2, which has mean m and standard deviation j·m.
     """
 
     __slots__ = ("next",)
 
-    def __init__(self, shape: Shape, mean_us: float, jitter: float, source: random.Random) -> None:
+    def __init__(self, shape: DelayDistribution, mean_us: float, jitter: float, source: random.Random) -> None:
         batches = iter(_batches(shape, mean_us, jitter, source), None)
         self.next: Callable[[], int] = itertools.chain.from_iterable(batches).__next__
         """The next delay."""
 
     def total(self, count: int) -> int:
-        """The sum of the next `count` delays."""
+        """The sum of the next `count` delays, in µs."""
         return sum([self.next() for _ in range(count)])
 
 
-def _batches(shape: Shape, mean_us: float, jitter: float, source: random.Random) -> Callable[[], list[int] | None]:
+def _batches(
+    shape: DelayDistribution, mean_us: float, jitter: float, source: random.Random
+) -> Callable[[], list[int] | None]:
     draw, normal, batch = source.random, source.gauss, range(_BATCH)
     if mean_us == 0:
         return lambda: [0] * _BATCH

@@ -1,4 +1,4 @@
-"""What becomes of a request by chance: its fault if it has one, and how long its answer is."""
+"""Random decisions about each request: whether it has a fault, and how long its answer is."""
 
 import random
 from typing import NamedTuple
@@ -6,40 +6,40 @@ from typing import NamedTuple
 from llmstress.engine.mock.faults import Fault, FaultShare
 
 
-class Fate(NamedTuple):
+class Draw(NamedTuple):
     """What was drawn for one request."""
 
     fault: Fault | None
-    at: float
-    """How far through the answer a fault strikes: from 0 up to 1."""
+    position: float
+    """Where in the answer the fault takes effect, in [0, 1)."""
     length: float
-    """Where in the range of lengths the answer's lies: from 0 up to 1."""
+    """Where in the range of answer lengths this answer's length lies, in [0, 1)."""
 
 
-NO_FATE = Fate(None, 0.0, 0.0)
-"""Nothing is left to chance."""
+NO_DRAW = Draw(None, 0.0, 0.0)
+"""The draw when no option is random."""
 
 
-class Fates:
-    """Draws by the number of the request alone: the same seed gives the same fates in the same order."""
+class Draws:
+    """Draws that depend only on the seed and the request's number, so that a run can be repeated."""
 
     __slots__ = ("_seed", "_shares", "_until")
 
     def __init__(self, shares: tuple[FaultShare, ...], seed: str, until: int) -> None:
-        """`until`: how many requests may have a fault, the first ones; 0 for all."""
+        """`until`: only the first so many requests may have a fault; 0 for all."""
         self._shares = shares
         self._seed = seed
         self._until = until
 
-    def of(self, number: int) -> Fate:
-        """The fate of request `number`, counted from 0."""
-        # its own source, so that no other draw, of a delay for instance, comes in between
-        draw = random.Random(f"{self._seed}/{number}").random
-        lot, at, length = draw(), draw(), draw()
+    def of(self, number: int) -> Draw:
+        """The draw of request `number`, counted from 0."""
+        # each request has a generator of its own, so that other random numbers, such as delays, don't change the result
+        rand = random.Random(f"{self._seed}/{number}").random
+        fault, position, length = rand(), rand(), rand()
         if self._until and number >= self._until:
-            return Fate(None, at, length)
+            return Draw(None, position, length)
         for each in self._shares:
-            if lot < each.share:
-                return Fate(each.fault, at, length)
-            lot -= each.share
-        return Fate(None, at, length)
+            if fault < each.share:
+                return Draw(each.fault, position, length)
+            fault -= each.share
+        return Draw(None, position, length)

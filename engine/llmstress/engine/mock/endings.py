@@ -1,4 +1,4 @@
-"""How an answer runs off: to its end, or as its fault has it."""
+"""Plans how an answer ends: completely, or as its fault demands."""
 
 import enum
 from typing import Literal, NamedTuple
@@ -6,63 +6,63 @@ from typing import Literal, NamedTuple
 from llmstress.engine.mock.faults import Fault
 
 ENDLESS = 1 << 62
-"""A number of events that is never reached."""
+"""A number of token events that is never reached."""
 
 
-class End(enum.Enum):
-    """What happens after the last write."""
+class Termination(enum.Enum):
+    """What happens to the body and the connection after the last write."""
 
-    ORDER = enum.auto()
-    """The body is complete, and the connection goes on as agreed."""
+    COMPLETE = enum.auto()
+    """The body is complete. The connection is kept or closed as negotiated."""
     CLOSE = enum.auto()
-    """The connection is closed, whatever the body still lacks."""
+    """The connection is closed, even if the body is incomplete."""
     RESET = enum.auto()
     """The connection is reset."""
     HANG = enum.auto()
-    """Nothing at all: it is the client who has to go."""
+    """Nothing happens; the client has to close the connection."""
 
 
-class Course(NamedTuple):
-    """What comes of an answer."""
+class AnswerPlan(NamedTuple):
+    """How many token events an answer has, and what follows them."""
 
     events: int
     """Token events that are sent."""
     last: Literal["closing", "error", "nothing"] = "closing"
-    """What is said behind them."""
-    end: End = End.ORDER
-    apart: bool = False
-    """Whether `last` and `end` come a gap behind the last token event, and not with it."""
-    broken: int = -1
-    """Number of the event before which a broken one comes; -1 for none."""
-    chatty: bool = False
-    """Whether something that means nothing is said before each token event."""
+    """What follows the token events: the API's closing events, an error, or nothing."""
+    termination: Termination = Termination.COMPLETE
+    separate: bool = False
+    """Whether `last` and `termination` follow one gap after the last token event instead of together with it."""
+    malformed_at: int = -1
+    """Number of the token event that is preceded by a malformed one; -1 for none."""
+    keepalives: bool = False
+    """Whether a ping precedes each token event."""
 
 
-def course_of(fault: Fault | None, at: float, events: int) -> Course:
-    """The course of an answer of `events` token events whose fault strikes when a share `at` of them is out.
+def plan_for(fault: Fault | None, position: float, events: int) -> AnswerPlan:
+    """The plan of an answer of `events` token events. The fault takes effect after a share `position` of them.
 
-    At least one event is, and all but one at most, if there are two. Faults that change only what is said, and those
-    that let no answer begin, have the course of none.
+    At least one event is sent before the fault, and, of two events or more, not all. Faults that change only the
+    content, and faults that replace the answer, give the plan of an answer without fault.
     """
-    struck = min(events, 1 + int(at * (events - 1)))
+    sent = min(events, 1 + int(position * (events - 1)))
     match fault:
         case Fault.STALL_FIRST_TOKEN:
-            return Course(0, "nothing", End.HANG)
+            return AnswerPlan(0, "nothing", Termination.HANG)
         case Fault.STALL_MID_STREAM:
-            return Course(struck, "nothing", End.HANG)
+            return AnswerPlan(sent, "nothing", Termination.HANG)
         case Fault.ERROR_EVENT:
-            return Course(struck, "error", apart=True)
+            return AnswerPlan(sent, "error", separate=True)
         case Fault.MALFORMED_JSON:
-            return Course(events, broken=min(struck, events - 1))
+            return AnswerPlan(events, malformed_at=min(sent, events - 1))
         case Fault.CUT | Fault.CUT_CLOSE_DELIMITED:
-            return Course(struck, "nothing", End.CLOSE, apart=True)
+            return AnswerPlan(sent, "nothing", Termination.CLOSE, separate=True)
         case Fault.RESET_MID_STREAM:
-            return Course(struck, "nothing", End.RESET, apart=True)
+            return AnswerPlan(sent, "nothing", Termination.RESET, separate=True)
         case Fault.NO_FINISH:
-            return Course(events, "nothing")
+            return AnswerPlan(events, "nothing")
         case Fault.NEVER_ENDS if events:
-            return Course(ENDLESS)
+            return AnswerPlan(ENDLESS)
         case Fault.KEEPALIVE_EVENTS:
-            return Course(events, chatty=True)
+            return AnswerPlan(events, keepalives=True)
         case _:
-            return Course(events)
+            return AnswerPlan(events)

@@ -1,4 +1,4 @@
-"""The faults that the mock can have, by name."""
+"""The faults that the mock can inject, by name."""
 
 import enum
 import re
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Fault(enum.StrEnum):
-    """What may go wrong with a request; the switch `--fault` takes these names."""
+    """A fault of one request. `--fault` takes these names."""
 
     RESET_BEFORE_HEAD = "reset_before_head"
     CLOSE_BEFORE_HEAD = "close_before_head"
@@ -35,13 +35,13 @@ class Fault(enum.StrEnum):
     KEEPALIVE_EVENTS = "keepalive_events"
 
 
-MEANING: Mapping[Fault, str] = {
+FAULT_HELP: Mapping[Fault, str] = {
     Fault.RESET_BEFORE_HEAD: "the connection is reset without an answer",
     Fault.CLOSE_BEFORE_HEAD: "the connection is closed without an answer",
     Fault.HTTP_400: "status 400 in the API's format",
     Fault.HTTP_401: "status 401 in the API's format",
     Fault.HTTP_404: "status 404 in the API's format",
-    Fault.HTTP_429: "status 429 in the API's format, without an exceeded rate",
+    Fault.HTTP_429: "status 429 in the API's format, although no rate limit is exceeded",
     Fault.HTTP_QUOTA: "status 429 for used-up credit",
     Fault.HTTP_500: "status 500 in the API's format",
     Fault.HTTP_503_HTML: "status 503 with a proxy's page",
@@ -51,22 +51,22 @@ MEANING: Mapping[Fault, str] = {
     Fault.ERROR_EVENT: "an error in the API's format after some tokens",
     Fault.MALFORMED_JSON: "an event with incomplete JSON among the tokens",
     Fault.CUT: "the connection is closed after some tokens, before the end of the body",
-    Fault.CUT_CLOSE_DELIMITED: "the same for a body that ends with the connection",
+    Fault.CUT_CLOSE_DELIMITED: "the same for a body whose end is the end of the connection",
     Fault.RESET_MID_STREAM: "the connection is reset after some tokens",
     Fault.NO_FINISH: "the body ends normally after the last token, without finish reason and end event",
     Fault.NEVER_ENDS: "the tokens never end",
-    Fault.EMPTY: "an answer without a token",
+    Fault.EMPTY: "an answer without tokens",
     Fault.FILTERED: "the provider's moderation ends the answer after some tokens",
     Fault.NO_USAGE: "no usage although it was requested",
     Fault.KEEPALIVE_EVENTS: "an event of an unknown type before each token",
 }
 
 HARMLESS = frozenset({Fault.FILTERED, Fault.NO_USAGE, Fault.KEEPALIVE_EVENTS})
-"""Those that leave an answer whole: a client has nothing to complain about."""
+"""Faults that leave the answer complete, so that a client should not count the request as failed."""
 
 
 class FaultShare(msgspec.Struct, frozen=True):
-    """How many of the requests have a fault."""
+    """A fault and the share of requests that have it."""
 
     fault: Fault
     share: float
@@ -77,10 +77,10 @@ class FaultShare(msgspec.Struct, frozen=True):
 
 
 def parse_fault(text: str) -> FaultShare:
-    """`cut=5%`.
+    """Parse a fault and its share, such as `cut=5%`.
 
     Raises:
-        ValueError: there is no such fault, or no such share.
+        ValueError: the fault is unknown, or the share is not a percentage from 0% to 100%.
     """
     name, _, share = text.strip().partition("=")
     if name not in set(Fault):

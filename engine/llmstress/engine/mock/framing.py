@@ -1,4 +1,4 @@
-"""The form that the body of a stream has on the wire."""
+"""The wire format of a stream's body: chunks, line ends, compression."""
 
 import zlib
 from collections.abc import Callable
@@ -9,48 +9,48 @@ from llmstress.engine.mock.heads import chunk
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-class Form(NamedTuple):
-    """How a stream is sent."""
+class WireFormat(NamedTuple):
+    """The wire format of a stream."""
 
     chunked: bool = True
     crlf: bool = False
-    """CRLF line ends."""
+    """Use CRLF line ends in events."""
     gzip: bool = False
-    bytewise: bool = False
-    """Each byte a chunk of its own, and each byte of that a write of its own."""
+    one_byte_writes: bool = False
+    """Send each byte as a chunk of its own, and each byte of that chunk in a write of its own."""
 
 
-_PLAIN = Form()
+_PLAIN_FORMAT = WireFormat()
 
 
 class Framing:
-    """Turns what is said into bytes for the wire."""
+    """Turns events into bytes for the wire."""
 
-    __slots__ = ("_form", "_gzip", "frame", "repeats")
+    __slots__ = ("_gzip", "_wire_format", "frame", "repeats")
 
-    def __init__(self, form: Form) -> None:
-        self._form = form
-        self._gzip = zlib.compressobj(wbits=_GZIP) if form.gzip else None
-        self.repeats = not form.gzip
-        """Whether the same words always give the same bytes."""
-        self.frame: Callable[[bytes], bytes] = chunk if form == _PLAIN else self._frame
-        """Takes what is said, gives what is sent."""
+    def __init__(self, wire_format: WireFormat) -> None:
+        self._wire_format = wire_format
+        self._gzip = zlib.compressobj(wbits=_GZIP) if wire_format.gzip else None
+        self.repeats = not wire_format.gzip
+        """Whether the same event always gives the same bytes."""
+        self.frame: Callable[[bytes], bytes] = chunk if wire_format == _PLAIN_FORMAT else self._frame
+        """The bytes on the wire for one or several events."""
 
     def _frame(self, data: bytes) -> bytes:
-        if self._form.crlf:
+        if self._wire_format.crlf:
             data = data.replace(b"\n", b"\r\n")
         if self._gzip is not None and data:
             data = self._gzip.compress(data) + self._gzip.flush(zlib.Z_SYNC_FLUSH)
         return self._chunked(data)
 
     def end(self) -> bytes:
-        """What ends the body."""
+        """The bytes that end the body."""
         rest = b"" if self._gzip is None else self._chunked(self._gzip.flush())
-        return rest + (b"0\r\n\r\n" if self._form.chunked else b"")
+        return rest + (b"0\r\n\r\n" if self._wire_format.chunked else b"")
 
     def _chunked(self, data: bytes) -> bytes:
-        if not self._form.chunked:
+        if not self._wire_format.chunked:
             return data
-        if self._form.bytewise:
+        if self._wire_format.one_byte_writes:
             return b"".join([chunk(data[i : i + 1]) for i in range(len(data))])
         return chunk(data)

@@ -1,8 +1,8 @@
-"""When nothing is sent: a pause that comes again and again, as of a server that collects garbage."""
+"""Periodic pauses in which nothing is sent, like those of a server that collects garbage."""
 
 
 class Freezes:
-    """At every multiple of `every_us` after `epoch_us` nothing is sent for `length_us`; a length of 0 is no pause."""
+    """Pauses of `length_us` that begin at every multiple of `every_us` after `epoch_us`; length 0: no pauses."""
 
     __slots__ = ("_epoch", "_every", "_length")
 
@@ -12,11 +12,11 @@ class Freezes:
         self._length = length_us
 
     def __bool__(self) -> bool:
-        """Whether there are any."""
+        """Whether there are pauses."""
         return self._length > 0
 
     def frozen(self, now_us: int) -> bool:
-        """Whether nothing may be sent at this time."""
+        """Whether `now_us` lies in a pause."""
         if not self._length:
             return False
         count, into = divmod(now_us - self._epoch, self._every)

@@ -8,7 +8,7 @@ from llmstress.engine.mock.http import Headers
 def stream_head(
     content_type: str, *, headers: Headers = (), chunked: bool, keep_alive: bool, length: int | None = None
 ) -> bytes:
-    """The head of a streamed answer; `length` in bytes if it is sent as a whole."""
+    """The head of a streamed answer. `length`: bytes of the body, if it is sent in one piece."""
     lines = (("Cache-Control", "no-cache"), *((("Transfer-Encoding", "chunked"),) if chunked else ()), *headers)
     return head(200, content_type, length, headers=lines, keep_alive=keep_alive)
 
@@ -16,16 +16,16 @@ def stream_head(
 def response(
     status: int, body: bytes, *, headers: Headers = (), keep_alive: bool, content_type: str = "application/json"
 ) -> bytes:
-    """A whole response."""
+    """A complete response: head and body."""
     return head(status, content_type, len(body), headers=headers, keep_alive=keep_alive) + body
 
 
 def head(status: int, content_type: str, length: int | None, *, headers: Headers = (), keep_alive: bool) -> bytes:
-    """The head of any response; without a `length`, in bytes, something else has to tell where the body ends."""
+    """The head of a response. `length`: bytes of the body; None: its end is marked by chunks or by the connection."""
     try:
         phrase = HTTPStatus(status).phrase
     except ValueError:
-        phrase = ""  # 529 has none
+        phrase = ""  # 529 has no standard phrase
     lines = [f"HTTP/1.1 {status} {phrase}", f"Content-Type: {content_type}"]
     if length is not None:
         lines.append(f"Content-Length: {length}")
@@ -36,5 +36,5 @@ def head(status: int, content_type: str, length: int | None, *, headers: Headers
 
 
 def chunk(data: bytes) -> bytes:
-    """One HTTP chunk; nothing for nothing, because an empty chunk would end the body."""
+    """One HTTP chunk; empty for empty data, because an empty chunk would end the body."""
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""

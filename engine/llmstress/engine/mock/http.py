@@ -1,14 +1,14 @@
-"""Parses HTTP/1.1 requests as they arrive; no I/O."""
+"""An incremental parser of HTTP/1.1 requests; no I/O."""
 
 from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import unquote
 
 HEAD_LIMIT = 64 * 1024
-"""Bytes of request line and headers (or of a chunked body's trailers)."""
+"""Maximum size of request line and headers, and of a chunked body's trailers, in bytes."""
 BODY_LIMIT = 64 * 1024 * 1024
 _TLS = b"\x16\x03"
-"""How a handshake begins: who waits for the end of a head would wait in vain."""
+"""The first bytes of a TLS handshake. It contains no end of a head, so the client would wait forever."""
 _SIZE_LINE_LIMIT = 4 * 1024
 
 Headers = tuple[tuple[str, str], ...]
@@ -25,13 +25,13 @@ class Request(NamedTuple):
     keep_alive: bool
     body: bytes
     query: str = ""
-    """What stood behind the question mark, as it was sent."""
+    """The query string, not decoded."""
     headers: Headers = ()
     """Names in lower case."""
 
 
 class RequestError(Exception):
-    """What arrived is no request that can be served; the connection can't be used any more."""
+    """The bytes are not a request that can be served. The connection can't be used any more."""
 
     def __init__(self, status: HTTPStatus, message: str) -> None:
         super().__init__(message)
@@ -46,12 +46,12 @@ class _Head(NamedTuple):
     query: str
     headers: Headers
     length: int
-    """Bytes of the body; -1 if it comes in chunks."""
+    """Bytes of the body; -1: chunked."""
     expects_continue: bool
 
 
 class RequestParser:
-    """Bytes in, requests out; what follows a request stays until it is asked for."""
+    """Parses requests from bytes as they arrive. Bytes after a request are kept for the next one."""
 
     __slots__ = ("_body", "_buffer", "_chunk_left", "_head", "_in_trailers", "_searched", "_wants_continue")
 
@@ -65,27 +65,27 @@ class RequestParser:
         self._in_trailers = False
 
     @property
-    def surplus(self) -> int:
-        """Bytes received and not yet taken."""
+    def unread(self) -> int:
+        """Number of bytes received and not yet taken."""
         return len(self._buffer)
 
     @property
-    def begun(self) -> Request | None:
-        """The request whose head has come and whose body hasn't, without that."""
+    def head_only(self) -> Request | None:
+        """The current request without its body, if its head has arrived."""
         head = self._head
         if head is None:
             return None
         return Request(head.method, head.path, head.http_1_0, head.keep_alive, b"", head.query, head.headers)
 
     def feed(self, data: bytes) -> None:
-        """Add what was received."""
+        """Add received bytes."""
         self._buffer += data
 
     def take(self) -> Request | None:
         """The next complete request, if there is one.
 
         Raises:
-            RequestError: what arrived can't be served.
+            RequestError: the bytes are not a request that can be served.
         """
         head = self._head
         if head is None:
@@ -113,13 +113,13 @@ class RequestParser:
         return Request(head.method, head.path, head.http_1_0, head.keep_alive, body, head.query, head.headers)
 
     def take_continue(self) -> bool:
-        """Whether the client waits for a `100 Continue` before it sends the body; True once per request."""
+        """Whether a `100 Continue` has to be sent, for which the client waits; True once per request."""
         wanted = self._wants_continue
         self._wants_continue = False
         return wanted
 
     def _until(self, end: bytes, limit: int, status: HTTPStatus) -> bytes | None:
-        """Take out everything before `end`, and `end` itself; None if it hasn't arrived."""
+        """Remove everything up to and including `end`, and return it without `end`; None: `end` has not arrived."""
         buffer = self._buffer
         while end == b"\r\n\r\n" and self._searched == 0 and buffer.startswith(b"\r\n"):
             del buffer[:2]  # RFC 9112, 2.2: empty lines before a request line are ignored
@@ -127,7 +127,7 @@ class RequestParser:
         if found > limit or (found < 0 and len(buffer) > limit + len(end)):
             raise RequestError(status, f"more than {limit} bytes")
         if found < 0:
-            # looking again at what was searched before would be quadratic in the number of reads
+            # searching the same bytes again would make the cost quadratic in the number of reads
             self._searched = max(0, len(buffer) - len(end) + 1)
             return None
         self._searched = 0
@@ -136,7 +136,7 @@ class RequestParser:
         return taken
 
     def _chunks_complete(self) -> bool:
-        """Move what has arrived of a chunked body; True after its last line."""
+        """Move complete chunks into the body; True after its last line."""
         buffer = self._buffer
         while True:
             if self._in_trailers:
@@ -147,7 +147,7 @@ class RequestParser:
                     self._in_trailers = False
                     return True
             elif self._chunk_left:
-                # the two bytes behind the data belong to the chunk
+                # the two bytes after the data belong to the chunk
                 data = self._chunk_left - 2
                 if len(buffer) < self._chunk_left:
                     return False

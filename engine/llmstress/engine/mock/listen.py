@@ -1,4 +1,4 @@
-"""Where the mock listens, and with which certificate."""
+"""Listening sockets and TLS settings of the mock."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ BACKLOG = 65_535
 
 
 def listen(options: MockOptions) -> list[socket.socket]:
-    """One listening socket per process; the kernel spreads the connections over them.
+    """One listening socket per process; the kernel distributes the connections over them.
 
     Raises:
         OSError: the address can't be bound.
@@ -30,13 +30,13 @@ def listen(options: MockOptions) -> list[socket.socket]:
             sockets.append(sock)
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # accepted sockets inherit it
+            # accepted sockets inherit this option
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if options.procs > 1:
-                # a single process goes without, so that a second mock on its port is refused
+                # not for a single process, so that a second mock on the same port fails
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             sock.bind(address)
-            # port 0: the others join the one that the first was given
+            # with port 0 the other sockets use the port that the first one got
             address = sock.getsockname()
             sock.listen(BACKLOG)
         unused.pop_all()
@@ -44,7 +44,7 @@ def listen(options: MockOptions) -> list[socket.socket]:
 
 
 def _listen_at_path(path: str, procs: int) -> list[socket.socket]:
-    """A path can be bound once only: the processes take from one queue, whoever comes first."""
+    """Sockets for a path, which can be bound only once: all processes accept from the same queue."""
     with contextlib.ExitStack() as unused:
         sock = unused.enter_context(socket.socket(socket.AF_UNIX))
         sock.setblocking(False)
@@ -61,13 +61,13 @@ def _listen_at_path(path: str, procs: int) -> list[socket.socket]:
 
 
 def _is_left_over(path: str) -> bool:
-    """Whether there is a socket at `path` that nobody listens on any more. Other files refuse connections as well."""
+    """Whether `path` is a socket without a listener. Other kinds of files refuse connections as well."""
     with socket.socket(socket.AF_UNIX) as sock:
         return stat.S_ISSOCK(os.stat(path).st_mode) and sock.connect_ex(path) == errno.ECONNREFUSED
 
 
 def url_of(options: MockOptions, sock: socket.socket) -> str:
-    """The base URL; for a Unix socket one whose host means nothing."""
+    """The base URL; for a Unix socket the host has no meaning."""
     if options.unix_socket:
         return "http://localhost"
     host, port = sock.getsockname()[:2]
@@ -75,24 +75,24 @@ def url_of(options: MockOptions, sock: socket.socket) -> str:
 
 
 def server_context(options: MockOptions) -> ssl.SSLContext | None:
-    """What a TLS server needs; None for plain http.
+    """The TLS context; None: plain HTTP.
 
     Raises:
-        ValueError: a file can't be read, or isn't what it should be; the text names the option.
+        ValueError: a file can't be read or has the wrong content; the text names the option.
     """
     if not options.tls_cert:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.set_alpn_protocols(["http/1.1"])
-    named = f"--tls-cert {options.tls_cert}" + (f", --tls-key {options.tls_key}" if options.tls_key else "")
+    flag = f"--tls-cert {options.tls_cert}" + (f", --tls-key {options.tls_key}" if options.tls_key else "")
     try:
         context.load_cert_chain(options.tls_cert, options.tls_key or None, password="")
         if options.tls_client_ca:
-            named = f"--tls-client-ca {options.tls_client_ca}"
+            flag = f"--tls-client-ca {options.tls_client_ca}"
             context.load_verify_locations(options.tls_client_ca)
             context.verify_mode = ssl.CERT_REQUIRED
     except ssl.SSLError as error:
-        raise ValueError(f"{named}: no certificate and key (PEM) that go together ({error.reason or error})") from error
+        raise ValueError(f"{flag}: not a matching certificate and key (PEM) ({error.reason or error})") from error
     except OSError as error:
-        raise ValueError(f"{named}: {error.strerror}") from error
+        raise ValueError(f"{flag}: {error.strerror}") from error
     return context

@@ -1,4 +1,4 @@
-"""What the mock server is told to do: the one place that knows its switches, their ranges, defaults and help."""
+"""The options of the mock server, with their ranges, defaults and help texts."""
 
 import re
 from collections.abc import Mapping
@@ -6,43 +6,43 @@ from typing import Annotated, Literal, get_type_hints
 
 import msgspec
 
-from llmstress.engine.mock.delays import Shape
-from llmstress.engine.mock.dialects.dialect import RetryAfter
+from llmstress.engine.mock.delays import DelayDistribution
+from llmstress.engine.mock.dialects.dialect import RetryAfterStyle
 from llmstress.engine.mock.faults import FaultShare
 
 MOST_TOKENS = 10**9
-"""Of one answer."""
+"""Maximum number of tokens of an answer."""
 
 
-class Span(msgspec.Struct, frozen=True):
-    """A range of whole numbers, both ends included."""
+class IntRange(msgspec.Struct, frozen=True):
+    """A range of integers, including both ends."""
 
     low: int
     high: int
 
     def at(self, share: float) -> int:
-        """The number that lies so far into it, `share` from 0 up to 1: evenly drawn shares draw evenly."""
+        """The number at `share` of the range, in [0, 1). Uniform shares give uniform numbers."""
         return self.low + int(share * (self.high - self.low + 1))
 
     def __str__(self) -> str:
         return str(self.low) if self.low == self.high else f"{self.low}..{self.high}"
 
 
-def parse_span(text: str) -> Span:
-    """`64` or `10..200`.
+def parse_range(text: str) -> IntRange:
+    """Parse a number or a range of tokens: `64` or `10..200`.
 
     Raises:
-        ValueError: it is neither, or no number of tokens.
+        ValueError: the text has another form, or a number is out of range.
     """
     match = re.fullmatch(r"(\d{1,18})(?:\.\.(\d{1,18}))?", text.strip(), re.ASCII)
-    span = Span(int(match[1]), int(match[2] or match[1])) if match else Span(0, 0)
-    if not 1 <= span.low <= span.high <= MOST_TOKENS:
+    found = IntRange(int(match[1]), int(match[2] or match[1])) if match else IntRange(0, 0)
+    if not 1 <= found.low <= found.high <= MOST_TOKENS:
         raise ValueError(f"{text!r} is neither a number from 1 like 64 nor a range like 10..200")
-    return span
+    return found
 
 
 DURATION_SUFFIX = "_ms"
-"""Of fields that are durations: `llmstress mock` takes them with a unit in the value, not in the name of the flag."""
+"""Suffix of fields that are durations. `llmstress mock` takes the unit in the value, not in the name of the flag."""
 
 _Ms = Annotated[float, msgspec.Meta(ge=0, le=3_600_000)]
 """Milliseconds up to an hour."""
@@ -50,10 +50,10 @@ _Rate = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 
 
 class MockOptions(msgspec.Struct, frozen=True):
-    """Settings of the mock server; each says itself what it means.
+    """Options of the mock server; the metadata of each field contain its range and its help text.
 
     Raises:
-        ValueError: a value is out of its range, or two don't go together.
+        ValueError: a value is out of range, or two options exclude each other.
     """
 
     host: Annotated[str, msgspec.Meta(description="Address to listen on.")] = "127.0.0.1"
@@ -62,25 +62,25 @@ class MockOptions(msgspec.Struct, frozen=True):
     procs: Annotated[
         int, msgspec.Meta(ge=1, le=1024, description="Number of processes; they share the port and the limits.")
     ] = 1
-    tls_cert: Annotated[str, msgspec.Meta(description="File with a certificate chain (PEM); turns https on.")] = ""
+    tls_cert: Annotated[str, msgspec.Meta(description="File with a certificate chain (PEM); enables https.")] = ""
     tls_key: Annotated[str, msgspec.Meta(description="File with the certificate's key, if it is a separate file.")] = ""
     tls_client_ca: Annotated[
         str,
         msgspec.Meta(
-            description="File with authorities (PEM); clients must present a certificate signed by one of them."
+            description="File with CA certificates (PEM); clients must present a certificate signed by one of them."
         ),
     ] = ""
 
     ttft_ms: Annotated[_Ms, msgspec.Meta(description="Mean time from the request to the first token.")] = 200.0
     gap_ms: Annotated[_Ms, msgspec.Meta(description="Mean time between events.")] = 20.0
-    delays: Annotated[Shape, msgspec.Meta(description="Distribution of the two delays.")] = "uniform"
+    delays: Annotated[DelayDistribution, msgspec.Meta(description="Distribution of the two delays.")] = "uniform"
     jitter: Annotated[
         float,
         msgspec.Meta(
             ge=0,
             le=1,
-            description="Share by which each delay may differ; for lognormal their standard deviation as a share of "
-            "the mean; exponential delays know none.",
+            description="Largest deviation of a delay from its mean, as a share of the mean; for lognormal the "
+            "standard deviation; without effect for exponential.",
         ),
     ] = 0.2
     slots: Annotated[
@@ -95,9 +95,9 @@ class MockOptions(msgspec.Struct, frozen=True):
 
     model: Annotated[str, msgspec.Meta(description="Name of the model.")] = "mock-7b"
     tokens: Annotated[
-        Span,
+        IntRange,
         msgspec.Meta(description="Tokens per answer: N, or drawn uniformly from A..B; a request may ask for fewer."),
-    ] = Span(64, 64)
+    ] = IntRange(64, 64)
     reasoning: Annotated[
         int, msgspec.Meta(ge=0, le=MOST_TOKENS, description="Reasoning tokens streamed before those of the answer.")
     ] = 0
@@ -117,7 +117,7 @@ class MockOptions(msgspec.Struct, frozen=True):
         msgspec.Meta(ge=1, le=10**6, description="Token events per write; all are sent when the last of them is due."),
     ] = 1
     one_byte_writes: Annotated[
-        bool, msgspec.Meta(description="Send each byte as a separate chunk and write; slow, only for few streams.")
+        bool, msgspec.Meta(description="Send each byte as a chunk and write of its own; slow, for a few streams only.")
     ] = False
     crlf: Annotated[bool, msgspec.Meta(description="Use CRLF line ends in event streams.")] = False
     ping_every_ms: Annotated[
@@ -127,9 +127,9 @@ class MockOptions(msgspec.Struct, frozen=True):
     content_length: Annotated[
         bool, msgspec.Meta(description="Send each stream in one piece at its end, with Content-Length.")
     ] = False
-    close: Annotated[bool, msgspec.Meta(description="Send streams without chunks; they end with the connection.")] = (
-        False
-    )
+    close: Annotated[
+        bool, msgspec.Meta(description="Send streams without chunks; the end of the connection ends them.")
+    ] = False
 
     requests_per_s: Annotated[
         _Rate, msgspec.Meta(description="Requests per second; more are refused with 429. 0: no limit.")
@@ -138,11 +138,11 @@ class MockOptions(msgspec.Struct, frozen=True):
         _Rate, msgspec.Meta(description="Tokens per second, input plus output; more are refused with 429. 0: no limit.")
     ] = 0.0
     burst_ms: Annotated[
-        _Ms, msgspec.Meta(description="Burst: requests and tokens of this period may be used at once.")
+        _Ms, msgspec.Meta(description="Burst: the requests and tokens of this period may be used at once.")
     ] = 1000.0
     retry_after_style: Annotated[
-        RetryAfter,
-        msgspec.Meta(description="How a 429 says when to retry; ms: also in retry-after-ms."),
+        RetryAfterStyle,
+        msgspec.Meta(description="Form of retry-after in a 429; ms: seconds, and retry-after-ms as well."),
     ] = "seconds"
 
     fault: Annotated[
@@ -164,15 +164,15 @@ class MockOptions(msgspec.Struct, frozen=True):
         if (self.freeze_every_ms or self.freeze_for_ms) and not 0 < self.freeze_for_ms < self.freeze_every_ms:
             raise ValueError("--freeze-for and --freeze-every must be given together, and --freeze-for must be shorter")
         if self.content_length and self.close:
-            raise ValueError("--content-length and --close exclude each other")
+            raise ValueError("--content-length and --close can't be used together")
         if (self.tls_key or self.tls_client_ca) and not self.tls_cert:
-            raise ValueError("TLS needs a certificate; name its file")
+            raise ValueError("TLS needs a certificate: give its file")
         if self.unix_socket and self.tls_cert:
             raise ValueError("TLS over a Unix socket is not supported; drop the certificate")
 
 
 def flag_of(field: str) -> str:
-    """The flag of `llmstress mock` for a field."""
+    """The name of the flag of `llmstress mock` for a field."""
     return "--" + field.removesuffix(DURATION_SUFFIX).replace("_", "-")
 
 

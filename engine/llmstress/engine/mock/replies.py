@@ -1,167 +1,178 @@
-"""Answers as the pacer writes them: streams, streams that are held back to their end, and answers in one piece."""
+"""Answers as the pacer writes them: streams, streams sent in one write, and answers that are not streamed."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from llmstress.engine.mock.chunking import USAGE, Run, StreamedReply
-from llmstress.engine.mock.dialects.answer_spec import Kind, Said
-from llmstress.engine.mock.endings import ENDLESS, Course, End
+from llmstress.engine.mock.chunking import USAGE_KEY, PreparedWrites, StreamedReply
+from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, TokenKind
+from llmstress.engine.mock.endings import ENDLESS, AnswerPlan, Termination
 
 _MISSING = 64
-"""Bytes that a body which breaks off should still have had, by its Content-Length."""
+"""Bytes that the Content-Length of an incomplete body promises beyond those that are sent."""
 
 
 class Reply(Protocol):
-    """An answer as writes; see `StreamedReply`."""
+    """An answer as a sequence of writes. The attributes mean the same as those of `StreamedReply`."""
 
     writes: int
-    bytewise: bool
+    one_byte_writes: bool
     pings: int
-    usage_told: bool
+    usage_sent: bool
 
     @property
-    def end(self) -> End:
-        """What happens after the last write."""
+    def termination(self) -> Termination:
+        """What happens to the body and the connection after the last write."""
 
     @property
     def finished(self) -> bool:
-        """Whether its last write says why it ends."""
+        """Whether the last write contains the finish reason and the usage, if the API has them."""
 
     def write(self, number: int) -> bytes:
-        """Write `number`, counted from 0, in full; each is asked for at most once, in order."""
+        """All bytes of write `number`, counted from 0. Each write is requested at most once, in order."""
 
     def ping(self) -> bytes:
-        """What may be sent between two writes at any time; empty if nothing may."""
+        """Bytes that may be sent between two writes at any time; empty: none."""
 
     def events_in(self, number: int) -> int:
-        """Token events in a write."""
+        """Number of token events in a write."""
 
     def gaps_before(self, number: int) -> int:
-        """How many gaps lie between a write and the one before it, or the time of the first token."""
+        """Number of gaps between the previous write and this one; for write 0, between the first token and it."""
 
-    def run(self, number: int) -> Run:
-        """The prepared writes from write `number` on; none if `until` isn't beyond it."""
+    def prepared(self, number: int) -> PreparedWrites:
+        """The writes from `number` on that are encoded in advance; none if `until` is not above `number`."""
 
-    def tokens_in(self, writes: int) -> dict[Kind, int]:
-        """How many tokens of each kind the first `writes` writes bear, of all choices."""
+    def tokens_in(self, writes: int) -> dict[TokenKind, int]:
+        """Number of tokens of each kind in the first `writes` writes, over all choices."""
 
 
-class OnePiece:
-    """A reply of a single write, head and all."""
+class SingleWriteReply:
+    """A reply that consists of a single write, which includes the head."""
 
-    __slots__ = ("_events", "_gaps", "_make", "_tokens", "bytewise", "end", "finished", "pings", "usage_told", "writes")
+    __slots__ = (
+        "_events",
+        "_gaps",
+        "_make",
+        "_tokens",
+        "finished",
+        "one_byte_writes",
+        "pings",
+        "termination",
+        "usage_sent",
+        "writes",
+    )
 
     def __init__(
         self,
         make: Callable[[], bytes],
         *,
         gaps: int,
-        tokens: dict[Kind, int],
+        tokens: dict[TokenKind, int],
         events: int = 0,
-        end: End = End.ORDER,
+        termination: Termination = Termination.COMPLETE,
         finished: bool = True,
-        bytewise: bool = False,
-        usage_told: bool = False,
+        one_byte_writes: bool = False,
+        usage_sent: bool = False,
     ) -> None:
-        """`make` gives all that is written, `gaps` after the time of the first token; `tokens` and token `events`
-        are in it."""
+        """`make` returns all bytes. They are due `gaps` gaps after the first token, and contain `tokens` tokens and
+        `events` token events."""
         self._make = make
         self._gaps = gaps
         self._tokens = tokens
         self._events = events
-        self.end = end
+        self.termination = termination
         self.finished = finished
-        self.bytewise = bytewise
+        self.one_byte_writes = one_byte_writes
         self.pings = 0
-        self.usage_told = usage_told
+        self.usage_sent = usage_sent
         self.writes = 1
 
     @classmethod
-    def nothing(cls) -> "OnePiece":
-        """The one that never comes."""
-        reply = cls(bytes, gaps=0, tokens={}, end=End.HANG, finished=False)
+    def never(cls) -> "SingleWriteReply":
+        """A reply that is never sent."""
+        reply = cls(bytes, gaps=0, tokens={}, termination=Termination.HANG, finished=False)
         reply.writes = 0
         return reply
 
     def write(self, number: int) -> bytes:
-        """See `Reply`."""
         data = self._make()
-        self.usage_told = self.usage_told or USAGE in data
+        self.usage_sent = self.usage_sent or USAGE_KEY in data
         return data
 
     def ping(self) -> bytes:
-        """See `Reply`."""
         return b""
 
     def events_in(self, number: int) -> int:
-        """See `Reply`."""
         return self._events
 
     def gaps_before(self, number: int) -> int:
-        """See `Reply`."""
         return self._gaps
 
-    def run(self, number: int) -> Run:
-        """See `Reply`."""
-        return Run((), number)
+    def prepared(self, number: int) -> PreparedWrites:
+        return PreparedWrites((), number)
 
-    def tokens_in(self, writes: int) -> dict[Kind, int]:
-        """See `Reply`."""
+    def tokens_in(self, writes: int) -> dict[TokenKind, int]:
         return self._tokens if writes else {}
 
 
 class Job(NamedTuple):
-    """What is to be done for a request that is answered."""
+    """An answer to be sent."""
 
     api: str
-    said: Said
+    answer: AnswerSpec
     head: bytes
-    """Sent at once; empty if the head comes with the first write."""
+    """Bytes sent at once; empty if the first write contains the head."""
     reply: Reply
     keep_alive: bool
     failing: bool
-    """Whether the client has something to complain about."""
+    """Whether the request has a fault that a client should count as a failure."""
     inputs: int = 0
-    """Texts whose embeddings are sent."""
+    """Number of texts whose embeddings are sent."""
 
 
-def held_back(stream: StreamedReply, head: Callable[[int], bytes]) -> OnePiece:
-    """A stream, not in chunks, that is sent as a whole at its end; `head` takes the length of the body."""
+def in_one_write(stream: StreamedReply, head: Callable[[int], bytes]) -> SingleWriteReply:
+    """A stream without chunks that is sent in one write when its end is due; `head` takes the length of the body."""
     numbers = range(stream.writes)
     if stream.endless or not stream.writes:
-        return OnePiece.nothing()
+        return SingleWriteReply.never()
     body = b"".join([stream.write(number) for number in numbers])
-    missing = 0 if stream.end is End.ORDER else _MISSING
-    return OnePiece(
+    missing = 0 if stream.termination is Termination.COMPLETE else _MISSING
+    return SingleWriteReply(
         lambda: head(len(body) + missing) + body,
         gaps=sum(map(stream.gaps_before, numbers)),
         tokens=stream.tokens_in(stream.writes),
         events=sum(map(stream.events_in, numbers)),
-        end=stream.end,
+        termination=stream.termination,
         finished=stream.finished,
-        bytewise=stream.bytewise,
-        usage_told=stream.usage_told,
+        one_byte_writes=stream.one_byte_writes,
+        usage_sent=stream.usage_sent,
     )
 
 
-def whole(
-    said: Said, body: Callable[[], bytes], error: Callable[[], bytes], head: Callable[[int], bytes], course: Course
-) -> OnePiece:
-    """An answer that isn't streamed. Of `course`, which counts a token as an event, it takes what can be done to it."""
-    steps = sum(part.tokens for part in said.parts)
-    tokens: dict[Kind, int] = {part.kind: part.tokens * said.choices for part in said.parts}
-    if course.events == ENDLESS or (course.end is End.HANG and not course.events):
-        return OnePiece.nothing()
-    in_order = course.end is End.ORDER
-    finished = course.last == "closing" and course.broken < 0
+def whole_reply(
+    answer: AnswerSpec,
+    body: Callable[[], bytes],
+    error: Callable[[], bytes],
+    head: Callable[[int], bytes],
+    plan: AnswerPlan,
+) -> SingleWriteReply:
+    """An answer that is not streamed. `plan` counts each token as an event; its pings and gaps are ignored."""
+    total = sum(part.tokens for part in answer.parts)
+    tokens: dict[TokenKind, int] = {part.kind: part.tokens * answer.choices for part in answer.parts}
+    if plan.events == ENDLESS or (plan.termination is Termination.HANG and not plan.events):
+        return SingleWriteReply.never()
+    complete = plan.termination is Termination.COMPLETE
+    finished = plan.last == "closing" and plan.malformed_at < 0
 
     def make() -> bytes:
-        data = error() if course.last == "error" else body()
-        if not in_order:
-            part = data[: max(1, len(data) * course.events // max(1, steps))]
+        data = error() if plan.last == "error" else body()
+        if not complete:
+            part = data[: max(1, len(data) * plan.events // max(1, total))]
             return head(len(data)) + part[: len(data) - 1]
-        if not finished and course.last != "error":
+        if not finished and plan.last != "error":
             data = data[:-2]
         return head(len(data)) + data
 
-    return OnePiece(make, gaps=max(0, steps - 1), tokens=tokens if finished else {}, end=course.end, finished=finished)
+    return SingleWriteReply(
+        make, gaps=max(0, total - 1), tokens=tokens if finished else {}, termination=plan.termination, finished=finished
+    )

@@ -1,4 +1,4 @@
-"""Which API is meant by a request's method and path, and which models there are."""
+"""Maps a request's method and path to an API, and lists the models."""
 
 import re
 from collections.abc import Callable
@@ -14,12 +14,12 @@ from llmstress.engine.mock.dialects import (
 from llmstress.engine.mock.dialects.azure import Azure
 from llmstress.engine.mock.dialects.dialect import Dialect
 from llmstress.engine.mock.dialects.plain import Plain
-from llmstress.engine.mock.dialects.sse import encode
+from llmstress.engine.mock.dialects.sse import to_json
 from llmstress.engine.mock.http import Headers, Request
 
 
 class Refusal(NamedTuple):
-    """Why a request means no API."""
+    """Status, message and headers of a rejected request."""
 
     status: int
     message: str
@@ -27,17 +27,17 @@ class Refusal(NamedTuple):
 
 
 class Route(NamedTuple):
-    """What a request means."""
+    """The API of a request, and whether it is answered at once."""
 
     dialect: Dialect
-    """The API; for what isn't served the one in which to say so."""
+    """The API; for a rejected request, the API whose error format is used."""
     refusal: Refusal | None = None
-    told: Callable[[Request, str], bytes] | None = None
-    """Gives the body of what is told at once, for the model that there is; None: it is answered.
+    immediate: Callable[[Request, str], bytes] | None = None
+    """Returns the body of an immediate response, given the request and the model; None: the request gets an answer.
 
     Raises:
         ValueError: the request is invalid.
-        LookupError: what is asked for isn't there.
+        LookupError: the requested object does not exist.
     """
 
 
@@ -48,8 +48,8 @@ _OPENAI: dict[str, Dialect] = {
     "/embeddings": openai_embeddings,
 }
 _AZURE: dict[str, Dialect] = {
-    "/chat/completions": Azure(openai_chat, openai_chat.ChatSpeech),
-    "/completions": Azure(openai_completions, openai_completions.CompletionsSpeech),
+    "/chat/completions": Azure(openai_chat, openai_chat.ChatEncoder),
+    "/completions": Azure(openai_completions, openai_completions.CompletionsEncoder),
     "/responses": Azure(openai_responses),
     "/embeddings": Azure(openai_embeddings),
 }
@@ -67,20 +67,20 @@ _PLAIN_METHODS = {
 }
 
 
-def find(request: Request) -> Route:
-    """Look at method, path and query only."""
+def find_route(request: Request) -> Route:
+    """The route of a request, from its method, path, query and headers."""
     path = request.path
     if path.startswith("/openai/"):
         return _find_azure(request)
     path = path.removeprefix("/v1")
     if path == "/models" or path.startswith("/models/"):
         asks_anthropic = any(name == "anthropic-version" for name, _ in request.headers)
-        return _only(request, ("GET",), Route(anthropic if asks_anthropic else openai_chat, told=_models))
+        return _only(request, ("GET",), Route(anthropic if asks_anthropic else openai_chat, immediate=_models))
     if path == "/health":
-        return _only(request, ("GET",), Route(openai_chat, told=lambda request, model: encode({"status": "ok"})))
+        return _only(request, ("GET",), Route(openai_chat, immediate=lambda request, model: to_json({"status": "ok"})))
     if path in _COUNTS:
         dialect, count = _COUNTS[path]
-        return _only(request, ("POST",), Route(dialect, told=lambda request, model: count(request)))
+        return _only(request, ("POST",), Route(dialect, immediate=lambda request, model: count(request)))
     if path in _OPENAI:
         return _only(request, ("POST",), Route(_OPENAI[path]))
     if path == "/messages":
@@ -95,9 +95,9 @@ def _find_azure(request: Request) -> Route:
     if match is None:
         return _unknown(request, _AZURE_ERRORS)
     kind, rest = match["kind"], match["rest"]
-    # deployments have no path for responses and no list of models; all others are named in the body
+    # a path with a deployment has neither /responses nor /models; without one and without /v1 only these two exist
     if (rest == "/models" or rest.startswith("/models/")) and not kind.startswith("/deployments"):
-        route, method = Route(_AZURE_ERRORS, told=_models), "GET"
+        route, method = Route(_AZURE_ERRORS, immediate=_models), "GET"
     elif rest in _AZURE and (kind == "/v1" or (rest == "/responses") != kind.startswith("/deployments")):
         route, method = Route(_AZURE[rest]), "POST"
     else:
@@ -119,11 +119,10 @@ def _unknown(request: Request, dialect: Dialect) -> Route:
 
 
 def _models(request: Request, model: str) -> bytes:
-    """The list of models, or the one that the path names, in a form in which OpenAI's and Anthropic's clients both find
-    their own.
+    """The list of models, or the model that the path names. The body has the members of both OpenAI and Anthropic.
 
     Raises:
-        LookupError: there is only `model`.
+        LookupError: the path names a model other than `model`.
     """
     entry = {
         "id": model,
@@ -139,4 +138,4 @@ def _models(request: Request, model: str) -> bytes:
     if named and named != model:
         raise LookupError(f"the model {named!r} does not exist")
     page = {"has_more": False, "first_id": model, "last_id": model}
-    return encode(entry if named else {"object": "list", "data": [entry], **page})
+    return to_json(entry if named else {"object": "list", "data": [entry], **page})

@@ -16,47 +16,46 @@ import msgspec
 import uvloop
 
 from llmstress.engine.health.orphan import die_with_parent
-from llmstress.engine.mock.connection import Connection, TlsConnection
+from llmstress.engine.mock.connection import ClientConnection, TlsClientConnection
 from llmstress.engine.mock.listen import BACKLOG, listen, server_context, url_of
 from llmstress.engine.mock.options import MockOptions
 from llmstress.engine.mock.pacer import Pacer, clock_us
 from llmstress.engine.mock.service import Service
-from llmstress.engine.mock.truth import Recorder, Truth
+from llmstress.engine.mock.truth import Truth, TruthRecorder
 
 _READY = b"+"
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Task(NamedTuple):
-    """What all processes have in common."""
+class SharedSetup(NamedTuple):
+    """Settings that all processes share."""
 
     options: MockOptions
     tls: ssl.SSLContext | None
     epoch_us: int
-    """Stamp of the start: they freeze together."""
+    """Stamp of the start, from which freezes are counted, so that all processes freeze together."""
 
 
 def serve(options: MockOptions, on_listening: Callable[[str], None]) -> Truth:
-    """Serve until SIGINT or SIGTERM and return the truth about it.
+    """Serve until SIGINT or SIGTERM, and return exact statistics of everything sent.
 
-    `on_listening` gets the base URL once every process accepts connections. Meant for a process of its own:
-    it sets signal handlers, the garbage collector's thresholds and the limit of open files, and has to be
-    called in the main thread.
+    `on_listening` gets the base URL once every process accepts connections. This function needs a process of its own
+    and its main thread: it sets signal handlers, the garbage collector's thresholds and the limit of open files.
 
     Raises:
         OSError: the address can't be bound.
-        ValueError: a file of TLS can't be used.
+        ValueError: a TLS file can't be used.
         RuntimeError: one of several processes died.
     """
     tls = server_context(options)
     sockets = listen(options)
     url = url_of(options, sockets[0])
     _raise_file_limit()
-    task = Task(options, tls, clock_us())
+    setup = SharedSetup(options, tls, clock_us())
     try:
         if len(sockets) == 1:
-            return _serve_here(task, 0, sockets[0], lambda: on_listening(url))
-        return _serve_in_children(task, sockets, lambda: on_listening(url))
+            return _serve_here(setup, 0, sockets[0], lambda: on_listening(url))
+        return _serve_in_children(setup, sockets, lambda: on_listening(url))
     finally:
         if options.unix_socket:
             with contextlib.suppress(FileNotFoundError):
@@ -64,40 +63,40 @@ def serve(options: MockOptions, on_listening: Callable[[str], None]) -> Truth:
 
 
 def _raise_file_limit() -> None:
-    """The usual soft limit of 1,024 open files would be the limit of streams."""
+    """Raise the soft limit of open files; the usual 1,024 would limit the number of streams."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _serve_here(task: Task, index: int, sock: socket.socket, on_ready: Callable[[], None]) -> Truth:
-    # finished streams leave no reference cycles worth hunting for, and a full collection makes tokens late
+def _serve_here(setup: SharedSetup, index: int, sock: socket.socket, on_ready: Callable[[], None]) -> Truth:
+    # finished streams leave hardly any reference cycles, and a full collection delays tokens
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 1_000)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(task, index, sock, on_ready))
+        return runner.run(_serve(setup, index, sock, on_ready))
 
 
-async def _serve(task: Task, index: int, sock: socket.socket, on_ready: Callable[[], None]) -> Truth:
+async def _serve(setup: SharedSetup, index: int, sock: socket.socket, on_ready: Callable[[], None]) -> Truth:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, stopped.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
-    record = Recorder()
-    pacer = Pacer(task.options, index, record, task.epoch_us)
-    service = Service(task.options, index, record, clock_us)
-    connections: set[Connection] = set()
+    record = TruthRecorder()
+    pacer = Pacer(setup.options, index, record, setup.epoch_us)
+    service = Service(setup.options, index, record, clock_us)
+    connections: set[ClientConnection] = set()
     pacer.attach(loop)
-    kind = Connection if task.tls is None else TlsConnection
+    kind = ClientConnection if setup.tls is None else TlsClientConnection
 
-    def accept() -> Connection:
+    def accept() -> ClientConnection:
         return kind(service, pacer, connections)
 
-    if task.options.unix_socket:
+    if setup.options.unix_socket:
         server = await loop.create_unix_server(accept, sock=sock, backlog=BACKLOG)
     else:
-        server = await loop.create_server(accept, sock=sock, backlog=BACKLOG, ssl=task.tls)
+        server = await loop.create_server(accept, sock=sock, backlog=BACKLOG, ssl=setup.tls)
     on_ready()
     await stopped.wait()
     record.stamp_cpu()
@@ -106,23 +105,23 @@ async def _serve(task: Task, index: int, sock: socket.socket, on_ready: Callable
     for connection in list(connections):
         connection.abort()
     record.fold_all()
-    # the loop closes aborted transports in its next turn
+    # the loop closes aborted transports in its next iteration
     await asyncio.sleep(0)
     pacer.close(loop)
     return record.truth
 
 
-def _serve_in_children(task: Task, sockets: list[socket.socket], on_ready: Callable[[], None]) -> Truth:
-    # blocked from before the forks until each process can handle them: none is lost, none kills unheard
+def _serve_in_children(setup: SharedSetup, sockets: list[socket.socket], on_ready: Callable[[], None]) -> Truth:
+    # signals are blocked before the forks until each process can handle them, so that none is lost or kills a process
     waited_for = {*_STOP_SIGNALS, signal.SIGCHLD}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, waited_for)
     children: dict[int, int] = {}
     try:
         for index in range(len(sockets)):
-            pid, pipe = _fork(task, index, sockets)
+            pid, pipe = _fork(setup, index, sockets)
             children[pid] = pipe
         for sock in sockets:
-            # a copy kept here would collect connections that nobody accepts if its process died
+            # an open copy here would queue connections that are never accepted if the child died
             sock.close()
         if all(os.read(pipe, 1) == _READY for pipe in children.values()):
             on_ready()
@@ -138,7 +137,7 @@ def _serve_in_children(task: Task, sockets: list[socket.socket], on_ready: Calla
 
 
 def _collect(children: dict[int, int]) -> Truth:
-    """Stop the processes (pid -> reading end of its pipe) and add up what they knew."""
+    """Stop the processes (pid -> reading end of its pipe) and return the sum of their statistics."""
     for pid in children:
         os.kill(pid, signal.SIGTERM)
     truths: list[Truth] = []
@@ -151,8 +150,8 @@ def _collect(children: dict[int, int]) -> Truth:
     return Truth.merged(truths)
 
 
-def _fork(task: Task, index: int, sockets: list[socket.socket]) -> tuple[int, int]:
-    """Start process `index`; its pid and the reading end of the pipe that carries its truth."""
+def _fork(setup: SharedSetup, index: int, sockets: list[socket.socket]) -> tuple[int, int]:
+    """Start process `index`; returns its pid and the reading end of the pipe for its statistics."""
     parent = os.getpid()
     reading, writing = os.pipe()
     pid = os.fork()
@@ -171,10 +170,10 @@ def _fork(task: Task, index: int, sockets: list[socket.socket]) -> tuple[int, in
                 pipe.write(_READY)
                 pipe.flush()
 
-            truth = _serve_here(task, index, sockets[index], ready)
+            truth = _serve_here(setup, index, sockets[index], ready)
             pipe.write(msgspec.msgpack.encode(truth))
     except BaseException:
-        # only the parent may return from here; the traceback is all it will know
+        # only the parent may return from here; the traceback is the only report
         traceback.print_exc()
         os._exit(1)
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Decides what becomes of each request: a response at once, an answer that takes its time, or a fault; no I/O."""
+"""Decides how each request is answered: with an immediate response, a paced answer, or a fault; no I/O."""
 
 import random
 import time
@@ -7,20 +7,20 @@ from typing import NamedTuple
 
 from llmstress.engine.mock.answering import answer_to
 from llmstress.engine.mock.buckets import RateLimits
-from llmstress.engine.mock.chunking import Cut, StreamedReply
+from llmstress.engine.mock.chunking import Chunking, StreamedReply
 from llmstress.engine.mock.dialects import openai_chat
-from llmstress.engine.mock.dialects.answer_spec import Asked, Said
-from llmstress.engine.mock.dialects.dialect import Dialect, RateLimit, Speech
-from llmstress.engine.mock.draws import NO_FATE, Fate, Fates
-from llmstress.engine.mock.endings import End, course_of
+from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, RequestParams
+from llmstress.engine.mock.dialects.dialect import AnswerEncoder, Dialect, RateLimitState
+from llmstress.engine.mock.draws import NO_DRAW, Draw, Draws
+from llmstress.engine.mock.endings import Termination, plan_for
 from llmstress.engine.mock.faults import HARMLESS, Fault
-from llmstress.engine.mock.framing import Form
+from llmstress.engine.mock.framing import WireFormat
 from llmstress.engine.mock.heads import head, response, stream_head
 from llmstress.engine.mock.http import Headers, Request
 from llmstress.engine.mock.options import MockOptions
-from llmstress.engine.mock.replies import Job, held_back, whole
-from llmstress.engine.mock.routes import Refusal, find
-from llmstress.engine.mock.truth import Recorder
+from llmstress.engine.mock.replies import Job, in_one_write, whole_reply
+from llmstress.engine.mock.routes import Refusal, find_route
+from llmstress.engine.mock.truth import TruthRecorder
 from llmstress.engine.schedule import share
 
 _REFUSALS = {
@@ -32,15 +32,15 @@ _REFUSALS = {
     Fault.HTTP_500: (500, "the server had an error", ""),
     Fault.HTTP_529: (529, "overloaded", ""),
 }
-"""Status, words and code."""
+"""Fault -> status, message, error code."""
 
 _RETRY_AFTER_S = 1.0
-"""When to come back after a 429 that no rate limit is the reason of."""
+"""Time to wait after a 429 that is a fault, not the result of a rate limit."""
 
 _LONGEST_NAME = 1_000
-"""Characters of a model or a tool: every event of every choice repeats it."""
+"""Maximum length of the name of a model or a tool; every event of every choice repeats it."""
 _MOST_ECHOED = 16 * 1024 * 1024
-"""Characters of prompts that an answer repeats."""
+"""Maximum number of characters of prompts that an answer repeats."""
 
 _PAGE = (
     b"<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n"
@@ -49,82 +49,89 @@ _PAGE = (
 
 
 class Response(NamedTuple):
-    """What is sent at once."""
+    """An immediate response."""
 
     status: int
     data: bytes
 
 
 class Service:
-    """What one process answers."""
+    """Answers the requests of one process."""
 
-    def __init__(self, options: MockOptions, index: int, record: Recorder, clock_us: Callable[[], int]) -> None:
+    def __init__(self, options: MockOptions, index: int, record: TruthRecorder, clock_us: Callable[[], int]) -> None:
         procs = options.procs
         self._options = options
         self._record = record
         self._ids = random.Random(f"{options.seed}/{index}/ids")
         self._clock_us = clock_us
-        self._cut = Cut(options.tokens_per_event, options.events_per_write, not options.no_done)
+        self._chunking = Chunking(options.tokens_per_event, options.events_per_write, not options.no_done)
         self._limits = RateLimits(
             options.requests_per_s / procs, options.tokens_per_s / procs, options.burst_ms / 1e3, clock_us()
         )
         until = share(options.faults_until, procs, index)
-        self._fates = Fates(options.fault, f"{options.seed}/{index}", until)
-        self._by_chance = bool(options.fault) or options.tokens.low != options.tokens.high
+        self._draws = Draws(options.fault, f"{options.seed}/{index}", until)
+        self._uses_draws = bool(options.fault) or options.tokens.low != options.tokens.high
 
-    def respond(self, request: Request) -> Response | Job | End:
-        """What to do about a request; an `End` is what happens to the connection, without a response."""
-        route = find(request)
+    def respond(self, request: Request) -> Response | Job | Termination:
+        """An immediate response, an answer to be sent, or, without a response, what happens to the connection."""
+        route = find_route(request)
         dialect, keep_alive = route.dialect, request.keep_alive
         if route.refusal is not None:
-            return self._refused(dialect, route.refusal, keep_alive)
-        if route.told is not None:
+            return self._refusal_response(dialect, route.refusal, keep_alive)
+        if route.immediate is not None:
             try:
-                body = route.told(request, self._options.model)
+                body = route.immediate(request, self._options.model)
             except ValueError as error:
-                return self._refused(dialect, Refusal(400, f"invalid request: {error}"), keep_alive)
+                return self._refusal_response(dialect, Refusal(400, f"invalid request: {error}"), keep_alive)
             except LookupError as error:
-                return self._refused(dialect, Refusal(404, str(error)), keep_alive, code="model_not_found")
+                return self._refusal_response(dialect, Refusal(404, str(error)), keep_alive, code="model_not_found")
             headers = self._headers(dialect, self._new_id())
             return Response(200, response(200, body, headers=headers, keep_alive=keep_alive))
         try:
-            asked = _bounded(dialect.read(request))
+            params = _checked_sizes(dialect.read(request))
         except ValueError as error:
-            return self._refused(dialect, Refusal(400, f"invalid request: {error}"), keep_alive)
-        fate = self._fates.of(self._record.truth.requests) if self._by_chance else NO_FATE
-        self._record.asked(dialect.name)
-        said = answer_to(asked, self._options, fate, id=self._new_id(), created=int(time.time()))
-        if self._limits and (wait_us := self._limits.admit(said.prompt_tokens + said.output_tokens, self._clock_us())):
+            return self._refusal_response(dialect, Refusal(400, f"invalid request: {error}"), keep_alive)
+        draw = self._draws.of(self._record.truth.requests) if self._uses_draws else NO_DRAW
+        self._record.understood(dialect.name)
+        answer = answer_to(params, self._options, draw, id=self._new_id(), created=int(time.time()))
+        if self._limits and (
+            wait_us := self._limits.admit(answer.prompt_tokens + answer.output_tokens, self._clock_us())
+        ):
             self._record.rate_limited(dialect.name)
-            return self._refused(dialect, Refusal(429, "rate limit reached"), keep_alive, retry_after_s=wait_us / 1e6)
-        if fate.fault is not None:
-            self._record.fault(fate.fault)
-            early = self._early(dialect, fate.fault, keep_alive)
+            return self._refusal_response(
+                dialect, Refusal(429, "rate limit reached"), keep_alive, retry_after_s=wait_us / 1e6
+            )
+        if draw.fault is not None:
+            self._record.fault(draw.fault)
+            early = self._early_fault(dialect, draw.fault, keep_alive)
             if early is not None:
                 self._record.failed(dialect.name)
                 return early
-        return self._job(request, dialect, asked, said, fate)
+        return self._job(request, dialect, params, answer, draw)
 
-    def malformed(self, status: int, message: str, begun: Request | None) -> Response:
-        """The response to what is no request, or whose body is none; the connection can't be used any more."""
-        dialect = openai_chat if begun is None else find(begun).dialect
-        return self._refused(dialect, Refusal(status, message), keep_alive=False)
+    def unparsable(self, status: int, message: str, head_only: Request | None) -> Response:
+        """The response to a request that can't be parsed; the connection has to be closed.
 
-    def _early(self, dialect: Dialect, fault: Fault, keep_alive: bool) -> Response | End | None:
-        """What a fault does instead of an answer; None if there is to be one."""
+        `head_only`: the request without its body, if its head could be parsed.
+        """
+        dialect = openai_chat if head_only is None else find_route(head_only).dialect
+        return self._refusal_response(dialect, Refusal(status, message), keep_alive=False)
+
+    def _early_fault(self, dialect: Dialect, fault: Fault, keep_alive: bool) -> Response | Termination | None:
+        """What a fault sends or does instead of an answer; None: there is an answer."""
         if fault is Fault.RESET_BEFORE_HEAD:
-            return End.RESET
+            return Termination.RESET
         if fault is Fault.CLOSE_BEFORE_HEAD:
-            return End.CLOSE
+            return Termination.CLOSE
         if fault is Fault.HTTP_503_HTML:
             return Response(503, response(503, _PAGE, keep_alive=keep_alive, content_type="text/html"))
         if fault not in _REFUSALS:
             return None
         status, message, code = _REFUSALS[fault]
         wait = _RETRY_AFTER_S if fault is Fault.HTTP_429 else None
-        return self._refused(dialect, Refusal(status, message), keep_alive, code=code, retry_after_s=wait)
+        return self._refusal_response(dialect, Refusal(status, message), keep_alive, code=code, retry_after_s=wait)
 
-    def _refused(
+    def _refusal_response(
         self,
         dialect: Dialect,
         refusal: Refusal,
@@ -138,57 +145,66 @@ class Service:
         body = dialect.error_body(refusal.status, refusal.message, code, id)
         return Response(refusal.status, response(refusal.status, body, headers=headers, keep_alive=keep_alive))
 
-    def _job(self, request: Request, dialect: Dialect, asked: Asked, said: Said, fate: Fate) -> Job:
-        headers = self._headers(dialect, said.id)
-        speech = dialect.speak(said, asked)
-        failing = fate.fault is not None and fate.fault not in HARMLESS
-        if asked.stream:
-            return self._streamed(request, dialect.name, said, speech, headers, fate, failing)
-        # an answer of no tokens, embeddings for instance, can break nevertheless
-        course = course_of(fate.fault, fate.at, max(1, sum(part.tokens for part in said.parts)))
-        unbounded = fate.fault is Fault.CUT_CLOSE_DELIMITED
+    def _job(self, request: Request, dialect: Dialect, params: RequestParams, answer: AnswerSpec, draw: Draw) -> Job:
+        headers = self._headers(dialect, answer.id)
+        encoder = dialect.encoder(answer, params)
+        failing = draw.fault is not None and draw.fault not in HARMLESS
+        if params.stream:
+            return self._streamed(request, dialect.name, answer, encoder, headers, draw, failing)
+        # an answer without tokens, such as embeddings, can also have a fault
+        plan = plan_for(draw.fault, draw.position, max(1, sum(part.tokens for part in answer.parts)))
+        unbounded = draw.fault is Fault.CUT_CLOSE_DELIMITED
         keep_alive = request.keep_alive and not unbounded
 
-        def top(length: int) -> bytes:
-            told = None if unbounded else length
-            return head(200, "application/json", told, headers=headers, keep_alive=keep_alive)
+        def make_head(length: int) -> bytes:
+            body_length = None if unbounded else length
+            return head(200, "application/json", body_length, headers=headers, keep_alive=keep_alive)
 
-        reply = whole(said, speech.whole, lambda: dialect.error_body(500, "the model has failed"), top, course)
-        inputs = said.choices if asked.dimensions else 0
-        return Job(dialect.name, said, b"", reply, keep_alive, failing, inputs)
+        reply = whole_reply(
+            answer, encoder.body, lambda: dialect.error_body(500, "the model has failed"), make_head, plan
+        )
+        inputs = answer.choices if params.dimensions else 0
+        return Job(dialect.name, answer, b"", reply, keep_alive, failing, inputs)
 
     def _streamed(
-        self, request: Request, api: str, said: Said, speech: Speech, headers: Headers, fate: Fate, failing: bool
+        self,
+        request: Request,
+        api: str,
+        answer: AnswerSpec,
+        encoder: AnswerEncoder,
+        headers: Headers,
+        draw: Draw,
+        failing: bool,
     ) -> Job:
         options = self._options
-        unbounded = options.close or request.http_1_0 or fate.fault is Fault.CUT_CLOSE_DELIMITED
-        back = options.content_length and fate.fault is not Fault.CUT_CLOSE_DELIMITED
-        keep_alive = request.keep_alive and (back or not unbounded)
-        form = Form(
-            chunked=not (unbounded or back),
-            crlf=options.crlf and speech.content_type.startswith("text/event-stream"),
+        unbounded = options.close or request.http_1_0 or draw.fault is Fault.CUT_CLOSE_DELIMITED
+        held_back = options.content_length and draw.fault is not Fault.CUT_CLOSE_DELIMITED
+        keep_alive = request.keep_alive and (held_back or not unbounded)
+        wire_format = WireFormat(
+            chunked=not (unbounded or held_back),
+            crlf=options.crlf and encoder.content_type.startswith("text/event-stream"),
             gzip=options.gzip,
-            bytewise=options.one_byte_writes,
+            one_byte_writes=options.one_byte_writes,
         )
         if options.gzip:
             headers = (*headers, ("Content-Encoding", "gzip"))
-        reply = StreamedReply(said, speech, form=form, cut=self._cut, fate=fate)
+        reply = StreamedReply(answer, encoder, wire_format=wire_format, chunking=self._chunking, draw=draw)
 
-        def top(length: int | None = None) -> bytes:
+        def make_head(length: int | None = None) -> bytes:
             return stream_head(
-                speech.content_type, headers=headers, chunked=form.chunked, keep_alive=keep_alive, length=length
+                encoder.content_type, headers=headers, chunked=wire_format.chunked, keep_alive=keep_alive, length=length
             )
 
-        if back:
-            return Job(api, said, b"", held_back(reply, top), keep_alive, failing)
-        return Job(api, said, top(), reply, keep_alive, failing)
+        if held_back:
+            return Job(api, answer, b"", in_one_write(reply, make_head), keep_alive, failing)
+        return Job(api, answer, make_head(), reply, keep_alive, failing)
 
     def _headers(self, dialect: Dialect, id: str, retry_after_s: float | None = None) -> Headers:
         headers = dialect.headers(id)
         if not self._limits and retry_after_s is None:
             return headers
         now_us = self._clock_us()
-        limit = RateLimit(
+        limit = RateLimitState(
             requests=self._limits.requests(now_us),
             tokens=self._limits.tokens(now_us),
             now_s=time.time(),
@@ -201,14 +217,14 @@ class Service:
         return f"{self._ids.getrandbits(96):024x}"
 
 
-def _bounded(asked: Asked) -> Asked:
-    """What was asked.
+def _checked_sizes(params: RequestParams) -> RequestParams:
+    """`params`, checked.
 
     Raises:
-        ValueError: the answer would repeat so much of it that it might not fit into memory.
+        ValueError: the answer would repeat so many characters of the request that it might not fit into memory.
     """
-    if max(len(asked.model or ""), len(asked.tool)) > _LONGEST_NAME:
-        raise ValueError(f"a name of more than {_LONGEST_NAME} characters")
-    if sum(map(len, asked.echoes)) > _MOST_ECHOED:
-        raise ValueError(f"more than {_MOST_ECHOED} characters to repeat")
-    return asked
+    if max(len(params.model or ""), len(params.tool)) > _LONGEST_NAME:
+        raise ValueError(f"a name has more than {_LONGEST_NAME} characters")
+    if sum(map(len, params.echoes)) > _MOST_ECHOED:
+        raise ValueError(f"the prompts to repeat have more than {_MOST_ECHOED} characters")
+    return params

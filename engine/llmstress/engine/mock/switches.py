@@ -1,4 +1,4 @@
-"""The fields of `MockOptions` as switches of a command line, for whoever makes one of them."""
+"""The fields of `MockOptions` as switches of a command line, independent of the parser."""
 
 import enum
 from collections.abc import Callable, Mapping
@@ -6,21 +6,21 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 
 import msgspec
 
-from llmstress.engine.mock.faults import MEANING, FaultShare, parse_fault
-from llmstress.engine.mock.options import DURATION_SUFFIX, MockOptions, Span, flag_of, parse_span
+from llmstress.engine.mock.faults import FAULT_HELP, FaultShare, parse_fault
+from llmstress.engine.mock.options import DURATION_SUFFIX, IntRange, MockOptions, flag_of, parse_range
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "Where": ("host", "port", "unix_socket", "procs", "tls_cert", "tls_key", "tls_client_ca"),
+    "Listening": ("host", "port", "unix_socket", "procs", "tls_cert", "tls_key", "tls_client_ca"),
     "Delays": ("ttft_ms", "gap_ms", "delays", "jitter", "slots", "freeze_every_ms", "freeze_for_ms", "seed"),
     "Answers": ("model", "tokens", "reasoning", "hidden_reasoning", "tool_call", "usage", "no_done"),
-    "On the wire": (
+    "Wire format": (
         *("tokens_per_event", "events_per_write", "one_byte_writes", "crlf", "ping_every_ms"),
         *("gzip", "content_length", "close"),
     ),
     "Rate limits": ("requests_per_s", "tokens_per_s", "burst_ms", "retry_after_style"),
     "Faults": ("fault", "faults_until"),
 }
-"""Title -> the fields that stand below it, in this order."""
+"""Section title -> its fields, in this order."""
 
 _METAVARS: Mapping[str, str] = {
     **dict.fromkeys(("tls_cert", "tls_key", "tls_client_ca"), "FILE"),
@@ -30,20 +30,20 @@ _METAVARS: Mapping[str, str] = {
 }
 
 
-class Kind(enum.Enum):
-    """How a value is written."""
+class ValueKind(enum.Enum):
+    """The type of a switch's value."""
 
     TEXT = enum.auto()
     WHOLE = enum.auto()
     NUMBER = enum.auto()
     MS = enum.auto()
-    """A duration."""
+    """A duration in ms."""
     SHARE = enum.auto()
-    """From 0 to 1."""
+    """A share from 0 to 1."""
     FLAG = enum.auto()
     CHOICE = enum.auto()
-    WORDED = enum.auto()
-    """In words of its own."""
+    PARSED = enum.auto()
+    """A text with a parser of its own."""
 
 
 class Switch(NamedTuple):
@@ -51,43 +51,43 @@ class Switch(NamedTuple):
 
     field: str
     section: str
-    kind: Kind
+    kind: ValueKind
     default: Any
     help: str
     low: float | None
     high: float | None
     choices: tuple[str, ...]
     parse: Callable[[str], Any]
-    """Makes the value, or one of several, from words; raises ValueError."""
+    """Parses the value, or one of several; raises ValueError."""
     repeated: bool
-    """Whether it may be given several times; the value is a tuple."""
+    """Whether the switch may be given several times; its value is a tuple."""
     metavar: str | None
 
     @property
     def name(self) -> str:
-        """The field in the spelling of command lines."""
+        """The field's name with hyphens."""
         return self.field.replace("_", "-")
 
     @property
     def flag(self) -> str:
-        """As people give it: durations have a unit in their value, not in their name."""
+        """The flag of `llmstress mock`: durations have the unit in their value, not in their name."""
         return flag_of(self.field)
 
 
 def switches() -> list[Switch]:
-    """All of them, section by section."""
+    """All switches, section by section."""
     hints = get_type_hints(MockOptions, include_extras=True)
     defaults = {field.name: field.default for field in msgspec.structs.fields(MockOptions)}
     return [_switch(name, title, hints[name], defaults[name]) for title, names in SECTIONS.items() for name in names]
 
 
 def fault_list() -> str:
-    """A page of all faults."""
-    return "\n".join(["Faults by name:", *(f"  {fault:<20}  {meaning}" for fault, meaning in MEANING.items())])
+    """The help text that lists all faults."""
+    return "\n".join(["Faults by name:", *(f"  {fault:<20}  {meaning}" for fault, meaning in FAULT_HELP.items())])
 
 
 def _switch(name: str, section: str, hint: Any, default: Any) -> Switch:
-    kind, parse = _kind(name, hint.__origin__)
+    kind, parse = _value_kind(name, hint.__origin__)
     bounds = next((meta for meta in hint.__metadata__ if meta.ge is not None), msgspec.Meta())
     return Switch(
         field=name,
@@ -97,26 +97,26 @@ def _switch(name: str, section: str, hint: Any, default: Any) -> Switch:
         help=next(meta.description for meta in hint.__metadata__ if meta.description),
         low=bounds.ge,
         high=bounds.le,
-        choices=get_args(hint.__origin__) if kind is Kind.CHOICE else (),
+        choices=get_args(hint.__origin__) if kind is ValueKind.CHOICE else (),
         parse=parse,
         repeated=isinstance(default, tuple),
         metavar=_METAVARS.get(name),
     )
 
 
-def _kind(name: str, of: Any) -> tuple[Kind, Callable[[str], Any]]:
+def _value_kind(name: str, of: Any) -> tuple[ValueKind, Callable[[str], Any]]:
     if name.endswith(DURATION_SUFFIX):
-        return Kind.MS, float
+        return ValueKind.MS, float
     if name == "jitter":
-        return Kind.SHARE, float
+        return ValueKind.SHARE, float
     if get_origin(of) is Literal:
-        return Kind.CHOICE, str
-    kinds: Mapping[Any, tuple[Kind, Callable[[str], Any]]] = {
-        str: (Kind.TEXT, str),
-        int: (Kind.WHOLE, int),
-        float: (Kind.NUMBER, float),
-        bool: (Kind.FLAG, str),
-        Span: (Kind.WORDED, parse_span),
-        tuple[FaultShare, ...]: (Kind.WORDED, parse_fault),
+        return ValueKind.CHOICE, str
+    kinds: Mapping[Any, tuple[ValueKind, Callable[[str], Any]]] = {
+        str: (ValueKind.TEXT, str),
+        int: (ValueKind.WHOLE, int),
+        float: (ValueKind.NUMBER, float),
+        bool: (ValueKind.FLAG, str),
+        IntRange: (ValueKind.PARSED, parse_range),
+        tuple[FaultShare, ...]: (ValueKind.PARSED, parse_fault),
     }
     return kinds[of]

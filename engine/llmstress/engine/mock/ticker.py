@@ -1,4 +1,4 @@
-"""A timer that ticks every millisecond, precisely on the wheel's slots."""
+"""A timer that ticks every millisecond, exactly at the ends of the wheel's slots."""
 
 import time
 
@@ -9,18 +9,18 @@ _SLOT_NS = SLOT_US * 1_000
 
 
 class Ticker:
-    """Its `fd` is readable at every end of a slot while it is started."""
+    """A timer whose `fd` becomes readable at the end of every slot while the timer runs."""
 
     def __init__(self) -> None:
         self._timer = TimerFd()
         self.fd = self._timer.fd
-        self.clear = self._timer.clear
+        self.acknowledge = self._timer.clear
         self.close = self._timer.close
 
     def start(self) -> None:
-        """Tick from the end of the current slot on."""
+        """Start ticking at the end of the current slot."""
         self._timer.set((time.monotonic_ns() // _SLOT_NS + 1) * _SLOT_NS, _SLOT_NS)
 
     def stop(self) -> None:
-        """No more ticks."""
+        """Stop ticking."""
         self._timer.set(0)

@@ -1,4 +1,4 @@
-"""What the mock really sent and when: what a client's numbers are held against."""
+"""Exact statistics of what the mock sent and when, against which a client's figures are checked."""
 
 import time
 from array import array
@@ -12,10 +12,10 @@ from llmstress.engine.mock.replies import Job
 from llmstress.engine.telemetry.histogram import PERCENTILES, Histogram
 
 _FOLD_AT = 2_000
-"""Values put into a histogram at once: 0.25 ms of work at ~110 ns each, too short to make tokens late."""
+"""Number of values moved into a histogram at a time: 0.25 ms at about 110 ns each, too short to delay tokens."""
 
-Outcome = Literal["done", "failed", "aborted", "open"]
-"""How an answer ended: as it should, by its fault, because the client went away, or not before the server did."""
+AnswerOutcome = Literal["done", "failed", "aborted", "open"]
+"""How an answer ended: as planned, by its fault, because the client disconnected, or still open at shutdown."""
 
 
 def _none() -> dict[str, int]:
@@ -23,59 +23,59 @@ def _none() -> dict[str, int]:
 
 
 class Truth(msgspec.Struct):
-    """Sums and histograms (µs) of everything sent. All of it merges by addition.
+    """Counts and histograms (µs) of everything sent. All of them merge by addition.
 
-    Each request is done, failed, aborted or rate limited, or was still open at the end. Latencies are kept apart by
-    these: those of `done` answers, of `failed` ones, and of the others, here called unfinished.
+    Each request is done, failed, aborted or rate limited, or was still open at the end. Latencies are kept separately
+    for `done` answers, for `failed` ones, and for the others, called unfinished.
     """
 
     connections: int = 0
-    """Connections that stood, TLS handshake included; those that only asked for the models, too."""
+    """Established connections, after the TLS handshake; those that only listed the models are included."""
     requests: int = 0
-    """Requests for an answer that were understood, refused ones included."""
+    """Valid requests for an answer, including rejected ones."""
     done: int = 0
-    """Answers without fault, or with one that does no harm."""
+    """Answers without a fault, or with a harmless one."""
     failed: int = 0
-    """Requests with a fault of which a client may complain, whoever ended them."""
+    """Requests with a fault that a client should count as a failure, whether the client or the mock ended them."""
     aborted: int = 0
-    """Requests without one whose client went away before the end of the answer."""
+    """Requests without such a fault whose client disconnected before the end of the answer."""
     rate_limited: int = 0
-    """Requests refused because of a rate limit."""
+    """Requests rejected because of a rate limit."""
     open_max: int = 0
-    """Most requests open at a time; with several processes the sum of theirs, an upper bound."""
+    """Maximum number of open requests; with several processes the sum of their maxima, an upper bound."""
     events: int = 0
-    """Token-bearing events, of all choices, announcements of a tool included; answers in one piece have none."""
+    """Token-bearing events of all choices, including those that name a tool; answers without a stream have none."""
     writes: int = 0
-    """Pieces in which answers were sent, each at a time of its own."""
+    """Writes of answers, each at a time of its own."""
     pings: int = 0
-    """Those that a switch or a fault asked for."""
+    """Pings sent because of a switch or a fault."""
     inputs: int = 0
-    """Texts of which embeddings were sent."""
+    """Texts whose embeddings were sent."""
     tokens: dict[str, int] = msgspec.field(default_factory=_none)
-    """What was shown, by its kind: text, reasoning, tool."""
+    """Visible tokens by kind: text, reasoning, tool."""
     usage: dict[str, int] = msgspec.field(default_factory=_none)
-    """What the usage said, summed: answers that had one, input, output, and the reasoning therein."""
+    """Sums over the reported usage: answers with usage, input, output, and the reasoning included in output."""
     endings: dict[str, int] = msgspec.field(default_factory=_none)
-    """Why answers ended, if they were said to: stop, length, tool_call, content_filter."""
+    """Reported finish reasons: stop, length, tool_call, content_filter."""
     faults: dict[str, int] = msgspec.field(default_factory=_none)
     statuses: dict[str, int] = msgspec.field(default_factory=_none)
-    """Of all responses whose head was sent."""
+    """Status -> number of responses whose head was sent."""
     apis: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
-    """Of each API: requests, how they ended, events and tokens."""
+    """API -> requests, how they ended, events and tokens."""
     cpu_ns: int = 0
     """CPU time of the serving processes since their start."""
     ttft: Histogram = msgspec.field(default_factory=Histogram)
     """From the complete request to the write of the first token."""
     gap: Histogram = msgspec.field(default_factory=Histogram)
-    """From token event to token event, as written: events of one write have gaps of 0."""
+    """Between token events, by the time of their writes: events in the same write have gaps of 0."""
     ttft_failed: Histogram = msgspec.field(default_factory=Histogram)
     gap_failed: Histogram = msgspec.field(default_factory=Histogram)
     ttft_unfinished: Histogram = msgspec.field(default_factory=Histogram)
     gap_unfinished: Histogram = msgspec.field(default_factory=Histogram)
     queue: Histogram = msgspec.field(default_factory=Histogram)
-    """From the complete request until one of the slots was free; without a limit of slots nobody waits."""
+    """From the complete request to a free slot; empty without a limit of slots."""
     lateness: Histogram = msgspec.field(default_factory=Histogram)
-    """From when a write was due to when it happened."""
+    """From the time when a write was due to the actual write."""
 
     @classmethod
     def merged(cls, truths: Iterable["Truth"]) -> "Truth":
@@ -87,7 +87,7 @@ class Truth(msgspec.Struct):
         return total
 
     def summary(self) -> dict[str, Any]:
-        """The printable form: counts, percentiles in ms (None where there are too few samples), CPU in s."""
+        """The printed form: counts, percentiles in ms (None: too few samples), CPU time in s."""
         counts = {name: getattr(self, name) for name in self.__struct_fields__}
         histograms = {name: counts.pop(name) for name, value in list(counts.items()) if isinstance(value, Histogram)}
         cpu_ns, tokens = counts.pop("cpu_ns"), counts.pop("tokens")
@@ -100,10 +100,10 @@ class Truth(msgspec.Struct):
         }
 
 
-class Recorder:
-    """Collects the truth of one process.
+class TruthRecorder:
+    """Collects the statistics of one process.
 
-    The pacing loop appends µs to `lateness_us`, ~20 ns each, and calls `fold` now and then.
+    The pacing loop appends µs to `lateness_us`, at about 20 ns each, and regularly calls `fold`.
     """
 
     def __init__(self) -> None:
@@ -118,41 +118,41 @@ class Recorder:
             (self.truth.ttft, self._ttft_us),
         )
 
-    def asked(self, api: str) -> None:
-        """A request was understood."""
+    def understood(self, api: str) -> None:
+        """Count a valid request."""
         self.truth.requests += 1
         self._count(api, "requests")
 
     def fault(self, fault: Fault) -> None:
-        """It has this fault."""
+        """Count a request with this fault."""
         _add(self.truth.faults, fault, 1)
 
     def failed(self, api: str) -> None:
-        """It had no answer because of its fault."""
+        """Count a request that had no answer because of its fault."""
         self.truth.failed += 1
         self._count(api, "failed")
 
     def rate_limited(self, api: str) -> None:
-        """It was refused."""
+        """Count a request rejected because of a rate limit."""
         self.truth.rate_limited += 1
         self._count(api, "rate_limited")
 
     def responded(self, status: int) -> None:
-        """A head was sent."""
+        """Count a response whose head was sent."""
         _add(self.truth.statuses, str(status), 1)
 
     def begin(self) -> None:
-        """An answer was begun."""
+        """Count an answer that was started."""
         self.open += 1
         self.truth.open_max = max(self.truth.open_max, self.open)
 
     def queued(self, us: int) -> None:
-        """An answer has waited for its slot."""
+        """Record how long an answer has waited for its slot."""
         self.truth.queue.record(us)
 
-    def ended(self, job: Job, outcome: Outcome, writes: int, ttft_us: int, gaps_us: "array[int]") -> None:
-        """An answer is over after so many writes; `ttft_us` is below 0 if there was no token event."""
-        truth, said, reply, api = self.truth, job.said, job.reply, self.truth.apis[job.api]
+    def ended(self, job: Job, outcome: AnswerOutcome, writes: int, ttft_us: int, gaps_us: "array[int]") -> None:
+        """Record an answer that ended after `writes` writes; `ttft_us` is negative if no token event was sent."""
+        truth, answer, reply, api = self.truth, job.answer, job.reply, self.truth.apis[job.api]
         self.open -= 1
         if outcome == "aborted" and job.failing:
             outcome = "failed"
@@ -161,8 +161,8 @@ class Recorder:
             _add(api, outcome, 1)
         truth.writes += writes
         truth.pings += reply.pings
-        # each choice has the events, and so the gaps, of the others
-        events = said.choices * ((ttft_us >= 0) + len(gaps_us))
+        # all choices have the same events and gaps
+        events = answer.choices * ((ttft_us >= 0) + len(gaps_us))
         truth.events += events
         _add(api, "events", events)
         for kind, count in reply.tokens_in(writes).items():
@@ -170,41 +170,41 @@ class Recorder:
             _add(api, "tokens", count)
         if writes == reply.writes and reply.finished:
             truth.inputs += job.inputs
-            if said.tells == "all":
-                _add(truth.endings, said.ending, 1)
-            if reply.usage_told and said.tells != "nothing":
-                told = {"answers": 1, "input": said.prompt_tokens, "output": said.output_tokens}
-                for name, count in {**told, "reasoning": said.all_reasoning_tokens}.items():
+            if answer.reports == "all":
+                _add(truth.endings, answer.finish_reason, 1)
+            if reply.usage_sent and answer.reports != "nothing":
+                counts = {"answers": 1, "input": answer.prompt_tokens, "output": answer.output_tokens}
+                for name, count in {**counts, "reasoning": answer.all_reasoning_tokens}.items():
                     _add(truth.usage, name, count)
         if outcome == "done":
-            # in large batches: what an answer adds to a histogram alone costs more
-            self._gap_us.extend(gaps_us * said.choices)
+            # collected for large batches: adding the values of a single answer to a histogram costs more per value
+            self._gap_us.extend(gaps_us * answer.choices)
             if ttft_us >= 0:
                 self._ttft_us.append(ttft_us)
             return
         ttft, gap = truth.ttft_unfinished, truth.gap_unfinished
         if job.failing:
             ttft, gap = truth.ttft_failed, truth.gap_failed
-        gap.record_many(gaps_us.tolist() * said.choices)
+        gap.record_many(gaps_us.tolist() * answer.choices)
         if ttft_us >= 0:
             ttft.record(ttft_us)
 
     def fold(self) -> None:
-        """Move some of the collected values into the histograms, if there are enough of them."""
+        """Move a batch of collected values into the histograms, if there are enough of them."""
         for histogram, values in self._collected:
             if len(values) >= _FOLD_AT:
-                # not all: answers that began together end together, and their gaps with them
+                # only one batch: answers that began together also end together and leave many values at once
                 histogram.record_many(list(values[-_FOLD_AT:]))
                 del values[-_FOLD_AT:]
 
     def fold_all(self) -> None:
-        """Move all of them."""
+        """Move all collected values into the histograms."""
         for histogram, values in self._collected:
             histogram.record_many(list(values))
             del values[:]
 
     def stamp_cpu(self) -> None:
-        """Take over the CPU time this process has used since it started."""
+        """Store the CPU time that this process has used since it started."""
         self.truth.cpu_ns = time.process_time_ns()
 
     def _count(self, api: str, what: str, count: int = 1) -> None:
@@ -216,7 +216,7 @@ def _add(counts: dict[str, int], name: str, count: int) -> None:
 
 
 def _sum(total: Any, value: Any) -> Any:
-    """Numbers added up, dictionaries by their keys, histograms merged."""
+    """The sum of two values: numbers are added, dictionaries by key, histograms are merged."""
     if isinstance(value, Histogram):
         total.merge(value)
         return total

@@ -1,19 +1,18 @@
-"""A timing wheel: finds what is due among thousands of deadlines at the price of a dictionary access."""
+"""A timing wheel: finds the due items among thousands of deadlines at the cost of a dictionary access each."""
 
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 SLOT_US = 1_000
-"""Width of a slot in µs. Deadlines are met at the end of their slot: half a slot late on average."""
+"""Width of a slot in µs. An item comes up at the end of its slot, on average half a slot late."""
 
 
 class Wheel(Generic[T]):
-    """Deadlines in slots of `SLOT_US`; times are µs of any clock that doesn't run backwards.
+    """Deadlines in slots of `SLOT_US`. Times are µs of a monotonic clock.
 
-    The slots are kept in a dictionary instead of a ring, so that no deadline is too far away for them.
-    Nothing comes up before it is due, and nothing can be taken out: who loses interest in an item has to
-    recognise it when it comes up.
+    The slots are in a dictionary instead of a ring, so that a deadline can be arbitrarily far away. No item comes up
+    before it is due. Items can't be removed: the caller has to ignore an obsolete item when it comes up.
     """
 
     __slots__ = ("_overdue", "_passed", "_slots")
@@ -24,11 +23,11 @@ class Wheel(Generic[T]):
         self._passed = now_us // SLOT_US
 
     def __bool__(self) -> bool:
-        """Whether anything is waiting."""
+        """Whether any item is waiting."""
         return bool(self._slots) or bool(self._overdue)
 
     def add(self, due_us: int, item: T) -> None:
-        """Let `item` come up once `due_us` has passed; if it already has, with the next `take`."""
+        """Add an item that is due at `due_us`; an overdue one comes up with the next `take`."""
         slot = -(-due_us // SLOT_US)
         if slot <= self._passed:
             self._overdue.append(item)
@@ -38,13 +37,13 @@ class Wheel(Generic[T]):
             self._slots[slot] = [item]
 
     def take(self, now_us: int) -> list[T]:
-        """Everything whose slot has ended by `now_us`, in the order of the slots."""
+        """Remove and return the items whose slots have ended by `now_us`, in the order of the slots."""
         taken = self._overdue
         self._overdue = []
         end = now_us // SLOT_US
         slots = self._slots
         if end - self._passed > len(slots):
-            # after a pause there are more slots than used ones
+            # after a pause more slots have passed than are in use
             passed = sorted(slot for slot in slots if slot <= end)
         else:
             passed = [slot for slot in range(self._passed + 1, end + 1) if slot in slots]

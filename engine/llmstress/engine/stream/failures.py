@@ -10,7 +10,7 @@ from llmstress.engine.http import retry_after
 from llmstress.engine.http.body import request_id
 from llmstress.engine.http.response import Head
 from llmstress.engine.outcome import End
-from llmstress.engine.secrets import blank_out
+from llmstress.engine.secrets import redact
 from llmstress.engine.stream.failure_policy import END, END_FIRST, FailurePolicy
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.telemetry.messages import ErrorSample
@@ -69,14 +69,14 @@ class Failures:
             status=status,
             text=self.clean(end.text)[:MAX_TEXT],
             request_id=self.clean(request_id(head))[:MAX_REQUEST_ID] if head is not None else "",
-            headers=self.clean(retry_after.words(head.headers)) if head is not None else "",
+            headers=self.clean(retry_after.retry_headers(head.headers)) if head is not None else "",
         )
         self._recorder.sample(sample)
         again_ns = self._wait_ns(attempt, end, head)
         action = self._policy.action(status, end.outcome)
         fatal = again_ns is None and (action == END or (action == END_FIRST and not self._recorder.answered))
         if fatal:
-            self._recorder.grave(action, sample)
+            self._recorder.fatal(action, sample)
         return Sequel(again_ns, fatal)
 
     def _wait_ns(self, attempt: Attempt, end: End, head: Head | None) -> int | None:
@@ -86,11 +86,12 @@ class Failures:
             return None
         headers = head.headers if head is not None else {}
         status = head.status if head is not None else 0
-        if not self._policy.is_retryable(status, end.outcome, retry_after.advice(headers)):
+        if not self._policy.is_retryable(status, end.outcome, retry_after.should_retry(headers)):
             return None
-        asked = retry_after.asked_s(headers, end.text, self._wall(), throttled=end.outcome == "rate_limited") or 0.0
-        return int((asked + retry_after.backoff_s(attempt.attempt, self._uniform())) * 1e9)
+        throttled = end.outcome == "rate_limited"
+        requested = retry_after.requested_wait_s(headers, end.text, self._wall(), throttled=throttled) or 0.0
+        return int((requested + retry_after.backoff_s(attempt.attempt, self._uniform())) * 1e9)
 
     def clean(self, text: str) -> str:
         """`text` without secrets."""
-        return blank_out(text, self._secrets)
+        return redact(text, self._secrets)

@@ -3,7 +3,7 @@
 from typing import ClassVar, NamedTuple
 
 from llmstress.engine.api.meaning import Meaning
-from llmstress.engine.http.body import Kept
+from llmstress.engine.http.body import BufferedBody
 from llmstress.engine.http.response import Head, ResponseReader
 from llmstress.engine.outcome import End
 
@@ -59,8 +59,8 @@ class Observer:
         """A comment line of a server-sent event stream, whose text is not kept."""
 
 
-def ending_of(end: End, stamp: int, reader: ResponseReader | None, kept: Kept | None) -> Ending:
-    """The end of a request whose response was read by `reader`, and its body kept in `kept`."""
+def ending_of(end: End, stamp: int, reader: ResponseReader | None, buffered: BufferedBody | None) -> Ending:
+    """The end of a request whose response was read by `reader`, and its body buffered in `buffered`."""
     complete = reader is not None and reader.complete
     return Ending(
         end=end,
@@ -68,5 +68,5 @@ def ending_of(end: End, stamp: int, reader: ResponseReader | None, kept: Kept | 
         head=reader.head if reader is not None else None,
         complete=complete,
         keep_alive=reader is not None and complete and reader.keep_alive,
-        body=kept.body() if kept is not None else None,
+        body=buffered.content() if buffered is not None else None,
     )

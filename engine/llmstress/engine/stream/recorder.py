@@ -48,8 +48,8 @@ class Recorder:
         self._error_samples: list[ErrorSample] = []
         self._sampled: dict[str, list[str]] = {}
         self._signs: dict[str, str] = {}  # as the server has it -> as it is shown
-        self._grave: dict[str, ErrorSample] = {}
-        self._grave_told: set[str] = set()
+        self._fatal: dict[str, ErrorSample] = {}
+        self._fatal_reported: set[str] = set()
         self._rate_limits: dict[str, RateLimit] = {}
         self._seq = 0
         self._merged = 0
@@ -178,11 +178,11 @@ class Recorder:
         }
         merge_rate_limits(self._rate_limits, said)
 
-    def grave(self, meaning: str, sample: ErrorSample) -> None:
+    def fatal(self, action: str, sample: ErrorSample) -> None:
         """A failure may end the run: the next delta reports the first one of each meaning."""
-        if meaning not in self._grave_told:
-            self._grave_told.add(meaning)
-            self._grave[meaning] = sample
+        if action not in self._fatal_reported:
+            self._fatal_reported.add(action)
+            self._fatal[action] = sample
 
     def sample(self, sample: ErrorSample) -> None:
         """Keep an example of a failure: the first three distinct ones of a class."""
@@ -231,7 +231,7 @@ class Recorder:
             samples=self._error_samples,
             signs=list(dict.fromkeys(self._signs.values())),
             rate_limits=self._rate_limits,
-            grave=self._grave,
+            fatal=self._fatal,
             fields=list(dict.fromkeys(name for samples in self._tasks for name in samples.fields))[:MAX_FIELDS],
         )
 
@@ -244,7 +244,7 @@ class Recorder:
             samples.parts = {}
         self._error_samples = []
         self._rate_limits = {}
-        self._grave = {}
+        self._fatal = {}
         self.progress.most_open = self.progress.open
 
     def not_sent(self) -> None:

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from llmstress.engine.api.base import Framing
-from llmstress.engine.api.lenient import has_words
+from llmstress.engine.api.lenient import is_informative
 from llmstress.engine.api.meaning import Meaning
 from llmstress.engine.connect.connect_errors import end_before_head
-from llmstress.engine.http.body import MAX_WORDS, Kept, explained, may_be_stream, succeeded
+from llmstress.engine.http.body import MAX_SERVER_TEXT, BufferedBody, may_be_stream, succeeded, with_server_text
 from llmstress.engine.http.decompress import Inflater, inflater_of
 from llmstress.engine.http.response import Head, Malformed, ResponseReader
 from llmstress.engine.http.sse import Decoder, ServerEvent
@@ -58,9 +58,9 @@ class Stream:
     """The requests of one stream, one after the other."""
 
     __slots__ = (
+        "_buffered",
         "_decoder",
         "_inflater",
-        "_kept",
         "_linked_at",
         "_lost_by",
         "_observer",
@@ -87,7 +87,7 @@ class Stream:
         self._reader: ResponseReader | None = None
         self._inflater: Inflater | None = None
         self._decoder: Decoder | Unframed | None = None
-        self._kept: Kept | None = None
+        self._buffered: BufferedBody | None = None
         self._linked_at = 0
         self._lost_by: Exception | None = None
         self._requests = 0  # requests sent on this connection
@@ -146,7 +146,7 @@ class Stream:
     def _send(self, exchange: Exchange) -> None:
         assert self.link is not None
         self._reader = ResponseReader(bodiless=exchange.task.bodiless)
-        self._inflater = self._decoder = self._kept = None
+        self._inflater = self._decoder = self._buffered = None
         exchange.sent = exchange.last_event = self._runtime.clock()
         self._requests += 1
         self.link.transport.write(exchange.request.data)
@@ -238,7 +238,7 @@ class Stream:
             if self._decoder is not None:
                 events = self._decoder.feed(piece) if observer is None else self._events_in(piece)
                 end = self._take_all(events, exchange, now)
-            elif self._kept is not None:
+            elif self._buffered is not None:
                 end = self._keep(piece)
             else:
                 end = self._begin_body(reader, exchange, piece, now)
@@ -274,7 +274,7 @@ class Stream:
         if api.streamed and may_be_stream(head, piece):
             self._decoder = Decoder()
             return self._take_all(self._events_in(piece), exchange, now)
-        self._kept = Kept(head)
+        self._buffered = BufferedBody(head)
         return self._keep(piece)
 
     def _events_in(self, piece: bytes) -> list[ServerEvent]:
@@ -290,9 +290,9 @@ class Stream:
                 observer.comment()
 
     def _keep(self, piece: bytes) -> End | None:
-        assert self._kept is not None
+        assert self._buffered is not None
         # the beginning of an error's body is enough: the rest of a long one is not waited for
-        return None if self._kept.add(piece) else self._kept.end_by_status()
+        return None if self._buffered.add(piece) else self._buffered.end_by_status()
 
     def _take_all(self, events: list[ServerEvent], exchange: Exchange, now: int) -> End | None:
         for event in events:
@@ -318,8 +318,8 @@ class Stream:
                     for line, each in zip(lines, meanings, strict=True):
                         observer.event(b"", line, each)
                 return meanings
-        if meaning.unknown or (meaning.foreign and has_words(data, name)):
-            exchange.words = data[:MAX_WORDS]
+        if meaning.unknown or (meaning.foreign and is_informative(data, name)):
+            exchange.words = data[:MAX_SERVER_TEXT]
         if observer is not None:
             observer.event(name, data, meaning)
         return [meaning]
@@ -332,9 +332,9 @@ class Stream:
         api = task.api
         assert head is not None
         if not (succeeded(head.status) or (api.MAY_BE_EMPTY and head.status == 204)):
-            return (self._kept or Kept(head)).end_by_status()
+            return (self._buffered or BufferedBody(head)).end_by_status()
         task.linger.ended()
-        if self._decoder is None and self._kept is None and api.streamed and api.ends_with_body:
+        if self._decoder is None and self._buffered is None and api.streamed and api.ends_with_body:
             return End("empty", "the body is empty")
         if self._decoder is not None:
             pending = self._decoder.end()
@@ -346,9 +346,9 @@ class Stream:
             if not closed or api.ends_with_body:
                 exchange.body_ended(now, is_finish=api.ends_with_body)
             return exchange.end_of_stream()
-        if self._kept is None and not api.MAY_BE_EMPTY:
+        if self._buffered is None and not api.MAY_BE_EMPTY:
             return End("truncated", "the body is empty")
-        body = self._kept.body() if self._kept is not None else b""
+        body = self._buffered.content() if self._buffered is not None else b""
         answer = api.read_answer(body, head.headers.get("content-type", ""))
         if answer.malformed:
             unfinished = self._inflater is not None and not self._inflater.complete
@@ -366,25 +366,25 @@ class Stream:
         if self.exchange.over:
             return self.exchange.end_of_stream()
         if head is not None and not succeeded(head.status):
-            return (self._kept or Kept(head)).end_by_status()
+            return (self._buffered or BufferedBody(head)).end_by_status()
         return otherwise
 
     def _end(self, end: End, now: int) -> None:
         """End the attempt in flight: every attempt ends here. Afterwards the stream is free, and may have begun its
         next
         request; or the request waits for its next attempt."""
-        reader, exchange, kept = self._reader, self.exchange, self._kept
+        reader, exchange, buffered = self._reader, self.exchange, self._buffered
         assert exchange is not None
         task, head = exchange.task, reader.head if reader is not None else None
         if (
             end.outcome in UNEXPLAINED
         ):  # the class has no text of the server: other data that it sent may explain the end
             stray = self._decoder.stray if isinstance(self._decoder, Decoder) else b""
-            end = explained(end, exchange.words or stray, kept)
+            end = with_server_text(end, exchange.words or stray, buffered)
         sequel = ENDED if not end.failed else task.failures.judge(exchange, end, head)
         if self._observer is not None:
             self._tell_end(self._observer, end, now, final=sequel.again_ns is None)
-        self._reader = self._inflater = self._decoder = self._kept = self.fast = self.exchange = None
+        self._reader = self._inflater = self._decoder = self._buffered = self.fast = self.exchange = None
         if sequel.again_ns is None:
             move(self, FREE)
             exchange.record_end(end, now)
@@ -404,7 +404,7 @@ class Stream:
             observer.retried(end, now)
             return
         self._observer = None
-        observer.ended(ending_of(end, now, self._reader, self._kept))
+        observer.ended(ending_of(end, now, self._reader, self._buffered))
 
     def cut(self, now: int) -> None:
         """The run is over: cancel what is in flight, and close the connection."""
@@ -433,7 +433,7 @@ class Stream:
         """The wait for the first token is over without one: a body in one piece has begun, or the status is an
         error."""
         head = self._reader.head if self._reader is not None else None
-        return self._kept is not None or (head is not None and not succeeded(head.status))
+        return self._buffered is not None or (head is not None and not succeeded(head.status))
 
     def _look_whether_over(self, exchange: Exchange, now: int) -> bool:
         """Whether the answer is complete. If its body has stayed open for too long after that, the request ends

@@ -116,7 +116,7 @@ class Aggregate(msgspec.Struct, array_like=True):
     """Response headers that identify a gateway."""
     rate_limits: dict[str, RateLimit] = msgspec.field(default_factory=dict)
     """Kind (requests, tokens, ...) -> what the server has said about it."""
-    grave: dict[str, ErrorSample] = msgspec.field(default_factory=dict)
+    fatal: dict[str, ErrorSample] = msgspec.field(default_factory=dict)
     """Its meaning for the run (`end`, `end-first`) -> the first failure of this meaning."""
     earlier: list[Recent] = msgspec.field(default_factory=list)
     """The time before `recent`, back to `RECENT_S`, in longer slots."""
@@ -163,7 +163,7 @@ class Aggregate(msgspec.Struct, array_like=True):
         return self.of_kind(Phase.STEADY)
 
     def of_kind(self, *kinds: Phase) -> Part:
-        """The sum over the windows of these kinds and all tasks."""
+        """The sum over the windows of these kinds, or over all windows, and all tasks."""
         return sum_of(self._parts_of(kinds))
 
     def of_task(self, task: int, *kinds: Phase) -> Part:
@@ -247,7 +247,7 @@ class Aggregate(msgspec.Struct, array_like=True):
         self.signs = list(dict.fromkeys([*self.signs, *delta.signs]))[:MAX_SIGNS]
         self.fields = list(dict.fromkeys([*self.fields, *delta.fields]))[:MAX_FIELDS]
         merge_rate_limits(self.rate_limits, delta.rate_limits)
-        self.grave = delta.grave | self.grave
+        self.fatal = delta.fatal | self.fatal
         self._merge_live(delta)
 
     def lose(self, worker: int, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Figures as a person reads them: pure functions, the same for the headless line and for any screen."""
+"""Formats figures for people. Pure functions, used by the screen, the console and the probe."""
 
 from collections.abc import Mapping
 
@@ -30,7 +30,7 @@ def latency(us: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A length of time: `0.25s`, `10s`, `1m30s`, `2h05m`."""
+    """A duration: `0.25s`, `10s`, `1m30s`, `2h05m`."""
     if seconds < 60:
         return f"{seconds:g}s"
     minutes, rest = divmod(round(seconds), 60)
@@ -41,22 +41,22 @@ def duration(seconds: float) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """A share in per cent: `0 %`, `0.3 %`, `12 %`."""
+    """A share in percent: `0 %`, `0.3 %`, `12 %`."""
     if not part or not whole:
         return "0 %"
     percent = 100 * part / whole
     return f"{percent:.0f} %" if percent >= 9.95 else f"{percent:.1f} %"
 
 
-def left(rate_limits: Mapping[str, RateLimit]) -> str:
-    """What is left of the rate limit that is nearest to its end: `1,200 of 5,000 requests`; empty if none is known."""
+def rate_limit_left(rate_limits: Mapping[str, RateLimit]) -> str:
+    """The remainder of the most used rate limit: `1,200 of 5,000 requests`; empty if no limit is known."""
     if not rate_limits:
         return ""
-    kind, said = min(
+    kind, limit = min(
         sorted(rate_limits.items()), key=lambda item: item[1].remaining / item[1].limit if item[1].limit else 1.0
     )
-    of = f" of {count(said.limit)}" if said.limit else ""
-    return f"{count(said.remaining)}{of} {kind}"
+    of = f" of {count(limit.limit)}" if limit.limit else ""
+    return f"{count(limit.remaining)}{of} {kind}"
 
 
 MIN_WAITS = 1.05
@@ -64,8 +64,11 @@ MIN_WAITS = 1.05
 
 
 def worth_a_line(metric: str, means: Mapping[str, float | None]) -> bool:
-    """Whether a latency is worth showing, given the mean of each. One that is measured from `due` is, if its mean is
-    more than 5 % above that of the same latency from `start`; all others always are."""
+    """Whether a latency is shown. `means`: the mean of each latency.
+
+    A latency counted from the due time is shown only if its mean is more than 5 % above that of the same latency
+    counted from the start.
+    """
     without_waits = METRICS[metric].without_waits
     if without_waits is None:
         return True
@@ -74,14 +77,14 @@ def worth_a_line(metric: str, means: Mapping[str, float | None]) -> bool:
 
 
 def axis_latency(us: float) -> str:
-    """A round latency in microseconds beside an axis: `0`, `0.5 ms`, `200 ms`, `1.5 s`."""
+    """The label of a round latency (µs) on an axis: `0`, `0.5 ms`, `200 ms`, `1.5 s`."""
     if not us:
         return "0"
     return f"{us / 1000:.4g} ms" if us < 1_000_000 else f"{us / 1_000_000:.4g} s"
 
 
 def axis_rate(per_second: float) -> str:
-    """A round rate beside an axis: `0`, `0.5`, `250`, `2.5k`, `1M`."""
+    """The label of a round rate on an axis: `0`, `0.5`, `250`, `2.5k`, `1M`."""
     for unit, name in ((1_000_000, "M"), (1000, "k")):
         if per_second >= unit:
             return f"{per_second / unit:.4g}{name}"
@@ -89,15 +92,15 @@ def axis_rate(per_second: float) -> str:
 
 
 def axis_share(share: float) -> str:
-    """A round share beside an axis: `0`, `50 %`."""
+    """The label of a round share on an axis: `0`, `50 %`."""
     return f"{100 * share:.4g} %" if share else "0"
 
 
-def stretch(seconds: float) -> str:
-    """A length of time that is still growing, without fractions from 1 s on: `0.3s`, `32s`, `1m30s`."""
+def elapsed(seconds: float) -> str:
+    """A duration that is still growing, without fractions from 1 s on: `0.3s`, `32s`, `1m30s`."""
     return duration(int(seconds) if seconds >= 1 else round(max(0.0, seconds), 1))
 
 
 def _three_digits(value: float) -> str:
-    """`value` with as many decimals as three digits leave it; the limits are where rounding gains a digit."""
+    """`value` with three significant digits; the limits are the values at which rounding would add a digit."""
     return f"{value:.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"

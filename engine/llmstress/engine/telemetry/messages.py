@@ -323,7 +323,7 @@ class Delta(msgspec.Struct, array_like=True, tag=True):
     """Response headers that identify a gateway, without secrets: all that this worker has seen in the run."""
     rate_limits: dict[str, RateLimit] = msgspec.field(default_factory=dict)
     """Kind (requests, tokens, ...) -> what the server has reported since the last cut."""
-    grave: dict[str, ErrorSample] = msgspec.field(default_factory=dict)
+    fatal: dict[str, ErrorSample] = msgspec.field(default_factory=dict)
     """Meaning for the run (`end`, `end-first`) -> the first failure of this meaning; each is sent once."""
     fields: list[str] = []
     """Names of fields that the API module doesn't know and whose text was counted as reasoning: all that this worker

@@ -51,7 +51,7 @@ class Merger:
         mine = self._deltas.get(delta.worker)
         if mine is None:
             mine = msgspec.structs.replace(
-                delta, merged=0, parts={}, samples=[], signs=[], rate_limits={}, grave={}, fields=[]
+                delta, merged=0, parts={}, samples=[], signs=[], rate_limits={}, fatal={}, fields=[]
             )
             self._deltas[delta.worker] = mine
         mine.seq = delta.seq

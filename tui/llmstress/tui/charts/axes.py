@@ -1,4 +1,4 @@
-"""Where an axis ends and which numbers stand beside it."""
+"""The range and the labels of axes. Pure functions."""
 
 import math
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ _TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
-    """At most `most` round numbers from `low` to `high`, evenly spaced."""
+    """At most `most` evenly spaced round numbers from `low` to `high`."""
     if high <= low or most < 2:
         return [low]
     unit = 10.0 ** math.floor(math.log10((high - low) / most))
@@ -20,7 +20,7 @@ def ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def log_ticks(low: float, high: float, most: int) -> list[float]:
-    """Numbers of 1-2-5 decades from `low` to `high`: all that fit, else only the decades."""
+    """Numbers of the series 1, 2, 5, 10, ... from `low` to `high`; if too many, 1, 3, 10, ... or powers of ten."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for factors in ((1, 2, 5), (1, 3), (1,)):
         found = [factor * 10.0**decade for decade in decades for factor in factors]
@@ -31,8 +31,8 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def time_ticks(seconds: float, columns: int, begin: float = 0.0) -> list[int]:
-    """Round moments from `begin` to `seconds` for an axis of so many columns; a label takes about 6, and room beside
-    it."""
+    """Round times from `begin` to `seconds` for an axis of `columns` columns; a label takes about 6 columns plus space
+    between labels."""
     most, length = max(1, columns // 12), seconds - begin
     step = next((each for each in _TIME_STEPS if length / each <= most), None)
     if step is None:
@@ -41,18 +41,18 @@ def time_ticks(seconds: float, columns: int, begin: float = 0.0) -> list[int]:
 
 
 def nice_ceiling(value: float) -> float:
-    """The next number not below `value` that an axis may end with."""
+    """The smallest round number at or above `value`, as the end of an axis."""
     unit = 10.0 ** math.floor(math.log10(value))
     return next(each for factor in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if (each := factor * unit) >= value * 0.999)
 
 
 def ceiling_of(values: Iterable[float]) -> float:
-    """Where an axis from 0 ends."""
+    """The end of an axis that begins at 0."""
     highest = max(values, default=0.0)
     return nice_ceiling(highest) if highest > 0 else 1.0
 
 
 def decade_below(value: float) -> float:
-    """The next 1, 2 or 5 times a power of ten that is not above `value`."""
+    """The largest 1, 2 or 5 times a power of ten at or below `value`."""
     unit = 10.0 ** math.floor(math.log10(value))
     return next(factor * unit for factor in (5, 2, 1) if factor * unit <= value * 1.001)

@@ -1,4 +1,4 @@
-"""Which charts there are: each a name and the drawing that a run's view gives for it. Pure functions."""
+"""The available charts: each has a name, and a drawing made from a run's view. Pure functions."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
@@ -14,30 +14,30 @@ from llmstress.engine.telemetry.snapshot import history
 from llmstress.engine.telemetry.timeline import EARLIER_NS, SLOT_NS, Recent, Row
 from llmstress.tui.charts import lines
 from llmstress.tui.charts.axes import nice_ceiling
-from llmstress.tui.charts.lines import Column, Drawing, Line, Timeline
+from llmstress.tui.charts.lines import Drawing, Line, TimeColumn, TimelineCache
 
 _OF_STREAMS = ("ttft", *CHARTED, "tokens", "requests", "failed")
 _OF_WHOLE_ANSWERS = ("e2e", "requests", "failed")
 
 _MOST_CLASSES = lines.MOST_LINES - 1
-"""Classes of failure with a line of their own; the others share one."""
+"""Number of failure classes with a line of their own; the others share one."""
 
 EARLIER_S = EARLIER_NS / 1e9
 
 
 def curves_of(aggregate: Aggregate) -> tuple[str, ...]:
-    """Names of the curves that this run has, in the order in which a key goes through them."""
+    """Names of the curves of this run, in the order in which a key cycles through them."""
     return _OF_WHOLE_ANSWERS if aggregate.whole_answers else _OF_STREAMS
 
 
-def after(curve: str, aggregate: Aggregate) -> str:
-    """The next curve."""
+def next_curve(curve: str, aggregate: Aggregate) -> str:
+    """The curve after `curve`."""
     names = curves_of(aggregate)
     return names[(names.index(curve) + 1) % len(names)] if curve in names else names[0]
 
 
-def drawing_of(curve: str, view: RunView, timeline: Timeline, most_points: int) -> Drawing:
-    """One of `curves_of` over the whole run, of at most so many points."""
+def drawing_of(curve: str, view: RunView, timeline: TimelineCache, most_points: int) -> Drawing:
+    """The drawing of one of `curves_of` over the whole run, with at most `most_points` points."""
     aggregate = view.aggregate
     elapsed_s, marks = aggregate.elapsed_ns / 1e9, lines.marks_of(view)
     if curve in ("ttft", *CHARTED):
@@ -50,30 +50,32 @@ def drawing_of(curve: str, view: RunView, timeline: Timeline, most_points: int) 
     if curve == "failed":
         return _failures(columns, aggregate, elapsed_s, ended, marks)
     per_event = aggregate.counters().tokens_per_event or 1.0
-    per_column: Callable[[Column], float] = (
+    per_column: Callable[[TimeColumn], float] = (
         (lambda column: column.events * per_event) if curve == "tokens" else (lambda column: float(column.requests))
     )
     name = f"{curve}/s"
     return lines.rate_drawing(name, columns, {name: per_column}, elapsed_s, ended=ended, marks=marks)
 
 
-def latency_drawing_of(metric: str, view: RunView, timeline: Timeline, most_points: int) -> Drawing:
-    """A latency over the whole run if the timeline keeps it, else over the last minute."""
+def latency_drawing_of(metric: str, view: RunView, timeline: TimelineCache, most_points: int) -> Drawing:
+    """The drawing of a latency: over the whole run if the timeline contains it, else over the last minute."""
     if metric in ("ttft", *CHARTED):
         return drawing_of(metric, view, timeline, most_points)
     return recent_drawing(metric, view.aggregate)
 
 
 def row_metric(metric: str, aggregate: Aggregate) -> str:
-    """How the rows of the timeline name a latency: the one that they keep exactly has no name there."""
+    """The key of a latency in the rows of the timeline; empty for their main latency."""
     return "" if metric == ("e2e" if aggregate.whole_answers else "ttft") else metric
 
 
 def recent_drawing(metric: str, aggregate: Aggregate) -> Drawing:
-    """A latency that the timeline doesn't keep, over the last minute."""
+    """The drawing of a latency over the last minute, for latencies that the timeline does not contain."""
     columns = [
-        Column([Row(latency=slot.latency[metric]) for slot in slots if metric in slot.latency], begin_s, EARLIER_S, ())
-        for begin_s, slots in _steps(aggregate)
+        TimeColumn(
+            [Row(latency=slot.latency[metric]) for slot in slots if metric in slot.latency], begin_s, EARLIER_S, ()
+        )
+        for begin_s, slots in _recent_steps(aggregate)
     ]
     upper = "p99" if any(column.percentiles["p99"] is not None for column in columns) else "max"
     begin_s = columns[0].begin_s if columns else 0.0
@@ -82,25 +84,25 @@ def recent_drawing(metric: str, aggregate: Aggregate) -> Drawing:
     return lines.latency_drawing(columns, upper, elapsed_s, metric=title, begin_s=begin_s)
 
 
-class Moment(NamedTuple):
-    """What a worker did around a moment of the last minute; None: it sent nothing."""
+class WorkerSample(NamedTuple):
+    """CPU use and lag of a worker in one step of the last minute; None: the worker sent no report."""
 
     at_s: float
     """Seconds after T0."""
     cpu: float | None
-    """Share of a core."""
+    """CPU use as a share of a core."""
     lag: int | None
-    """p99 of its loop lag in µs, the maximum where there are too few samples."""
+    """p99 of the loop lag in µs; the maximum if there are too few samples."""
 
 
-def moments_of(worker: int, aggregate: Aggregate) -> list[Moment]:
-    """The last minute of a worker, in steps of `EARLIER_S`."""
-    made: list[Moment] = []
-    for begin_s, slots in _steps(aggregate):
+def worker_samples(worker: int, aggregate: Aggregate) -> list[WorkerSample]:
+    """The last minute of a worker in steps of `EARLIER_S`."""
+    made: list[WorkerSample] = []
+    for begin_s, slots in _recent_steps(aggregate):
         found = [slot.workers[worker] for slot in slots if worker in slot.workers]
         at_s = min(begin_s + EARLIER_S / 2, aggregate.elapsed_ns / 1e9)
         if not found:
-            made.append(Moment(at_s, None, None))
+            made.append(WorkerSample(at_s, None, None))
             continue
         passed_ns = max(1, max(each.t_to for each in found) - min(each.t_from for each in found))
         lag = Histogram()
@@ -108,21 +110,21 @@ def moments_of(worker: int, aggregate: Aggregate) -> list[Moment]:
             lag.merge(each.loop_lag)
         p99 = lag.percentile("p99")
         late = lag.max if p99 is None and lag.count else p99
-        made.append(Moment(at_s, sum(each.cpu_ns for each in found) / passed_ns, late))
+        made.append(WorkerSample(at_s, sum(each.cpu_ns for each in found) / passed_ns, late))
     return made
 
 
-def cpu_drawing(worker: int, moments: Sequence[Moment], limit: float) -> Drawing:
-    """The share of a core that a worker used; `limit`: beyond it the worker is marked."""
-    points = tuple((each.at_s, each.cpu) for each in moments)
-    high = nice_ceiling(max([1.0, *(each.cpu for each in moments if each.cpu is not None)]))
+def cpu_drawing(worker: int, samples: Sequence[WorkerSample], limit: float) -> Drawing:
+    """CPU use of a worker; above `limit` the worker is marked."""
+    points = tuple((each.at_s, each.cpu) for each in samples)
+    high = nice_ceiling(max([1.0, *(each.cpu for each in samples if each.cpu is not None)]))
     return _of_worker(f"worker {worker} CPU, last minute", Line("CPU", points), limit, high, "share")
 
 
-def lag_drawing(worker: int, moments: Sequence[Moment], limit: float) -> Drawing:
-    """The lateness of a worker's event loop (p99); `limit`: beyond it the worker is marked."""
-    points = tuple((each.at_s, None if each.lag is None else float(each.lag)) for each in moments)
-    high = nice_ceiling(max([limit, *(each.lag for each in moments if each.lag is not None)]))
+def lag_drawing(worker: int, samples: Sequence[WorkerSample], limit: float) -> Drawing:
+    """Loop lag of a worker (p99); above `limit` (µs) the worker is marked."""
+    points = tuple((each.at_s, None if each.lag is None else float(each.lag)) for each in samples)
+    high = nice_ceiling(max([limit, *(each.lag for each in samples if each.lag is not None)]))
     return _of_worker(f"worker {worker} loop lag p99, last minute", Line("lag", points), limit, high, "us")
 
 
@@ -135,8 +137,8 @@ def _of_worker(title: str, line: Line, limit: float, high: float, unit: Literal[
     return Drawing(title=title, lines=(line, *limits), begin=begin_s, seconds=end_s, low=0.0, high=high, unit=unit)
 
 
-def _steps(aggregate: Aggregate) -> list[tuple[float, list[Recent]]]:
-    """The last minute in steps of `EARLIER_S`: when each begins, and its slots."""
+def _recent_steps(aggregate: Aggregate) -> list[tuple[float, list[Recent]]]:
+    """The last minute in steps of `EARLIER_S`: the start (s) and the slots of each."""
     made: dict[int, list[Recent]] = {}
     for slot in history(aggregate):
         made.setdefault(slot.slot * SLOT_NS // EARLIER_NS, []).append(slot)
@@ -144,13 +146,13 @@ def _steps(aggregate: Aggregate) -> list[tuple[float, list[Recent]]]:
 
 
 def _failures(
-    columns: Sequence[Column],
+    columns: Sequence[TimeColumn],
     aggregate: Aggregate,
     elapsed_s: float,
     ended: bool,
     marks: tuple[tuple[float, str], ...],
 ) -> Drawing:
-    """Failures by the second: a line for each of the most frequent classes, one for all others."""
+    """Failures per second: a line for each of the most frequent classes, and one for all others."""
     counts = {outcome: n for outcome, n in aggregate.ended().items() if n and outcome not in NOT_FAILED}
     ranked = sorted(counts, key=lambda outcome: (-counts[outcome], outcome))
     named, rest = ranked[:_MOST_CLASSES], ranked[_MOST_CLASSES:]
@@ -160,5 +162,5 @@ def _failures(
     return drawing if counters else msgspec.structs.replace(drawing, empty="no request has failed")
 
 
-def _counter_of(outcomes: Sequence[str]) -> Callable[[Column], float]:
+def _counter_of(outcomes: Sequence[str]) -> Callable[[TimeColumn], float]:
     return lambda column: float(sum(column.failed(outcome) for outcome in outcomes))

@@ -1,4 +1,4 @@
-"""How the values of one metric are distributed: a bar for each band of latency, with marks at its percentiles."""
+"""The distribution of a metric: a bar for each latency band, with marks at the percentiles."""
 
 import math
 from bisect import bisect_right
@@ -14,7 +14,7 @@ from llmstress.tui.format.headline import QUIET
 _MARKS = ("p50", "p90", "p99")
 
 _LINEAR_BELOW = 4.0
-"""Up to this ratio of the largest to the smallest value the bands are of equal width; beyond it they grow."""
+"""Up to this ratio of the largest to the smallest value the bands have equal widths; above it they are logarithmic."""
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
@@ -23,11 +23,11 @@ class Bar(msgspec.Struct, frozen=True):
     """One band of latency."""
 
     label: str
-    """Where it begins."""
+    """Its lower edge."""
     count: int
     bar: str
     marks: tuple[str, ...]
-    """Percentiles that lie in it, with their values."""
+    """Percentiles in this band, with their values."""
 
 
 def bars(histogram: Histogram, rows: int, columns: int) -> list[Bar]:
@@ -53,9 +53,9 @@ def bars(histogram: Histogram, rows: int, columns: int) -> list[Bar]:
 
 
 def edges_for(low: int, high: int, rows: int) -> list[float]:
-    """Lower edges of at most `rows` bands that hold `low` to `high`."""
+    """Lower edges of at most `rows` bands that cover `low` to `high`."""
     low, high = max(1, low), max(1, high)
-    # a bin of a histogram is up to 0.1 % wide: narrower bands would be an illusion
+    # a bin of a histogram is up to 0.1 % wide, so narrower bands would suggest more precision than there is
     rows = max(1, min(rows, int((high - low) / max(1.0, high / 1000))))
     if high < _LINEAR_BELOW * low:
         return [low + (high - low) * row / rows for row in range(rows)]
@@ -63,7 +63,7 @@ def edges_for(low: int, high: int, rows: int) -> list[float]:
 
 
 def bar_of(share: float, columns: int) -> str:
-    """A bar of `share` of `columns`; whatever is there is seen."""
+    """A bar of length `share` of `columns`; any share above 0 is visible."""
     eighths = round(share * columns * 8)
     if share > 0:
         eighths = max(1, eighths)
@@ -75,7 +75,7 @@ def _band(edges: list[float], us: float) -> int:
 
 
 class Distribution(Widget):
-    """The distribution of one metric, as tall and wide as there is room."""
+    """The distribution of one metric; fills the available space."""
 
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -84,15 +84,15 @@ class Distribution(Widget):
         self._fingerprint: tuple[object, ...] = ()
 
     def show(self, title: str, histogram: Histogram | None) -> None:
-        """Show `histogram` under `title`; None: there is nothing to show."""
-        # live histograms grow in place, so what was shown is told by its sums
+        """Show `histogram` under `title`; None: no samples."""
+        # live histograms grow in place, so changes are detected by their sums
         fingerprint = (title, None) if histogram is None else (title, histogram.count, histogram.sum, histogram.max)
         if fingerprint != self._fingerprint:
             self._fingerprint, self._title, self._histogram = fingerprint, title, histogram
             self.refresh()
 
     def render(self) -> Content:
-        """Title, bars, marks."""
+        """Title, bars and marks."""
         width, height = self.size
         histogram = self._histogram
         if histogram is None or not histogram.count:
@@ -101,7 +101,7 @@ class Distribution(Widget):
             (self._title, "bold"),
             (f"  {formatting.count(histogram.count)} samples", QUIET),
         ]
-        # the marks stand at the end of their bars, and a bar never reaches into their room
+        # marks follow the ends of their bars, and bars never reach into the space reserved for marks
         for bar in reversed(bars(histogram, height - 1, max(4, width - _LABELS - _MARK_ROOM))):
             pieces.append((f"\n{bar.label:>8} {_percent(bar.count, histogram.count):>6} │", QUIET))
             pieces.append((bar.bar, "$text-primary"))

@@ -1,5 +1,5 @@
-"""How many first tokens (or whole answers) took how long, and when: time goes right, latency up (logarithmic), counts
-are shades."""
+"""A heatmap of TTFT (or of the latency of whole answers): time on the x axis, latency (logarithmic) on the y axis,
+counts as shades."""
 
 import math
 from bisect import bisect_right
@@ -17,26 +17,26 @@ from textual.widget import Widget
 from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.histogram import HIGHEST_US, Histogram, bin_of, bin_range
 from llmstress.tui.charts.axes import time_ticks
-from llmstress.tui.charts.lines import Column
+from llmstress.tui.charts.lines import TimeColumn
 
 GLYPHS = " ░▒▓█"
 
 _PER_STEP = {1: 24, 2: 32, 5: 24}
-"""Fine bands from 1 to 2, from 2 to 5 and from 5 to 10: 80 in a decade, each 2.9 % wide, with the round numbers as
-their edges."""
+"""Number of fine bands from 1 to 2, from 2 to 5 and from 5 to 10: 80 per decade, each 2.9 % wide, with edges at the
+round numbers."""
 
 _SNAP = 4
-"""The range that is shown begins and ends at a multiple of so many fine bands, so that it seldom moves."""
+"""The visible range begins and ends at a multiple of this number of fine bands, so that it seldom changes."""
 
 _DARKEST_AT = 16
-"""The least count that is drawn darkest: where no cell has more than a few requests none is solid."""
+"""The smallest count that may be drawn darkest, so that cells with only a few requests are never solid."""
 
 _SHADES = 12
-"""Steps of the colour, which is finer than that of the glyphs."""
+"""Number of colours; there are more of them than glyphs."""
 
 
 def _edges() -> tuple[list[float], dict[int, float]]:
-    """Lower edges of the fine bands in µs, and those that are round: index -> µs."""
+    """Lower edges of the fine bands in µs, and the round ones among them: index -> µs."""
     edges: list[float] = []
     round_ones: dict[int, float] = {}
     unit = 1.0
@@ -69,20 +69,20 @@ def bands_of(histogram: Histogram) -> dict[int, int]:
 
 
 class Scale(msgspec.Struct, frozen=True):
-    """Which fine bands stand in which row: row n, from below, holds `per_row` of them from `first + n * per_row` on."""
+    """Maps fine bands to rows: row n, counted from below, holds `per_row` bands from band `first + n * per_row` on."""
 
     first: int
     per_row: int
     rows: int
     below: bool = False
-    """Something lies below the lowest row, and was put into it."""
+    """Whether the lowest row also contains samples below its range."""
 
     def row_of(self, band: int) -> int:
-        """The row of a fine band; what lies outside stands in the lowest or the highest one."""
+        """The row of a fine band; bands outside the range belong to the lowest or the highest row."""
         return min(self.rows - 1, max(0, (band - self.first) // self.per_row))
 
     def label(self, row: int) -> str:
-        """The round number that a row holds, the roundest if there are several; else nothing."""
+        """The roundest number among the edges in a row; empty: there is none."""
         under = "≤" if self.below and not row else ""
         begin = self.first + row * self.per_row
         found = [ROUND[band] for band in range(begin, begin + self.per_row) if band in ROUND]
@@ -92,7 +92,7 @@ class Scale(msgspec.Struct, frozen=True):
 
 
 def scale_for(bands: dict[int, int], rows: int) -> Scale:
-    """A scale of `rows` rows on which 99.9 % of the samples, and all the slow ones, have their place."""
+    """A scale of `rows` rows that covers 99.9 % of the samples, including all slow ones."""
     total, below = sum(bands.values()), 0
     low = min(bands, default=0)
     for band in sorted(bands):
@@ -109,7 +109,7 @@ def scale_for(bands: dict[int, int], rows: int) -> Scale:
 
 
 class Grid(msgspec.Struct, frozen=True):
-    """Counts per column and row; rows from below."""
+    """Counts per column and row; rows are counted from below."""
 
     scale: Scale
     columns: tuple[tuple[int, ...], ...]
@@ -118,15 +118,15 @@ class Grid(msgspec.Struct, frozen=True):
 
 
 class Binning:
-    """Makes grids, keeping the columns whose samples and whose scale have not changed."""
+    """Makes grids; caches the columns whose samples and scale have not changed."""
 
     def __init__(self) -> None:
         self._bands: dict[int, tuple[tuple[float, ...], dict[int, int]]] = {}
         self._rows: dict[int, tuple[tuple[float, ...], tuple[int, ...]]] = {}
         self._scale: Scale | None = None
 
-    def grid(self, columns: Sequence[Column], rows: int) -> Grid:
-        """The counts of `columns` in `rows` bands of latency."""
+    def grid(self, columns: Sequence[TimeColumn], rows: int) -> Grid:
+        """The counts of `columns` in `rows` rows of latency."""
         total: dict[int, int] = {}
         each: list[dict[int, int]] = []
         for number, column in enumerate(columns):
@@ -157,14 +157,14 @@ def _counts(bands: dict[int, int], scale: Scale) -> tuple[int, ...]:
 
 
 def level(count: int, most: int, levels: int) -> int:
-    """How dark a cell is, from 0 (nothing in it) to `levels`: by the square root, so that few are seen beside many."""
+    """The shade of a cell from 0 (empty) to `levels`, by the square root, so that small counts stay visible."""
     if not count:
         return 0
     return max(1, min(levels, math.ceil(levels * math.sqrt(count / max(most, _DARKEST_AT)) - 1e-9)))
 
 
 def legend(most: int) -> str:
-    """Which glyph begins at which count, as far as there are such counts."""
+    """The lowest count of each glyph, up to the largest count `most`."""
     most_shown, glyphs = max(most, _DARKEST_AT), len(GLYPHS) - 1
     begins = [math.floor(most_shown * (step / glyphs) ** 2 + 1e-9) + 1 for step in range(glyphs)]
     entries = zip(GLYPHS[1:], begins, strict=True)
@@ -172,7 +172,7 @@ def legend(most: int) -> str:
 
 
 def axis(seconds: float, width: int) -> str:
-    """Labels of the time axis, each beginning at its moment."""
+    """Labels of the time axis; each begins at its time."""
     text = ""
     for moment in time_ticks(seconds, width):
         at = int(moment * width / seconds) if seconds else 0
@@ -182,8 +182,8 @@ def axis(seconds: float, width: int) -> str:
     return text.ljust(width)
 
 
-def stretched(columns: int, width: int) -> list[int]:
-    """For each of `width` places the column that is shown there: each column as often as any other, or once more."""
+def spread(columns: int, width: int) -> list[int]:
+    """The index of the column shown at each of `width` places; columns are repeated equally often, or once more."""
     return [place * columns // width for place in range(width)] if columns else []
 
 
@@ -195,42 +195,42 @@ class Heatmap(Widget):
     def __init__(self, id: str) -> None:
         super().__init__(id=id)
         self._binning = Binning()
-        self._shown: list[Column] = []
+        self._shown: list[TimeColumn] = []
         self._metric = ""
         self._key: object = None
         self._strips: list[Strip] = []
 
     @property
     def places(self) -> int:
-        """How many columns there is room for."""
+        """Number of columns that fit."""
         return max(1, self.size.width - _LABEL)
 
-    def show(self, columns: list[Column], metric: str = "TTFT") -> None:
-        """Show `columns`, of which the last one may not have passed yet."""
+    def show(self, columns: list[TimeColumn], metric: str = "TTFT") -> None:
+        """Show `columns`; the last one may be incomplete."""
         self._shown, self._metric = columns, metric
-        self._make()
+        self._update()
 
     def notify_style_update(self) -> None:
-        """Another theme: other colours."""
+        """Paint again with the colours of the new theme."""
         super().notify_style_update()
         self._key = None
 
     def on_resize(self) -> None:
-        """Another size: other bands."""
-        self._make()
+        """Compute the rows for the new size."""
+        self._update()
 
     def render_line(self, y: int) -> Strip:
-        """One line of what was made."""
+        """One line of the widget."""
         if self._key is None:
-            self._make()
+            self._update()
         return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.rich_style)
 
-    def _make(self) -> None:
+    def _update(self) -> None:
         columns = self._shown
         width, height = self.size
         rows = max(1, height - 1)
         grid = self._binning.grid(columns, rows)
-        # the axis goes to the end of the last column, which has not passed yet
+        # the axis reaches to the end of the last column, which may be incomplete
         seconds = len(columns) * columns[0].seconds if columns else 0.0
         key = grid, width, height, seconds, self._metric
         if key == self._key:
@@ -248,7 +248,7 @@ class Heatmap(Widget):
             return [Strip([Segment("no samples yet", quiet)]).adjust_cell_length(width, plain)]
         shown = max(1, width - _LABEL)
         cells = self._cells(plain)
-        places = stretched(len(grid.columns), shown)
+        places = spread(len(grid.columns), shown)
         looks = [[level(count, grid.most, _SHADES) for count in column] for column in grid.columns]
         strips: list[Strip] = []
         for row in range(rows - 1, -1, -1):
@@ -257,11 +257,11 @@ class Heatmap(Widget):
             for place in places:
                 shade = looks[place][row]
                 if shade != run and length:
-                    segments.append(_run(cells[run], length))
+                    segments.append(_segment(cells[run], length))
                     length = 0
                 run = shade
                 length += 1
-            segments.append(_run(cells[run], length))
+            segments.append(_segment(cells[run], length))
             strips.append(Strip(segments, width))
         strips.append(Strip([Segment(" " * _LABEL + axis(seconds, shown), quiet)], width))
         return strips
@@ -277,10 +277,10 @@ class Heatmap(Widget):
         return cells
 
 
-def _run(cell: tuple[str, Style], length: int) -> Segment:
+def _segment(cell: tuple[str, Style], length: int) -> Segment:
     glyph, style = cell
     return Segment(glyph * length, style)
 
 
 _LABEL = 9
-"""Columns of the labels at the left, with the axis."""
+"""Width of the labels on the left, including the axis."""

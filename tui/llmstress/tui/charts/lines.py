@@ -1,60 +1,45 @@
-"""Line charts over time: pure functions decide what is drawn, plotext draws it."""
+"""Line charts over time: pure functions that decide what is drawn. `chart.Chart` draws it."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Literal
 
 import msgspec
-from rich.text import Text
-from textual.content import Content
-from textual_plotext import PlotextPlot
 
 from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.timeline import Row
-from llmstress.tui.charts.axes import ceiling_of, decade_below, log_ticks, nice_ceiling, ticks, time_ticks
-from llmstress.tui.format.headline import shortened
+from llmstress.tui.charts.axes import ceiling_of, decade_below, log_ticks, nice_ceiling, ticks
 
 _UPPER = (("p99", 100), ("p90", 10))
-"""Percentiles for the upper latency line, and the samples that each of its points needs: n >= 1 / (1 - p)."""
+"""Percentiles for the upper latency line, and the samples that each point needs: n >= 1 / (1 - p)."""
 
 _FEW_POINTS = 12
-"""With fewer points than these, a lower percentile is drawn."""
+"""If a percentile would have fewer points than this, a lower one is used."""
 
 _LOG_ABOVE = 30.0
-"""From this ratio of the largest to the smallest value on, latencies are drawn on a logarithmic axis."""
+"""Above this ratio of the largest to the smallest value, latencies have a logarithmic axis."""
 
 _MAX_MARKS = 8
 
-_UPPER_AXIS = 2
-"""plotext's number of the upper x axis."""
 
-_LABELS_FROM_ROWS = 8
-"""Least rows of a chart that shows the names of the marks."""
+MARKERS = ("⠒", "•", "×", "o")
+"""Markers that distinguish lines without colours. The first line has only dots; the others have additional markers."""
 
-_MARKS = ("⠒", "•", "×", "o")
-"""Signs that identify a line without colours: the first line is drawn in dots, the others have a sign at intervals."""
-
-MOST_LINES = len(_MARKS)
-
-_MARK_EVERY = 8
-"""Columns from one sign of a line to the next."""
-
-_LONGEST_NAME = 14
-"""Columns of the name at the end of a line; a longer one is cut."""
+MOST_LINES = len(MARKERS)
 
 
-class Column:
-    """Neighbouring rows of the timeline merged into one: a point of a line, a column of a heatmap."""
+class TimeColumn:
+    """Adjacent rows of the timeline, merged: a point of a line, or a column of a heatmap."""
 
     def __init__(
         self, rows: Sequence[Row], begin_s: float, seconds: float, fingerprint: tuple[float, ...], metric: str = ""
     ) -> None:
-        """`fingerprint`: by `fingerprint_of`; `metric`: that of the samples, as for `samples_of`."""
+        """`fingerprint`: the result of `fingerprint_of`; `metric`: as for `samples_of`."""
         self.begin_s = begin_s
         self.seconds = seconds
         self.fingerprint = fingerprint
@@ -65,7 +50,7 @@ class Column:
 
     @cached_property
     def latency(self) -> Histogram:
-        """The samples of the rows, merged on first use; not to be changed."""
+        """The merged samples of the rows; must not be changed. Merged only on access."""
         if len(self._rows) == 1:
             return samples_of(self._rows[0], self._metric)
         merged = Histogram()
@@ -75,17 +60,17 @@ class Column:
 
     @cached_property
     def percentiles(self) -> dict[str, int | None]:
-        """In µs: p50, p90, p99 and max; None where there are too few samples."""
+        """p50, p90, p99 and max in µs; None: too few samples."""
         p50, p90, p99 = self.latency.percentiles((5_000, 9_000, 9_900))
         return {"p50": p50, "p90": p90, "p99": p99, "max": self.latency.max if self.latency.count else None}
 
     def failed(self, outcome: str) -> int:
-        """Requests that ended with this class of failure."""
+        """Number of requests that ended with this class of failure."""
         return sum(row.failed_by.get(outcome, 0) for row in self._rows)
 
 
 def samples_of(row: Row, metric: str) -> Histogram:
-    """The samples of one of `CHARTED`; of the row's own latency if `metric` is empty. Not to be changed."""
+    """The samples of one of `CHARTED`, or, for an empty `metric`, of the row's main latency; must not be changed."""
     return row.more.get(metric, _NOTHING) if metric else row.latency
 
 
@@ -93,8 +78,7 @@ _NOTHING = Histogram()
 
 
 def fingerprint_of(rows: Sequence[Row], row_s: float, metric: str = "") -> tuple[float, ...]:
-    """A fingerprint of `rows`: it changes whenever they do. While it is the same, results made from them can be
-    reused."""
+    """A value that changes whenever `rows` change, so that results made from them can be cached."""
     count = total = events = requests = 0
     for row in rows:
         samples = samples_of(row, metric)
@@ -106,29 +90,31 @@ def fingerprint_of(rows: Sequence[Row], row_s: float, metric: str = "") -> tuple
 
 
 def downsample(
-    rows: Sequence[Row], row_s: float, step: int, known: Sequence[Column] = (), metric: str = ""
-) -> list[Column]:
-    """Every `step` rows merged into a column, since percentiles can't be averaged; `known`: an earlier result for the
-    same `metric`, whose unchanged columns are reused."""
-    columns: list[Column] = []
+    rows: Sequence[Row], row_s: float, step: int, known: Sequence[TimeColumn] = (), metric: str = ""
+) -> list[TimeColumn]:
+    """Columns of `step` merged rows each; percentiles can be computed only from merged samples.
+
+    `known`: an earlier result for the same `metric`; its unchanged columns are reused.
+    """
+    columns: list[TimeColumn] = []
     for number, first in enumerate(range(0, len(rows), step)):
         part = rows[first : first + step]
         fingerprint = fingerprint_of(part, row_s, metric)
         if number < len(known) and known[number].fingerprint == fingerprint:
             columns.append(known[number])
         else:
-            columns.append(Column(part, first * row_s, len(part) * row_s, fingerprint, metric))
+            columns.append(TimeColumn(part, first * row_s, len(part) * row_s, fingerprint, metric))
     return columns
 
 
-class Timeline:
-    """Downsampled rows, cached from draw to draw."""
+class TimelineCache:
+    """Caches downsampled rows between draws."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], tuple[int, list[Column]]] = {}
+        self._known: dict[tuple[str, str], tuple[int, list[TimeColumn]]] = {}
 
-    def columns(self, use: str, aggregate: Aggregate, step: int, metric: str = "") -> list[Column]:
-        """The timeline of `aggregate` in columns of `step` rows; `use`: name of the chart that they are cached for."""
+    def columns(self, use: str, aggregate: Aggregate, step: int, metric: str = "") -> list[TimeColumn]:
+        """The timeline of `aggregate` in columns of `step` rows; `use`: the key of the cache."""
         before, known = self._known.get((use, metric), (step, []))
         columns = downsample(aggregate.rows, aggregate.row_ns / 1e9, step, known if before == step else (), metric)
         self._known[use, metric] = step, columns
@@ -153,17 +139,17 @@ class Drawing(msgspec.Struct, frozen=True, kw_only=True):
     high: float
     logarithmic: bool = False
     marks: tuple[tuple[float, str], ...] = ()
-    """Times of vertical lines, and their names."""
+    """Times (s) with a vertical line, and their names."""
     unit: Literal["us", "rate", "share"] = "us"
     """Unit of the values: latencies in µs, rates, or shares of 1."""
     begin: float = 0.0
-    """Begin of the time axis, in seconds after T0."""
+    """Start of the time axis, in seconds after T0."""
     empty: str = "no samples yet"
-    """Text for a chart without points."""
+    """Text shown if there are no points."""
 
 
 def zoomed(drawing: Drawing, begin_s: float, zoom_s: float, marks: tuple[tuple[float, str], ...]) -> Drawing:
-    """The last `zoom_s` seconds of a drawing whose times count from `begin_s`; `marks`: those of the whole run."""
+    """The last `zoom_s` seconds of a drawing whose times count from `begin_s`; `marks`: the marks of the whole run."""
     end = drawing.seconds + begin_s
     begin = max(0.0, end - zoom_s)
     lines = tuple(
@@ -175,18 +161,18 @@ def zoomed(drawing: Drawing, begin_s: float, zoom_s: float, marks: tuple[tuple[f
 
 
 def step_for(rows: int, most: int) -> int:
-    """Least number of rows per column for at most `most` columns."""
+    """Number of rows per column that gives at most `most` columns."""
     return max(1, -(-rows // max(1, most)))
 
 
 def upper_line(rows: Sequence[Row], most: int, metric: str = "") -> tuple[str, int]:
-    """The highest line for which there are enough samples (p99, p90 or max), and its rows per point."""
+    """The highest percentile with enough samples (p99, p90 or max), and the rows per point that it needs."""
     counts = [count for row in rows if (count := samples_of(row, metric).count)]
     least = step_for(len(rows), most)
     if counts:
         typical = sum(counts) / len(counts)
         for name, needed in _UPPER:
-            # half as many again, since some points have fewer samples than the typical one; powers of two change seldom
+            # 1.5 times as many, because not every point has the typical number; powers of two seldom change
             wanted = 1.5 * needed / typical
             step = max(least, 1 << max(0, math.ceil(math.log2(wanted))))
             if -(-len(rows) // step) >= min(_FEW_POINTS, len(rows), most):
@@ -195,14 +181,14 @@ def upper_line(rows: Sequence[Row], most: int, metric: str = "") -> tuple[str, i
 
 
 def latency_drawing(
-    columns: Sequence[Column],
+    columns: Sequence[TimeColumn],
     upper: str,
     elapsed_s: float,
     marks: tuple[tuple[float, str], ...] = (),
     metric: str = "TTFT",
     begin_s: float = 0.0,
 ) -> Drawing:
-    """A latency over time: the median, and the line `upper` above it."""
+    """The drawing of a latency over time: its median and the line `upper`."""
     points = {
         name: tuple((_middle(column, elapsed_s), _number(column.percentiles[name])) for column in columns)
         for name in ("p50", upper)
@@ -224,16 +210,18 @@ def latency_drawing(
 
 def rate_drawing(
     name: str,
-    columns: Sequence[Column],
-    lines: Mapping[str, Callable[[Column], float]],
+    columns: Sequence[TimeColumn],
+    lines: Mapping[str, Callable[[TimeColumn], float]],
     elapsed_s: float,
     *,
     ended: bool,
     marks: tuple[tuple[float, str], ...] = (),
 ) -> Drawing:
-    """A rate per second in each column; `lines`: name of a line -> function that gives its amount in a column. A column
-    that has not passed yet is left out, because not all workers have reported it."""
-    passed: list[tuple[Column, float]] = []
+    """The drawing of rates per second; `lines`: name of a line -> function that returns the amount in a column.
+
+    An incomplete column is left out because not all workers have reported yet.
+    """
+    passed: list[tuple[TimeColumn, float]] = []
     for column in columns:
         lasted = min(column.seconds, elapsed_s - column.begin_s)
         whole = lasted >= column.seconds - 1e-6
@@ -254,12 +242,12 @@ def rate_drawing(
     )
 
 
-def _every(columns: Sequence[Column]) -> str:
+def _every(columns: Sequence[TimeColumn]) -> str:
     return f" · every {formatting.duration(round(columns[0].seconds, 2))}" if columns else ""
 
 
 def marks_of(view: RunView) -> tuple[tuple[float, str], ...]:
-    """Where windows began, after the first one, and where the load was changed."""
+    """Starts of windows, except the first one, and changes of the load."""
     windows, began = view.aggregate.windows, view.aggregate.window_began
     found = [
         (began[window.index] / 1e9, window.label)
@@ -272,12 +260,12 @@ def marks_of(view: RunView) -> tuple[tuple[float, str], ...]:
 
 
 def scale_of(drawing: Drawing) -> Callable[[float], float]:
-    """Function from a value to its place on the axis. Logarithms are taken here, since plotext's own ignore limits."""
+    """Maps a value to its position on the axis. Plotext's own logarithms do not work with limits."""
     return math.log10 if drawing.logarithmic else float
 
 
 def y_labels(drawing: Drawing, rows: int) -> list[tuple[float, str]]:
-    """The labels at the left of a canvas of `rows` rows."""
+    """The y-axis labels of a canvas of `rows` rows."""
     most = max(2, min(6, rows // 2 + 1 if rows > 4 else rows // 2))
     name = {"us": formatting.axis_latency, "rate": formatting.axis_rate, "share": formatting.axis_share}[drawing.unit]
     values = (log_ticks if drawing.logarithmic else ticks)(drawing.low, drawing.high, most)
@@ -285,11 +273,11 @@ def y_labels(drawing: Drawing, rows: int) -> list[tuple[float, str]]:
 
 
 def mark_labels(drawing: Drawing, width: int, canvas: int) -> str:
-    """The names of the marks above their lines; one that would touch another is left out."""
+    """The names of the marks, above their lines; a name that would touch another one is left out."""
     text = ""
     for at, label in drawing.marks:
         column = int(0.5 + (canvas - 1) * (at - drawing.begin) / (drawing.seconds - drawing.begin))
-        # a name begins at its line, or further left if it would not fit before the edge
+        # a name begins at its line, or further left if it would not fit
         begin = min(column, width - len(label))
         if begin >= len(text) + bool(text):
             text = text.ljust(begin) + label
@@ -305,7 +293,7 @@ def height_of(value: float, drawing: Drawing, rows: int) -> int:
 
 
 def end_labels(drawing: Drawing, rows: int) -> dict[int, int]:
-    """Row from below -> index of the line whose name is written there, at the line's end, without overlaps."""
+    """Row, from below -> index of the line whose name is shown there, near the line's end; each row has one name."""
     placed: dict[int, int] = {}
     for index, line in enumerate(drawing.lines):
         last = next((value for _, value in reversed(line.points) if value is not None), None)
@@ -314,12 +302,12 @@ def end_labels(drawing: Drawing, rows: int) -> dict[int, int]:
         row = height_of(last, drawing, rows)
         free = [each for each in range(rows) if each not in placed]
         if free:
-            # later lines are the upper ones
+            # later lines are usually the upper ones
             placed[min(free, key=lambda each: (abs(each - row), -each))] = index
     return placed
 
 
-def _middle(column: Column, elapsed_s: float) -> float:
+def _middle(column: TimeColumn, elapsed_s: float) -> float:
     return column.begin_s + max(0.0, min(column.seconds, elapsed_s - column.begin_s)) / 2
 
 
@@ -333,8 +321,8 @@ def _change(text: str) -> str:
     return f"→{after.split('(')[0].strip()}" if arrow else text.split(":")[0]
 
 
-def stretches(points: Sequence[tuple[float, float | None]]) -> list[tuple[list[float], list[float]]]:
-    """The stretches of points without gaps, each as xs and ys."""
+def connected_points(points: Sequence[tuple[float, float | None]]) -> list[tuple[list[float], list[float]]]:
+    """The sequences of points without a gap, as lists of x and y."""
     found: list[tuple[list[float], list[float]]] = []
     open_ = False
     for x, y in points:
@@ -349,11 +337,11 @@ def stretches(points: Sequence[tuple[float, float | None]]) -> list[tuple[list[f
     return found
 
 
-def marked_places(
+def marker_positions(
     xs: Sequence[float], ys: Sequence[float], step: float, first: float
 ) -> tuple[list[float], list[float]]:
-    """Points on the line through these points, as xs and ys: at `first`, at all multiples of `step` before and after it
-    within the line, and at the end of the line."""
+    """Positions of markers on the line through these points, as lists of x and y: at `first` plus all multiples of
+    `step` within the line, and at its end."""
     found: tuple[list[float], list[float]] = ([xs[-1]], [ys[-1]])
     number = math.ceil((xs[0] - first) / step)
     for (x, y), (next_x, next_y) in pairwise(zip(xs, ys, strict=True)):
@@ -362,108 +350,3 @@ def marked_places(
             found[1].append(y + (next_y - y) * (at - x) / (next_x - x))
             number += 1
     return found
-
-
-class Chart(PlotextPlot):
-    """A drawing on the screen; plotext paints it only when something has changed."""
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        *("chart--axis", "chart--mark"),
-        *("chart--first", "chart--second", "chart--third", "chart--fourth"),
-    }
-
-    def __init__(self, id: str) -> None:
-        super().__init__(id=id)
-        self._drawing: Drawing | None = None
-        self._painted: tuple[tuple[int, int], Text] | None = None
-
-    @property
-    def most_points(self) -> int:
-        """Most points that are visible apart from each other."""
-        return max(1, self.size.width)
-
-    def show(self, drawing: Drawing) -> None:
-        """Show `drawing` from now on."""
-        if drawing != self._drawing:
-            self._drawing, self._painted = drawing, None
-            self.border_title = Content(drawing.title)
-            self.refresh()
-
-    def notify_style_update(self) -> None:
-        """The theme has changed, and the colours with it."""
-        super().notify_style_update()
-        self._painted = None
-
-    def render(self) -> Text:
-        """The drawing in the present size."""
-        size = self.size.width, self.size.height
-        if self._painted is None or self._painted[0] != size:
-            self._painted = size, self._paint(*size)
-        return self._painted[1]
-
-    def _paint(self, width: int, height: int) -> Text:
-        drawing = self._drawing
-        if drawing is None or not any(value is not None for line in drawing.lines for _, value in line.points):
-            said = "no samples yet" if drawing is None else drawing.empty
-            return Text(said, style=self.get_component_rich_style("chart--axis", partial=True))
-        names = [
-            f" {mark} {shortened(line.name, _LONGEST_NAME)}" for mark, line in zip(_MARKS, drawing.lines, strict=False)
-        ]
-        margin = max(len(name) for name in names) if len(names) > 1 else 0
-        named = height >= _LABELS_FROM_ROWS and bool(drawing.marks)
-        rows = max(1, height - named - 2)
-        marks = y_labels(drawing, rows)
-        left = 1 + max(len(label) for _, label in marks)
-        canvas = max(2, width - left - margin)
-        lines = list(Text.from_ansi(self._build(drawing, marks, canvas, left, rows), no_wrap=True).split("\n"))
-        if margin:
-            for row, index in end_labels(drawing, rows).items():
-                style = self.get_component_rich_style(_STYLES[index], partial=True)
-                lines[rows - 1 - row].append(names[index], style)
-        if named:
-            style = self.get_component_rich_style("chart--mark", partial=True)
-            lines.insert(0, Text(" " * left + mark_labels(drawing, canvas + margin, canvas), style))
-        return Text("\n").join(lines)
-
-    def _build(self, drawing: Drawing, marks: list[tuple[float, str]], canvas: int, left: int, rows: int) -> str:
-        plot, scale = self.plt, scale_of(drawing)
-        width, height = canvas + left, rows + 2
-        plot.clear_figure()
-        plot.plotsize(width, height)
-        plot._set_size(width, height)  # as PlotextPlot does: plotsize alone does not suffice after a change of size
-        plot.canvas_color("default")
-        plot.axes_color("default")
-        plot.ticks_color(self._colour("chart--axis"))
-        plot.xaxes(True, False)
-        plot.yaxes(True, False)
-        plot.xlim(drawing.begin, drawing.seconds)
-        plot.ylim(scale(drawing.low), scale(drawing.high))
-        plot.yticks([scale(value) for value, _ in marks], [label for _, label in marks])
-        moments = time_ticks(drawing.seconds, canvas, drawing.begin)
-        plot.xticks([float(each) for each in moments], [formatting.duration(each) for each in moments])
-        # on the upper axis, whose labels are not plotext's: plotext omits them unless something is plotted there
-        plot.xlim(drawing.begin, drawing.seconds, xside=_UPPER_AXIS)
-        plot.xticks([], [], xside=_UPPER_AXIS)
-        for at, _ in drawing.marks:
-            plot.vertical_line(at, color=self._colour("chart--mark"), xside="upper")
-        for index, line in enumerate(drawing.lines):
-            colour = self._colour(_STYLES[index])
-            for xs, ys in stretches(line.points):
-                heights = [scale(max(drawing.low, y)) for y in ys]
-                plot.plot(xs, heights, marker="braille", color=colour)
-        step = _MARK_EVERY * (drawing.seconds - drawing.begin) / max(1, canvas - 1)
-        for index, line in enumerate(drawing.lines[1:], 1):
-            for xs, ys in stretches(line.points):
-                heights = [scale(max(drawing.low, y)) for y in ys]
-                # the signs of each line are shifted, so that those of two lines seldom overlap
-                places = marked_places(xs, heights, step, drawing.begin + step * index / MOST_LINES)
-                plot.scatter(*places, marker=_MARKS[index], color=self._colour(_STYLES[index]))
-        return str(plot.build())
-
-    def _colour(self, component: str) -> tuple[int, int, int]:
-        colour = self.get_component_rich_style(component).color
-        red, green, blue = colour.get_truecolor() if colour is not None else (128, 128, 128)
-        return red, green, blue
-
-
-_STYLES = ("chart--first", "chart--second", "chart--third", "chart--fourth")

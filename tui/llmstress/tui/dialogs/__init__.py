@@ -1,1 +1,1 @@
-"""What is asked of or told to the user over the panes."""
+"""Dialogs and pages shown over the panes."""

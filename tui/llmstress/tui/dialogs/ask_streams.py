@@ -1,4 +1,4 @@
-"""A question for a number of streams."""
+"""A dialog that asks for the number of streams."""
 
 from typing import ClassVar
 
@@ -16,18 +16,18 @@ MAX_DIGITS = 7
 
 
 class AskStreams(ModalScreen[int | None]):
-    """Gives the number that was typed; None: it is to stay as it is."""
+    """Returns the entered number; None: no change."""
 
     AUTO_FOCUS = "Input"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", show=False)]
 
     def __init__(self, now: int) -> None:
-        """`now`: the streams that are wanted at the moment."""
+        """`now`: the number of streams wanted at present."""
         super().__init__()
         self._now = now
 
     def compose(self) -> ComposeResult:
-        """A line to type into, in the middle."""
+        """A box with an input line."""
         with Vertical(classes="box") as box:
             box.border_title = "streams"
             yield Static(f"Total number of streams? Now: {count(self._now)}", markup=False)
@@ -35,15 +35,15 @@ class AskStreams(ModalScreen[int | None]):
             yield Static("enter sets the number, esc cancels", markup=False)
 
     def show(self, picture: Picture) -> None:
-        """Close without an answer once the run is over: there are no streams to set."""
+        """Close without a change when the run has ended."""
         if picture.view.ended is not None:
             self.dismiss(None)
 
     @on(Input.Submitted)
-    def _take(self, event: Input.Submitted) -> None:
+    def _submit(self, event: Input.Submitted) -> None:
         event.stop()
         self.dismiss(int(event.value) if event.value else None)
 
     def action_leave(self) -> None:
-        """Change nothing."""
+        """Close without a change."""
         self.dismiss(None)

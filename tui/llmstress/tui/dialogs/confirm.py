@@ -1,4 +1,4 @@
-"""A question before something that can't be taken back."""
+"""A dialog that asks for confirmation of an action that can't be undone."""
 
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from llmstress.tui.format.picture import Picture
 
 
 class Confirm(ModalScreen[bool]):
-    """Asks once; the same key again means yes."""
+    """Returns whether the user confirmed; pressing the key of the action again confirms as well."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y,Y,enter,q,Q", "answer(True)", show=False),
@@ -32,12 +32,12 @@ class Confirm(ModalScreen[bool]):
         )
 
     def compose(self) -> ComposeResult:
-        """A box in the middle."""
+        """A box with the question."""
         with Vertical(classes="box"):
             yield Static(self._text, markup=False)
 
     def show(self, picture: Picture) -> None:
-        """Close without an answer once the run is over: there is nothing left to ask about."""
+        """Close without an answer when the run has ended."""
         if picture.view.ended is not None:
             self.dismiss(None)
 

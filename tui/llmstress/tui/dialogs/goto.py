@@ -1,4 +1,4 @@
-"""A question for a moment of a replay."""
+"""A dialog that asks for a position in a replay."""
 
 import re
 from typing import ClassVar
@@ -16,11 +16,11 @@ _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d\d)")
 _LENGTH = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _SECONDS = (3600, 60, 1)
 
-EXPLAINED = "a digit for tenths of the run, 45%, 1:23:45 or 1h20m; enter goes there, esc cancels"
+HINT = "a digit for tenths of the run, 45%, 1:23:45 or 1h20m; enter goes there, esc cancels"
 
 
-def moment_of(text: str, length_s: float) -> float | None:
-    """The moment (seconds after T0) of a run of `length_s` seconds that `text` means; None if it means none."""
+def parse_position(text: str, length_s: float) -> float | None:
+    """The position (seconds after T0) that `text` means in a run of `length_s` seconds; None: invalid text."""
     text = text.strip().lower()
     if text.isdecimal() and len(text) == 1:
         return length_s * int(text) / 10
@@ -33,7 +33,7 @@ def moment_of(text: str, length_s: float) -> float | None:
 
 
 class GoTo(ModalScreen[float | None]):
-    """Gives the moment that was typed, in seconds after T0; None: stay."""
+    """Returns the entered position in seconds after T0; None: stay."""
 
     DEFAULT_CSS = """
     GoTo { align: center middle; }
@@ -48,21 +48,21 @@ class GoTo(ModalScreen[float | None]):
         self._length_s = length_s
 
     def compose(self) -> ComposeResult:
-        """A line to type into, in the middle."""
+        """A box with an input line."""
         with Vertical(classes="box") as box:
             box.border_title = "go to"
             yield Input(max_length=MAX_CHARACTERS, compact=True)
-            yield Static(EXPLAINED, markup=False)
+            yield Static(HINT, markup=False)
 
     @on(Input.Submitted)
-    def _take(self, event: Input.Submitted) -> None:
+    def _submit(self, event: Input.Submitted) -> None:
         event.stop()
-        moment_s = moment_of(event.value, self._length_s)
+        moment_s = parse_position(event.value, self._length_s)
         if moment_s is None and event.value.strip():
-            self.query_one(Static).update(f"Not a time of the run. {EXPLAINED}")
+            self.query_one(Static).update(f"Not a valid position. {HINT}")
         else:
             self.dismiss(moment_s)
 
     def action_leave(self) -> None:
-        """Stay."""
+        """Close and stay at the current position."""
         self.dismiss(None)

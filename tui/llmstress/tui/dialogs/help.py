@@ -1,4 +1,4 @@
-"""All keys, and what the figures mean."""
+"""The help page: all keys, and what the figures mean."""
 
 from typing import ClassVar
 
@@ -19,7 +19,7 @@ LOOKING = (
     ("↑ ↓", "choose a row; tab goes to the text below a table"),
     ("o  O", "workers: sort by the next column, reverse the order"),
     ("v", "the verdict in full: every reason and note"),
-    ("w", "figures of the last seconds, or of the steady window as in the summary"),
+    ("w", "switch between figures of the last seconds and of the steady window, as in the summary"),
     ("c  C", "overview: next chart on the left, on the right"),
     ("t", "switch between dark and light"),
     ("e", "save an image of the screen (SVG, and PNG if a converter is installed)"),
@@ -30,8 +30,8 @@ STEERING = (
     ("Q", "end the run at once; asks first"),
     ("ctrl+c", "end the run without asking; a second time ends it at once"),
     ("p", "pause: no new requests until p is pressed again"),
-    ("+ -", "a tenth of the current streams more or fewer"),
-    ("] [", "half of the current streams more or fewer"),
+    ("+ -", "increase or reduce the number of streams by a tenth"),
+    ("] [", "increase or reduce the number of streams by half"),
     ("=", "type the number of streams"),
     ("s", "save the summary as it is now, also after the end"),
     ("d", "detach: leave the screen; the run continues"),
@@ -42,8 +42,8 @@ REPLAYING = (
     ("< >", "half, double speed"),
     ("← →", "5 s back, forward; with shift 30 s"),
     ("home  end", "the start, the end"),
-    ("g", "go to a time of the run: 5 (half-way), 1:23:45 or 1h20m"),
-    ("z", "charts of the last hour, 10 minutes, minute, or of all so far"),
+    ("g", "go to a position: 5 (halfway), 1:23:45 or 1h20m"),
+    ("z", "zoom the charts: the last hour, 10 minutes, minute, or the whole run so far"),
     ("q  d", "leave"),
 )
 KEYS_WIDTH = 12
@@ -52,25 +52,25 @@ MEANINGS = (
     ("…_due", "the same, counted from when the request was due: waits and failed attempts included"),
     ("p99", "99 of 100 were at most this long"),
     ("~", "low sample count for this percentile: don't rely on it; –: too few samples for any value"),
-    ("last 5 s", "a latency looks back further, up to 60 s, until its p99 has 100 samples; the screen says how far"),
-    ("open", "requests in flight, of the streams that are wanted"),
-    ("outcome", "what became of the requests of the whole run"),
-    ("measurement", "can the figures be trusted? It judges this client and the connection, not the server:"),
+    ("last 5 s", "latencies cover a longer period, up to 60 s, until their p99 has 100 samples; the screen shows it"),
+    ("open", "requests in flight, and the number of streams wanted"),
+    ("outcome", "how the requests of the whole run ended"),
+    ("measurement", "whether the figures are reliable; it judges this client and the connection, not the server:"),
     (f"  {VERDICTS['valid'][0]} valid", "the client kept up"),
     (
         f"  {VERDICTS['degraded'][0]} degraded",
-        "the client was late or busy, or answers came in blocks or were cut off: latencies may be wrong",
+        "the client was late or busy, or answers arrived in blocks or were cut off: latencies may be wrong",
     ),
     (f"  {VERDICTS['invalid'][0]} invalid", "a process was lost: counts are too low"),
-    ("!", "a worker beyond the verdict's limits for CPU or lateness of its event loop"),
+    ("!", "a worker that exceeds the verdict's limits for CPU use or event loop lag"),
 )
 
 
 def help_page(*, steering: bool, replay: bool, accent: str) -> Group:
-    """The page, for what can be done here; `accent`: the colour of keys."""
+    """The help page with the keys that work here; `accent`: colour of the keys."""
     own = ("This replay", REPLAYING) if replay else ("The run", STEERING if steering else WATCHING)
     parts: list[RenderableType] = []
-    for title, rows in (own, ("Looking", LOOKING), ("What the figures mean", MEANINGS)):
+    for title, rows in (own, ("Views", LOOKING), ("What the figures mean", MEANINGS)):
         table = Table.grid(padding=(0, 1, 0, 0))
         table.add_column(width=KEYS_WIDTH)
         for left, right in rows:
@@ -83,7 +83,7 @@ def help_page(*, steering: bool, replay: bool, accent: str) -> Group:
 
 
 class Help(ModalScreen[None]):
-    """A page over the screen."""
+    """The help page, shown over the screen."""
 
     AUTO_FOCUS = "VerticalScroll"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "close", show=False)]
@@ -94,12 +94,12 @@ class Help(ModalScreen[None]):
         self._replay = replay
 
     def compose(self) -> ComposeResult:
-        """A box that scrolls."""
+        """A scrollable box."""
         with VerticalScroll(classes="box") as box:
             box.border_title = "help"
             accent = self.app.theme_variables.get("text-accent", "")
             yield Static(help_page(steering=self._steering, replay=self._replay, accent=accent), markup=False)
 
     def action_close(self) -> None:
-        """Back to the run."""
+        """Close the page."""
         self.dismiss(None)

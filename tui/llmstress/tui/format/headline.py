@@ -13,7 +13,7 @@ from llmstress.engine.telemetry.outcomes import describe_outcome
 from llmstress.tui.format.picture import TOO_EARLY, Picture
 from llmstress.tui.format.words import OUTCOMES, VERDICTS, spans_words
 
-Piece = tuple[str, str]
+StyledText = tuple[str, str]
 """A text and its style, in Textual's words."""
 
 QUIET = "$foreground 65%"
@@ -32,7 +32,7 @@ def shortened(text: str, width: int) -> str:
     return f"{text[: width - 1]}…" if width > 0 else ""
 
 
-def target_line(view: RunView, width: int) -> list[Piece]:
+def target_line(view: RunView, width: int) -> list[StyledText]:
     """The target, and the load: the wanted streams of the processes that still run. The URL is the first to be cut."""
     facts = view.facts
     shares = [worker.streams for worker in view.aggregate.workers if worker.state != "lost"]
@@ -48,7 +48,7 @@ def target_line(view: RunView, width: int) -> list[Piece]:
     return [(shortened(facts.url, max(0, width - len(tail))), "bold"), (tail, QUIET)]
 
 
-class Segment(msgspec.Struct, frozen=True):
+class WindowSegment(msgspec.Struct, frozen=True):
     """One window in the bar. Seconds."""
 
     name: str
@@ -58,13 +58,13 @@ class Segment(msgspec.Struct, frozen=True):
     current: bool
 
 
-def segments(view: RunView) -> list[Segment]:
+def window_segments(view: RunView) -> list[WindowSegment]:
     """The windows as planned, without those of no length."""
     aggregate = view.aggregate
     now_s = aggregate.elapsed_ns / 1e9
     over = view.ended is not None
     draining = aggregate.began(Phase.DRAIN) is not None
-    made: list[Segment] = []
+    made: list[WindowSegment] = []
     at = 0.0
     for window in aggregate.windows[:-1]:
         seconds = _length_s(window, view.facts.steady_s, now_s)
@@ -72,10 +72,10 @@ def segments(view: RunView) -> list[Segment]:
             continue
         passed = min(1.0, max(0.0, (now_s - at) / seconds))
         inside = at <= now_s < at + seconds
-        made.append(Segment(window.label, seconds, passed, inside and not draining and not over))
+        made.append(WindowSegment(window.label, seconds, passed, inside and not draining and not over))
         at += seconds
     name = aggregate.windows[-1].label
-    return [*made, Segment(name, 0.0, 1.0 if over else 0.5 if draining else 0.0, draining and not over)]
+    return [*made, WindowSegment(name, 0.0, 1.0 if over else 0.5 if draining else 0.0, draining and not over)]
 
 
 def _length_s(window: Window, steady_s: float | None, now_s: float) -> float:
@@ -95,29 +95,29 @@ def bar(share: float, width: int) -> tuple[str, str]:
     return "━" * passed, "╌" * (width - passed)
 
 
-def progress_line(picture: Picture, width: int) -> list[Piece]:
+def progress_line(picture: Picture, width: int) -> list[StyledText]:
     """The stage, the progress and the clock."""
     view = picture.view
-    pieces: list[Piece] = [(picture.stage.upper(), "bold $text-primary")]
+    pieces: list[StyledText] = [(picture.stage.upper(), "bold $text-primary")]
     if picture.paused and picture.stage != "done":
         pieces.append((" ", ""))
         pieces.append((" PAUSED ", "bold reverse $text-warning"))
     clock = _clock(picture)
     room = width - sum(len(text) for text, _ in pieces) - len(clock) - 2
-    body = _by_requests(view, room) if view.facts.requests is not None else _by_windows(segments(view), room)
+    body = _by_requests(view, room) if view.facts.requests is not None else _by_windows(window_segments(view), room)
     gap = max(0, room - sum(len(text) for text, _ in body))
     return [*pieces, (" ", ""), *body, (" " * (gap + 1), ""), (clock, "bold")]
 
 
 def _clock(picture: Picture) -> str:
     facts, elapsed_s = picture.view.facts, picture.snapshot.elapsed_s
-    now = formatting.stretch(elapsed_s)
+    now = formatting.elapsed(elapsed_s)
     if facts.steady_s is None or picture.stage in ("drain", "done"):
         return now
-    return f"{now} of {formatting.stretch(facts.ramp_s + picture.view.warmup_s + facts.steady_s)}"
+    return f"{now} of {formatting.elapsed(facts.ramp_s + picture.view.warmup_s + facts.steady_s)}"
 
 
-def _by_requests(view: RunView, room: int) -> list[Piece]:
+def _by_requests(view: RunView, room: int) -> list[StyledText]:
     wanted = view.facts.requests or 1
     finished = view.aggregate.measured()
     text = f" {formatting.count(finished)} of {formatting.count(wanted)} requests"
@@ -125,7 +125,7 @@ def _by_requests(view: RunView, room: int) -> list[Piece]:
     return [(passed, "$text-primary"), (coming, QUIET), (text, "")]
 
 
-def _by_windows(parts: list[Segment], room: int) -> list[Piece]:
+def _by_windows(parts: list[WindowSegment], room: int) -> list[StyledText]:
     # a name, two spaces, and at least two columns of bar for each
     taken = sum(len(part.name) + 2 for part in parts) + _DRAIN_COLUMNS
     timed = [part for part in parts if part.seconds]
@@ -140,7 +140,7 @@ def _by_windows(parts: list[Segment], room: int) -> list[Piece]:
         # the columns that rounding left go to the longest part
         longest = parts.index(max(timed, key=lambda part: part.seconds))
         widths[longest] = max(2, widths[longest] + free + _DRAIN_COLUMNS - sum(widths))
-    pieces: list[Piece] = []
+    pieces: list[StyledText] = []
     for part, columns in zip(parts, widths, strict=True):
         passed, coming = bar(part.done, columns)
         style = "bold $text-primary" if part.current else QUIET
@@ -148,13 +148,13 @@ def _by_windows(parts: list[Segment], room: int) -> list[Piece]:
     return pieces[:-1]
 
 
-def measurement_line(picture: Picture, width: int) -> list[Piece]:
+def measurement_line(picture: Picture, width: int) -> list[StyledText]:
     """Whether the figures can be trusted, and the first reason if not."""
     verdict = picture.verdict
     sign, style = VERDICTS[verdict.status]
     if verdict is TOO_EARLY:
         return [("measurement: ", ""), (f"{sign} {verdict.status}", style)]
-    pieces: list[Piece] = [("measurement: ", ""), (f"{sign} {verdict.status}", f"bold {style}")]
+    pieces: list[StyledText] = [("measurement: ", ""), (f"{sign} {verdict.status}", f"bold {style}")]
     if picture.outcome == "bad" and verdict.status == "valid":
         # the figures are valid, but the run failed: no sign and no colour of success
         succeeded = "most requests failed" if picture.view.aggregate.ended().get("ok") else "no request succeeded"
@@ -170,25 +170,25 @@ def measurement_line(picture: Picture, width: int) -> list[Piece]:
     return [*pieces, (shortened(reason, max(0, room - len(more))), ""), (more, "bold")]
 
 
-def outcome_line(picture: Picture, width: int) -> list[Piece]:
+def outcome_line(picture: Picture, width: int) -> list[StyledText]:
     """How the requests ended."""
     sign, style = OUTCOMES[picture.outcome]
     words = shortened(describe_outcome(picture.view.aggregate.ended()), max(0, width - 11))
     return [("outcome: ", ""), (f"{sign} {words}", f"bold {style}".strip())]
 
 
-def stretch_line(picture: Picture, width: int, *, thin: bool) -> list[Piece]:
+def stretch_line(picture: Picture, width: int, *, thin: bool) -> list[StyledText]:
     """The stretch of time that the figures below belong to."""
     seconds = picture.figures.seconds
     if picture.whole:
         name = "whole run" if picture.view.facts.whole_run else "steady window"
-        text = f" {name}, {formatting.stretch(seconds)} "
+        text = f" {name}, {formatting.elapsed(seconds)} "
     else:
         spans = spans_words(picture, TILES.of(whole_answers=picture.snapshot.whole_answers))
         text = f" last {seconds:.0f} s{' of the run' if picture.stage == 'done' else ''}{spans and f' ({spans})'} "
     note = " ~ low sample count " if thin else ""
     rest = max(0, width - len(text) - len(note) - 4)
-    left = formatting.left(picture.snapshot.rate_limits)
+    left = formatting.rate_limit_left(picture.snapshot.rate_limits)
     left = f" {left} left " if left else ""
     if len(left) > rest:
         left = ""

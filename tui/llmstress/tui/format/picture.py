@@ -9,7 +9,7 @@ from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.messages import Phase
 from llmstress.engine.telemetry.snapshot import Figures, Snapshot
 from llmstress.engine.telemetry.verdict import Verdict, judge
-from llmstress.tui.sources.source import Detail, Player
+from llmstress.tui.sources.source import Playback, ZoomDetail
 
 WINDOW_S = 5.0
 """How far the live figures look back."""
@@ -37,7 +37,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
 
     zoom_s: float | None = None
     """Length of the stretch of a replay that the charts show; None: the whole run so far."""
-    detail: Detail | None = None
+    detail: ZoomDetail | None = None
     """That stretch."""
 
     @property
@@ -51,8 +51,8 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
         return self.view.paused
 
 
-def picture_of(view: RunView, *, whole: bool, player: Player | None = None) -> Picture:
-    """A picture of `view` as it is now; `player`: that of a replay, which may be zoomed."""
+def picture_of(view: RunView, *, whole: bool, playback: Playback | None = None) -> Picture:
+    """A picture of `view` as it is now; `playback`: that of a replay, which may be zoomed."""
     aggregate, steady_s = view.aggregate, view.steady_s
     if view.ended is not None:
         stage = "done"
@@ -71,8 +71,8 @@ def picture_of(view: RunView, *, whole: bool, player: Player | None = None) -> P
         whole=whole,
         stage=stage,
         outcome=_outcome(aggregate),
-        zoom_s=None if player is None else player.zoom_s,
-        detail=None if player is None else player.detail,
+        zoom_s=None if playback is None else playback.zoom_s,
+        detail=None if playback is None else playback.detail,
     )
 
 

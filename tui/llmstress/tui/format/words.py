@@ -1,4 +1,4 @@
-"""Words of the screen: signs of verdict and outcome, reasons for the end of a run, the stretch of time of figures."""
+"""Names, signs and explanations of what the screen shows."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ VERDICTS = {
     "degraded": ("▲", "$text-warning"),
     "invalid": ("✖", "$text-error"),
 }
-"""Status of a measurement -> its sign and colour."""
+"""Status of the verdict -> its sign and colour."""
 
 OUTCOMES = {
     "none": ("·", "$foreground 65%"),
@@ -31,11 +31,11 @@ ENDS = {
     "quota": "the quota or --max-total-tokens was used up",
     "errors": "ended by failed requests",
 }
-"""`Ended.by` -> why the run is over."""
+"""`Ended.by` -> why the run has ended."""
 
 
 def window_words(picture: Picture, metric: str = "") -> str:
-    """The stretch of time that the figures of `picture`, or those of one latency, cover."""
+    """The period that the figures of `picture`, or those of one latency, cover."""
     seconds = picture.figures.seconds
     if not picture.whole:
         return f"last {duration(max(1, round(picture.figures.spans.get(metric, seconds))))}"
@@ -43,7 +43,7 @@ def window_words(picture: Picture, metric: str = "") -> str:
 
 
 def spans_words(picture: Picture, metrics: Iterable[str]) -> str:
-    """Those of these latencies that look back further than the other figures, and how far: `TTFT, E2E 30 s`."""
+    """The latencies among `metrics` that cover a longer period than the other figures: `TTFT, E2E 30 s`."""
     by_span: dict[int, list[str]] = {}
     for metric in metrics:
         if not picture.whole and metric in picture.figures.spans:
@@ -52,7 +52,7 @@ def spans_words(picture: Picture, metrics: Iterable[str]) -> str:
 
 
 def widest_words(picture: Picture) -> str:
-    """How far the latencies look back at most, if that is further than the other figures; else empty."""
+    """The longest period that a latency covers, if it is longer than that of the other figures."""
     if picture.whole or not picture.figures.spans:
         return ""
     return f", up to {duration(round(max(picture.figures.spans.values())))} where a p99 needs it"

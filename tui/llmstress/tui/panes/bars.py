@@ -1,4 +1,4 @@
-"""The lines around the panes: tabs and where the run is above; below what must be known, the time of a replay, keys."""
+"""The lines around the panes: tabs and state of the run above; banner, time of a replay, and keys below."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,17 +10,19 @@ from textual.content import Content
 from textual.widgets import Static
 
 from llmstress.engine.telemetry import formatting
+from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.tui.format.picture import Picture
-from llmstress.tui.format.words import OUTCOMES, VERDICTS
+from llmstress.tui.format.words import ENDS, OUTCOMES, VERDICTS
 from llmstress.tui.messages import TabChosen
-from llmstress.tui.sources.source import Player
-from llmstress.tui.widgets.text import Said
+from llmstress.tui.panes.log import summary_path
+from llmstress.tui.sources.source import Playback
+from llmstress.tui.widgets.text import TextBlock
 
 TABS = ("overview", "latency", "workers", "errors", "log")
 
 
 class Key(NamedTuple):
-    """A key and what it does, in a word."""
+    """A key and one word for what it does."""
 
     key: str
     word: str
@@ -31,23 +33,23 @@ STEERING = (Key("q", "end"), Key("p", "pause"), Key("+ - =", "streams"), SAVE, K
 LOOKING = (Key("?", "help"), Key("v", "verdict"), Key("w", "window"), Key("e", "image"), Key("t", "theme"))
 REPLAYING = (Key("space", "pause"), Key("< >", "speed"), Key("← →", "seek"))
 LEAVING = (Key("q", "leave"),)
-OWN = {"overview": (Key("c C", "charts"),), "workers": (Key("o", "sort"),)}
-"""Keys of one tab."""
+TAB_KEYS = {"overview": (Key("c C", "charts"),), "workers": (Key("o", "sort"),)}
+"""Tab -> keys that work only there."""
 WINDOWED = ("overview", "latency", "workers")
-"""Tabs whose figures are those of a window."""
+"""Tabs whose figures depend on the chosen window."""
 
 
 def keys_for(tab: str, *, steering: bool, saving: bool, replay: bool) -> list[Key]:
-    """The keys to be named, the most needed first.
+    """The keys to show, the most important first.
 
     Args:
-        tab: The visible one.
-        steering: The run is live and obeys.
-        saving: It can write its summary.
-        replay: It is a recorded one.
+        tab: The visible tab.
+        steering: Whether the run can be steered.
+        saving: Whether the summary can be saved.
+        replay: Whether this is a replay.
     """
     looking = [key for key in LOOKING if key.key != "w" or tab in WINDOWED]
-    own = OWN.get(tab, ())
+    own = TAB_KEYS.get(tab, ())
     if replay:
         return [*LEAVING, *REPLAYING, *looking[:2], *own, *looking[2:]]
     if steering:
@@ -56,7 +58,7 @@ def keys_for(tab: str, *, steering: bool, saving: bool, replay: bool) -> list[Ke
 
 
 def key_line(keys: Sequence[Key], width: int) -> Content:
-    """As many of the keys as fit; the first ones stay."""
+    """The first keys of `keys`, as many as fit."""
     parts: list[Content] = []
     left = width - 1
     for key in keys:
@@ -68,45 +70,45 @@ def key_line(keys: Sequence[Key], width: int) -> Content:
     return Content("").join(parts)
 
 
-_FOR_NAMES = 80
-"""Columns from which on there is room for the names of all tabs."""
+_NAMES_FROM_WIDTH = 80
+"""Minimum width with room for the names of all tabs."""
 
 
 def clock_time(seconds: float) -> str:
-    """A moment of a run: `0:07`, `12:34`, `1:02:03`."""
+    """A time of a run: `0:07`, `12:34`, `1:02:03`."""
     sign, whole = "-" if seconds < 0 else "", int(abs(seconds))
     hours, minutes = divmod(whole // 60, 60)
     return f"{sign}{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{sign}{minutes}:{whole % 60:02d}"
 
 
-def status(picture: Picture, width: int, *, silent_s: int, asked: int | None) -> Content:
-    """Where the run is, in as many words as fit.
+def status(picture: Picture, width: int, *, silent_s: int, requested: int | None) -> Content:
+    """The state of the run, as detailed as fits.
 
     Args:
-        picture: What is shown.
-        width: Columns there are.
-        silent_s: How long nothing was heard, 0 if that is as it should be.
-        asked: Streams asked for and not there yet.
+        picture: The current picture.
+        width: Available columns.
+        silent_s: Seconds without a message; 0: not unusually long.
+        requested: Requested number of streams that the run does not have yet; None: no request is pending.
     """
     urgent: list[Content] = []
     if silent_s:
         urgent.append(Content.styled(f"? no news for {silent_s}s", "bold $text-error"))
     if picture.paused and picture.view.ended is None:
         urgent.append(Content.styled("‖ paused", "bold $text-warning"))
-    steps = "" if asked is None else f"→ {formatting.count(asked)}"
+    change = "" if requested is None else f"→ {formatting.count(requested)}"
     stage = Content.styled(f"{picture.stage} {clock_time(picture.snapshot.elapsed_s)}", "bold")
-    short, long = marks(picture)
-    for asked_words, rest in ((f"{steps} streams", [stage, long]), (steps, [stage, short]), (steps, [short])):
-        asked_for = [Content.styled(asked_words, "bold $text-accent")] if steps else []
-        whole = Content("  ").join([*urgent, *asked_for, *rest])
+    short, long = verdict_marks(picture)
+    for text, rest in ((f"{change} streams", [stage, long]), (change, [stage, short]), (change, [short])):
+        streams = [Content.styled(text, "bold $text-accent")] if change else []
+        whole = Content("  ").join([*urgent, *streams, *rest])
         if whole.cell_length <= width:
             break
     return whole
 
 
-def marks(picture: Picture) -> tuple[Content, Content]:
-    """Measurement and outcome, as briefly as can be and in a few words. Where requests have failed the outcome is
-    there, and "valid" is no green word where most of them did."""
+def verdict_marks(picture: Picture) -> tuple[Content, Content]:
+    """Measurement and outcome in a short and a longer form. The outcome is included if requests have failed. If most of
+    them failed, "valid" is left out."""
     sign, colour = VERDICTS[picture.verdict.status]
     aggregate = picture.view.aggregate
     measured = [Content.styled(text, f"bold {colour}") for text in (sign, f"{sign} {picture.verdict.status}")]
@@ -120,14 +122,14 @@ def marks(picture: Picture) -> tuple[Content, Content]:
     return Content(" ").join([measured[0], short]), Content("  ").join([measured[1], long])
 
 
-def time_line(player: Player, width: int, *, cut_off: bool) -> Content:
-    """Where a replay is; `cut_off`: the record has no end of its run."""
-    position, length = max(0.0, player.position_s), max(0.0, player.length_s)
+def playback_line(playback: Playback, width: int, *, cut_off: bool) -> Content:
+    """State and position of a replay; `cut_off`: the record ends before the run does."""
+    position, length = max(0.0, playback.position_s), max(0.0, playback.length_s)
     ended = position >= length
-    sign = "■" if ended else "‖" if player.paused else "▶"
-    state = ("cut off here" if cut_off else "end") if ended else "paused" if player.paused else "replay"
+    sign = "■" if ended else "‖" if playback.paused else "▶"
+    state = ("cut off here" if cut_off else "end") if ended else "paused" if playback.paused else "replay"
     left = f" {sign} {state} "
-    right = f" {clock_time(position)} / {clock_time(length)}  ×{player.speed:g} "
+    right = f" {clock_time(position)} / {clock_time(length)}  ×{playback.speed:g} "
     room = max(0, width - len(left) - len(right))
     done = round(room * (position / length if length else 1.0))
     return Content.assemble(
@@ -135,18 +137,27 @@ def time_line(player: Player, width: int, *, cut_off: bool) -> Content:
     )
 
 
+def ended_text(view: RunView, *, can_save: bool) -> str:
+    """What the banner says about a run that has ended: why it ended, and where its summary is."""
+    by = "" if view.ended is None else view.ended.by
+    save = "s saves the summary, " if can_save else ""
+    text = f"■ done: {ENDS.get(by, f'ended by {by}')} — {save}q leaves"
+    path = summary_path(view.aggregate.notices)
+    return f"{text}\n  summary: {path}" if path else text
+
+
 class TabLabel(Static):
-    """One tab, to be clicked."""
+    """The label of a tab; it can be clicked."""
 
     def __init__(self, number: int, tab: str) -> None:
         super().__init__(id=f"tab-{tab}", markup=False)
         self._number = number
         self._tab = tab
 
-    def name_it(self, *, chosen: bool, failed: int, short: bool) -> None:
-        """Its name, with the number of failures if there are any; `short`: its number alone unless it is chosen."""
+    def update_label(self, *, chosen: bool, failed: int, short: bool) -> None:
+        """Show the tab's name, with the number of failures if there are any; `short`: only its number unless chosen."""
         self.set_class(chosen, "-chosen")
-        # red on the colour of a chosen tab could not be read
+        # red is not readable on the background of a chosen tab
         style = "bold" if chosen else "bold $text-error"
         if short and not chosen:
             self.update(Content.assemble(f" {self._number}", ("✖", style) if failed else "", " "))
@@ -155,95 +166,95 @@ class TabLabel(Static):
         self.update(Content.assemble(f" {self._number} {self._tab.capitalize()}", mark, " "))
 
     def on_click(self, event: events.Click) -> None:
-        """Choose this one."""
+        """Choose this tab."""
         event.stop()
         self.post_message(TabChosen(self._tab))
 
 
 class TopLine(Horizontal):
-    """Tabs, and where the run is."""
+    """The tabs and the state of the run."""
 
     def __init__(self) -> None:
         super().__init__(id="top")
         self._tabs = {tab: TabLabel(number, tab) for number, tab in enumerate(TABS, 1)}
-        self._status = Said(id="status")
+        self._status = TextBlock(id="status")
         self._chosen = ""
         self._last: tuple[Picture, int, int | None] | None = None
         self._failed = 0
 
     def compose(self) -> ComposeResult:
-        """Tabs to the left, state to the right."""
+        """Tabs on the left, state on the right."""
         yield from self._tabs.values()
         yield self._status
 
     def choose(self, chosen: str) -> None:
         """Mark the visible tab."""
         self._chosen = chosen
-        self._name_tabs()
+        self._update_tabs()
 
-    def show(self, picture: Picture, *, silent_s: int, asked: int | None) -> None:
-        """Bring it up to date."""
-        self._last = picture, silent_s, asked
-        self._say_status()
+    def show(self, picture: Picture, *, silent_s: int, requested: int | None) -> None:
+        """Show the state in `picture`; other arguments as for `status`."""
+        self._last = picture, silent_s, requested
+        self._update_status()
         failed = picture.view.aggregate.failed()
         if failed != self._failed:
             self._failed = failed
-            self._name_tabs()
+            self._update_tabs()
 
     def on_resize(self) -> None:
-        """More or fewer words fit."""
-        self._name_tabs()
-        self.call_after_refresh(self._say_status)
+        """Adapt the texts to the new width."""
+        self._update_tabs()
+        self.call_after_refresh(self._update_status)
 
-    def _say_status(self) -> None:
+    def _update_status(self) -> None:
         if self._last is not None:
-            picture, silent_s, asked = self._last
+            picture, silent_s, requested = self._last
             width = self._status.content_size.width
-            self._status.say(status(picture, width, silent_s=silent_s, asked=asked))
+            self._status.set_text(status(picture, width, silent_s=silent_s, requested=requested))
 
-    def _name_tabs(self) -> None:
+    def _update_tabs(self) -> None:
         for name, tab in self._tabs.items():
             failed = self._failed if name == "errors" else 0
-            tab.name_it(chosen=name == self._chosen, failed=failed, short=self.size.width < _FOR_NAMES)
+            tab.update_label(chosen=name == self._chosen, failed=failed, short=self.size.width < _NAMES_FROM_WIDTH)
 
 
-class KeyLine(Said):
-    """The keys."""
+class KeyLine(TextBlock):
+    """The line with the most important keys."""
 
     def __init__(self) -> None:
         super().__init__(id="keys")
         self._keys: list[Key] = []
 
     def show(self, keys: list[Key]) -> None:
-        """Name these."""
+        """Show these keys."""
         self._keys = keys
-        self.say(key_line(keys, self.size.width or 80))
+        self.set_text(key_line(keys, self.size.width or 80))
 
     def on_resize(self) -> None:
-        """Another number of them fits."""
+        """Adapt the number of keys to the new width."""
         self.show(self._keys)
 
 
-class TimeLine(Said):
-    """The time of a replay."""
+class PlaybackLine(TextBlock):
+    """The line with state and position of a replay."""
 
-    def __init__(self, player: Player) -> None:
+    def __init__(self, playback: Playback) -> None:
         super().__init__(id="time")
-        self._player = player
+        self._playback = playback
 
     def show(self, *, cut_off: bool) -> None:
-        """Bring it up to date."""
-        self.say(time_line(self._player, self.size.width, cut_off=cut_off))
+        """Show the current position; `cut_off` as for `playback_line`."""
+        self.set_text(playback_line(self._playback, self.size.width, cut_off=cut_off))
 
 
-class Banner(Said):
-    """One line that must not be missed; nothing most of the time."""
+class Banner(TextBlock):
+    """An important message; hidden most of the time."""
 
     def __init__(self) -> None:
         super().__init__(id="banner", grows=True)
 
     def show(self, text: str, *, bad: bool = False) -> None:
         """Show `text`; an empty one hides the line."""
-        self.say(Content(text))
+        self.set_text(Content(text))
         self.set_class(bad, "-bad")
         self.display = bool(text)

@@ -1,8 +1,8 @@
-"""The errors pane: how requests ended that did not end well, and what the server said."""
+"""The errors pane: failure classes with their counts, and samples of the server's messages."""
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import DataTable
 
@@ -11,20 +11,22 @@ from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED
 from llmstress.engine.telemetry.messages import ErrorSample
 from llmstress.tui.charts import catalog
-from llmstress.tui.charts.lines import Chart, Timeline
+from llmstress.tui.charts.chart import Chart
+from llmstress.tui.charts.lines import TimelineCache
 from llmstress.tui.format.picture import Picture
-from llmstress.tui.widgets.rows import Cell, Column, Rows
-from llmstress.tui.widgets.text import Said
+from llmstress.tui.panes.pane import RedrawnPane
+from llmstress.tui.widgets.table import Cell, RowTable, TableColumn
+from llmstress.tui.widgets.text import TextBlock
 
 COLUMNS = (
-    *(Column("class", 24, left=True), Column("count", 9), Column("share", 7)),
-    *(Column("retried", 9), Column("last seen", 12)),
+    *(TableColumn("class", 24, left=True), TableColumn("count", 9), TableColumn("share", 7)),
+    *(TableColumn("retried", 9), TableColumn("last seen", 12)),
 )
 
 
 def error_rows(aggregate: Aggregate) -> dict[str, list[Cell]]:
-    """Class -> its row, the most frequent first. Shares are of all finished requests; what was sent again is in none of
-    them, and has a column of its own."""
+    """Class -> its row, the most frequent first. Shares refer to all finished requests. Retried attempts are not
+    included and have a column of their own."""
     finished, ended, retried = aggregate.finished(), aggregate.ended(), aggregate.retried()
     found = {name: ended.get(name, 0) for name in ended.keys() | retried.keys() if name not in NOT_ERRORS}
     rows: dict[str, list[Cell]] = {}
@@ -48,7 +50,7 @@ def error_rows(aggregate: Aggregate) -> dict[str, list[Cell]]:
 
 
 def samples_text(name: str, samples: list[ErrorSample]) -> Content:
-    """Examples of one class, as the server put them."""
+    """Samples of one class, in the server's words."""
     if not samples:
         return Content.assemble((name, "bold"), "  no sample was kept")
     lines = [Content.assemble((name, "bold"), "  samples:")]
@@ -62,68 +64,55 @@ def samples_text(name: str, samples: list[ErrorSample]) -> Content:
     return Content("").join(lines)
 
 
-class ErrorsPane(Vertical):
-    """A table, and below it the samples of the class with the cursor."""
+class ErrorsPane(RedrawnPane):
+    """A table of failure classes, and the samples of the selected class."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, classes="pane")
-        self._title = Said(classes="title")
-        self._table = Rows(COLUMNS)
-        self._samples = Said(grows=True)
+        self._title = TextBlock(classes="title")
+        self._table = RowTable(COLUMNS)
+        self._samples = TextBlock(grows=True)
         self._scroll = VerticalScroll(self._samples, classes="samples")
         self._chart = Chart("chart-errors")
-        self._timeline = Timeline()
+        self._timeline = TimelineCache()
         self._aggregate: Aggregate | None = None
-        self._picture: Picture | None = None
 
     def compose(self) -> ComposeResult:
-        """Title, table, samples, and failures over time where there is room."""
+        """Title, table, samples, and a chart of failures on tall screens."""
         yield self._title
         yield self._table
         yield self._scroll
         yield self._chart
 
     def show(self, picture: Picture) -> None:
-        """The figures."""
+        """Update the table and the samples."""
         self._aggregate = aggregate = picture.view.aggregate
         rows = error_rows(aggregate)
         finished = formatting.count(aggregate.finished())
         if rows:
             failed = f"{formatting.count(aggregate.failed())} of {finished} finished requests failed"
-            self._title.say(Content.assemble(("errors", "bold"), f" · whole run · {failed}"))
+            self._title.set_text(Content.assemble(("errors", "bold"), f" · whole run · {failed}"))
         else:
             none = ("✔ no errors", "$text-success")
-            self._title.say(Content.assemble(("errors", "bold"), " · whole run · ", none))
+            self._title.set_text(Content.assemble(("errors", "bold"), " · whole run · ", none))
         for part in (self._table, self._scroll, self._chart):
             part.set_class(not rows, "-nothing")
         self._table.show(rows)
-        self._tell()
+        self._show_selected()
 
     def draw(self, picture: Picture) -> None:
-        """Failures by the second."""
+        """Update the chart of failures per second."""
         self._picture = picture
         if self._chart.size.width:
             self._chart.show(catalog.drawing_of("failed", picture.view, self._timeline, self._chart.most_points))
 
-    def on_show(self) -> None:
-        """It had no size when it was last given a picture."""
-        self.call_after_refresh(self._draw_again)
-
-    def on_resize(self) -> None:
-        """The chart has another size."""
-        self.call_after_refresh(self._draw_again)
-
-    def _draw_again(self) -> None:
-        if self._picture is not None:
-            self.draw(self._picture)
-
     @on(DataTable.RowHighlighted)
     def _choose(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
-        self._tell()
+        self._show_selected()
 
-    def _tell(self) -> None:
+    def _show_selected(self) -> None:
         name = self._table.selected
         if name is None or self._aggregate is None:
             return
-        self._samples.say(samples_text(name, self._aggregate.samples.get(name, [])))
+        self._samples.set_text(samples_text(name, self._aggregate.samples.get(name, [])))

@@ -1,4 +1,4 @@
-"""The latency pane: every latency by percentile, and the chosen one over time and by its distribution."""
+"""The latency pane: percentiles of all latencies, and chart and distribution of the selected one."""
 
 from textual import on
 from textual.app import ComposeResult
@@ -10,25 +10,27 @@ from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.histogram import PERCENTILES, Histogram
 from llmstress.engine.telemetry.metrics import LATENCIES
 from llmstress.tui.charts import catalog
+from llmstress.tui.charts.chart import Chart
 from llmstress.tui.charts.distribution import Distribution
-from llmstress.tui.charts.lines import Chart, Timeline
+from llmstress.tui.charts.lines import TimelineCache
 from llmstress.tui.format.picture import Picture
 from llmstress.tui.format.words import widest_words, window_words
-from llmstress.tui.widgets.rows import Cell, Column, Rows
-from llmstress.tui.widgets.text import Said
+from llmstress.tui.panes.pane import RedrawnPane
+from llmstress.tui.widgets.table import Cell, RowTable, TableColumn
+from llmstress.tui.widgets.text import TextBlock
 
 COLUMNS = (
-    Column("metric", 8, left=True),
-    *(Column(name.replace("_", "."), 8) for name in PERCENTILES),
-    Column("max", 8),
-    Column("count", 7),
+    TableColumn("metric", 8, left=True),
+    *(TableColumn(name.replace("_", "."), 8) for name in PERCENTILES),
+    TableColumn("max", 8),
+    TableColumn("count", 7),
 )
 FIRST, FIRST_OF_WHOLE = "ttft", "e2e"
-"""The row that is selected at first; the second one if no answer is streamed, because there is no first token then."""
+"""The latency selected at first; the second one for whole answers, which have no first token."""
 
 
 def latency_cells(metric: str, histogram: Histogram | None) -> list[Cell]:
-    """The row of one latency. A value with too few samples is dim and has a `~`."""
+    """The row of one latency. Values with a low sample count are dim and have a `~`."""
     found = histogram if histogram is not None else Histogram()
     thin = found.low_sample()
     cells = [Cell(metric, "bold")]
@@ -44,21 +46,20 @@ def latency_cells(metric: str, histogram: Histogram | None) -> list[Cell]:
     return cells
 
 
-class LatencyPane(Vertical):
-    """A table, and the distribution of the row with the cursor."""
+class LatencyPane(RedrawnPane):
+    """A table of latencies, and chart and distribution of the selected one."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, classes="pane")
-        self._title = Said(classes="title")
-        self._table = Rows(COLUMNS)
-        self._about = Said(classes="about", grows=True)
+        self._title = TextBlock(classes="title")
+        self._table = RowTable(COLUMNS)
+        self._about = TextBlock(classes="about", grows=True)
         self._chart = Chart("chart-latency")
-        self._timeline = Timeline()
+        self._timeline = TimelineCache()
         self._distribution = Distribution(id="distribution")
-        self._picture: Picture | None = None
 
     def compose(self) -> ComposeResult:
-        """The distribution is beside the table if there is room, else below it."""
+        """Table and chart; the distribution is beside them on wide screens, else below."""
         yield self._title
         with Container(classes="halves"):
             with Vertical(classes="half"):
@@ -68,11 +69,13 @@ class LatencyPane(Vertical):
             yield self._distribution
 
     def show(self, picture: Picture) -> None:
-        """The figures."""
+        """Update the table."""
         first = self._picture is None
         self._picture = picture
         window = window_words(picture) + widest_words(picture)
-        self._title.say(Content.assemble(("latency", "bold"), f" · {window} · ", ("~ low sample count", "$text-muted")))
+        self._title.set_text(
+            Content.assemble(("latency", "bold"), f" · {window} · ", ("~ low sample count", "$text-muted"))
+        )
         latency = picture.figures.latency
         means = {metric: histogram.mean for metric, histogram in latency.items()}
         shown = [metric for metric in LATENCIES if formatting.worth_a_line(metric, means)]
@@ -82,7 +85,7 @@ class LatencyPane(Vertical):
             self._table.move_cursor(row=shown.index(chosen))
 
     def draw(self, picture: Picture) -> None:
-        """Chart and distribution of the chosen latency."""
+        """Update chart and distribution of the selected latency."""
         metric = self._table.selected or FIRST
         self._distribution.show(f"{metric} · {window_words(picture, metric)}", picture.figures.latency.get(metric))
         if self._chart.size.width:
@@ -90,7 +93,7 @@ class LatencyPane(Vertical):
             self._chart.show(drawing)
 
     def _undetermined(self, metric: str) -> str:
-        """How many answers are missing from `tpot` because theirs is undetermined."""
+        """For tpot, the number of answers that are left out because their tpot is undetermined; else empty."""
         if metric != "tpot" or self._picture is None:
             return ""
         parts = self._picture.view.aggregate.parts.values()
@@ -101,24 +104,12 @@ class LatencyPane(Vertical):
             else ""
         )
 
-    def on_resize(self) -> None:
-        """The chart may have room now that it did not have before."""
-        self.call_after_refresh(self._draw_again)
-
-    def on_show(self) -> None:
-        """The pane had no size when the last picture was shown."""
-        self.call_after_refresh(self._draw_again)
-
-    def _draw_again(self) -> None:
-        if self._picture is not None:
-            self.draw(self._picture)
-
     @on(DataTable.RowHighlighted)
     def _choose(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
         metric = event.row_key.value or ""
         if metric in LATENCIES:
             about = f"  {LATENCIES[metric].meaning}{self._undetermined(metric)}"
-            self._about.say(Content.assemble((metric, "bold"), about))
+            self._about.set_text(Content.assemble((metric, "bold"), about))
         if self._picture is not None:
             self.draw(self._picture)

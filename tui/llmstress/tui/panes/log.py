@@ -1,4 +1,4 @@
-"""The log pane: what happened, line by line."""
+"""The log pane: the notices of the run, line by line."""
 
 from collections.abc import Sequence
 
@@ -21,49 +21,49 @@ KINDS = {
 """Kind of a notice -> its sign and colour."""
 
 
-def moment(t: int) -> str:
-    """A moment after T0: `+00:07.2`, `+75:00.0`; `-00:00.5` before it."""
+def time_label(t: int) -> str:
+    """A time (ns after T0): `+00:07.2`, `+75:00.0`; before T0 `-00:00.5`."""
     tenths = abs(t) // 100_000_000
     minutes, rest = divmod(tenths, 600)
     return f"{'-' if t < 0 else '+'}{minutes:02d}:{rest // 10:02d}.{rest % 10}"
 
 
-def added(shown: list[Notice], notices: list[Notice]) -> list[Notice] | None:
-    """Which of `notices` come after those that are `shown`; None if they don't follow them: another log."""
+def new_notices(shown: list[Notice], notices: list[Notice]) -> list[Notice] | None:
+    """The part of `notices` after those in `shown`; None: `notices` does not continue `shown`."""
     if not shown:
         return notices
     for index in range(len(notices) - 1, -1, -1):
-        # the oldest of what is shown may have left the list
+        # the oldest shown notices may have been dropped from the list
         if notices[index] == shown[-1] and notices[: index + 1] == shown[-(index + 1) :]:
             return notices[index + 1 :]
     return None
 
 
-SAVED = ("summary: ", "summary saved as ")
-"""What a note begins with that says where the summary is: the one of the run's end, and those that were asked for."""
+SAVED_PREFIXES = ("summary: ", "summary saved as ")
+"""Beginnings of notes with the summary's path: the note at the end of the run, and notes after a key press."""
 
 
-def pops_up(notice: Notice) -> bool:
-    """Whether it is also shown over the panes for a moment: what answers a command or changes the load, and warnings.
+def shows_toast(notice: Notice) -> bool:
+    """Whether a notice is also shown as a toast: replies to commands, changes of the load, and warnings.
 
-    Where the summary of a run that is over is stands on the screen already.
+    The note at the end of the run is left out because the banner shows the summary's path.
     """
-    return notice.kind in ("warning", "load", "note") and not notice.text.startswith(SAVED[0])
+    return notice.kind in ("warning", "load", "note") and not notice.text.startswith(SAVED_PREFIXES[0])
 
 
-def saved_in(notices: Sequence[Notice]) -> str:
-    """The file that the summary was written to last, as far as the log says; empty: it doesn't."""
+def summary_path(notices: Sequence[Notice]) -> str:
+    """The path of the summary that was last written, according to the log; empty: none."""
     found = (
         notice.text.removeprefix(begin)
         for notice in reversed(notices)
-        for begin in SAVED
+        for begin in SAVED_PREFIXES
         if notice.kind == "note" and notice.text.startswith(begin)
     )
     return next(found, "")
 
 
 class LogPane(Vertical):
-    """Notices as they come, the newest in sight unless someone has scrolled up."""
+    """Shows all notices; follows the newest one unless the user has scrolled up."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, classes="pane")
@@ -76,13 +76,13 @@ class LogPane(Vertical):
         yield self._log
 
     def on_resize(self) -> None:
-        """Lines are wrapped when they are written: write them again once the log has its new size."""
+        """Write all lines again once the log has its new size, because lines are wrapped when they are written."""
         self.call_after_refresh(self._write_again)
 
     def show(self, picture: Picture) -> None:
-        """Append what is new."""
+        """Append new notices."""
         self._notices = notices = picture.view.aggregate.notices
-        new = added(self._shown, notices)
+        new = new_notices(self._shown, notices)
         if new is None:
             self._write_again()
         else:
@@ -94,18 +94,20 @@ class LogPane(Vertical):
         self._append(self._notices)
 
     def draw(self, picture: Picture) -> None:
-        """Nothing is drawn here."""
+        """Does nothing: this pane has no charts."""
 
     def _append(self, notices: list[Notice]) -> None:
         width = self._log.scrollable_content_region.width
         if not width:
-            return  # not laid out yet: `on_resize` comes
+            return  # not laid out yet; `on_resize` will follow
         at_end = self._log.is_vertical_scroll_end
         for notice in notices:
             sign, tone = KINDS.get(notice.kind, ("·", ""))
             colour = self.app.theme_variables.get(tone, "") if tone else ""
             style = f"bold {colour}".strip()
             line = Table.grid(padding=(0, 1, 0, 0))
-            line.add_row(Text(f"{moment(notice.t):>9}", "dim"), Text(sign, style), Text(notice.text, overflow="fold"))
+            line.add_row(
+                Text(f"{time_label(notice.t):>9}", "dim"), Text(sign, style), Text(notice.text, overflow="fold")
+            )
             self._log.write(line, width=width, scroll_end=at_end)
         self._shown = (self._shown + notices)[-MAX_NOTICES:]

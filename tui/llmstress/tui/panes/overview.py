@@ -1,54 +1,55 @@
-"""What the wall shows: where the run is, its figures, whether they can be trusted, and how it got there."""
+"""The overview pane: progress, main figures, whether they are reliable, and their course over time."""
 
 import msgspec
 from textual import events
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.widget import Widget
 
 from llmstress.tui.charts import catalog, lines
+from llmstress.tui.charts.chart import Chart
 from llmstress.tui.charts.heatmap import Heatmap
-from llmstress.tui.charts.lines import Chart, Drawing, Timeline
+from llmstress.tui.charts.lines import Drawing, TimelineCache
 from llmstress.tui.format import headline
-from llmstress.tui.format.headline import Piece
+from llmstress.tui.format.headline import StyledText
 from llmstress.tui.format.picture import Picture
+from llmstress.tui.panes.pane import RedrawnPane
 from llmstress.tui.panes.tiles import TileView, tiles_of
 
 _TILES = ("streams", "tokens", "requests", "ttft-p50", "ttft-p99", "itl-p50", "itl-p99", "failed")
 
 
-class Line(Widget):
+class StyledLine(Widget):
     """One line of styled text."""
 
     def __init__(self, id: str) -> None:
         super().__init__(id=id)
-        self._pieces: list[Piece] = []
+        self._pieces: list[StyledText] = []
 
-    def show(self, pieces: list[Piece]) -> None:
-        """Show these from now on."""
+    def show(self, pieces: list[StyledText]) -> None:
+        """Show these texts."""
         if pieces != self._pieces:
             self._pieces = pieces
             self.refresh()
 
     def render(self) -> Content:
-        """The pieces, one behind the other."""
+        """The texts, joined."""
         return Content.assemble(*self._pieces)
 
 
-class Overview(Vertical):
-    """The whole run at a glance. How much of it there is room for is decided by the style sheet, which hides and
-    shows its parts by the classes `-narrow`, `-short` and `-wide` of the screen."""
+class Overview(RedrawnPane):
+    """The whole run at a glance. The style sheet shows or hides parts depending on the classes `-narrow`, `-short` and
+    `-wide` of the screen."""
 
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self._timeline, self._zoomed = Timeline(), Timeline()
-        self._picture: Picture | None = None
-        self._target = Line("overview-target")
-        self._progress = Line("overview-progress")
-        self._measurement = Line("overview-measurement")
-        self._outcome = Line("overview-outcome")
-        self._stretch = Line("overview-stretch")
+        self._timeline, self._zoomed = TimelineCache(), TimelineCache()
+        self._target = StyledLine("overview-target")
+        self._progress = StyledLine("overview-progress")
+        self._measurement = StyledLine("overview-measurement")
+        self._outcome = StyledLine("overview-outcome")
+        self._stretch = StyledLine("overview-stretch")
         self._tiles = [TileView(f"tile-{name}") for name in _TILES]
         self._charts = {"left": Chart("chart-left"), "right": Chart("chart-right")}
         for side, key in (("left", "c"), ("right", "C")):
@@ -57,7 +58,7 @@ class Overview(Vertical):
         self._heatmap = Heatmap("heatmap-ttft")
 
     def compose(self) -> ComposeResult:
-        """Lines, tiles, charts, heatmap."""
+        """Lines, tiles, charts and heatmap."""
         yield self._target
         yield self._progress
         yield self._measurement
@@ -70,7 +71,7 @@ class Overview(Vertical):
         yield self._heatmap
 
     def show(self, picture: Picture) -> None:
-        """Show the figures of `picture`."""
+        """Update lines and tiles."""
         self._picture = picture
         width = self.size.width
         if not width:
@@ -86,7 +87,7 @@ class Overview(Vertical):
             view.show(tile)
 
     def draw(self, picture: Picture) -> None:
-        """Draw what `picture` says about the time until now."""
+        """Update charts and heatmap."""
         self._picture = picture
         aggregate = picture.view.aggregate
         for side, chart in self._charts.items():
@@ -99,7 +100,7 @@ class Overview(Vertical):
             self._heatmap.show(self._timeline.columns("heatmap", aggregate, step), metric)
 
     def _drawing(self, curve: str, picture: Picture, most_points: int) -> Drawing:
-        """A curve of the whole run, or of the stretch that a replay is zoomed to."""
+        """The drawing of a curve over the whole run, or over the time to which a replay is zoomed."""
         view, detail = picture.view, picture.detail
         if detail is None or picture.zoom_s is None:
             return catalog.drawing_of(curve, view, self._timeline, most_points)
@@ -108,33 +109,25 @@ class Overview(Vertical):
         return lines.zoomed(drawing, detail.begin_s, picture.zoom_s, lines.marks_of(view))
 
     def next_curve(self, side: str) -> None:
-        """Another chart on the `left` or the `right` side."""
+        """Show the next chart on the `left` or the `right` side."""
         if self._picture is not None:
-            self._curves[side] = catalog.after(self._curve(side, self._picture), self._picture.view.aggregate)
+            self._curves[side] = catalog.next_curve(self._curve(side, self._picture), self._picture.view.aggregate)
             self.draw(self._picture)
 
     def on_click(self, event: events.Click) -> None:
-        """A click on a chart is the same as its key."""
+        """Show the next chart in place of the clicked one."""
         for side, chart in self._charts.items():
             if event.widget is chart:
                 self.next_curve(side)
 
     def _curve(self, side: str, picture: Picture) -> str:
-        """What was chosen, else what this run has for that side."""
+        """The chosen curve, if this run has it, else the default for that side."""
         names = catalog.curves_of(picture.view.aggregate)
         if self._curves[side] in names:
             return self._curves[side]
         return names[0] if side == "left" else "requests"
 
-    def on_resize(self) -> None:
-        """What was cut to the old width is cut to the new one, once the parts have their sizes."""
-        self.call_after_refresh(self._again)
-
-    def on_show(self) -> None:
-        """It was hidden, and so had no size, when it was last given a picture."""
-        self.call_after_refresh(self._again)
-
-    def _again(self) -> None:
+    def _draw_again(self) -> None:
         if self._picture is not None:
             self.show(self._picture)
             self.draw(self._picture)

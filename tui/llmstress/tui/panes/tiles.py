@@ -1,4 +1,5 @@
-"""The big figures. What stands in them is made by a pure function; a tile only shows it, large where there is room."""
+"""The tiles with the main figures. A pure function makes their contents; a tile shows them, in large digits if there
+is room."""
 
 from itertools import product
 
@@ -22,23 +23,23 @@ _DIGIT_ROWS = 3
 
 
 class Tile(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure."""
+    """The contents of a tile."""
 
     name: str
     value: str
     beside: str = ""
-    """What follows the value where there is no room for a note: `/1,200`."""
+    """Text after the value if there is no room for the note: `/1,200`."""
     note: str = ""
-    """What is said below it where there is room."""
+    """Text below the value if there is room."""
     label: str = ""
-    """Instead of the name where there is no room for a note."""
+    """Replaces the name if there is no room for the note."""
     thin: bool = False
-    """Too few samples to rely on it."""
+    """Whether the sample count is low."""
     bad: bool = False
 
 
 def tiles_of(picture: Picture) -> list[Tile]:
-    """The figures of the picture's stretch of time, always as many."""
+    """The tiles of a picture; their number is always the same."""
     shown, snapshot = picture.figures, picture.snapshot
     made = [
         Tile(
@@ -67,7 +68,7 @@ def tiles_of(picture: Picture) -> list[Tile]:
 
 
 def _failed(shown: Figures) -> Tile:
-    """The share that failed in the stretch of time of its neighbours, and the most frequent class."""
+    """The share of failed requests in the period of the other tiles, and the most frequent class."""
     top = max(shown.failed_by, key=lambda outcome: shown.failed_by[outcome], default="")
     of = f"{formatting.count(shown.failed)} of {formatting.count(shown.finished)}"
     return Tile(
@@ -87,7 +88,7 @@ def _work(counted_in: str, shown: Figures) -> Tile:
 
 
 def _samples(histogram: Histogram | None, span_s: float | None) -> str:
-    """How many there are, and of how many seconds where these are more than those of the other figures."""
+    """The number of samples, and their period if it is longer than that of the other figures."""
     if histogram is None:
         return ""
     return f"{_short(histogram.count)} samples" if span_s is None else f"{_short(histogram.count)} in {span_s:.0f} s"
@@ -102,7 +103,7 @@ def _rate(per_second: float | None) -> str:
 
 
 def large(value: str) -> list[str]:
-    """Three lines of equal length: the number in tall digits, its unit beside their feet."""
+    """Three lines of equal length: the number in tall digits, and its unit on the last line."""
     number, space, unit = value.partition(" ")
     drawn = "".join(part.text for part in Digits(number).render(Style(bold=True)) if isinstance(part, Segment))
     lines = [line.rstrip() for line in drawn.split("\n")[:_DIGIT_ROWS]]
@@ -114,17 +115,17 @@ def large(value: str) -> list[str]:
 
 
 class TileView(Widget):
-    """A figure on the screen: in digits of three rows, or in two lines of text."""
+    """A tile on the screen: in digits of three rows, or in two lines of text."""
 
     def __init__(self, id: str) -> None:
         super().__init__(id=id)
         self._tile: Tile | None = None
 
     def show(self, tile: Tile) -> None:
-        """Show `tile` from now on."""
+        """Show `tile`."""
         if tile != self._tile:
             self._tile = tile
-            # a class of failure may come from a stranger's record: it is no markup
+            # a class of failure may come from an untrusted record and must not be parsed as markup
             self.border_title, self.border_subtitle = Content(tile.name), Content(tile.note)
             self.set_class(tile.thin, "-thin")
             self.set_class(tile.bad, "-bad")

@@ -1,4 +1,4 @@
-"""Where a screen gets its run from: a live one, or one that was recorded. The screen knows nothing of sockets."""
+"""The interface between the screen and a live or recorded run."""
 
 from collections.abc import AsyncIterator
 from typing import Protocol
@@ -10,7 +10,7 @@ from llmstress.engine.telemetry.broadcast import Command, Frame
 
 
 class SourceLost(Exception):
-    """The run can't be followed any more; the text says why, in words for the user."""
+    """The run can't be followed any more; the text tells the user why."""
 
 
 class Source(Protocol):
@@ -18,51 +18,51 @@ class Source(Protocol):
 
     @property
     def controls(self) -> bool:
-        """Whether `send` reaches the run: it is live, and this viewer may steer it."""
+        """Whether `send` reaches the run: the run is live, and this viewer may steer it."""
 
     @property
-    def player(self) -> "Player | None":
-        """How the time of a recorded run is steered; None for a live one."""
+    def playback(self) -> "Playback | None":
+        """The controls of a recorded run; None: a live run."""
 
     def frames(self) -> AsyncIterator[Frame]:
-        """A keyframe (`RunView`), then what follows. Whenever another keyframe comes it replaces everything before.
+        """A keyframe (`RunView`) and the frames after it. Each later keyframe replaces everything before it.
 
-        Ends only with a `SourceLost`; a run that has ended just stays silent after its `Ended`.
+        Ends only with a `SourceLost`; after a run's `Ended` no more frames come.
         """
 
     async def send(self, command: Command) -> None:
-        """Ask the run for something; what comes of it is seen in `frames`."""
+        """Send a command to the run; its effect becomes visible in `frames`."""
 
 
-class Detail(msgspec.Struct, frozen=True):
-    """The timeline of a stretch of a run, in shorter steps than that of the whole run."""
+class ZoomDetail(msgspec.Struct, frozen=True):
+    """The timeline of a part of a run, in shorter steps than that of the whole run."""
 
     begin_s: float
-    """Where its times begin, in seconds after T0."""
+    """Its start, in seconds after T0; times in `aggregate` count from here."""
     aggregate: Aggregate
-    """Of what was measured within it."""
+    """The measurements in this part."""
 
 
-class Player(Protocol):
-    """Steers the time of a recorded run."""
+class Playback(Protocol):
+    """The controls of a recorded run."""
 
     speed: float
-    """1.0: as it was."""
+    """1.0: original speed."""
     paused: bool
     zoom_s: float | None
-    """How long a stretch before the position charts are to show; None: all up to there."""
+    """Length of time before the position that charts show; None: everything up to the position."""
 
     @property
-    def detail(self) -> Detail | None:
-        """That stretch; None if there is no zoom."""
+    def detail(self) -> ZoomDetail | None:
+        """The timeline of that time; None: no zoom."""
 
     @property
     def position_s(self) -> float:
-        """Seconds after T0."""
+        """Current position, in seconds after T0."""
 
     @property
     def length_s(self) -> float:
-        """When the last message came, seconds after T0."""
+        """Time of the last message, in seconds after T0."""
 
     def seek(self, position_s: float) -> None:
-        """Go on from there: `frames` gives a keyframe of that moment next."""
+        """Continue from `position_s`: the next frame is a keyframe of that time."""

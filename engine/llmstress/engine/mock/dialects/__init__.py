@@ -1,1 +1,1 @@
-"""What each API says: how its requests are read, and what its answers, pings and errors look like. No HTTP, no I/O."""
+"""The APIs that the mock serves: parsing of requests, and encoding of answers, pings and errors. No HTTP, no I/O."""

@@ -1,146 +1,145 @@
-"""What was asked and what is answered, whatever the API that asks and tells it."""
+"""Request parameters and answers, independent of the API."""
 
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-Kind = Literal["reasoning", "text", "tool"]
-"""What a token belongs to: reasoning that is shown, the text, or the arguments of a tool call."""
-Ending = Literal["stop", "length", "tool_call", "content_filter"]
+TokenKind = Literal["reasoning", "text", "tool"]
+"""What a token belongs to: visible reasoning, text, or the arguments of a tool call."""
+FinishReason = Literal["stop", "length", "tool_call", "content_filter"]
 """Why an answer ends."""
-Reasoning = Literal["shown", "hidden", "none"]
-"""Whether the client wants to see it, only to pay for it, or to do without."""
-
-Tells = Literal["all", "usage", "nothing"]
-"""What an API says of an answer: why it ends and what it used, or only the latter, or neither."""
+ReasoningMode = Literal["shown", "hidden", "none"]
+"""What happens to reasoning: it is visible, only counted, or left out."""
+Reported = Literal["all", "usage", "nothing"]
+"""What an API reports about an answer: finish reason and usage, usage only, or nothing."""
 
 CYCLE = 10
-"""Number of different words; word number i is the same as word number i + CYCLE."""
-# the leading space is how tokenizers mark the begin of a word; one digit keeps all of them equally long
+"""Number of distinct words; word number i equals word number i + CYCLE."""
+# the leading space marks the beginning of a word, as in tokenizers; a single digit makes all words equally long
 _WORDS = tuple(f" tok{i}" for i in range(CYCLE))
 _ARGUMENTS = '{"words":"', '"}'
-_PIECE = 5
-"""Characters of a document that are a token: as many as a word has."""
+_DOCUMENT_TOKEN = 5
+"""Characters of a document per token: the length of a word."""
 
 
 def words(first: int, count: int) -> str:
-    """`count` words, one for each token, from word number `first` on."""
+    """`count` words from word number `first` on; each is one token."""
     return "".join([_WORDS[i % CYCLE] for i in range(first, first + count)])
 
 
-def pieces_in(document: str) -> int:
-    """The tokens of a document."""
-    return -(-len(document) // _PIECE)
+def document_tokens(document: str) -> int:
+    """Number of tokens of a document."""
+    return -(-len(document) // _DOCUMENT_TOKEN)
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """A request, as far as it changes the answer."""
+class RequestParams(msgspec.Struct, frozen=True):
+    """The parameters of a request that affect the answer."""
 
     model: str | None = None
     stream: bool = False
     usage: bool | None = None
-    """Whether the client wants the usage told; None where that isn't left to it."""
+    """Whether the client requested usage; None if the API has no such parameter."""
     limit: int | None = None
-    """Most output tokens wanted; None without a limit."""
+    """Maximum number of output tokens; None: no limit."""
     prompt_tokens: int = 0
     choices: int = 1
-    """Answers wanted at once."""
-    reasoning: Reasoning = "shown"
-    """What becomes of reasoning, if there is any."""
+    """Number of answers."""
+    reasoning: ReasoningMode = "shown"
+    """What happens to reasoning, if there is any."""
     tool: str = "write"
-    """The tool to call, if one is called."""
+    """Name of the tool that a tool call names."""
     must_call: bool = False
-    """Whether the client insists on the call of a tool."""
+    """Whether the client requires a tool call."""
     tool_document: str = ""
-    """What the call's arguments are, where the tool has a schema that they have to fulfil."""
+    """Arguments of the call, if they have to match a schema of the tool."""
     json: bool = False
-    """Whether the text is to be JSON."""
+    """Whether the text has to be JSON."""
     document: str = ""
-    """What the text is, where it has to fulfil a schema."""
+    """The text, if it has to match a schema."""
     format: Any = None
-    """The format that was asked for, where the API repeats it."""
+    """The requested format, for APIs that repeat it in the answer."""
     text_only: bool = False
-    """Whether the API knows neither reasoning nor tools."""
-    tells: Tells = "all"
+    """Whether the API has neither reasoning nor tools."""
+    reports: Reported = "all"
     running_usage: bool = False
-    """Whether each event of a stream shall tell the usage so far, as vLLM can."""
+    """Whether each event of a stream reports the usage so far, an option of vLLM."""
     summary: bool = False
-    """Whether reasoning is shown as a summary, as OpenAI does."""
+    """Whether visible reasoning has the form of a summary, as at OpenAI."""
     echoes: tuple[str, ...] = ()
-    """What each choice repeats before it begins; empty if none does."""
+    """The prompt that each choice repeats first; empty: none."""
     dimensions: int = 0
-    """Numbers of an embedding."""
+    """Numbers per embedding; 0: not a request for embeddings."""
     base64: bool = False
-    """Whether embeddings are packed."""
+    """Whether embeddings are base64 instead of lists of numbers."""
 
 
-class Part(NamedTuple):
-    """Tokens of one kind that come one after the other."""
+class AnswerPart(NamedTuple):
+    """Consecutive tokens of one kind."""
 
-    kind: Kind
+    kind: TokenKind
     tokens: int
 
 
-class Said(msgspec.Struct, frozen=True):
-    """What an answer consists of. With several choices each of them has the same tokens."""
+class AnswerSpec(msgspec.Struct, frozen=True):
+    """The content of an answer. Several choices all have the same tokens."""
 
     id: str
-    """24 hexadecimal digits, from which the APIs make theirs."""
+    """24 hexadecimal digits, which the APIs put into their identifiers."""
     created: int
     """Unix time in s."""
     model: str
     prompt_tokens: int = 0
     cached_tokens: int = 0
-    """How many of the prompt's came from a cache."""
+    """Number of prompt tokens that came from a cache."""
     reasoning_tokens: int = 0
-    """Shown before the text."""
+    """Visible reasoning tokens; they precede the text."""
     hidden_reasoning_tokens: int = 0
-    """Thought and charged before everything else, but not shown."""
+    """Reasoning tokens that are charged but not sent."""
     tokens: int = 0
-    """Of the text, or of a tool call's arguments."""
+    """Tokens of the text or of a tool call's arguments."""
     tool_call: bool = False
     """Whether `tokens` are the arguments of a tool call."""
     json: bool = False
-    """Whether the text is a JSON object, as arguments are."""
+    """Whether the text is a JSON object; arguments always are."""
     document: str = ""
-    """What the text or the arguments consist of, in pieces of five characters; empty: words."""
-    ending: Ending = "stop"
+    """The text or the arguments, five characters per token; empty: words."""
+    finish_reason: FinishReason = "stop"
     usage: bool = True
-    """Whether the usage is told, where that is left to the client."""
-    tells: Tells = "all"
+    """Whether usage is reported, in APIs where the client decides."""
+    reports: Reported = "all"
     choices: int = 1
 
     @property
-    def parts(self) -> tuple[Part, ...]:
-        """What of it is shown, in order; none is empty."""
-        main = Part("tool" if self.tool_call else "text", self.tokens)
-        return tuple([part for part in (Part("reasoning", self.reasoning_tokens), main) if part.tokens])
+    def parts(self) -> tuple[AnswerPart, ...]:
+        """The non-empty visible parts, in order."""
+        main = AnswerPart("tool" if self.tool_call else "text", self.tokens)
+        return tuple([part for part in (AnswerPart("reasoning", self.reasoning_tokens), main) if part.tokens])
 
     @property
     def shown_tokens(self) -> int:
-        """Tokens that the client sees, of all choices."""
+        """Visible tokens, over all choices."""
         return self.choices * (self.reasoning_tokens + self.tokens)
 
     @property
     def all_reasoning_tokens(self) -> int:
-        """Shown or not, of all choices."""
+        """Visible and hidden reasoning tokens, over all choices."""
         return self.choices * (self.reasoning_tokens + self.hidden_reasoning_tokens)
 
     @property
     def output_tokens(self) -> int:
-        """Everything that is charged as output, of all choices."""
+        """Tokens charged as output, over all choices."""
         return self.choices * (self.reasoning_tokens + self.hidden_reasoning_tokens + self.tokens)
 
-    def text(self, kind: Kind, first: int = 0, count: int | None = None) -> str:
-        """`count` tokens (all if None) of a part, from its token number `first` on.
+    def text(self, kind: TokenKind, first: int = 0, count: int | None = None) -> str:
+        """`count` tokens (None: all) of a part, from its token number `first` on.
 
-        The arguments of a tool call are a JSON object, and so may the text be; its braces stick to the first and to
-        the last token.
+        If the part is a JSON object, as arguments always are, the first token includes its beginning and the last
+        token its end.
         """
         tokens = self.reasoning_tokens if kind == "reasoning" else self.tokens
         last = tokens if count is None else first + count
         if self.document and kind != "reasoning":
-            return self.document[first * _PIECE : last * _PIECE]
+            return self.document[first * _DOCUMENT_TOKEN : last * _DOCUMENT_TOKEN]
         text = words(first, last - first)
         if kind == "reasoning" or not (self.tool_call or self.json):
             return text

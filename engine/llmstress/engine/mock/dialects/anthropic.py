@@ -1,19 +1,19 @@
-"""Anthropic Messages: named events, blocks of content, usage that counts up."""
+"""Anthropic Messages: named events, content blocks, cumulative usage."""
 
 from typing import Any
 
 import msgspec
 
 from llmstress.engine.mock.dialects import limits, prompts, sse
-from llmstress.engine.mock.dialects.answer_spec import Asked, Ending, Kind, Reasoning, Said
+from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, FinishReason, ReasoningMode, RequestParams, TokenKind
 from llmstress.engine.mock.http import Headers, Request
 
 name = "anthropic"
 rate_limit_headers = limits.anthropic_headers
 
 _NO_SAMPLING = "2026-10-21"
-"""The version from which on the parameters of sampling are refused."""
-_STOP_REASONS: dict[Ending, str] = {
+"""The first API version that rejects sampling parameters."""
+_STOP_REASONS: dict[FinishReason, str] = {
     "stop": "end_turn",
     "length": "max_tokens",
     "tool_call": "tool_use",
@@ -31,7 +31,7 @@ _ERROR_TYPES = {
     529: "overloaded_error",
 }
 _SIGNATURE = "c2lnbmF0dXJl"
-_TRANSLATED = {
+_ERROR_CODES = {
     "server_error": "api_error",
     "server_is_overloaded": "overloaded_error",
     "rate_limit_exceeded": "rate_limit_error",
@@ -68,7 +68,7 @@ class _Body(_Prompt, kw_only=True):
     tool_choice: Any = None
     output_config: _OutputConfig | None = None
     output_format: Any = None
-    """The same as `output_config.format`; it had its own name at first."""
+    """The older name of `output_config.format`."""
     temperature: Any = None
     top_p: Any = None
     top_k: Any = None
@@ -78,8 +78,7 @@ _decoder = msgspec.json.Decoder(_Body, strict=False)
 _prompt_decoder = msgspec.json.Decoder(_Prompt, strict=False)
 
 
-def read(request: Request) -> Asked:
-    """See `Dialect`."""
+def read(request: Request) -> RequestParams:
     body = prompts.decode(_decoder, request.body)
     if dict(request.headers).get("anthropic-version", "") >= _NO_SAMPLING:
         for name in ("temperature", "top_p", "top_k"):
@@ -88,7 +87,7 @@ def read(request: Request) -> Asked:
     config = body.output_config
     form = prompts.format_of((config.format if config is not None else None) or body.output_format)
     tool, must_call = prompts.tool_to_call(body.tools, body.tool_choice)
-    return Asked(
+    return RequestParams(
         model=body.model,
         stream=body.stream is True,
         limit=prompts.at_least(0, body.max_tokens),
@@ -103,55 +102,51 @@ def read(request: Request) -> Asked:
 
 
 def count(request: Request) -> bytes:
-    """The answer to `POST /messages/count_tokens`: how long a prompt is.
+    """The response body of `POST /messages/count_tokens`.
 
     Raises:
-        ValueError: see `Dialect.read`.
+        ValueError: as for `Dialect.read`.
     """
-    return sse.encode({"input_tokens": prompts.decode(_prompt_decoder, request.body).tokens})
+    return sse.to_json({"input_tokens": prompts.decode(_prompt_decoder, request.body).tokens})
 
 
-def _reasoning(thinking: _Thinking | None) -> Reasoning:
+def _reasoning(thinking: _Thinking | None) -> ReasoningMode:
     if thinking is None:
         return "shown"
     return "none" if thinking.type == "disabled" else "hidden" if thinking.display == "omitted" else "shown"
 
 
-def speak(said: Said, asked: Asked) -> "MessagesSpeech":
-    """See `Dialect`."""
-    return MessagesSpeech(said, asked)
+def encoder(answer: AnswerSpec, params: RequestParams) -> "MessagesEncoder":
+    return MessagesEncoder(answer, params)
 
 
 def error_body(status: int, message: str, code: str = "", id: str = "") -> bytes:
-    """See `Dialect`."""
     usual = _ERROR_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
-    error: dict[str, Any] = {"type": _TRANSLATED.get(code, usual), "message": message}
+    error: dict[str, Any] = {"type": _ERROR_CODES.get(code, usual), "message": message}
     if code in _DETAILS:
         error["details"] = _DETAILS[code]
-    return sse.encode({"type": "error", "error": error, "request_id": f"req_{id}" if id else None})
+    return sse.to_json({"type": "error", "error": error, "request_id": f"req_{id}" if id else None})
 
 
 def headers(id: str) -> Headers:
-    """See `Dialect`."""
     return (("request-id", f"req_{id}"), ("anthropic-organization-id", "mock"))
 
 
-class MessagesSpeech:
-    """Implements `Speech`. Thinking is the first block, text or a call the next one."""
+class MessagesEncoder:
+    """Implements `AnswerEncoder`. Thinking is the first block; text or a tool call is the next one."""
 
-    __slots__ = ("_asked", "_said")
+    __slots__ = ("_answer", "_params")
 
     content_type = sse.CONTENT_TYPE
-    last_word = _STOP
-    stamped = False
+    end_mark = _STOP
+    fills_in = False
 
-    def __init__(self, said: Said, asked: Asked) -> None:
-        self._said = said
-        self._asked = asked
+    def __init__(self, answer: AnswerSpec, params: RequestParams) -> None:
+        self._answer = answer
+        self._params = params
 
     def opening(self) -> list[bytes]:
-        """See `Speech`."""
-        # what is known before the first token: the input, and a placeholder
+        # before the first token only the input is known; the output is a placeholder
         message = {
             **self._message,
             "content": [],
@@ -160,13 +155,12 @@ class MessagesSpeech:
             "usage": {**self._input_usage, "output_tokens": 1},
         }
         events = [_event("message_start", {"message": message})]
-        if self._thinks_unseen:
-            events += [*self.start("reasoning"), *self.end("reasoning")]
+        if self._has_hidden_reasoning:
+            events += [*self.part_start("reasoning"), *self.part_end("reasoning")]
         return events
 
-    def start(self, kind: Kind) -> list[bytes]:
-        """See `Speech`."""
-        place = self._place(kind)
+    def part_start(self, kind: TokenKind) -> list[bytes]:
+        place = self._index(kind)
         events = [_event("content_block_start", {"index": place, "content_block": self._block(kind)})]
         if place == 0:
             events.append(_PING)
@@ -174,23 +168,21 @@ class MessagesSpeech:
             events.append(self.token_event(kind, ""))
         return events
 
-    def token_event(self, kind: Kind, text: str) -> bytes:
-        """See `Speech`."""
+    def token_event(self, kind: TokenKind, text: str) -> bytes:
         name, member = {
             "reasoning": (b"thinking_delta", b"thinking"),
             "text": (b"text_delta", b"text"),
             "tool": (b"input_json_delta", b"partial_json"),
         }[kind]
-        # put together by hand: encoding a dictionary per event would cost ten times as much
+        # formatted by hand: encoding a dictionary per event would cost ten times as much
         return (
             b"event: content_block_delta\n"
             b'data: {"type":"content_block_delta","index":%d,"delta":{"type":"%b","%b":%b}}\n\n'
-            % (self._place(kind), name, member, sse.encode(text))
+            % (self._index(kind), name, member, sse.to_json(text))
         )
 
-    def end(self, kind: Kind) -> list[bytes]:
-        """See `Speech`."""
-        place = self._place(kind)
+    def part_end(self, kind: TokenKind) -> list[bytes]:
+        place = self._index(kind)
         stop = _event("content_block_stop", {"index": place})
         if kind != "reasoning":
             return [stop]
@@ -198,90 +190,87 @@ class MessagesSpeech:
         return [_event("content_block_delta", {"index": place, "delta": delta}), stop]
 
     def closing(self) -> list[bytes]:
-        """See `Speech`."""
         return [
             _event("message_delta", {"delta": self._stop, "usage": self._usage}),
             _STOP,
         ]
 
     def ping(self) -> bytes:
-        """See `Speech`."""
         return _PING
 
-    def error_event(self, message: str, code: str) -> list[bytes]:
-        """See `Speech`."""
-        return [_event("error", {"error": {"type": _TRANSLATED.get(code, "overloaded_error"), "message": message}})]
+    def error_events(self, message: str, code: str) -> list[bytes]:
+        return [_event("error", {"error": {"type": _ERROR_CODES.get(code, "overloaded_error"), "message": message}})]
 
-    def stamp(self, event: bytes, number: int, tokens: int) -> bytes:
-        """See `Speech`."""
+    def fill_in(self, event: bytes, number: int, tokens: int) -> bytes:
         return event
 
-    def whole(self) -> bytes:
-        """See `Speech`."""
-        blocks = [self._block("reasoning", signature=_SIGNATURE)] if self._thinks_unseen else []
+    def body(self) -> bytes:
+        blocks = [self._block("reasoning", signature=_SIGNATURE)] if self._has_hidden_reasoning else []
         blocks += [
-            self._block(kind, self._said.text(kind), signature=_SIGNATURE if kind == "reasoning" else "")
-            for kind, _ in self._said.parts
+            self._block(kind, self._answer.text(kind), signature=_SIGNATURE if kind == "reasoning" else "")
+            for kind, _ in self._answer.parts
         ]
         created = {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0}
         usage = {**self._usage, "cache_creation": created, "service_tier": "standard"}
-        return sse.encode({**self._message, "content": blocks, **self._stop, "usage": usage})
+        return sse.to_json({**self._message, "content": blocks, **self._stop, "usage": usage})
 
-    # what there is
+    # parts of messages
 
     @property
     def _message(self) -> dict[str, Any]:
-        return {"id": f"msg_{self._said.id}", "type": "message", "role": "assistant", "model": self._said.model}
+        return {"id": f"msg_{self._answer.id}", "type": "message", "role": "assistant", "model": self._answer.model}
 
     @property
     def _stop(self) -> dict[str, Any]:
-        refused = self._said.ending == "content_filter"
+        refused = self._answer.finish_reason == "content_filter"
         details = {"type": "refusal", "category": None, "explanation": None} if refused else None
         return {
-            "stop_reason": _STOP_REASONS[self._said.ending],
+            "stop_reason": _STOP_REASONS[self._answer.finish_reason],
             "stop_sequence": None,
             **({"stop_details": details} if refused else {}),
         }
 
     @property
     def _input_usage(self) -> dict[str, int]:
-        """What was cached is not in `input_tokens`."""
-        said = self._said
+        """Usage of the input; `input_tokens` excludes cached tokens."""
+        answer = self._answer
         return {
-            "input_tokens": said.prompt_tokens - said.cached_tokens,
+            "input_tokens": answer.prompt_tokens - answer.cached_tokens,
             "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": said.cached_tokens,
+            "cache_read_input_tokens": answer.cached_tokens,
         }
 
     @property
     def _usage(self) -> dict[str, Any]:
-        said = self._said
-        usage: dict[str, Any] = {**self._input_usage, "output_tokens": said.output_tokens}
-        if said.all_reasoning_tokens:
-            usage["output_tokens_details"] = {"thinking_tokens": said.all_reasoning_tokens}
+        answer = self._answer
+        usage: dict[str, Any] = {**self._input_usage, "output_tokens": answer.output_tokens}
+        if answer.all_reasoning_tokens:
+            usage["output_tokens_details"] = {"thinking_tokens": answer.all_reasoning_tokens}
         return usage
 
     @property
-    def _thinks_unseen(self) -> bool:
-        """Whether there is a block for thoughts that the client wanted left out of it."""
-        said = self._said
-        return self._asked.reasoning == "hidden" and said.hidden_reasoning_tokens > 0 and said.reasoning_tokens == 0
+    def _has_hidden_reasoning(self) -> bool:
+        """Whether there is a thinking block without text, because the client asked to omit it."""
+        answer = self._answer
+        return (
+            self._params.reasoning == "hidden" and answer.hidden_reasoning_tokens > 0 and answer.reasoning_tokens == 0
+        )
 
-    def _place(self, kind: Kind) -> int:
-        """Number of a block."""
-        return int(kind != "reasoning" and (self._said.reasoning_tokens > 0 or self._thinks_unseen))
+    def _index(self, kind: TokenKind) -> int:
+        """Index of a part's block."""
+        return int(kind != "reasoning" and (self._answer.reasoning_tokens > 0 or self._has_hidden_reasoning))
 
-    def _block(self, kind: Kind, text: str = "", signature: str = "") -> dict[str, Any]:
+    def _block(self, kind: TokenKind, text: str = "", signature: str = "") -> dict[str, Any]:
         if kind == "text":
             return {"type": "text", "text": text}
         if kind == "reasoning":
             return {"type": "thinking", "thinking": text, "signature": signature}
         input = _arguments(text)
-        return {"type": "tool_use", "id": f"toolu_{self._said.id}", "name": self._asked.tool, "input": input}
+        return {"type": "tool_use", "id": f"toolu_{self._answer.id}", "name": self._params.tool, "input": input}
 
 
 def _arguments(text: str) -> Any:
-    """The arguments of a call; what was cut off is no JSON, and none of it is told then."""
+    """The arguments of a call; an empty object if they were truncated and so are not valid JSON."""
     try:
         return msgspec.json.decode(text) if text else {}
     except msgspec.DecodeError:
@@ -289,4 +278,4 @@ def _arguments(text: str) -> Any:
 
 
 def _event(name: str, fields: dict[str, Any]) -> bytes:
-    return sse.named(name, sse.encode({"type": name, **fields}))
+    return sse.named(name, sse.to_json({"type": name, **fields}))

@@ -1,4 +1,4 @@
-"""Azure OpenAI: OpenAI's APIs behind a filter of contents, which writes into the answers what it found."""
+"""Azure OpenAI: OpenAI's APIs with a content filter that adds its results to the answers."""
 
 import re
 from collections.abc import Callable
@@ -7,134 +7,126 @@ from typing import Any
 import msgspec
 
 from llmstress.engine.mock.dialects import limits, openai, sse
-from llmstress.engine.mock.dialects.answer_spec import Asked, Kind, Said, words
-from llmstress.engine.mock.dialects.dialect import Dialect, RateLimit, Speech
+from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, RequestParams, TokenKind, words
+from llmstress.engine.mock.dialects.dialect import AnswerEncoder, Dialect, RateLimitState
 from llmstress.engine.mock.http import Headers, Request
 
 ASYNC_SUFFIX = "-async"
-"""Deployments so named have the asynchronous filter: what it found comes in chunks of its own, behind the text."""
+"""Suffix of deployments with the asynchronous filter, which sends its results in separate chunks after the text."""
 
 _DEPLOYMENT = re.compile(r"/openai/deployments/([^/]+)/")
 _SAFE = {name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")}
-_FOUND = msgspec.Raw(sse.encode(_SAFE))
+_FOUND = msgspec.Raw(sse.to_json(_SAFE))
 _PROMPT_FOUND = {"prompt_index": 0, "content_filter_results": {**_SAFE, "jailbreak": {"filtered": False}}}
 _BLANK = {"id": "", "object": "", "created": 0, "model": ""}
 _CHECKED_AT_ONCE = 10
-"""Tokens of text that the asynchronous filter looks at together."""
+"""Number of text tokens that the asynchronous filter checks at a time."""
 
 
 class Azure(msgspec.Struct, frozen=True):
-    """One of OpenAI's APIs at Azure; implements `Dialect`."""
+    """One of OpenAI's APIs as served by Azure; implements `Dialect`."""
 
     api: Dialect
-    filtered: Callable[[Said, Asked, bytes], Speech] | None = None
-    """Makes its speech with further members in every choice; None if the filter writes nothing into it."""
+    filtered: Callable[[AnswerSpec, RequestParams, bytes], AnswerEncoder] | None = None
+    """Returns the API's encoder with additional members in every choice; None: the filter adds nothing."""
 
     @property
     def name(self) -> str:
-        """See `Dialect`."""
         return self.api.name.replace("openai", "azure")
 
-    def read(self, request: Request) -> Asked:
-        """See `Dialect`. The deployment in the path is the model."""
+    def read(self, request: Request) -> RequestParams:
+        """Parse a request; the deployment in the path is the model."""
         deployment = _DEPLOYMENT.match(request.path)
-        asked = self.api.read(request)
-        return msgspec.structs.replace(asked, model=deployment[1]) if deployment else asked
+        params = self.api.read(request)
+        return msgspec.structs.replace(params, model=deployment[1]) if deployment else params
 
-    def speak(self, said: Said, asked: Asked) -> Speech:
-        """See `Dialect`."""
+    def encoder(self, answer: AnswerSpec, params: RequestParams) -> AnswerEncoder:
         if self.filtered is None:
-            return self.api.speak(said, asked)
-        behind = said.model.endswith(ASYNC_SUFFIX)
-        more = b"" if behind else b',"content_filter_results":' + bytes(_FOUND)
-        return FilteredSpeech(self.filtered(said, asked, more), said, behind=behind)
+            return self.api.encoder(answer, params)
+        asynchronous = answer.model.endswith(ASYNC_SUFFIX)
+        more = b"" if asynchronous else b',"content_filter_results":' + bytes(_FOUND)
+        return FilteredEncoder(self.filtered(answer, params, more), answer, asynchronous=asynchronous)
 
     def error_body(self, status: int, message: str, code: str = "", id: str = "") -> bytes:
-        """See `Dialect`. Without a `code` it is the status; `content_filter` is a prompt that was blocked."""
+        """An error body. The default code is the status; `content_filter` means that the prompt was blocked."""
         error: dict[str, Any] = {"code": code or str(status), "message": message}
         if code == "content_filter":
             found = {**_SAFE, "violence": {"filtered": True, "severity": "medium"}}
             inner = {"code": "ResponsibleAIPolicyViolation", "content_filter_result": found}
             error |= {"type": None, "param": "prompt", "status": status, "innererror": inner}
-        return sse.encode({"error": error})
+        return sse.to_json({"error": error})
 
     def headers(self, id: str) -> Headers:
-        """See `Dialect`."""
         return (*openai.headers(id), ("apim-request-id", id), ("x-ms-region", "Mock"))
 
-    def rate_limit_headers(self, limit: RateLimit) -> Headers:
-        """See `Dialect`."""
+    def rate_limit_headers(self, limit: RateLimitState) -> Headers:
         return limits.azure_headers(limit)
 
 
-class FilteredSpeech:
-    """Implements `Speech` around one whose choices know already what was found in them, unless that comes `behind`."""
+class FilteredEncoder:
+    """Adds the results about the prompt to another encoder's events, and, if asynchronous, those about the text.
 
-    __slots__ = ("_behind", "_checked", "_inner", "_said", "last_word", "stamped")
+    A synchronous filter's results about the text are in the choices that the inner encoder writes. Implements
+    `AnswerEncoder`.
+    """
+
+    __slots__ = ("_answer", "_asynchronous", "_checked", "_inner", "end_mark", "fills_in")
 
     content_type = sse.CONTENT_TYPE
 
-    def __init__(self, inner: Speech, said: Said, *, behind: bool) -> None:
+    def __init__(self, inner: AnswerEncoder, answer: AnswerSpec, *, asynchronous: bool) -> None:
         self._inner = inner
-        self._said = said
-        self._behind = behind
+        self._answer = answer
+        self._asynchronous = asynchronous
         self._checked = 0
-        self.last_word = inner.last_word
-        self.stamped = inner.stamped or behind
+        self.end_mark = inner.end_mark
+        self.fills_in = inner.fills_in or asynchronous
 
     def opening(self) -> list[bytes]:
-        """See `Speech`."""
         return [_event({"choices": [], "prompt_filter_results": [_PROMPT_FOUND]}), *self._inner.opening()]
 
-    def start(self, kind: Kind) -> list[bytes]:
-        """See `Speech`."""
-        return self._inner.start(kind)
+    def part_start(self, kind: TokenKind) -> list[bytes]:
+        return self._inner.part_start(kind)
 
-    def token_event(self, kind: Kind, text: str) -> bytes:
-        """See `Speech`."""
+    def token_event(self, kind: TokenKind, text: str) -> bytes:
         return self._inner.token_event(kind, text)
 
-    def end(self, kind: Kind) -> list[bytes]:
-        """See `Speech`."""
-        return self._inner.end(kind)
+    def part_end(self, kind: TokenKind) -> list[bytes]:
+        return self._inner.part_end(kind)
 
     def closing(self) -> list[bytes]:
-        """See `Speech`."""
         return self._inner.closing()
 
     def ping(self) -> bytes:
-        """See `Speech`."""
         return self._inner.ping()
 
-    def error_event(self, message: str, code: str) -> list[bytes]:
-        """See `Speech`."""
-        return self._inner.error_event(message, code)
+    def error_events(self, message: str, code: str) -> list[bytes]:
+        return self._inner.error_events(message, code)
 
-    def stamp(self, event: bytes, number: int, tokens: int) -> bytes:
-        """See `Speech`. Behind every tenth token, and behind the last one, stands what was found in them."""
-        if self._inner.stamped:
-            event = self._inner.stamp(event, number, tokens)
-        text = tokens - self._said.reasoning_tokens
-        if not self._behind or text <= self._checked:
+    def fill_in(self, event: bytes, number: int, tokens: int) -> bytes:
+        """Append the asynchronous filter's results after every tenth token and after the last one."""
+        if self._inner.fills_in:
+            event = self._inner.fill_in(event, number, tokens)
+        text = tokens - self._answer.reasoning_tokens
+        if not self._asynchronous or text <= self._checked:
             return event
-        if text - self._checked < _CHECKED_AT_ONCE and text < self._said.tokens:
+        if text - self._checked < _CHECKED_AT_ONCE and text < self._answer.tokens:
             return event
         start, end = (len(words(0, count)) for count in (self._checked, text))
         self._checked = text
         offsets = {"check_offset": start, "start_offset": start, "end_offset": end}
-        for choice in range(self._said.choices):
+        for choice in range(self._answer.choices):
             found = {"content_filter_results": _FOUND, "content_filter_offsets": offsets}
             event += _event({"choices": [{"index": choice, "finish_reason": None, **found}]})
         return event
 
-    def whole(self) -> bytes:
-        """See `Speech`."""
-        body = msgspec.json.decode(self._inner.whole())
+    def body(self) -> bytes:
+        body = msgspec.json.decode(self._inner.body())
         for choice in body["choices"]:
             choice["content_filter_results"] = _FOUND
-        return sse.encode({**body, "prompt_filter_results": [_PROMPT_FOUND]})
+        return sse.to_json({**body, "prompt_filter_results": [_PROMPT_FOUND]})
 
 
 def _event(fields: dict[str, Any]) -> bytes:
-    """A chunk that is none of the model's."""
-    return sse.data(sse.encode({**_BLANK, **fields}))
+    """A chunk of the filter, not of the model."""
+    return sse.data(sse.to_json({**_BLANK, **fields}))

@@ -1,106 +1,105 @@
-"""What an API has to offer to be spoken by the mock."""
+"""The interface between the mock server and each API."""
 
 from typing import Literal, Protocol
 
 import msgspec
 
 from llmstress.engine.mock.buckets import Allowance
-from llmstress.engine.mock.dialects.answer_spec import Asked, Kind, Said
+from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, RequestParams, TokenKind
 from llmstress.engine.mock.http import Headers, Request
 
-RetryAfter = Literal["seconds", "ms", "date", "none"]
-"""`retry-after` in whole seconds; the same and `retry-after-ms`; as a date; not at all."""
+RetryAfterStyle = Literal["seconds", "ms", "date", "none"]
+"""The form of `retry-after`: whole seconds; these and `retry-after-ms`; a date; no header."""
 
 
-class RateLimit(msgspec.Struct, frozen=True):
-    """What is left of a client's allowance."""
+class RateLimitState(msgspec.Struct, frozen=True):
+    """The state of the rate limits, as reported in headers."""
 
     requests: Allowance | None
-    """None: as many as one likes."""
+    """None: no limit."""
     tokens: Allowance | None
     now_s: float
-    """Unix time, for those who name moments."""
+    """Unix time, for headers that contain a date."""
     retry_after_s: float | None = None
-    """Seconds to wait before the next attempt; None where this one wasn't refused."""
-    retry_after: RetryAfter = "seconds"
-    """How the headers say so, if they do."""
+    """Seconds to wait before the next attempt; None: the request was not rejected."""
+    retry_after: RetryAfterStyle = "seconds"
 
 
-class Speech(Protocol):
-    """One answer in the words of one API, not framed for HTTP.
+class AnswerEncoder(Protocol):
+    """Encodes one answer in the format of one API, without HTTP framing.
 
-    A streamed answer is `opening`; then for each of `Said.parts` its `start`, its token events and its `end`; then
-    `closing`. What `token_event` gives for texts of the same length is equally long, and may be kept and sent
-    again, unless the speech is `stamped`.
+    A streamed answer is `opening`; then for each of `AnswerSpec.parts` its `part_start`, its token events and its
+    `part_end`; then `closing`. For texts of equal length, `token_event` returns events of equal length. Events may be
+    stored and sent again unless `fills_in` is set.
     """
 
     content_type: str
-    """Of a stream."""
-    last_word: bytes
-    """The event with which `closing` ends if that only marks the end, as [DONE] does; empty if the API has none."""
-    stamped: bool
-    """Whether everything said in a stream has to pass through `stamp` right before it is sent."""
+    """Content type of a stream."""
+    end_mark: bytes
+    """The last event of `closing` if it only marks the end, such as [DONE]; empty: the API has none."""
+    fills_in: bool
+    """Whether every event of a stream has to pass through `fill_in` right before it is sent."""
 
     def opening(self) -> list[bytes]:
-        """Events that come before everything else."""
+        """Events that precede all others."""
 
-    def start(self, kind: Kind) -> list[bytes]:
+    def part_start(self, kind: TokenKind) -> list[bytes]:
         """Events right before the first token of a part."""
 
-    def token_event(self, kind: Kind, text: str) -> bytes:
-        """One event with `text`, which may be several tokens long; one for each choice if there are several."""
+    def token_event(self, kind: TokenKind, text: str) -> bytes:
+        """An event with `text`, which may be several tokens long; one event for each choice."""
 
-    def end(self, kind: Kind) -> list[bytes]:
-        """Events right behind the last token of a part."""
+    def part_end(self, kind: TokenKind) -> list[bytes]:
+        """Events right after the last token of a part."""
 
     def closing(self) -> list[bytes]:
-        """The last events: why it ends, usage; the last one of them is the end mark, if the API has one."""
+        """The last events: finish reason, usage, and the end mark, if the API has one."""
 
     def ping(self) -> bytes:
-        """What the API says while it has nothing to say; empty if it keeps still."""
+        """The API's keep-alive event; empty: it has none."""
 
-    def error_event(self, message: str, code: str) -> list[bytes]:
-        """The last events of a stream that fails; none if all that the API can do is to break off.
+    def error_events(self, message: str, code: str) -> list[bytes]:
+        """The last events of a stream that fails; none if the API can only close the connection.
 
         `code` as in `Dialect.error_body`.
         """
 
-    def stamp(self, event: bytes, number: int, tokens: int) -> bytes:
-        """Fill in what depends on when it is said.
+    def fill_in(self, event: bytes, number: int, tokens: int) -> bytes:
+        """Fill in the parts of an event that depend on its position in the stream.
 
-        `number` events were said before it. `tokens` of one choice are out with it: its own count, hidden ones don't.
+        `number` events precede it. `tokens` visible tokens of one choice are sent up to and including this event.
         """
 
-    def whole(self) -> bytes:
-        """The body of an answer that isn't streamed; JSON."""
+    def body(self) -> bytes:
+        """The JSON body of an answer that is not streamed."""
 
 
 class Dialect(Protocol):
-    """An API."""
+    """An API: parses requests and encodes answers, errors and headers."""
 
     @property
     def name(self) -> str:
-        """Under which it is counted."""
+        """Name of the API in the mock's statistics."""
 
-    def read(self, request: Request) -> Asked:
-        """Understand a request; what the mock doesn't know is ignored.
+    def read(self, request: Request) -> RequestParams:
+        """Parse a request; unknown fields are ignored.
 
         Raises:
-            ValueError: the body isn't JSON, or a field the mock uses is missing or has an impossible value.
+            ValueError: the body is not JSON, or a field that the mock uses is missing or has an invalid value.
         """
 
-    def speak(self, said: Said, asked: Asked) -> Speech:
-        """Find the words for an answer."""
+    def encoder(self, answer: AnswerSpec, params: RequestParams) -> AnswerEncoder:
+        """The encoder of an answer to a request."""
 
     def error_body(self, status: int, message: str, code: str = "", id: str = "") -> bytes:
-        """The JSON body of a response with an error status; without a `code` the usual one of that status.
+        """The JSON body of a response with an error status.
 
-        A `code` is one of OpenAI's, as `insufficient_quota` or `server_error`; other APIs translate what they know.
-        `id` as in `Said`, for the APIs that repeat it here.
+        `code` is one of OpenAI's, such as `insufficient_quota` or `server_error`; other APIs translate the codes they
+        have. Without it the usual code of the status is used. `id`, as in `AnswerSpec`, is for APIs that repeat it.
         """
 
     def headers(self, id: str) -> Headers:
-        """What the API adds to every response; `id` as in `Said`."""
+        """The API's headers of every response; `id` as in `AnswerSpec`."""
 
-    def rate_limit_headers(self, limit: RateLimit) -> Headers:
-        """How the API tells what is left, and after how long to try again."""
+    def rate_limit_headers(self, limit: RateLimitState) -> Headers:
+        """Headers that report the state of the rate limits and when to retry."""

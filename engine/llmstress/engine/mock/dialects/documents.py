@@ -1,4 +1,4 @@
-"""JSON that fulfils a JSON Schema: a small value, always the same for the same schema. Pure functions."""
+"""Generates a small JSON value that matches a JSON Schema; the same schema always gives the same value. Pure."""
 
 import math
 import re
@@ -9,14 +9,14 @@ import msgspec
 from llmstress.engine.mock.dialects.answer_spec import words
 
 _DEEPEST = 40
-"""Levels of values and references."""
+"""Maximum depth of values and references."""
 _SHALLOW = 6
-"""Levels from which on what may be left out is left out, so that schemas which contain themselves come to an end."""
+"""Depth from which on optional values are left out, so that recursive schemas end."""
 _MOST_VALUES = 10_000
 _LONGEST = 100_000
-"""Characters of a string."""
+"""Maximum length of a string."""
 _UNIT = 16
-"""Characters that count as a value."""
+"""Number of characters that count as one value."""
 
 _LARGEST = 1 << 53
 _LEAST_STEP = 1e-9
@@ -48,7 +48,7 @@ _CANDIDATES = [
     "Aa",
     "a a",
 ]
-"""Tried where a pattern is given."""
+"""Strings that are tried if the schema has a pattern."""
 
 _MEMBERS_OF_TYPE = {
     "object": ("properties", "required", "additionalProperties", "minProperties"),
@@ -60,10 +60,10 @@ _CHOICES = ("anyOf", "oneOf")
 
 
 def document(schema: Any) -> str:
-    """The JSON text of a value that fulfils `schema`.
+    """The JSON text of a value that matches `schema`.
 
     Raises:
-        ValueError: nothing small fulfils it, or it is no schema that is understood here.
+        ValueError: no small value matches, or the schema is invalid or not supported.
     """
     try:
         return msgspec.json.encode(_Maker(schema).make(schema, 0, 0)).decode()
@@ -72,39 +72,39 @@ def document(schema: Any) -> str:
 
 
 class _Maker:
-    """Makes one value."""
+    """Generates one value."""
 
     def __init__(self, root: Any) -> None:
         self._root = root
         self._left = _MOST_VALUES
 
     def make(self, schema: Any, depth: int, turn: int) -> Any:
-        """A value for `schema`, `depth` levels down; another `turn` gives another value where there are several."""
+        """A value that matches `schema`, at depth `depth`. Other values of `turn` give other values where possible."""
         self._charge(1)
         if depth > _DEEPEST:
-            raise ValueError("the schema asks for too much")
+            raise ValueError("the schema requires too large a value")
         if schema is True:
             schema = {}
         if not isinstance(schema, dict):
             raise ValueError("the schema allows nothing" if schema is False else "a schema has to be an object")
         if "$ref" in schema:
             rest = {name: value for name, value in schema.items() if name != "$ref"}
-            return self.make(_merged([self._referred(schema["$ref"]), rest]), depth + 1, turn)
+            return self.make(_merged([self._reference_target(schema["$ref"]), rest]), depth + 1, turn)
         if "allOf" in schema:
             rest = {name: value for name, value in schema.items() if name != "allOf"}
             return self.make(
-                _merged([self._followed(part) for part in _list(schema, "allOf")] + [rest]), depth + 1, turn
+                _merged([self._resolved(part) for part in _list(schema, "allOf")] + [rest]), depth + 1, turn
             )
         for word in _CHOICES:
             if word in schema:
                 return self._choose(schema, word, depth, turn)
         if "const" in schema:
-            return self._given(schema["const"])
+            return self._charged(schema["const"])
         if "enum" in schema:
             values = _list(schema, "enum")
             if not values:
                 raise ValueError("an enum is empty")
-            return self._given(values[turn % len(values)])
+            return self._charged(values[turn % len(values)])
         return self._make_of_type(_type_of(schema, deep=depth >= _SHALLOW), schema, depth, turn)
 
     def _make_of_type(self, kind: str, schema: dict[str, Any], depth: int, turn: int) -> Any:
@@ -114,7 +114,7 @@ class _Maker:
             case "array":
                 return self._array(schema, depth, turn)
             case "string":
-                return self._given(_string(schema, turn))
+                return self._charged(_string(schema, turn))
             case "integer" | "number":
                 return _number(schema, turn, whole=kind == "integer")
             case "boolean":
@@ -126,12 +126,12 @@ class _Maker:
     def _choose(self, schema: dict[str, Any], word: str, depth: int, turn: int) -> Any:
         rest = {name: value for name, value in schema.items() if name != word}
         alternatives = _list(schema, word)
-        if depth >= _SHALLOW:  # what contains nothing comes first
+        if depth >= _SHALLOW:  # alternatives without nested values first
             alternatives = sorted(alternatives, key=lambda each: not (isinstance(each, dict) and _is_simple(each)))
         why = ValueError(f"{word} has no alternative")
         for alternative in alternatives:
             try:
-                return self.make(_merged([self._followed(alternative), rest]), depth + 1, turn)
+                return self.make(_merged([self._resolved(alternative), rest]), depth + 1, turn)
             except ValueError as problem:
                 why = problem
         raise why
@@ -150,7 +150,7 @@ class _Maker:
                 try:
                     made[name] = self.make(inner, depth + 1, turn)
                 except ValueError:
-                    continue  # it may be left out
+                    continue  # an optional member may be left out
         self._charge(sum(map(len, made)) // _UNIT)
         for name in [*required, *(f"key{i}" for i in range(_count(schema, "minProperties", 0) - len(made)))]:
             if name not in made:
@@ -174,42 +174,42 @@ class _Maker:
                 break
         return made
 
-    def _given(self, value: Any) -> Any:
+    def _charged(self, value: Any) -> Any:
         self._charge(len(msgspec.json.encode(value)) // _UNIT)
         return value
 
     def _charge(self, values: int) -> None:
-        """Count what was made, so that references to references can't multiply it without end."""
+        """Limit the size of the result: nested references could multiply it without end."""
         self._left -= values
         if self._left < 0:
-            raise ValueError("the schema asks for too much")
+            raise ValueError("the schema requires too large a value")
 
-    def _followed(self, schema: Any) -> Any:
-        """A part of `allOf` and its like, with what it refers to."""
+    def _resolved(self, schema: Any) -> Any:
+        """A part of `allOf`, `anyOf` or `oneOf` with its references resolved."""
         seen = 0
         while isinstance(schema, dict) and "$ref" in schema:
             seen += 1
             if seen > _DEEPEST:
                 raise ValueError("a reference leads to itself")
             rest = {name: value for name, value in schema.items() if name != "$ref"}
-            schema = _merged([self._referred(schema["$ref"]), rest])
+            schema = _merged([self._reference_target(schema["$ref"]), rest])
         return schema
 
-    def _referred(self, reference: Any) -> Any:
-        """What `#/$defs/Name` and its like stand for."""
+    def _reference_target(self, reference: Any) -> Any:
+        """The schema that a reference such as `#/$defs/Name` points to."""
         if not (isinstance(reference, str) and reference.startswith("#")):
-            raise ValueError("only references within the schema (#/...) are known")
+            raise ValueError("only references within the schema (#/...) are supported")
         value = self._root
         for step in reference[1:].split("/")[1:]:
             step = step.replace("~1", "/").replace("~0", "~")
             if not (isinstance(value, dict) and step in value):
-                raise ValueError(f"{reference[:80]!r} refers to nothing")
+                raise ValueError(f"{reference[:80]!r} does not exist in the schema")
             value = value[step]
         return value
 
 
 def _merged(schemas: list[Any]) -> Any:
-    """One schema for all of them; where two say the same the later one holds, but for what is required and there."""
+    """One schema for all of `schemas`. Later members replace earlier ones; `properties` and `required` are joined."""
     found: dict[str, Any] = {}
     for schema in schemas:
         if schema is False:
@@ -236,7 +236,7 @@ def _type_of(schema: dict[str, Any], *, deep: bool) -> str:
             (kind for kind, names in _MEMBERS_OF_TYPE.items() if any(name in schema for name in names)), "string"
         )
     if not isinstance(kind, str):
-        raise ValueError("a type has to be a name")
+        raise ValueError("a type has to be a string")
     return kind
 
 
@@ -256,9 +256,9 @@ def _list(schema: dict[str, Any], name: str) -> list[Any]:
 def _count(schema: dict[str, Any], name: str, otherwise: int) -> int:
     value = schema.get(name, otherwise)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1 or value < 0:
-        raise ValueError(f"{name} has to be a number of things")
+        raise ValueError(f"{name} has to be a non-negative integer")
     if value > max(_LONGEST, otherwise) and name.startswith("min"):
-        raise ValueError("the schema asks for too much")
+        raise ValueError("the schema requires too large a value")
     return int(min(value, _LONGEST))
 
 
@@ -280,11 +280,11 @@ def _string(schema: dict[str, Any], turn: int) -> str:
     for candidate in [made, *_CANDIDATES]:
         if least <= len(candidate) <= most and matches(candidate):
             return candidate
-    raise ValueError(f"the pattern {pattern[:80]!r} is more than this mock can fulfil")
+    raise ValueError(f"the pattern {pattern[:80]!r} is not supported: no simple string matches it")
 
 
 def _number(schema: dict[str, Any], turn: int, *, whole: bool) -> int | float:
-    """The smallest allowed one, else the largest; the `turn`s next if there are more."""
+    """The smallest allowed number, else the largest; `turn` selects a later one where possible."""
     low, high = _bound(schema, "minimum"), _bound(schema, "maximum")
     above, below = _bound(schema, "exclusiveMinimum"), _bound(schema, "exclusiveMaximum")
     step = _bound(schema, "multipleOf")
@@ -292,7 +292,7 @@ def _number(schema: dict[str, Any], turn: int, *, whole: bool) -> int | float:
     if step is not None and step < _LEAST_STEP:
         raise ValueError(f"multipleOf has to be at least {_LEAST_STEP:g}")
     if whole and step is not None and step != step // 1:
-        step = 1 if 1 / step == 1 / step // 1 else step  # integers are multiples of 0.5 anyway
+        step = 1 if 1 / step == 1 / step // 1 else step  # every integer is a multiple of 0.5
     floor = max((each for each in (low, above) if each is not None), default=None)
     ceiling = min((each for each in (high, below) if each is not None), default=None)
 
@@ -317,7 +317,7 @@ def _number(schema: dict[str, Any], turn: int, *, whole: bool) -> int | float:
     for value in tries:
         if fits(value) and math.isfinite(value):
             return int(value) if value == value // 1 else value
-    raise ValueError("no number fulfils the schema")
+    raise ValueError("no number matches the schema")
 
 
 def _bound(schema: dict[str, Any], name: str) -> int | float | None:

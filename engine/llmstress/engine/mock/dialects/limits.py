@@ -1,25 +1,25 @@
-"""How each provider tells what is left of a client's allowance, and when to come back."""
+"""Rate-limit headers in the format of each provider."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import formatdate
 from math import ceil
 
-from llmstress.engine.mock.dialects.dialect import RateLimit
+from llmstress.engine.mock.dialects.dialect import RateLimitState
 from llmstress.engine.mock.http import Headers
 
 
-def openai_headers(limit: RateLimit) -> Headers:
-    """Durations as Go writes them."""
+def openai_headers(limit: RateLimitState) -> Headers:
+    """OpenAI's headers; durations have the format of Go."""
     return _x_ratelimit(limit, go_duration)
 
 
-def azure_headers(limit: RateLimit) -> Headers:
-    """As OpenAI, but for the durations: whole seconds."""
+def azure_headers(limit: RateLimitState) -> Headers:
+    """Azure's headers: OpenAI's with durations in whole seconds."""
     return _x_ratelimit(limit, lambda seconds: str(ceil(seconds)))
 
 
-def _x_ratelimit(limit: RateLimit, written: Callable[[float], str]) -> Headers:
+def _x_ratelimit(limit: RateLimitState, written: Callable[[float], str]) -> Headers:
     headers: list[tuple[str, str]] = []
     for name, allowance in (("requests", limit.requests), ("tokens", limit.tokens)):
         if allowance is not None:
@@ -31,8 +31,8 @@ def _x_ratelimit(limit: RateLimit, written: Callable[[float], str]) -> Headers:
     return (*headers, *retry_after(limit))
 
 
-def anthropic_headers(limit: RateLimit) -> Headers:
-    """Moments in RFC 3339. Input and output have the same allowance here as both together."""
+def anthropic_headers(limit: RateLimitState) -> Headers:
+    """Anthropic's headers; times are in RFC 3339. The limits of input and of output repeat the limit of both."""
     headers: list[tuple[str, str]] = []
     for name, allowance in (
         ("requests", limit.requests),
@@ -50,8 +50,8 @@ def anthropic_headers(limit: RateLimit) -> Headers:
     return (*headers, *retry_after(limit))
 
 
-def retry_after(limit: RateLimit) -> Headers:
-    """When to come back, in the way that the limit names; nothing without a wait."""
+def retry_after(limit: RateLimitState) -> Headers:
+    """The `retry-after` headers in the configured style; none if there is no time to wait."""
     wait_s = limit.retry_after_s
     if wait_s is None or limit.retry_after == "none":
         return ()
@@ -62,7 +62,7 @@ def retry_after(limit: RateLimit) -> Headers:
 
 
 def go_duration(seconds: float) -> str:
-    """A duration as Go prints it, to the millisecond: `12ms`, `1.5s`, `6m0s`, `1h0m0s`."""
+    """A duration in Go's format, rounded to milliseconds: `12ms`, `1.5s`, `6m0s`, `1h0m0s`."""
     ms = round(seconds * 1e3)
     if ms < 1_000:
         return f"{ms}ms" if ms else "0s"

@@ -1,4 +1,4 @@
-"""What all of OpenAI's APIs have in common: errors and headers."""
+"""Errors and headers that OpenAI's APIs have in common."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded", 500: "server_error
 
 
 def error_object(status: int, message: str, code: str = "") -> dict[str, Any]:
-    """The error object; without a `code` the usual one of that status."""
+    """The error object; without a `code` the usual code of the status is used."""
     usual = "server_error" if status >= 500 else "invalid_request_error"
     return {
         "message": message,
@@ -24,10 +24,8 @@ def error_object(status: int, message: str, code: str = "") -> dict[str, Any]:
 
 
 def error_body(status: int, message: str, code: str = "", id: str = "") -> bytes:
-    """See `Dialect`."""
-    return sse.encode({"error": error_object(status, message, code)})
+    return sse.to_json({"error": error_object(status, message, code)})
 
 
 def headers(id: str) -> Headers:
-    """See `Dialect`."""
     return (("x-request-id", f"req_{id}"), ("openai-processing-ms", "1"))

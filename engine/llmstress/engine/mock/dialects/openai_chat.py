@@ -1,16 +1,16 @@
-"""OpenAI chat completions."""
+"""OpenAI Chat Completions."""
 
 from typing import Any
 
 import msgspec
 
 from llmstress.engine.mock.dialects import prompts, sse
-from llmstress.engine.mock.dialects.answer_spec import Asked, Kind, Said
+from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, RequestParams, TokenKind
 from llmstress.engine.mock.dialects.openai import error_body, headers, rate_limit_headers
-from llmstress.engine.mock.dialects.openai_chunks import FINISH_REASONS, ChunksSpeech, usage
+from llmstress.engine.mock.dialects.openai_chunks import FINISH_REASONS, ChunksEncoder, usage
 from llmstress.engine.mock.http import Request
 
-__all__ = ["ChatSpeech", "error_body", "headers", "name", "rate_limit_headers", "read", "speak"]
+__all__ = ["ChatEncoder", "encoder", "error_body", "headers", "name", "rate_limit_headers", "read"]
 
 name = "openai-chat"
 
@@ -28,14 +28,13 @@ class _Body(msgspec.Struct):
     response_format: Any = None
     reasoning_effort: str | None = None
     include_reasoning: bool | None = None
-    """vLLM's."""
+    """An option of vLLM."""
 
 
 _decoder = msgspec.json.Decoder(_Body, strict=False)
 
 
-def read(request: Request) -> Asked:
-    """See `Dialect`."""
+def read(request: Request) -> RequestParams:
     body = prompts.decode(_decoder, request.body)
     stream = body.stream is True
     options = body.stream_options or prompts.StreamOptions()
@@ -43,7 +42,7 @@ def read(request: Request) -> Asked:
     form = prompts.format_of(body.response_format)
     hidden = body.include_reasoning is False
     limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
-    return Asked(
+    return RequestParams(
         model=body.model,
         stream=stream,
         usage=options.include_usage is True if stream else None,
@@ -60,92 +59,86 @@ def read(request: Request) -> Asked:
     )
 
 
-def speak(said: Said, asked: Asked) -> "ChatSpeech":
-    """See `Dialect`."""
-    return ChatSpeech(said, asked)
+def encoder(answer: AnswerSpec, params: RequestParams) -> "ChatEncoder":
+    return ChatEncoder(answer, params)
 
 
-class ChatSpeech(ChunksSpeech):
-    """Implements `Speech`."""
+class ChatEncoder(ChunksEncoder):
+    """Implements `AnswerEncoder`; one chunk per choice and event."""
 
     __slots__ = ()
 
-    def __init__(self, said: Said, asked: Asked, more: bytes = b"") -> None:
-        """`more` are further members of every choice with content, each behind a comma."""
+    def __init__(self, answer: AnswerSpec, params: RequestParams, more: bytes = b"") -> None:
+        """`more`: additional members of every choice with content, each after a comma."""
         fields = {
-            "id": f"chatcmpl-{said.id}",
+            "id": f"chatcmpl-{answer.id}",
             "object": "chat.completion.chunk",
-            "created": said.created,
-            "model": said.model,
+            "created": answer.created,
+            "model": answer.model,
             "system_fingerprint": "fp_mock",
         }
-        super().__init__(said, asked, fields, b"delta", more)
+        super().__init__(answer, params, fields, b"delta", more)
 
     def opening(self) -> list[bytes]:
-        """See `Speech`."""
-        content = b"null" if self._said.tool_call else b'""'
+        content = b"null" if self._answer.tool_call else b'""'
         return self._each(b'{"role":"assistant","content":%b}' % content)
 
-    def start(self, kind: Kind) -> list[bytes]:
-        """See `Speech`."""
+    def part_start(self, kind: TokenKind) -> list[bytes]:
         if kind != "tool":
             return []
-        name = sse.encode(self._asked.tool)
+        name = sse.to_json(self._params.tool)
         return [
             self._chunk(
                 choice,
                 b'{"tool_calls":[{"index":0,"id":%b,"type":"function","function":{"name":%b,"arguments":""}}]}'
-                % (sse.encode(self._call_id(choice)), name),
+                % (sse.to_json(self._call_id(choice)), name),
             )
-            for choice in range(self._said.choices)
+            for choice in range(self._answer.choices)
         ]
 
-    def token_event(self, kind: Kind, text: str) -> bytes:
-        """See `Speech`."""
-        written = sse.encode(text)
+    def token_event(self, kind: TokenKind, text: str) -> bytes:
+        written = sse.to_json(text)
         if kind == "text":
             delta = b'{"content":%b}' % written
         elif kind == "reasoning":
             delta = b'{"reasoning_content":%b}' % written
         else:
             delta = b'{"tool_calls":[{"index":0,"function":{"arguments":%b}}]}' % written
-        # most have one, and ten of these are made for each answer
-        return self._chunk(0, delta) if self._said.choices == 1 else b"".join(self._each(delta))
+        # one choice is the usual case, and ten of these are made for each answer
+        return self._chunk(0, delta) if self._answer.choices == 1 else b"".join(self._each(delta))
 
     def closing(self) -> list[bytes]:
-        """See `Speech`."""
-        return self._last(b"{}", FINISH_REASONS[self._said.ending])
+        return self._last(b"{}", FINISH_REASONS[self._answer.finish_reason])
 
-    def whole(self) -> bytes:
-        """See `Speech`."""
-        said = self._said
-        finish = FINISH_REASONS[said.ending]
-        return sse.encode(
+    def body(self) -> bytes:
+        answer = self._answer
+        finish = FINISH_REASONS[answer.finish_reason]
+        return sse.to_json(
             {
-                "id": f"chatcmpl-{said.id}",
+                "id": f"chatcmpl-{answer.id}",
                 "object": "chat.completion",
-                "created": said.created,
-                "model": said.model,
+                "created": answer.created,
+                "model": answer.model,
                 "choices": [
                     {"index": choice, "message": self._message(choice), "logprobs": None, "finish_reason": finish}
-                    for choice in range(said.choices)
+                    for choice in range(answer.choices)
                 ],
-                "usage": usage(said),
+                "usage": usage(answer),
                 "system_fingerprint": "fp_mock",
             }
         )
 
     def _message(self, choice: int) -> dict[str, Any]:
-        said = self._said
+        answer = self._answer
         message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
-        if said.reasoning_tokens:
-            message["reasoning_content"] = said.text("reasoning")
-        if said.tool_call:
-            call = {"name": self._asked.tool, "arguments": said.text("tool")}
+        if answer.reasoning_tokens:
+            message["reasoning_content"] = answer.text("reasoning")
+        if answer.tool_call:
+            call = {"name": self._params.tool, "arguments": answer.text("tool")}
             message["tool_calls"] = [{"id": self._call_id(choice), "type": "function", "function": call}]
         else:
-            message["content"] = said.text("text")
+            message["content"] = answer.text("text")
         return message
 
     def _call_id(self, choice: int) -> str:
-        return f"call_{self._said.id}{choice}"
+        return f"call_{self._answer.id}{choice}"

@@ -1,16 +1,16 @@
-"""OpenAI's older completions. They know neither reasoning nor tools: whatever is said is text."""
+"""OpenAI's older Completions. They have neither reasoning nor tools: all tokens are text."""
 
 from typing import Any
 
 import msgspec
 
 from llmstress.engine.mock.dialects import prompts, sse
-from llmstress.engine.mock.dialects.answer_spec import Asked, Kind, Said
+from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, RequestParams, TokenKind
 from llmstress.engine.mock.dialects.openai import error_body, headers, rate_limit_headers
-from llmstress.engine.mock.dialects.openai_chunks import FINISH_REASONS, ChunksSpeech, usage
+from llmstress.engine.mock.dialects.openai_chunks import FINISH_REASONS, ChunksEncoder, usage
 from llmstress.engine.mock.http import Request
 
-__all__ = ["CompletionsSpeech", "error_body", "headers", "name", "rate_limit_headers", "read", "speak"]
+__all__ = ["CompletionsEncoder", "encoder", "error_body", "headers", "name", "rate_limit_headers", "read"]
 
 name = "openai-completions"
 
@@ -28,14 +28,14 @@ class _Body(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Body, strict=False)
 
 
-def read(request: Request) -> Asked:
-    """See `Dialect`. Without a limit the answer is as long as the server likes, not 16 tokens as at OpenAI."""
+def read(request: Request) -> RequestParams:
+    """Parse a request. Without a limit the answer has the configured length, not 16 tokens as at OpenAI."""
     body = prompts.decode(_decoder, request.body)
     stream = body.stream is True
     options = body.stream_options or prompts.StreamOptions()
     given = prompts.prompts_in(body.prompt)
     choices = prompts.choices(body.n, len(given))
-    return Asked(
+    return RequestParams(
         model=body.model,
         stream=stream,
         usage=options.include_usage is True if stream else None,
@@ -48,67 +48,61 @@ def read(request: Request) -> Asked:
     )
 
 
-def speak(said: Said, asked: Asked) -> "CompletionsSpeech":
-    """See `Dialect`."""
-    return CompletionsSpeech(said, asked)
+def encoder(answer: AnswerSpec, params: RequestParams) -> "CompletionsEncoder":
+    return CompletionsEncoder(answer, params)
 
 
 def _text(prompt: str | list[int]) -> str:
-    """Nobody here knows which words token ids stand for."""
+    """The text of a prompt; token ids can't be decoded here and are written as numbers."""
     return prompt if isinstance(prompt, str) else "".join(f" {token}" for token in prompt)
 
 
-class CompletionsSpeech(ChunksSpeech):
-    """Implements `Speech`."""
+class CompletionsEncoder(ChunksEncoder):
+    """Implements `AnswerEncoder`; one chunk per choice and event."""
 
     __slots__ = ()
 
-    def __init__(self, said: Said, asked: Asked, more: bytes = b"") -> None:
-        """`more` are further members of every choice with content, each behind a comma."""
+    def __init__(self, answer: AnswerSpec, params: RequestParams, more: bytes = b"") -> None:
+        """`more`: additional members of every choice with content, each after a comma."""
         fields = {
-            "id": f"cmpl-{said.id}",
+            "id": f"cmpl-{answer.id}",
             "object": "text_completion",
-            "created": said.created,
-            "model": said.model,
+            "created": answer.created,
+            "model": answer.model,
         }
-        super().__init__(said, asked, fields, b"text", more)
+        super().__init__(answer, params, fields, b"text", more)
 
     def opening(self) -> list[bytes]:
-        """See `Speech`."""
-        return [self._chunk(choice, sse.encode(echo)) for choice, echo in enumerate(self._asked.echoes)]
+        return [self._chunk(choice, sse.to_json(echo)) for choice, echo in enumerate(self._params.echoes)]
 
-    def start(self, kind: Kind) -> list[bytes]:
-        """See `Speech`."""
+    def part_start(self, kind: TokenKind) -> list[bytes]:
         return []
 
-    def token_event(self, kind: Kind, text: str) -> bytes:
-        """See `Speech`."""
-        return b"".join(self._each(sse.encode(text)))
+    def token_event(self, kind: TokenKind, text: str) -> bytes:
+        return b"".join(self._each(sse.to_json(text)))
 
     def closing(self) -> list[bytes]:
-        """See `Speech`."""
         return self._last(b'""', self._finish_reason)
 
-    def whole(self) -> bytes:
-        """See `Speech`."""
-        said = self._said
-        text = "".join([said.text(part.kind) for part in said.parts])
-        echoes = self._asked.echoes or ("",) * said.choices
-        return sse.encode(
+    def body(self) -> bytes:
+        answer = self._answer
+        text = "".join([answer.text(part.kind) for part in answer.parts])
+        echoes = self._params.echoes or ("",) * answer.choices
+        return sse.to_json(
             {
-                "id": f"cmpl-{said.id}",
+                "id": f"cmpl-{answer.id}",
                 "object": "text_completion",
-                "created": said.created,
-                "model": said.model,
+                "created": answer.created,
+                "model": answer.model,
                 "choices": [
                     {"index": i, "text": echo + text, "logprobs": None, "finish_reason": self._finish_reason}
                     for i, echo in enumerate(echoes)
                 ],
-                "usage": usage(said),
+                "usage": usage(answer),
             }
         )
 
     @property
     def _finish_reason(self) -> str:
-        ending = self._said.ending
-        return FINISH_REASONS["stop" if ending == "tool_call" else ending]
+        finish_reason = self._answer.finish_reason
+        return FINISH_REASONS["stop" if finish_reason == "tool_call" else finish_reason]

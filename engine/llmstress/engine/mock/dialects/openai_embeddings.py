@@ -1,4 +1,4 @@
-"""OpenAI embeddings."""
+"""OpenAI Embeddings."""
 
 import base64
 import struct
@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 
 from llmstress.engine.mock.dialects import prompts, sse
-from llmstress.engine.mock.dialects.answer_spec import Asked, Said
+from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, RequestParams
 from llmstress.engine.mock.dialects.openai import error_body, headers, rate_limit_headers
-from llmstress.engine.mock.dialects.whole import WholeSpeech
+from llmstress.engine.mock.dialects.whole import BodyEncoder
 from llmstress.engine.mock.http import Request
 
-__all__ = ["error_body", "headers", "name", "rate_limit_headers", "read", "speak"]
+__all__ = ["encoder", "error_body", "headers", "name", "rate_limit_headers", "read"]
 
 name = "openai-embeddings"
 
@@ -31,8 +31,8 @@ class _Body(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Body, strict=False)
 
 
-def read(request: Request) -> Asked:
-    """See `Dialect`; each input is a choice, and none has any output."""
+def read(request: Request) -> RequestParams:
+    """Parse a request. Each input is a choice without output tokens."""
     body = prompts.decode(_decoder, request.body)
     given = prompts.prompts_in(body.input)
     if len(given) > _MOST_INPUTS:
@@ -42,11 +42,11 @@ def read(request: Request) -> Asked:
     dimensions = _DIMENSIONS if body.dimensions is None else body.dimensions
     if not 1 <= dimensions <= _MOST_DIMENSIONS:
         raise ValueError(f"dimensions have to be from 1 to {_MOST_DIMENSIONS}")
-    return Asked(
+    return RequestParams(
         model=body.model,
         limit=0,
         text_only=True,
-        tells="usage",
+        reports="usage",
         prompt_tokens=sum(map(prompts.tokens_in, given)),
         choices=len(given),
         dimensions=dimensions,
@@ -54,28 +54,27 @@ def read(request: Request) -> Asked:
     )
 
 
-def speak(said: Said, asked: Asked) -> WholeSpeech:
-    """See `Dialect`."""
-    return WholeSpeech(lambda: _body(said, asked))
+def encoder(answer: AnswerSpec, params: RequestParams) -> BodyEncoder:
+    return BodyEncoder(lambda: _body(answer, params))
 
 
 def vector(dimensions: int) -> list[float]:
-    """Of length 1 up to rounding, and the same for every input."""
+    """A vector of length 1, up to rounding; it is the same for every input."""
     size = dimensions**-0.5
     return [-size if i % 2 else size for i in range(dimensions)]
 
 
-def _body(said: Said, asked: Asked) -> bytes:
-    numbers = vector(asked.dimensions)
-    told: Any = numbers
-    if asked.base64:
-        told = base64.b64encode(struct.pack(f"<{asked.dimensions}f", *numbers)).decode()
-    embedding = msgspec.Raw(sse.encode(told))
-    return sse.encode(
+def _body(answer: AnswerSpec, params: RequestParams) -> bytes:
+    numbers = vector(params.dimensions)
+    written: Any = numbers
+    if params.base64:
+        written = base64.b64encode(struct.pack(f"<{params.dimensions}f", *numbers)).decode()
+    embedding = msgspec.Raw(sse.to_json(written))
+    return sse.to_json(
         {
             "object": "list",
-            "data": [{"object": "embedding", "index": i, "embedding": embedding} for i in range(said.choices)],
-            "model": said.model,
-            "usage": {"prompt_tokens": said.prompt_tokens, "total_tokens": said.prompt_tokens},
+            "data": [{"object": "embedding", "index": i, "embedding": embedding} for i in range(answer.choices)],
+            "model": answer.model,
+            "usage": {"prompt_tokens": answer.prompt_tokens, "total_tokens": answer.prompt_tokens},
         }
     )

@@ -1,4 +1,4 @@
-"""What requests of several APIs have in common: prompts, tools, limits."""
+"""Parsing that several APIs have in common: prompts, tools, formats, limits."""
 
 from typing import Any, NamedTuple, TypeVar
 
@@ -7,7 +7,7 @@ import msgspec
 from llmstress.engine.mock.dialects.documents import document
 
 TOKENS_PER_MESSAGE = 4
-"""Added to a message's words, as the role and the separators count in real templates."""
+"""Added to the words of each message, because roles and separators count as tokens in real templates."""
 _MOST_PER_PROMPT = 128
 _MOST_CHOICES = 2_048
 
@@ -16,10 +16,10 @@ _Body = TypeVar("_Body")
 
 
 def decode(decoder: "msgspec.json.Decoder[_Body]", body: bytes) -> _Body:
-    """A request's body.
+    """Decode the body of a request.
 
     Raises:
-        ValueError: it isn't JSON, or not what it should be.
+        ValueError: the body is not JSON or not of the expected type.
     """
     try:
         return decoder.decode(body)
@@ -34,17 +34,17 @@ class Message(msgspec.Struct):
 
 
 class StreamOptions(msgspec.Struct):
-    """The part of `stream_options` that changes an answer."""
+    """The members of `stream_options` that affect an answer."""
 
     include_usage: bool | None = None
     continuous_usage_stats: bool | None = None
-    """vLLM's: the usage so far in every chunk."""
+    """An option of vLLM: every chunk reports the usage so far."""
 
 
 def words_in(content: Any) -> int:
-    """A plausible count of tokens, always the same for the same prompt: its words.
+    """A plausible number of tokens: the number of words.
 
-    `content` is text, or a list of texts and of parts with a `text`; what is anything else counts nothing.
+    `content` is text, or a list of texts and of parts with a `text`; anything else counts as 0.
     """
     parts = content if isinstance(content, list) else [content]
     texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
@@ -52,15 +52,15 @@ def words_in(content: Any) -> int:
 
 
 def tokens_of(messages: list[Message]) -> int:
-    """Of a conversation."""
+    """Number of tokens of a conversation."""
     return sum(TOKENS_PER_MESSAGE + words_in(message.content) for message in messages)
 
 
 def prompts_in(given: str | list[Any]) -> list[str | list[int]]:
-    """The prompts of an API that takes one or many, each as text or as token ids.
+    """The prompts of a request that may have one or several, each as text or as token ids.
 
     Raises:
-        ValueError: it is none of these forms, or there is no prompt.
+        ValueError: `given` has another form, or is empty.
     """
     if isinstance(given, str):
         return [given]
@@ -72,26 +72,26 @@ def prompts_in(given: str | list[Any]) -> list[str | list[int]]:
 
 
 def tokens_in(prompt: str | list[int]) -> int:
-    """Of one prompt; token ids are their own count."""
+    """Number of tokens of one prompt: its words, or its token ids."""
     return words_in(prompt) if isinstance(prompt, str) else len(prompt)
 
 
 def at_least(least: int, limit: int | None) -> int | None:
-    """A limit of tokens.
+    """The limit of tokens, checked.
 
     Raises:
-        ValueError: it is below `least`.
+        ValueError: the limit is below `least`.
     """
     if limit is not None and limit < least:
-        raise ValueError(f"the maximum of tokens has to be at least {least}")
+        raise ValueError(f"the maximum number of tokens has to be at least {least}")
     return limit
 
 
 def choices(n: int | None, prompts: int = 1) -> int:
-    """How many answers are wanted for so many prompts.
+    """Number of answers to `prompts` prompts, `n` for each.
 
     Raises:
-        ValueError: none, or too many.
+        ValueError: `n` is out of range, or there would be too many answers.
     """
     n = 1 if n is None else n
     if not 1 <= n <= _MOST_PER_PROMPT:
@@ -102,36 +102,35 @@ def choices(n: int | None, prompts: int = 1) -> int:
 
 
 def tool_to_call(tools: list[Any] | None, choice: Any) -> tuple[str, bool]:
-    """The name of the tool that is called if one is, and whether one has to be.
+    """The name for a tool call, and whether a tool call is required.
 
-    Takes the forms of all APIs: a tool and a choice have their `name` in themselves or in their `function`. Without
-    any tool it is `write`.
+    Accepts the forms of all APIs: the name of a tool or of a choice is its member `name`, or that of its `function`.
+    The default is `write`.
     """
     named = _name(choice)
     offered = next(filter(None, map(_name, tools or [])), "write")
     return named or offered, bool(named) or _kind(choice) in ("required", "any")
 
 
-class Format(NamedTuple):
+class TextFormat(NamedTuple):
     """The form that a text shall have."""
 
     json: bool = False
     document: str = ""
-    """See `Asked`."""
 
 
-def format_of(wanted: Any) -> Format:
-    """What `response_format` and its like mean, in the forms of all APIs: the schema stands beside the type, or in a
-    `json_schema` of its own.
+def format_of(wanted: Any) -> TextFormat:
+    """The meaning of `response_format` and similar members of all APIs. The schema is a member beside the type, or of
+    `json_schema`.
 
     Raises:
-        ValueError: there is no such type, or nothing small fulfils the schema.
+        ValueError: the type is unknown, or no small value matches the schema.
     """
     if wanted is None:
-        return Format()
+        return TextFormat()
     kind = _kind(wanted) if isinstance(wanted, dict) else None
     if kind == "text":
-        return Format()
+        return TextFormat()
     if kind not in ("json_object", "json_schema"):
         raise ValueError("the format has to be of type text, json_object or json_schema")
     inner = wanted.get("json_schema", wanted)
@@ -139,15 +138,15 @@ def format_of(wanted: Any) -> Format:
     if schema is None:
         if kind == "json_schema":
             raise ValueError("a format of type json_schema needs a schema")
-        return Format(json=True)
-    return Format(json=True, document=document(schema))
+        return TextFormat(json=True)
+    return TextFormat(json=True, document=document(schema))
 
 
 def arguments_of(tools: list[Any] | None, name: str) -> str:
-    """What the arguments of a tool are whose schema has to be fulfilled (`strict`); empty: any JSON object.
+    """Arguments that match the schema of the tool, if it is `strict`; empty: any JSON object will do.
 
     Raises:
-        ValueError: nothing small fulfils the schema.
+        ValueError: no small value matches the schema.
     """
     for tool in tools or []:
         if isinstance(tool, dict) and _name(tool) == name:

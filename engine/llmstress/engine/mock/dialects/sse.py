@@ -1,8 +1,8 @@
-"""The wire form of server-sent events."""
+"""The wire format of server-sent events."""
 
 import msgspec
 
-encode = msgspec.json.encode
+to_json = msgspec.json.encode
 
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
 DONE = b"data: [DONE]\n\n"
@@ -10,10 +10,10 @@ PING = b": ping\n\n"
 
 
 def data(body: bytes) -> bytes:
-    """An event without a name; `body` has no line end."""
+    """An event without a name; `body` must not contain line ends."""
     return b"data: %b\n\n" % body
 
 
 def named(name: str, body: bytes) -> bytes:
-    """An event with a name; neither it nor `body` has a line end."""
+    """An event with a name; neither `name` nor `body` may contain line ends."""
     return b"event: %b\ndata: %b\n\n" % (name.encode(), body)

@@ -1,50 +1,42 @@
-"""Answers that have no stream: the body, and nothing besides."""
+"""The encoder of answers that are never streamed."""
 
 from collections.abc import Callable
 
-from llmstress.engine.mock.dialects.answer_spec import Kind
+from llmstress.engine.mock.dialects.answer_spec import TokenKind
 
 
-class WholeSpeech:
-    """Implements `Speech` around what `whole` gives."""
+class BodyEncoder:
+    """Implements `AnswerEncoder` with the given `body`; there are no events."""
 
-    __slots__ = ("whole",)
+    __slots__ = ("body",)
 
     content_type = "application/json"
-    last_word = b""
-    stamped = False
+    end_mark = b""
+    fills_in = False
 
-    def __init__(self, whole: Callable[[], bytes]) -> None:
-        self.whole = whole
+    def __init__(self, body: Callable[[], bytes]) -> None:
+        self.body = body
 
     def opening(self) -> list[bytes]:
-        """See `Speech`."""
         return []
 
-    def start(self, kind: Kind) -> list[bytes]:
-        """See `Speech`."""
+    def part_start(self, kind: TokenKind) -> list[bytes]:
         return []
 
-    def token_event(self, kind: Kind, text: str) -> bytes:
-        """See `Speech`."""
+    def token_event(self, kind: TokenKind, text: str) -> bytes:
         return b""
 
-    def end(self, kind: Kind) -> list[bytes]:
-        """See `Speech`."""
+    def part_end(self, kind: TokenKind) -> list[bytes]:
         return []
 
     def closing(self) -> list[bytes]:
-        """See `Speech`."""
         return []
 
     def ping(self) -> bytes:
-        """See `Speech`."""
         return b""
 
-    def error_event(self, message: str, code: str) -> list[bytes]:
-        """See `Speech`."""
+    def error_events(self, message: str, code: str) -> list[bytes]:
         return []
 
-    def stamp(self, event: bytes, number: int, tokens: int) -> bytes:
-        """See `Speech`."""
+    def fill_in(self, event: bytes, number: int, tokens: int) -> bytes:
         return event

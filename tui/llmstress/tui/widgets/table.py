@@ -1,4 +1,4 @@
-"""A table whose rows stay where they are and whose cells change in place: what hasn't changed isn't drawn again."""
+"""A table whose cells are updated in place, so that unchanged cells are not drawn again."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -8,39 +8,38 @@ from textual.widgets import DataTable
 
 
 class Cell(NamedTuple):
-    """What a cell shows. Its text is never parsed; `tone` names a colour of the theme, `style` the rest."""
+    """The contents of a cell. The text is not parsed as markup. `tone`: a colour of the theme; `style`: the rest."""
 
     text: str
     style: str = ""
     tone: str = ""
 
 
-class Column(NamedTuple):
-    """A column of fixed width; all but the first stand to the right unless `left`."""
+class TableColumn(NamedTuple):
+    """A column of fixed width, aligned to the right unless `left`."""
 
     label: str
     width: int
     left: bool = False
 
 
-class Rows(DataTable[Text]):
-    """Rows by key, in a given order; the selection stays with its row. The texts of the first column are unique."""
+class RowTable(DataTable[Text]):
+    """Rows by key, in a given order; the selection follows its row. The texts of the first column must be unique."""
 
-    def __init__(self, columns: Sequence[Column], *, id: str | None = None) -> None:
+    def __init__(self, columns: Sequence[TableColumn], *, id: str | None = None) -> None:
         super().__init__(cursor_type="row", id=id, cell_padding=1)
         self._columns = columns
         self._cells: dict[str, list[Cell]] = {}
         self._again: str | None = None
-        """The row that had the cursor before the columns changed."""
+        """Key of the row that was selected before the columns changed."""
 
     def on_mount(self) -> None:
-        """Set the columns up."""
+        """Add the columns, and follow changes of the theme."""
         self._add_columns()
         self.app.theme_changed_signal.subscribe(self, lambda _: self._recolour())
 
-    def set_columns(self, columns: Sequence[Column]) -> None:
-        """Have these columns from now on, the first one as before; if they are others, the rows come with the next
-        `show`."""
+    def set_columns(self, columns: Sequence[TableColumn]) -> None:
+        """Change the columns, except the first. If they differ, the table is empty until the next `show`."""
         if tuple(columns) != tuple(self._columns):
             self._columns = columns
             self._again = self.selected
@@ -55,13 +54,13 @@ class Rows(DataTable[Text]):
 
     @property
     def selected(self) -> str | None:
-        """Key of the row with the cursor."""
+        """Key of the selected row; None: the table is empty."""
         if not self.row_count:
             return None
         return self.coordinate_to_cell_key(self.cursor_coordinate).row_key.value
 
     def show(self, rows: Mapping[str, Sequence[Cell]]) -> None:
-        """Show these, in this order."""
+        """Show these rows in this order."""
         selected = self.selected
         again, self._again = self._again, None
         for key in [key for key in self._cells if key not in rows]:
@@ -92,7 +91,7 @@ class Rows(DataTable[Text]):
                     self.update_cell(key, column.label, self._text(cell, column))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave the keys for going sideways to others while there is nothing to the side."""
+        """Disable the keys for scrolling while there is nothing to scroll, so that others can use them."""
         if action in ("cursor_left", "cursor_right"):
             return self.max_scroll_x > 0
         if action == "scroll_home":
@@ -102,7 +101,7 @@ class Rows(DataTable[Text]):
     def _made(self, cells: Sequence[Cell]) -> list[Text]:
         return [self._text(cell, column) for column, cell in zip(self._columns, cells, strict=True)]
 
-    def _text(self, cell: Cell, column: Column) -> Text:
+    def _text(self, cell: Cell, column: TableColumn) -> Text:
         colour = self.app.theme_variables.get(cell.tone, "") if cell.tone else ""
         return Text(
             cell.text,
