@@ -40,6 +40,7 @@ def test_any_data_has_a_meaning(data: bytes, name: bytes) -> None:
     check_api(Http(Ask()), data, name)
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_no_depth_of_nesting_raises(depth: int) -> None:
     for data in nested("a", depth):

@@ -507,6 +507,7 @@ def test_any_bytes_have_a_meaning(data: bytes, name: bytes) -> None:
     check(read_answer(data))
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("key", ["id", "error", "usage", "choices"])
 def test_no_depth_of_nesting_raises(key: str, depth: int) -> None:

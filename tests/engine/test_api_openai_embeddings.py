@@ -156,6 +156,7 @@ def test_any_data_has_a_meaning(data: bytes, name: bytes) -> None:
     check_api(API, data, name)
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("key", ["id", "error", "data", "usage"])
 def test_no_depth_of_nesting_raises(key: str, depth: int) -> None:

@@ -119,6 +119,7 @@ HOWS = {
 }
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("how", HOWS.values(), ids=HOWS)
 @live
 async def test_what_was_sent_is_what_is_counted(how: tuple[str, ...]) -> None:
@@ -153,6 +154,7 @@ BLOCKS = {
 }
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("how", BLOCKS.values(), ids=BLOCKS)
 @live
 async def test_events_are_counted_whatever_the_reads(how: tuple[str, ...]) -> None:

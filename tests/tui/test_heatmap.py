@@ -131,6 +131,7 @@ def test_columns_fill_the_width_evenly() -> None:
     assert {places.count(each) for each in range(7)} == {2, 3}
 
 
+@pytest.mark.untraced
 def test_a_grid_of_a_full_timeline_is_cheap() -> None:
     rnd = random.Random(1)
     aggregate = Aggregate.over([1])
