@@ -71,7 +71,7 @@ class Failures:
             request_id=self.clean(request_id(head))[:MAX_REQUEST_ID] if head is not None else "",
             headers=self.clean(retry_after.retry_headers(head.headers)) if head is not None else "",
         )
-        self._recorder.sample(sample)
+        self._recorder.keep_error_sample(sample)
         again_ns = self._wait_ns(attempt, end, head)
         action = self._policy.action(status, end.outcome)
         fatal = again_ns is None and (action == END or (action == END_FIRST and not self._recorder.answered))

@@ -184,7 +184,7 @@ class Recorder:
             self._fatal_reported.add(action)
             self._fatal[action] = sample
 
-    def sample(self, sample: ErrorSample) -> None:
+    def keep_error_sample(self, sample: ErrorSample) -> None:
         """Keep an example of a failure: the first three distinct ones of a class."""
         kept = self._sampled.setdefault(sample.error, [])
         if len(kept) < MAX_SAMPLES_PER_CLASS and sample.text not in kept:
