@@ -140,8 +140,8 @@ JOINED = body_of(TOKEN).strip()
 @watched
 async def test_it_hears_every_event(steps: tuple[bytes, ...], heard: list[tuple[int, str]]) -> None:
     seen = await answered(*steps)
-    assert [(each.read, "+".join(kinds_of(each.meaning))) for each in seen.heard] == heard
-    assert all(each.stamp == seen.reads[each.read].stamp for each in seen.heard)
+    assert [(each.read, "+".join(kinds_of(each.meaning))) for each in seen.events] == heard
+    assert all(each.stamp == seen.reads[each.read].stamp for each in seen.events)
     assert seen.ending.end.outcome == ("malformed" if heard[-1][1] == "malformed" else "ok")
 
 
@@ -149,7 +149,7 @@ async def test_it_hears_every_event(steps: tuple[bytes, ...], heard: list[tuple[
 async def test_reads_that_are_events() -> None:
     steps = (HEAD.replace(b"event-stream", b"plain"), chunk(b"one"), chunk(b" two"), END)
     seen = await answered(*steps, api="text", ask=Ask(body="{prompt}", prompt="count"))
-    assert [(each.read, each.data) for each in seen.heard] == [(1, b"one"), (2, b" two")]
+    assert [(each.read, each.data) for each in seen.events] == [(1, b"one"), (2, b" two")]
     assert seen.ending.end.outcome == "ok"
     assert seen.request.endswith(b"\r\n\r\ncount")
 
@@ -161,7 +161,7 @@ async def test_who_is_cancelled_tells_what_has_come() -> None:
         witness = Witness(plan)
         async with Dialer(plan.url, plan.network, plan.timeouts) as dialer:
             watching = asyncio.create_task(witness.watch(dialer))
-            await until(lambda: len(witness.heard) == 2)
+            await until(lambda: len(witness.events) == 2)
             watching.cancel()
             seen = await watching
     assert seen.ending.end.outcome == "cancelled"
@@ -191,7 +191,7 @@ async def test_time_limits_hold() -> None:
         witness = Witness(plan, lambda: now)
         async with Dialer(plan.url, plan.network, plan.timeouts) as dialer:
             watching = asyncio.create_task(witness.watch(dialer))
-            await until(lambda: witness.heard)
+            await until(lambda: witness.events)
             now += 2000 * MS
             seen = await watching
     assert seen.ending.end.outcome == "timeout_idle"

@@ -55,7 +55,7 @@ class ConnectionFacts(msgspec.Struct, frozen=True):
     """Segments that had to be sent again before it stood."""
 
 
-class Heard(NamedTuple):
+class WitnessedEvent(NamedTuple):
     """An event, a comment or a whole answer."""
 
     read: int
@@ -81,7 +81,7 @@ class Evidence(msgspec.Struct):
     attempts: list[Attempt]
     connection: ConnectionFacts | None
     reads: list[Read]
-    heard: list[Heard]
+    events: list[WitnessedEvent]
     exchange: Exchange
     """With its stamps, its gaps, its usage."""
     ending: Ending
@@ -129,7 +129,7 @@ class Witness(Observer):
         self._arrived = Reads(self.recorder, clock, self._wake)
         self._stream = TransportStream(self, self._arrived)
         self.reads: list[Read] = []
-        self.heard: list[Heard] = []
+        self.events: list[WitnessedEvent] = []
         self._over = asyncio.Event()
         self._fault: BaseException | None = None
         self._connection: ConnectionFacts | None = None
@@ -163,7 +163,7 @@ class Witness(Observer):
             attempts=sorted(attempts[before:], key=lambda attempt: attempt.begin),
             connection=self._connection,
             reads=self.reads,
-            heard=self.heard,
+            events=self.events,
             exchange=exchange,
             ending=self._ending,
             part=part,
@@ -222,15 +222,15 @@ class Witness(Observer):
 
     def event(self, name: bytes, data: bytes, meaning: Meaning) -> None:
         """Keep an event of the last read."""
-        self._hear(name, data, meaning)
+        self._keep(name, data, meaning)
 
     def comment(self) -> None:
         """Keep that the last read had a comment."""
-        self._hear(b"", b"", None)
+        self._keep(b"", b"", None)
 
     def ended(self, ending: Ending) -> None:
         """Keep how the request ended."""
         self._ending = ending
 
-    def _hear(self, name: bytes, data: bytes, meaning: Meaning | None) -> None:
-        self.heard.append(Heard(len(self.reads) - 1, self.reads[-1].stamp, name, data, meaning))
+    def _keep(self, name: bytes, data: bytes, meaning: Meaning | None) -> None:
+        self.events.append(WitnessedEvent(len(self.reads) - 1, self.reads[-1].stamp, name, data, meaning))

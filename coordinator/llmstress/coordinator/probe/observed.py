@@ -29,7 +29,7 @@ from llmstress.engine.telemetry.messages import Part
 from llmstress.engine.telemetry.metrics import OF_ONE_REQUEST
 from llmstress.engine.telemetry.undetermined import BOUNDS, median_of
 from llmstress.engine.telemetry.verdict import notes_on_one_answer
-from llmstress.engine.witness import Evidence, Heard
+from llmstress.engine.witness import Evidence, WitnessedEvent
 
 MOST_TEXT = 1000
 """Characters of an event that are kept."""
@@ -57,7 +57,7 @@ def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, 
         "end": last.stamp,
     }
     whole = _whole_answer(seen, api)
-    heard = [*seen.heard, *whole]
+    events = [*seen.events, *whole]
     latency = seen.part.latency_failed if last.end.failed else seen.part.latency
     return Probe(
         schema=SCHEMA,
@@ -75,7 +75,7 @@ def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, 
         },
         gaps_ms=tuple(gap / 1000 for gap in exchange.gaps),
         reads=_reads(seen),
-        events=_events(heard, exchange.start, secrets),
+        events=_events(events, exchange.start, secrets),
         tokens=_tokens(seen),
         collected=found.text if (found := collected(seen.part.counters, seen.signs)) is not None else "",
         tried_again=seen.part.counters.tried_again > 0,
@@ -88,7 +88,7 @@ def probe_of(where: Where, seen: Evidence, api: Api, secrets: Sequence[str], *, 
         whole=bool(whole),
         tpot_bounds_ms=_bounds(seen.part),
         noted=tuple(notes_on_one_answer(seen.part, seen.fields)),
-        body="" if any(each.meaning is not None for each in heard) else redact(_body_of_no_event(seen), secrets),
+        body="" if any(each.meaning is not None for each in events) else redact(_body_of_no_event(seen), secrets),
     )
 
 
@@ -131,25 +131,25 @@ def _head(head: response.Head | None, secrets: Sequence[str]) -> Head | None:
 
 
 def _reads(seen: Evidence) -> tuple[Read, ...]:
-    bearing = Counter(each.read for each in seen.heard if each.meaning is not None and each.meaning.tokens)
+    bearing = Counter(each.read for each in seen.events if each.meaning is not None and each.meaning.tokens)
     begin = seen.exchange.start
     return tuple(
         Read(_ms(read.stamp - begin), len(read.data), bearing[number]) for number, read in enumerate(seen.reads)
     )
 
 
-def _whole_answer(seen: Evidence, api: Api) -> list[Heard]:
+def _whole_answer(seen: Evidence, api: Api) -> list[WitnessedEvent]:
     """The answer in one piece as a single event; empty if the answer is a stream."""
     last = seen.ending
     if last.body is None or last.head is None or not succeeded(last.head.status):
         return []
     meaning = api.read_answer(last.body, last.head.headers.get("content-type", ""))
-    return [Heard(len(seen.reads) - 1, last.stamp, b"", last.body, meaning)]
+    return [WitnessedEvent(len(seen.reads) - 1, last.stamp, b"", last.body, meaning)]
 
 
-def _events(heard: Sequence[Heard], begin: int, secrets: Sequence[str]) -> tuple[Seen, ...]:
+def _events(events: Sequence[WitnessedEvent], begin: int, secrets: Sequence[str]) -> tuple[Seen, ...]:
     events: list[Seen] = []
-    for each in heard:
+    for each in events:
         at_ms = _ms(each.stamp - begin)
         events.append(
             Seen(

@@ -69,9 +69,9 @@ class Exchange:
         "request",
         "sent",
         "start",
+        "stray_data",
         "task",
         "token_bytes",
-        "words",
     )
 
     def __init__(self, request: Request, due: int, start: int) -> None:
@@ -117,7 +117,7 @@ class Exchange:
         """Inputs that an answer in one piece has processed, where a request has several (embeddings)."""
         self.kind: Meaning = TOKEN
         """The meaning of the last token event: the fast path takes only more of the same."""
-        self.words = b""
+        self.stray_data = b""
         """The last data that was not a message of the API; its setter bounds its length."""
         self._samples = samples = request.task.samples
         self._others: dict[int, int] | None = None  # choice -> stamp of its last token, but for choice 0
@@ -228,7 +228,7 @@ class Exchange:
                 self._summarized |= token.summarized
                 self.kind = meaning
             if meaning.field:
-                self._samples.saw_field(meaning.field)
+                self._samples.note_field(meaning.field)
         elif meaning.foreign or meaning.ping:
             self._samples.counters.events_foreign += meaning.foreign
             return None  # no progress: it does not reset the idle limit

@@ -168,7 +168,7 @@ class Recorder:
 
     # --- what servers say
 
-    def heard_limits(self, headers: Mapping[str, str], now: int) -> None:
+    def note_rate_limits(self, headers: Mapping[str, str], now: int) -> None:
         """An answer whose head came at stamp `now` contains rate limits."""
         t = now - self._t0
         said = {
@@ -191,7 +191,7 @@ class Recorder:
             kept.append(sample.text)
             self._error_samples.append(sample)
 
-    def saw(self, head: Head, clean: Callable[[str], str], task: int) -> None:
+    def note_head(self, head: Head, clean: Callable[[str], str], task: int) -> None:
         """A head other than the `known_head` of the task has come: keep its signs of a gateway; `clean` takes secrets
         out of them."""
         samples = self.samples(task)

@@ -81,7 +81,7 @@ class Samples:
         """The last head in which there was nothing to count: the next answer with the very same is not looked at. Heads
         of equal bytes are one object, so this costs a comparison for each answer."""
         self.fields: dict[str, None] = {}
-        """Names of the fields that `saw_field` was called for in this run, in order."""
+        """Names of the fields that `note_field` was called for in this run, in order."""
         self.parts: dict[int, Part] = {}
         """Index of a window -> what has been measured in it since the last delta."""
         self._progress = progress
@@ -130,7 +130,7 @@ class Samples:
         """The event loop served a timer `us` µs late. Recorded for task 0 only, since it is the process's."""
         self._collected["loop_lag"].append(us)
 
-    def saw_field(self, name: str) -> None:
+    def note_field(self, name: str) -> None:
         """A field of this name, which the API module doesn't know, had text that was counted as reasoning."""
         if len(self.fields) < MAX_FIELDS:
             self.fields[name] = None

@@ -252,9 +252,9 @@ class Stream:
         task, recorder = exchange.task, exchange.task.recorder
         exchange.head_at = now
         if head is not task.samples.known_head:
-            recorder.saw(head, task.failures.clean, task.id)
+            recorder.note_head(head, task.failures.clean, task.id)
         if head.rate_limits:
-            recorder.heard_limits(head.rate_limits, now)
+            recorder.note_rate_limits(head.rate_limits, now)
         if succeeded(head.status) and (coding := head.headers.get("content-encoding")):
             self._inflater = inflater_of(coding)
         if self._observer is not None:
@@ -319,7 +319,7 @@ class Stream:
                         observer.event(b"", line, each)
                 return meanings
         if meaning.unknown or (meaning.foreign and is_informative(data, name)):
-            exchange.words = data[:MAX_SERVER_TEXT]
+            exchange.stray_data = data[:MAX_SERVER_TEXT]
         if observer is not None:
             observer.event(name, data, meaning)
         return [meaning]
@@ -380,7 +380,7 @@ class Stream:
             end.outcome in UNEXPLAINED
         ):  # the class has no text of the server: other data that it sent may explain the end
             stray = self._decoder.stray if isinstance(self._decoder, Decoder) else b""
-            end = with_server_text(end, exchange.words or stray, buffered)
+            end = with_server_text(end, exchange.stray_data or stray, buffered)
         sequel = ENDED if not end.failed else task.failures.judge(exchange, end, head)
         if self._observer is not None:
             self._tell_end(self._observer, end, now, final=sequel.again_ns is None)
