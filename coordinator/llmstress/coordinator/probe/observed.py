@@ -147,9 +147,9 @@ def _whole_answer(seen: Evidence, api: Api) -> list[WitnessedEvent]:
     return [WitnessedEvent(len(seen.reads) - 1, last.stamp, b"", last.body, meaning)]
 
 
-def _events(events: Sequence[WitnessedEvent], begin: int, secrets: Sequence[str]) -> tuple[Seen, ...]:
+def _events(witnessed: Sequence[WitnessedEvent], begin: int, secrets: Sequence[str]) -> tuple[Seen, ...]:
     events: list[Seen] = []
-    for each in events:
+    for each in witnessed:
         at_ms = _ms(each.stamp - begin)
         events.append(
             Seen(
