@@ -16,6 +16,7 @@ from llmstress.engine.stream import pace
 from llmstress.engine.telemetry.classes import ACTIONS, CLASSES, HTTP, STATUS_ACTIONS
 from llmstress.engine.telemetry.histogram import PERCENTILES, THIN_BELOW, Histogram
 from llmstress.engine.telemetry.metrics import METRICS, STAMPS
+from llmstress.engine.telemetry.rules import Rule
 from llmstress.engine.telemetry.verdict import RULES
 from llmstress.tui.format.words import ENDS
 
@@ -31,7 +32,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def stamps() -> str:
-    return table(["stamp", "when"], [[f"`{name}`", when] for name, when in STAMPS.items()])
+    linked = {name: when.replace("token event", "[token event](#token-events)") for name, when in STAMPS.items()}
+    return table(["stamp", "when"], [[f"`{name}`", when] for name, when in linked.items()])
 
 
 def metrics() -> str:
@@ -57,8 +59,11 @@ def percentiles() -> str:
 
 
 def classes() -> str:
+    def linked(when: str) -> str:
+        return when.replace("the answer's end", "[the answer's end](#the-end-of-an-answer)")
+
     rows = [
-        [f"`{each.name}`", each.when + (f" (`{each.limit}`)" if each.limit else ""), each.counted_in]
+        [f"`{each.name}`", linked(each.when) + (f" (`{each.limit}`)" if each.limit else ""), each.counted_in]
         for each in CLASSES
     ]
     return table(["class", "when", "counted in"], rows)
@@ -77,15 +82,25 @@ def actions() -> str:
     return table(["action", "meaning", "default of"], rows)
 
 
-def rules() -> str:
+def rule(each: Rule) -> list[str]:
+    """The cells of a rule, without its status."""
+
     def shown(template: str) -> str:
         return re.sub(r"\{(\w+)[^}]*\}", r"{\1}", template)
 
-    rows = [
-        [f"`{each.id}`", each.status, each.looks_at, each.limit, shown(each.sentence), shown(each.advice) or "–"]
-        for each in RULES
-    ]
-    return table(["id", "status", "looks at", "applies from", "says", "what to do"], rows)
+    return [f"`{each.id}`", each.looks_at, each.limit, shown(each.sentence), shown(each.advice) or "–"]
+
+
+RULE_HEAD = ["id", "looks at", "limit", "says", "what to do"]
+
+
+def reasons() -> str:
+    rows = [[each.status, *rule(each)] for each in RULES if each.status != "note"]
+    return table(["status", *RULE_HEAD], rows)
+
+
+def notes() -> str:
+    return table(RULE_HEAD, [rule(each) for each in RULES if each.status == "note"])
 
 
 def exit_codes() -> str:
@@ -98,7 +113,8 @@ TABLES = {
     "percentiles": percentiles,
     "classes": classes,
     "actions": actions,
-    "rules": rules,
+    "reasons": reasons,
+    "notes": notes,
     "exit-codes": exit_codes,
 }
 

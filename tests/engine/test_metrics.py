@@ -200,7 +200,7 @@ def test_a_finish_on_every_event_is_no_end() -> None:
     assert latencies(part)["e2e"] == [242]
 
 
-def test_the_last_word_without_a_finish_reason_is_an_end() -> None:
+def test_the_end_event_without_a_finish_reason_is_an_end() -> None:
     bench = Bench()
     bench.begin()
     bench.read(90, HEAD)

@@ -72,7 +72,7 @@ _ALL = (
     Metric(
         name="queue",
         label="QUEUE",
-        meaning="from when a request was due to its start: the client's own delay",
+        meaning="from when a request was due to its start: the client's own delay and the wait for a place to dial",
         start="due",
         end="start",
     ),

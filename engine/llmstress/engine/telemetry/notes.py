@@ -191,8 +191,8 @@ NOTES = (
         id="tpot-undetermined",
         status="note",
         looks_at="ok answers whose `tpot` is undetermined",
-        limit=f"any, but where `tpot-partial` applies (no other answer has a `tpot`, or fewer than "
-        f"{MIN_UNDETERMINED_SHARE:.0%} lack one)",
+        limit=f"any, if `tpot-partial` does not apply: no answer has a `tpot`, or fewer than "
+        f"{MIN_UNDETERMINED_SHARE:.0%} of the ok answers lack one",
         sentence=SENTENCE,
         of_one_answer=True,
         applies=undetermined,

@@ -150,7 +150,7 @@ REASONS = (
     Rule(
         id="tpot-partial",
         status="degraded",
-        looks_at="ok answers whose `tpot` is undetermined, where others have one",
+        looks_at="ok answers whose `tpot` is undetermined, if other answers of the run have a `tpot`",
         limit=f"{MIN_UNDETERMINED_SHARE:.0%} of the ok answers or more",
         sentence=f"{SENTENCE}; they are missing from tpot and tps_user",
         applies=partly_undetermined,
