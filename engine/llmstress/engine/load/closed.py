@@ -16,14 +16,12 @@ PAUSE_STEPS = 20
 costs more than its dial. Each worker has an offset of its own, so the workers' steps do not coincide."""
 
 STOP_ORDER_DELAY_S = 0.5
-"""After a failure that may end the run, a stream pauses long enough for the coordinator to stop the run: one interval
-of
-the reports, until the coordinator knows of the failure, and this time, until its order arrives."""
+"""After a failure that may end the run, a stream pauses until the coordinator can have stopped the run: one interval of
+the reports, in which the coordinator learns of the failure, and this time, in which its order arrives."""
 
 
 class ClosedModel:
-    """Decides when each stream begins: along the ramp, after its last request, after a pause, or when it is
-    released."""
+    """Decides when each stream begins: in the ramp, after its last request, after a pause, or when it is released."""
 
     def __init__(self, plan: Plan, load: Load, task: Task, uniform: random.Random) -> None:
         """uniform: the worker's random numbers."""
