@@ -257,7 +257,7 @@ def code_on_the_page(language: str) -> str:
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """Install the module of the page as a package manager does."""
+    """The module of the page, installed in a directory as a package manager does it."""
     project = tomllib.loads(code_on_the_page("toml"))["project"]
     (tmp_path / "llmstress_tgi.py").write_text(code_on_the_page("python"), "utf-8")
     about = tmp_path / f"llmstress_tgi-{project['version']}.dist-info"

@@ -1,1 +1,1 @@
-"""One load-generating process, the telemetry everyone speaks, and the built-in mock server. Imports nothing."""
+"""One load-generating process, the telemetry that all processes share, and the built-in mock server."""

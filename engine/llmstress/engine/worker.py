@@ -1,6 +1,6 @@
 """The main of one load-generating process: `python -m llmstress.engine.worker ENDPOINT NUMBER PARENT_PID`.
 
-Everything secret arrives over the socket, never in argv. From set-up to the last acknowledgement it reads top down.
+Secrets arrive over the socket, never in argv.
 """
 
 import asyncio
@@ -41,10 +41,10 @@ from llmstress.engine.uplink import Uplink
 from llmstress.engine.worker_log import WorkerLog
 
 CHECK_S = 0.05
-"""How often the time limits are looked at; every stream is four times a second."""
+"""How often time limits are checked, for a fifth of the streams: each stream is checked four times a second."""
 
 ACK_S = 5.0
-"""How long to wait for the coordinator's last word."""
+"""Time limit for the coordinator's acknowledgement."""
 
 
 def main() -> None:
@@ -100,11 +100,11 @@ async def run(
     stop_at = NEVER if drain is None else t0 + drain
 
     def measured(late_us: int) -> None:
-        # What was collected is folded by the way: 1,400 gaps at 70,000 events/s, 0.2 ms of work. A timer of its own
-        # would wake an otherwise quiet process as often again.
+        # The same timer folds what was collected: 1,400 gaps at 70,000 events/s, 0.2 ms of work. A second timer would
+        # double the wake-ups of an idle process.
         recorder.loop_lag(late_us)
         if load.reads.arrived:
-            recorder.fold()  # what has arrived and isn't understood yet will cross the window's edge by its own stamps
+            recorder.fold()  # reads that wait to be processed will cross the window's edge by their own stamps
         else:
             recorder.tick()
 
@@ -112,7 +112,7 @@ async def run(
     tasks = [
         asyncio.create_task(coroutine)
         for coroutine in (
-            _listen(uplink, model, orders),  # first: what was ordered before T0 holds before anything starts
+            _listen(uplink, model, orders),  # first: orders from before T0 are obeyed before anything starts
             _every(CHECK_S, load.check),
             _send_deltas(recorder, uplink, log, t0, int(plan.interval_s * 1e9)),
             _start(model, orders, t0, stop_at),
@@ -158,7 +158,7 @@ async def run(
 
 
 class _Orders:
-    """What the coordinator has ordered about the windows to come."""
+    """The coordinator's orders that the run waits for."""
 
     def __init__(self) -> None:
         self.measure = asyncio.Event()

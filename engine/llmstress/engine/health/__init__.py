@@ -1,1 +1,1 @@
-"""The state of this process and machine (lag of the event loop, memory, CPU times), and the end with the parent."""
+"""The state of this process and machine: event loop lag, memory, CPU times. Ends the process with its parent."""

@@ -19,7 +19,7 @@ class LagMeter:
     µs.
 
     A kernel timer is served like a socket, so its lateness is the error that the stamp of a read can have. The moments
-    are random so that they cannot coincide with anything periodic.
+    are random so that they do not coincide with periodic work.
     """
 
     def __init__(self, report: Callable[[int], None]) -> None:

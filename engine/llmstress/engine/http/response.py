@@ -49,8 +49,8 @@ _HEAD, _FIXED, _UNTIL_CLOSE, _CHUNK_SIZE, _CHUNK_DATA, _CHUNK_END, _TRAILERS, _C
 
 
 def parse_head(head: bytes) -> Head | None:
-    """Parse a status line and headers, without the blank line. None: an interim response (1xx but 101), after which the
-    final head follows.
+    """Parse a status line and headers, without the blank line. None: an interim response (1xx except 101), after which
+    the final head follows.
 
     Raises:
         Malformed: the status line or a header line is invalid.

@@ -1,1 +1,1 @@
-"""Who begins a request when: the load models."""
+"""The load models: when each stream begins a request, and what all models have in common."""

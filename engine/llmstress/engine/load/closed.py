@@ -11,17 +11,17 @@ from llmstress.engine.stream.states import PARKED, RELEASED, WAITING, move
 from llmstress.engine.stream.stream import Stream
 from llmstress.engine.stream.task import Task
 
-REST_STEPS = 20
-"""Streams come back from their rests together, in so many steps within a pause: waking up for each of them costs more
-than its dial. The steps of each worker lie elsewhere."""
+PAUSE_STEPS = 20
+"""Pauses end in this many steps per `--error-pause`, so that one wake-up serves many streams: a wake-up for each stream
+costs more than its dial. Each worker has an offset of its own, so the workers' steps do not coincide."""
 
 STOP_ORDER_DELAY_S = 0.5
-"""After a failure that may end the run a stream rests until the coordinator can have stopped the run: a report has to
-reach it (the reports' interval), and its order has to reach the worker (this time)."""
+"""After a failure that may end the run, a stream pauses until the coordinator can have stopped the run: one interval of
+the reports, in which the coordinator learns of the failure, and this time, in which its order arrives."""
 
 
 class ClosedModel:
-    """Decides when each stream begins: along the ramp, after its last request, after a rest, or when it is released."""
+    """Decides when each stream begins: in the ramp, after its last request, after a pause, or when it is released."""
 
     def __init__(self, plan: Plan, load: Load, task: Task, uniform: random.Random) -> None:
         """uniform: the worker's random numbers."""
@@ -33,10 +33,10 @@ class ClosedModel:
         self._random = uniform
         self._pause_ns = int(plan.error_pause_s * 1e9)
         self._stop_order_ns = int((plan.interval_s + STOP_ORDER_DELAY_S) * 1e9)
-        self._rest_step_ns = max(1, self._pause_ns // REST_STEPS)
-        self._rest_offset_ns = uniform.randrange(self._rest_step_ns)
+        self._pause_step_ns = max(1, self._pause_ns // PAUSE_STEPS)
+        self._pause_offset_ns = uniform.randrange(self._pause_step_ns)
         self._surplus: set[Stream] = set()
-        """Streams beyond the number that is wanted, the last ones: they begin nothing."""
+        """The last streams, if there are more than wanted: they begin no request."""
         self._released = Release(plan.connect_gap_ns, load.clock, self._begin)
         self._started = False
         self._paused = False
@@ -62,8 +62,8 @@ class ClosedModel:
     def set_streams(self, number: int) -> None:
         """Run `number` streams from now on.
 
-        Streams beyond the plan's begin whatever the ramp does, but no faster than connections may be opened; before
-        `start`, with it. Surplus ones end with the request they have in flight, and are the first to come back.
+        Additional streams do not wait for the ramp: they begin as fast as connections may be opened, but not before
+        `start`. Surplus streams finish the request that they have in flight; they are the first to be used again.
         """
         load = self.load
         for stream in load.add_streams(number - len(load.streams)):
@@ -82,21 +82,21 @@ class ClosedModel:
         self._release(self.load.clock())
 
     def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
-        """A stream has ended a request: it begins the next one, after a rest if the request failed."""
-        # a rest may be half as long as the pause
+        """A stream has ended a request: it begins the next one, after a pause if the request failed."""
+        # the random pause lasts at least half of `pause_ns`, so twice the time of a stop order is enough for it
         pause_ns = max(self._pause_ns, 2 * self._stop_order_ns) if fatal else self._pause_ns
         if not failed:
             self._begin(stream, now)
             return
         move(stream, WAITING)
         if not pause_ns:
-            # not from within: a stream whose requests end at once must not recurse
+            # in a later turn of the loop: a stream whose requests end at once would recurse
             asyncio.get_running_loop().call_soon(self._begin, stream, now)
             return
         if stream in self._surplus:
             stream.drop_link()
         due = now + schedule.after_failure(pause_ns, self._random.random())
-        self._begin_at(stream, due + (self._rest_offset_ns - due) % self._rest_step_ns)
+        self._begin_at(stream, due + (self._pause_offset_ns - due) % self._pause_step_ns)
         self.load.note_if_exhausted()
 
     def _begin_at(self, stream: Stream, due: int) -> None:

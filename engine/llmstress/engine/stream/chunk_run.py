@@ -15,14 +15,14 @@ def take_run(exchange: Exchange, data: bytes, now: int) -> bytes:
     chunks = data.split(shape.end)
     if len(chunks) == 2 and not chunks[1]:
         return data  # a single chunk, which has failed the test already
-    kind, attentive, keep_gap = exchange.kind, exchange.attentive, exchange.gaps.append
+    kind, notes_tokens, keep_gap = exchange.kind, exchange.notes_tokens, exchange.gaps.append
     last, taken = exchange.last_token, 0
     for chunk in chunks[:-1]:
         payload = shape.payload(chunk)
         if payload is None or classify(payload) is not kind:
             break
-        if attentive:
-            exchange.take_note(payload, chunk + shape.end, now)
+        if notes_tokens:
+            exchange.note_token(payload, chunk + shape.end, now)
         gap = min((now - last) // 1000, HIGHEST_US)
         record_gap(gap)
         keep_gap(gap)

@@ -46,13 +46,11 @@ class Exchange:
         "_usage",
         "_whole",
         "attempt",
-        "attentive",
         "begun",
         "choices",
         "done_at",
         "due",
         "end_at",
-        "events",
         "first_answer",
         "first_block",
         "first_token",
@@ -65,6 +63,7 @@ class Exchange:
         "last_event",
         "last_token",
         "marks",
+        "notes_tokens",
         "opened",
         "request",
         "sent",
@@ -135,8 +134,8 @@ class Exchange:
         self._whole = False  # the answer came in one piece
         self._first_data = b""  # of the first token event
         self._texts_since = samples.keeps_texts
-        self.attentive = self._texts_since > 0 or request.observer is not None
-        """The fast path has to call `take_note` for each token event."""
+        self.notes_tokens = self._texts_since > 0 or request.observer is not None
+        """The fast path calls `note_token` for each token event."""
         self._before_answer = 0  # token events before the first visible one
         self._reasoning_streamed = False
         self._summarized = False
@@ -247,7 +246,7 @@ class Exchange:
             self.done_at = self.end_at = now
         return None
 
-    def take_note(self, data: bytes, chunk: bytes, now: int) -> None:
+    def note_token(self, data: bytes, chunk: bytes, now: int) -> None:
         """A token event with this data, which fills this chunk of the body, took the fast path."""
         if self._texts_since:
             self._keep_text(data)

@@ -1,5 +1,7 @@
-"""The reads that have arrived, and the loop that processes them in the order of their stamps. It decides what a token
-costs."""
+"""The queue of reads that have arrived, and the loop that processes them in the order of their stamps.
+
+This loop is most of the CPU time that llmstress spends per token.
+"""
 
 from collections import deque
 from collections.abc import Callable
@@ -60,8 +62,8 @@ class Reads:
                 ):
                     gap = (now - exchange.last_token) // 1000
                     exchange.last_token = now
-                    if exchange.attentive:
-                        exchange.take_note(payload, data, now)
+                    if exchange.notes_tokens:
+                        exchange.note_token(payload, data, now)
                     record_gap(gap)
                     try:
                         exchange.gaps.append(gap)

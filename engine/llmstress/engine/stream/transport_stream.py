@@ -1,4 +1,4 @@
-"""The read side as it is today: an asyncio transport delivers the bytes, and they are stamped where they arrive."""
+"""Receives the bytes of a stream from an asyncio transport, and stamps them."""
 
 import asyncio
 

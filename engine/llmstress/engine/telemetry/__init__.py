@@ -1,1 +1,1 @@
-"""What workers, coordinator and screens speak: histograms, messages, the aggregate and its snapshots."""
+"""What workers, coordinator and screens share: histograms, messages, the aggregate, the verdict, the record."""
