@@ -15,8 +15,8 @@ Action = Literal["count", "retry", "end-first", "end"]
 
 ACTIONS: Mapping[Action, str] = {
     "count": "the request counts as failed, nothing else happens",
-    "retry": "the failure may pass: with `--retries N` the request is sent again, up to N times; without it the failure "
-    "is counted, as with `count`",
+    "retry": "the failure may pass: with `--retries N` the request is sent again, up to N times; without it the "
+    "failure is counted, as with `count`",
     "end-first": "the failure ends the run if no request has succeeded before",
     "end": "the failure ends the run",
 }
