@@ -86,6 +86,12 @@ async def load(url: str, network: Network | None = None, **changes: Any) -> Outc
     return outcome
 
 
+def all_closed() -> bool:
+    """Whether uvloop has closed every connection: with TLS it first waits for the peer, and a loop that is closed
+    meanwhile ends with EBUSY."""
+    return not any(type(each).__name__ == "TCPTransport" and "closed=False" in repr(each) for each in gc.get_objects())
+
+
 async def _run(
     url: str,
     network: Network,

@@ -8,9 +8,9 @@ import ssl
 
 import pytest
 from helpers.bench import FINISH
-from helpers.live_load import ANSWER, live
+from helpers.live_load import ANSWER, live, until
 from helpers.proxies import Flooding, Target, listening, saying, strict_tls
-from helpers.short_runs import NAME, Files, load, make_files, server_tls
+from helpers.short_runs import NAME, Files, all_closed, load, make_files, server_tls
 
 from llmstress.engine.control import Network, Timeouts, Tls
 
@@ -66,6 +66,7 @@ async def test_a_server_that_wants_certificates_of_its_clients(files: Files, ver
         url = f"https://127.0.0.1:{port}"
         without = await load(url, Network(tls=Tls(ca_file=files.ca)))
         shown = await load(url, Network(tls=Tls(ca_file=files.ca, cert_file=files.client)))
+        await until(all_closed)
     assert without.ended == {"tls": 6}
     assert all("--cert" in text for text in without.texts)
     assert shown.ended == {"ok": 6}
