@@ -11,8 +11,7 @@ from llmstress.coordinator.commands.cli import cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
-PENDING = {ROOT / "CONTRIBUTING.md"}
-"""Pages that are written elsewhere at the moment: links to them are checked as soon as they exist."""
+
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -49,8 +48,6 @@ def links(page: Path) -> list[tuple[Path, str]]:
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_to_a_file_and_a_heading(page: Path) -> None:
     for target, anchor in links(page):
-        if target in PENDING and not target.exists():
-            continue
         assert target.exists(), f"{target} does not exist"
         if anchor:
             assert anchor in anchors(target), f"{name(target)} has no heading #{anchor}"

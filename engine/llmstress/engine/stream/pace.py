@@ -2,12 +2,11 @@
 
 The divisor is the number of tokens generated after the first token event. Events in the read of the first one share its
 stamp, so they count as generated before it. If usage came with events, the divisor is known. Otherwise there is only
-the
-usage of the whole answer. If usage counts as many tokens as there were token events, an event is a token. If it counts
-more, either the other tokens were generated before the first event (hidden reasoning, a tool parser, a first event that
-bundles many tokens), or events carry several tokens each. The text decides: whether there is enough of it for all
-tokens, and how it is spread over the events. If the text decides nothing, `tpot` lies between two bounds, and no single
-number is given.
+the usage of the whole answer. If usage counts as many tokens as there were token events, an event is a token. If it
+counts more, either the other tokens were generated before the first event (hidden reasoning, a tool parser, a first
+event that bundles many tokens), or events carry several tokens each. The text decides: whether there is enough of it
+for all tokens, and how it is spread over the events. If the text decides nothing, `tpot` lies between two bounds, and
+no single number is given.
 
 An assumed `tpot` may be too low by the share of tokens that were hidden after all: up to a quarter of them cannot be
 told from long words.
@@ -36,15 +35,14 @@ _PIECE = 3
 
 _OUTSIZED, _LARGE = 4, 16
 """A first event bundles tokens if its text is `_OUTSIZED` times as long as that of the others on average, and longer
-than
-`_LARGE` bytes."""
+than `_LARGE` bytes."""
 
 _TOKEN_BYTES = 3.5
 """Least average bytes of text of a token: English has 4.3."""
 _EVENT_BYTES = 8
 """Least average bytes of text of an event that is taken to carry several tokens."""
 _TOKENS_PER_WORD = 1.15
-"""Alternatively the words are the tokens, if there are at least tokens / this many: a mock sends short words."""
+"""At most this many tokens per word: then the words are taken to be the tokens. A mock sends such short words."""
 
 _FAST_NS = 5_000_000
 """Engines are rarely faster than this for one user. If a pace is faster, the tokens may have been generated earlier."""
