@@ -327,7 +327,8 @@ def test_connections_break_over_tls_too(fault: Fault) -> None:
     ):
         client.socket = context.wrap_socket(client.socket, server_hostname="127.0.0.1")
         heard = client.ask()
-    assert heard.ended == "closed", "Python's ssl does not tell a reset from an end"
+    # before 3.13 Python's ssl does not tell a reset from an end
+    assert heard.ended in ({"closed"} if fault is Fault.CUT else {"closed", "reset"})
     assert heard.words == WORDS[:STRUCK]
 
 

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -104,18 +104,34 @@ def parse_token_ids(text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
+MAX_NESTING = 200
+"""Levels of a JSON object that a user gives. Functions that search such an object call themselves for each level, and
+from Python 3.12 on the decoder accepts more levels than the interpreter's stack has."""
+
+
 def parse_json_object(text: str) -> dict[str, Any]:
     """The JSON object in `text`.
 
     Raises:
-        ValueError: the text is not a JSON object, or one that cannot be encoded again.
+        ValueError: the text is not a JSON object, is nested too deeply, or cannot be encoded again.
     """
     try:
         value = msgspec.json.decode(text, type=dict[str, Any])
         msgspec.json.encode(value)  # an integer over 64 bits can be decoded, but not encoded
     except (ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"not a valid JSON object: {error}") from error
+    level: list[Any] = [value]
+    for _ in range(MAX_NESTING):
+        level = [child for each in level for child in _children(each)]
+    if level:
+        raise ValueError(f"not a valid JSON object: more than {MAX_NESTING} levels")
     return value
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def is_address(text: str) -> bool:

@@ -249,7 +249,10 @@ class Exchange:
     def note_token(self, data: bytes, chunk: bytes, now: int) -> None:
         """A token event with this data, which fills this chunk of the body, took the fast path."""
         if self._texts_since:
-            self._keep_text(data)
+            self.token_bytes += len(data)  # `_keep_text` inlined
+            self.last_data = data
+            if not self._first_data:
+                self._first_data = data
         if self.request.observer is not None:
             self.request.observer.piece(chunk[chunk.index(b"\n") + 1 : -2], now)
 

@@ -37,7 +37,7 @@ class Reads:
 
     def process(self, most: int, until: int) -> None:
         """Process at most `most` reads, and none after one that took the long way and ended beyond stamp `until`."""
-        arrived, progress = self.arrived, self.recorder.progress
+        arrived, progress, clock = self.arrived, self.recorder.progress, self.clock
         edge = progress.edge
         task = None
         for _ in range(min(most, len(arrived))):
@@ -72,5 +72,5 @@ class Reads:
                     continue
             stream.read(data, now)
             edge = progress.edge
-            if self.clock() > until:
+            if clock() > until:
                 return
