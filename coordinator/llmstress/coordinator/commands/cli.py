@@ -6,18 +6,12 @@ from typing import Any
 
 import click
 
-from llmstress.coordinator.commands.arguments import (
-    api_options,
-    connection_options,
-    limit_options,
-    load_options,
-    model_listing_options,
-    output_options,
-    request_options,
-    target_options,
-    timeout_options,
-    view_options,
-)
+from llmstress.coordinator.commands.arguments.connection import connection_options
+from llmstress.coordinator.commands.arguments.limits import limit_options, timeout_options
+from llmstress.coordinator.commands.arguments.load import load_options
+from llmstress.coordinator.commands.arguments.output import output_options, view_options
+from llmstress.coordinator.commands.arguments.request import api_options, request_options
+from llmstress.coordinator.commands.arguments.target import model_listing_options, target_options
 from llmstress.coordinator.commands.click_types import SectionedCommand, SectionedGroup, TargetCommand, section
 from llmstress.coordinator.commands.mock import mock
 from llmstress.coordinator.config.errors import ExitCode, LlmstressError, UsageError

@@ -1,0 +1,1 @@
+"""The arguments of the commands, in groups that several commands share."""
