@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from llmstress.coordinator.host.machine import available_cores
+from llmstress.coordinator.output.bystander import bystander_of
 from llmstress.coordinator.output.schema import (
     SCHEMA,
     Client,
@@ -51,6 +52,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     ended_by: str
     startup_s: float
     coordinator_cpu_s: float
+    bystander_per_s: float | None = None
+    """Rate of the bystander; None: there is none."""
 
 
 def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
@@ -106,6 +109,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         timeline_step_s=aggregate.row_ns / 1e9,
         timeline=_timeline(aggregate),
         events=[EventRow(round(each.t / 1e9, 3), each.kind, each.text) for each in aggregate.notices],
+        bystander=bystander_of(aggregate, facts.bystander_per_s, describe),
     )
 
 

@@ -427,5 +427,6 @@ class Conductor:
             ended_by=self._view.ended.by if self._view.ended is not None else "running",
             startup_s=self._startup_s,
             coordinator_cpu_s=times.user + times.system,
+            bystander_per_s=None if self._options.bystander is None else self._options.bystander.per_s,
         )
         return summarise(self._aggregate, known)
