@@ -11,6 +11,7 @@ import msgspec
 
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.telemetry.messages import Delta
+from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
 
 
 class Timeouts(msgspec.Struct, array_like=True, frozen=True):
@@ -97,6 +98,8 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     """An answer that ends without a finish reason is truncated."""
     warmup_open: bool = False
     """The warm-up lasts until the order `Measure`."""
+    objectives: Objectives = NOT_JUDGED
+    """What requests are judged by."""
 
 
 class Hello(msgspec.Struct, tag=True, array_like=True, frozen=True):

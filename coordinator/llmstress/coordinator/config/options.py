@@ -7,8 +7,10 @@ import msgspec
 
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.parsing import MaxErrors, Resolve, is_address
+from llmstress.coordinator.config.slo_presets import PRESETS
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.telemetry.slo import Deadlines, Objectives, Slo
 
 DEFAULT_DURATION_S = 60.0
 
@@ -29,6 +31,9 @@ MOST_RETRIES = 1000
 
 LONGEST_HEADER = 64 * 1024
 """Most characters of a header's value; servers accept 8 to 64 KiB for all headers together."""
+
+_OF_STREAMS = frozenset({"ttft", "ttft_due", "ttfa", "tpot", "stall"})
+"""Latencies that only streamed answers have."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -118,6 +123,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Time between two progress lines, in whole seconds."""
     histograms: bool = False
     require_finish: bool = False
+    slos: tuple[Slo, ...] = ()
+    slo_preset: str | None = None
+    """Name of a set of further SLOs."""
+    deadlines: Deadlines | None = None
+    reading_speed: float | None = None
+    """Tokens per second."""
 
     def __post_init__(self) -> None:
         """Check bounds, contradictions and texts.
@@ -149,6 +160,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         if not 1 <= self.progress_s <= LONGEST_PROGRESS_S or self.progress_s % 1:
             raise UsageError("--progress must be whole seconds, from 1s to 1h")
         self._check_contradictions()
+        self._check_objectives()
         self._check_words()
 
     def _check_contradictions(self) -> None:
@@ -187,6 +199,22 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             ):
                 if given:
                     raise UsageError(f"{flag} can't be used with --unix-socket: drop one of them")
+
+    def _check_objectives(self) -> None:
+        if self.stream:
+            return
+        for flag, given in (
+            ("--deadline", self.deadlines is not None),
+            ("--reading-speed", self.reading_speed is not None),
+        ):
+            if given:
+                raise UsageError(f"{flag} needs answers that are streamed: drop --no-stream")
+        for slo in self.objectives.slos:
+            if slo.metric in _OF_STREAMS:
+                flag = "--slo" if slo in self.slos else f"--slo-preset {self.slo_preset}:"
+                raise UsageError(
+                    f"{flag} {slo.text} needs answers that are streamed: drop --no-stream, or limit e2e or ttfb"
+                )
 
     def _check_words(self) -> None:
         for name, value in self.headers:
@@ -238,6 +266,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             done=self.done,
             error_event=self.error_event,
         )
+
+    @property
+    def objectives(self) -> Objectives:
+        """What requests are judged by."""
+        preset = PRESETS[self.slo_preset] if self.slo_preset is not None else ()
+        slos = tuple(dict.fromkeys((*preset, *self.slos)))
+        return Objectives(slos, self.deadlines, self.reading_speed or 0.0)
 
     @property
     def shares(self) -> list[int]:

@@ -31,6 +31,7 @@ def run_facts(options: Options, api: str, target: Target, model: str) -> RunFact
         whole_run=options.whole_run,
         started_at="",
         warmup_requests=options.warmup_requests,
+        objectives=options.objectives,
     )
 
 

@@ -55,6 +55,7 @@ def make_plans(options: Options, resolved: ResolvedTarget, ask: Ask, networks: l
             verbose=options.verbose or options.log_file is not None,
             require_finish=options.require_finish,
             warmup_open=options.warmup_requests is not None,
+            objectives=options.objectives,
         )
         for worker, share in enumerate(options.shares)
     ]

@@ -11,6 +11,7 @@ import msgspec
 
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice
 from llmstress.engine.telemetry.messages import Delta, Phase, Window
+from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
 
 DETACHED = 10
 """Exit code of a screen that the user left while the run goes on."""
@@ -44,6 +45,8 @@ class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=T
     warmup_requests: int | None = None
     """The warm-up lasts until this number of requests has ended. None: it lasts `warmup_s`; also when such a warm-up is
     over and its length is known."""
+    objectives: Objectives = NOT_JUDGED
+    """What requests are judged by."""
 
 
 class WorkerChange(msgspec.Struct, array_like=True, frozen=True, tag=True):
