@@ -90,6 +90,7 @@ def test_fluidity_and_smooth_goodput_are_figures_of_their_own() -> None:
     assert (fluid.answers, fluid.without, fluid.deadlines, fluid.missed) == (100, 10, 1000, 50)
     assert (fluid.deadlines_met, fluid.fluid_share) == (0.95, 0.98)
     assert (fluid.index.p50, fluid.index.p10, fluid.index.p1) == pytest.approx((1, 0.9, 0.7), abs=1e-3)
+    assert fluid.index.low_sample == ["p1"]
     assert isinstance(smooth := made.smooth_goodput, SmoothGoodput)
     assert (smooth.reading_speed, smooth.answers, smooth.without, smooth.tokens_per_s) == (20, 100, 10, 90.05)
     assert (smooth.idle_ms.p50, smooth.idle_ms.max) == (0, 100)

@@ -176,6 +176,8 @@ class FluidityIndex(msgspec.Struct, frozen=True):
     p50: float | None
     p10: float | None
     p1: float | None
+    low_sample: list[str]
+    """Percentiles for which there are too few answers."""
 
 
 class Fluidity(msgspec.Struct, frozen=True, kw_only=True):

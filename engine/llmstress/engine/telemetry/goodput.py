@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from llmstress.engine.telemetry.histogram import Histogram
+from llmstress.engine.telemetry.histogram import PERCENTILES, Histogram
 from llmstress.engine.telemetry.messages import Part
 
 MISSED = "missed_deadlines"
@@ -70,18 +70,25 @@ class Fluidity(msgspec.Struct, frozen=True, kw_only=True):
     """Answers with an index of `FLUID` or more."""
     index: Mapping[str, float | None]
     """`p50`, `p10`, `p1` of the index: one answer in ten is below `p10`. None with fewer than 2, 10, 100 answers."""
+    low_sample: list[str]
+    """Percentiles of the index for which there are too few answers."""
+
+
+_OF_MISSES: Mapping[str, str] = {"p50": "p50", "p10": "p90", "p1": "p99"}
+"""Percentile of the index -> that of the share of missed deadlines, which is recorded."""
 
 
 def fluidity(part: Part) -> Fluidity:
     """The fluidity of the answers that ended in `part`."""
     counters, shares = part.counters, part.aside.get(MISSED, Histogram())
-    worst = zip(("p50", "p10", "p1"), shares.percentiles((5_000, 9_000, 9_900)), strict=True)
+    missed = zip(_OF_MISSES, shares.percentiles(PERCENTILES[name] for name in _OF_MISSES.values()), strict=True)
     return Fluidity(
         answers=shares.count,
         deadlines=counters.deadlines,
         missed=counters.deadlines_missed,
         fluid=counters.fluid,
-        index={name: None if missed is None else 1 - missed / 10_000 for name, missed in worst},
+        index={name: None if share is None else 1 - share / 10_000 for name, share in missed},
+        low_sample=[name for name, of_misses in _OF_MISSES.items() if of_misses in shares.low_sample()],
     )
 
 
