@@ -10,7 +10,7 @@ from llmstress.coordinator.config.parsing import MaxErrors, Resolve, is_address
 from llmstress.coordinator.config.slo_presets import PRESETS
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.telemetry.slo import Deadlines, Objectives, Slo
+from llmstress.engine.telemetry.slo import OF_STREAMS, Deadlines, Objectives, Slo
 
 DEFAULT_DURATION_S = 60.0
 
@@ -31,9 +31,6 @@ MOST_RETRIES = 1000
 
 LONGEST_HEADER = 64 * 1024
 """Most characters of a header's value; servers accept 8 to 64 KiB for all headers together."""
-
-_OF_STREAMS = frozenset({"ttft", "ttft_due", "ttfa", "tpot", "stall"})
-"""Latencies that only streamed answers have."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -210,7 +207,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             if given:
                 raise UsageError(f"{flag} needs answers that are streamed: drop --no-stream")
         for slo in self.objectives.slos:
-            if slo.metric in _OF_STREAMS:
+            if slo.metric in OF_STREAMS:
                 flag = "--slo" if slo in self.slos else f"--slo-preset {self.slo_preset}:"
                 raise UsageError(
                     f"{flag} {slo.text} needs answers that are streamed: drop --no-stream, or limit e2e or ttfb"

@@ -31,6 +31,7 @@ def fluidity_of(steady: Part, objectives: Objectives) -> Fluidity | None:
     if deadlines is None:
         return None
     found = goodput.fluidity(steady)
+    index = {name: _share(value) for name, value in found.index.items()}
     return Fluidity(
         first_ms=deadlines.first_us / 1000,
         token_ms=deadlines.token_us / 1000,

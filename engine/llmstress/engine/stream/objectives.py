@@ -18,7 +18,7 @@ from llmstress.engine.stream.pace import Pace
 from llmstress.engine.telemetry.goodput import FLUID, IDLE, MISSED
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Part
-from llmstress.engine.telemetry.slo import Deadlines, Objectives, Slo
+from llmstress.engine.telemetry.slo import OF_STREAMS, Deadlines, Objectives, Slo
 
 Bounds = tuple[int, int]
 """The lowest and the highest value (µs) that a request can have in a metric: equal where the value is known."""
@@ -27,9 +27,6 @@ _NEVER = sys.maxsize
 UNKNOWN: Bounds = (0, _NEVER)
 NEVER: Bounds = (_NEVER, _NEVER)
 """What the metric measures never came."""
-
-_OF_TOKENS = ("ttft", "ttft_due", "ttfa", "tpot", "stall")
-"""Metrics that an answer without token events doesn't show."""
 
 
 class Answered(Protocol):
@@ -87,7 +84,7 @@ def values_of(request: Answered, samples: Mapping[str, int], pace: Pace | None) 
             low, high = sorted((pace.by_usage // 1000, pace.by_events // 1000))
             values["tpot"] = (low, high) if low else UNKNOWN
         return values
-    values |= {metric: UNKNOWN for metric in _OF_TOKENS if metric not in values}
+    values |= {metric: UNKNOWN for metric in OF_STREAMS if metric not in values}
     if request.output[0] == 1:  # no token followed the first one
         del values["tpot"], values["stall"]
     return values
@@ -128,7 +125,8 @@ def idle_us(gaps: Sequence[int], reading_speed: float) -> int:
     if not gaps or max(gaps) <= per_token:
         return 0
     # in C: 10 µs for an answer of 128 tokens, against 14 in a loop
-    return max(0, round(max(map(sub, accumulate(gaps), count(per_token, per_token)))))
+    latest: float = max(map(sub, accumulate(gaps), count(per_token, per_token)))
+    return max(0, round(latest))
 
 
 def benefit(tokens: int, idle: int, reading_speed: float) -> float:

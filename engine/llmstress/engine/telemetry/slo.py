@@ -7,6 +7,11 @@ from llmstress.engine.telemetry.metrics import METRICS, MetricName
 JUDGED: tuple[str, ...] = tuple(each.name for each in METRICS.values() if each.per_request)
 """Metrics that an SLO can limit: those of which a request has at most one value."""
 
+_TOKEN_STAMPS = frozenset({"first_token", "first_answer", "token", "last_token"})
+
+OF_STREAMS: frozenset[str] = frozenset(name for name in JUDGED if METRICS[name].end in _TOKEN_STAMPS)
+"""Those that end with a token event, which only streamed answers have."""
+
 
 class Slo(msgspec.Struct, array_like=True, frozen=True):
     """A limit that a request should meet in one metric."""
