@@ -41,9 +41,7 @@ def fluidity_of(steady: Part, objectives: Objectives) -> Fluidity | None:
         missed=found.missed,
         deadlines_met=_share(1 - found.missed / found.deadlines) if found.deadlines else None,
         fluid_share=_share(found.fluid / found.answers) if found.answers else None,
-        index=FluidityIndex(
-            **{name: _share(value) for name, value in found.index.items()}, low_sample=found.low_sample
-        ),
+        index=FluidityIndex(**index, low_sample=found.low_sample),
     )
 
 
