@@ -118,6 +118,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Time between two progress lines, in whole seconds."""
     histograms: bool = False
     require_finish: bool = False
+    preset: str | None = None
+    """Name of the preset whose values are used for flags that nothing else sets."""
 
     def __post_init__(self) -> None:
         """Check bounds, contradictions and texts.
