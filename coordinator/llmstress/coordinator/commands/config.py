@@ -32,17 +32,30 @@ def config_command(parameters: Sequence[click.Parameter]) -> click.Command:
 
 
 @click.pass_context
-def _print(context: click.Context, /, everything: bool, **arguments: Any) -> int:
+def _print(context: click.Context, /, **arguments: Any) -> int:
+    from llmstress.coordinator.output.outputs import write_out  # importing it would slow down --help
+
+    write_out(text_of_run(context).encode())
+    return ExitCode.OK
+
+
+def text_of_run(context: click.Context) -> str:
+    """The file for the run that the context of this command asks for, after the checks that need no connection.
+
+    Raises:
+        UsageError: an option is wrong, or a file can't hold its value.
+    """
     from llmstress.coordinator.commands.defaults import options_of  # importing these would slow down --help
     from llmstress.coordinator.config.config_text import Line, config_text
     from llmstress.coordinator.config.shown_options import secrets_in_options
     from llmstress.coordinator.host import preflight
     from llmstress.coordinator.host.machine import available_cores
     from llmstress.coordinator.output.console import program_version
-    from llmstress.coordinator.output.outputs import write_out
     from llmstress.coordinator.target.api_choice import ask_of, choose_api, name_of_api
     from llmstress.coordinator.target.resolved_target import resolve_target
 
+    arguments = dict(context.params)
+    everything = arguments.pop("everything")
     options = options_of(arguments, available_cores(), preflight.most_streams())
     if options.url is None:
         choose_api(name_of_api(options, ""), ask_of(options, "", options.model or ""))
@@ -61,11 +74,9 @@ def _print(context: click.Context, /, everything: bool, **arguments: Any) -> int
     preset = origin_of(options.preset) if options.preset else ""
     title = f"llmstress {program_version()}; `llmstress --config FILE` runs this again"
     try:
-        text = config_text(lines, secrets_in_options(options), preset, title)
+        return config_text(lines, secrets_in_options(options), preset, title)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    write_out(text.encode())
-    return ExitCode.OK
 
 
 def _defaults(command: click.Command) -> dict[str, Given]:

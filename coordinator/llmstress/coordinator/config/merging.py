@@ -60,7 +60,7 @@ def merge(
         given.maps.append(file)
         _refuse_stars((each for each in settings if given.get(each.field) is file.get(each.field, given)), file)
     if preset := given.get("preset"):
-        given.maps.append(read_preset(preset.value, keys))
+        given.maps.append(read_preset(preset.value, keys, given))
     return Merged(dict(given), settings, tuple(unknown_variables(environ, keys)))
 
 
