@@ -35,10 +35,8 @@ PAGE = Path(__file__).parents[2] / "docs/config.md"
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory, and an environment without variables of llmstress."""
+    """A working directory."""
     monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("LLMSTRESS_")]:
-        monkeypatch.delenv(name)
     return tmp_path
 
 
@@ -562,6 +560,21 @@ def test_a_printed_run_has_no_secrets_and_runs_with_the_variables_that_it_names(
     asked = options(*arguments)
     assert again.headers[0] == ("Authorization", "env:HEADER_AUTHORIZATION")
     assert msgspec.structs.replace(again, headers=asked.headers) == asked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (("--extra-body", '{"api_key": "\\u0073k-1234567"}'), 'extra-body = "***"'),
+        (("--extra-body", '{"max_tokens": 5}'), '"max_tokens\\": 5}"'),
+        (("--header", "X-Key: a", "--header", "X-Key: b"), '"X-Key: env:HEADER_X_KEY_2"'),
+        (("--header", "X-Key: abcdefgh", "--prompt", "say abcdefgh"), 'prompt = "***"'),
+    ],
+)
+def test_secrets_are_found(
+    capsys: pytest.CaptureFixture[str], place: Path, arguments: tuple[str, ...], shown: str
+) -> None:
+    assert shown in printed(capsys, "http://127.0.0.1:9", *arguments)
 
 
 def test_what_a_file_can_t_hold_is_refused(capsys: pytest.CaptureFixture[str], place: Path) -> None:

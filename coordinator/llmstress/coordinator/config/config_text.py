@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import tomli_w
 
-from llmstress.coordinator.config.keys import FROM_ENVIRONMENT
+from llmstress.coordinator.config.keys import FROM_ENVIRONMENT, is_secret, keys_in, variable_of
 from llmstress.coordinator.config.merging import NOT_PRINTED
 from llmstress.coordinator.config.settings import Given, Kind, Setting
 from llmstress.coordinator.config.target_url import redact_url
@@ -16,14 +16,8 @@ from llmstress.engine.secrets import redact
 _LONGEST = 200
 """Most characters of a preset's text that are printed: its prompts have up to 130,000."""
 
-_URLS = frozenset({"url", "proxy"})
-"""Keys of URLs, whose user information and parameters may be secret."""
-
-_MAY_HOLD_SECRETS = frozenset({"header", "body", "extra-body"})
-"""Keys in whose values secrets of any length are found. In other values those of six and more characters are: a short
-one would be found everywhere."""
-
 _SHORTEST = 6
+"""Fewest characters of a secret that is looked for in every value: a shorter one would be found everywhere."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -95,6 +89,8 @@ def _without_secrets(setting: Setting, value: Any, secrets: Collection[str]) -> 
             if _holds_secret(setting, text, secrets):
                 name = text.partition(":")[0].strip()
                 variable = "HEADER_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
+                if variable in needed:
+                    variable += f"_{at + 1}"
                 shown[at] = f"{name}: {FROM_ENVIRONMENT}{variable}"
                 needed.append(variable)
         return shown, needed
@@ -104,10 +100,24 @@ def _without_secrets(setting: Setting, value: Any, secrets: Collection[str]) -> 
 
 
 def _holds_secret(setting: Setting, text: str, secrets: Collection[str]) -> bool:
-    if setting.key in _URLS:
-        return redact_url(text) != text
-    shortest = 1 if setting.key in _MAY_HOLD_SECRETS else _SHORTEST
-    return redact(text, [secret for secret in secrets if len(secret) >= shortest]) != text
+    match setting.key:
+        case "url" | "proxy":
+            own = redact_url(text) != text
+        case "header":
+            name, _, value = (part.strip() for part in text.partition(":"))
+            own = variable_of(value) is None and is_secret(name, value)
+        case "body" | "extra-body":
+            own = _json_holds_secret(text)
+        case _:
+            own = False
+    return own or redact(text, [secret for secret in secrets if len(secret) >= _SHORTEST]) != text
+
+
+def _json_holds_secret(text: str) -> bool:
+    try:
+        return any(value for _, value in keys_in(msgspec.json.decode(text)))
+    except (ValueError, RecursionError):  # a body may be something other than JSON
+        return False
 
 
 def _one_line(origin: str) -> str:

@@ -40,8 +40,11 @@ def _value_of(variable: str, text: str, setting: Setting) -> Any:
 def unknown_variables(environ: Mapping[str, str], keys: Mapping[str, Setting]) -> list[str]:
     """A sentence for each variable that looks like one of llmstress and isn't."""
     known = [variable_of_key(key) for key in keys]
+    unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
     return [
-        f"the variable {name[:60]} has no effect: no flag has this name{nearest(name, known)}"
-        for name in sorted(environ)
-        if name.startswith(PREFIX) and name not in known
+        f"the variable {_shown(name)} has no effect: no flag has this name{nearest(name, known)}" for name in unknown
     ]
+
+
+def _shown(name: str) -> str:
+    return name[:60] if name.isprintable() else ascii(name[:60])

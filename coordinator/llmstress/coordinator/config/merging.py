@@ -58,7 +58,7 @@ def merge(
             raise UsageError(f"{config.origin}: {error}") from error
         file = read_config(text, "stdin" if config.value == "-" else config.value, keys)
         given.maps.append(file)
-        _refuse_stars((each for each in settings if given.get(each.field) is file.get(each.field, given)), file)
+        _refuse_stars([each for each in settings if given.get(each.field, "") is file.get(each.field)], file)
     if preset := given.get("preset"):
         given.maps.append(read_preset(preset.value, keys, given))
     return Merged(dict(given), settings, tuple(unknown_variables(environ, keys)))
