@@ -477,6 +477,7 @@ FLAGS: dict[str, st.SearchStrategy[str]] = {
     "--system": st.sampled_from(["@@x", 'a"""b', "'''", "#", "\\", "\r\n\t\x7f"]),
     "--max-tokens": st.integers(1, 99).map(str),
     "--seed": st.sampled_from(["0", "007", "9223372036854775807"]),
+    "--think-time": st.sampled_from(["0s", "1s..2s"]),
     "--rate": st.sampled_from(["5/s", "50/m"]),
     "--duration": st.sampled_from(["1m30s", "60s", "500ms"]),
     "--timeout-total": st.sampled_from(["0", "0s", "1.5s"]),

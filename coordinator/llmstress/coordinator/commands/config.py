@@ -9,7 +9,7 @@ import click
 from llmstress.coordinator.commands.configurable import ConfigurableCommand, settings_of
 from llmstress.coordinator.config.errors import ExitCode, UsageError
 from llmstress.coordinator.config.merging import Merged
-from llmstress.coordinator.config.presets import origin_of
+from llmstress.coordinator.config.presets import PRESETS, origin_of
 from llmstress.coordinator.config.settings import Given
 
 _HELP = """Print a run as a file for --config.
@@ -63,7 +63,14 @@ def text_of_run(context: click.Context) -> str:
         resolve_target(options, options.url, os.environ)
     merged: Merged = context.obj
     defaults = click.Command("defaults", params=context.command.params).make_context("defaults", []).params
-    given = {field: each for field, each in merged.given.items() if arguments.get(field) != defaults.get(field)}
+    of_preset = PRESETS[options.preset].choices if options.preset else {}
+    # a default that replaces a value of the preset is printed, because the printed file names the preset, too
+    given = {
+        setting.field: merged.given[setting.field]
+        for setting in settings_of(context.command)
+        if setting.field in merged.given
+        and (setting.key in of_preset or arguments.get(setting.field) != defaults.get(setting.field))
+    }
     if everything:
         given = {**_defaults(context.command), **given}
     lines = [
