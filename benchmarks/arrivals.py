@@ -53,8 +53,8 @@ class Row(NamedTuple):
     gap_error_sd: float
     """Standard deviation of (gap at the server - gap of the schedule)."""
     ks: float
-    """Kolmogorov-Smirnov distance of the gaps at the server from those of the schedule × √(n/2): 1.63 is exceeded once
-    in a hundred times by two samples of one distribution."""
+    """Kolmogorov-Smirnov distance of the gaps at the server from those of the schedule × √(n/2): two samples of one
+    distribution exceed 1.63 once in a hundred times. Not for constant arrivals: their gaps have no distribution."""
     slip_p99: float
     """Of llmstress's own `queue`."""
     opened_late: int
@@ -71,9 +71,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the arrivals (default: %(default)s)")
     asked = parser.parse_args()
     print(CAVEATS)
-    print(
-        f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}; {asked.seconds} s each\n"
-    )
+    machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"{machine}; {asked.seconds} s each\n")
     print(
         f"{'arrival':<10}{'rate/s':>7}{'procs':>6}{'due':>8}{'started':>8}{'received':>9}{'rate error':>11}"
         f"{'late p50':>10}{'p99':>8}{'max':>8}{'gap sd':>8}{'KS':>6}{'slip p99':>9}{'connects':>9}  verdict"
@@ -82,9 +81,10 @@ def main() -> None:
     for (arrival, burstiness, rate), procs in itertools.product(ROWS, map(int, asked.procs.split(","))):
         row = measure(arrival, burstiness, rate, procs, asked)
         name = f"{arrival} {burstiness:g}" if arrival == "gamma" else arrival
+        ks = "–" if arrival == "constant" else f"{row.ks:.2f}"
         print(
             f"{name:<10}{rate:>7}{procs:>6}{row.scheduled:>8}{row.started:>8}{row.received:>9}{row.rate_error:>11.3%}"
-            f"{row.late_p50:>8.2f}ms{row.late_p99:>8.2f}{row.late_max:>8.2f}{row.gap_error_sd:>8.2f}{row.ks:>6.2f}"
+            f"{row.late_p50:>8.2f}ms{row.late_p99:>8.2f}{row.late_max:>8.2f}{row.gap_error_sd:>8.2f}{ks:>6}"
             f"{row.slip_p99:>9.2f}{row.opened_late:>9}  {row.verdict}",
             flush=True,
         )

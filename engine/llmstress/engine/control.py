@@ -12,6 +12,7 @@ import msgspec
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Delta, Window
+from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
 
 
 class Timeouts(msgspec.Struct, array_like=True, frozen=True):
@@ -133,6 +134,8 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     """None: closed model."""
     bystander: Bystander | None = None
     """One worker of a run may have it."""
+    objectives: Objectives = NOT_JUDGED
+    """What requests are judged by."""
 
 
 class Hello(msgspec.Struct, tag=True, array_like=True, frozen=True):

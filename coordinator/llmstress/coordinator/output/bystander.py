@@ -1,14 +1,12 @@
 """The bystander's part of the summary, and its line on the console. Pure functions."""
 
-from collections.abc import Callable
-
 import msgspec
 
+from llmstress.coordinator.output.latencies import describe
 from llmstress.coordinator.output.schema import Bystander, ErrorClass, Latency, Sample
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED
 from llmstress.engine.telemetry.formatting import count, latency
-from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Phase
 from llmstress.engine.telemetry.metrics import METRICS, MetricName
 
@@ -19,11 +17,8 @@ NAME = "bystander"
 """Name of the task: error samples of its requests begin with it."""
 
 
-def bystander_of(
-    aggregate: Aggregate, asked_per_s: float | None, describe: Callable[[Histogram | None], Latency]
-) -> Bystander | msgspec.UnsetType:
-    """What the bystander has measured; unset if there is none (`asked_per_s` is None). `describe` describes a
-    distribution."""
+def bystander_of(aggregate: Aggregate, asked_per_s: float | None) -> Bystander | msgspec.UnsetType:
+    """What the bystander has measured; unset if there is none (`asked_per_s` is None)."""
     if asked_per_s is None:
         return msgspec.UNSET
     whole, steady = aggregate.bystander(), aggregate.bystander(Phase.STEADY)

@@ -74,6 +74,7 @@ def make_plans(
             profile=profile,
             open=None if not options.open else _open_load(options, worker),
             bystander=_bystander(options, ask) if worker == 0 else None,
+            objectives=options.objectives,
         )
         for worker, share in enumerate(options.shares)
     ]

@@ -22,6 +22,7 @@ from llmstress.engine.stream.task import Task, fixed
 from llmstress.engine.stream.transport_stream import TransportStream
 from llmstress.engine.telemetry.load_profile import constant
 from llmstress.engine.telemetry.messages import BYSTANDER
+from llmstress.engine.telemetry.slo import NOT_JUDGED
 
 BYSTANDER_IN_FLIGHT, BYSTANDER_WAIT_NS = 100, 60_000_000_000
 """The bystander has at most so many requests in flight, and drops those that have waited for so long."""
@@ -50,6 +51,7 @@ def build_task(
         timeouts=plan.timeouts,
         requests_per_connection=plan.requests_per_connection,
         require_finish=plan.require_finish,
+        objectives=plan.objectives,
     )
 
 
@@ -113,4 +115,5 @@ def bystander_plan(plan: Plan, bystander: Bystander) -> Plan:
         profile=constant("requests", bystander.per_s),
         open=OpenLoad(POISSON, 1.0, None, BYSTANDER_WAIT_NS),
         bystander=None,
+        objectives=NOT_JUDGED,
     )
