@@ -204,6 +204,12 @@ TILES = Selection(("ttft", "itl"), ("e2e", "ttfb"))
 PROGRESS = Selection(("ttft", "itl"), ("e2e",))
 """The progress line."""
 
+BESIDE: tuple[MetricName, ...] = ("queue", "connect", "ttfb", "ttft", "ttft_due", "e2e", "e2e_due")
+"""The bystander. Its answers of a few tokens say nothing about the time between tokens."""
+
+BESIDE_LINE: tuple[MetricName, ...] = ("ttft", "e2e")
+"""The bystander's line on the console."""
+
 CHARTED: tuple[MetricName, ...] = ("itl", "tpot", "e2e")
 """What a row of the timeline keeps in coarse bins (`Histogram.coarse`), besides `ttft`."""
 
