@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from llmstress.coordinator.commands.arguments.connection import connection_options
+from llmstress.coordinator.commands.arguments.judging import judging_options
 from llmstress.coordinator.commands.arguments.limits import limit_options, timeout_options
 from llmstress.coordinator.commands.arguments.load import load_options
 from llmstress.coordinator.commands.arguments.output import output_options, view_options
@@ -32,6 +33,7 @@ LONGEST = 600
 @connection_options
 @timeout_options
 @limit_options
+@judging_options
 @output_options
 @section("Other")
 @click.version_option(package_name="llmstress", prog_name="llmstress")

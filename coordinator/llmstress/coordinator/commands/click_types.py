@@ -19,6 +19,7 @@ from llmstress.coordinator.config.parsing import (
     parse_share,
     parse_token_ids,
 )
+from llmstress.coordinator.config.threshold_text import parse_threshold
 from llmstress.engine.stream.failure_policy import parse_entry
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -42,6 +43,7 @@ class ParsedText(click.ParamType[_Parsed]):
 
 MAX_ERRORS = ParsedText("n|p%", parse_max_errors)
 ON_STATUS = ParsedText("what=action", parse_entry)
+THRESHOLD = ParsedText("threshold", parse_threshold)
 SHARE = ParsedText("p%", parse_share)
 RESOLVE = ParsedText("host:port:addr[,addr]", parse_resolve)
 HEADER = ParsedText("header", lambda text: parse_header(text, os.environ))

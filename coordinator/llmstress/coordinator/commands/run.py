@@ -24,6 +24,7 @@ from llmstress.coordinator.processes.demo_mock import demo_options, demo_url, st
 from llmstress.coordinator.run.conductor import Result
 from llmstress.coordinator.run.ending import exit_code_reason
 from llmstress.coordinator.run.execute import execute
+from llmstress.coordinator.run.reports import write_reports
 from llmstress.coordinator.target.api_choice import ask_of, choose_api, name_of_api
 
 
@@ -66,9 +67,10 @@ def run_command(arguments: dict[str, Any]) -> int:
         if saved.path is not None:  # before the table: the explanation of the exit code must be the last line
             console.say()
             console.say(f"summary: {saved.path}")
-        console.table(result.summary)
+        console.table(result.summary, intervals=options.intervals)
         if truth:
             console.truth(truth)
+        reported = write_reports(options, result, os.environ, console)
         if reason := exit_code_reason(options, result.summary, result.exit_code):
             console.warn(reason)
     except LlmstressError as error:
@@ -78,7 +80,7 @@ def run_command(arguments: dict[str, Any]) -> int:
         console.close()
     if options.headless or not sys.stdout.isatty():
         write_out(encode(_with_histograms(result) if options.histograms else result.summary))
-    return ExitCode.INTERNAL if saved.output_failed else result.exit_code
+    return ExitCode.INTERNAL if saved.output_failed or not reported else result.exit_code
 
 
 async def _run(

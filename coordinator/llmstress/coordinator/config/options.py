@@ -9,6 +9,7 @@ from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.parsing import MaxErrors, Resolve, is_address
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.telemetry.thresholds import Threshold
 
 DEFAULT_DURATION_S = 60.0
 
@@ -118,6 +119,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Time between two progress lines, in whole seconds."""
     histograms: bool = False
     require_finish: bool = False
+    fail_if: tuple[Threshold, ...] = ()
+    abort_if: tuple[Threshold, ...] = ()
+    """As `fail_if`, and the run ends at once."""
+    undecided: str = "fail"
+    """What a threshold that could not be decided does to the exit code: fail or pass."""
+    junit: str | None = None
+    intervals: bool = False
 
     def __post_init__(self) -> None:
         """Check bounds, contradictions and texts.
@@ -251,6 +259,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     def total_streams(self) -> int:
         """Streams of all processes together."""
         return sum(self.shares)
+
+    @property
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """All thresholds, those of `--fail-if` first."""
+        return (*self.fail_if, *(msgspec.structs.replace(each, abort=True) for each in self.abort_if))
 
     @property
     def steady_s(self) -> float | None:

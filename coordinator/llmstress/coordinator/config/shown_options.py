@@ -26,6 +26,8 @@ def describe(options: Options) -> dict[str, Any]:
         shown[name] = _shortened(shown[name])
     if len(options.prompt_ids) > _LONGEST_SHOWN:
         shown["prompt_ids"] = [*options.prompt_ids[:_LONGEST_SHOWN], f"… {len(options.prompt_ids):,} token ids"]
+    for name in ("fail_if", "abort_if"):
+        shown[name] = [threshold.text for threshold in getattr(options, name)]
     shown["proxy"] = redact_url(options.proxy) if options.proxy is not None else None
     return shown
 

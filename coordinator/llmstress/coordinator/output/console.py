@@ -1,19 +1,21 @@
 """The output of a run on stderr and in its log: banner, progress lines, warnings, and a table at the end."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, TextIO
 
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.log import LogFile
-from llmstress.coordinator.output.schema import Latency, Summary, Undetermined
+from llmstress.coordinator.output.schema import Latency, Summary, ThresholdRow, Undetermined
 from llmstress.engine.secrets import distinctive, redact
 from llmstress.engine.telemetry.formatting import count, duration, latency, rate, rate_limit_left, share, worth_a_line
+from llmstress.engine.telemetry.intervals import CONFIDENCE
 from llmstress.engine.telemetry.metrics import METRICS, PROGRESS, TABLE
 from llmstress.engine.telemetry.sanitize import MAX_NAME, sanitize_text
 from llmstress.engine.telemetry.snapshot import Snapshot
+from llmstress.engine.telemetry.thresholds import STATES
 
 _MOST_WORDS = 110
 """Most characters of a server's message in the table; the summary has more."""
@@ -137,8 +139,8 @@ class Console:
         if self._held is None and not self._quiet:  # not held back: the screen has shown these figures
             self._print(line)
 
-    def table(self, summary: Summary) -> None:
-        """Print the table at the end of a run."""
+    def table(self, summary: Summary, *, intervals: bool = False) -> None:
+        """Print the table at the end of a run; `intervals`: with the confidence intervals of the percentiles."""
         requests, tokens = summary.requests, summary.tokens
         ends = [f"{count(requests.ok)} ok"]
         others = ("failed", "filtered", "cancelled", "lost")
@@ -182,8 +184,20 @@ class Console:
                 "no latencies, because no request succeeded; `llmstress probe` with the same flags shows one in detail"
             )
         else:
-            self._latencies(latencies)
+            self._latencies(latencies, intervals=intervals)
             self._undetermined(summary.tpot_undetermined)
+        self._thresholds(summary.thresholds)
+
+    def _thresholds(self, rows: list[ThresholdRow]) -> None:
+        """Print one line for each threshold, those that failed first."""
+        if not rows:
+            return
+        states = [row.state for row in rows]
+        self.say()
+        self.say(f"thresholds: {', '.join(f'{n} {state}' for state in STATES if (n := states.count(state)))}")
+        width = max(len(row.text) for row in rows)
+        for row in sorted(rows, key=lambda row: STATES.index(row.state)):
+            self.say(f"  {row.state:<10}{row.text:<{width}}  {row.says}")
 
     def _undetermined(self, found: Undetermined) -> None:
         """Print the line about answers with an undetermined tpot."""
@@ -206,7 +220,7 @@ class Console:
             shown = (f"{name} {latency(None if us is None else us * 1000)}" for name, us in _some(truth[key]))
             self.say(f"  {label:<22}{'   '.join(shown)}")
 
-    def _latencies(self, latencies: dict[str, Latency]) -> None:
+    def _latencies(self, latencies: dict[str, Latency], *, intervals: bool) -> None:
         names = ("p50", "p90", "p95", "p99", "p99_9", "max")
         self.say()
         titles = "".join(f"{name.replace('_', '.'):>10}" for name in names)
@@ -218,6 +232,17 @@ class Console:
                 thin = "~" if name in found.low_sample and value is not None else ""
                 cells.append(f"{thin + latency(None if value is None else value * 1000):>10}")
             self.say(f"{metric:<10}{''.join(cells)}{count(found.count):>10}")
+            if intervals:
+                self._intervals(found, names[:-1])
+        if intervals:
+            self.say(f"from, to: {CONFIDENCE:.0%} confidence interval of each percentile; –: no limit on this side")
+
+    def _intervals(self, found: Latency, names: Sequence[str]) -> None:
+        """Print the limits of the percentiles in two lines."""
+        for side, label in enumerate(("from", "to")):
+            limits = [found.intervals[name][side] for name in names]
+            cells = [latency(None if ms is None else ms * 1000) for ms in limits]
+            self.say(f"  {label:<8}{''.join(f'{cell:>10}' for cell in cells)}")
 
 
 def _of_what(summary: Summary) -> str:

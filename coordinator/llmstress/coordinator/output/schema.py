@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from llmstress.engine.telemetry.metrics import LATENCIES, Metric
+from llmstress.engine.telemetry.thresholds import State
 from llmstress.engine.telemetry.verdict import Verdict
 
 SCHEMA = "llmstress.summary/1"
@@ -33,6 +34,9 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """Percentiles for which the sample is thin."""
     over_an_hour: int
     """Values that were longer, and are counted as an hour."""
+    intervals: dict[str, tuple[float | None, float | None]]
+    """Percentile -> its 99 % confidence interval by order statistics. A null limit: the samples give none on this
+    side."""
 
 
 def _latencies(whose: str, metrics: Iterable[Metric]) -> msgspec.Meta:
@@ -276,6 +280,34 @@ class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
     """Class of failure -> how many; the sum is `failed`."""
 
 
+class ThresholdRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A threshold, and what was found. `value`, `low`, `high`, `limit` and `distance` are in `unit`: ms, share (from 0
+    to 1) or number; they are null for the verdict, whose `unit` is status."""
+
+    text: str
+    """As given."""
+    state: State
+    """failed, undecided or passed; pending in a summary of a run that goes on."""
+    says: str
+    """Value, interval and distance in words."""
+    subject: str
+    scope: str
+    """What was judged."""
+    unit: str
+    value: float | None
+    low: float | None
+    high: float | None
+    """Limits of the 99 % confidence interval; null if there is no interval, or no limit on this side."""
+    limit: float | None
+    distance: float | None
+    """From the limit; negative if the value lies beyond it."""
+    why: str
+    """Why it is undecided; empty otherwise."""
+    at_s: float | None
+    """With `over`: when the worst stretch began, in seconds after T0."""
+    abort: bool
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The result of a run."""
 
@@ -304,6 +336,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     timeline: list[TimelineRow]
     events: list[EventRow]
     """The last 1,000 lines of the run's log."""
+    thresholds: list[ThresholdRow] = []
+    """Those of `--fail-if` and `--abort-if`; missing if there are none."""
     histograms: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     """Metric -> base64 of HdrHistogram's V2 encoding, in µs, of the steady window."""
 

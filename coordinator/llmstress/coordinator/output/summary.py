@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from llmstress.coordinator.host.machine import available_cores
+from llmstress.coordinator.output.judged import threshold_rows
 from llmstress.coordinator.output.schema import (
     SCHEMA,
     Client,
@@ -35,11 +36,13 @@ from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
 from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED
 from llmstress.engine.telemetry.histogram import HIGHEST_US, PERCENTILES, Histogram
+from llmstress.engine.telemetry.intervals import percentile_intervals
 from llmstress.engine.telemetry.messages import Counters, ErrorSample
 from llmstress.engine.telemetry.metrics import LATENCIES
 from llmstress.engine.telemetry.outcomes import describe_outcome
 from llmstress.engine.telemetry.rules import whole_run
 from llmstress.engine.telemetry.snapshot import Figures
+from llmstress.engine.telemetry.thresholds import Judgement
 from llmstress.engine.telemetry.undetermined import BOUNDS, median_of
 from llmstress.engine.telemetry.verdict import judge
 
@@ -51,6 +54,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     ended_by: str
     startup_s: float
     coordinator_cpu_s: float
+    judgements: tuple[Judgement, ...] = ()
 
 
 def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
@@ -106,6 +110,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         timeline_step_s=aggregate.row_ns / 1e9,
         timeline=_timeline(aggregate),
         events=[EventRow(round(each.t / 1e9, 3), each.kind, each.text) for each in aggregate.notices],
+        thresholds=threshold_rows(facts.judgements),
     )
 
 
@@ -133,7 +138,9 @@ def encode_v2(histogram: Histogram) -> str:
 def describe(histogram: Histogram | None) -> Latency:
     """A histogram in µs as its summary in ms."""
     found = histogram if histogram is not None else Histogram()
-    values = dict(zip(PERCENTILES, found.percentiles(PERCENTILES.values()), strict=True))
+    parts = list(PERCENTILES.values())
+    values = dict(zip(PERCENTILES, found.percentiles(parts), strict=True))
+    intervals = zip(PERCENTILES, percentile_intervals(found, parts), strict=True)
     return Latency(
         count=found.count,
         mean=_ms(found.mean),
@@ -141,6 +148,7 @@ def describe(histogram: Histogram | None) -> Latency:
         max=_ms(found.max if found.count else None),
         low_sample=found.low_sample(),
         over_an_hour=found.overflow,
+        intervals={name: (_ms(low), _ms(high)) for name, (low, high) in intervals},
         **{name: _ms(value) for name, value in values.items()},
     )
 

@@ -24,6 +24,7 @@ from llmstress.coordinator.processes.screen_process import Screen, ScreenClosed
 from llmstress.coordinator.processes.worker_processes import Exited, WorkerProcesses
 from llmstress.coordinator.run import ending, facts
 from llmstress.coordinator.run.announcer import Announcer
+from llmstress.coordinator.run.gate import Gate
 from llmstress.coordinator.run.inbox import Inbox, InboxItem, Lost, Signalled, Tick
 from llmstress.coordinator.run.plans import make_plans
 from llmstress.coordinator.run.steering import Steering
@@ -80,6 +81,8 @@ class Result(msgspec.Struct, frozen=True):
     summary: Summary
     aggregate: Aggregate
     exit_code: ExitCode
+    run_code: ExitCode
+    """What the exit code would be without thresholds."""
 
 
 class Interrupted(LlmstressError):
@@ -112,6 +115,7 @@ class Conductor:
         self._aggregate = broadcaster.view.aggregate
         self._announcer = announcer
         self._steering = Steering(hub, self._view, announcer.publish, announcer.notice)
+        self._gate = Gate(options.thresholds, self._view, announcer)
         self._asked_at = asked_at
         self._inbox = Inbox()
         self._finals: dict[int, Final] = {}
@@ -160,6 +164,7 @@ class Conductor:
         await self._go()
         self._announcer.publish(msgspec.structs.replace(self._view.facts, started_at=started_at))
         self._note_window(schedule.first_window(self._aggregate.windows))
+        self._gate.publish()
         while any(worker.state == "running" for worker in self._aggregate.workers):
             await self._handle(await self._inbox.get())
         await self._workers.shut_down(EXIT_LIMIT_S)
@@ -167,10 +172,13 @@ class Conductor:
         finals = self._finals.values()
         ended_by = ending.why_ended(self._options, self._aggregate, self._ended_by, finals)
         self._announcer.publish(Ended(ended_by, *ending.lengths(finals)))
+        self._gate.publish()
         self._announcer.notice("end", f"the run has ended ({ended_by})")
         self._announcer.finish()
         summary = self._summarise()
-        return Result(summary, self._aggregate, ending.exit_code(self._options, summary, self._signals))
+        run_code = ending.exit_code_of_run(self._options, summary, self._signals)
+        code = ending.with_thresholds(run_code, self._options, summary)
+        return Result(summary, self._aggregate, code, run_code)
 
     async def wait_for_screen(self) -> None:
         """After the end of the run: wait until the user closes the screen, or until a signal arrives."""
@@ -258,6 +266,7 @@ class Conductor:
             case Delta():
                 self._heard_at[item.worker] = time.monotonic()
                 self._announcer.publish(item)
+                self._gate.add(item)
                 if self._aggregate.window > self._noted_window:
                     self._note_window(self._aggregate.windows[self._aggregate.window])
                 await self._check_limits()
@@ -343,6 +352,11 @@ class Conductor:
             self._ended_by = limit.ended_by
             self._announcer.warn(f"{limit.text}; {self._draining_text()}")
             await self._stop(StopMode.DRAIN)
+        elif not drains and (failed := self._gate.crossed()) is not None:
+            limit = ending.threshold_limit(failed)
+            self._ended_by = limit.ended_by
+            self._announcer.warn(f"{limit.text}; ending at once")
+            await self._abort()
 
     async def _check_warmup(self) -> None:
         """End a warm-up that is counted in requests, at the same stamp for all workers."""
@@ -360,6 +374,7 @@ class Conductor:
     async def _handle_tick(self) -> None:
         self._log_child_output()
         self._ticks += 1
+        self._gate.publish()
         if self._ticks % int(self._options.progress_s) == 0:
             window_s = min(max(MIN_PROGRESS_WINDOW_S, self._options.progress_s), float(FINE_S))
             self._announcer.console.progress(snapshot.take(self._aggregate, window_s=window_s))
@@ -394,5 +409,6 @@ class Conductor:
             ended_by=self._view.ended.by if self._view.ended is not None else "running",
             startup_s=self._startup_s,
             coordinator_cpu_s=times.user + times.system,
+            judgements=self._view.judgements,
         )
         return summarise(self._aggregate, known)

@@ -19,6 +19,7 @@ from llmstress.coordinator.processes.worker_processes import WorkerProcesses
 from llmstress.coordinator.run import facts
 from llmstress.coordinator.run.announcer import Announcer
 from llmstress.coordinator.run.conductor import Conductor, Result
+from llmstress.coordinator.run.gate import check_thresholds
 from llmstress.coordinator.run.plans import warning_of_ramp
 from llmstress.coordinator.target.auth import key_variables, warning_of_plain_http
 from llmstress.coordinator.target.network import resolve, with_sources
@@ -55,6 +56,8 @@ async def execute(
     target, network, secrets = resolved.target, resolved.network, resolved.secrets
     console.hide(secrets)
     try:
+        windows = facts.windows_of(options)
+        check_thresholds(options.thresholds, windows)
         addresses = await resolve(network, target)
         networks = with_sources(network, addresses, options.shares, local_ports())
         warnings = preflight.check_machine(options, target, networks, addresses)
@@ -69,7 +72,7 @@ async def execute(
             hub = await stack.enter_async_context(Hub(directory, options.procs))
             view = RunView(
                 facts.run_facts(options, resolved.api_name, target, options.model or ""),
-                Aggregate.over(options.shares, facts.row_ns(options.interval_s), facts.windows_of(options)),
+                Aggregate.over(options.shares, facts.row_ns(options.interval_s), windows),
             )
             try:
                 record_to = Path(options.record) if options.record is not None else None

@@ -11,6 +11,7 @@ import msgspec
 
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice
 from llmstress.engine.telemetry.messages import Delta, Phase, Window
+from llmstress.engine.telemetry.thresholds import Judgement
 
 DETACHED = 10
 """Exit code of a screen that the user left while the run goes on."""
@@ -74,6 +75,12 @@ class Paused(msgspec.Struct, array_like=True, frozen=True, tag=True):
     on: bool
 
 
+class Judgements(msgspec.Struct, array_like=True, frozen=True, tag=True):
+    """The thresholds of the run, as they are judged now."""
+
+    judgements: tuple[Judgement, ...]
+
+
 class Ended(msgspec.Struct, array_like=True, frozen=True, tag=True):
     """The run is over."""
 
@@ -84,7 +91,7 @@ class Ended(msgspec.Struct, array_like=True, frozen=True, tag=True):
     drain_s: float
 
 
-Message = RunFacts | Delta | WorkerChange | Notice | Windows | Paused | Ended
+Message = RunFacts | Delta | WorkerChange | Notice | Windows | Paused | Ended | Judgements
 
 
 class DrainRequested(msgspec.Struct, array_like=True, frozen=True, tag=True):
@@ -121,6 +128,8 @@ class RunView(msgspec.Struct, array_like=True, tag=True):
     aggregate: Aggregate
     paused: bool = False
     ended: Ended | None = None
+    judgements: tuple[Judgement, ...] = ()
+    """Those of the thresholds, in the order in which they were given."""
 
     def apply(self, message: Message) -> None:
         """Take in one message."""
@@ -139,6 +148,8 @@ class RunView(msgspec.Struct, array_like=True, tag=True):
                 self.ended = message
             case RunFacts():
                 self.facts = message
+            case Judgements():
+                self.judgements = message.judgements
             case _:
                 assert_never(message)
 

@@ -164,6 +164,11 @@ class Counters(msgspec.Struct, array_like=True):
         """Mean number of tokens in a token-bearing event of the ok streamed answers; None until there is one."""
         return self.output_streamed / self.events_ok if self.events_ok else None
 
+    def output_of_all(self, per_event: float) -> float:
+        """Output tokens, also those of open, failed and cancelled requests: `per_event` for each token-bearing event,
+        and the tokens of the answers that were not streamed."""
+        return self.events * per_event + self.output - self.output_streamed
+
     def add(self, other: "Counters") -> None:
         """Add every field of `other`."""
         for name in self.__struct_fields__:

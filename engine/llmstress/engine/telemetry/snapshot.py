@@ -108,7 +108,7 @@ def steady(aggregate: Aggregate, steady_s: float) -> Figures:
     part = aggregate.steady
     # until a stream has ended ok, an event is assumed to be a token
     per_event = aggregate.counters().tokens_per_event or 1.0
-    tokens = part.counters.events * per_event + part.counters.output - part.counters.output_streamed
+    tokens = part.counters.output_of_all(per_event)
 
     def per_second(n: float) -> float | None:
         return n / steady_s if steady_s > 0 else None
