@@ -80,6 +80,17 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
         ((*HTTP, "--on-status", value), "--on-status")
         for value in ("", "404", "404=", "404=skip", "=count", "200=count", "5xx=retry", "ok=end", "404=retry=count")
     ),
+    # thresholds
+    *(
+        ((*HTTP, flag, value), flag)
+        for flag in ("--fail-if", "--abort-if")
+        for value in ("", "ttft.p99", "ttft.p99>", "tftt.p99>1s", "ttft.p99>800", "errors.rate>5", DIGITS, "a\udcff>1")
+    ),
+    ((*HTTP, "--fail-if", "ttft.p99>1s in stage 3"), "--fail-if ttft.p99>1s in stage 3: the run has no window"),
+    ((*HTTP, "--abort-if", "ttft.p99>1s in ramp"), "--abort-if ttft.p99>1s in ramp: the run has no window 'ramp'"),
+    ((*HTTP, "--duration", "9s", "--fail-if", "e2e.p50>1s over 10s"), "only 9 s are judged"),
+    ((*HTTP, "--duration", "9s", "--fail-if", "e2e.p50>1s over 5s after 5s"), "needs 10 s"),
+    ((*HTTP, "--undecided", "maybe"), "--undecided"),
     # contradictions
     ((*HTTP, "--total-streams", "10", "--streams", "5"), "--total-streams"),
     ((*HTTP, "--total-streams", "10", "--streams", "100"), "--total-streams"),

@@ -8,7 +8,10 @@ from llmstress.engine.telemetry.thresholds import STATUSES, Comparison, Threshol
 
 _SHAPE = re.compile(r"\s*(?P<name>[\w.-]+)\s*(?P<comparison>>=|<=|==|!=|>|<|=)\s*(?P<rest>.*)", re.DOTALL)
 
-_NUMBER = re.compile(r"(?P<number>[0-9][0-9_]*(?:\.[0-9]+)?)\s?(?P<unit>%|[a-zA-Zµ]+)?(?=\s|$)(?P<rest>.*)", re.DOTALL)
+_NUMBER = re.compile(
+    r"(?P<number>[0-9][0-9_]*(?:\.[0-9]+)?)(?:\s?(?P<unit>%|(?!in\b|over\b|after\b)[a-zA-Zµ]+))?(?=\s|$)(?P<rest>.*)",
+    re.DOTALL,
+)
 
 _SUFFIX = re.compile(
     r"\s*(?P<word>in|over|after)\s+(?P<value>\"[^\"]*\"|'[^']*'|stage\s+\d+|\S+)(?=\s|$)(?P<rest>.*)", re.DOTALL

@@ -19,15 +19,19 @@ def check_thresholds(thresholds: Sequence[Threshold], windows: Sequence[Window])
     """
     for each in thresholds:
         flag = "--abort-if" if each.abort else "--fail-if"
-        covered = covered_by(each, windows)
+        covered = [window for window in covered_by(each, windows) if not _is_empty(window)]
         if not covered:
-            labels = ", ".join(f"{window.label!r}" for window in windows)
+            labels = ", ".join(repr(window.label) for window in windows if not _is_empty(window))
             raise UsageError(f"{flag} {each.text}: the run has no window {each.window!r}; it has {labels}")
         begin, end = covered[0].begin, covered[-1].end
         needed_s = each.after_s + each.over_s
         if begin is not None and end is not None and needed_s and end - begin < needed_s * 1e9:
             length = f"{(end - begin) / 1e9:g} s"
             raise UsageError(f"{flag} {each.text}: only {length} are judged, and the threshold needs {needed_s:g} s")
+
+
+def _is_empty(window: Window) -> bool:
+    return window.begin is not None and window.begin == window.end
 
 
 class Gate:

@@ -27,7 +27,7 @@ _Z = NormalDist().inv_cdf(1 - _TAIL)
 _MOST_EXACT = 1_000
 """Variance of a binomial distribution, n·p·(1 − p), from which on its sum of more than 600 terms is replaced by an
 approximation. `tests/engine/test_intervals.py` compares both: intervals of percentiles get wider by at most one sample
-on each side, intervals of shares change by less than a thousandth of their width."""
+on each side, intervals of shares change by less than a hundredth of their width."""
 
 _BISECTIONS = 50
 
