@@ -50,7 +50,7 @@ def of(text: str, *, over: bool = True, **reading: Any) -> Judgement:
 )
 def test_the_whole_interval_decides(text: str, low: int | None, high: int | None, state: str) -> None:
     """The value is beyond the limit in every case: it does not decide."""
-    limits = {name: None if ms is None else ms * MS for name, ms in (("low", low), ("high", high))}
+    limits: dict[str, Any] = {name: None if ms is None else ms * MS for name, ms in (("low", low), ("high", high))}
     value = 850 * MS if ">" in text else 750 * MS
     assert of(text, value=value, interval=True, **limits).state == state
 

@@ -210,10 +210,13 @@ def threshold_lines(judgements: Sequence[Judgement]) -> list[list[StyledText]]:
 
 
 def threshold_block(judgements: Sequence[Judgement], most: int) -> list[list[StyledText]]:
-    """The first `most` of these lines; if there are more, the last one says how many."""
+    """The first `most` of these lines; if there are more, the last one says how many, or with a single line its
+    begin."""
     lines = threshold_lines(judgements)
-    if len(lines) <= most or most < 1:
-        return lines[: max(0, most)]
-    left = len(lines) - most + 1
-    rest = worst(judgements)[most - 1 :]
-    return [*lines[: most - 1], [(f"  and {left} more ({states_words(rest)}): v shows all", QUIET)]]
+    if len(lines) <= most:
+        return lines
+    if most == 1:
+        state, *rest = lines[0]
+        return [[state, (f"1 of {len(lines)} (v): ", QUIET), *rest]]
+    left = worst(judgements)[most - 1 :]
+    return [*lines[: most - 1], [(f"  and {len(left)} more ({states_words(left)}): v shows all", QUIET)]]
