@@ -38,7 +38,7 @@ def test_imports_point_down(layer: str) -> None:
 FLOORS = {
     "engine": (
         ("telemetry",),
-        ("outcome", "schedule", "secrets"),
+        ("outcome", "schedule", "arrivals", "secrets"),
         ("api", "health"),
         ("control",),
         ("http", "connect", "uplink"),

@@ -16,7 +16,7 @@ from llmstress.coordinator.processes.broadcaster import Broadcaster
 from llmstress.coordinator.processes.hub import Hub
 from llmstress.coordinator.processes.run_directory import ABOUT, own_directory
 from llmstress.coordinator.processes.worker_processes import WorkerProcesses
-from llmstress.coordinator.run import facts
+from llmstress.coordinator.run import facts, load_plan
 from llmstress.coordinator.run.announcer import Announcer
 from llmstress.coordinator.run.conductor import Conductor, Result
 from llmstress.coordinator.run.gate import check_thresholds
@@ -56,7 +56,7 @@ async def execute(
     target, network, secrets = resolved.target, resolved.network, resolved.secrets
     console.hide(secrets)
     try:
-        windows = facts.windows_of(options)
+        windows = load_plan.windows_of(options)
         check_thresholds(options.thresholds, windows)
         addresses = await resolve(network, target)
         networks = with_sources(network, addresses, options.shares, local_ports())
