@@ -145,7 +145,17 @@ def test_what_is_said(judgement: Judgement, words: str) -> None:
 # --- subjects
 
 PART = Part(
-    counters=Counters(started=130, events=1000, events_ok=800, output=2100, output_streamed=1600, input=300, inputs=50),
+    counters=Counters(
+        started=130,
+        events=1000,
+        events_ok=800,
+        output=2100,
+        output_streamed=1600,
+        input=300,
+        inputs=50,
+        due=200,
+        dropped=20,
+    ),
     ended={"ok": 90, "http_503": 6, "reset": 4, "filtered": 10, "lost": 10, "cancelled": 5},
     retried={"rate_limited": 3},
     latency={"ttft": many(200 * MS, 1000)},
@@ -180,6 +190,9 @@ STRETCH = Stretch(part=PART, seconds=10.0, per_event=2.0, status="degraded")
         ("tokens.total_per_s", 280),
         ("events.per_s", 100),
         ("inputs.per_s", 5),
+        ("dropped", 20),
+        ("dropped.rate", 0.1),
+        ("load.achieved", 0.65),
     ],
 )
 def test_the_value_of_a_subject(name: str, value: float | None) -> None:
@@ -196,7 +209,7 @@ def test_every_subject_has_a_value_above() -> None:
 
 def test_without_time_or_requests_there_are_no_rates_and_shares() -> None:
     empty = Stretch(part=Part(), seconds=0.0)
-    for name in ("requests.per_s", "errors.rate", "errors.tls.rate", "ttft.p50"):
+    for name in ("requests.per_s", "errors.rate", "errors.tls.rate", "ttft.p50", "dropped", "load.achieved"):
         subject, argument = find(name)
         assert subject.read(empty, argument).value is None
 

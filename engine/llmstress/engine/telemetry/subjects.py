@@ -14,7 +14,7 @@ import msgspec
 from llmstress.engine.telemetry.classes import BY_NAME, NOT_ERRORS, NOT_FAILED, is_class
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.intervals import least_samples, percentile_intervals, share_interval
-from llmstress.engine.telemetry.messages import Part
+from llmstress.engine.telemetry.messages import Counters, Part
 from llmstress.engine.telemetry.metrics import METRICS
 from llmstress.engine.telemetry.thresholds import Reading, Unit
 
@@ -23,7 +23,7 @@ LEAST_RATE_S = 5.0
 their way."""
 
 LEAST_SAMPLES = 100
-"""A mean of fewer samples decides nothing before the end of the run."""
+"""A mean of fewer samples, or a share of fewer arrivals, decides nothing before the end of the run."""
 
 _PERCENTILE = re.compile(r"p(\d{1,2})(?:[._](\d{1,2}))?", re.ASCII)
 
@@ -120,6 +120,18 @@ def _rate(of: Callable[[Part, float], float]) -> Callable[[Stretch, str], Readin
             return Reading(value=None, why="no time was measured")
         value = of(stretch.part, stretch.per_event) / stretch.seconds
         return Reading(value=value, early=stretch.seconds < LEAST_RATE_S)
+
+    return read
+
+
+def _of_arrivals(of: Callable[[Counters], float], *, rises: bool = False) -> Callable[[Stretch, str], Reading]:
+    """`of`: a value of the open model, whose requests arrive by a schedule. It counts all arrivals, so it is exact."""
+
+    def read(stretch: Stretch, _: str) -> Reading:
+        counters = stretch.part.counters
+        if not counters.due:
+            return Reading(value=None, why="no request arrived at a rate (open model)")
+        return Reading(value=of(counters), rises=rises, early=not rises and counters.due < LEAST_SAMPLES)
 
     return read
 
@@ -228,6 +240,27 @@ _ALL = (
         meaning="inputs of embeddings per second, of ok requests",
         covers="steady",
         read=_rate(lambda part, _: part.counters.inputs),
+    ),
+    Subject(
+        name="dropped",
+        unit="number",
+        meaning="requests that arrived and were never started (open model)",
+        covers="run",
+        read=_of_arrivals(lambda counters: counters.dropped, rises=True),
+    ),
+    Subject(
+        name="dropped.rate",
+        unit="share",
+        meaning="the same, as a share of the requests that arrived",
+        covers="run",
+        read=_of_arrivals(lambda counters: counters.dropped / counters.due),
+    ),
+    Subject(
+        name="load.achieved",
+        unit="share",
+        meaning="requests that started, as a share of those that arrived in the same time (open model)",
+        covers="steady",
+        read=_of_arrivals(lambda counters: counters.started / counters.due),
     ),
     Subject(
         name="verdict",
