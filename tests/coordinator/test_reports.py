@@ -122,6 +122,18 @@ def test_intervals_are_in_the_summary() -> None:
     assert found.intervals["p99"][1] is None, "100 samples have no upper limit for p99"
 
 
+def test_the_interval_of_tokens_per_second_is_that_of_the_time_per_token_upside_down() -> None:
+    total = Aggregate.over([10])
+    part = Part(Counters(started=100), {"ok": 100}, latency={"tpot": histogram(20_000, 90)})
+    part.latency["tpot"].record_many([40_000] * 10)
+    total.merge(Delta(0, 0, 0, 10 * S, Phase.STEADY, 0, 10, 0, 1_000_000, {2: part}, []))
+    found = summarise(total, facts_of()).tps_user
+    assert found.p50 == pytest.approx(50, rel=0.001)
+    assert found.intervals["p50"] == pytest.approx((50, 50), rel=0.001)
+    assert found.intervals["p10"] == pytest.approx((25, 50), rel=0.001)
+    assert found.intervals["p1"][0] is None, "an upper limit of the p99 of tpot is missing"
+
+
 def test_the_table_of_the_console() -> None:
     lines = io.StringIO()
     Console(lines).table(summary_of(PASSED, UNDECIDED, FAILED), intervals=True)

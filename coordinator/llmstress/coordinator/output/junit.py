@@ -22,9 +22,9 @@ def junit(summary: Summary, run_failure: str, *, undecided_passes: bool) -> byte
     phases = summary.run.phases_s
     seconds = f"{phases.ramp + phases.warmup + phases.steady + phases.drain:.3f}"
     cases = [_case("run", "run", seconds)]
-    cases[0].append(_output(_about(summary)))
     if run_failure:
         _add(cases[0], "failure", run_failure, "run")
+    cases[0].append(_output(_about(summary)))
     for row in summary.thresholds:
         case = _case("thresholds", row.text, "0")
         if row.state == "failed":

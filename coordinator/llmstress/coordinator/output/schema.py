@@ -137,6 +137,8 @@ class TpsUser(msgspec.Struct, frozen=True):
     p50: float | None
     p10: float | None
     p1: float | None
+    intervals: dict[str, tuple[float | None, float | None]]
+    """Percentile -> its 99 % confidence interval, from that of tpot."""
 
 
 class Undetermined(msgspec.Struct, frozen=True):

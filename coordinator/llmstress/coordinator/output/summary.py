@@ -247,8 +247,15 @@ def _tokens(whole: Counters, figures: Figures, ok: int) -> Tokens:
 
 
 def _tps_user(tpot: Histogram | None) -> TpsUser:
-    slow = tpot.percentiles((5_000, 9_000, 9_900)) if tpot is not None else [None] * 3
-    return TpsUser(*(round(1e6 / us, 3) if us else None for us in slow))
+    found = tpot if tpot is not None else Histogram()
+    slow = (5_000, 9_000, 9_900)  # the p90 of tpot is the p10 of tokens per second
+    p50, p10, p1 = (_tokens_per_s(us) for us in found.percentiles(slow))
+    intervals = ((_tokens_per_s(high), _tokens_per_s(low)) for low, high in percentile_intervals(found, slow))
+    return TpsUser(p50, p10, p1, dict(zip(("p50", "p10", "p1"), intervals, strict=True)))
+
+
+def _tokens_per_s(us: float | None) -> float | None:
+    return round(1e6 / us, 3) if us else None
 
 
 def _samples(aggregate: Aggregate, outcome: str) -> list[Sample]:
