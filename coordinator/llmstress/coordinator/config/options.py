@@ -85,6 +85,8 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     """Time between two progress lines, in whole seconds."""
     histograms: bool = False
     require_finish: bool = False
+    preset: str | None = None
+    """Name of the preset whose values are used for flags that nothing else sets."""
     fail_if: tuple[Threshold, ...] = ()
     abort_if: tuple[Threshold, ...] = ()
     """As `fail_if`, and the run ends at once."""
