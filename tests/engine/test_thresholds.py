@@ -9,6 +9,7 @@ from helpers.screens import STEP, S, histogram, opening
 from llmstress.coordinator.config.threshold_text import parse_threshold
 from llmstress.engine.telemetry.broadcast import Ended, RunView, Windows, WorkerChange
 from llmstress.engine.telemetry.histogram import Histogram
+from llmstress.engine.telemetry.intervals import share_interval
 from llmstress.engine.telemetry.judging import Judge
 from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase, consecutive
 from llmstress.engine.telemetry.subjects import SUBJECTS, Stretch, find
@@ -92,6 +93,13 @@ def test_a_thin_percentile_is_undecided_whatever_its_interval() -> None:
             "failed",
             id="all have failed so far",
         ),
+        pytest.param(
+            "goodput.share<100%",
+            {"value": 0.9, "value_max": 1.0, "low": 0.8, "high": 1.0, "interval": True},
+            "undecided",
+            "undecided",
+            id="some could not be judged",
+        ),
         pytest.param("verdict=degraded", {"value": None, "status": "valid"}, "passed", "passed", id="valid"),
         pytest.param("verdict=degraded", {"value": None, "status": "invalid"}, "failed", "failed", id="worse"),
         pytest.param("verdict=invalid", {"value": None, "status": "degraded"}, "passed", "passed", id="not so bad"),
@@ -154,6 +162,9 @@ PART = Part(
         input=300,
         inputs=50,
         due=200,
+        slo_met=60,
+        slo_unknown=5,
+        good_output=1000,
         dropped=20,
     ),
     ended={"ok": 90, "http_503": 6, "reset": 4, "filtered": 10, "lost": 10, "cancelled": 5},
@@ -190,6 +201,9 @@ STRETCH = Stretch(part=PART, seconds=10.0, per_event=2.0, status="degraded")
         ("tokens.total_per_s", 280),
         ("events.per_s", 100),
         ("inputs.per_s", 5),
+        ("goodput.share", 60 / 120),
+        ("goodput.per_s", 6),
+        ("goodput.tokens_per_s", 100),
         ("dropped", 20),
         ("dropped.rate", 0.1),
         ("load.achieved", 0.65),
@@ -198,6 +212,16 @@ STRETCH = Stretch(part=PART, seconds=10.0, per_event=2.0, status="degraded")
 def test_the_value_of_a_subject(name: str, value: float | None) -> None:
     subject, argument = find(name)
     assert subject.read(STRETCH, argument).value == pytest.approx(value)
+
+
+def test_unknown_requests_widen_the_interval_of_the_good_share() -> None:
+    def interval(unknown: int) -> tuple[float | None, float | None]:
+        counters = Counters(slo_met=60, slo_unknown=unknown)
+        read = SUBJECTS["goodput.share"].read(Stretch(part=Part(counters, {"ok": 100}), seconds=1.0), "")
+        return read.low, read.high
+
+    assert interval(0) == share_interval(60, 100)
+    assert interval(20) == (share_interval(60, 100)[0], share_interval(80, 100)[1])
 
 
 def test_every_subject_has_a_value_above() -> None:

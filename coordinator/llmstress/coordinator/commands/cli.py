@@ -13,6 +13,7 @@ from llmstress.coordinator.commands.arguments.limits import limit_options, timeo
 from llmstress.coordinator.commands.arguments.load import load_options
 from llmstress.coordinator.commands.arguments.output import output_options, view_options
 from llmstress.coordinator.commands.arguments.request import api_options, request_options
+from llmstress.coordinator.commands.arguments.slo import slo_options
 from llmstress.coordinator.commands.arguments.target import model_listing_options, target_options
 from llmstress.coordinator.commands.click_types import SectionedCommand, section
 from llmstress.coordinator.commands.completion import completion_command
@@ -37,6 +38,7 @@ LONGEST = 600
 @connection_options
 @timeout_options
 @limit_options
+@slo_options
 @judging_options
 @output_options
 @configuration_options

@@ -109,7 +109,7 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
         "all percentiles are in the summary",
         "--percentiles --percentile-metrics --metric-percentiles --latency --latencies",
     ),
-    ("targets for latencies are not supported yet", "--goodput --slo --slos"),
+    ("use --slo 'METRIC<LIMIT', e.g. --slo 'ttft<500ms'", "--goodput --slos --goodput-config-file"),
     ("use --fail-if 'ttft.p99>800ms'", "--threshold --thresholds --fail-on --assert --assertions"),
     ("use --abort-if 'errors.rate>10%'", "--abort-on-fail --abort-on --stop-on --max-error-rate --max-errors-rate"),
     ("use --junit FILE", "--junit-xml --junitxml --junit-output"),

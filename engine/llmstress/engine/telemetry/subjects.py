@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from llmstress.engine.telemetry.classes import BY_NAME, NOT_ERRORS, NOT_FAILED, is_class
+from llmstress.engine.telemetry.goodput import goodput
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.intervals import least_samples, percentile_intervals, share_interval
 from llmstress.engine.telemetry.messages import Counters, Part
@@ -49,6 +50,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     covers: Literal["steady", "run"]
     """Without a suffix: the steady windows, or the whole run. The same as in the summary."""
     argument: Literal["", "statistic", "class"] = ""
+    needs: Literal["", "SLOs", "arrivals"] = ""
+    """What the run must have so that there is a value."""
     read: Callable[[Stretch, str], Reading]
     """The value in a stretch, from the argument."""
 
@@ -122,6 +125,14 @@ def _rate(of: Callable[[Part, float], float]) -> Callable[[Stretch, str], Readin
         return Reading(value=value, early=stretch.seconds < LEAST_RATE_S)
 
     return read
+
+
+def _good_share(stretch: Stretch, _: str) -> Reading:
+    found = goodput(stretch.part, stretch.seconds)
+    if not found.finished:
+        return Reading(value=None, why="no request finished")
+    low, high = found.share_interval
+    return Reading(value=found.share, value_max=found.share_max, low=low, high=high, interval=True)
 
 
 def _of_arrivals(of: Callable[[Counters], float], *, rises: bool = False) -> Callable[[Stretch, str], Reading]:
@@ -246,6 +257,7 @@ _ALL = (
         unit="number",
         meaning="requests that arrived and were never started (open model)",
         covers="run",
+        needs="arrivals",
         read=_of_arrivals(lambda counters: counters.dropped, rises=True),
     ),
     Subject(
@@ -253,6 +265,7 @@ _ALL = (
         unit="share",
         meaning="the same, as a share of the requests that arrived",
         covers="run",
+        needs="arrivals",
         read=_of_arrivals(lambda counters: counters.dropped / counters.due),
     ),
     Subject(
@@ -260,7 +273,32 @@ _ALL = (
         unit="share",
         meaning="requests that started, as a share of those that arrived in the same time (open model)",
         covers="steady",
+        needs="arrivals",
         read=_of_arrivals(lambda counters: counters.started / counters.due),
+    ),
+    Subject(
+        name="goodput.share",
+        unit="share",
+        meaning="good requests (`--slo`), as a share of the finished ones",
+        covers="steady",
+        needs="SLOs",
+        read=_good_share,
+    ),
+    Subject(
+        name="goodput.per_s",
+        unit="number",
+        meaning="good requests per second",
+        covers="steady",
+        needs="SLOs",
+        read=_rate(lambda part, _: part.counters.slo_met),
+    ),
+    Subject(
+        name="goodput.tokens_per_s",
+        unit="number",
+        meaning="output tokens of good requests per second",
+        covers="steady",
+        needs="SLOs",
+        read=_rate(lambda part, _: part.counters.good_output),
     ),
     Subject(
         name="verdict",

@@ -69,6 +69,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
     value: float | None
     """None: there is none."""
+    value_max: float | None = None
+    """The value if everything that is unknown counted; None: nothing is unknown."""
     low: float | None = None
     high: float | None = None
     """Limits of the confidence interval; None: unbounded."""
@@ -141,6 +143,8 @@ def _state(threshold: Threshold, reading: Reading, *, over: bool) -> tuple[State
     if threshold.unit == "share" and threshold.limit in (0.0, 1.0):
         # `>0%` and `<100%` ask for a single case, which is a fact; `>=100%` and `<=0%` ask for all cases
         all_of_them = threshold.comparison in (">=", "<=")
+        if reading.value_max is not None and threshold.crossed_by(reading.value_max) != crossed:
+            return "undecided", "some requests could not be judged"
         return ("pending", "decided at the end") if all_of_them and crossed and not over else _plain(crossed)
     if not reading.interval:
         may_change = (reading.rises and not above) or (reading.falls and above)
