@@ -131,6 +131,21 @@ class Histogram(msgspec.Struct, array_like=True):
             counts[_HIGHEST_BIN] = beyond
         return Histogram(counts, self.count, self.sum, self.min, self.max, self.overflow)
 
+    def ranges_at(self, ranks: Iterable[int]) -> dict[int, tuple[int, int]]:
+        """Rank (1: the smallest sample, at most `count`) -> the lowest and the highest value (µs) of its bin, but not
+        beyond the exact minimum and maximum."""
+        wanted = sorted(set(ranks), reverse=True)
+        found: dict[int, tuple[int, int]] = {}
+        counts, seen = self.counts, 0
+        for index in sorted(counts) if wanted else ():
+            seen += counts[index]
+            while wanted and wanted[-1] <= seen:
+                low, high = bin_range(index)
+                found[wanted.pop()] = max(low, self.min), max(self.min, min(high, self.max))
+            if not wanted:
+                break
+        return found
+
     def percentiles(self, parts_per_10k: Iterable[int]) -> list[int | None]:
         """For each p (in parts per 10,000) the smallest value, in µs, with at least ceil(p·n) samples at or below it.
 
@@ -138,20 +153,9 @@ class Histogram(msgspec.Struct, array_like=True):
         small for the percentile: n < 1 / (1 - p).
         """
         n = self.count
-        ordered = sorted(self.counts.items())
-        result: list[int | None] = []
-        for parts in parts_per_10k:
-            if n * (10_000 - parts) < 10_000:
-                result.append(None)
-                continue
-            rank = -(-parts * n // 10_000)
-            seen = 0
-            for index, k in ordered:
-                seen += k
-                if seen >= rank:
-                    result.append(max(self.min, min(bin_range(index)[1], self.max)))
-                    break
-        return result
+        ranks = [None if n * (10_000 - parts) < 10_000 else max(1, -(-parts * n // 10_000)) for parts in parts_per_10k]
+        ranges = self.ranges_at(rank for rank in ranks if rank is not None)
+        return [None if rank is None else ranges[rank][1] for rank in ranks]
 
     def percentile(self, name: str) -> int | None:
         """A percentile by its name in `PERCENTILES`, in µs; None where n < 1 / (1 - p)."""

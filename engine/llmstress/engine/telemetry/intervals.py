@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator, Sequence
 from statistics import NormalDist
 
-from llmstress.engine.telemetry.histogram import Histogram, bin_range
+from llmstress.engine.telemetry.histogram import Histogram
 
 CONFIDENCE = 0.99
 """Probability with which an interval contains the true value."""
@@ -41,18 +41,9 @@ def percentile_intervals(histogram: Histogram, parts_per_10k: Sequence[int]) -> 
     The limits include the width of the bins: the lower one is the lowest value of its bin, the upper one the highest.
     """
     ranks = [percentile_ranks(histogram.count, parts) for parts in parts_per_10k]
-    wanted = sorted({rank for pair in ranks for rank in pair if rank is not None}, reverse=True)
-    bins: dict[int, tuple[int, int]] = {}
-    seen = 0
-    for index, k in sorted(histogram.counts.items()):
-        seen += k
-        while wanted and wanted[-1] <= seen:
-            bins[wanted.pop()] = bin_range(index)
+    ranges = histogram.ranges_at(rank for pair in ranks for rank in pair if rank is not None)
     return [
-        (
-            None if low is None else float(max(bins[low][0], histogram.min)),
-            None if high is None else float(min(bins[high][1], histogram.max)),
-        )
+        (None if low is None else float(ranges[low][0]), None if high is None else float(ranges[high][1]))
         for low, high in ranks
     ]
 
