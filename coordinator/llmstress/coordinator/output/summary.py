@@ -38,7 +38,6 @@ from llmstress.engine.telemetry.histogram import HIGHEST_US, PERCENTILES, Histog
 from llmstress.engine.telemetry.messages import Counters, ErrorSample
 from llmstress.engine.telemetry.metrics import LATENCIES
 from llmstress.engine.telemetry.outcomes import describe_outcome
-from llmstress.engine.telemetry.rules import whole_run
 from llmstress.engine.telemetry.snapshot import Figures
 from llmstress.engine.telemetry.undetermined import BOUNDS, median_of
 from llmstress.engine.telemetry.verdict import judge
@@ -59,10 +58,6 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
     steady = aggregate.steady
     window = facts.run.phases_s.steady
     figures = snapshot.steady(aggregate, window)
-    finish: dict[str, int] = {}
-    for part in aggregate.parts.values():
-        for reason, n in part.finish.items():
-            finish[reason] = finish.get(reason, 0) + n
     return Summary(
         schema=SCHEMA,
         complete=not any(worker.state == "lost" or worker.gaps for worker in aggregate.workers),
@@ -83,7 +78,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
             retried=dict(sorted(retried.items())),
         ),
         tokens=_tokens(counters, figures, ended.get("ok", 0)),
-        finish=finish,
+        finish=aggregate.whole.finish,
         streams=Streams(target=facts.run.total_streams, peak=aggregate.peak),
         latency_ms={name: describe(steady.latency.get(name)) for name in LATENCIES},
         latency_failed_ms={
@@ -202,7 +197,7 @@ def _outcome(ended: dict[str, int]) -> Outcome:
 
 
 def _undetermined(aggregate: Aggregate) -> Undetermined:
-    whole = whole_run(aggregate)
+    whole = aggregate.whole
     by_usage, by_events = (_ms(median_of(whole, name)) for name in BOUNDS)
     return Undetermined(sum(whole.undetermined.values()), by_usage, by_events, dict(sorted(whole.undetermined.items())))
 

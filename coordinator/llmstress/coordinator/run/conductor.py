@@ -18,7 +18,7 @@ from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import redact_url
 from llmstress.coordinator.output.schema import Summary
 from llmstress.coordinator.output.summary import Facts, summarise
-from llmstress.coordinator.processes.broadcaster import KEYFRAME_S, Broadcaster
+from llmstress.coordinator.processes.broadcaster import FLUSH_S, Broadcaster
 from llmstress.coordinator.processes.hub import Hub
 from llmstress.coordinator.processes.screen_process import Screen, ScreenClosed
 from llmstress.coordinator.processes.worker_processes import Exited, WorkerProcesses
@@ -388,8 +388,8 @@ class Conductor:
         if self._ticks % int(self._options.progress_s) == 0:
             window_s = min(max(MIN_PROGRESS_WINDOW_S, self._options.progress_s), float(FINE_S))
             self._announcer.console.progress(snapshot.take(self._aggregate, window_s=window_s))
-        if self._ticks % KEYFRAME_S == 0:
-            self._announcer.publish_all()
+        if self._ticks % FLUSH_S == 0:
+            self._announcer.flush_record()
         for worker in self._aggregate.workers:
             if worker.state != "running":
                 continue
