@@ -7,7 +7,7 @@ metrics, classes and rules.
 import inspect
 import json
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -125,6 +125,72 @@ class Streams(msgspec.Struct, frozen=True):
 
     target: int
     peak: int
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """The load that was asked for, and what of it was achieved. In the closed model only `unit` and `started` have
+    values: the answers decide when requests begin.
+
+    `due`, `started`, `dropped` and `waiting_max` cover the whole run: `due` = `started` + `dropped` at the end, if no
+    worker was lost. The rates, `achieved_share` and `slip_p99_ms` cover the steady windows."""
+
+    model: Literal["closed", "open"]
+    unit: Literal["streams", "requests", "trace"]
+    """What the level of the load is: streams, requests per second, or seconds of the trace per second."""
+    started: int
+    arrival: str | None = None
+    """constant, poisson, gamma or trace."""
+    burstiness: float | None = None
+    """Shape of gamma arrivals."""
+    asked_per_s: float | None = None
+    """Mean of the rate that was asked for."""
+    due: int | None = None
+    """Requests that arrived."""
+    dropped: int | None = None
+    """Requests that arrived and never started."""
+    due_per_s: float | None = None
+    """Requests that arrived per second: random arrivals differ from `asked_per_s` by chance."""
+    achieved_per_s: float | None = None
+    """Requests that started per second."""
+    achieved_share: float | None = None
+    """Started requests ÷ those that arrived. Above 1 if requests that had waited before started, too."""
+    waiting_max: int | None = None
+    """Most requests that waited for a stream at once."""
+    slip_p99_ms: float | None = None
+    """p99 of `queue`: how late requests started."""
+
+
+class WindowRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A steady window. Its counts are of what happened in it: a request may start in one window and end in another."""
+
+    label: str
+    begin_s: float
+    """Seconds after T0."""
+    seconds: float
+    unit: Literal["streams", "requests", "trace"]
+    asked: float
+    """Mean level of the load, in `unit`: streams, requests per second, seconds of the trace per second."""
+    due: int | None
+    """Requests that arrived; null in the closed model, as `dropped` and `achieved_share`."""
+    started: int
+    dropped: int | None
+    started_per_s: float | None
+    achieved_share: float | None
+    ok: int
+    failed: int
+    filtered: int
+    cancelled: int
+    lost: int
+    failed_by: dict[str, int]
+    """Class of failure -> how many; the sum is `failed`."""
+    requests_per_s: float | None
+    """Ok requests."""
+    output_per_s: float | None
+    """Output tokens."""
+    events_per_s: float | None
+    interactivity: float | None
+    """Tokens per second that one user sees: 1000 / `tpot` p50."""
+    latency_ms: dict[str, Latency]
 
 
 class TpsUser(msgspec.Struct, frozen=True):
@@ -300,6 +366,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rate_limits: dict[str, RateLimit]
     """Kind (requests, tokens, input-tokens, output-tokens) -> the limit, if the server's headers report it."""
     client: Client
+    load: Load
+    windows: list[WindowRow]
+    """The steady windows, if there is more than one."""
     timeline_step_s: float
     timeline: list[TimelineRow]
     events: list[EventRow]

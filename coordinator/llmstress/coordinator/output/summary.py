@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from llmstress.coordinator.host.machine import available_cores
+from llmstress.coordinator.output.load_summary import load_of, window_row
 from llmstress.coordinator.output.schema import (
     SCHEMA,
     Client,
@@ -29,6 +30,7 @@ from llmstress.coordinator.output.schema import (
     Tokens,
     TpsUser,
     Undetermined,
+    WindowRow,
     Worker,
 )
 from llmstress.engine.telemetry import snapshot
@@ -36,11 +38,12 @@ from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
 from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED
 from llmstress.engine.telemetry.histogram import HIGHEST_US, PERCENTILES, Histogram
 from llmstress.engine.telemetry.messages import Counters, ErrorSample
-from llmstress.engine.telemetry.metrics import LATENCIES
+from llmstress.engine.telemetry.metrics import LATENCIES, TABLE
 from llmstress.engine.telemetry.outcomes import describe_outcome
 from llmstress.engine.telemetry.snapshot import Figures
 from llmstress.engine.telemetry.undetermined import BOUNDS, median_of
 from llmstress.engine.telemetry.verdict import judge
+from llmstress.engine.telemetry.windows import WindowFigures
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +53,12 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     ended_by: str
     startup_s: float
     coordinator_cpu_s: float
+    windows: list[WindowFigures] = []
+    """The steady windows that have begun."""
+    arrival: str = ""
+    """How requests arrive in the open model; empty: closed model."""
+    burstiness: float | None = None
+    """Of gamma arrivals."""
 
 
 def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
@@ -98,6 +107,8 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
             for kind, said in sorted(aggregate.rate_limits.items())
         },
         client=_client(aggregate, facts, window),
+        load=load_of(aggregate, facts.windows, facts.arrival, facts.burstiness),
+        windows=_windows(aggregate, facts),
         timeline_step_s=aggregate.row_ns / 1e9,
         timeline=_timeline(aggregate),
         events=[EventRow(round(each.t / 1e9, 3), each.kind, each.text) for each in aggregate.notices],
@@ -194,6 +205,19 @@ def _outcome(ended: dict[str, int]) -> Outcome:
             outcome: round(n / finished, 6) for outcome, n in sorted(ended.items()) if n and outcome not in NOT_ERRORS
         },
     )
+
+
+def _windows(aggregate: Aggregate, facts: Facts) -> list[WindowRow]:
+    if len(facts.windows) < 2:
+        return []
+    arrivals = bool(facts.arrival)
+    shown = (*TABLE.of(whole_answers=aggregate.whole_answers), *(("queue",) if arrivals else ()))
+    rows = []
+    for window in facts.windows:
+        latency = aggregate.of_window(window.index).latency
+        described = {name: describe(latency[name]) for name in shown if name in latency}
+        rows.append(window_row(window, described, arrivals=arrivals))
+    return rows
 
 
 def _undetermined(aggregate: Aggregate) -> Undetermined:

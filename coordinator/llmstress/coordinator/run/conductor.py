@@ -51,6 +51,7 @@ from llmstress.engine.telemetry.broadcast import (
 from llmstress.engine.telemetry.formatting import duration
 from llmstress.engine.telemetry.messages import PROTOCOL_VERSION, Delta, Phase, Window
 from llmstress.engine.telemetry.timeline import FINE_S
+from llmstress.engine.telemetry.windows import asked_lately, steady_windows
 
 READY_LIMIT_S = 60.0
 """Time limit for all workers to become ready. A loaded machine is slow, but not that slow."""
@@ -387,7 +388,8 @@ class Conductor:
         await self._correct_token_rate()
         if self._ticks % int(self._options.progress_s) == 0:
             window_s = min(max(MIN_PROGRESS_WINDOW_S, self._options.progress_s), float(FINE_S))
-            self._announcer.console.progress(snapshot.take(self._aggregate, window_s=window_s))
+            asked = asked_lately(self._view, window_s)
+            self._announcer.console.progress(snapshot.take(self._aggregate, window_s=window_s, asked_per_s=asked))
         if self._ticks % FLUSH_S == 0:
             self._announcer.flush_record()
         for worker in self._aggregate.workers:
@@ -419,5 +421,8 @@ class Conductor:
             ended_by=self._view.ended.by if self._view.ended is not None else "running",
             startup_s=self._startup_s,
             coordinator_cpu_s=times.user + times.system,
+            windows=steady_windows(self._view),
+            arrival=self._view.facts.arrival,
+            burstiness=self._options.burstiness,
         )
         return summarise(self._aggregate, known)

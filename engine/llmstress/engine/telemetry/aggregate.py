@@ -392,6 +392,8 @@ class Aggregate(msgspec.Struct, array_like=True, dict=True):
         slot.events += events
         slot.output += sum(part.counters.output for part in parts)
         slot.inputs += sum(part.counters.inputs for part in parts)
+        slot.started += sum(part.counters.started for part in parts)
+        slot.due += sum(part.counters.due for part in parts)
         merge_histograms(slot.latency, latency)
         worker = slot.workers.get(delta.worker)
         if worker is None:

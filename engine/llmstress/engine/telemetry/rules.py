@@ -38,6 +38,8 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """Fields that the API module does not know and whose text was counted as reasoning."""
     load_changes: int = 0
     """How often the load was changed by hand."""
+    waiting_max: int = 0
+    """Most requests that waited for a stream at once (open model)."""
 
     @property
     def ok(self) -> int:
@@ -94,4 +96,5 @@ def measured_of(aggregate: Aggregate, steady_s: float) -> Measured:
         blocks=collected(aggregate.counters(Phase.STEADY, Phase.DRAIN), aggregate.signs),
         fields=aggregate.fields,
         load_changes=sum(notice.kind == "load" for notice in aggregate.notices),
+        waiting_max=aggregate.waiting_max,
     )

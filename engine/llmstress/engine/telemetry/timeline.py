@@ -84,6 +84,9 @@ class Recent(msgspec.Struct, array_like=True):
     inputs: int = 0
     failed_by: dict[str, int] = msgspec.field(default_factory=dict)
     """Class of failure -> how many; the sum is `failed`."""
+    started: int = 0
+    due: int = 0
+    """Requests that arrived (open model)."""
 
     def absorb(self, other: "Recent") -> None:
         """Merge another slot into this one."""
@@ -94,6 +97,8 @@ class Recent(msgspec.Struct, array_like=True):
         self.events += other.events
         self.output += other.output
         self.inputs += other.inputs
+        self.started += other.started
+        self.due += other.due
         add_counts(self.failed_by, other.failed_by)
         merge_histograms(self.latency, other.latency)
         for number, worker in other.workers.items():

@@ -10,7 +10,8 @@ from llmstress.engine.telemetry.broadcast import RunView, lasted_ns
 from llmstress.engine.telemetry.classes import NOT_FAILED
 from llmstress.engine.telemetry.histogram import Distribution, distribution_of
 from llmstress.engine.telemetry.load_profile import Profile, Unit
-from llmstress.engine.telemetry.messages import Counters, Part, Phase, Window
+from llmstress.engine.telemetry.messages import Counters, Phase, Window
+from llmstress.engine.telemetry.snapshot import tokens_of
 
 
 class WindowFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,13 +81,6 @@ def figures_of(view: RunView, window: Window) -> WindowFigures:
     return _figures(view, window, until, view.aggregate.counters().tokens_per_event)
 
 
-def tokens_of(part: Part, per_event: float | None) -> float:
-    """Output tokens whose stamp lies in this part of the run: its token events times the run's tokens per event (None:
-    no stream has ended ok, so an event is assumed to be a token), and the tokens of answers that were not streamed."""
-    counters = part.counters
-    return counters.events * (per_event or 1.0) + counters.output - counters.output_streamed
-
-
 def asked_of(view: RunView, begin: int, end: int) -> tuple[Unit, float]:
     """Unit and mean of the level that was asked for from `begin` to `end` (ns after T0)."""
     if view.profile is None:
@@ -96,6 +90,14 @@ def asked_of(view: RunView, begin: int, end: int) -> tuple[Unit, float]:
     first = max(0, bisect_right(pieces, begin, key=lambda piece: piece.begin) - 1)
     last = bisect_right(pieces, end, lo=first, key=lambda piece: piece.begin)
     return view.profile.unit, Profile(view.profile.unit, pieces[first:last]).mean(begin, end)
+
+
+def asked_lately(view: RunView, window_s: float) -> float | None:
+    """The mean rate (requests/s) that was asked for in the last `window_s` seconds; None: the run has none."""
+    if view.profile is None or view.profile.unit != "requests":
+        return None
+    now = view.aggregate.elapsed_ns
+    return asked_of(view, max(0, now - int(window_s * 1e9)), now)[1]
 
 
 def _figures(view: RunView, window: Window, until: int, per_event: float | None) -> WindowFigures:
@@ -130,7 +132,7 @@ def _figures(view: RunView, window: Window, until: int, per_event: float | None)
         failed_by={outcome: n for outcome, n in ended.items() if n and outcome not in NOT_FAILED},
         requests_per_s=per_second(ended.get("ok", 0)),
         events_per_s=per_second(counters.events),
-        tokens_per_s=per_second(tokens_of(part, per_event)),
+        tokens_per_s=per_second(tokens_of(counters, per_event)),
         input_per_s=per_second(counters.input),
         inputs_per_s=per_second(counters.inputs),
         latency={metric: distribution_of(histogram) for metric, histogram in part.latency.items()},
@@ -139,6 +141,12 @@ def _figures(view: RunView, window: Window, until: int, per_event: float | None)
 
 
 def _until(view: RunView) -> int:
-    """No window before the drain lasts longer than this (ns after T0)."""
-    drain = view.aggregate.began(Phase.DRAIN)
-    return view.aggregate.elapsed_ns if drain is None else min(drain, view.aggregate.elapsed_ns)
+    """No window before the drain lasts longer than this (ns after T0). The begin of a drain is known from the first
+    report after it; at the end of the run, from the length of the steady windows that the workers measured."""
+    aggregate = view.aggregate
+    drain = aggregate.began(Phase.DRAIN)
+    until = aggregate.elapsed_ns if drain is None else min(drain, aggregate.elapsed_ns)
+    if view.ended is not None and view.ended.steady_s:
+        steady = sum(lasted_ns(window, until) for window in aggregate.windows if window.kind is Phase.STEADY)
+        until += round(view.ended.steady_s * 1e9) - steady
+    return until
