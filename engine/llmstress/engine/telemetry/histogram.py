@@ -151,6 +151,8 @@ class Histogram(msgspec.Struct, array_like=True):
         """
         if self.packed is None:
             return self.counts
+        if len(self.packed.values) != len(PERCENTILES):
+            raise ValueError("a packed histogram with another number of percentiles")
         steps, counts = _bins.decode(self.packed.bins)
         return dict(zip(accumulate(steps), counts, strict=True))
 

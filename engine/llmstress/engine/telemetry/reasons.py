@@ -118,14 +118,17 @@ def slip(measured: Measured) -> Iterator[Values]:
 
 def _bottleneck(measured: Measured) -> Values:
     """Why requests of the open model did not start in time, and what to do."""
-    if any(busy_workers(measured)) or any(late_workers(measured)):
-        return {"why": "this client was too slow", "advice": "use more --procs or a less busy machine"}
+    too_slow = {"why": "this client was too slow", "advice": "use more --procs or a less busy machine"}
+    if any(busy_workers(measured)):
+        return too_slow
     if measured.waiting_max:
         streams = sum(worker.streams for worker in measured.workers)
         return {
             "why": f"up to {measured.waiting_max:,} waited because all {streams:,} streams were in use",
             "advice": "use more --total-streams, or a lower --rate",
         }
+    if any(late_workers(measured)):
+        return too_slow
     return {"why": "they waited for a connection, or the run ended", "advice": "use a longer --ramp-up"}
 
 

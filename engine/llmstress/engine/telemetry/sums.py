@@ -70,8 +70,9 @@ class Sums(msgspec.Struct):
         self.latency[name].max = max(each.max for each in found)
 
     def _add_latencies(self, part: Part) -> None:
-        merge_histograms(self.latency, part.latency)
-        merge_histograms(self.latency_failed, part.latency_failed)
+        full = part.unpacked()
+        merge_histograms(self.latency, full.latency)
+        merge_histograms(self.latency_failed, full.latency_failed)
 
 
 def _without_latencies(part: Part) -> Part:
