@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from llmstress.coordinator.output.schema import Latency, Load, WindowRow
+import msgspec
+
+from llmstress.coordinator.output.load_schema import Load
+from llmstress.coordinator.output.schema import Goodput, Latency, WindowRow
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.windows import WindowFigures
 
@@ -41,7 +44,9 @@ def load_of(aggregate: Aggregate, windows: Sequence[WindowFigures], arrival: str
     )
 
 
-def window_row(window: WindowFigures, latencies: Mapping[str, Latency], *, arrivals: bool) -> WindowRow:
+def window_row(
+    window: WindowFigures, latencies: Mapping[str, Latency], goodput: Goodput | None, *, arrivals: bool
+) -> WindowRow:
     """A row of the summary. `arrivals`: the run has an open model."""
     interactivity = window.interactivity
     return WindowRow(
@@ -66,6 +71,7 @@ def window_row(window: WindowFigures, latencies: Mapping[str, Latency], *, arriv
         events_per_s=_rounded(window.events_per_s),
         interactivity=_rounded(interactivity),
         latency_ms=dict(latencies),
+        goodput=goodput or msgspec.UNSET,
     )
 
 

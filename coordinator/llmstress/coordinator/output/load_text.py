@@ -2,22 +2,23 @@
 
 from collections.abc import Sequence
 
-from llmstress.coordinator.output.schema import Latency, Load, WindowRow
-from llmstress.engine.telemetry.formatting import count, latency, rate, share
+from llmstress.coordinator.output.load_schema import Load
+from llmstress.coordinator.output.schema import Goodput, Latency, WindowRow
+from llmstress.engine.telemetry.formatting import count, latency, rate, share, share_range
 
 MOST_ROWS = 40
 """Lines of the table; the summary has all windows."""
 
 
 def load_line(load: Load) -> str:
-    """Asked and achieved rate; empty in the closed model."""
+    """Rates of the open model: asked for, arrived, achieved and its share of what arrived; empty in the closed model."""
     if load.model == "closed":
         return ""
     asked = "asked for the trace" if load.asked_per_s is None else f"asked {rate(load.asked_per_s)}/s"
     parts = [asked]
-    if load.achieved_per_s is not None:
-        of_due = "" if load.achieved_share is None else f" ({_percent(load.achieved_share)} of what was due)"
-        parts.append(f"achieved {rate(load.achieved_per_s)}/s{of_due}")
+    if load.due_per_s is not None and load.achieved_per_s is not None:
+        of_due = "" if load.achieved_share is None else f" ({_percent(load.achieved_share)})"
+        parts.append(f"due {rate(load.due_per_s)}/s, achieved {rate(load.achieved_per_s)}/s{of_due}")
     parts.append(f"{count(load.dropped or 0)} dropped")
     if load.slip_p99_ms is not None:
         parts.append(f"queue p99 {latency(1000 * load.slip_p99_ms)}")
@@ -34,7 +35,8 @@ def windows_table(rows: Sequence[WindowRow], *, whole_answers: bool) -> list[str
     metric = "e2e" if whole_answers else "ttft"
     title = metric.upper()
     begins, pace = "started/s" if arrivals else "req/s", "" if whole_answers else f"{'TPOT p50':>10}"
-    head = f"{'window':<14}{'asked':>9}{begins:>10}{'tok/s':>8}{f'{title} p50':>10}{'p99':>9}{pace}{'failed':>8}"
+    last = "good" if any(isinstance(row.goodput, Goodput) for row in rows) else "failed"
+    head = f"{'window':<14}{'asked':>9}{begins:>10}{'tok/s':>8}{f'{title} p50':>10}{'p99':>9}{pace}{last:>8}"
     shown = rows[:MOST_ROWS]
     lines = [head, *(_line(row, metric, arrivals=arrivals, pace=not whole_answers) for row in shown)]
     if len(rows) > len(shown):
@@ -47,10 +49,13 @@ def _line(row: WindowRow, metric: str, *, arrivals: bool, pace: bool) -> str:
     finished = row.ok + row.failed + row.filtered + row.lost
     asked = f"{rate(row.asked)}/s" if row.unit == "requests" else f"{row.asked:,.4g}"
     tpot = f"{_value(row.latency_ms.get('tpot'), 'p50'):>10}" if pace else ""
+    last = share(row.failed, finished)
+    if isinstance(row.goodput, Goodput):
+        last = share_range(row.goodput.share, row.goodput.share_max)
     return (
         f"{_short(row.label):<14}{asked:>9}{_rate(begins):>10}{_rate(row.output_per_s):>8}"
         f"{_value(row.latency_ms.get(metric), 'p50'):>10}{_value(row.latency_ms.get(metric), 'p99'):>9}"
-        f"{tpot}{share(row.failed, finished):>8}"
+        f"{tpot}{last:>8}"
     )
 
 

@@ -7,10 +7,11 @@ metrics, classes and rules.
 import inspect
 import json
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 
+from llmstress.coordinator.output.load_schema import LevelUnit, Load
 from llmstress.engine.telemetry.metrics import LATENCIES, Metric
 from llmstress.engine.telemetry.verdict import Verdict
 
@@ -127,47 +128,56 @@ class Streams(msgspec.Struct, frozen=True):
     peak: int
 
 
-class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """The load that was asked for, and what of it was achieved. In the closed model only `unit` and `started` have
-    values: the answers decide when requests begin.
+class TpsUser(msgspec.Struct, frozen=True):
+    """Tokens/s that one user sees: 1000 / tpot. One user in ten sees less than p10."""
 
-    `due`, `started`, `dropped` and `waiting_max` cover the whole run: `due` = `started` + `dropped` at the end, if no
-    worker was lost. The rates, `achieved_share` and `slip_p99_ms` cover the steady windows."""
-
-    model: Literal["closed", "open"]
-    unit: Literal["streams", "requests", "trace"]
-    """What the level of the load is: streams, requests per second, or seconds of the trace per second."""
-    started: int
-    arrival: str | None = None
-    """constant, poisson, gamma or trace."""
-    burstiness: float | None = None
-    """Shape of gamma arrivals."""
-    asked_per_s: float | None = None
-    """Mean of the rate that was asked for."""
-    due: int | None = None
-    """Requests that arrived."""
-    dropped: int | None = None
-    """Requests that arrived and never started."""
-    due_per_s: float | None = None
-    """Requests that arrived per second: random arrivals differ from `asked_per_s` by chance."""
-    achieved_per_s: float | None = None
-    """Requests that started per second."""
-    achieved_share: float | None = None
-    """Started requests ÷ those that arrived. Above 1 if requests that had waited before started, too."""
-    waiting_max: int | None = None
-    """Most requests that waited for a stream at once."""
-    slip_p99_ms: float | None = None
-    """p99 of `queue`: how late requests started."""
+    p50: float | None
+    p10: float | None
+    p1: float | None
 
 
-class WindowRow(msgspec.Struct, frozen=True, kw_only=True):
+class Undetermined(msgspec.Struct, frozen=True):
+    """Ok answers of the whole run whose tpot is known only as two bounds: usage counts another number of tokens than
+    the events show, so it is unknown when they were generated. `latency_ms.tpot` does not contain these answers."""
+
+    count: int
+    by_usage_p50: float | None
+    """Median of the bound that spreads all tokens of usage over the events, in ms."""
+    by_events_p50: float | None
+    """Median of the bound that takes each event for a token, in ms."""
+    why: dict[str, int]
+    """Reason -> how many answers."""
+
+
+class Goodput(msgspec.Struct, frozen=True, kw_only=True):
+    """Good requests: those that ended ok and met every SLO. Counts are of requests that ended in the steady window."""
+
+    slos: list[str]
+    finished: int
+    """All requests that ended in the window, except the cancelled ones."""
+    met: int
+    unknown: int
+    """Ok requests that missed no SLO for certain, and whose value in one of them is unknown; they do not count as good.
+    """
+    missed: dict[str, int]
+    """SLO -> how many ok requests missed it; a request may miss several."""
+    share: float | None
+    """met / finished; null if none has finished."""
+    share_max: float | None
+    """The share if all unknown ones were good as well."""
+    per_s: float | None
+    tokens_per_s: float | None
+    """Output tokens of the good requests per second; they count where the answer ends."""
+
+
+class WindowRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A steady window. Its counts are of what happened in it: a request may start in one window and end in another."""
 
     label: str
     begin_s: float
     """Seconds after T0."""
     seconds: float
-    unit: Literal["streams", "requests", "trace"]
+    unit: LevelUnit
     asked: float
     """Mean level of the load, in `unit`: streams, requests per second, seconds of the trace per second."""
     due: int | None
@@ -191,27 +201,51 @@ class WindowRow(msgspec.Struct, frozen=True, kw_only=True):
     interactivity: float | None
     """Tokens per second that one user sees: 1000 / `tpot` p50."""
     latency_ms: dict[str, Latency]
+    goodput: Goodput | msgspec.UnsetType = msgspec.UNSET
+    """If SLOs were given."""
 
 
-class TpsUser(msgspec.Struct, frozen=True):
-    """Tokens/s that one user sees: 1000 / tpot. One user in ten sees less than p10."""
+class FluidityIndex(msgspec.Struct, frozen=True):
+    """Percentiles of the index of an answer, the share of its deadlines that it met: one answer in ten is below p10.
+    Null with fewer than 2, 10 and 100 answers."""
 
     p50: float | None
     p10: float | None
     p1: float | None
+    low_sample: list[str]
+    """Percentiles for which there are too few answers."""
 
 
-class Undetermined(msgspec.Struct, frozen=True):
-    """Ok answers of the whole run whose tpot is known only as two bounds: usage counts another number of tokens than
-    the events show, so it is unknown when they were generated. `latency_ms.tpot` does not contain these answers."""
+class Fluidity(msgspec.Struct, frozen=True, kw_only=True):
+    """Deadlines of token events, of streamed answers of one choice that ended ok in the steady window."""
 
-    count: int
-    by_usage_p50: float | None
-    """Median of the bound that spreads all tokens of usage over the events, in ms."""
-    by_events_p50: float | None
-    """Median of the bound that takes each event for a token, in ms."""
-    why: dict[str, int]
-    """Reason -> how many answers."""
+    first_ms: float
+    token_ms: float
+    answers: int
+    without: int
+    """Ok requests of the window without an index: of several choices, or without a token event."""
+    deadlines: int
+    missed: int
+    deadlines_met: float | None
+    """Share of the deadlines that were met."""
+    fluid_share: float | None
+    """Share of the answers with an index of 0.9 or more."""
+    index: FluidityIndex
+
+
+class SmoothGoodput(msgspec.Struct, frozen=True, kw_only=True):
+    """What readers had of the streamed answers of one choice that ended ok in the steady window. A token event counts
+    as one token."""
+
+    reading_speed: float
+    """Tokens per second."""
+    answers: int
+    without: int
+    """Ok requests of the window that are not in `answers`: of several choices, or without a token event."""
+    tokens_per_s: float | None
+    """Tokens per second, without those that readers could have read while they waited."""
+    idle_ms: Latency
+    """How long the reader of an answer waited for its tokens after the first one."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -340,6 +374,8 @@ class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
     itl_p99: float | None
     failed_by: dict[str, int]
     """Class of failure -> how many; the sum is `failed`."""
+    good: int | None
+    """Requests that ended ok and met every SLO; null without SLOs."""
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -373,6 +409,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     timeline: list[TimelineRow]
     events: list[EventRow]
     """The last 1,000 lines of the run's log."""
+    goodput: Goodput | msgspec.UnsetType = msgspec.UNSET
+    """Only with `--slo` or `--slo-preset`."""
+    fluidity: Fluidity | msgspec.UnsetType = msgspec.UNSET
+    """Only with `--deadline`."""
+    smooth_goodput: SmoothGoodput | msgspec.UnsetType = msgspec.UNSET
+    """Only with `--reading-speed`."""
     histograms: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     """Metric -> base64 of HdrHistogram's V2 encoding, in µs, of the steady window."""
 

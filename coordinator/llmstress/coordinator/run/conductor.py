@@ -389,7 +389,8 @@ class Conductor:
         if self._ticks % int(self._options.progress_s) == 0:
             window_s = min(max(MIN_PROGRESS_WINDOW_S, self._options.progress_s), float(FINE_S))
             asked = asked_lately(self._view, window_s)
-            self._announcer.console.progress(snapshot.take(self._aggregate, window_s=window_s, asked_per_s=asked))
+            picture = snapshot.take(self._aggregate, window_s=window_s, asked_per_s=asked)
+            self._announcer.console.progress(picture, self._view.facts.objectives)
         if self._ticks % FLUSH_S == 0:
             self._announcer.flush_record()
         for worker in self._aggregate.workers:
@@ -424,5 +425,6 @@ class Conductor:
             windows=steady_windows(self._view),
             arrival=self._view.facts.arrival,
             burstiness=self._options.burstiness,
+            objectives=self._view.facts.objectives,
         )
         return summarise(self._aggregate, known)

@@ -373,42 +373,28 @@ class Aggregate(msgspec.Struct, array_like=True, dict=True):
             self._pack()
         self.window_began.setdefault(self.window, delta.t_to)
         self.elapsed_ns = max(self.elapsed_ns, delta.t_to)
-        parts = [part for key, part in delta.parts.items() if task_of(key) not in self.apart]
-        latency = _latency_of(parts)
-        ended: dict[str, int] = {}
-        for part in parts:
-            add_counts(ended, part.ended)
-        for outcome in (*ended, *(outcome for part in parts for outcome in part.retried)):
-            self.last_seen[outcome] = delta.t_to
+        part = sum_of(part for key, part in delta.parts.items() if task_of(key) not in self.apart)
+        counters, ended, latency = part.counters, part.ended, part.latency
+        self.last_seen.update(dict.fromkeys((*ended, *part.retried), delta.t_to))
         requests = sum(ended.values())
         failed_by = {outcome: n for outcome, n in ended.items() if n and outcome not in NOT_FAILED}
-        failed = sum(failed_by.values())
-        events = sum(part.counters.events for part in parts)
         slot = self._slot_of(delta)
-        slot.ok += ended.get("ok", 0)
-        slot.finished += requests - ended.get("cancelled", 0)
-        slot.failed += failed
-        add_counts(slot.failed_by, failed_by)
-        slot.events += events
-        slot.output += sum(part.counters.output for part in parts)
-        slot.inputs += sum(part.counters.inputs for part in parts)
-        slot.started += sum(part.counters.started for part in parts)
-        slot.due += sum(part.counters.due for part in parts)
-        merge_histograms(slot.latency, latency)
+        slot.count(part, failed_by)
         worker = slot.workers.get(delta.worker)
         if worker is None:
             worker = slot.workers[delta.worker] = WorkerRecent(delta.t_from, delta.t_to)
         worker.t_to = delta.t_to
-        worker.events += events
-        worker.cpu_ns += sum(part.counters.cpu_ns for part in parts)
+        worker.events += counters.events
+        worker.cpu_ns += counters.cpu_ns
         if "loop_lag" in latency:
             worker.loop_lag.merge(latency["loop_lag"])
         index = self._row_of((delta.t_from + delta.t_to) // 2)
         row = self.rows[index]
         row.window = _most_eventful(delta)
         row.requests += requests
-        row.failed += failed
-        row.events += events
+        row.failed += sum(failed_by.values())
+        row.events += counters.events
+        row.good += counters.slo_met
         shown = "e2e" if self.whole_answers else "ttft"
         if shown in latency:
             row.latency.merge(latency[shown])
@@ -484,13 +470,3 @@ def _most_eventful(delta: Delta) -> int:
         window = window_of(key)
         events[window] = events.get(window, 0) + part.counters.events
     return max(events, key=lambda window: events[window], default=delta.window)
-
-
-def _latency_of(parts: list[Part]) -> dict[str, Histogram]:
-    """The latencies of all windows and tasks; not to be changed, they may be the delta's own."""
-    if len(parts) == 1:
-        return parts[0].latency
-    total: dict[str, Histogram] = {}
-    for part in parts:
-        merge_histograms(total, part.latency)
-    return total

@@ -3,7 +3,7 @@
 import msgspec
 
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import add_counts, merge_histograms
+from llmstress.engine.telemetry.messages import Part, add_counts, merge_histograms
 
 MAX_ROWS = 1024
 """Rows of the timeline: when it is full, neighbouring rows are merged and the step doubles."""
@@ -37,6 +37,8 @@ class Row(msgspec.Struct, array_like=True):
     more: dict[str, Histogram] = msgspec.field(default_factory=dict)
     """Metric of `CHARTED` -> its samples in coarse bins as they came: those of requests that failed later are
     included."""
+    good: int = 0
+    """Requests that ended ok and met every SLO."""
 
     def absorb(self, later: "Row") -> None:
         """Merge the following row into this one."""
@@ -48,6 +50,7 @@ class Row(msgspec.Struct, array_like=True):
         self.latency.merge(later.latency)
         add_counts(self.failed_by, later.failed_by)
         merge_histograms(self.more, later.more)
+        self.good += later.good
 
 
 class WorkerRecent(msgspec.Struct, array_like=True):
@@ -87,6 +90,29 @@ class Recent(msgspec.Struct, array_like=True):
     started: int = 0
     due: int = 0
     """Requests that arrived (open model)."""
+    slo_met: int = 0
+    slo_unknown: int = 0
+    good_output: int = 0
+    missed: dict[str, int] = msgspec.field(default_factory=dict)
+    """Text of an SLO -> how many ok requests missed it."""
+
+    def count(self, part: Part, failed_by: dict[str, int]) -> None:
+        """Add what a worker has sent, over all windows and tasks; `failed_by`: class of failure -> how many."""
+        counters = part.counters
+        self.ok += part.ended.get("ok", 0)
+        self.finished += sum(part.ended.values()) - part.ended.get("cancelled", 0)
+        self.failed += sum(failed_by.values())
+        add_counts(self.failed_by, failed_by)
+        self.events += counters.events
+        self.output += counters.output
+        self.inputs += counters.inputs
+        self.started += counters.started
+        self.due += counters.due
+        self.slo_met += counters.slo_met
+        self.slo_unknown += counters.slo_unknown
+        self.good_output += counters.good_output
+        add_counts(self.missed, part.missed)
+        merge_histograms(self.latency, part.latency)
 
     def absorb(self, other: "Recent") -> None:
         """Merge another slot into this one."""
@@ -101,6 +127,10 @@ class Recent(msgspec.Struct, array_like=True):
         self.due += other.due
         add_counts(self.failed_by, other.failed_by)
         merge_histograms(self.latency, other.latency)
+        self.slo_met += other.slo_met
+        self.slo_unknown += other.slo_unknown
+        self.good_output += other.good_output
+        add_counts(self.missed, other.missed)
         for number, worker in other.workers.items():
             mine = self.workers.setdefault(number, WorkerRecent(worker.t_from, worker.t_to))
             mine.absorb(worker)

@@ -8,6 +8,7 @@ import msgspec
 from llmstress.engine.telemetry.aggregate import sum_of
 from llmstress.engine.telemetry.broadcast import RunView, lasted_ns
 from llmstress.engine.telemetry.classes import NOT_FAILED
+from llmstress.engine.telemetry.goodput import Goodput, goodput
 from llmstress.engine.telemetry.histogram import Distribution, distribution_of
 from llmstress.engine.telemetry.load_profile import Profile, Unit
 from llmstress.engine.telemetry.messages import Counters, Phase, Window
@@ -51,6 +52,8 @@ class WindowFigures(msgspec.Struct, frozen=True, kw_only=True):
     tokens_per_s: float | None
     input_per_s: float | None
     inputs_per_s: float | None
+    goodput: Goodput
+    """By the SLOs; without any nothing is good."""
     latency: Mapping[str, Distribution]
     """Metric -> its samples, without bins; `Aggregate.of_window` has the histograms."""
     counters: Counters
@@ -135,6 +138,7 @@ def _figures(view: RunView, window: Window, until: int, per_event: float | None)
         tokens_per_s=per_second(tokens_of(counters, per_event)),
         input_per_s=per_second(counters.input),
         inputs_per_s=per_second(counters.inputs),
+        goodput=goodput(part, seconds),
         latency={metric: distribution_of(histogram) for metric, histogram in part.latency.items()},
         counters=counters,
     )
