@@ -11,7 +11,7 @@ MOST_ROWS = 40
 
 
 def load_line(load: Load) -> str:
-    """Rates of the open model: asked for, arrived, achieved and its share of what arrived; empty in the closed model."""
+    """Rates of the open model, and how many requests were dropped or late; empty in the closed model."""
     if load.model == "closed":
         return ""
     asked = "asked for the trace" if load.asked_per_s is None else f"asked {rate(load.asked_per_s)}/s"
