@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import Target, redact_url
+from llmstress.coordinator.output.load_text import load_line, windows_table
 from llmstress.coordinator.output.log import LogFile
 from llmstress.coordinator.output.schema import (
     Fluidity,
@@ -143,6 +144,7 @@ class Console:
         parts = [
             f"{duration(round(picture.elapsed_s)):>6} {picture.phase.name.lower():<6}",
             f"open {count(picture.open)}/{count(picture.target)}",
+            *_arrivals(picture),
             *([work[picture.counted_in]] if picture.counted_in in work else []),
             f"{rate(now.requests_per_s or 0)} req/s",
             *(f"{METRICS[metric].label} p50 {p50} p99 {p99}" for metric, p50, p99 in shown),
@@ -174,6 +176,8 @@ class Console:
         for note in summary.verdict.notes:
             self.say(f"  · {note}")
         self.say(f"requests  {count(requests.started)} started: {', '.join(ends)}{_per_s(requests.per_s)}")
+        if line := load_line(summary.load):
+            self.say(line)
         if requests.retries:
             by_class = ", ".join(f"{count(n)} {name}" for name, n in requests.retried.items())
             self.say(f"retries   {count(requests.retries)} after {by_class}")
@@ -197,6 +201,10 @@ class Console:
         for kind, said in summary.rate_limits.items():
             of = f" of {count(said.limit)}" if said.limit is not None else ""
             self.say(f"rate limit{count(said.remaining):>10}{of} {kind} left, lowest {count(said.lowest)}")
+        if lines := windows_table(summary.windows, whole_answers=whole_answers):
+            self.say()
+            for line in lines:
+                self.say(line)
         means = {metric: found.mean for metric, found in summary.latency_ms.items()}
         shown = TABLE.of(whole_answers=whole_answers)
         latencies: dict[str, Latency] = {name: summary.latency_ms[name] for name in shown if worth_a_line(name, means)}
@@ -299,6 +307,15 @@ def _most_frequent(failed_by: Mapping[str, int]) -> str:
 
 def _per_s(per_second: float | None, before: str = "   ") -> str:
     return "" if per_second is None else f"{before}{rate(per_second)}/s"
+
+
+def _arrivals(picture: Snapshot) -> list[str]:
+    """Asked and achieved rate of the open model, and the requests that wait or were dropped."""
+    if picture.asked_per_s is None:
+        return []
+    parts = [f"asked {rate(picture.asked_per_s)}/s started {rate(picture.now.started_per_s)}/s"]
+    parts += [f"waiting {count(picture.waiting)}"] if picture.waiting else []
+    return parts + ([f"dropped {count(picture.dropped)}"] if picture.dropped else [])
 
 
 def _us(ms: float | None) -> float | None:

@@ -8,11 +8,10 @@ from llmstress.engine.telemetry.messages import Part
 from llmstress.engine.telemetry.slo import Objectives
 
 
-def goodput_of(steady: Part, objectives: Objectives, seconds: float) -> Goodput | None:
-    """Goodput of the steady windows, which are `seconds` long; None without SLOs."""
+def goodput_of(found: goodput.Goodput, objectives: Objectives) -> Goodput | None:
+    """The good requests of a stretch of time; None without SLOs."""
     if not objectives.slos:
         return None
-    found = goodput.goodput(steady, seconds)
     return Goodput(
         slos=[slo.text for slo in objectives.slos],
         finished=found.finished,

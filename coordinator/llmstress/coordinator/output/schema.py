@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from llmstress.coordinator.output.load_schema import LevelUnit, Load
 from llmstress.engine.telemetry.metrics import LATENCIES, Metric
 from llmstress.engine.telemetry.thresholds import State
 from llmstress.engine.telemetry.verdict import Verdict
@@ -175,6 +176,41 @@ class Goodput(msgspec.Struct, frozen=True, kw_only=True):
     per_s: float | None
     tokens_per_s: float | None
     """Output tokens of the good requests per second; they count where the answer ends."""
+
+
+class WindowRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A steady window. Its counts are of what happened in it: a request may start in one window and end in another."""
+
+    label: str
+    begin_s: float
+    """Seconds after T0."""
+    seconds: float
+    unit: LevelUnit
+    asked: float
+    """Mean level of the load, in `unit`: streams, requests per second, seconds of the trace per second."""
+    due: int | None
+    """Requests that arrived; null in the closed model, as `dropped` and `achieved_share`."""
+    started: int
+    dropped: int | None
+    started_per_s: float | None
+    achieved_share: float | None
+    ok: int
+    failed: int
+    filtered: int
+    cancelled: int
+    lost: int
+    failed_by: dict[str, int]
+    """Class of failure -> how many; the sum is `failed`."""
+    requests_per_s: float | None
+    """Ok requests."""
+    output_per_s: float | None
+    """Output tokens."""
+    events_per_s: float | None
+    interactivity: float | None
+    """Tokens per second that one user sees: 1000 / `tpot` p50."""
+    latency_ms: dict[str, Latency]
+    goodput: Goodput | msgspec.UnsetType = msgspec.UNSET
+    """If SLOs were given."""
 
 
 class FluidityIndex(msgspec.Struct, frozen=True):
@@ -404,6 +440,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rate_limits: dict[str, RateLimit]
     """Kind (requests, tokens, input-tokens, output-tokens) -> the limit, if the server's headers report it."""
     client: Client
+    load: Load
+    windows: list[WindowRow]
+    """The steady windows, if there is more than one."""
     timeline_step_s: float
     timeline: list[TimelineRow]
     events: list[EventRow]

@@ -18,7 +18,7 @@ from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import redact_url
 from llmstress.coordinator.output.schema import Summary
 from llmstress.coordinator.output.summary import Facts, summarise
-from llmstress.coordinator.processes.broadcaster import KEYFRAME_S, Broadcaster
+from llmstress.coordinator.processes.broadcaster import FLUSH_S, Broadcaster
 from llmstress.coordinator.processes.hub import Hub
 from llmstress.coordinator.processes.screen_process import Screen, ScreenClosed
 from llmstress.coordinator.processes.worker_processes import Exited, WorkerProcesses
@@ -52,6 +52,7 @@ from llmstress.engine.telemetry.broadcast import (
 from llmstress.engine.telemetry.formatting import duration
 from llmstress.engine.telemetry.messages import PROTOCOL_VERSION, Delta, Phase, Window
 from llmstress.engine.telemetry.timeline import FINE_S
+from llmstress.engine.telemetry.windows import asked_lately, steady_windows
 
 READY_LIMIT_S = 60.0
 """Time limit for all workers to become ready. A loaded machine is slow, but not that slow."""
@@ -402,10 +403,11 @@ class Conductor:
         self._gate.publish()
         if self._ticks % int(self._options.progress_s) == 0:
             window_s = min(max(MIN_PROGRESS_WINDOW_S, self._options.progress_s), float(FINE_S))
-            picture = snapshot.take(self._aggregate, window_s=window_s)
+            asked = asked_lately(self._view, window_s)
+            picture = snapshot.take(self._aggregate, window_s=window_s, asked_per_s=asked)
             self._announcer.console.progress(picture, self._view.facts.objectives)
-        if self._ticks % KEYFRAME_S == 0:
-            self._announcer.publish_all()
+        if self._ticks % FLUSH_S == 0:
+            self._announcer.flush_record()
         for worker in self._aggregate.workers:
             if worker.state != "running":
                 continue
@@ -435,6 +437,9 @@ class Conductor:
             ended_by=self._view.ended.by if self._view.ended is not None else "running",
             startup_s=self._startup_s,
             coordinator_cpu_s=times.user + times.system,
+            windows=steady_windows(self._view),
+            arrival=self._view.facts.arrival,
+            burstiness=self._options.burstiness,
             objectives=self._view.facts.objectives,
             judgements=self._view.judgements,
         )

@@ -2,7 +2,7 @@
 
 The coordinator applies every message to its own `RunView` and publishes it. A viewer begins with a whole `RunView` (a
 keyframe) and applies the messages after it. Both run the same code, so both have the same figures. The transport
-numbers the messages; after a missing one a viewer waits for the next keyframe.
+numbers the messages; after a missing one a viewer asks for another keyframe.
 """
 
 from typing import assert_never
@@ -167,7 +167,7 @@ class RunView(msgspec.Struct, array_like=True, tag=True):
             case Notice():
                 self.aggregate.note(message)
             case Windows():
-                self.aggregate.windows = message.windows
+                self.aggregate.set_windows(message.windows)
             case Asked():
                 self.profile = message.profile
             case Paused():

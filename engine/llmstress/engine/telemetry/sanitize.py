@@ -35,7 +35,11 @@ def sanitize_text(text: str, limit: int = MAX_TEXT) -> str:
 
 
 def sanitize_frame(frame: Frame) -> Frame:
-    """`frame` with all texts sanitized; mutable objects are changed in place."""
+    """`frame` with all texts sanitized; mutable objects are changed in place.
+
+    Raises:
+        ValueError: a packed histogram is damaged.
+    """
     match frame:
         case RunView():
             _sanitize_view(frame)
@@ -100,6 +104,7 @@ def _sanitize_part(part: Part) -> None:
     part.finish = _sanitize_counts(part.finish)
     part.retried = _sanitize_counts(part.retried)
     part.undetermined = _sanitize_counts(part.undetermined)
+    part.unpacked()  # raises if packed histograms are damaged: the screen would find out while it draws
 
 
 def _sanitize_keys(values: dict[str, _V]) -> dict[str, _V]:
