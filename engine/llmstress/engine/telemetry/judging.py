@@ -15,7 +15,6 @@ from llmstress.engine.telemetry.aggregate import Aggregate, sum_of
 from llmstress.engine.telemetry.broadcast import RunView, lasted_ns
 from llmstress.engine.telemetry.formatting import duration
 from llmstress.engine.telemetry.messages import Delta, Part, Phase, Window, add_counts, merge_histograms, window_of
-from llmstress.engine.telemetry.rules import whole_run
 from llmstress.engine.telemetry.subjects import SUBJECTS, Stretch
 from llmstress.engine.telemetry.thresholds import STATES, Judgement, Reading, Threshold, judge
 
@@ -96,7 +95,7 @@ class Judge:
         now = _Now(
             view,
             aggregate.steady,
-            whole_run(aggregate),
+            aggregate.whole,
             aggregate.counters().tokens_per_event or 1.0,
             verdict.judge(aggregate, view.steady_s).status if asked else "",
         )
