@@ -38,7 +38,7 @@ def test_imports_point_down(layer: str) -> None:
 FLOORS = {
     "engine": (
         ("telemetry",),
-        ("outcome", "schedule", "secrets"),
+        ("outcome", "schedule", "secrets", "trace"),
         ("api", "health"),
         ("control",),
         ("http", "connect", "uplink"),
@@ -48,7 +48,7 @@ FLOORS = {
     ),
     "coordinator": (
         ("config",),
-        ("host",),
+        ("host", "traces"),
         ("output",),
         ("target",),
         ("processes",),

@@ -12,6 +12,7 @@ from llmstress.coordinator.commands.arguments.load import load_options
 from llmstress.coordinator.commands.arguments.output import output_options, view_options
 from llmstress.coordinator.commands.arguments.request import api_options, request_options
 from llmstress.coordinator.commands.arguments.target import model_listing_options, target_options
+from llmstress.coordinator.commands.arguments.trace import trace_options
 from llmstress.coordinator.commands.click_types import SectionedCommand, SectionedGroup, TargetCommand, section
 from llmstress.coordinator.commands.mock import mock
 from llmstress.coordinator.config.errors import ExitCode, LlmstressError, UsageError
@@ -27,6 +28,7 @@ LONGEST = 600
 @target_options
 @model_listing_options
 @load_options
+@trace_options
 @request_options
 @api_options
 @connection_options

@@ -27,6 +27,9 @@ _MOST = 10**12
 
 MOST_RETRIES = 1000
 
+SLOWEST, FASTEST = 0.001, 1000.0
+"""Bounds of `--speed`."""
+
 LONGEST_HEADER = 64 * 1024
 """Most characters of a header's value; servers accept 8 to 64 KiB for all headers together."""
 
@@ -61,6 +64,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     warmup_requests: int | None = None
     """The warm-up lasts until this many requests of all processes have ended; None: `warmup_s`."""
     grace_s: float = 30.0
+    trace: str | None = None
+    """File with the arrivals; None: there is no trace."""
+    speed: float = 1.0
+    """The trace is replayed so many times as fast as it was recorded."""
+    skip_bad_rows: bool = False
     prompt: str
     system: str | None = None
     max_tokens: int | None = None
@@ -137,6 +145,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             ("--batch", self.batch, 1, 100_000),
             ("--max-total-tokens", self.max_total_tokens, 1, 10**15),
             ("--retries", self.retries, 0, MOST_RETRIES),
+            ("--speed", self.speed, SLOWEST, FASTEST),
             ("--seed", self.seed, 0, (1 << 63) - 1),
         ):
             if value is not None and not low <= value <= high:
@@ -149,6 +158,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         if not 1 <= self.progress_s <= LONGEST_PROGRESS_S or self.progress_s % 1:
             raise UsageError("--progress must be whole seconds, from 1s to 1h")
         self._check_contradictions()
+        self._check_trace()
         self._check_words()
 
     def _check_contradictions(self) -> None:
@@ -187,6 +197,25 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             ):
                 if given:
                     raise UsageError(f"{flag} can't be used with --unix-socket: drop one of them")
+
+    def _check_trace(self) -> None:
+        if self.trace is None:
+            for flag, given in (("--speed", self.speed != 1), ("--skip-bad-rows", self.skip_bad_rows)):
+                if given:
+                    raise UsageError(f"{flag} needs a trace: give its file with --trace FILE")
+            return
+        for flag, given in (
+            ("--streams", self.streams is not None),
+            ("--requests", self.requests is not None),
+            ("--ramp-up", self.ramp_up_s > 0),
+        ):
+            if given:
+                raise UsageError(f"{flag} can't be used with --trace, which sets the arrivals: drop one of them")
+        if self.min_tokens is not None:
+            raise UsageError(
+                "--min-tokens can't be used with --trace, which sets the output lengths; for answers of exactly these "
+                "lengths, use --ignore-eos"
+            )
 
     def _check_words(self) -> None:
         for name, value in self.headers:
