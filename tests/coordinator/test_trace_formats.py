@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from llmstress.coordinator.config.errors import UsageError
+from llmstress.coordinator.config.errors import CouldNotStart, UsageError
 from llmstress.coordinator.traces.formats import date_ns, stamp_ns, tokens
 from llmstress.coordinator.traces.read import TraceFacts, at_most, lines_of, read_trace
 from llmstress.coordinator.traces.rows import rows_of
@@ -307,6 +307,24 @@ def test_files_that_cannot_be_read(tmp_path: Path, kind: str) -> None:
             place /= "x"
     with pytest.raises(UsageError, match=f"^--trace {place}: (it can't be read|the file is empty)"):
         read_trace(str(place), tmp_path / "columns", skip_bad_rows=True)
+
+
+def test_a_file_whose_reading_fails(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^--trace /proc/self/mem: it can't be read \(Input/output error\)"):
+        read_trace("/proc/self/mem", tmp_path / "columns")
+
+
+def test_arrivals_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "t").write_bytes(CSV)
+    with pytest.raises(CouldNotStart, match=r"its arrivals can't be written to .* \(Not a directory\); set TMPDIR"):
+        read_trace(str(tmp_path / "t"), tmp_path / "t" / "columns")
+
+
+def test_a_trace_that_lasts_too_long(tmp_path: Path) -> None:
+    content = b"timestamp,input_length\n0,1\n31700000000,1\n"
+    assert "at --speed 1 it lasts longer than a year" in refusal(tmp_path, content)
+    (tmp_path / "columns").rename(tmp_path / "of the first reading")
+    assert read_trace(str(tmp_path / "t"), tmp_path / "columns", speed=1.1).columns.span_ns == 317 * 10**14
 
 
 def test_a_line_that_never_ends() -> None:

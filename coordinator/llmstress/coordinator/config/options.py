@@ -232,6 +232,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             if text == "":
                 raise UsageError(f"{flag} is empty: give a value, or leave it out")
         for flag, text in (
+            ("--trace", self.trace),
             ("--prompt", self.prompt),
             ("--system", self.system),
             ("--model", self.model),

@@ -14,7 +14,7 @@ from llmstress.coordinator.output.console import Console, size_of
 from llmstress.coordinator.output.redaction import child_environment
 from llmstress.coordinator.processes.broadcaster import Broadcaster
 from llmstress.coordinator.processes.hub import Hub
-from llmstress.coordinator.processes.run_directory import ABOUT, own_directory
+from llmstress.coordinator.processes.run_directory import ABOUT, TRACE, own_directory
 from llmstress.coordinator.processes.worker_processes import WorkerProcesses
 from llmstress.coordinator.run import facts
 from llmstress.coordinator.run.announcer import Announcer
@@ -23,6 +23,7 @@ from llmstress.coordinator.run.plans import warning_of_ramp
 from llmstress.coordinator.target.auth import key_variables, warning_of_plain_http
 from llmstress.coordinator.target.network import resolve, with_sources
 from llmstress.coordinator.target.resolved_target import resolve_target
+from llmstress.coordinator.traces.read import read_trace
 from llmstress.engine.secrets import redact
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import RunView
@@ -66,6 +67,8 @@ async def execute(
         async with contextlib.AsyncExitStack() as stack:
             directory = stack.enter_context(own_directory())
             (directory / ABOUT).write_text(f"{redact_url(target.url)}  {size_of(options)}", "utf-8")
+            if options.trace is not None:
+                read_trace(options.trace, directory / TRACE, speed=options.speed, skip_bad_rows=options.skip_bad_rows)
             hub = await stack.enter_async_context(Hub(directory, options.procs))
             view = RunView(
                 facts.run_facts(options, resolved.api_name, target, options.model or ""),

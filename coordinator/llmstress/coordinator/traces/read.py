@@ -12,8 +12,9 @@ from typing import BinaryIO
 import msgspec
 
 from llmstress.coordinator.config.errors import CouldNotStart, UsageError
+from llmstress.coordinator.config.parsing import LONGEST_S
 from llmstress.coordinator.traces.rows import BadRow, Rows, rows_of
-from llmstress.engine.trace import Arrival, Columns, write_columns
+from llmstress.engine.trace import Arrival, Columns, scaled_ns, write_columns
 
 LONGEST_LINE = 16 << 20
 """Most bytes of a line. A prompt of a million tokens has 0.5 MB of hash ids."""
@@ -41,13 +42,14 @@ class TraceFacts(msgspec.Struct, frozen=True):
     """The first of them."""
 
 
-def read_trace(path: str, directory: Path, *, skip_bad_rows: bool) -> TraceFacts:
+def read_trace(path: str, directory: Path, *, speed: float = 1.0, skip_bad_rows: bool = False) -> TraceFacts:
     """Check the trace file at `path` and write its arrivals into `directory`, which is created, for `engine/trace.py`.
 
-    skip_bad_rows: leave out and count rows that can't be used; otherwise the first one raises.
+    speed: how many times as fast the trace will be replayed. skip_bad_rows: leave out and count rows that can't be
+    used; otherwise the first one raises.
 
     Raises:
-        UsageError: the file can't be read, is no trace, or has a bad row; the text names file and line.
+        UsageError: the file can't be read, is no trace, has a bad row, or lasts too long; the text names file and line.
         CouldNotStart: the arrivals can't be written.
     """
     bad = _BadRows(path, skip_bad_rows)
@@ -65,6 +67,11 @@ def read_trace(path: str, directory: Path, *, skip_bad_rows: bool) -> TraceFacts
     if not columns.rows:
         bad_ones = "".join(f", {bad.number:,} are bad; line {each.line}: {each.why}" for each in bad.first[:1])
         raise UsageError(f"--trace {path}: it has no rows that can be used{bad_ones}")
+    if scaled_ns(columns.span_ns, speed) > LONGEST_S * 1e9:
+        raise UsageError(
+            f"--trace {path}: at --speed {speed:g} it lasts longer than a year, from its first to its last row; its "
+            f"stamps are read as {found.stamps} ({found.name} format)"
+        )
     return TraceFacts(found.name, found.stamps, columns, bad.number, tuple(bad.first))
 
 
@@ -133,13 +140,13 @@ def _opened(path: str) -> Iterator[BinaryIO]:
     Raises:
         ValueError: it can't be opened.
     """
-    try:
-        file = open(path, "rb", opener=_open_nonblocking)  # noqa: SIM115
-    except OSError as error:
-        raise ValueError(f"it can't be read ({error.strerror})") from None
-    with file:
-        os.set_blocking(file.fileno(), True)
-        packed = file.peek(len(_GZIP)).startswith(_GZIP)
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(path, "rb", opener=_open_nonblocking))
+            os.set_blocking(file.fileno(), True)
+            packed = file.peek(len(_GZIP)).startswith(_GZIP)
+        except OSError as error:
+            raise ValueError(f"it can't be read ({error.strerror})") from None
         yield io.BufferedReader(gzip.GzipFile(fileobj=file)) if packed else file
 
 
