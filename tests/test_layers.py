@@ -39,6 +39,7 @@ FLOORS = {
     "engine": (
         ("telemetry",),
         ("outcome", "schedule", "secrets", "trace"),
+        ("arrivals",),
         ("api", "health"),
         ("control",),
         ("http", "connect", "uplink"),

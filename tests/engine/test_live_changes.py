@@ -18,6 +18,7 @@ from helpers.processes import DEADLINE_S
 
 from llmstress.coordinator.processes.hub import Hub
 from llmstress.engine.control import Ack, Final, Go, Hello, Pause, Ready, SetStreams, Setup, Stop, StopMode
+from llmstress.engine.load.closed import ClosedModel
 from llmstress.engine.load.pacing import TURN
 from llmstress.engine.telemetry.messages import Delta
 
@@ -185,7 +186,7 @@ async def test_a_surplus_stream_s_stale_connection_is_replaced_for_the_request_i
 
 # --- the ramp
 
-RAMP: dict[str, Any] = {"ramp_s": 0.04}
+RAMP: dict[str, Any] = {"ramp_ns": 40_000_000}
 """Of 4 streams, one begins every 10 ms."""
 
 
@@ -440,7 +441,7 @@ async def test_a_pause_within_a_budget_neither_loses_nor_adds_requests() -> None
 @live
 async def test_whatever_is_told_in_whatever_order_the_last_word_holds(seed: int) -> None:
     rng = random.Random(seed)
-    async with site(rng.randrange(8), ramp_s=rng.choice([0, 0.02]), error_pause_s=rng.choice([0, 0.01])) as here:
+    async with site(rng.randrange(8), ramp_ns=rng.choice([0, 20_000_000]), error_pause_s=rng.choice([0, 0.01])) as here:
         here.start()
         wanted, most, paused = len(here.load.streams), len(here.load.streams), False
         for _ in range(150):
@@ -464,6 +465,7 @@ async def test_whatever_is_told_in_whatever_order_the_last_word_holds(seed: int)
                 case 7:
                     here.load.check()
             before = here.started
+            assert isinstance(here.model, ClosedModel)
             gone = [stream for stream in here.model._surplus if stream.exchange is None]
             for _ in range(rng.randrange(8)):
                 await asyncio.sleep(rng.choice([0, 0.0002]))

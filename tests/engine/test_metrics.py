@@ -21,6 +21,7 @@ from helpers.bench import (
     values,
 )
 
+from llmstress.engine.schedule import steady_from
 from llmstress.engine.telemetry.messages import Part, Phase
 
 
@@ -468,7 +469,7 @@ def test_a_warm_up_without_an_end_ends_when_told() -> None:
     bench.read(90, HEAD)
     bench.read(200, TOKEN)
     bench.at(240)
-    bench.recorder.steady_from(BEGIN + 250 * MS, BEGIN + 400 * MS)
+    bench.recorder.set_windows(steady_from(bench.windows, 250 * MS, 150 * MS))
     bench.read(249.999, TOKEN)
     bench.read(250, TOKEN)
     bench.read(400, TOKEN)

@@ -10,6 +10,7 @@ from helpers.live_load import HOUR, Site, listening, live, site, until
 from helpers.short_runs import load
 
 from llmstress.engine.control import Timeouts
+from llmstress.engine.load.closed import ClosedModel
 from llmstress.engine.outcome import End
 from llmstress.engine.telemetry.messages import ErrorSample, Phase, RateLimit
 
@@ -540,6 +541,7 @@ async def test_a_refused_key_costs_one_request_a_stream_until_the_run_can_be_end
         here.start()
         await here.asked(20)
         here.server.answer(19, refusal("401 No"))
+        assert isinstance(here.model, ClosedModel)
         for _ in range(10):
             here.later(here.model._stop_order_ns / MS / 11)
             await here.rounds(1, 1)

@@ -139,9 +139,10 @@ class Bench:
         self.links: list[BenchLink] = []
         self.stream = TransportStream(self, self.reads)
         begins = [0, *(None if edge is None else edge * MS for edge in edges)]
+        self.windows = consecutive([(kind, LABELS[kind], begin) for kind, begin in zip(Phase, begins, strict=True)])
         self.recorder.begin(
             BEGIN,
-            consecutive([(kind, LABELS[kind], begin) for kind, begin in zip(Phase, begins, strict=True)]),
+            self.windows,
             lambda: [self.stream.exchange] if self.stream.exchange is not None else [],
         )
 

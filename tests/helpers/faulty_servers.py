@@ -22,7 +22,7 @@ from helpers.live_load import ANSWER, BODY, plan_of, until
 
 from llmstress.engine.connect.dialer import Dialer, TakenOver
 from llmstress.engine.control import Network, Timeouts
-from llmstress.engine.load.build import build_closed
+from llmstress.engine.load.build import build_model
 from llmstress.engine.load.load import CHECK_TURNS
 from llmstress.engine.outcome import End
 from llmstress.engine.schedule import windows
@@ -309,7 +309,7 @@ class Scene:
         self.now = BEGIN
         self.recorder = Recorder(0, lambda: self.now)
         made = plan_of(server.url, streams, **{"error_pause_s": 0, "on_status": NO_END, **plan})
-        self.model = build_closed(made, self.recorder, dialer, lambda: self.now, Watched)
+        self.model = build_model(made, self.recorder, dialer, lambda: self.now, Watched)
         self.load = self.model.load
         self.books = Books(self.model.task)
         self.recorder.begin(BEGIN, windows(whole_run=True), self.load.in_flight)

@@ -20,7 +20,7 @@ from llmstress.engine.api.openai_chat import OpenAIChat
 from llmstress.engine.connect.dialer import Dialer, TakenOver
 from llmstress.engine.connect.loop import Loop
 from llmstress.engine.control import Network, Plan, Timeouts
-from llmstress.engine.load.build import build_closed
+from llmstress.engine.load.build import build_model
 from llmstress.engine.schedule import windows
 from llmstress.engine.stream.progress import NEVER
 from llmstress.engine.stream.recorder import Recorder
@@ -121,7 +121,7 @@ class Site:
         self.gate = dialer.gate
         self.now = BEGIN
         self.recorder = Recorder(0, lambda: self.now)
-        self.model = build_closed(plan, self.recorder, dialer, lambda: self.now)
+        self.model = build_model(plan, self.recorder, dialer, lambda: self.now)
         self.load = self.model.load
         self.recorder.begin(BEGIN, windows(whole_run=True), self.load.in_flight)
         self.starting: asyncio.Task[None] | None = None
@@ -214,10 +214,8 @@ def plan_of(url: str, streams: int, **changes: object) -> Plan:
         worker=0,
         workers=1,
         requests=None,
-        ramp_s=0,
-        warmup_s=0,
-        steady_s=None,
-        whole_run=True,
+        ramp_ns=0,
+        windows=windows(whole_run=True),
         grace_s=30,
         interval_s=0.05,
         error_pause_s=REST_S,

@@ -15,7 +15,7 @@ from helpers.live_load import plan_of, until
 
 from llmstress.engine.connect.dialer import Dialer
 from llmstress.engine.control import Network, Timeouts
-from llmstress.engine.load.build import build_closed
+from llmstress.engine.load.build import build_model
 from llmstress.engine.schedule import windows
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.telemetry.messages import Part, Phase
@@ -108,7 +108,7 @@ async def _run(
     plan = plan_of(f"{url}{path}", streams, **{**given, **changes})
     recorder = Recorder(0)
     async with make_dialer(plan.url, network, plan.timeouts) as dialer:
-        model = build_closed(plan, recorder, dialer)
+        model = build_model(plan, recorder, dialer)
         running = model.load
         recorder.begin(time.monotonic_ns(), windows(whole_run=True), running.in_flight)
         await model.start(time.monotonic_ns())

@@ -25,7 +25,8 @@ from llmstress.coordinator.config.target_url import parse_target
 from llmstress.coordinator.processes import run_directory
 from llmstress.coordinator.processes.broadcaster import ASK, BACKLOG, WATCH, Broadcaster
 from llmstress.coordinator.processes.viewer import LiveSource
-from llmstress.coordinator.run.facts import run_facts, windows_of
+from llmstress.coordinator.run.facts import run_facts
+from llmstress.coordinator.run.load_plan import windows_of
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.openai_chat import OpenAIChat
 from llmstress.engine.telemetry import record, snapshot

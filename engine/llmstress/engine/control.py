@@ -2,7 +2,7 @@
 ROUTER.
 
 worker -> coordinator: Hello, Ready, Delta..., Final
-coordinator -> worker: Setup, Go, then orders (SetStreams, Pause, Measure, Stop) in any number, Ack
+coordinator -> worker: Setup, Go, then orders (SetStreams, SetProfile, SetWindows, Pause, Stop) in any number, Ack
 """
 
 import enum
@@ -10,7 +10,8 @@ import enum
 import msgspec
 
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.telemetry.messages import Delta
+from llmstress.engine.telemetry.load_profile import Profile
+from llmstress.engine.telemetry.messages import Delta, Window
 
 
 class Timeouts(msgspec.Struct, array_like=True, frozen=True):
@@ -49,6 +50,28 @@ class Network(msgspec.Struct, array_like=True, frozen=True):
     tls: Tls = Tls()
 
 
+class Think(msgspec.Struct, array_like=True, frozen=True):
+    """The think time of a stream: how long it waits after an answer. Each wait is drawn anew."""
+
+    exponential: bool = False
+    """Exponential with the mean `low_ns`; else uniform from `low_ns` to `high_ns`."""
+    low_ns: int = 0
+    high_ns: int = 0
+
+
+class OpenLoad(msgspec.Struct, array_like=True, frozen=True):
+    """When requests arrive in the open model, beside the rate."""
+
+    arrival: str
+    """constant, poisson or gamma."""
+    burstiness: float
+    """Shape of the gamma distribution: 1 is Poisson, less is burstier (as in vLLM's benchmark)."""
+    max_queue: int | None
+    """Most requests of this worker that wait for a stream; None: no limit."""
+    queue_timeout_ns: int
+    """A request that has waited this long for a stream is dropped; 0: no limit."""
+
+
 class Plan(msgspec.Struct, array_like=True, frozen=True):
     """The task of one worker: its exact shares of the load, and all that it needs to send requests to the target."""
 
@@ -62,18 +85,15 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     ask: Ask
     """The content of every request."""
     streams: int
-    """This worker's number of streams."""
+    """This worker's number of streams. In the open model: the most requests that it has in flight."""
     worker: int
     workers: int
     """Number of all workers, whose streams start in turn during the ramp."""
     requests: int | None
     """This worker's share of the requests that begin in the steady window or later; None: no limit."""
-    ramp_s: float
-    warmup_s: float
-    steady_s: float | None
-    """Length of the steady window; None: it ends when all of `requests` have begun."""
-    whole_run: bool
-    """The steady window is the whole run up to the drain."""
+    ramp_ns: int
+    """Closed model: time over which the streams start."""
+    windows: tuple[Window, ...]
     grace_s: float
     interval_s: float
     error_pause_s: float
@@ -95,8 +115,13 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     """Log to stderr."""
     require_finish: bool = False
     """An answer that ends without a finish reason is truncated."""
-    warmup_open: bool = False
-    """The warm-up lasts until the order `Measure`."""
+    think: Think = Think()
+    pacing_ns: int = 0
+    """Least time between the starts of two requests of a stream."""
+    profile: Profile | None = None
+    """The load over time, of all workers together. Closed model: None if `streams` start along the ramp and stay."""
+    open: OpenLoad | None = None
+    """None: closed model."""
 
 
 class Hello(msgspec.Struct, tag=True, array_like=True, frozen=True):
@@ -142,10 +167,18 @@ class Pause(msgspec.Struct, tag=True, array_like=True, frozen=True):
     on: bool
 
 
-class Measure(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """The warm-up ends and the steady window begins at the stamp `at` (ns of the monotonic clock, like T0)."""
+class SetProfile(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """The load over time is another one from now on. A change that is to come at the same moment in all workers lies
+    in the future."""
 
-    at: int
+    profile: Profile
+
+
+class SetWindows(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """The windows of the run are known better: those that have begun are as before. A change that is to come at the
+    same moment in all workers lies in the future. No request begins from the begin of the drain on."""
+
+    windows: tuple[Window, ...]
 
 
 class StopMode(enum.StrEnum):
@@ -179,5 +212,5 @@ class Ack(msgspec.Struct, tag=True, array_like=True, frozen=True):
 
 
 FromWorker = Hello | Ready | Delta | Final
-Order = SetStreams | Pause | Measure | Stop
+Order = SetStreams | SetProfile | SetWindows | Pause | Stop
 ToWorker = Setup | Go | Order | Ack

@@ -68,6 +68,19 @@ def steady_from(windows: Sequence[Window], begin: int, steady_ns: int | None) ->
     return consecutive([(window.kind, window.label, begins.get(window.index, window.begin)) for window in windows])
 
 
+def ended_early(windows: Sequence[Window], index: int, at: int) -> tuple[Window, ...]:
+    """`windows` of which the one at `index` ends `at` ns after T0, before its time: those after it come earlier."""
+    end = windows[index].end
+    earlier = 0 if end is None else end - at
+
+    def begin(window: Window) -> int | None:
+        if window.index == index + 1:
+            return at
+        return window.begin if window.begin is None or window.index <= index else window.begin - earlier
+
+    return consecutive([(window.kind, window.label, begin(window)) for window in windows])
+
+
 def after_failure(pause_ns: int, uniform: float) -> int:
     """The pause of a stream after a failure, in ns. `uniform` in [0, 1) spreads it over 50 % to 150 % of `pause_ns`, so
     that streams that failed together don't begin their next requests together."""

@@ -12,31 +12,30 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from llmstress.engine import schedule
 from llmstress.engine.connect.loop import Loop
 from llmstress.engine.control import (
     Ack,
     Final,
     Go,
     Hello,
-    Measure,
     Pause,
     Plan,
     Ready,
+    SetProfile,
     SetStreams,
     Setup,
+    SetWindows,
     Stop,
     StopMode,
     ToWorker,
 )
 from llmstress.engine.health.lag import LagMeter, host_times, resident_bytes
 from llmstress.engine.health.orphan import die_with_parent
-from llmstress.engine.load.build import build_closed
-from llmstress.engine.load.closed import ClosedModel
-from llmstress.engine.load.load import Load
+from llmstress.engine.load.build import build_model
+from llmstress.engine.load.load import Load, Model
 from llmstress.engine.stream.progress import NEVER
 from llmstress.engine.stream.recorder import Recorder
-from llmstress.engine.telemetry.messages import PROTOCOL_VERSION
+from llmstress.engine.telemetry.messages import PROTOCOL_VERSION, Window
 from llmstress.engine.uplink import Uplink
 from llmstress.engine.worker_log import WorkerLog
 
@@ -63,18 +62,24 @@ async def work(endpoint: str, number: int) -> None:
     recorder = Recorder(number, host=host_times) if number == 0 else Recorder(number)
     log = WorkerLog(plan)
     async with log.dialer() as dialer:
-        model = build_closed(plan, recorder, dialer)
+        model = build_model(plan, recorder, dialer)
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         await uplink.send(Ready(number, time.process_time(), resident_bytes()))
-        orders = _Orders()
+        orders = _Orders(plan.windows)
         while not isinstance(word := await uplink.receive(), Go):
             _obey(word, model, orders)
         await run(plan, recorder, model, uplink, orders, log, word.t0)
     log.run_ended()
     await uplink.send(
-        Final(number, recorder.deltas, recorder.steady_ns, recorder.drain_ns, exhausted=model.load.requests_left == 0)
+        Final(
+            number,
+            recorder.deltas,
+            recorder.steady_ns,
+            recorder.drain_ns,
+            exhausted=model.load.requests_left == 0 or model.over,
+        )
     )
     async with asyncio.timeout(ACK_S):
         while not isinstance(await uplink.receive(), Ack):
@@ -83,21 +88,14 @@ async def work(endpoint: str, number: int) -> None:
 
 
 async def run(
-    plan: Plan, recorder: Recorder, model: ClosedModel, uplink: Uplink, orders: "_Orders", log: WorkerLog, t0: int
+    plan: Plan, recorder: Recorder, model: Model, uplink: Uplink, orders: "_Orders", log: WorkerLog, t0: int
 ) -> None:
     """From T0 to the last delta: ramp, warm-up and steady window by the clock, then the drain."""
     load = model.load
+    model.prepare(t0)
     await _sleep_until(t0)
-    steady_ns = None if plan.steady_s is None else int(plan.steady_s * 1e9)
-    windows = schedule.windows(
-        ramp_ns=int(plan.ramp_s * 1e9),
-        warmup_ns=None if plan.warmup_open else int(plan.warmup_s * 1e9),
-        steady_ns=steady_ns,
-        whole_run=plan.whole_run,
-    )
-    recorder.begin(t0, windows, load.in_flight)
-    drain = windows[-1].begin
-    stop_at = NEVER if drain is None else t0 + drain
+    recorder.begin(t0, plan.windows, load.in_flight)
+    stop_at = orders.drains_at(t0)
 
     def measured(late_us: int) -> None:
         # The same timer folds what was collected: 1,400 gaps at 70,000 events/s, 0.2 ms of work. A second timer would
@@ -127,13 +125,13 @@ async def run(
         task.add_done_callback(ended)
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: _handle(load, loop, context))
     try:
-        if plan.warmup_open:
-            await _wait((load.exhausted, orders.stop, orders.measure), NEVER)
-            if orders.measure.is_set():
-                stop_at = NEVER if steady_ns is None else orders.measure_at + steady_ns
-                recorder.steady_from(orders.measure_at, stop_at)
+        while not (load.exhausted.is_set() or orders.stop.is_set() or time.monotonic_ns() >= stop_at):
+            await _wait((load.exhausted, orders.stop, orders.new_windows), stop_at)
+            if orders.new_windows.is_set():
+                orders.new_windows.clear()
+                recorder.set_windows(orders.windows)
+                stop_at = orders.drains_at(t0)
                 load.stop_from(stop_at)
-        await _wait((load.exhausted, orders.stop), stop_at)
         if not load.exhausted.is_set():
             load.stop(time.monotonic_ns())
             recorder.drain_from(min(stop_at, time.monotonic_ns()))
@@ -160,11 +158,21 @@ async def run(
 class _Orders:
     """The coordinator's orders that the run waits for."""
 
-    def __init__(self) -> None:
-        self.measure = asyncio.Event()
-        self.measure_at = NEVER
+    def __init__(self, windows: tuple[Window, ...]) -> None:
+        self.windows = windows
+        self.new_windows = asyncio.Event()
         self.stop = asyncio.Event()
         self.abort = asyncio.Event()
+
+    def set_windows(self, windows: tuple[Window, ...]) -> None:
+        """The run has these windows."""
+        self.windows = windows
+        self.new_windows.set()
+
+    def drains_at(self, t0: int) -> int:
+        """Stamp at which the drain begins; `NEVER`: when it is ordered, or the requests are used up."""
+        begin = self.windows[-1].begin
+        return NEVER if begin is None else t0 + begin
 
 
 def _handle(load: Load, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -176,20 +184,21 @@ def _handle(load: Load, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
         loop.default_exception_handler(context)
 
 
-async def _listen(uplink: Uplink, model: ClosedModel, orders: _Orders) -> None:
+async def _listen(uplink: Uplink, model: Model, orders: _Orders) -> None:
     while True:
         _obey(await uplink.receive(), model, orders)
 
 
-def _obey(word: ToWorker, model: ClosedModel, orders: _Orders) -> None:
+def _obey(word: ToWorker, model: Model, orders: _Orders) -> None:
     match word:
         case SetStreams(streams=number):
             model.set_streams(number)
         case Pause(on=on):
             model.pause(on)
-        case Measure(at=at):
-            orders.measure_at = at
-            orders.measure.set()
+        case SetProfile(profile=profile):
+            model.set_profile(profile)
+        case SetWindows(windows=windows):
+            orders.set_windows(windows)
         case Stop(mode=mode):
             orders.stop.set()
             if mode is StopMode.ABORT:
@@ -198,7 +207,7 @@ def _obey(word: ToWorker, model: ClosedModel, orders: _Orders) -> None:
             raise RuntimeError(f"expected an order, got {type(word).__name__}")
 
 
-async def _start(model: ClosedModel, orders: _Orders, t0: int, stop_at: int) -> None:
+async def _start(model: Model, orders: _Orders, t0: int, stop_at: int) -> None:
     if orders.stop.is_set():
         return
     model.load.stop_from(stop_at)

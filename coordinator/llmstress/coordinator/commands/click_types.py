@@ -10,6 +10,7 @@ import click
 
 from llmstress.coordinator.commands.other_tools import ANSWERS, unknown_flag
 from llmstress.coordinator.commands.text_input import text_of
+from llmstress.coordinator.config.load_text import parse_rate, parse_stage, parse_think_time
 from llmstress.coordinator.config.parsing import (
     parse_duration,
     parse_header,
@@ -41,6 +42,9 @@ class ParsedText(click.ParamType[_Parsed]):
 
 
 MAX_ERRORS = ParsedText("n|p%", parse_max_errors)
+RATE = ParsedText("rate", parse_rate)
+THINK_TIME = ParsedText("time", parse_think_time)
+STAGE = ParsedText("time:load", parse_stage)
 ON_STATUS = ParsedText("what=action", parse_entry)
 SHARE = ParsedText("p%", parse_share)
 RESOLVE = ParsedText("host:port:addr[,addr]", parse_resolve)

@@ -1,10 +1,13 @@
 """The options of a run: its arguments, with defaults that depend on the machine and on other arguments."""
 
+import math
 from typing import Any
 
 import msgspec
 
-from llmstress.coordinator.config.options import Options, default_total
+from llmstress.coordinator.config.errors import UsageError
+from llmstress.coordinator.config.load_options import DEFAULT_IN_FLIGHT, default_total
+from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.run.plans import default_procs, default_ramp_s
 
 DEMO_WARMUP_S, DEMO_STEADY_S = 2.0, 8.0
@@ -23,18 +26,25 @@ def options_of(arguments: dict[str, Any], cores: int, most_streams: int) -> Opti
         UsageError: an option is out of range, or options contradict each other.
     """
     given = dict(arguments)
+    stages = given["stages"]
+    in_streams = [math.ceil(stage.target) for stage in stages if not stage.rate]
+    if in_streams and given["total"] is not None:
+        raise UsageError("--total-streams and --stage in streams can't be used together: drop one of them")
     if given["streams"] is None and given["total"] is None:
-        given["total"] = default_total(given["procs"])
+        if given["rate"] is not None or given["trace"] is not None or len(in_streams) < len(stages):
+            given["total"] = min(DEFAULT_IN_FLIGHT, most_streams * (given["procs"] or cores))
+        else:
+            given["total"] = max([1, *in_streams]) if stages else default_total(given["procs"])
     if given["procs"] is None:
         free = cores if given["url"] else max(1, cores - mock_procs(cores))
         given["procs"] = default_procs(given["total"], free, most_streams)
-    if not given["url"] and given["duration_s"] is None and given["requests"] is None:
+    if not (given["url"] or given["duration_s"] or given["requests"] or given["trace"] or stages):
         given["duration_s"] = DEMO_STEADY_S
         if given["warmup_requests"] is None:
             given["warmup_s"] = given["warmup_s"] or DEMO_WARMUP_S
     asked_ramp_s = given.pop("ramp_up_s")
     options = Options(**given, ramp_up_s=asked_ramp_s or 0.0)
-    if asked_ramp_s is None:
+    if asked_ramp_s is None and not (options.open or stages):
         options = msgspec.structs.replace(options, ramp_up_s=default_ramp_s(options))
     return options
 

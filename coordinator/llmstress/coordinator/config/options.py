@@ -6,29 +6,13 @@ from typing import Any
 import msgspec
 
 from llmstress.coordinator.config.errors import UsageError
+from llmstress.coordinator.config.load_options import MOST, LoadOptions, check_bounds
 from llmstress.coordinator.config.parsing import MaxErrors, Resolve, is_address
-from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
-
-DEFAULT_DURATION_S = 60.0
-
-DEFAULT_STREAMS = 100
-"""Streams of all processes together if neither `--streams` nor `--total-streams` is given."""
 
 LONGEST_PROGRESS_S = 3600
 
-MOST_PROCS = 1024
-
-MOST_STREAMS = 10**9
-"""Beyond any machine; `host/preflight.py` compares the number with the limits of this one."""
-
-_MOST = 10**12
-"""The highest value of most numbers: sums of such values still fit into 64 bits."""
-
 MOST_RETRIES = 1000
-
-SLOWEST, FASTEST = 0.001, 1000.0
-"""Bounds of `--speed`."""
 
 LONGEST_HEADER = 64 * 1024
 """Most characters of a header's value; servers accept 8 to 64 KiB for all headers together."""
@@ -36,15 +20,7 @@ LONGEST_HEADER = 64 * 1024
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def default_total(procs: int | None) -> int:
-    """The default of `--total-streams`: `DEFAULT_STREAMS`, or one stream per process if there are more processes.
-
-    `procs`: the value of `--procs`; None: not given.
-    """
-    return max(DEFAULT_STREAMS, procs or 0)
-
-
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class Options(LoadOptions, frozen=True, kw_only=True):
     """All options of a run. Names that end in `_s` are seconds."""
 
     url: str | None = None
@@ -52,28 +28,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     api: str | None = None
     """Name of the API; None: guessed from the URL."""
     model: str | None = None
-    procs: int
-    streams: int | None = None
-    """Streams of each process; None: a share of `total`."""
-    total: int | None = None
-    """Streams of all processes together; None: `streams` of each process, or the default if that is None as well."""
-    duration_s: float | None = None
-    requests: int | None = None
-    ramp_up_s: float = 0.0
-    warmup_s: float = 0.0
-    warmup_requests: int | None = None
-    """The warm-up lasts until this many requests of all processes have ended; None: `warmup_s`."""
-    grace_s: float = 30.0
-    trace: str | None = None
-    """File with the arrivals; None: there is no trace."""
-    speed: float = 1.0
-    """The trace is replayed so many times as fast as it was recorded."""
-    skip_bad_rows: bool = False
     prompt: str
     system: str | None = None
     max_tokens: int | None = None
     stream: bool = True
-    extra_body: dict[str, Any] = {}
+    extra_body: dict[str, Any] = msgspec.field(default_factory=dict)
     usage: bool = True
     prompt_ids: tuple[int, ...] = ()
     min_tokens: int | None = None
@@ -113,7 +72,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     max_total_tokens: int | None = None
     probe: bool = True
     """Request the target's models before the run; False: `--no-probe`."""
-    seed: int = 0
     interval_s: float = 0.25
     headless: bool = False
     tui: bool = False
@@ -133,43 +91,32 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             UsageError: a check failed; the message names the flag.
         """
-        for flag, value, low, high in (
-            ("--procs", self.procs, 1, MOST_PROCS),
-            ("--streams", self.streams, 1, MOST_STREAMS),
-            ("--total-streams", self.total, 1, MOST_STREAMS),
-            ("--requests", self.requests, 1, _MOST),
-            ("--warmup-requests", self.warmup_requests, 1, _MOST),
-            ("--requests-per-connection", self.requests_per_connection, 1, _MOST),
+        self.check_load()
+        check_bounds(
+            ("--requests-per-connection", self.requests_per_connection, 1, MOST),
             ("--max-tokens", self.max_tokens, 1, 10**9),
             ("--min-tokens", self.min_tokens, 0, 10**9),
             ("--batch", self.batch, 1, 100_000),
             ("--max-total-tokens", self.max_total_tokens, 1, 10**15),
             ("--retries", self.retries, 0, MOST_RETRIES),
-            ("--speed", self.speed, SLOWEST, FASTEST),
-            ("--seed", self.seed, 0, (1 << 63) - 1),
-        ):
-            if value is not None and not low <= value <= high:
-                bound = f"at least {low}" if value < low else f"at most {high}"
-                raise UsageError(f"{flag} must be {bound}, not {value}")
-        if self.duration_s == 0:
-            raise UsageError("--duration must be longer than 0")
+        )
         if not 0.05 <= self.interval_s <= 10:
             raise UsageError("--interval must lie between 50ms and 10s")
         if not 1 <= self.progress_s <= LONGEST_PROGRESS_S or self.progress_s % 1:
             raise UsageError("--progress must be whole seconds, from 1s to 1h")
         self._check_contradictions()
-        self._check_trace()
         self._check_words()
 
     def _check_contradictions(self) -> None:
-        if self.streams is not None and self.total is not None:
-            raise UsageError("--streams (per process) and --total-streams can't be used together: drop one of them")
         if self.headless and self.tui:
             raise UsageError("--headless and --tui can't be used together: drop one of them")
-        if self.warmup_requests is not None and self.warmup_s:
-            raise UsageError("--warmup and --warmup-requests can't be used together: drop one of them")
         if not self.keepalive and self.requests_per_connection is not None:
             raise UsageError("--no-keepalive and --requests-per-connection can't be used together: drop one of them")
+        if self.min_tokens is not None and self.trace is not None:
+            raise UsageError(
+                "--min-tokens can't be used with --trace, which sets the output lengths; for answers of exactly these "
+                "lengths, use --ignore-eos"
+            )
         if self.min_tokens is not None and self.min_tokens > (most := self.ask("").limit):
             raise UsageError(f"--min-tokens {self.min_tokens} is more than --max-tokens ({most})")
         if self.key is not None and self.cert is None:
@@ -198,25 +145,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
                 if given:
                     raise UsageError(f"{flag} can't be used with --unix-socket: drop one of them")
 
-    def _check_trace(self) -> None:
-        if self.trace is None:
-            for flag, given in (("--speed", self.speed != 1), ("--skip-bad-rows", self.skip_bad_rows)):
-                if given:
-                    raise UsageError(f"{flag} needs a trace: give its file with --trace FILE")
-            return
-        for flag, given in (
-            ("--streams", self.streams is not None),
-            ("--requests", self.requests is not None),
-            ("--ramp-up", self.ramp_up_s > 0),
-        ):
-            if given:
-                raise UsageError(f"{flag} can't be used with --trace, which sets the arrivals: drop one of them")
-        if self.min_tokens is not None:
-            raise UsageError(
-                "--min-tokens can't be used with --trace, which sets the output lengths; for answers of exactly these "
-                "lengths, use --ignore-eos"
-            )
-
     def _check_words(self) -> None:
         for name, value in self.headers:
             if name.lower() in ("content-length", "transfer-encoding"):
@@ -240,6 +168,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             ("--text", self.text),
             ("--done", self.done),
             ("--error-event", self.error_event),
+            ("--output", self.output),
+            ("--record", self.record),
+            ("--log-file", self.log_file),
         ):
             if text is not None and _SURROGATE.search(text):  # Python decodes invalid UTF-8 in argv to surrogates
                 raise UsageError(f"{flag} is not UTF-8 text")
@@ -268,28 +199,3 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             done=self.done,
             error_event=self.error_event,
         )
-
-    @property
-    def shares(self) -> list[int]:
-        """Streams of each process; they sum to the total. By default each process has at least one."""
-        if self.streams is not None:
-            return [self.streams] * self.procs
-        total = self.total if self.total is not None else default_total(self.procs)
-        return [schedule.share(total, self.procs, worker) for worker in range(self.procs)]
-
-    @property
-    def total_streams(self) -> int:
-        """Streams of all processes together."""
-        return sum(self.shares)
-
-    @property
-    def steady_s(self) -> float | None:
-        """Length of the steady window; None: until `requests` are used up."""
-        if self.duration_s is not None or self.requests is not None:
-            return self.duration_s
-        return DEFAULT_DURATION_S
-
-    @property
-    def whole_run(self) -> bool:
-        """Whether the steady window is the whole run: it is counted in requests, and there is no warm-up."""
-        return self.requests is not None and not self.warmup_s and self.warmup_requests is None

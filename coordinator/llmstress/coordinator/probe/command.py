@@ -33,6 +33,7 @@ from llmstress.coordinator.target.network import describe_way, resolve
 from llmstress.coordinator.target.resolved_target import ResolvedTarget, resolve_target
 from llmstress.engine.connect.dialer import Dialer
 from llmstress.engine.control import Network
+from llmstress.engine.schedule import windows
 from llmstress.engine.secrets import distinctive, redact
 from llmstress.engine.witness import Evidence, WatchedLoop, Witness
 
@@ -146,7 +147,7 @@ async def probe_target(
         )
         announce(where)
         ask = api_choice.ask_of(options, url, model)
-        [plan] = make_plans(options, resolved, ask, [network])
+        [plan] = make_plans(options, resolved, ask, [network], windows(whole_run=True))
         async with Dialer(plan.url, plan.network, plan.timeouts) as dialer:
             seen = await _watched(Witness(plan), dialer, signals)
     except LlmstressError as error:

@@ -22,7 +22,7 @@ from llmstress.coordinator.processes.broadcaster import KEYFRAME_S, Broadcaster
 from llmstress.coordinator.processes.hub import Hub
 from llmstress.coordinator.processes.screen_process import Screen, ScreenClosed
 from llmstress.coordinator.processes.worker_processes import Exited, WorkerProcesses
-from llmstress.coordinator.run import ending, facts
+from llmstress.coordinator.run import ending, facts, load_plan, token_rate
 from llmstress.coordinator.run.announcer import Announcer
 from llmstress.coordinator.run.inbox import Inbox, InboxItem, Lost, Signalled, Tick
 from llmstress.coordinator.run.plans import make_plans
@@ -31,19 +31,21 @@ from llmstress.coordinator.target import api_choice, model_listing
 from llmstress.coordinator.target.network import describe_way
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine import schedule
-from llmstress.engine.control import Ack, Final, Go, Hello, Measure, Network, Plan, Ready, Setup, Stop, StopMode
+from llmstress.engine.control import Ack, Final, Go, Hello, Network, Plan, Ready, Setup, Stop, StopMode
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import (
     DETACHED,
     AbortRequested,
+    Asked,
     Command,
     DrainRequested,
     Ended,
     PauseRequested,
+    RateRequested,
     SaveRequested,
+    StageRequested,
     StreamsRequested,
-    Windows,
     WorkerChange,
 )
 from llmstress.engine.telemetry.formatting import duration
@@ -70,8 +72,9 @@ previous line, but at most `FINE_S`."""
 EXIT_LIMIT_S = 5.0
 """Time limit for the workers to exit after the last acknowledgement."""
 
-HEAD_START_S = 0.05
-"""T0 lies this far in the future when it is announced, so that every worker knows it before it comes."""
+HEAD_START_S, OPEN_HEAD_START_S = 0.05, 0.5
+"""T0 lies this far in the future when it is announced, so that every worker knows it before it comes; and in the open
+model, so that connections are open for the first requests."""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -125,6 +128,7 @@ class Conductor:
         self._screen: Screen | None = None
         self._screen_watch: asyncio.Task[None] | None = None
         self._detached = False
+        self._tokens_per_request = 1.0
 
     async def open_screen(self, directory: Path, environ: dict[str, str]) -> None:
         """Start the screen; the console holds its output back while it is open."""
@@ -147,8 +151,12 @@ class Conductor:
         await self._workers.start(self._options.procs, self._inbox.put)
         model = await self._choose_model(networks[0])
         ask = api_choice.ask_of(self._options, target.url, model)
-        plans = make_plans(self._options, self._resolved, ask, networks)
+        self._tokens_per_request = token_rate.expected_tokens(ask)
+        profile = load_plan.profile_of(self._options, self._tokens_per_request)
+        plans = make_plans(self._options, self._resolved, ask, networks, self._aggregate.windows, profile)
         self._announcer.publish(facts.run_facts(self._options, name, target, model))
+        if profile is not None:
+            self._announcer.publish(Asked(profile))
         try:
             async with asyncio.timeout(READY_LIMIT_S):
                 await self._get_ready(plans)
@@ -237,13 +245,14 @@ class Conductor:
                     raise Interrupted(number)
                 case DrainRequested() | AbortRequested():
                     raise Interrupted(signal.SIGINT)
-                case PauseRequested() | StreamsRequested() | SaveRequested():
+                case PauseRequested() | StreamsRequested() | RateRequested() | StageRequested() | SaveRequested():
                     self._announcer.notice("note", "too early: the run has not started")
                 case ScreenClosed() as closed:
                     self._screen_closed(closed)
 
     async def _go(self) -> None:
-        self._announcer.t0 = time.monotonic_ns() + int(HEAD_START_S * 1e9)
+        head_start_s = OPEN_HEAD_START_S if self._options.open else HEAD_START_S
+        self._announcer.t0 = self._steering.t0 = time.monotonic_ns() + int(head_start_s * 1e9)
         for worker in self._aggregate.workers:
             self._announcer.publish(WorkerChange(worker.worker, "running"))
             self._heard_at[worker.worker] = time.monotonic()
@@ -277,7 +286,9 @@ class Conductor:
                 await self._handle_tick()
             case ScreenClosed():
                 self._screen_closed(item)
-            case DrainRequested() | AbortRequested() | PauseRequested() | StreamsRequested() | SaveRequested():
+            case Hello() | Ready():
+                pass  # too late: it runs already
+            case _:
                 await self._handle_command(item)
 
     def _mark_lost(self, exited: Exited) -> None:
@@ -334,6 +345,10 @@ class Conductor:
                 await self._steering.pause(on)
             case StreamsRequested(total=total):
                 await self._steering.set_streams(total)
+            case RateRequested(per_s=per_s):
+                await self._steering.set_rate(per_s)
+            case StageRequested():
+                await self._steering.next_stage()
 
     async def _check_limits(self) -> None:
         drains = self._ended_by or self._aggregate.phase == Phase.DRAIN
@@ -354,12 +369,22 @@ class Conductor:
         self._announcer.publish(msgspec.structs.replace(known, warmup_s=warmup_s, warmup_requests=None))
         steady_ns = facts.steady_ns(self._options)
         windows = schedule.steady_from(self._aggregate.windows, at - self._announcer.t0, steady_ns)
-        self._announcer.publish(Windows(windows))
-        await self._steering.order_all(Measure(at))
+        await self._steering.set_windows(windows)
+
+    async def _correct_token_rate(self) -> None:
+        """Keep a rate in tokens: the requests have more or fewer of them than was thought."""
+        if self._options.rate is None or not self._options.rate.tokens or self._view.profile is None:
+            return
+        tokens = token_rate.measured_tokens(self._aggregate, self._tokens_per_request)
+        corrected = load_plan.profile_of(self._options, tokens)
+        if tokens != self._tokens_per_request and corrected is not None:
+            self._tokens_per_request = tokens
+            await self._steering.set_profile(self._view.profile.joined(self._steering.soon(), corrected))
 
     async def _handle_tick(self) -> None:
         self._log_child_output()
         self._ticks += 1
+        await self._correct_token_rate()
         if self._ticks % int(self._options.progress_s) == 0:
             window_s = min(max(MIN_PROGRESS_WINDOW_S, self._options.progress_s), float(FINE_S))
             self._announcer.console.progress(snapshot.take(self._aggregate, window_s=window_s))

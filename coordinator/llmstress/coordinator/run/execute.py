@@ -16,7 +16,7 @@ from llmstress.coordinator.processes.broadcaster import Broadcaster
 from llmstress.coordinator.processes.hub import Hub
 from llmstress.coordinator.processes.run_directory import ABOUT, TRACE, own_directory
 from llmstress.coordinator.processes.worker_processes import WorkerProcesses
-from llmstress.coordinator.run import facts
+from llmstress.coordinator.run import facts, load_plan
 from llmstress.coordinator.run.announcer import Announcer
 from llmstress.coordinator.run.conductor import Conductor, Result
 from llmstress.coordinator.run.plans import warning_of_ramp
@@ -72,7 +72,7 @@ async def execute(
             hub = await stack.enter_async_context(Hub(directory, options.procs))
             view = RunView(
                 facts.run_facts(options, resolved.api_name, target, options.model or ""),
-                Aggregate.over(options.shares, facts.row_ns(options.interval_s), facts.windows_of(options)),
+                Aggregate.over(options.shares, facts.row_ns(options.interval_s), load_plan.windows_of(options)),
             )
             try:
                 record_to = Path(options.record) if options.record is not None else None

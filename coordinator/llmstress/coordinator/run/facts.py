@@ -6,10 +6,9 @@ from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.console import program_version, warmup
 from llmstress.coordinator.output.schema import PhaseLengths, RunInfo
 from llmstress.coordinator.output.summary import host
-from llmstress.engine import schedule
 from llmstress.engine.telemetry.broadcast import RunFacts, RunView
 from llmstress.engine.telemetry.formatting import duration
-from llmstress.engine.telemetry.messages import Phase, Window
+from llmstress.engine.telemetry.messages import LABELS, Phase, Window
 
 
 def run_facts(options: Options, api: str, target: Target, model: str) -> RunFacts:
@@ -31,6 +30,7 @@ def run_facts(options: Options, api: str, target: Target, model: str) -> RunFact
         whole_run=options.whole_run,
         started_at="",
         warmup_requests=options.warmup_requests,
+        arrival=options.arrival_name if options.open else "",
     )
 
 
@@ -73,18 +73,13 @@ def window_begins(options: Options, window: Window) -> tuple[str, int | None]:
         Phase.STEADY: ("steady window", "" if options.steady_s is None else duration(options.steady_s)),
         Phase.DRAIN: ("drain", f"at most {duration(options.grace_s)}"),
     }
-    name, lasts = length[window.kind]
+    if window.label != LABELS[window.kind]:
+        name, lasts = window.label, ""
+        if window.begin is not None and window.end is not None:
+            lasts = duration((window.end - window.begin) / 1e9)
+    else:
+        name, lasts = length[window.kind]
     return f"{name} begins" + (f" ({lasts})" if lasts else ""), window.begin
-
-
-def windows_of(options: Options) -> tuple[Window, ...]:
-    """The windows of the run, as planned."""
-    return schedule.windows(
-        ramp_ns=int(options.ramp_up_s * 1e9),
-        warmup_ns=None if options.warmup_requests is not None else int(options.warmup_s * 1e9),
-        steady_ns=steady_ns(options),
-        whole_run=options.whole_run,
-    )
 
 
 def steady_ns(options: Options) -> int | None:

@@ -3,21 +3,36 @@
 import itertools
 import math
 
-from llmstress.coordinator.config.options import MOST_PROCS, Options
+from llmstress.coordinator.config.load_options import MOST_PROCS
+from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.control import Network, Plan, Timeouts
+from llmstress.engine.control import Network, OpenLoad, Plan, Timeouts
+from llmstress.engine.telemetry.load_profile import Profile
+from llmstress.engine.telemetry.messages import Window
 
 DIALS, LEAST_DIALS = 256, 4
 """Connections that may be opened at the same time: in all processes together, and at least in each."""
 
 
-def make_plans(options: Options, resolved: ResolvedTarget, ask: Ask, networks: list[Network]) -> list[Plan]:
-    """One plan per worker; the shares of streams and requests sum to those of the options."""
+def make_plans(
+    options: Options,
+    resolved: ResolvedTarget,
+    ask: Ask,
+    networks: list[Network],
+    windows: tuple[Window, ...],
+    profile: Profile | None = None,
+) -> list[Plan]:
+    """One plan per worker; the shares of streams and requests sum to those of the options.
+
+    `networks`: that of each worker. `windows`: those of the run. `profile`: the load over time.
+    """
     ends = list(itertools.accumulate(options.shares))
     requests: list[int | None] = [None] * options.procs
-    if options.requests is not None:  # in proportion to the streams
+    if options.requests is not None and options.open:  # the workers take the arrivals in turns
+        requests = [-(-(options.requests - worker) // options.procs) for worker in range(options.procs)]
+    elif options.requests is not None:  # in proportion to the streams
         upto = [0, *(options.requests * end // options.total_streams for end in ends)]
         requests = [after - before for before, after in itertools.pairwise(upto)]
     timeouts = Timeouts(
@@ -37,10 +52,8 @@ def make_plans(options: Options, resolved: ResolvedTarget, ask: Ask, networks: l
             worker=worker,
             workers=options.procs,
             requests=requests[worker],
-            ramp_s=options.ramp_up_s,
-            warmup_s=options.warmup_s,
-            steady_s=options.steady_s,
-            whole_run=options.whole_run,
+            ramp_ns=int(options.ramp_up_s * 1e9),
+            windows=windows,
             grace_s=options.grace_s,
             interval_s=options.interval_s,
             error_pause_s=options.error_pause_s,
@@ -54,10 +67,22 @@ def make_plans(options: Options, resolved: ResolvedTarget, ask: Ask, networks: l
             secrets=resolved.secrets,
             verbose=options.verbose or options.log_file is not None,
             require_finish=options.require_finish,
-            warmup_open=options.warmup_requests is not None,
+            think=options.think,
+            pacing_ns=int(options.pacing_s * 1e9),
+            profile=profile,
+            open=None if not options.open else _open_load(options, worker),
         )
         for worker, share in enumerate(options.shares)
     ]
+
+
+def _open_load(options: Options, worker: int) -> OpenLoad:
+    return OpenLoad(
+        arrival=options.arrival_name,
+        burstiness=options.burstiness if options.burstiness is not None else 1.0,
+        max_queue=None if options.max_queue is None else schedule.share(options.max_queue, options.procs, worker),
+        queue_timeout_ns=int(options.queue_timeout_s * 1e9),
+    )
 
 
 def default_procs(total: int | None, cores: int, most_streams: int) -> int:
@@ -86,7 +111,9 @@ def default_ramp_s(options: Options) -> float:
 def warning_of_ramp(options: Options) -> str:
     """A warning if streams will still start within the steady window; else empty."""
     opening_s, before_s = _opening_s(options), options.ramp_up_s + options.warmup_s
-    if options.whole_run or options.warmup_requests is not None or opening_s < 1 or opening_s <= before_s:
+    if options.open or options.stages or options.whole_run or options.warmup_requests is not None:
+        return ""
+    if opening_s < 1 or opening_s <= before_s:
         return ""
     return (
         f"opening {options.total_streams:,} connections takes {opening_s:.1f} s, so the first "

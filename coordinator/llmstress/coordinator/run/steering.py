@@ -1,11 +1,18 @@
 """Changes the load during a run: a viewer's command becomes orders to the workers and a line of the log."""
 
+import time
 from collections.abc import Callable
 
 from llmstress.coordinator.host import preflight
 from llmstress.coordinator.processes.hub import Hub
 from llmstress.engine import control, schedule
-from llmstress.engine.telemetry.broadcast import Message, Paused, RunView, WorkerChange
+from llmstress.engine.telemetry.broadcast import Asked, Message, Paused, RunView, Windows, WorkerChange
+from llmstress.engine.telemetry.formatting import rate
+from llmstress.engine.telemetry.load_profile import Profile
+from llmstress.engine.telemetry.messages import Phase, Window
+
+HEAD_START_NS = 50_000_000
+"""A change lies this far in the future when it is ordered, so that every worker knows it before it comes."""
 
 
 class Steering:
@@ -25,6 +32,50 @@ class Steering:
         self._view = view
         self._publish = publish
         self._notice = notice
+        self.t0 = 0
+        """Stamp of T0."""
+
+    def soon(self) -> int:
+        """The time for the next change, in ns after T0: every worker will know of it before."""
+        return time.monotonic_ns() + HEAD_START_NS - self.t0
+
+    async def set_profile(self, profile: Profile) -> None:
+        """The load over time is another one from now on."""
+        self._publish(Asked(profile))
+        await self.order_all(control.SetProfile(profile))
+
+    async def set_windows(self, windows: tuple[Window, ...]) -> None:
+        """The windows of the run are known better."""
+        self._publish(Windows(windows))
+        await self.order_all(control.SetWindows(windows))
+
+    async def set_rate(self, per_s: float) -> None:
+        """Open model: another rate, until the next stage begins."""
+        profile = self._view.profile
+        if profile is None or profile.unit != "requests":
+            self._notice("note", "this run has no rate: its streams begin after their last answer")
+            return
+        at = self.soon()
+        before = profile.level_at(at)
+        await self.set_profile(profile.held(at, per_s, self._next_stage_at(at)))
+        self._notice("load", f"rate {rate(before)}/s → {rate(per_s)}/s")
+
+    async def next_stage(self) -> None:
+        """End the stage that lasts."""
+        aggregate, profile = self._view.aggregate, self._view.profile
+        at = self.soon()
+        window = next((each for each in aggregate.windows if each.end is not None and each.end > at), None)
+        if window is None or window.end is None or window.kind is Phase.DRAIN or profile is None:
+            self._notice("note", "there is no next stage")
+            return
+        await self.set_windows(schedule.ended_early(aggregate.windows, window.index, at))
+        await self.set_profile(profile.without(at, window.end))
+        self._notice("load", f"{window.label} ended early")
+
+    def _next_stage_at(self, at: int) -> int | None:
+        """When the next stage begins (ns after T0); None: the run has no stages, or the last one lasts."""
+        begins = [window.begin for window in self._view.aggregate.windows if window.kind is Phase.STEADY]
+        return min((begin for begin in begins if begin is not None and begin > at), default=None)
 
     async def order_all(self, order: control.ToWorker) -> None:
         """Send the same order to all running workers."""

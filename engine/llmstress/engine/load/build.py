@@ -8,7 +8,8 @@ from llmstress.engine.api import make_api
 from llmstress.engine.control import Plan
 from llmstress.engine.http.request import RequestBuilder
 from llmstress.engine.load.closed import ClosedModel
-from llmstress.engine.load.load import Load, MakeStream
+from llmstress.engine.load.load import Load, MakeStream, Model
+from llmstress.engine.load.open import OpenModel
 from llmstress.engine.stream.failure_policy import FailurePolicy
 from llmstress.engine.stream.failures import Failures
 from llmstress.engine.stream.link import Dials
@@ -35,21 +36,22 @@ def build_task(plan: Plan, recorder: Recorder, dials: Dials, uniform: Callable[[
     )
 
 
-def build_closed(
+def build_model(
     plan: Plan,
     recorder: Recorder,
     dials: Dials,
     clock: Callable[[], int] = time.monotonic_ns,
     make_stream: MakeStream = TransportStream,
-) -> ClosedModel:
-    """The plan's streams under the closed model. To be called inside a running loop."""
+) -> Model:
+    """The load of the plan, under its model. To be called inside a running loop."""
     load = Load(
         recorder,
         dials=plan.dials,
         pause_s=plan.error_pause_s,
-        requests=plan.requests,
+        requests=plan.requests if plan.open is None else None,  # the open model counts arrivals
         clock=clock,
         make_stream=make_stream,
     )
     numbers = random.Random(f"{plan.seed}/{plan.worker}")
-    return ClosedModel(plan, load, build_task(plan, recorder, dials, numbers.random), numbers)
+    task = build_task(plan, recorder, dials, numbers.random)
+    return ClosedModel(plan, load, task, numbers) if plan.open is None else OpenModel(plan, load, task)

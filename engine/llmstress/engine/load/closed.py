@@ -1,15 +1,18 @@
 """The closed model: a number of streams, each of which begins its next request when its last one has ended."""
 
 import asyncio
+import contextlib
 import random
 
 from llmstress.engine import schedule
-from llmstress.engine.control import Plan
+from llmstress.engine.control import Plan, Think
 from llmstress.engine.load.load import Load
 from llmstress.engine.load.pacing import RAMP_STEP_NS, Release, climb
+from llmstress.engine.load.think import think_times
 from llmstress.engine.stream.states import PARKED, RELEASED, WAITING, move
 from llmstress.engine.stream.stream import Stream
 from llmstress.engine.stream.task import Task
+from llmstress.engine.telemetry.load_profile import Profile, steps
 
 PAUSE_STEPS = 20
 """Pauses end in this many steps per `--error-pause`, so that one wake-up serves many streams: a wake-up for each stream
@@ -27,7 +30,7 @@ class ClosedModel:
         """uniform: the worker's random numbers."""
         self.load = load
         load.model = self
-        load.add_streams(plan.streams)
+        load.add_streams(0 if plan.profile is not None else plan.streams)
         self._plan = plan
         self.task = task
         self._random = uniform
@@ -38,6 +41,13 @@ class ClosedModel:
         self._surplus: set[Stream] = set()
         """The last streams, if there are more than wanted: they begin no request."""
         self._released = Release(plan.connect_gap_ns, load.clock, self._begin)
+        self._pacing_ns = plan.pacing_ns
+        self._begun_at: dict[Stream, int] = {}
+        """When the last request of a stream was due; only with a pace."""
+        self._waits = think_times(plan.think, uniform) if plan.think != Think() else None
+        self._profile = plan.profile
+        self._changed = asyncio.Event()
+        """The profile is another one."""
         self._started = False
         self._paused = False
 
@@ -48,7 +58,10 @@ class ClosedModel:
         self._release(t0)
         if not load.requests_left:
             load.exhausted.set()
-        ramp_ns = max(int(plan.ramp_s * 1e9), plan.streams * plan.connect_gap_ns)
+        if plan.profile is not None:
+            await self._follow(t0)
+            return
+        ramp_ns = max(plan.ramp_ns, plan.streams * plan.connect_gap_ns)
         streams = load.streams[: plan.streams]
         for stream in streams:
             move(stream, WAITING)
@@ -75,6 +88,51 @@ class ClosedModel:
         self._park_waiting()
         self._release(load.clock())
 
+    def set_profile(self, profile: Profile) -> None:
+        """The number of streams follows this profile from now on."""
+        self._profile = profile
+        self._changed.set()
+
+    async def _follow(self, t0: int) -> None:
+        """Keep the number of streams at what the profile says. Changes in quick succession are made in steps."""
+        clock = self.load.clock
+        while self._profile is not None:
+            self._changed.clear()
+            changes = steps(self._profile, self._plan.worker, self._plan.workers)
+            change = next(changes, None)
+            while change is not None and not self._changed.is_set():
+                while (wait := t0 + change[0] - clock()) > 0 and not self._changed.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._changed.wait(), max(wait, RAMP_STEP_NS) / 1e9)
+                streams = None
+                while change is not None and t0 + change[0] <= clock():
+                    streams, change = change[1], next(changes, None)
+                if streams is not None:
+                    self.set_streams(streams)
+            await self._changed.wait()
+
+    def prepare(self, t0: int) -> None:
+        """There is nothing to do."""
+
+    def check(self, now: int) -> None:
+        """There is nothing to do."""
+
+    def stop(self, now: int) -> None:
+        """There is nothing to do: a stream that may not begin is over."""
+
+    def not_begun(self, stream: Stream) -> None:
+        """There is nothing to do: the stream is due again only when it is free."""
+
+    @property
+    def pending(self) -> bool:
+        """No: a stream that is due begins, or is over."""
+        return False
+
+    @property
+    def over(self) -> bool:
+        """No: there is always a next request."""
+        return False
+
     def pause(self, on: bool) -> None:
         """Begin no requests while `on`; the time of the pause is not in `queue`."""
         self._paused = on
@@ -83,11 +141,14 @@ class ClosedModel:
 
     def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
         """A stream has ended a request: it begins the next one, after a pause if the request failed."""
+        if not failed:
+            if self._waits is None and not self._pacing_ns:
+                self._begin(stream, now)
+            else:
+                self._think(stream, now)
+            return
         # the random pause lasts at least half of `pause_ns`, so twice the time of a stop order is enough for it
         pause_ns = max(self._pause_ns, 2 * self._stop_order_ns) if fatal else self._pause_ns
-        if not failed:
-            self._begin(stream, now)
-            return
         move(stream, WAITING)
         if not pause_ns:
             # in a later turn of the loop: a stream whose requests end at once would recurse
@@ -97,6 +158,15 @@ class ClosedModel:
             stream.drop_link()
         due = now + schedule.after_failure(pause_ns, self._random.random())
         self._begin_at(stream, due + (self._pause_offset_ns - due) % self._pause_step_ns)
+        self.load.note_if_exhausted()
+
+    def _think(self, stream: Stream, now: int) -> None:
+        """Begin the stream's next request after its think time, and not before its pace allows."""
+        due = now + (next(self._waits) if self._waits is not None else 0)
+        if self._pacing_ns:
+            due = max(due, self._begun_at.get(stream, 0) + self._pacing_ns)
+        move(stream, WAITING)
+        self._begin_at(stream, due)
         self.load.note_if_exhausted()
 
     def _begin_at(self, stream: Stream, due: int) -> None:
@@ -116,11 +186,13 @@ class ClosedModel:
         elif not load.may_begin(due):
             load.give_up(stream)
         else:
+            if self._pacing_ns:
+                self._begun_at[stream] = due
             load.begin(stream, self.task.next_request(), due)
 
     def _park_waiting(self) -> None:
         """Park the streams that wait for a connection but may not begin any more: they will be due anew."""
-        for stream in self.load.dialing.withdraw(lambda stream: self._paused or stream in self._surplus):
+        for stream in self.load.dialing.withdraw(lambda stream, _: self._paused or stream in self._surplus):
             move(stream, PARKED)
 
     def _release(self, due: int) -> None:

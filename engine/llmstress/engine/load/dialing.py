@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Protocol
 
 from llmstress.engine.connect.dialer import ConnectError
 from llmstress.engine.connect.tcpinfo import retransmissions
+from llmstress.engine.stream.link import Dials
 from llmstress.engine.stream.stream import Stream
 from llmstress.engine.stream.task import Request
 
@@ -59,13 +60,29 @@ class Dialing:
             self._end_pauses()
         self._dial_more()
 
-    def withdraw(self, unwanted: Callable[[Stream], bool]) -> list[Stream]:
-        """Take the streams out of the queue that are unwanted and have no request in flight; gives these."""
+    def warm(self, stream: Stream, dials: Dials, done: Callable[[Stream, bool], None]) -> None:
+        """Open a connection for a stream that has nothing to begin yet; `done` is told whether it was opened.
+
+        Connections for requests go first: it is opened now or not at all, and half of the places are left to requests.
+        """
+        if self._waiting or len(self.tasks) >= self._most // 2:
+            done(stream, False)
+            return
+        self.tasks.add(asyncio.get_running_loop().create_task(self._guarded(self._warm(stream, dials, done))))
+
+    @property
+    def waiting(self) -> int:
+        """How many streams wait for a place to dial."""
+        return len(self._waiting)
+
+    def withdraw(self, unwanted: Callable[[Stream, int], bool]) -> list[Stream]:
+        """Take the streams out of the queue that have no request in flight and are unwanted, as the function says of a
+        stream and the stamp at which its request was due; gives these."""
         waiting, withdrawn = list(self._waiting), []
         self._waiting.clear()
         for entry in waiting:
-            stream, request, _ = entry
-            if request is not None and unwanted(stream):
+            stream, request, due = entry
+            if request is not None and unwanted(stream, due):
                 withdrawn.append(stream)
             else:
                 self._waiting.append(entry)
@@ -78,11 +95,11 @@ class Dialing:
 
     def _dial_more(self) -> None:
         if len(self.tasks) < self._most:
-            self.tasks.add(asyncio.get_running_loop().create_task(self._dial_waiting()))
+            self.tasks.add(asyncio.get_running_loop().create_task(self._guarded(self._dial_all())))
 
-    async def _dial_waiting(self) -> None:
+    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
         try:
-            await self._dial_all()
+            await work
         except Exception as fault:
             self._fail(fault)
         finally:
@@ -110,6 +127,17 @@ class Dialing:
                 counters.connects_repeated += retransmissions(link.transport) > 0
                 stream.connected(link)
                 self._end_pauses()
+
+    async def _warm(self, stream: Stream, dials: Dials, done: Callable[[Stream, bool], None]) -> None:
+        try:
+            link = await dials.open()
+        except ConnectError:
+            await self._pause()  # the requests that need a connection count the failure
+            done(stream, False)
+        else:
+            stream.warmed(link)
+            self._end_pauses()
+            done(stream, True)
 
     async def _pause(self) -> None:
         with contextlib.suppress(TimeoutError):

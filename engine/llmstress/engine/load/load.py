@@ -1,8 +1,8 @@
 """The streams of one process: what every load model has in common.
 
-A load model decides which stream begins a request when (`closed` is one). The load starts the request, over a new
-connection if the stream has none, has the reads processed and the time limits applied, tells the model of each stream
-that is free again, and ends everything.
+A load model decides which stream begins a request when (`closed` and `open` are the two). The load starts the request,
+over a new connection if the stream has none, has the reads processed and the time limits applied, tells the model of
+each stream that is free again, and ends everything.
 """
 
 import asyncio
@@ -18,8 +18,9 @@ from llmstress.engine.stream.read_loop import Reads
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.states import DIALING, OVER, move
 from llmstress.engine.stream.stream import Runtime, Stream
-from llmstress.engine.stream.task import Request
+from llmstress.engine.stream.task import Request, Task
 from llmstress.engine.stream.transport_stream import TransportStream
+from llmstress.engine.telemetry.load_profile import Profile
 
 CHECK_TURNS = 5
 """Calls of `check` until it has seen every stream."""
@@ -31,8 +32,44 @@ MakeStream = Callable[[Runtime, Reads], Stream]
 class Model(Protocol):
     """Decides which stream begins a request when."""
 
+    load: "Load"
+    task: Task
+
+    def prepare(self, t0: int) -> None:
+        """The run will start at stamp `t0`."""
+
+    async def start(self, t0: int) -> None:
+        """Begin requests from stamp `t0` on."""
+
     def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
         """A stream has ended a request at stamp `now`; `fatal`: its failure may end the run."""
+
+    def not_begun(self, stream: Stream) -> None:
+        """A stream that waited for a connection may not begin its request any more: the run's time or its requests are
+        used up."""
+
+    def check(self, now: int) -> None:
+        """Is called every few milliseconds."""
+
+    def stop(self, now: int) -> None:
+        """Nothing begins any more."""
+
+    def set_streams(self, number: int) -> None:
+        """Run this many streams from now on; in the open model: at most this many requests in flight."""
+
+    def set_profile(self, profile: Profile) -> None:
+        """The load over time is this one from now on."""
+
+    def pause(self, on: bool) -> None:
+        """Begin no requests while `on`."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether requests that were due are still to begin."""
+
+    @property
+    def over(self) -> bool:
+        """Whether no more requests will be due."""
 
 
 class Load:
@@ -86,6 +123,10 @@ class Load:
         """Whether a request that is due at stamp `due` may still begin."""
         return bool(self.requests_left) and max(due, self.clock()) < self._stop_at
 
+    def was_due(self, stamp: int) -> bool:
+        """Whether a request that was due at this stamp was due before the run's time was used up."""
+        return stamp < self._stop_at
+
     def begin(self, stream: Stream, request: Request, due: int) -> None:
         """Begin a request that was due at stamp `due`, as soon as the stream has a connection."""
         if stream.link is None:
@@ -102,7 +143,9 @@ class Load:
 
     def _start(self, stream: Stream, request: Request, due: int) -> bool:
         if not self.may_begin(self.clock()):
-            self.give_up(stream)
+            move(stream, OVER)
+            self.model.not_begun(stream)
+            self.note_if_exhausted()
             return False
         self._count_begun()
         stream.begin(request, due)
@@ -140,6 +183,7 @@ class Load:
         self._slice = (self._slice + 1) % CHECK_TURNS
         for stream in self.streams[self._slice :: CHECK_TURNS]:
             stream.check(now)
+        self.model.check(now)
 
     def fail(self, fault: BaseException) -> None:
         """Something happened that should not have: end the run with it."""
@@ -157,6 +201,7 @@ class Load:
         self.stop_from(now)
         while self.reads.arrived and self.fault is None:
             self.reads.process_slice()
+        self.model.stop(now)
         self.note_if_exhausted()
 
     def cut(self) -> None:
@@ -169,6 +214,6 @@ class Load:
 
     def note_if_exhausted(self) -> None:
         """Set `exhausted` if nothing is in flight and nothing may begin any more."""
-        over = not self.requests_left or self.clock() >= self._stop_at
-        if over and not self.recorder.open:
+        over = not self.requests_left or self.model.over or self.clock() >= self._stop_at
+        if over and not self.recorder.open and not self.model.pending:
             self.exhausted.set()

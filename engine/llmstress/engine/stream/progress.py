@@ -24,7 +24,10 @@ class Progress:
         "answered",
         "edge",
         "most_open",
+        "most_waiting",
         "open",
+        "steady_began",
+        "waiting",
         "window",
         "window_began",
     )
@@ -40,6 +43,12 @@ class Progress:
         """Requests in flight."""
         self.most_open = 0
         """Most requests in flight at any moment since the last cut."""
+        self.waiting = 0
+        """Requests that have arrived and wait for a stream (open model)."""
+        self.most_waiting = 0
+        """The most of them at any moment since the last cut."""
+        self.steady_began = NEVER
+        """Begin of the first steady window."""
         self.answered = False
         """Whether any request has ended ok."""
         self._t0 = 0
@@ -53,6 +62,7 @@ class Progress:
         self._windows = windows
         self._edges = [NEVER if window.begin is None else t0 + window.begin for window in windows[1:]]
         self._first_steady = next(window.index for window in windows if window.kind is Phase.STEADY)
+        self._note_steady()
         self.enter(t0)
 
     def window_at(self, stamp: int) -> int:
@@ -75,18 +85,21 @@ class Progress:
         """The last window has begun."""
         return self.window == len(self._edges)
 
-    def steady_from(self, stamp: int, drain: int) -> None:
-        """The first steady window, whose begin was open, begins at `stamp`, and the drain at stamp `drain` (`NEVER`:
-        when `drain_from` is called). Windows before the steady one end by `stamp`, windows after it by `drain`.
-
-        Changes nothing if the steady window has begun already.
-        """
-        if self.steady_has_begun:
+    def set_windows(self, windows: Sequence[Window]) -> None:
+        """The windows are known better, or there are more of them. Those that have begun stay as they are; changes
+        nothing once the drain has begun."""
+        if self.drains:
             return
-        place = self._first_steady - 1
-        before, after = self._edges[:place], self._edges[place + 1 :]
-        self._edges = [*(min(edge, stamp) for edge in before), stamp, *(min(edge, drain) for edge in after)]
+        begun = self._edges[: self.window]
+        self._windows = windows
+        self._edges = begun + [
+            NEVER if window.begin is None else self._t0 + window.begin for window in windows[self.window + 1 :]
+        ]
         self.edge = self._edges[self.window]
+        self._note_steady()
+
+    def _note_steady(self) -> None:
+        self.steady_began = self._edges[self._first_steady - 1] if self._first_steady else self._t0
 
     def drain_from(self, stamp: int) -> None:
         """The drain begins at `stamp`, unless it has begun before; windows that would begin later are passed over."""

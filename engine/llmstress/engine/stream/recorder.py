@@ -116,10 +116,9 @@ class Recorder:
         else:
             self.fold()
 
-    def steady_from(self, stamp: int, drain: int) -> None:
-        """The warm-up, whose end was open, ends at `stamp`; the drain begins at stamp `drain`, or when it is
-        ordered."""
-        self.progress.steady_from(stamp, drain)
+    def set_windows(self, windows: Sequence[Window]) -> None:
+        """The windows are known better, or there are more of them; those that have begun stay as they are."""
+        self.progress.set_windows(windows)
 
     def drain_from(self, stamp: int) -> None:
         """The drain begins at `stamp`, or has begun before."""
@@ -233,6 +232,8 @@ class Recorder:
             rate_limits=self._rate_limits,
             fatal=self._fatal,
             fields=list(dict.fromkeys(name for samples in self._tasks for name in samples.fields))[:MAX_FIELDS],
+            waiting=progress.waiting,
+            waiting_max=progress.most_waiting,
         )
 
     def sent(self, delta: Delta) -> None:
@@ -246,6 +247,7 @@ class Recorder:
         self._rate_limits = {}
         self._fatal = {}
         self.progress.most_open = self.progress.open
+        self.progress.most_waiting = self.progress.waiting
 
     def not_sent(self) -> None:
         """The last cut could not be sent: the next one will contain it."""

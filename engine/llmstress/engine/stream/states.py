@@ -4,7 +4,7 @@
     FREE        has no request, and nothing is planned for it       the load model decides
     WAITING     begins a request at a later time                    its time has come
     RELEASED    begins in one of the next turns of the loop         its turn has come
-    DIALING     has a request to begin and waits for a connection   a connection is being opened
+    DIALING     has a request to begin and waits for a connection   a connection is being opened, or the request dropped
     IN_FLIGHT   has a request in flight                             the request has ended
     PARKED      may not begin: paused, or beyond the wanted number  the load model releases it
     OVER        begins nothing any more                             never
@@ -24,7 +24,7 @@ MOVES: dict[str, frozenset[str]] = {
     FREE: _BEGINNING | {WAITING},
     WAITING: _BEGINNING,
     RELEASED: _BEGINNING,
-    DIALING: frozenset({IN_FLIGHT, PARKED, OVER}),
+    DIALING: frozenset({IN_FLIGHT, PARKED, FREE, OVER}),
     IN_FLIGHT: frozenset({FREE}),
     PARKED: frozenset({RELEASED}),
     OVER: frozenset(),

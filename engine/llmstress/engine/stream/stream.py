@@ -131,17 +131,25 @@ class Stream:
             link.close()
             return
         exchange.task.samples.counters.connections += 1
-        self.link = link
-        self._linked_at = self._runtime.clock()
-        self._requests = 0
-        link.attach(self)
+        self._take(link)
         self._send(exchange)
+        link.catch_up(self)
+
+    def warmed(self, link: Link) -> None:
+        """A connection stands that the next request will use: there is no request yet."""
+        self._take(link)
         link.catch_up(self)
 
     def not_connected(self, end: End) -> None:
         """No connection could be made: the request ends with `end`."""
         if self.exchange is not None:
             self._end(end, self._runtime.clock())
+
+    def _take(self, link: Link) -> None:
+        self.link = link
+        self._linked_at = self._runtime.clock()
+        self._requests = 0
+        link.attach(self)
 
     def _send(self, exchange: Exchange) -> None:
         assert self.link is not None

@@ -82,6 +82,8 @@ class WorkerState(msgspec.Struct, array_like=True):
     """Of the steady windows, as `steady_cpu_ns` and `steady_events`."""
     unfinished: dict[int, int] = msgspec.field(default_factory=dict)
     """Task -> requests that have started and not ended, as far as they were reported."""
+    waiting: int = 0
+    """Requests that have arrived and wait for a stream, as last reported."""
 
 
 class Aggregate(msgspec.Struct, array_like=True):
@@ -122,6 +124,8 @@ class Aggregate(msgspec.Struct, array_like=True):
     """The time before `recent`, back to `RECENT_S`, in longer slots."""
     fields: list[str] = msgspec.field(default_factory=list)
     """Names of fields that the API module doesn't know and whose text was counted as reasoning."""
+    waiting_max: int = 0
+    """Most requests that waited for a stream, summed over the workers' own maxima within a report."""
 
     @classmethod
     def over(
@@ -228,6 +232,11 @@ class Aggregate(msgspec.Struct, array_like=True):
         return sum(worker.open for worker in self.workers if worker.state == "running")
 
     @property
+    def waiting(self) -> int:
+        """Requests that have arrived and wait for a stream, as last reported."""
+        return sum(worker.waiting for worker in self.workers if worker.state == "running")
+
+    @property
     def whole_answers(self) -> bool:
         """There are answers, and none was streamed: there are no first tokens and no gaps."""
         parts = self.parts.values()
@@ -278,6 +287,10 @@ class Aggregate(msgspec.Struct, array_like=True):
         worker.deltas = delta.seq + 1
         worker.merged += delta.merged
         worker.open = delta.open
+        worker.waiting = delta.waiting
+        self.waiting_max = max(
+            self.waiting_max, delta.waiting_max + sum(each.waiting for each in self.workers if each is not worker)
+        )
         worker.rss = delta.rss
         worker.rss_peak = max(worker.rss_peak, delta.rss)
         for key, part in delta.parts.items():

@@ -10,6 +10,7 @@ from typing import assert_never
 import msgspec
 
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice
+from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Delta, Phase, Window
 
 DETACHED = 10
@@ -44,6 +45,8 @@ class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=T
     warmup_requests: int | None = None
     """The warm-up lasts until this number of requests has ended. None: it lasts `warmup_s`; also when such a warm-up is
     over and its length is known."""
+    arrival: str = ""
+    """How requests arrive in the open model: constant, poisson or gamma. Empty: closed model."""
 
 
 class WorkerChange(msgspec.Struct, array_like=True, frozen=True, tag=True):
@@ -68,6 +71,12 @@ class Windows(msgspec.Struct, array_like=True, frozen=True, tag=True):
     windows: tuple[Window, ...]
 
 
+class Asked(msgspec.Struct, array_like=True, frozen=True, tag=True):
+    """The load over time that the run asks for is this one from now on."""
+
+    profile: Profile
+
+
 class Paused(msgspec.Struct, array_like=True, frozen=True, tag=True):
     """Workers begin no new requests while this is on."""
 
@@ -84,7 +93,7 @@ class Ended(msgspec.Struct, array_like=True, frozen=True, tag=True):
     drain_s: float
 
 
-Message = RunFacts | Delta | WorkerChange | Notice | Windows | Paused | Ended
+Message = RunFacts | Delta | WorkerChange | Notice | Windows | Asked | Paused | Ended
 
 
 class DrainRequested(msgspec.Struct, array_like=True, frozen=True, tag=True):
@@ -101,6 +110,16 @@ class PauseRequested(msgspec.Struct, array_like=True, frozen=True, tag=True):
     on: bool
 
 
+class RateRequested(msgspec.Struct, array_like=True, frozen=True, tag=True):
+    """Open model: from now on this many requests per second arrive, until the next stage begins."""
+
+    per_s: float
+
+
+class StageRequested(msgspec.Struct, array_like=True, frozen=True, tag=True):
+    """End the stage that lasts, and begin the next one."""
+
+
 class StreamsRequested(msgspec.Struct, array_like=True, frozen=True, tag=True):
     """Run this many streams from now on, over all workers."""
 
@@ -111,7 +130,9 @@ class SaveRequested(msgspec.Struct, array_like=True, frozen=True, tag=True):
     """Write the summary as it would be now."""
 
 
-Command = DrainRequested | AbortRequested | PauseRequested | StreamsRequested | SaveRequested
+Command = (
+    DrainRequested | AbortRequested | PauseRequested | StreamsRequested | RateRequested | StageRequested | SaveRequested
+)
 
 
 class RunView(msgspec.Struct, array_like=True, tag=True):
@@ -121,6 +142,8 @@ class RunView(msgspec.Struct, array_like=True, tag=True):
     aggregate: Aggregate
     paused: bool = False
     ended: Ended | None = None
+    profile: Profile | None = None
+    """The load over time. None: closed model, with a number of streams that does not change by itself."""
 
     def apply(self, message: Message) -> None:
         """Take in one message."""
@@ -133,6 +156,8 @@ class RunView(msgspec.Struct, array_like=True, tag=True):
                 self.aggregate.note(message)
             case Windows():
                 self.aggregate.windows = message.windows
+            case Asked():
+                self.profile = message.profile
             case Paused():
                 self.paused = message.on
             case Ended():

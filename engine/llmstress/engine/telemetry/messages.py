@@ -158,6 +158,10 @@ class Counters(msgspec.Struct, array_like=True):
     """Ok answers with fewer tokens than were asked for (`--min-tokens`, `--ignore-eos`)."""
     events_foreign: int = 0
     """Events that are no message of the API: pings, and data that is no JSON object."""
+    due: int = 0
+    """Requests that have arrived (open model), in the window of their arrival."""
+    dropped: int = 0
+    """Requests that have arrived and were never started (open model)."""
 
     @property
     def tokens_per_event(self) -> float | None:
@@ -328,3 +332,7 @@ class Delta(msgspec.Struct, array_like=True, tag=True):
     fields: list[str] = []
     """Names of fields that the API module doesn't know and whose text was counted as reasoning: all that this worker
     has seen in the run."""
+    waiting: int = 0
+    """Requests that have arrived and wait for a stream at the cut (open model)."""
+    waiting_max: int = 0
+    """The most of them at any moment since the last cut."""

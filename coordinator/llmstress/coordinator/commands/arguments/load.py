@@ -3,7 +3,7 @@
 import click
 
 from llmstress.coordinator.commands.arguments.group import group
-from llmstress.coordinator.commands.click_types import Duration
+from llmstress.coordinator.commands.click_types import RATE, STAGE, THINK_TIME, Duration
 
 load_options = group(
     "Load",
@@ -52,6 +52,62 @@ load_options = group(
         default="30s",
         show_default=True,
         help="How long open requests may take to finish at the end of the run.",
+    ),
+    click.option(
+        "--rate",
+        type=RATE,
+        help="Requests arrive at this rate, however long answers take (open model): 200/s, 50/m, 10/h, or in tokens, "
+        "input and output together: 600k-tokens/m. --total-streams is then the most requests in flight.",
+    ),
+    click.option(
+        "--arrival",
+        type=click.Choice(["constant", "poisson", "gamma"]),
+        help="How arrivals are spread at a rate.  [default: poisson, or gamma with --burstiness]",
+    ),
+    click.option(
+        "--burstiness",
+        type=float,
+        metavar="SHAPE",
+        help="Shape of gamma arrivals: 1 is Poisson, less is burstier, more is more even.",
+    ),
+    click.option(
+        "--max-queue",
+        type=int,
+        metavar="N",
+        help="Most requests that wait for a free stream at a rate; further ones are dropped.  [default: no limit]",
+    ),
+    click.option(
+        "--queue-timeout",
+        "queue_timeout_s",
+        type=Duration(),
+        default="60s",
+        show_default=True,
+        help="A request that has waited this long for a free stream is dropped; 0: never.",
+    ),
+    click.option(
+        "--stage",
+        "stages",
+        type=STAGE,
+        multiple=True,
+        metavar="TIME:LOAD",
+        help="A stage of the load, in streams or as a rate: 30s:100, 2m:50/s. The load changes evenly to this value; "
+        ":step changes it at once, :spike for this stage only, :sine (or :sine/PERIOD) goes there and back. "
+        "Repeatable.",
+    ),
+    click.option(
+        "--think-time",
+        "think",
+        type=THINK_TIME,
+        default="0s",
+        metavar="TIME",
+        help="Pause of a stream after an answer: 2s, 1s..3s (uniform), exp:2s (exponential, mean 2 s).",
+    ),
+    click.option(
+        "--pacing",
+        "pacing_s",
+        type=Duration(),
+        default="0s",
+        help="Least time between the starts of two requests of a stream.",
     ),
     click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the random numbers."),
 )

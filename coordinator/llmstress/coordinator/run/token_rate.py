@@ -1,0 +1,29 @@
+"""A rate in tokens as a rate of requests. Pure functions."""
+
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.telemetry.aggregate import Aggregate
+
+BYTES_PER_TOKEN = 4.0
+"""Of a prompt, until the server has counted its tokens: English text has 4.3 bytes a token."""
+
+LEAST_ANSWERS = 20
+"""Answers from which their mean number of tokens replaces the expected one."""
+
+LEAST_CHANGE = 0.005
+"""A mean that differs by less from the one in use changes nothing."""
+
+
+def expected_tokens(ask: Ask) -> float:
+    """Tokens of a request before any answer: input by the length of the prompt, output by its limit."""
+    texts = len(f"{ask.system or ''}{ask.prompt}".encode()) / BYTES_PER_TOKEN
+    return max(1.0, (len(ask.prompt_ids) or texts) * ask.batch + ask.limit)
+
+
+def measured_tokens(aggregate: Aggregate, in_use: float) -> float:
+    """Mean tokens of a request, input and output, of the ok answers so far; `in_use` if there are too few, or if the
+    mean hardly differs from it. Input counts as far as the server reports it."""
+    counters, ok = aggregate.counters(), aggregate.ended().get("ok", 0)
+    if ok < LEAST_ANSWERS or not counters.usage_seen:
+        return in_use
+    mean = (counters.input + counters.output) / ok
+    return mean if mean > 0 and abs(mean / in_use - 1) > LEAST_CHANGE else in_use

@@ -1,0 +1,42 @@
+"""When requests arrive in the open model. Pure functions, without clock or loop.
+
+All workers draw the same sequence from the same seed, and each takes every n-th arrival of it. Together they make
+exactly the sequence that one worker would: a constant rate stays evenly spaced, and a gamma process stays a gamma
+process. (Independent gamma processes do not add up to one.) The sequence is in amounts: the integral of the rate at
+which an arrival comes. A profile turns amounts into times, so a rate that changes moves the arrivals and draws none
+anew.
+"""
+
+import itertools
+import random
+from collections.abc import Iterator
+
+CONSTANT, POISSON, GAMMA = "constant", "poisson", "gamma"
+
+
+def amounts(arrival: str, burstiness: float, seed: int) -> Iterator[float]:
+    """The amount at which each request of the run arrives; the mean difference is 1.
+
+    Args:
+        arrival: `constant`: the first one at 0, evenly spaced. `poisson`: exponential differences. `gamma`:
+            gamma-distributed differences.
+        burstiness: shape of the gamma distribution. Its scale is 1 / burstiness, so the squared coefficient of
+            variation of the differences is 1 / burstiness (the definition of vLLM's benchmark).
+        seed: of the random numbers.
+    """
+    if arrival == CONSTANT:
+        yield from map(float, itertools.count())
+        return
+    numbers = random.Random(f"{seed}/arrivals")
+    total = 0.0
+    while True:
+        if arrival == POISSON:
+            total += numbers.expovariate(1.0)
+        else:
+            total += numbers.gammavariate(burstiness, 1 / burstiness)
+        yield total
+
+
+def own(arrivals: Iterator[float], worker: int, workers: int) -> Iterator[float]:
+    """The arrivals of one worker: every n-th one."""
+    return itertools.islice(arrivals, worker, None, workers)

@@ -1,0 +1,303 @@
+"""The open model: requests arrive by a schedule of their own, however long the answers take."""
+
+import math
+from collections import deque
+from collections.abc import Iterator
+
+from llmstress.engine import arrivals
+from llmstress.engine.connect.tcpinfo import retransmissions
+from llmstress.engine.control import OpenLoad, Plan
+from llmstress.engine.load.alarm import Alarm
+from llmstress.engine.load.load import Load
+from llmstress.engine.load.pacing import TURN
+from llmstress.engine.stream.progress import NEVER
+from llmstress.engine.stream.states import FREE, PARKED, move
+from llmstress.engine.stream.stream import Stream
+from llmstress.engine.stream.task import Task
+from llmstress.engine.telemetry.load_profile import Profile, stamps
+
+LEAD_NS = 500_000_000
+"""Connections are opened for the requests that will arrive within this time: connecting takes 0.3 s with TLS over a
+long way."""
+
+SIGMAS = 3.0
+"""And for so many standard deviations of a Poisson process more."""
+
+
+class OpenModel:
+    """Begins a request on a free stream when it arrives. If no stream is free, the request waits in a queue."""
+
+    def __init__(self, plan: Plan, load: Load, task: Task) -> None:
+        """To be made inside a running loop; the plan has a profile and an open load."""
+        assert plan.open is not None
+        assert plan.profile is not None
+        self.load = load
+        load.model = self
+        self.task = task
+        self._open: OpenLoad = plan.open
+        self._plan = plan
+        self._most = plan.streams
+        self._planned = self._profile = plan.profile
+        self._amounts = _Kept(
+            arrivals.own(
+                arrivals.amounts(plan.open.arrival, plan.open.burstiness, plan.seed), plan.worker, plan.workers
+            )
+        )
+        self._coming: Iterator[int] = iter(())
+        self._next: int | None = None
+        """Stamp of the next arrival; None: none comes as the profile is."""
+        self._t0 = 0
+        self._left = NEVER if plan.requests is None else plan.requests
+        """Requests that may still arrive in the steady window or later."""
+        self._started = self._paused = self._stopped = False
+        self._over = not self._left
+        self._queue: deque[int] = deque()
+        """When the requests were due that wait for a stream."""
+        self._warm: list[Stream] = []
+        """Free streams with a connection; the one that was used last is used first, so that those which are not needed
+        any more stay idle."""
+        self._cold: list[Stream] = []
+        """Free streams without a connection."""
+        self._warming = 0
+        self._alarm = Alarm(self._ring)
+
+    # --- arrivals
+
+    def prepare(self, t0: int) -> None:
+        """Open connections for the first requests."""
+        self._t0 = t0
+        self._warm_up(self.load.clock())
+
+    async def start(self, t0: int) -> None:
+        """Begin requests as they arrive from stamp `t0` on."""
+        self._t0 = t0
+        self._started = True
+        self._look_ahead()
+        self.load.note_if_exhausted()
+
+    def set_profile(self, profile: Profile) -> None:
+        """Requests arrive at this rate from now on. Those that have arrived stay; the amounts of the others, too."""
+        self._planned = profile
+        if not self._paused:
+            self._profile = profile
+            self._look_ahead()
+
+    def pause(self, on: bool) -> None:
+        """Nothing arrives and nothing begins while `on`."""
+        if on == self._paused:
+            return
+        self._paused = on
+        at = max(0, self.load.clock() - self._t0) if self._started else 0
+        if on:
+            self._profile = self._profile.held(at, 0.0)
+        else:
+            self._profile = self._profile.joined(at, self._planned)
+            self._begin_waiting()
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """Find out anew when requests will arrive."""
+        if self._started and not self._stopped:
+            self._amounts.put_back()
+            self._coming = stamps(self._profile, self._amounts)
+            self._take_next()
+
+    def _take_next(self) -> None:
+        t = None if self._over else next(self._coming, None)
+        self._over = self._over or self._amounts.ended
+        self._next = None if t is None else self._t0 + t
+        self._alarm.set(self._next)
+
+    def _ring(self) -> None:
+        load = self.load
+        for _ in range(TURN):  # what has come is stamped between two turns
+            due = self._next
+            if due is None or self._stopped or due > load.clock():
+                break
+            self._amounts.used()
+            self._arrive(due)
+            self._take_next()
+        load.note_if_exhausted()
+
+    def _arrive(self, due: int) -> None:
+        load = self.load
+        if not load.was_due(due):
+            return
+        self._count_due(due)
+        if not load.may_begin(due):
+            self._drop(load.clock())
+            return
+        stream = None if self._paused or self._queue else self._free_stream()
+        if stream is not None:
+            load.begin(stream, self.task.next_request(), due)
+        elif self._open.max_queue is not None and len(self._queue) >= self._open.max_queue:
+            self._drop(load.clock())
+        else:
+            self._queue.append(due)
+            self._note_queue()
+
+    # --- streams
+
+    def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
+        """A stream is free: the request that has waited longest begins on it."""
+        (self._warm if stream.link is not None else self._cold).append(stream)
+        if self._queue:
+            self._begin_waiting()
+        self.load.note_if_exhausted()
+
+    def _free_stream(self) -> Stream | None:
+        """A stream to begin a request on: one with a connection, if there is one; None: all that there may be are in
+        use."""
+        if len(self.load.streams) - len(self._warm) - len(self._cold) - self._warming >= self._most:
+            return None
+        while self._warm:
+            stream = self._warm.pop()
+            if stream.link is not None:
+                return stream
+            self._cold.append(stream)  # the server has closed its connection meanwhile
+        if self._cold:
+            return self._cold.pop()
+        return self._new_stream()
+
+    def _new_stream(self) -> Stream | None:
+        return self.load.add_streams(1)[0] if len(self.load.streams) < self._most else None
+
+    def set_streams(self, number: int) -> None:
+        """At most this many requests in flight from now on."""
+        self._most = number
+        self._begin_waiting()
+
+    # --- the queue
+
+    @property
+    def pending(self) -> bool:
+        """Requests wait for a stream."""
+        return bool(self._queue)
+
+    @property
+    def over(self) -> bool:
+        """The sequence of arrivals has ended."""
+        return self._over
+
+    def check(self, now: int) -> None:
+        """Drop what has waited for too long, and open connections ahead of need."""
+        limit = self._open.queue_timeout_ns
+        while limit and self._queue and now - self._queue[0] >= limit:
+            self._queue.popleft()
+            self._drop(now)
+        if limit and self.load.dialing.waiting:
+            for stream in self.load.dialing.withdraw(lambda _, due: now - due >= limit):
+                move(stream, FREE)
+                self._cold.append(stream)
+                self._drop(now)
+        self._note_queue()
+        self._warm_up(now)
+
+    def _begin_waiting(self) -> None:
+        load = self.load
+        while self._queue and not self._paused and (stream := self._free_stream()) is not None:
+            due = self._queue.popleft()
+            if load.may_begin(due):
+                load.begin(stream, self.task.next_request(), due)
+            else:
+                self._drop(load.clock())
+                (self._warm if stream.link is not None else self._cold).append(stream)
+        self._note_queue()
+
+    def not_begun(self, stream: Stream) -> None:
+        """A request that waited for a connection may not begin any more."""
+        self._drop(self.load.clock())
+
+    def stop(self, now: int) -> None:
+        """Nothing arrives any more, and what waits is dropped."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._alarm.close()
+        while self._next is not None and self.load.was_due(self._next):
+            self._count_due(self._next)
+            self._drop(now)
+            t = next(self._coming, None)
+            self._next = None if t is None else self._t0 + t
+        withdrawn = self.load.dialing.withdraw(lambda _stream, _due: True)
+        for stream in withdrawn:
+            move(stream, PARKED)
+        for _ in range(len(self._queue) + len(withdrawn)):
+            self._drop(now)
+        self._queue.clear()
+        self._note_queue()
+
+    def _count_due(self, due: int) -> None:
+        progress = self.load.recorder.progress
+        self.task.samples.part(progress.window_at(due)).counters.due += 1
+        if due >= progress.steady_began:  # those of ramp and warm-up come on top of the requests that were asked for
+            self._left -= 1
+            self._over = not self._left
+
+    def _drop(self, now: int) -> None:
+        progress = self.load.recorder.progress
+        self.task.samples.part(progress.window_at(now)).counters.dropped += 1
+
+    def _note_queue(self) -> None:
+        progress = self.load.recorder.progress
+        progress.waiting = len(self._queue)
+        progress.most_waiting = max(progress.most_waiting, progress.waiting)
+
+    # --- connections ahead of need
+
+    def _warm_up(self, now: int) -> None:
+        """Open connections until there are enough for what will arrive soon."""
+        if self._stopped or self._over or not self._t0:
+            return
+        since = max(0, now - self._t0)
+        expected = self._profile.amount(since + LEAD_NS) - self._profile.amount(since)
+        share = expected / self._plan.workers
+        wanted = math.ceil(share + SIGMAS * math.sqrt(share))
+        while len(self._warm) + self._warming < wanted:
+            stream = self._cold.pop() if self._cold else self._new_stream()
+            if stream is None:
+                return
+            self._warming += 1
+            before = self._warming
+            self.load.dialing.warm(stream, self.task.dials, self._warmed)
+            if self._warming < before:
+                return  # no more connections may be opened now
+
+    def _warmed(self, stream: Stream, opened: bool) -> None:
+        self._warming -= 1
+        if opened and stream.link is not None:
+            counters = self.task.samples.counters
+            counters.connections += 1
+            counters.connects_repeated += retransmissions(stream.link.transport) > 0
+        (self._warm if opened else self._cold).append(stream)
+        self._begin_waiting()
+
+
+class _Kept(Iterator[float]):
+    """An iterator whose last item can be given once more."""
+
+    def __init__(self, source: Iterator[float]) -> None:
+        self._source = source
+        self._item: float | None = None
+        self._again = False
+        self.ended = False
+
+    def __next__(self) -> float:
+        if self._again and self._item is not None:
+            self._again = False
+            return self._item
+        try:
+            self._item = next(self._source)
+        except StopIteration:
+            self.ended = True
+            self._item = None
+            raise
+        return self._item
+
+    def used(self) -> None:
+        """The last item has been used: it is not given again."""
+        self._item = None
+
+    def put_back(self) -> None:
+        """Give the last item again, unless it has been used."""
+        self._again = self._item is not None
