@@ -96,7 +96,16 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
     ((*HTTP, "--skip-bad-rows"), "--trace"),
     *(
         ((*HTTP, "--trace", "{trace}", *others), others[0])
-        for others in (("--streams", "5"), ("--requests", "5"), ("--ramp-up", "1s"), ("--min-tokens", "5"))
+        for others in (
+            *(
+                ("--rate", "5/s"),
+                ("--stage", "5s:5/s"),
+                ("--stage", "5s:5"),
+                ("--ramp-up", "1s"),
+                ("--min-tokens", "5"),
+            ),
+            *(("--arrival", "poisson"), ("--burstiness", "2"), ("--think-time", "1s"), ("--pacing", "1s")),
+        )
     ),
     *(
         ((*HTTP, "--trace", path), "--trace")
@@ -109,6 +118,9 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
     ((*HTTP, "--trace", "{bad}", "--skip-bad-rows"), "no rows that can be used, 1 are bad; line 2: output_length"),
     ((*HTTP, "--trace", "{columns}"), "no known trace has the columns 'when', 'size'. Understood are"),
     ((*HTTP, "--trace", "{trace}", "--speed", "0.001"), "longer than a year"),
+    # names of files
+    *(((*HTTP, flag, "a\udcff"), flag) for flag in ("--output", "--record", "--log-file", "--unix-socket")),
+    *(((*HTTPS, flag, "a\udcff"), flag) for flag in ("--cacert", "--cert", "--key")),
     # headers and keys
     ((*HTTP, "--header", "no colon"), "--header"),
     ((*HTTP, "--header", ""), "--header"),

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llmstress.engine.trace import UNKNOWN, Arrival, Trace, arrivals_ns, scaled_ns, write_columns
+from llmstress.engine.arrivals import trace_arrivals
+from llmstress.engine.telemetry.load_profile import constant, stamps
+from llmstress.engine.trace import UNKNOWN, Arrival, Trace, write_columns
 
 LENGTHS = st.integers(UNKNOWN, 10**9)
 ARRIVALS = st.lists(
@@ -54,14 +56,33 @@ def test_equal_stamps_are_in_order(tmp_path: Path) -> None:
     assert write_columns([Arrival(7), Arrival(7), Arrival(8)], tmp_path / "columns").unsorted == 0
 
 
+S = 10**9
+
+
+def trace_of(directory: Path, *seconds: int) -> Trace:
+    """A trace whose rows arrive so many seconds after the epoch."""
+    write_columns((Arrival(at * S) for at in seconds), directory / "columns")
+    return Trace(directory / "columns")
+
+
 def test_the_shares_of_the_workers_are_the_whole_trace(tmp_path: Path) -> None:
-    write_columns((Arrival(at * at) for at in range(11)), tmp_path / "columns")
-    trace = Trace(tmp_path / "columns")
-    shares = [list(arrivals_ns(trace, 1, worker, 3)) for worker in range(3)]
+    trace = trace_of(tmp_path, *(at * at for at in range(11)))
+    shares = [list(trace_arrivals(trace, worker, 3).amounts) for worker in range(3)]
     assert shares[1] == [1, 16, 49, 100]
     assert sorted(chain(*shares)) == [at * at for at in range(11)]
 
 
-@pytest.mark.parametrize(("speed", "expected"), [(1, 1_000_001), (2, 500_000), (0.5, 2_000_002), (1000, 1000)])
-def test_speed(speed: float, expected: int) -> None:
-    assert scaled_ns(1_000_001, speed) == expected
+def test_how_many_rows_are_to_be_expected(tmp_path: Path) -> None:
+    between = trace_arrivals(trace_of(tmp_path, 7, 8, 8, 8, 9, 20), 0, 2).between
+    assert [between(*span) for span in ((0, 1), (0, 1.5), (1, 2), (2, 13), (2, 13.1), (14, 99))] == [1, 4, 3, 1, 2, 0]
+
+
+@pytest.mark.parametrize(("speed", "first"), [(1, 1_000_000_006), (2, 500_000_003), (0.001, 1_000_000_006_000)])
+def test_arrivals_at_a_speed_are_exact_to_the_ns(tmp_path: Path, speed: float, first: int) -> None:
+    day = 86_400 * S
+    write_columns(map(Arrival, (5, 1_000_000_011, day + 6, 300 * day + 7)), tmp_path / "columns")
+    arrivals = trace_arrivals(Trace(tmp_path / "columns"), 0, 1)
+    due = list(stamps(constant("trace", speed), arrivals.amounts))
+    assert due[:2] == [0, first]
+    assert due[2] == pytest.approx((day + 1) / speed, rel=0, abs=10 / speed)
+    assert due[3] == pytest.approx((300 * day + 2) / speed, rel=0, abs=10 / speed)

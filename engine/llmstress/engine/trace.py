@@ -6,7 +6,8 @@ hash ids, and 8 for each id), and a worker keeps none of it in memory of its own
 
 import mmap
 from array import array
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable
 from itertools import islice
 from operator import gt
 from pathlib import Path
@@ -126,6 +127,10 @@ class Trace:
         """The arrival of a row, in ns after that of the first row."""
         return self._at[row] - self._first
 
+    def before(self, at_ns: int) -> int:
+        """How many rows arrive less than `at_ns` ns after the first row."""
+        return bisect_left(self._at, self._first + at_ns)
+
     def shape(self, row: int) -> tuple[int, int]:
         """Tokens of the prompt and of the answer of a row; `UNKNOWN`: not given."""
         return self._inputs[row], self._outputs[row]
@@ -135,17 +140,6 @@ class Trace:
         if not self._ids:
             return ()
         return tuple(self._ids[self._id_begins[row] : self._id_ends[row]])
-
-
-def arrivals_ns(trace: Trace, speed: float, begin: int = 0, step: int = 1) -> Iterator[int]:
-    """When the rows `begin`, `begin + step`, ... of `trace` are due, in ns after its first row, at `speed` times the
-    speed of the trace."""
-    return (scaled_ns(trace.at(row), speed) for row in range(begin, len(trace), step))
-
-
-def scaled_ns(at_ns: int, speed: float) -> int:
-    """A time of the trace, in ns, as it is if the trace is replayed at `speed` times its own speed."""
-    return at_ns if speed == 1 else round(at_ns / speed)
 
 
 def _mapped(path: Path, typecode: Literal["q", "i", "Q"]) -> "memoryview[int]":

@@ -31,7 +31,7 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
     (
         _RATE,
         "--rps --rate --qps --request-rate --requests-per-second --arrival-rate --rate-type --rate-limit --burstiness "
-        "--stage --stages --target-rate --sweep --fixed-schedule --ramp-up-strategy",
+        "--stage --stages --target-rate --sweep --ramp-up-strategy",
     ),
     (
         "use --ramp-up DURATION, the time over which all streams start",
@@ -110,6 +110,10 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
         "--percentiles --percentile-metrics --metric-percentiles --latency --latencies",
     ),
     ("targets for latencies are not supported yet", "--goodput --slo --slos --threshold --thresholds"),
+    (
+        "use --trace FILE",
+        "--fixed-schedule --fixed-schedule-auto-offset --fixed-schedule-start-offset --fixed-schedule-end-offset",
+    ),
     ("use --seed N", "--random-seed --rng-seed"),
     ("use --verbose or --log-file FILE", "-v --debug --log-level --loglevel"),
     ("use --quiet", "--silent --disable-tqdm --no-progress --no-progress-bar"),

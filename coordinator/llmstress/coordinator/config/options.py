@@ -171,6 +171,10 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             ("--output", self.output),
             ("--record", self.record),
             ("--log-file", self.log_file),
+            ("--unix-socket", self.unix_socket),
+            ("--cacert", self.cacert),
+            ("--cert", self.cert),
+            ("--key", self.key),
         ):
             if text is not None and _SURROGATE.search(text):  # Python decodes invalid UTF-8 in argv to surrogates
                 raise UsageError(f"{flag} is not UTF-8 text")

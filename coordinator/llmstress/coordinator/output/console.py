@@ -97,8 +97,9 @@ class Console:
         with contextlib.suppress(OSError):  # a closed pipe or terminal must not end the run
             print(redact(line, self._secrets), file=self._stream, flush=True)
 
-    def banner(self, options: Options, api: str, target: Target, model: str, way: str) -> None:
-        """Print target, API, model, size and phases of the run; `way`: proxy, addresses and TLS, or empty."""
+    def banner(self, options: Options, api: str, target: Target, model: str, way: str, more: str = "") -> None:
+        """Print target, API, model, size and phases of the run; `way`: proxy, addresses and TLS, or empty; `more`:
+        another line, or empty."""
         self.say(
             f"llmstress {program_version()}   {redact_url(target.url)}   {api}{f'   model {model}' if model else ''}"
         )
@@ -106,6 +107,8 @@ class Console:
             self.say(f"  {target.note}")
         if way:
             self.say(f"  {way}")
+        if more:
+            self.say(f"  {more}")
         self.say(f"  {size_of(options)}")
         self.say(f"  {' → '.join(phases(options))}")
 
@@ -256,6 +259,8 @@ def phases(options: Options) -> list[str]:
     if options.requests is not None:
         limit = "" if options.steady_s is None else f", at most {duration(options.steady_s)}"
         shown.append(f"{_count_of(options.requests, 'request', 's')}{limit}")
+    elif options.trace is not None:
+        shown.append("whole trace" if options.steady_s is None else f"trace, at most {duration(options.steady_s)}")
     elif options.steady_s:
         shown.append(f"steady {duration(options.steady_s)}")
     return [*shown, f"drain (at most {duration(options.grace_s)})"]

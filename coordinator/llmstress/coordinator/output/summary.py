@@ -28,6 +28,7 @@ from llmstress.coordinator.output.schema import (
     TimelineRow,
     Tokens,
     TpsUser,
+    TraceInfo,
     Undetermined,
     Worker,
 )
@@ -51,6 +52,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     ended_by: str
     startup_s: float
     coordinator_cpu_s: float
+    trace: TraceInfo | None = None
 
 
 def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
@@ -105,6 +107,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         client=_client(aggregate, facts, window),
         timeline_step_s=aggregate.row_ns / 1e9,
         timeline=_timeline(aggregate),
+        trace=facts.trace if facts.trace is not None else msgspec.UNSET,
         events=[EventRow(round(each.t / 1e9, 3), each.kind, each.text) for each in aggregate.notices],
     )
 

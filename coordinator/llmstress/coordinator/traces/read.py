@@ -14,7 +14,7 @@ import msgspec
 from llmstress.coordinator.config.errors import CouldNotStart, UsageError
 from llmstress.coordinator.config.parsing import LONGEST_S
 from llmstress.coordinator.traces.rows import BadRow, Rows, rows_of
-from llmstress.engine.trace import Arrival, Columns, scaled_ns, write_columns
+from llmstress.engine.trace import Arrival, Columns, write_columns
 
 LONGEST_LINE = 16 << 20
 """Most bytes of a line. A prompt of a million tokens has 0.5 MB of hash ids."""
@@ -36,6 +36,8 @@ class TraceFacts(msgspec.Struct, frozen=True):
     stamps: str
     """What the stamps are: `ms`, `s` or `dates`."""
     columns: Columns
+    directory: Path
+    """Where they are."""
     bad: int
     """Rows that were left out."""
     bad_rows: tuple[BadRow, ...]
@@ -67,12 +69,12 @@ def read_trace(path: str, directory: Path, *, speed: float = 1.0, skip_bad_rows:
     if not columns.rows:
         bad_ones = "".join(f", {bad.number:,} are bad; line {each.line}: {each.why}" for each in bad.first[:1])
         raise UsageError(f"--trace {path}: it has no rows that can be used{bad_ones}")
-    if scaled_ns(columns.span_ns, speed) > LONGEST_S * 1e9:
+    if columns.span_ns / speed > LONGEST_S * 1e9:
         raise UsageError(
             f"--trace {path}: at --speed {speed:g} it lasts longer than a year, from its first to its last row; its "
             f"stamps are read as {found.stamps} ({found.name} format)"
         )
-    return TraceFacts(found.name, found.stamps, columns, bad.number, tuple(bad.first))
+    return TraceFacts(found.name, found.stamps, columns, directory, bad.number, tuple(bad.first))
 
 
 class _BadRows:

@@ -1,10 +1,11 @@
 """The open model: requests arrive by a schedule of their own, however long the answers take."""
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Iterator
 
-from llmstress.engine import arrivals
+from llmstress.engine.arrivals import Arrivals
 from llmstress.engine.connect.tcpinfo import retransmissions
 from llmstress.engine.control import OpenLoad, Plan
 from llmstress.engine.load.alarm import Alarm
@@ -27,7 +28,7 @@ SIGMAS = 3.0
 class OpenModel:
     """Begins a request on a free stream when it arrives. If no stream is free, the request waits in a queue."""
 
-    def __init__(self, plan: Plan, load: Load, task: Task) -> None:
+    def __init__(self, plan: Plan, load: Load, task: Task, arrivals: Arrivals) -> None:
         """To be made inside a running loop; the plan has a profile and an open load."""
         assert plan.open is not None
         assert plan.profile is not None
@@ -38,11 +39,10 @@ class OpenModel:
         self._plan = plan
         self._most = plan.streams
         self._planned = self._profile = plan.profile
-        self._amounts = _Kept(
-            arrivals.own(
-                arrivals.amounts(plan.open.arrival, plan.open.burstiness, plan.seed), plan.worker, plan.workers
-            )
-        )
+        self._amounts = _Kept(arrivals.amounts)
+        self._expected = arrivals.between
+        self._numbers = itertools.count(plan.worker, plan.workers)
+        """Those of the requests that are still to arrive."""
         self._coming: Iterator[int] = iter(())
         self._next: int | None = None
         """Stamp of the next arrival; None: none comes as the profile is."""
@@ -51,8 +51,8 @@ class OpenModel:
         """Requests that may still arrive in the steady window or later."""
         self._started = self._paused = self._stopped = False
         self._over = not self._left
-        self._queue: deque[int] = deque()
-        """When the requests were due that wait for a stream."""
+        self._queue: deque[tuple[int, int]] = deque()
+        """The requests that wait for a stream: when each was due, and its number."""
         self._warm: list[Stream] = []
         """Free streams with a connection; the one that was used last is used first, so that those which are not needed
         any more stay idle."""
@@ -120,7 +120,7 @@ class OpenModel:
         load.note_if_exhausted()
 
     def _arrive(self, due: int) -> None:
-        load = self.load
+        load, number = self.load, next(self._numbers)
         if not load.was_due(due):
             return
         self._count_due(due)
@@ -129,11 +129,11 @@ class OpenModel:
             return
         stream = None if self._paused or self._queue else self._free_stream()
         if stream is not None:
-            load.begin(stream, self.task.next_request(), due)
+            load.begin(stream, self.task.request(number), due)
         elif self._open.max_queue is not None and len(self._queue) >= self._open.max_queue:
             self._drop(load.clock())
         else:
-            self._queue.append(due)
+            self._queue.append((due, number))
             self._note_queue()
 
     # --- streams
@@ -182,7 +182,7 @@ class OpenModel:
     def check(self, now: int) -> None:
         """Drop what has waited for too long, and open connections ahead of need."""
         limit = self._open.queue_timeout_ns
-        while limit and self._queue and now - self._queue[0] >= limit:
+        while limit and self._queue and now - self._queue[0][0] >= limit:
             self._queue.popleft()
             self._drop(now)
         if limit and self.load.dialing.waiting:
@@ -196,9 +196,9 @@ class OpenModel:
     def _begin_waiting(self) -> None:
         load = self.load
         while self._queue and not self._paused and (stream := self._free_stream()) is not None:
-            due = self._queue.popleft()
+            due, number = self._queue.popleft()
             if load.may_begin(due):
-                load.begin(stream, self.task.next_request(), due)
+                load.begin(stream, self.task.request(number), due)
             else:
                 self._drop(load.clock())
                 (self._warm if stream.link is not None else self._cold).append(stream)
@@ -250,8 +250,8 @@ class OpenModel:
         if self._stopped or self._over or not self._t0:
             return
         since = max(0, now - self._t0)
-        expected = self._profile.amount(since + LEAD_NS) - self._profile.amount(since)
-        share = expected / self._plan.workers
+        begin, end = self._profile.amount(since), self._profile.amount(since + LEAD_NS)
+        share = self._expected(begin, end) / self._plan.workers
         wanted = math.ceil(share + SIGMAS * math.sqrt(share))
         while len(self._warm) + self._warming < wanted:
             stream = self._cold.pop() if self._cold else self._new_stream()
