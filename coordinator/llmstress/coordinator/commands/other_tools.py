@@ -109,11 +109,12 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
         "all percentiles are in the summary",
         "--percentiles --percentile-metrics --metric-percentiles --latency --latencies",
     ),
-    ("targets for latencies are not supported yet", "--goodput --slo --slos --threshold --thresholds"),
     (
         "use --trace FILE",
         "--fixed-schedule --fixed-schedule-auto-offset --fixed-schedule-start-offset --fixed-schedule-end-offset",
     ),
+    ("use --slo 'METRIC<LIMIT', e.g. --slo 'ttft<500ms'", "--goodput --slos --goodput-config-file"),
+    ("use --slo 'METRIC<LIMIT' for a limit that each request should meet", "--threshold --thresholds"),
     ("use --seed N", "--random-seed --rng-seed"),
     ("use --verbose or --log-file FILE", "-v --debug --log-level --loglevel"),
     ("use --quiet", "--silent --disable-tqdm --no-progress --no-progress-bar"),

@@ -35,6 +35,7 @@ def run_facts(options: Options, api: str, target: Target, model: str, trace: Tra
         started_at="",
         warmup_requests=options.warmup_requests,
         arrival=options.arrival_name if options.open else "",
+        objectives=options.objectives,
     )
 
 

@@ -39,6 +39,7 @@ def build_task(
         timeouts=plan.timeouts,
         requests_per_connection=plan.requests_per_connection,
         require_finish=plan.require_finish,
+        objectives=plan.objectives,
     )
 
 
