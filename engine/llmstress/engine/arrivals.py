@@ -8,6 +8,7 @@ anew. A trace has its arrivals already: the amounts are its own seconds, and the
 """
 
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -40,6 +41,18 @@ def amounts(arrival: str, burstiness: float, seed: int) -> Iterator[float]:
         yield total
 
 
+def own(arrivals: Iterator[float], worker: int, workers: int) -> Iterator[float]:
+    """The arrivals of one worker: every n-th one."""
+    return itertools.islice(arrivals, worker, None, workers)
+
+
+def spread(arrival: str, burstiness: float) -> float:
+    """Standard deviation of the number of arrivals in a long time, divided by the square root of the mean number."""
+    if arrival == CONSTANT:
+        return 0.0
+    return 1 / math.sqrt(burstiness) if arrival == GAMMA else 1.0
+
+
 class Arrivals(NamedTuple):
     """The requests that arrive at one worker: every n-th one of the run."""
 
@@ -47,13 +60,14 @@ class Arrivals(NamedTuple):
     """The amount at which each of them arrives."""
     between: Callable[[float, float], float]
     """How many requests of the run are to be expected from one amount to another one."""
+    spread: float = 0.0
+    """Standard deviation of that number, divided by its square root."""
 
 
 def random_arrivals(arrival: str, burstiness: float, seed: int, worker: int, workers: int) -> Arrivals:
     """The share of one worker of the requests that `amounts` describes."""
-    return Arrivals(
-        itertools.islice(amounts(arrival, burstiness, seed), worker, None, workers), lambda begin, end: end - begin
-    )
+    every_nth = own(amounts(arrival, burstiness, seed), worker, workers)
+    return Arrivals(every_nth, lambda begin, end: end - begin, spread(arrival, burstiness))
 
 
 def trace_arrivals(trace: Trace, worker: int, workers: int) -> Arrivals:

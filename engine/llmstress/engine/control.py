@@ -82,6 +82,15 @@ class Replay(msgspec.Struct, array_like=True, frozen=True):
     """The limit of output tokens of each request is the length of its row's answer."""
 
 
+class Bystander(msgspec.Struct, array_like=True, frozen=True):
+    """A light user beside the load: short requests of its own, which are in no figure of the load."""
+
+    per_s: float
+    """Rate of its requests; they arrive as a Poisson process."""
+    ask: Ask
+    """The content of each."""
+
+
 class Plan(msgspec.Struct, array_like=True, frozen=True):
     """The task of one worker: its exact shares of the load, and all that it needs to send requests to the target."""
 
@@ -136,6 +145,8 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     """What requests are judged by."""
     replay: Replay | None = None
     """Open model: None if arrivals are random."""
+    bystander: Bystander | None = None
+    """One worker of a run may have it."""
 
 
 class Hello(msgspec.Struct, tag=True, array_like=True, frozen=True):
@@ -179,6 +190,9 @@ class Pause(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """While `on`, no new requests begin. Requests in flight continue, and connections stay open."""
 
     on: bool
+    at: int = 0
+    """Open model: requests arrive until, or again from, this time (ns after T0). It lies in the future, so that it is
+    the same in all workers."""
 
 
 class SetProfile(msgspec.Struct, tag=True, array_like=True, frozen=True):

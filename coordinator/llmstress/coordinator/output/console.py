@@ -7,8 +7,17 @@ from typing import Any, TextIO
 
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import Target, redact_url
+from llmstress.coordinator.output.bystander import line_of
 from llmstress.coordinator.output.log import LogFile
-from llmstress.coordinator.output.schema import Fluidity, Goodput, Latency, SmoothGoodput, Summary, Undetermined
+from llmstress.coordinator.output.schema import (
+    Bystander,
+    Fluidity,
+    Goodput,
+    Latency,
+    SmoothGoodput,
+    Summary,
+    Undetermined,
+)
 from llmstress.engine.secrets import distinctive, redact
 from llmstress.engine.telemetry.formatting import (
     count,
@@ -201,6 +210,8 @@ class Console:
         else:
             self._latencies(latencies)
             self._undetermined(summary.tpot_undetermined)
+        if isinstance(summary.bystander, Bystander):
+            self.say(line_of(summary.bystander))
 
     def _goodput(self, summary: Summary) -> None:
         """Print the lines about SLOs, deadlines and reading, if they were given."""
@@ -292,7 +303,9 @@ def phases(options: Options) -> list[str]:
         shown.append(f"ramp-up {duration(options.ramp_up_s)}")
     if warmup(options):
         shown.append(f"warm-up {warmup(options)}")
-    if options.requests is not None:
+    if options.stages:
+        shown.append(stages(options))
+    elif options.requests is not None:
         limit = "" if options.steady_s is None else f", at most {duration(options.steady_s)}"
         shown.append(f"{_count_of(options.requests, 'request', 's')}{limit}")
     elif options.trace is not None:
@@ -300,6 +313,18 @@ def phases(options: Options) -> list[str]:
     elif options.steady_s:
         shown.append(f"steady {duration(options.steady_s)}")
     return [*shown, f"drain (at most {duration(options.grace_s)})"]
+
+
+_MOST_STAGES = 6
+"""Stages that the banner names."""
+
+
+def stages(options: Options) -> str:
+    """The stages of a run as they were given: `stages 30s:100, 2m:1000`."""
+    named = [str(stage) for stage in options.stages[:_MOST_STAGES]]
+    if more := len(options.stages) - len(named):
+        named.append(f"{more:,} more")
+    return f"stage{'' if len(options.stages) == 1 else 's'} {', '.join(named)}"
 
 
 def warmup(options: Options) -> str:
@@ -310,9 +335,17 @@ def warmup(options: Options) -> str:
 
 
 def size_of(options: Options) -> str:
-    """Number of processes and streams: `2 processes × 50 = 100 streams`; `3 processes, 100 streams`."""
+    """Number of processes and streams: `2 processes × 50 = 100 streams`; `3 processes, 100 streams`. At a rate:
+    `2 processes, 50/s (poisson arrivals), at most 10,000 requests in flight`. With a trace without the arrivals."""
+    processes, streams = _count_of(options.procs, "process", "es"), options.total_streams
+    if options.open:
+        asked = f"{options.rate} " if options.rate is not None else ""
+        arrivals = "" if options.trace is not None else f"{asked}({options.arrival_name} arrivals), "
+        return f"{processes}, {arrivals}at most {_count_of(streams, 'request', 's')} in flight"
+    if options.stages:
+        return f"{processes}, up to {_count_of(streams, 'stream', 's')}"
     each = f" × {options.shares[0]:,} = " if len(set(options.shares)) == 1 else ", "
-    return f"{_count_of(options.procs, 'process', 'es')}{each}{_count_of(options.total_streams, 'stream', 's')}"
+    return f"{processes}{each}{_count_of(streams, 'stream', 's')}"
 
 
 def _count_of(n: int, noun: str, plural: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from llmstress.coordinator.host.machine import available_cores
+from llmstress.coordinator.output.bystander import bystander_of
 from llmstress.coordinator.output.goodput import fluidity_of, goodput_of, smooth_goodput_of
 from llmstress.coordinator.output.latencies import describe, in_ms
 from llmstress.coordinator.output.schema import (
@@ -56,6 +57,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     coordinator_cpu_s: float
     objectives: Objectives = NOT_JUDGED
     trace: TraceInfo | None = None
+    bystander_per_s: float | None = None
+    """Rate of the bystander; None: there is none."""
 
 
 def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
@@ -115,6 +118,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         goodput=goodput_of(steady, facts.objectives, window) or msgspec.UNSET,
         fluidity=fluidity_of(steady, facts.objectives) or msgspec.UNSET,
         smooth_goodput=smooth_goodput_of(steady, facts.objectives, window) or msgspec.UNSET,
+        bystander=bystander_of(aggregate, facts.bystander_per_s, describe),
     )
 
 

@@ -26,6 +26,7 @@ from llmstress.engine.telemetry.messages import (
     merge_rate_limits,
     task_of,
     window_of,
+    without_bystander,
 )
 from llmstress.engine.telemetry.metrics import CHARTED
 from llmstress.engine.telemetry.timeline import (
@@ -126,6 +127,8 @@ class Aggregate(msgspec.Struct, array_like=True):
     """Names of fields that the API module doesn't know and whose text was counted as reasoning."""
     waiting_max: int = 0
     """Most requests that waited for a stream, summed over the workers' own maxima within a report."""
+    apart: dict[int, Part] = msgspec.field(default_factory=dict)
+    """The bystander's parts: key -> what happened to its requests. They are in no other field."""
 
     @classmethod
     def over(
@@ -203,6 +206,10 @@ class Aggregate(msgspec.Struct, array_like=True):
         """Requests of the whole run that have ended, the cancelled ones excepted."""
         return sum(n for outcome, n in self.ended().items() if outcome != "cancelled")
 
+    def bystander(self, *kinds: Phase) -> Part:
+        """The sum of the bystander over the windows of these kinds, or over all windows."""
+        return sum_of(part for key, part in self.apart.items() if self._is_of(key, kinds))
+
     def measured(self) -> int:
         """As `finished`, since the first steady window began: what `--requests` counts."""
         first = min((window.index for window in self.windows if window.kind is Phase.STEADY), default=0)
@@ -245,12 +252,16 @@ class Aggregate(msgspec.Struct, array_like=True):
 
     def merge(self, delta: Delta) -> None:
         """Take in one delta."""
+        parts, apart = without_bystander(delta.parts)
+        if apart:
+            delta = msgspec.structs.replace(delta, parts=parts)
         self._merge_worker(delta)
-        for key, part in delta.parts.items():
-            mine = self.parts.setdefault(key, Part())
-            mine.add(part)
-            mine.settle()
-            mine.bound()
+        for sums, more in ((self.parts, parts), (self.apart, apart)):
+            for key, part in more.items():
+                mine = sums.setdefault(key, Part())
+                mine.add(part)
+                mine.settle()
+                mine.bound()
         for sample in delta.samples:
             self._keep(sample)
         self.signs = list(dict.fromkeys([*self.signs, *delta.signs]))[:MAX_SIGNS]
