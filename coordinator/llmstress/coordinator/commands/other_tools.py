@@ -31,7 +31,6 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
     ),
     ("use --stage TIME:LOAD for each stage, e.g. --stage 30s:100 --stage 2m:50/s", "--stages --ramp-up-strategy"),
     ("use --stage TIME:LOAD:step for each level, e.g. --stage 1m:50/s:step --stage 1m:100/s:step", "--sweep"),
-    ("arrivals at given times are not supported yet; --rate sends requests at a rate", "--fixed-schedule"),
     ("use --think-time TIME, e.g. --think-time 1s..3s", "--think --pause --wait-time --sleep --delay"),
     (
         "use --ramp-up DURATION, the time over which all streams start",
@@ -109,8 +108,14 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
         "all percentiles are in the summary",
         "--percentiles --percentile-metrics --metric-percentiles --latency --latencies",
     ),
+    (
+        "use --trace FILE",
+        "--fixed-schedule --fixed-schedule-auto-offset --fixed-schedule-start-offset --fixed-schedule-end-offset",
+    ),
     ("use --slo 'METRIC<LIMIT', e.g. --slo 'ttft<500ms'", "--goodput --slos --goodput-config-file"),
-    ("use --slo 'METRIC<LIMIT' for a limit that each request should meet", "--threshold --thresholds"),
+    ("use --fail-if 'ttft.p99>800ms'", "--threshold --thresholds --fail-on --assert --assertions"),
+    ("use --abort-if 'errors.rate>10%'", "--abort-on-fail --abort-on --stop-on --max-error-rate --max-errors-rate"),
+    ("use --junit FILE", "--junit-xml --junitxml --junit-output"),
     ("use --seed N", "--random-seed --rng-seed"),
     ("use --verbose or --log-file FILE", "-v --debug --log-level --loglevel"),
     ("use --quiet", "--silent --disable-tqdm --no-progress --no-progress-bar"),
