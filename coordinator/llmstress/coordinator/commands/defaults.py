@@ -26,25 +26,32 @@ def options_of(arguments: dict[str, Any], cores: int, most_streams: int) -> Opti
         UsageError: an option is out of range, or options contradict each other.
     """
     given = dict(arguments)
-    stages = given["stages"]
+    stages, sweep, search = given["stages"], given.get("sweep"), given.get("search")
     in_streams = [math.ceil(stage.target) for stage in stages if not stage.rate]
+    if sweep is not None and not sweep.rate:
+        in_streams.append(math.ceil(sweep.levels[-1]))
+    if search is not None and not search.rate:
+        in_streams.append(math.ceil(search.highest))
     if in_streams and given["total"] is not None:
-        raise UsageError("--total-streams and --stage in streams can't be used together: drop one of them")
+        flag = "--sweep" if sweep is not None else "find" if search is not None else "--stage"
+        raise UsageError(f"--total-streams and {flag} in streams can't be used together: drop one of them")
     if given["streams"] is None and given["total"] is None:
-        if given["rate"] is not None or len(in_streams) < len(stages):
+        if in_streams:
+            given["total"] = max(1, *in_streams)
+        elif given["rate"] is not None or stages or sweep is not None or search is not None:
             given["total"] = min(DEFAULT_IN_FLIGHT, most_streams * (given["procs"] or cores))
         else:
-            given["total"] = max([1, *in_streams]) if stages else default_total(given["procs"])
+            given["total"] = default_total(given["procs"])
     if given["procs"] is None:
         free = cores if given["url"] else max(1, cores - mock_procs(cores))
         given["procs"] = default_procs(given["total"], free, most_streams)
-    if not (given["url"] or given["duration_s"] or given["requests"] or stages):
+    if not (given["url"] or given["duration_s"] or given["requests"] or stages or sweep or search):
         given["duration_s"] = DEMO_STEADY_S
         if given["warmup_requests"] is None:
             given["warmup_s"] = given["warmup_s"] or DEMO_WARMUP_S
     asked_ramp_s = given.pop("ramp_up_s")
     options = Options(**given, ramp_up_s=asked_ramp_s or 0.0)
-    if asked_ramp_s is None and not (options.open or stages):
+    if asked_ramp_s is None and not (options.open or stages or options.course):
         options = msgspec.structs.replace(options, ramp_up_s=default_ramp_s(options))
     return options
 

@@ -8,6 +8,8 @@ from typing import Any, TextIO
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.log import LogFile
+from llmstress.coordinator.output.points import FindRow, SweepRow
+from llmstress.coordinator.output.points_text import find_lines, sweep_lines
 from llmstress.coordinator.output.schema import Latency, Summary, Undetermined
 from llmstress.engine.secrets import distinctive, redact
 from llmstress.engine.telemetry.formatting import count, duration, latency, rate, rate_limit_left, share, worth_a_line
@@ -184,6 +186,8 @@ class Console:
         else:
             self._latencies(latencies)
             self._undetermined(summary.tpot_undetermined)
+        for line in _of_points(summary):
+            self.say(line)
 
     def _undetermined(self, found: Undetermined) -> None:
         """Print the line about answers with an undetermined tpot."""
@@ -218,6 +222,13 @@ class Console:
                 thin = "~" if name in found.low_sample and value is not None else ""
                 cells.append(f"{thin + latency(None if value is None else value * 1000):>10}")
             self.say(f"{metric:<10}{''.join(cells)}{count(found.count):>10}")
+
+
+def _of_points(summary: Summary) -> list[str]:
+    """What a sweep or a search has found; nothing in other runs."""
+    if isinstance(summary.sweep, SweepRow):
+        return ["", *sweep_lines(summary.sweep)]
+    return ["", *find_lines(summary.find)] if isinstance(summary.find, FindRow) else []
 
 
 def _of_what(summary: Summary) -> str:

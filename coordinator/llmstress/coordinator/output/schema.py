@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from llmstress.coordinator.output.points import FindRow, SweepRow
 from llmstress.engine.telemetry.metrics import LATENCIES, Metric
 from llmstress.engine.telemetry.verdict import Verdict
 
@@ -304,6 +305,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     timeline: list[TimelineRow]
     events: list[EventRow]
     """The last 1,000 lines of the run's log."""
+    sweep: SweepRow | msgspec.UnsetType = msgspec.UNSET
+    """Only with `--sweep`."""
+    find: FindRow | msgspec.UnsetType = msgspec.UNSET
+    """Only of `llmstress find`."""
     histograms: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     """Metric -> base64 of HdrHistogram's V2 encoding, in µs, of the steady window."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from llmstress.coordinator.host.machine import available_cores
+from llmstress.coordinator.output.points import FindRow, SweepRow
 from llmstress.coordinator.output.schema import (
     SCHEMA,
     Client,
@@ -51,6 +52,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     ended_by: str
     startup_s: float
     coordinator_cpu_s: float
+    points: SweepRow | FindRow | None = None
+    """What a course has found; None: the run had none."""
 
 
 def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
@@ -106,6 +109,8 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         timeline_step_s=aggregate.row_ns / 1e9,
         timeline=_timeline(aggregate),
         events=[EventRow(round(each.t / 1e9, 3), each.kind, each.text) for each in aggregate.notices],
+        sweep=facts.points if isinstance(facts.points, SweepRow) else msgspec.UNSET,
+        find=facts.points if isinstance(facts.points, FindRow) else msgspec.UNSET,
     )
 
 
