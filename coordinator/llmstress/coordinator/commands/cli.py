@@ -11,6 +11,7 @@ from llmstress.coordinator.commands.arguments.limits import limit_options, timeo
 from llmstress.coordinator.commands.arguments.load import load_options
 from llmstress.coordinator.commands.arguments.output import output_options, view_options
 from llmstress.coordinator.commands.arguments.request import api_options, request_options
+from llmstress.coordinator.commands.arguments.slo import slo_options
 from llmstress.coordinator.commands.arguments.target import model_listing_options, target_options
 from llmstress.coordinator.commands.click_types import SectionedCommand, SectionedGroup, TargetCommand, section
 from llmstress.coordinator.commands.mock import mock
@@ -32,6 +33,7 @@ LONGEST = 600
 @connection_options
 @timeout_options
 @limit_options
+@slo_options
 @output_options
 @section("Other")
 @click.version_option(package_name="llmstress", prog_name="llmstress")

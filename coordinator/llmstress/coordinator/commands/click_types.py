@@ -20,6 +20,8 @@ from llmstress.coordinator.config.parsing import (
     parse_share,
     parse_token_ids,
 )
+from llmstress.coordinator.config.slo_presets import parse_preset
+from llmstress.coordinator.config.slo_text import parse_deadlines, parse_reading_speed, parse_slo
 from llmstress.engine.stream.failure_policy import parse_entry
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -47,6 +49,10 @@ THINK_TIME = ParsedText("time", parse_think_time)
 STAGE = ParsedText("time:load", parse_stage)
 ON_STATUS = ParsedText("what=action", parse_entry)
 SHARE = ParsedText("p%", parse_share)
+SLO = ParsedText("metric<limit", parse_slo)
+SLO_PRESET = ParsedText("name", parse_preset)
+DEADLINES = ParsedText("first=d,token=d", parse_deadlines)
+READING_SPEED = ParsedText("n", parse_reading_speed)
 RESOLVE = ParsedText("host:port:addr[,addr]", parse_resolve)
 HEADER = ParsedText("header", lambda text: parse_header(text, os.environ))
 TEXT = ParsedText("text", text_of)
