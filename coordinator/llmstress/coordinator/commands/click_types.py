@@ -22,6 +22,7 @@ from llmstress.coordinator.config.parsing import (
 )
 from llmstress.coordinator.config.slo_presets import parse_preset
 from llmstress.coordinator.config.slo_text import parse_deadlines, parse_reading_speed, parse_slo
+from llmstress.coordinator.config.sweep_text import parse_attain, parse_bound, parse_sweep
 from llmstress.engine.stream.failure_policy import parse_entry
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -47,6 +48,9 @@ MAX_ERRORS = ParsedText("n|p%", parse_max_errors)
 RATE = ParsedText("rate", parse_rate)
 THINK_TIME = ParsedText("time", parse_think_time)
 STAGE = ParsedText("time:load", parse_stage)
+SWEEP = ParsedText("loads", parse_sweep)
+BOUND = ParsedText("load", parse_bound)
+ATTAIN = ParsedText("p%", parse_attain)
 ON_STATUS = ParsedText("what=action", parse_entry)
 SHARE = ParsedText("p%", parse_share)
 SLO = ParsedText("metric<limit", parse_slo)
