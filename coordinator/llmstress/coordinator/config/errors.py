@@ -16,7 +16,11 @@ class ExitCode(enum.IntEnum):
         member.meaning = meaning
         return member
 
-    OK = 0, "the run ended as planned, even if single requests failed; also after `--max-total-tokens` (see `ended_by`)"
+    OK = (
+        0,
+        "the run ended as planned, even if single requests failed; also after `--max-total-tokens` (see `ended_by`); "
+        "`find` has found a capacity, or that it is at least so high",
+    )
     INTERNAL = 1, "internal error"
     USAGE = 2, "wrong usage; one sentence names the flag"
     NOT_STARTED = (
@@ -31,6 +35,8 @@ class ExitCode(enum.IntEnum):
         "more requests failed than `--max-errors` allows, whatever ended the run; or a failure ended it "
         "(`--on-status ...=end`) after others had succeeded",
     )
+    UNDECIDED = 97, "`find` could not decide the capacity within its budget"
+    THRESHOLD = 99, "`find`: even the lowest load fails"
     SIGINT = 130, "ended by SIGINT, or at once from the screen (`Q`; its `q` is 0)"
     SIGTERM = 143, "ended by SIGTERM, or because the terminal was closed"
 

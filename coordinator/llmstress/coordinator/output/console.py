@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Any, TextIO
 
 from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.sweep_text import level_text
 from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.log import LogFile
 from llmstress.coordinator.output.points import FindRow, SweepRow
@@ -296,6 +297,12 @@ def _some(percentiles: dict[str, float | None]) -> list[tuple[str, float | None]
 def phases(options: Options) -> list[str]:
     """The phases of a run with their lengths, as the banner shows them."""
     shown = []
+    if options.sweep is not None:
+        points = len(options.sweep.levels)
+        shown.append(f"{_count_of(points, 'point', 's')} of {duration(options.point_s)}: {options.sweep}")
+    elif (search := options.search) is not None:
+        low, high = (level_text(level, rate=search.rate) for level in (search.lowest, search.highest))
+        shown.append(f"search from {low} to {high}, at most {duration(search.budget_s)}")
     if options.ramp_up_s and not options.whole_run:
         shown.append(f"ramp-up {duration(options.ramp_up_s)}")
     if warmup(options):
@@ -317,6 +324,8 @@ def warmup(options: Options) -> str:
 
 def size_of(options: Options) -> str:
     """Number of processes and streams: `2 processes × 50 = 100 streams`; `3 processes, 100 streams`."""
+    if options.course and not options.open:
+        return f"{_count_of(options.procs, 'process', 'es')}, at most {_count_of(options.total_streams, 'stream', 's')}"
     each = f" × {options.shares[0]:,} = " if len(set(options.shares)) == 1 else ", "
     return f"{_count_of(options.procs, 'process', 'es')}{each}{_count_of(options.total_streams, 'stream', 's')}"
 

@@ -137,7 +137,9 @@ def _marks(*, settled: bool, client: str) -> str:
 
 def _legend(*, settled: bool, client: bool) -> list[str]:
     lines = [] if settled else ["? the load had not settled before it was measured"]
-    return lines + (["! this client limited what was measured: see `client` in the summary"] if client else [])
+    if client:
+        lines.append("! this client was the limit, or too late for its figures: see `client` in the summary")
+    return lines
 
 
 def _per_s(per_second: float | None) -> str:

@@ -121,6 +121,8 @@ class CourseDriver:
         await self._steering.set_windows(with_begin(self._view.aggregate.windows, index, at))
 
     async def _measure(self, reading: Reading) -> None:
+        part = self._view.aggregate.of_window(self._window)
+        self._amounts.append(((reading.t - self._began) / 1e9, _amount(part)))
         point = self._point(reading)
         if point.to_judge:
             self._judge_at = JUDGED_EVERY * max(1.0, point.seconds)
@@ -136,7 +138,7 @@ class CourseDriver:
             return
         self._settling = self._change(at, self._level, step.level, reading)
         self._level = step.level
-        label = level_text(step.level, rate=self._course.rate)
+        label = self._label(step.level)
         await self._steering.set_windows(with_next_point(windows, at, label))
         assert self._view.profile is not None
         await self._steering.set_profile(self._view.profile.held(at, step.level))
@@ -145,6 +147,11 @@ class CourseDriver:
     def _window(self) -> int:
         """Index of the window of the point that lasts or comes."""
         return 2 * len(self.done) + 1
+
+    def _label(self, level: float) -> str:
+        """The label of a point; a load that is measured again gets a number."""
+        label, before = level_text(level, rate=self._course.rate), sum(each.point.level == level for each in self.done)
+        return f"{label} ({before + 1})" if before else label
 
     def _change(self, at: int, before: float, level: float, reading: Reading | None) -> Settling:
         more = 0 if self._course.rate else math.ceil(max(0.0, level - before) / len(self._view.aggregate.workers))
@@ -160,7 +167,6 @@ class CourseDriver:
         aggregate = self._view.aggregate
         part = aggregate.of_window(self._window)
         seconds = (reading.t - self._began) / 1e9
-        self._amounts.append((seconds, _amount(part)))
         overdue = late(self._readings, self._slos)
         grown_late = max(0, max(overdue.values(), default=0) - self._baseline.late)
         counters = part.counters

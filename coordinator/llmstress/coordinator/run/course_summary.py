@@ -18,6 +18,7 @@ from llmstress.coordinator.run.courses.estimates import CONFIDENCE, wilson_betwe
 from llmstress.coordinator.run.courses.search import SearchCourse
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import lasted_ns
+from llmstress.engine.telemetry.classes import NOT_FAILED
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Part
 from llmstress.engine.telemetry.slo import Slo
@@ -92,7 +93,7 @@ def _point_row(aggregate: Aggregate, done: Done) -> PointRow:
         ended=done.state,
         why=done.why,
         ok=part.ended.get("ok", 0),
-        failed=done.point.failed,
+        failed=sum(n for outcome, n in part.ended.items() if outcome not in NOT_FAILED),
         dropped=counters.dropped,
         requests_per_s=_rounded(part.ended.get("ok", 0) / seconds if seconds else None),
         tokens_per_s=_rounded(tokens / seconds if seconds and tokens else None),

@@ -1,13 +1,14 @@
 """The end of a run: limits that end it early, the reason why it ended, its exit code. Pure functions."""
 
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import msgspec
 
 from llmstress.coordinator.config.errors import ExitCode
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.parsing import MaxErrors
+from llmstress.coordinator.output.points import FindRow
 from llmstress.coordinator.output.schema import Summary
 from llmstress.coordinator.target.url_typos import url_meant
 from llmstress.engine.control import Final
@@ -112,7 +113,7 @@ def why_ended(options: Options, aggregate: Aggregate, ended_by: str, finals: Col
 
 
 def exit_code(options: Options, summary: Summary, signals: list[int]) -> ExitCode:
-    """The exit code of a run: the first that applies of 4, 130 or 143, 6, 5, 0.
+    """The exit code of a run: the first that applies of 4, 130 or 143, 6, 5, 99, 97, 0.
 
     `signals`: the signals that were received, in order.
     """
@@ -125,7 +126,19 @@ def exit_code(options: Options, summary: Summary, signals: list[int]) -> ExitCod
     # a fatal failure (a refused key) can end a run without --max-errors; the code is 6 if a request succeeded, else 5
     if _reached(options.max_errors, summary) or (summary.ended_by == "errors" and summary.requests.ok):
         return ExitCode.TOO_MANY_ERRORS
-    return ExitCode.OK if summary.requests.ok else ExitCode.NO_SUCCESS
+    if not summary.requests.ok:
+        return ExitCode.NO_SUCCESS
+    if isinstance(summary.find, FindRow):
+        return _CODES_OF_FIND[summary.find.state]
+    return ExitCode.OK
+
+
+_CODES_OF_FIND: Mapping[str, ExitCode] = {
+    "found": ExitCode.OK,
+    "at least": ExitCode.OK,
+    "undecided": ExitCode.UNDECIDED,
+    "none": ExitCode.THRESHOLD,
+}
 
 
 def exit_code_of(number: int) -> ExitCode:
@@ -152,6 +165,8 @@ def exit_code_reason(options: Options, summary: Summary, code: ExitCode) -> str:
             return f"{outcome}; exit code {code:d} because a failure ended the run"
         case ExitCode.NO_SUCCESS:
             return f"no request succeeded: {outcome}; exit code {code:d}"
+        case ExitCode.UNDECIDED | ExitCode.THRESHOLD if isinstance(summary.find, FindRow):
+            return f"{summary.find.text}; exit code {code:d}"
     return ""
 
 

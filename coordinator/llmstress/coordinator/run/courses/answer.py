@@ -68,7 +68,7 @@ def _bound(course: SearchCourse, done: Sequence[Done], high: float | None) -> st
     probes = [each for each in done if each.point.level == high and each.state == "failed"]
     if not probes:
         return ""
-    if any(each.point.client for each in probes):
+    if all(each.point.client for each in probes):
         return CLIENT
     point = probes[-1].point
     if point.quiet_s >= QUIET_S:

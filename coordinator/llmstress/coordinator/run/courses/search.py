@@ -92,8 +92,7 @@ class SearchCourse(msgspec.Struct, frozen=True, kw_only=True):
         if point.level in found:
             return LONGEST * self.point_s
         climbs = not any(each.state in ("failed", "down") for each in found.values())
-        looks_good = point.share >= self.attain and point.counted >= LEAST_COUNTED
-        if climbs and looks_good and point.seconds >= TURNS * point.e2e_s:
+        if climbs and point.share >= self.attain and point.seconds >= TURNS * point.e2e_s:
             return self.point_s
         return LONGER * self.point_s
 
