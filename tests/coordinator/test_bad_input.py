@@ -22,6 +22,21 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
     # unknown flags
     (("--streems", "5"), "--streams"),
     (("--api", "telepathy"), "--api"),
+    # files with flags, whose contents are tested in test_config.py
+    *(
+        (("--config", path), words)
+        for path, words in (
+            ("{dir}", "can't be read: Is a directory"),
+            ("{dir}/none", "can't be read: No such file or directory"),
+            ("{text}/x", "can't be read: Not a directory"),
+            ("{bytes}", "is not UTF-8 text"),
+            ("/dev/zero", "--config: /dev/zero is larger than 1 MiB"),
+            ("", "can't be read: No such file or directory"),
+        )
+    ),
+    (("--config", "{text}"), "line 1"),
+    (("--preset", "chatt"), "'chatt' is not one of 'chat', 'rag', 'agent', 'batch', 'long-context'"),
+    (("completion", "tcsh"), "'tcsh' is not one of 'bash', 'zsh', 'fish'"),
     # flags that an API does not support
     (("--api", "sse", "--max-tokens", "5"), "--max-tokens"),
     (("--api", "sse", "--no-stream"), "--no-stream"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from llmstress.coordinator.commands.arguments.configuration import configuration_options
 from llmstress.coordinator.commands.arguments.connection import connection_options
 from llmstress.coordinator.commands.arguments.limits import limit_options, timeout_options
 from llmstress.coordinator.commands.arguments.load import load_options
@@ -14,7 +15,10 @@ from llmstress.coordinator.commands.arguments.request import api_options, reques
 from llmstress.coordinator.commands.arguments.search import SET_BY_SEARCH, search_options, sweep_options
 from llmstress.coordinator.commands.arguments.slo import slo_options
 from llmstress.coordinator.commands.arguments.target import model_listing_options, target_options
-from llmstress.coordinator.commands.click_types import SectionedCommand, SectionedGroup, TargetCommand, section
+from llmstress.coordinator.commands.click_types import SectionedCommand, section
+from llmstress.coordinator.commands.completion import completion_command
+from llmstress.coordinator.commands.config import config_command
+from llmstress.coordinator.commands.configurable import ConfigurableCommand, ConfigurableGroup
 from llmstress.coordinator.commands.mock import mock
 from llmstress.coordinator.config.errors import ExitCode, LlmstressError, UsageError
 from llmstress.coordinator.config.keys import without_keys
@@ -25,7 +29,7 @@ LONGEST = 600
 """Most characters of an error message, which may quote an argument of any length."""
 
 
-@click.group(cls=SectionedGroup, invoke_without_command=True, context_settings=SETTINGS)
+@click.group(cls=ConfigurableGroup, invoke_without_command=True, context_settings=SETTINGS)
 @target_options
 @model_listing_options
 @load_options
@@ -37,6 +41,7 @@ LONGEST = 600
 @limit_options
 @slo_options
 @output_options
+@configuration_options
 @section("Other")
 @click.version_option(package_name="llmstress", prog_name="llmstress")
 @click.pass_context
@@ -68,13 +73,14 @@ def _refuse_misplaced(context: click.Context, command: str) -> None:
             raise UsageError(f"{parameter.opts[0]} stands before {command!r}: options must follow the command's name")
 
 
-@cli.command(cls=TargetCommand)
+@cli.command(cls=ConfigurableCommand)
 @target_options
 @request_options
 @api_options
 @connection_options
 @timeout_options
 @view_options
+@configuration_options
 def probe(**arguments: Any) -> int:
     """Send one request and show in detail what happens.
 
@@ -88,7 +94,7 @@ def probe(**arguments: Any) -> int:
     return probe_command(arguments)
 
 
-@cli.command(cls=TargetCommand)
+@cli.command(cls=ConfigurableCommand)
 @target_options
 @model_listing_options
 @search_options
@@ -100,6 +106,7 @@ def probe(**arguments: Any) -> int:
 @timeout_options
 @limit_options
 @output_options
+@configuration_options
 def find(**arguments: Any) -> int:
     """Search the capacity: the highest load at which enough requests meet the SLOs.
 
@@ -115,6 +122,8 @@ def find(**arguments: Any) -> int:
 find.params = [parameter for parameter in find.params if parameter.name not in SET_BY_SEARCH]
 
 cli.add_command(mock)
+cli.add_command(config_command(cli.params))
+cli.add_command(completion_command(cli))
 
 
 @cli.command(cls=SectionedCommand)

@@ -92,6 +92,8 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     deadlines: Deadlines | None = None
     reading_speed: float | None = None
     """Tokens per second."""
+    preset: str | None = None
+    """Name of the preset whose values are used for flags that nothing else sets."""
 
     def __post_init__(self) -> None:
         """Check bounds, contradictions and texts.
