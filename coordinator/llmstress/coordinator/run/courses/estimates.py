@@ -25,7 +25,8 @@ def wilson(met: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, flo
     middle = share + z * z / (2 * n)
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     whole = 1 + z * z / n
-    return max(0.0, (middle - half) / whole), min(1.0, (middle + half) / whole)
+    # without rounding errors where the limits are known
+    return (middle - half) / whole if met else 0.0, (middle + half) / whole if met < n else 1.0
 
 
 def wilson_between(low: int, high: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from llmstress.coordinator.run.courses.course import Done, State, Step
-from llmstress.coordinator.run.courses.estimates import wilson_between
+from llmstress.coordinator.run.courses.estimates import requests_to_show, wilson_between
 from llmstress.coordinator.run.courses.point import Point
 from llmstress.coordinator.run.courses.settling import QUIET_S
 
@@ -30,6 +30,10 @@ LEAST_S, LEAST_COUNTED = 2.0, 20
 
 LONGER, LONGEST = 4.0, 12.0
 """A probe between two loads, and one that is tried again, goes on for at most so many times `--point`."""
+
+AMPLE = 2.0
+"""But one that is tried again for at least so many times the time in which enough requests end to show the goal, if all
+of them are good."""
 
 GROWTH_SIGMAS, LEAST_GROWTH = 3.0, 0.05
 """A queue grows if it has grown by more than so many standard deviations of the number of arrivals, and by more than
@@ -90,7 +94,9 @@ class SearchCourse(msgspec.Struct, frozen=True, kw_only=True):
     def _patience_s(self, found: Mapping[float, "Standing"], point: Point) -> float:
         """How long an undecided probe goes on."""
         if point.level in found:
-            return LONGEST * self.point_s
+            per_s = point.counted / point.seconds if point.seconds else 0.0
+            needed_s = requests_to_show(self.attain) / per_s if per_s else 0.0
+            return max(LONGEST * self.point_s, AMPLE * needed_s)
         climbs = not any(each.state in ("failed", "down") for each in found.values())
         if climbs and point.share >= self.attain and point.seconds >= TURNS * point.e2e_s:
             return self.point_s
