@@ -151,6 +151,8 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
         ):
             if given:
                 raise UsageError(f"{flag} and {self.course} can't be used together: {self.course} says the load itself")
+        if self.search is not None and not self.search.budget_s:
+            raise UsageError("--budget must be longer than 0")
         if self.search is not None and self.search.lowest > self.search.highest:
             raise UsageError(f"--from {self.search.lowest:g} is above --to {self.search.highest:g}")
 

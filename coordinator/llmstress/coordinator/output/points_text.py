@@ -70,7 +70,7 @@ def _table(sweep: SweepRow) -> list[str]:
 
 
 _WIDTHS = {
-    "tok/s": 8, "req/s": 8, "TTFT p50": 10, "p99": 9, "TPOT p50": 10, "tok/s/user": 11, "failed": 8, "time": 6
+    "tok/s": 8, "req/s": 8, "TTFT p50": 10, "p99": 9, "TPOT p50": 9, "tok/s/user": 10, "failed": 8, "time": 6
 }  # fmt: skip
 
 
@@ -132,13 +132,14 @@ def _load(level: float, *, per_s: bool) -> str:
 
 
 def _marks(*, settled: bool, client: str) -> str:
-    return ("" if settled else " ?") + (" !" if client else "")
+    marks = ("" if settled else "?") + ("!" if client else "")
+    return f" {marks}" if marks else ""
 
 
 def _legend(*, settled: bool, client: bool) -> list[str]:
     lines = [] if settled else ["? the load had not settled before it was measured"]
     if client:
-        lines.append("! this client was the limit, or too late for its figures: see `client` in the summary")
+        lines.append("! this client limited or delayed what was measured (`client` in the summary)")
     return lines
 
 
