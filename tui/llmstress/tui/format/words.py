@@ -30,6 +30,7 @@ ENDS = {
     "lost": "all workers were lost",
     "quota": "the quota or --max-total-tokens was used up",
     "errors": "ended by failed requests",
+    "points": "the sweep or the search is over",
 }
 """`Ended.by` -> why the run has ended."""
 
