@@ -132,7 +132,7 @@ class FindRow(msgspec.Struct, frozen=True, kw_only=True):
     """What limits the capacity: the SLO that most requests missed at `limit`, `errors`, `dropped`, `queue` (it grows),
     `silence` (nothing came any more), `client`, `highest load` (none that was asked for failed); empty: unknown."""
     surprises: list[str]
-    """Loads that failed and passed, in words."""
+    """Loads that failed once although they are within the capacity, in words."""
     text: str
     """One sentence."""
     ended_because: str

@@ -114,21 +114,24 @@ def _peak_and_knee(sweep: SweepRow) -> list[str]:
     exact = "" if peak.low is None or peak.high is None else f" ({rate(peak.low)} to {rate(peak.high)})"
     reached = ""
     if peak.reached_at < peak.load:
-        reached = f"; from {level_words(peak.reached_at, rate=per_s)} on it is not certainly lower"
+        reached = f", not certainly lower from {level_text(peak.reached_at, rate=per_s)} on"
     first = f"peak: {rate(peak.per_s)} {unit}{exact} at {level_words(peak.load, rate=per_s)}{reached}"
     if knee.load is None:
         return [first, f"knee: none: {knee.why}"]
     between = ""
     if knee.low is not None and knee.high is not None:
-        between = f" ({_load(knee.low, per_s=per_s)} to {_load(knee.high, per_s=per_s)})"
+        low, high = (level_text(_load(level, per_s=per_s), rate=per_s) for level in (knee.low, knee.high))
+        between = f" ({low} to {high})"
     return [
         first,
-        f"knee: about {_load(knee.load, per_s=per_s)}{between}: where the line of the lowest load reaches the peak",
+        f"knee: about {level_words(_load(knee.load, per_s=per_s), rate=per_s)}{between}, where the line of the lowest "
+        "load reaches the peak",
     ]
 
 
-def _load(level: float, *, per_s: bool) -> str:
-    return level_words(level if per_s else float(round(level)), rate=per_s)
+def _load(level: float, *, per_s: bool) -> float:
+    """A load between those that were measured, as it is shown."""
+    return level if per_s else float(round(level))
 
 
 def _marks(*, settled: bool, client: str) -> str:

@@ -1,17 +1,30 @@
 """Drives a course (a sweep, or a search): reads what the workers report, asks the course, and orders the next load."""
 
+import ipaddress
 import math
 from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
+
+import msgspec
 
 from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.parsing import is_address
 from llmstress.coordinator.config.sweep_text import level_text, level_words
 from llmstress.coordinator.output.points import FindRow, SweepRow
 from llmstress.coordinator.run.course_summary import find_row, sweep_row
 from llmstress.coordinator.run.courses.course import Course, Done, Step
 from llmstress.coordinator.run.courses.estimates import relative_half_width
 from llmstress.coordinator.run.courses.plan import course_of, with_begin, with_next_point
-from llmstress.coordinator.run.courses.point import Baseline, Point, e2e_s, limit_of_client, missed_by
-from llmstress.coordinator.run.courses.readings import Reading, late, quiet_s, read
+from llmstress.coordinator.run.courses.point import (
+    Baseline,
+    Point,
+    e2e_s,
+    late,
+    limit_of_client,
+    limit_of_machine,
+    missed_by,
+)
+from llmstress.coordinator.run.courses.readings import Reading, overdue, quiet_s, read
 from llmstress.coordinator.run.courses.search import SearchCourse
 from llmstress.coordinator.run.courses.settling import QUIET_S, Settling, state_of
 from llmstress.coordinator.run.steering import Steering
@@ -40,6 +53,7 @@ class CourseDriver:
         notice: Callable[[str, str], None],
         *,
         connect_gap_ns: int,
+        local: bool,
     ) -> None:
         """
         Args:
@@ -49,6 +63,7 @@ class CourseDriver:
             steering: sends orders to the workers.
             notice: adds a line to the log, by its kind and text.
             connect_gap_ns: least time between two new connections of a worker.
+            local: the target runs on this machine.
         """
         self.done: list[Done] = []
         self.ended = ""
@@ -59,6 +74,7 @@ class CourseDriver:
         self._steering = steering
         self._notice = notice
         self._connect_gap_ns = connect_gap_ns
+        self._local = local
         self._level = course.first
         self._reports = 0
         self._readings: list[Reading] = []
@@ -67,7 +83,7 @@ class CourseDriver:
         self._began = 0
         self._settle_s = 0.0
         self._settled = True
-        self._baseline = Baseline(late=0, in_flight=0, cpu_ns=())
+        self._baseline = Baseline(late={}, in_flight=0, cpu_ns=())
         self._amounts: list[tuple[float, float]] = []
         self._judge_at = 0.0
 
@@ -91,6 +107,7 @@ class CourseDriver:
         if not self.ended and self._settling is None and self._readings and self._readings[-1].t > self._began:
             done.append(self._done(self._point(self._readings[-1]), Step("stopped", "the run ended", None)))
         ended = self.ended or "the run ended before"
+        done = [self._with_machine(each) for each in done]
         if isinstance(self._course, SearchCourse):
             return find_row(self._course, self._slos, aggregate, done, ended)
         return sweep_row(aggregate, done, ended, rate=self._course.rate)
@@ -112,7 +129,7 @@ class CourseDriver:
         self._settle_s, self._settled = at / 1e9 - change.at, state == "settled"
         workers = self._view.aggregate.workers
         self._baseline = Baseline(
-            late=max(late(self._readings, self._slos).values(), default=0),
+            late=overdue(self._readings, self._slos),
             in_flight=reading.open + reading.waiting,
             cpu_ns=tuple(worker.steady_cpu_ns for worker in workers),
         )
@@ -167,8 +184,7 @@ class CourseDriver:
         aggregate = self._view.aggregate
         part = aggregate.of_window(self._window)
         seconds = (reading.t - self._began) / 1e9
-        overdue = late(self._readings, self._slos)
-        grown_late = max(0, max(overdue.values(), default=0) - self._baseline.late)
+        late_by = late(part, overdue(self._readings, self._slos), self._baseline, self._slos)
         counters = part.counters
         return Point(
             level=self._level,
@@ -181,8 +197,8 @@ class CourseDriver:
             due=counters.due,
             met=counters.slo_met,
             unknown=counters.slo_unknown,
-            missed=missed_by(part, overdue if grown_late else {}),
-            late=grown_late,
+            missed=missed_by(part, late_by),
+            late=max(late_by.values(), default=0),  # a request may be late in several
             grown=max(0, reading.open + reading.waiting - self._baseline.in_flight),
             e2e_s=e2e_s(part),
             quiet_s=quiet_s(self._readings),
@@ -208,6 +224,12 @@ class CourseDriver:
             settled=self._settled,
         )
 
+    def _with_machine(self, done: Done) -> Done:
+        """`done` with what limited it: the load of the machine is reported when the window is over."""
+        part = self._view.aggregate.of_window(done.window)
+        client = done.point.client or limit_of_machine(part, local=self._local)
+        return msgspec.structs.replace(done, point=msgspec.structs.replace(done.point, client=client))
+
     def _add(self, point: Point, step: Step) -> None:
         self.done.append(self._done(point, step))
         good = f", {share(point.met, point.counted)} of {point.counted:,} requests met the SLOs" if self._slos else ""
@@ -228,4 +250,13 @@ def driver_of(
     if (course := course_of(options)) is None:
         return None
     gap_ns = schedule.connect_gap_ns(options.procs, tls=resolved.target.url.startswith("https:"))
-    return CourseDriver(course, options.objectives.slos, view, steering, notice, connect_gap_ns=gap_ns)
+    return CourseDriver(
+        course, options.objectives.slos, view, steering, notice, connect_gap_ns=gap_ns, local=_is_local(resolved)
+    )
+
+
+def _is_local(resolved: ResolvedTarget) -> bool:
+    """Whether the target runs on this machine, as far as its URL says."""
+    host = urlsplit(resolved.target.url).hostname or ""
+    loopback = is_address(host) and ipaddress.ip_address(host).is_loopback
+    return bool(resolved.network.unix_socket) or host == "localhost" or loopback

@@ -64,8 +64,8 @@ search_options = group(
         type=Duration(),
         default="10s",
         show_default=True,
-        help="How long a probe with good figures may be undecided before the search tries a higher load. At a rate "
-        "also the least length of a probe that passes.",
+        help="Least length of a probe that passes. One with good figures that is undecided by then does not hold up "
+        "the search: a higher load is tried.",
     ),
 )
 """The search for the capacity."""

@@ -1,6 +1,6 @@
 """What a search for the capacity has found. Pure functions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -8,7 +8,7 @@ import msgspec
 from llmstress.coordinator.config.sweep_text import level_words
 from llmstress.coordinator.run.courses.course import Done
 from llmstress.coordinator.run.courses.estimates import CONFIDENCE, requests_to_show
-from llmstress.coordinator.run.courses.search import SearchCourse, Standing, bracket_of, grows, is_close, standings
+from llmstress.coordinator.run.courses.search import SearchCourse, bracket_of, grows, is_close, standings
 from llmstress.coordinator.run.courses.settling import QUIET_S
 
 ANSWERED_WITHIN = 0.1
@@ -31,7 +31,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     grows, `silence`: nothing came any more, `client`, `highest load`: none that was asked for failed. Empty: nothing is
     known to."""
     surprises: tuple[str, ...]
-    """What does not fit: loads that failed and passed."""
+    """What does not fit: loads that failed once although they are within the capacity."""
     text: str
     """One sentence."""
 
@@ -58,7 +58,7 @@ def answer_of(course: SearchCourse, done: Sequence[Done]) -> Answer:
         capacity=low,
         limit=high,
         bound_by=bound,
-        surprises=_surprises(course, done, found),
+        surprises=_surprises(course, done, low),
         text=_text(course, state, low, high, bound, done),
     )
 
@@ -78,24 +78,17 @@ def _bound(course: SearchCourse, done: Sequence[Done], high: float | None) -> st
     return max(point.missed, key=lambda what: point.missed[what])
 
 
-def _surprises(course: SearchCourse, done: Sequence[Done], found: Mapping[float, Standing]) -> tuple[str, ...]:
+def _surprises(course: SearchCourse, done: Sequence[Done], capacity: float | None) -> tuple[str, ...]:
+    """The failures at loads that were found to be within the capacity."""
     said: list[str] = []
-    failed_at: dict[float, Done] = {}
-
-    def load(level: float) -> str:
-        return level_words(level, rate=course.rate)
-
+    passed = {each.point.level for each in done if each.state == "passed"}
     for each in done:
         level = each.point.level
-        if each.state == "failed":
-            failed_at.setdefault(level, each)
-        elif each.state == "passed":
-            lower = [other for other in failed_at if other < level and found[other].state == "failed"]
-            if level in failed_at:
-                share = failed_at[level].point.share
-                said.append(f"{load(level)} failed at first ({share:.1%} met the SLOs) and passed when tried again")
-            said += [f"{load(level)} passed although {load(other)} failed" for other in lower]
-    return tuple(dict.fromkeys(said))
+        if each.state == "failed" and capacity is not None and level <= capacity:
+            later = "passed when tried again" if level in passed else "a higher load passed"
+            load = level_words(level, rate=course.rate)
+            said.append(f"{load} failed once ({each.point.share:.1%} of the requests met the SLOs), but {later}")
+    return tuple(said)
 
 
 def _text(
@@ -108,8 +101,10 @@ def _text(
     if state == "found":
         return f"capacity: {passed} {with_goal}; {failed} failed ({bound})"
     if state == "at least":
-        why = f"this client was the limit at {failed}" if bound == CLIENT else "the highest load that was asked for"
-        return f"capacity: at least {passed} {with_goal}: {why}"
+        if bound == HIGHEST:
+            return f"capacity: at least {passed} {with_goal}: the highest load that was asked for"
+        why = [each.point.client for each in done if each.point.level == high and each.point.client][-1]
+        return f"capacity: at least {passed} {with_goal}: {failed} failed, but this client was the limit: {why}"
     if state == "none":
         return f"capacity: none: even {failed} failed ({bound})"
     between = " and ".join(

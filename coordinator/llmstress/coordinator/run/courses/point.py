@@ -6,13 +6,17 @@ import msgspec
 
 from llmstress.engine.telemetry.aggregate import WorkerState
 from llmstress.engine.telemetry.classes import NOT_FAILED
-from llmstress.engine.telemetry.histogram import Histogram
+from llmstress.engine.telemetry.histogram import Histogram, bin_range
 from llmstress.engine.telemetry.messages import Part
+from llmstress.engine.telemetry.notes import MAX_HOST_BUSY
 from llmstress.engine.telemetry.reasons import MAX_CPU_SHARE, lag_limit_us
 from llmstress.engine.telemetry.slo import Slo
 
 LAG_SHARE_OF_LIMIT = 0.1
 """A client that is later than this share of the shortest limit can decide whether a request meets it."""
+
+QUEUE_SHARE_OF_E2E = 0.05
+"""Streams that begin their next request later than by this share of a request make less load than was asked for."""
 
 LEAST_STARTED = 0.99
 """Open model: share of the requests that were due. A client that starts fewer, although streams are free, is too slow.
@@ -66,18 +70,41 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     """What is known when a point begins, and compared with later."""
 
-    late: int
+    late: Mapping[str, int]
+    """As `readings.overdue` gives it."""
     in_flight: int
     """Requests in flight and those that wait."""
     cpu_ns: tuple[int, ...]
     """Of each worker, in all steady windows."""
 
 
-def missed_by(part: Part, late: Mapping[str, int]) -> dict[str, int]:
-    """What was missed -> how many requests missed it."""
+_KNOWN_AT_THE_END = frozenset({"tpot", "stall", "e2e", "e2e_due"})
+
+
+def late(part: Part, overdue: Mapping[str, int], before: Baseline, slos: Sequence[Slo]) -> dict[str, int]:
+    """Text of an SLO -> how many requests in flight have certainly missed it, in so far as they are more than when the
+    point began.
+
+    They are those whose sample of the point lies beyond the limit although they have not ended, and those that have no
+    sample yet and are overdue. Each counts here when it becomes certain that it is late, and no more when it ends: as
+    long as the load is steady, as many come as go.
+    """
+    found: dict[str, int] = {}
+    for slo in slos:
+        growth = overdue.get(slo.text, 0) - before.late.get(slo.text, 0)
+        if slo.metric not in _KNOWN_AT_THE_END and slo.metric in part.latency:
+            counts = part.latency[slo.metric].counts
+            growth += sum(n for index, n in counts.items() if not slo.met_by(bin_range(index)[0]))
+            growth -= part.missed.get(slo.text, 0)
+        found[slo.text] = max(0, growth)
+    return found
+
+
+def missed_by(part: Part, late_by: Mapping[str, int]) -> dict[str, int]:
+    """What was missed -> how many requests missed it; `late_by`: those in flight."""
     failed = sum(n for outcome, n in part.ended.items() if outcome not in NOT_FAILED)
     found = {"errors": failed, "dropped": part.counters.dropped}
-    for text, n in [*part.missed.items(), *late.items()]:
+    for text, n in [*part.missed.items(), *late_by.items()]:
         found[text] = found.get(text, 0) + n
     return {what: n for what, n in found.items() if n}
 
@@ -114,13 +141,27 @@ def limit_of_client(
     limit_us = max(
         lag_limit_us(itl.percentile("p50") if itl is not None else None), LAG_SHARE_OF_LIMIT * min(limits, default=0)
     )
-    lag_us = part.latency.get("loop_lag", Histogram()).percentile("p99") or 0
-    if lag_us > limit_us:
-        return f"the workers were up to {lag_us / 1000:.1f} ms late (p99; limit {limit_us / 1000:.1f} ms)"
-    if most is None:
-        return ""
-    if sum(worker.waiting for worker in workers) or part.counters.dropped:
+    if most is not None and (any(worker.waiting for worker in workers) or part.counters.dropped):
         return f"all {most:,} streams were in use (--total-streams)"
-    if part.counters.started < LEAST_STARTED * part.counters.due:
+    e2e_us = part.latency.get("e2e", Histogram()).percentile("p50") or 0
+    for metric, what, most_us in (
+        ("loop_lag", "the workers were", limit_us),
+        ("queue", "requests began", max(limit_us, QUEUE_SHARE_OF_E2E * e2e_us)),
+    ):
+        us = part.latency.get(metric, Histogram()).percentile("p99") or 0
+        if us > most_us:
+            return f"{what} up to {us / 1000:.1f} ms late (p99 of {metric}; limit {most_us / 1000:.1f} ms)"
+    if most is not None and part.counters.started < LEAST_STARTED * part.counters.due:
         return f"only {part.counters.started:,} of {part.counters.due:,} requests started in time"
     return ""
+
+
+def limit_of_machine(part: Part, *, local: bool) -> str:
+    """Why this machine limits what was measured at a point that is over; empty: it does not.
+
+    `local`: the target runs on this machine, too. If its cores have no time left, the target may have been slowed down.
+    """
+    host_ns, busy_ns = part.counters.host_ns, part.counters.host_busy_ns
+    if not local or not host_ns or busy_ns <= MAX_HOST_BUSY * host_ns:
+        return ""
+    return f"the cores of this machine, on which the target runs, were {busy_ns / host_ns:.0%} busy"

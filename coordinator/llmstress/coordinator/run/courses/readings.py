@@ -47,8 +47,9 @@ def read(view: RunView) -> Reading:
     )
 
 
-def late(readings: Sequence[Reading], slos: Sequence[Slo]) -> dict[str, int]:
-    """Text of an SLO -> at least how many requests in flight have missed it already, at the last reading.
+def overdue(readings: Sequence[Reading], slos: Sequence[Slo]) -> dict[str, int]:
+    """Text of an SLO -> at least how many requests are older than its limit and in flight, at the last reading; for an
+    SLO of the first token, those that have none.
 
     Of the requests that had started when a limit of L began, all that are not over now have taken longer than L. Which
     they are is unknown, so this is the least number there can be.

@@ -3,7 +3,7 @@
 The capacity is the highest load at which at least a given share of the requests meet every SLO. A probe is decided when
 the interval of this share lies on one side of the goal. While the interval contains the goal, the probe goes on for
 some time; then the search follows the estimate. It returns to the two loads next to the answer, which must both be
-decided, and tries the lower of the failed loads once more: a server may have failed there because it was cold.
+decided. A load that fails is tried a second time at once: it may have met a cold server, or a mood of the machine.
 """
 
 import itertools
@@ -26,7 +26,8 @@ TURNS = 2.0
 such time say less than their number."""
 
 LEAST_S, LEAST_COUNTED = 2.0, 20
-"""Least length of a probe, and number of requests."""
+"""Least length of a probe, and number of requests. A probe that passes lasts at least `--point`: servers have moods
+that last seconds, and at a rate that is a little too high a queue takes its time to grow."""
 
 LONGER, LONGEST = 4.0, 12.0
 """A probe between two loads, and one that is tried again, goes on for at most so many times `--point`."""
@@ -40,7 +41,7 @@ GROWTH_SIGMAS, LEAST_GROWTH = 3.0, 0.05
 this share of them."""
 
 CONFIRMED = 2
-"""Probes that must have failed at the load that limits the answer."""
+"""Probes that must fail at a load."""
 
 
 class SearchCourse(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,17 +88,18 @@ class SearchCourse(msgspec.Struct, frozen=True, kw_only=True):
         if not point.to_judge or evidence.counted < LEAST_COUNTED:
             return "", ""
         low, high = evidence.interval
-        if low >= self.attain and (not self.rate or point.seconds >= self.point_s):
-            return "passed", ""  # at a rate that is a little too high the queue takes its time to grow
+        if low >= self.attain and point.seconds >= self.point_s:
+            return "passed", ""
         return ("failed", "") if high < self.attain else ("", "")
 
     def _patience_s(self, found: Mapping[float, "Standing"], point: Point) -> float:
         """How long an undecided probe goes on."""
-        if point.level in found:
+        before = found.get(point.level)
+        if before is not None and before.is_open:
             per_s = point.counted / point.seconds if point.seconds else 0.0
             needed_s = requests_to_show(self.attain) / per_s if per_s else 0.0
             return max(LONGEST * self.point_s, AMPLE * needed_s)
-        climbs = not any(each.state in ("failed", "down") for each in found.values())
+        climbs = not any(each.state in ("failed", "down") for level, each in found.items() if level != point.level)
         if climbs and point.share >= self.attain and point.seconds >= TURNS * point.e2e_s:
             return self.point_s
         return LONGER * self.point_s
@@ -156,14 +158,12 @@ def add(found: dict[float, Standing], point: Point, state: State, attain: float)
     before = found.get(point.level)
     evidence = evidence_of(point, before)
     failures = (before.failures if before is not None else 0) + (state == "failed")
-    if state == "passed":
-        found[point.level] = Standing("passed", evidence, failures)
-    elif state == "failed" or (before is not None and before.state == "failed"):
-        found[point.level] = Standing("failed", evidence, max(failures, CONFIRMED if state != "failed" else 0))
+    if state in ("passed", "failed"):
+        found[point.level] = Standing(state, evidence, failures)
     elif before is not None and before.is_open:
-        found[point.level] = Standing("unclear", evidence)
+        found[point.level] = Standing("unclear", evidence, failures)
     else:
-        found[point.level] = Standing("up" if evidence.share >= attain else "down", evidence)
+        found[point.level] = Standing("up" if evidence.share >= attain else "down", evidence, failures)
 
 
 class Bracket(msgspec.Struct, frozen=True):
@@ -194,15 +194,15 @@ def next_load(found: Mapping[float, Standing], course: SearchCourse) -> tuple[fl
     low, high = bracket.low, bracket.high
     if high is None:
         return _climb(found, low, course)
+    if found[high].state == "failed" and found[high].failures < CONFIRMED:
+        return high, ""
     if low is None:
-        if found[high].state == "down" or found[high].failures < CONFIRMED:
-            return high, ""
-        return None, "even the lowest load failed"
+        return (high, "") if found[high].state == "down" else (None, "even the lowest load failed")
     if not is_close(low, high, rate=course.rate) and (middle := _between(found, low, high, rate=course.rate)):
         return middle, ""
     if found[low].state == "up":
         return low, ""
-    if found[high].state == "down" or found[high].failures < CONFIRMED:
+    if found[high].state == "down":
         return high, ""
     return None, "the capacity was found"
 
