@@ -199,7 +199,7 @@ NO_KNEE = KneeRow(load=None, low=None, high=None, why="the throughput still grow
 
 def test_the_lines_of_a_sweep_fit_into_80_columns() -> None:
     widest = point_row(
-        load=1_000_000_000, requests_per_s=999_000.0, tokens_per_s=99_900_000.0, ttft_p50=3_599_000.0,
+        load=100_000_000, requests_per_s=999_000.0, tokens_per_s=99_900_000.0, ttft_p50=3_599_000.0,
         ttft_p99=3_599_000.0, tpot_p50=35_990.0, interactivity=9_990.0, settled=False, client="x", ok=1, failed=10**9,
         seconds=3599,
     )  # fmt: skip
