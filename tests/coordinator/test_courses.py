@@ -123,7 +123,7 @@ def done(*levels: float) -> list[Done]:
 
 
 def over(point: Point, state: str, why: str = "") -> Done:
-    return Done(point=point, state=state, why=why, window=1, began_s=0.0, settle_s=2.0, settled=True)  # type: ignore[arg-type]
+    return Done(point=point, state=state, why=why, window=1, settle_s=2.0, settled=True)  # type: ignore[arg-type]
 
 
 def test_a_point_lasts_as_long_as_was_asked_for() -> None:

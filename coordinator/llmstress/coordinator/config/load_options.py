@@ -3,7 +3,7 @@
 import msgspec
 
 from llmstress.coordinator.config.errors import UsageError
-from llmstress.coordinator.config.load_text import Rate, Stage
+from llmstress.coordinator.config.load_text import MOST_PERIODS, Rate, Stage
 from llmstress.coordinator.config.sweep_text import Search, Sweep
 from llmstress.engine import schedule
 from llmstress.engine.control import Think
@@ -28,7 +28,13 @@ MOST_STAGES = 1_000
 
 LEAST_POINT_S, MOST_POINT_S = 1.0, 3600.0
 
+QUEUE_TIMEOUT_S = 60.0
+"""The default of `--queue-timeout`."""
+
 LEAST_BURSTINESS, MOST_BURSTINESS = 0.001, 1_000.0
+
+SLOWEST, FASTEST = 0.001, 1_000.0
+"""Bounds of `--speed`."""
 
 
 def default_total(procs: int | None) -> int:
@@ -73,11 +79,18 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     burstiness: float | None = None
     max_queue: int | None = None
     """Most requests that wait for a stream; None: no limit."""
-    queue_timeout_s: float = 60.0
-    """A request that has waited this long for a stream is dropped; 0: no limit."""
+    queue_timeout_s: float | None = None
+    """A request that has waited this long for a stream is dropped; 0: no limit; None: `QUEUE_TIMEOUT_S`."""
     think: Think = Think()
     pacing_s: float = 0.0
     stages: tuple[Stage, ...] = ()
+    trace: str | None = None
+    """Open model: requests arrive at the times in this file. None: there is no trace."""
+    speed: float = 1.0
+    """The trace is replayed so many times as fast as it was recorded."""
+    skip_bad_rows: bool = False
+    bystander: Rate | None = None
+    """Rate of short requests beside the load."""
     seed: int = 0
     sweep: Sweep | None = None
     """One point after the other at these loads."""
@@ -113,6 +126,7 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
             self._check_course()
         if self.stages:
             self._check_stages()
+        self._check_trace()
         if self.open:
             self._check_open()
         else:
@@ -133,6 +147,9 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError("--stage: give all stages in streams (100), or all as rates (50/s)")
         if len(self.stages) > MOST_STAGES:
             raise UsageError(f"--stage: at most {MOST_STAGES:,} stages, not {len(self.stages):,}")
+        periods = sum(stage.seconds / stage.period_s for stage in self.stages if stage.period_s)
+        if periods > MOST_PERIODS:
+            raise UsageError(f"--stage: all sine waves together may have {MOST_PERIODS:,} periods, not {periods:,.0f}")
         if not any(stage.target for stage in self.stages):
             raise UsageError("--stage: every stage asks for a load of 0; give one a number of streams or a rate")
         if not self.open and self.streams is not None:
@@ -142,6 +159,7 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
         for flag, given in (
             ("--stage", bool(self.stages)),
             ("--rate", self.rate is not None),
+            ("--trace", self.trace is not None),
             ("--duration", self.duration_s is not None),
             ("--requests", self.requests is not None),
             ("--ramp-up", self.ramp_up_s > 0),
@@ -156,12 +174,30 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
         if self.search is not None and self.search.lowest > self.search.highest:
             raise UsageError(f"--from {self.search.lowest:g} is above --to {self.search.highest:g}")
 
+    def _check_trace(self) -> None:
+        if self.trace is None:
+            for flag, given in (("--speed", self.speed != 1), ("--skip-bad-rows", self.skip_bad_rows)):
+                if given:
+                    raise UsageError(f"{flag} needs a trace: give its file with --trace FILE")
+            return
+        if not SLOWEST <= self.speed <= FASTEST:
+            raise UsageError(f"--speed must lie between {SLOWEST:g} and {FASTEST:g}, not {self.speed:g}")
+        for flag, given in (
+            ("--rate", self.rate is not None),
+            ("--stage", bool(self.stages)),
+            ("--arrival", self.arrival is not None),
+            ("--burstiness", self.burstiness is not None),
+            ("--ramp-up", self.ramp_up_s > 0),
+        ):
+            if given:
+                raise UsageError(f"{flag} can't be used with --trace, which sets the arrivals: drop one of them")
+
     def _check_open(self) -> None:
         for flag, given in (("--think-time", self.think != Think()), ("--pacing", self.pacing_s > 0)):
             if given:
                 raise UsageError(
-                    f"{flag} is for streams that begin after their last answer; at a rate, requests arrive by "
-                    "themselves: drop one of them"
+                    f"{flag} is for streams that begin after their last answer; at a rate or with a trace, requests "
+                    "arrive by themselves: drop one of them"
                 )
         if self.burstiness is not None and not LEAST_BURSTINESS <= self.burstiness <= MOST_BURSTINESS:
             bounds = f"{LEAST_BURSTINESS:g} and {MOST_BURSTINESS:g}"
@@ -174,6 +210,7 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
             ("--arrival", self.arrival is not None),
             ("--burstiness", self.burstiness is not None),
             ("--max-queue", self.max_queue is not None),
+            ("--queue-timeout", self.queue_timeout_s is not None),
         ):
             if given:
                 raise UsageError(f"{flag} needs requests that arrive at a rate: add --rate, e.g. --rate 50/s")
@@ -195,7 +232,12 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     def open(self) -> bool:
         """Whether requests arrive by a schedule of their own (open model)."""
         course = self.sweep or self.search
-        return self.rate is not None or any(stage.rate for stage in self.stages) or (course is not None and course.rate)
+        return (
+            self.rate is not None
+            or self.trace is not None
+            or any(stage.rate for stage in self.stages)
+            or (course is not None and course.rate)
+        )
 
     @property
     def course(self) -> str:
@@ -204,21 +246,28 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def arrival_name(self) -> str:
-        """constant, poisson or gamma."""
+        """constant, poisson, gamma, or trace."""
+        if self.trace is not None:
+            return "trace"
         return self.arrival or ("poisson" if self.burstiness is None else "gamma")
 
     @property
     def steady_s(self) -> float | None:
-        """Length of the steady windows; None: until `requests` are used up, or the course is over."""
+        """Length of the steady windows; None: until `requests` or the trace are used up, or the course is over."""
         if self.course:
             return None
         if self.stages:
             return sum(stage.seconds for stage in self.stages)
-        if self.duration_s is not None or self.requests is not None:
+        if self.duration_s is not None or self.counted:
             return self.duration_s
         return DEFAULT_DURATION_S
 
     @property
+    def counted(self) -> bool:
+        """Whether the run is over when its requests are used up: those that were asked for, or those of a trace."""
+        return self.requests is not None or self.trace is not None
+
+    @property
     def whole_run(self) -> bool:
         """Whether the steady window is the whole run: it is counted in requests, and there is no warm-up."""
-        return not self.stages and self.requests is not None and not self.warmup_s and self.warmup_requests is None
+        return not self.stages and self.counted and not self.warmup_s and self.warmup_requests is None

@@ -25,6 +25,11 @@ class Sweep(msgspec.Struct, frozen=True):
     text: str
     """As given."""
 
+    @property
+    def highest(self) -> float:
+        """The highest load."""
+        return self.levels[-1]
+
     def __str__(self) -> str:
         """As it is given on the command line."""
         return self.text

@@ -103,14 +103,14 @@ class CourseDriver:
 
     def found(self) -> SweepRow | FindRow:
         """What was found so far. The point that lasts is included if the course is not over."""
-        done, aggregate = list(self.done), self._view.aggregate
+        done = list(self.done)
         if not self.ended and self._settling is None and self._readings and self._readings[-1].t > self._began:
             done.append(self._done(self._point(self._readings[-1]), Step("stopped", "the run ended", None)))
         ended = self.ended or "the run ended before"
         done = [self._with_machine(each) for each in done]
         if isinstance(self._course, SearchCourse):
-            return find_row(self._course, self._slos, aggregate, done, ended)
-        return sweep_row(aggregate, done, ended, rate=self._course.rate)
+            return find_row(self._course, self._slos, self._view, done, ended)
+        return sweep_row(self._view, done, ended, rate=self._course.rate)
 
     async def _settle(self, change: Settling, reading: Reading) -> None:
         index = self._window
@@ -219,7 +219,6 @@ class CourseDriver:
             state=step.state,
             why=step.why,
             window=self._window,
-            began_s=self._began / 1e9,
             settle_s=self._settle_s,
             settled=self._settled,
         )

@@ -16,17 +16,14 @@ from llmstress.coordinator.run.courses.course import Done
 from llmstress.coordinator.run.courses.curve import Measured, knee_of, peak_of
 from llmstress.coordinator.run.courses.estimates import CONFIDENCE, wilson_between
 from llmstress.coordinator.run.courses.search import SearchCourse
-from llmstress.engine.telemetry.aggregate import Aggregate
-from llmstress.engine.telemetry.broadcast import lasted_ns
-from llmstress.engine.telemetry.classes import NOT_FAILED
-from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import Part
+from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.slo import Slo
+from llmstress.engine.telemetry.windows import WindowFigures, figures_of
 
 
-def sweep_row(aggregate: Aggregate, done: Sequence[Done], ended: str, *, rate: bool) -> SweepRow:
+def sweep_row(view: RunView, done: Sequence[Done], ended: str, *, rate: bool) -> SweepRow:
     """A sweep: its points, with peak and knee of their throughput."""
-    rows = [_point_row(aggregate, each) for each in done]
+    rows = [_point_row(view, each) for each in done]
     in_tokens = not rate and all(row.tokens_per_s is not None for row in rows)
     measured = [
         Measured(row.load, (row.tokens_per_s if in_tokens else row.requests_per_s) or 0.0, row.half_width)
@@ -52,9 +49,7 @@ def sweep_row(aggregate: Aggregate, done: Sequence[Done], ended: str, *, rate: b
     )
 
 
-def find_row(
-    course: SearchCourse, slos: Sequence[Slo], aggregate: Aggregate, done: Sequence[Done], ended: str
-) -> FindRow:
+def find_row(course: SearchCourse, slos: Sequence[Slo], view: RunView, done: Sequence[Done], ended: str) -> FindRow:
     """A search: its answer, and the probes."""
     answer = answer_of(course, done)
     return FindRow(
@@ -69,7 +64,7 @@ def find_row(
         surprises=list(answer.surprises),
         text=answer.text,
         ended_because=ended,
-        probes=[_probe_row(aggregate, each) for each in done],
+        probes=[_probe_row(view, each) for each in done],
     )
 
 
@@ -77,45 +72,41 @@ def _unit(*, rate: bool) -> LoadUnit:
     return "requests/s" if rate else "streams"
 
 
-def _point_row(aggregate: Aggregate, done: Done) -> PointRow:
-    part, seconds = aggregate.of_window(done.window), _seconds(aggregate, done)
-    counters = part.counters
-    tokens = counters.events * (aggregate.counters().tokens_per_event or 1.0)
-    tokens += counters.output - counters.output_streamed
-    tpot_p50 = _ms(part, "tpot", "p50")
+def _point_row(view: RunView, done: Done) -> PointRow:
+    figures = figures_of(view, view.aggregate.windows[done.window])
     assert done.state in ("measured", "hopeless", "stopped")
     return PointRow(
         load=done.point.level,
-        began_s=round(done.began_s, 3),
-        seconds=round(seconds, 3),
+        began_s=round(figures.begin_s, 3),
+        seconds=round(figures.seconds, 3),
         settle_s=round(done.settle_s, 3),
         settled=done.settled,
         ended=done.state,
         why=done.why,
-        ok=part.ended.get("ok", 0),
-        failed=sum(n for outcome, n in part.ended.items() if outcome not in NOT_FAILED),
-        dropped=counters.dropped,
-        requests_per_s=_rounded(part.ended.get("ok", 0) / seconds if seconds else None),
-        tokens_per_s=_rounded(tokens / seconds if seconds and tokens else None),
+        ok=figures.ok,
+        failed=figures.failed,
+        dropped=figures.dropped,
+        requests_per_s=_rounded(figures.requests_per_s),
+        tokens_per_s=_rounded(figures.tokens_per_s or None),
         half_width=None if done.point.half_width is None else round(done.point.half_width, 5),
-        ttft_p50=_ms(part, "ttft", "p50"),
-        ttft_p99=_ms(part, "ttft", "p99"),
-        tpot_p50=tpot_p50,
-        tpot_p99=_ms(part, "tpot", "p99"),
-        e2e_p50=_ms(part, "e2e", "p50"),
-        e2e_p99=_ms(part, "e2e", "p99"),
-        interactivity=round(1000 / tpot_p50, 3) if tpot_p50 else None,
+        ttft_p50=_ms(figures, "ttft", "p50"),
+        ttft_p99=_ms(figures, "ttft", "p99"),
+        tpot_p50=_ms(figures, "tpot", "p50"),
+        tpot_p99=_ms(figures, "tpot", "p99"),
+        e2e_p50=_ms(figures, "e2e", "p50"),
+        e2e_p99=_ms(figures, "e2e", "p99"),
+        interactivity=_rounded(figures.interactivity),
         client=done.point.client,
     )
 
 
-def _probe_row(aggregate: Aggregate, done: Done) -> ProbeRow:
-    part, point, seconds = aggregate.of_window(done.window), done.point, _seconds(aggregate, done)
+def _probe_row(view: RunView, done: Done) -> ProbeRow:
+    figures, point = figures_of(view, view.aggregate.windows[done.window]), done.point
     low, high = wilson_between(point.met, point.met + point.unknown, point.counted)
     assert done.state in ("passed", "failed", "open", "stopped")
     return ProbeRow(
         load=point.level,
-        began_s=round(done.began_s, 3),
+        began_s=round(figures.begin_s, 3),
         seconds=round(point.seconds, 3),
         settle_s=round(done.settle_s, 3),
         settled=done.settled,
@@ -129,20 +120,16 @@ def _probe_row(aggregate: Aggregate, done: Done) -> ProbeRow:
         low=round(low, 6),
         high=round(high, 6),
         missed=dict(point.missed),
-        requests_per_s=_rounded(part.ended.get("ok", 0) / seconds if seconds else None),
-        ttft_p99=_ms(part, "ttft", "p99"),
-        tpot_p50=_ms(part, "tpot", "p50"),
-        e2e_p99=_ms(part, "e2e", "p99"),
+        requests_per_s=_rounded(figures.requests_per_s),
+        ttft_p99=_ms(figures, "ttft", "p99"),
+        tpot_p50=_ms(figures, "tpot", "p50"),
+        e2e_p99=_ms(figures, "e2e", "p99"),
         client=point.client,
     )
 
 
-def _seconds(aggregate: Aggregate, done: Done) -> float:
-    return lasted_ns(aggregate.windows[done.window], aggregate.elapsed_ns) / 1e9
-
-
-def _ms(part: Part, metric: str, percentile: str) -> float | None:
-    us = part.latency.get(metric, Histogram()).percentile(percentile)
+def _ms(figures: WindowFigures, metric: str, percentile: str) -> float | None:
+    us = figures.percentile(metric, percentile)
     return None if us is None else round(us / 1000, 3)
 
 

@@ -1,7 +1,7 @@
 """The end of a run: limits that end it early, the reason why it ended, its exit code. Pure functions."""
 
 import signal
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 import msgspec
 
@@ -16,6 +16,8 @@ from llmstress.engine.stream.failure_policy import END, END_FIRST
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.messages import ErrorSample
 from llmstress.engine.telemetry.sanitize import sanitize_text
+from llmstress.engine.telemetry.threshold_words import judgement_words
+from llmstress.engine.telemetry.thresholds import Judgement
 
 MIN_FINISHED_FOR_SHARE = 100
 """`--max-errors P%` ends a run early only from this many finished requests on: otherwise a failure of the first request
@@ -109,14 +111,44 @@ def why_ended(options: Options, aggregate: Aggregate, ended_by: str, finals: Col
     if _exceeds(options.max_errors, aggregate.failed(), aggregate.finished()):
         return "errors"
     exhausted = all(final.exhausted for final in finals)
-    return "requests" if options.requests is not None and exhausted else "duration"
+    return "requests" if options.counted and exhausted else "duration"
+
+
+def threshold_limit(judgement: Judgement) -> Limit:
+    """The end of a run whose threshold of `--abort-if` has failed."""
+    return Limit("threshold", f"--abort-if {judgement.threshold.text}: {judgement_words(judgement)}")
 
 
 def exit_code(options: Options, summary: Summary, signals: list[int]) -> ExitCode:
-    """The exit code of a run: the first that applies of 4, 130 or 143, 6, 5, 99, 97, 0.
+    """The exit code of a run: the first that applies of 4, 130 or 143, 99, 98, 6, 5, 97, 0.
 
     `signals`: the signals that were received, in order.
     """
+    return with_thresholds(exit_code_of_run(options, summary, signals), options, summary)
+
+
+def with_thresholds(code: ExitCode, options: Options, summary: Summary) -> ExitCode:
+    """The exit code of a run that has `code` without regard to its thresholds."""
+    judged = exit_code_of_thresholds(options, summary)
+    if code in (ExitCode.INCOMPLETE, ExitCode.SIGINT, ExitCode.SIGTERM) or judged is ExitCode.OK:
+        return code
+    # a run without a success leaves most thresholds undecided, so the code 5 says more than 97
+    return code if judged is ExitCode.UNDECIDED and code is not ExitCode.OK else judged
+
+
+def exit_code_of_thresholds(options: Options, summary: Summary) -> ExitCode:
+    """99, 98, 97, or 0 if the thresholds allow the run to pass."""
+    failed = {each.unit for each in summary.thresholds if each.state == "failed"}
+    if failed - {"status"}:
+        return ExitCode.THRESHOLD
+    if failed:
+        return ExitCode.VERDICT
+    undecided = any(each.state == "undecided" for each in summary.thresholds)
+    return ExitCode.UNDECIDED if undecided and options.undecided == "fail" else ExitCode.OK
+
+
+def exit_code_of_run(options: Options, summary: Summary, signals: list[int]) -> ExitCode:
+    """The exit code of a run without regard to thresholds."""
     if not summary.complete:
         return ExitCode.INCOMPLETE
     if signals:
@@ -128,17 +160,13 @@ def exit_code(options: Options, summary: Summary, signals: list[int]) -> ExitCod
         return ExitCode.TOO_MANY_ERRORS
     if not summary.requests.ok:
         return ExitCode.NO_SUCCESS
-    if isinstance(summary.find, FindRow):
-        return _CODES_OF_FIND[summary.find.state]
-    return ExitCode.OK
+    return code_of_find(summary.find) if isinstance(summary.find, FindRow) else ExitCode.OK
 
 
-_CODES_OF_FIND: Mapping[str, ExitCode] = {
-    "found": ExitCode.OK,
-    "at least": ExitCode.OK,
-    "undecided": ExitCode.UNDECIDED,
-    "none": ExitCode.THRESHOLD,
-}
+def code_of_find(find: FindRow) -> ExitCode:
+    """The exit code of a search for the capacity that came to its end."""
+    codes: dict[str, ExitCode] = {"undecided": ExitCode.UNDECIDED, "none": ExitCode.THRESHOLD}
+    return codes.get(find.state, ExitCode.OK)
 
 
 def exit_code_of(number: int) -> ExitCode:
@@ -152,7 +180,7 @@ def _reached(limit: MaxErrors | None, summary: Summary) -> bool:
 
 def exit_code_reason(options: Options, summary: Summary, code: ExitCode) -> str:
     """A sentence that explains an exit code which the user may not expect; else empty."""
-    limit, outcome = options.max_errors, summary.outcome.text
+    limit, outcome, find = options.max_errors, summary.outcome.text, summary.find
     match code:
         case ExitCode.OK if summary.requests.failed > MOST_FAILED * summary.outcome.finished:
             because = "no --max-errors was given" if limit is None else f"--max-errors {limit} was not reached"
@@ -165,9 +193,20 @@ def exit_code_reason(options: Options, summary: Summary, code: ExitCode) -> str:
             return f"{outcome}; exit code {code:d} because a failure ended the run"
         case ExitCode.NO_SUCCESS:
             return f"no request succeeded: {outcome}; exit code {code:d}"
-        case ExitCode.UNDECIDED | ExitCode.THRESHOLD if isinstance(summary.find, FindRow):
-            return f"{summary.find.text}; exit code {code:d}"
+        case ExitCode.UNDECIDED | ExitCode.THRESHOLD if isinstance(find, FindRow) and code is code_of_find(find):
+            return f"{find.text}; exit code {code:d}"
+        case ExitCode.THRESHOLD | ExitCode.VERDICT:
+            return f"a threshold was crossed: {_thresholds_words(summary, 'failed')}; exit code {code:d}"
+        case ExitCode.UNDECIDED:
+            which = _thresholds_words(summary, "undecided")
+            return f"not enough data to decide {which}; exit code {code:d}; --undecided pass accepts this"
     return ""
+
+
+def _thresholds_words(summary: Summary, state: str) -> str:
+    """The thresholds in a state: `ttft.p99>800ms (and 2 more)`."""
+    first, *others = (each.text for each in summary.thresholds if each.state == state)
+    return f"{first} (and {len(others)} more)" if others else first
 
 
 def lengths(finals: Collection[Final]) -> tuple[float, float]:

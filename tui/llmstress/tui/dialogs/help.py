@@ -18,7 +18,7 @@ LOOKING = (
     ("1 … 5", "overview, latency, workers, errors, log"),
     ("↑ ↓", "choose a row; tab goes to the text below a table"),
     ("o  O", "workers: sort by the next column, reverse the order"),
-    ("v", "the verdict in full: every reason and note"),
+    ("v", "the verdict in full: every reason and note, and every threshold"),
     ("w", "switch between figures of the last seconds and of the steady window, as in the summary"),
     ("c  C", "overview: next chart on the left, on the right"),
     ("t", "switch between dark and light"),

@@ -21,8 +21,6 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     """Why it ended there, in words."""
     window: int
     """Index of its window."""
-    began_s: float
-    """Seconds after T0."""
     settle_s: float
     """How long the load took to settle before it."""
     settled: bool
