@@ -38,7 +38,7 @@ def test_a_sweep_measures_one_load_after_the_other() -> None:
     phases = [event["text"] for event in summary["events"] if event["kind"] == "phase"]
     assert [text.split(" begins")[0] for text in phases] == ["→ 2", "2", "→ 6", "6", "drain"]
     assert "2 points of 1s: 2,6" in said
-    assert "at most 6 streams" in said
+    assert "up to 6 streams" in said
     assert "throughput against load" in said
     assert all(len(line) <= 80 for line in said.partition("sweep: 2 points")[2].splitlines() if "http" not in line)
 
