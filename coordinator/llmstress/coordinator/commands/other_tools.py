@@ -31,7 +31,7 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
     (
         _RATE,
         "--rps --rate --qps --request-rate --requests-per-second --arrival-rate --rate-type --rate-limit --burstiness "
-        "--stage --stages --target-rate --sweep --ramp-up-strategy",
+        "--stage --stages --target-rate --ramp-up-strategy",
     ),
     (
         "use --ramp-up DURATION, the time over which all streams start",

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from llmstress.coordinator.output.load_schema import LevelUnit, Load
+from llmstress.coordinator.output.points import FindRow, SweepRow
 from llmstress.engine.telemetry.metrics import LATENCIES, Metric
 from llmstress.engine.telemetry.thresholds import State
 from llmstress.engine.telemetry.verdict import Verdict
@@ -500,6 +501,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     timeline: list[TimelineRow]
     events: list[EventRow]
     """The last 1,000 lines of the run's log."""
+    sweep: SweepRow | msgspec.UnsetType = msgspec.UNSET
+    """Only with `--sweep`."""
+    find: FindRow | msgspec.UnsetType = msgspec.UNSET
+    """Only of `llmstress find`."""
     goodput: Goodput | msgspec.UnsetType = msgspec.UNSET
     """Only with `--slo` or `--slo-preset`."""
     fluidity: Fluidity | msgspec.UnsetType = msgspec.UNSET

@@ -38,6 +38,7 @@ ENDS = {
     "lost": "all workers were lost",
     "quota": "the quota or --max-total-tokens was used up",
     "errors": "ended by failed requests",
+    "points": "the sweep or the search is over",
     "threshold": "a threshold of --abort-if was crossed",
 }
 """`Ended.by` -> why the run has ended."""
