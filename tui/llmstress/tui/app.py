@@ -12,10 +12,10 @@ from textual.widgets._toast import ToastRack
 
 from llmstress.engine.telemetry import broadcast
 from llmstress.engine.telemetry.aggregate import Notice
-from llmstress.engine.telemetry.broadcast import DETACHED, RunView
+from llmstress.engine.telemetry.broadcast import DETACHED, Command, RunView
 from llmstress.engine.telemetry.formatting import count, duration
 from llmstress.tui import image, steering
-from llmstress.tui.dialogs.ask_streams import AskStreams
+from llmstress.tui.dialogs.ask_load import AskLoad
 from llmstress.tui.dialogs.confirm import Confirm
 from llmstress.tui.dialogs.goto import GoTo
 from llmstress.tui.dialogs.help import Help
@@ -32,7 +32,7 @@ from llmstress.tui.panes.verdict import VerdictPage
 from llmstress.tui.panes.workers import WorkersPane
 from llmstress.tui.sources.followed_run import FollowedRun
 from llmstress.tui.sources.source import Source
-from llmstress.tui.steering import RequestedStreams
+from llmstress.tui.steering import RequestedLoad
 from llmstress.tui.themes import DARK, LIGHT, light_theme
 
 FIGURES_S, CHARTS_S = 1 / 3, 1.0
@@ -64,11 +64,12 @@ class StressApp(App[int]):
         Binding("ctrl+c", "interrupt", show=False, priority=True),
         Binding("d", "detach", show=False),
         Binding("p", "pause", show=False),
-        Binding("plus", f"streams({steering.SMALL_STEP})", show=False),
-        Binding("minus", f"streams({-steering.SMALL_STEP})", show=False),
-        Binding("right_square_bracket", f"streams({steering.LARGE_STEP})", show=False),
-        Binding("left_square_bracket", f"streams({-steering.LARGE_STEP})", show=False),
-        Binding("equals_sign", "ask_streams", show=False),
+        Binding("plus", f"change({steering.SMALL_STEP})", show=False),
+        Binding("minus", f"change({-steering.SMALL_STEP})", show=False),
+        Binding("right_square_bracket", f"change({steering.LARGE_STEP})", show=False),
+        Binding("left_square_bracket", f"change({-steering.LARGE_STEP})", show=False),
+        Binding("equals_sign", "ask_load", show=False),
+        Binding("k", "next_stage", show=False),
         Binding("s", "save", show=False),
         Binding("w", "window", show=False),
         Binding("v", "verdict", show=False),
@@ -101,7 +102,7 @@ class StressApp(App[int]):
         self._picture: Picture | None = None
         self._shown: object = None
         self._drawn: object = None
-        self._requested = RequestedStreams()
+        self._requested = RequestedLoad()
         self._draining = False
         self._toast_at = 0.0
         self._imaging = asyncio.Lock()
@@ -166,7 +167,7 @@ class StressApp(App[int]):
         if self._playback_line is not None:
             self._playback_line.show(cut_off=not self._run.over)
         silent_s = self._run.silent_s()
-        requested = None if self._run.view is None else self._requested.pending(self._run.view)
+        requested = "" if self._run.view is None else self._requested.words(self._run.view)
         now = (self._run.version, self._shows_window, self._tab, silent_s, requested, self._run.lost)
         if now == self._shown:
             return
@@ -181,7 +182,7 @@ class StressApp(App[int]):
             self._picture = picture_of(self._run.view, whole=self._shows_window, playback=self._run.playback)
             self._top.show(self._picture, silent_s=silent_s, requested=requested)
             self._panes[self._tab].show(self._picture)
-            if isinstance(self.screen, VerdictPage | Confirm | AskStreams):
+            if isinstance(self.screen, VerdictPage | Confirm | AskLoad):
                 self.screen.show(self._picture)
 
     @on(ChartsDue)
@@ -212,9 +213,9 @@ class StressApp(App[int]):
             self._banner.show("")
 
     def _update_keys(self) -> None:
-        replay = self._run.playback is not None
-        keys = bars.keys_for(self._tab, steering=self._run.can_steer, saving=self._run.can_save, replay=replay)
-        self._keys.show(keys)
+        run = self._run
+        replay = run.playback is not None
+        self._keys.show(bars.keys_for(self._tab, run.view, steering=run.can_steer, saving=run.can_save, replay=replay))
 
     def _inform(self, text: str, *, warning: bool = False) -> None:
         self.notify(text, severity="warning" if warning else "information", timeout=TOAST_S, markup=False)
@@ -332,27 +333,58 @@ class StressApp(App[int]):
         if self._can_steer_or_inform() and self._run.view is not None:
             await self._run.source.send(broadcast.PauseRequested(not self._run.view.paused))
 
-    async def action_streams(self, share: float) -> None:
-        """Request more or fewer streams; `share`: of the current number."""
-        if not self._can_steer_or_inform() or self._run.view is None:
-            return
-        await self._ask_for(self._requested.step(self._run.view, share))
+    async def action_change(self, share: float) -> None:
+        """Request more or fewer streams, or a higher or lower rate; `share`: of the present load."""
+        if (view := self._steerable_view()) is not None:
+            await self._send_load(self._requested.step(view, share))
 
-    async def action_ask_streams(self) -> None:
-        """Ask for a number of streams."""
-        if self._can_steer_or_inform() and self._run.view is not None and len(self.screen_stack) == 1:
-            self.push_screen(AskStreams(self._requested.wanted(self._run.view)), self._set_streams)
+    async def action_ask_load(self) -> None:
+        """Ask for a number of streams, or for a rate."""
+        if (view := self._steerable_view()) is not None and len(self.screen_stack) == 1:
+            rated = steering.steered_by(view) == "rate"
+            self.push_screen(AskLoad(self._requested.wanted(view), rated=rated), self._set_load)
 
-    async def _set_streams(self, total: int | None) -> None:
-        if total is not None and self._run.view is not None and self._can_steer_or_inform():
-            await self._ask_for(self._requested.set(self._run.view, total))
+    async def _set_load(self, level: float | None) -> None:
+        if level is not None and (view := self._steerable_view()) is not None:
+            await self._send_load(self._requested.set(view, level))
 
-    async def _ask_for(self, total: int | None) -> None:
-        if total is None:
+    async def _send_load(self, command: Command | None) -> None:
+        if command is None:
             self._inform("no worker is running: nothing to change")
             return
-        await self._run.source.send(broadcast.StreamsRequested(total))
+        await self._run.source.send(command)
         self.post_message(FiguresDue())
+
+    def _steerable_view(self) -> RunView | None:
+        """The run, if its load can be changed; if not, a message says why."""
+        view = self._run.view
+        if not self._can_steer_or_inform() or view is None:
+            return None
+        if steering.steered_by(view) == "nothing":
+            self._inform("the trace says when requests arrive: the rate can't be changed")
+            return None
+        return view
+
+    def action_next_stage(self) -> None:
+        """Ask whether the stage that lasts should end now."""
+        if not self._can_steer_or_inform() or self._picture is None or isinstance(self.screen, Confirm):
+            return
+        place, window = self._picture.place, self._picture.view.aggregate.window
+        if place is None or place.left_s is None:
+            self._inform("no stage lasts that could be ended early")
+            return
+        what = "the run ends" if place.last else "the next one begins"
+        question = Confirm(
+            f"End {place.name} now?",
+            f"{what.capitalize()} at once; what was left of this stage is skipped.",
+            "k",
+            lambda picture: picture.view.ended is not None or picture.view.aggregate.window != window,
+        )
+        self.push_screen(question, self._next_stage_if)
+
+    async def _next_stage_if(self, yes: bool | None) -> None:
+        if yes and self._run.can_steer:
+            await self._run.source.send(broadcast.StageRequested())
 
     async def action_save(self) -> None:
         """Save the summary as it is now; this also works after the end of the run."""

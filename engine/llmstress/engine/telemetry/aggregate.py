@@ -317,7 +317,11 @@ class Aggregate(msgspec.Struct, array_like=True):
         failed_by = {outcome: n for outcome, n in ended.items() if n and outcome not in NOT_FAILED}
         failed = sum(failed_by.values())
         events = sum(part.counters.events for part in delta.parts.values())
+        started = sum(part.counters.started for part in delta.parts.values())
+        due = sum(part.counters.due for part in delta.parts.values())
         slot = self._slot_of(delta)
+        slot.started += started
+        slot.due += due
         slot.ok += ended.get("ok", 0)
         slot.finished += requests - ended.get("cancelled", 0)
         slot.failed += failed
@@ -340,6 +344,8 @@ class Aggregate(msgspec.Struct, array_like=True):
         row.requests += requests
         row.failed += failed
         row.events += events
+        row.started += started
+        row.due += due
         shown = "e2e" if self.whole_answers else "ttft"
         if shown in latency:
             row.latency.merge(latency[shown])

@@ -28,6 +28,10 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Input tokens."""
     inputs_per_s: float | None
     """Inputs; a request for embeddings has several."""
+    started_per_s: float | None
+    """Requests that began."""
+    due_per_s: float | None
+    """Requests that arrived (open model)."""
     latency: dict[str, Histogram]
     """Metric -> its samples; not to be changed."""
     finished: int
@@ -120,6 +124,8 @@ def steady(aggregate: Aggregate, steady_s: float) -> Figures:
         tokens_per_s=per_second(tokens),
         input_per_s=per_second(part.counters.input),
         inputs_per_s=per_second(part.counters.inputs),
+        started_per_s=per_second(part.counters.started),
+        due_per_s=per_second(part.counters.due),
         latency=part.latency,
         finished=aggregate.finished(),
         failed=aggregate.failed(),
@@ -153,6 +159,8 @@ def recent(aggregate: Aggregate, window_s: float, *, widen: bool = False) -> Fig
         tokens_per_s=(events * per_event if events else output) / seconds,
         input_per_s=None,
         inputs_per_s=sum(slot.inputs * weight for slot, weight in zip(slots, weights, strict=True)) / seconds,
+        started_per_s=sum(slot.started * weight for slot, weight in zip(slots, weights, strict=True)) / seconds,
+        due_per_s=sum(slot.due * weight for slot, weight in zip(slots, weights, strict=True)) / seconds,
         latency=latency,
         finished=sum(slot.finished for slot in slots),
         failed=sum(slot.failed for slot in slots),

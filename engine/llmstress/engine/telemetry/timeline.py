@@ -37,6 +37,10 @@ class Row(msgspec.Struct, array_like=True):
     more: dict[str, Histogram] = msgspec.field(default_factory=dict)
     """Metric of `CHARTED` -> its samples in coarse bins as they came: those of requests that failed later are
     included."""
+    started: int = 0
+    """Requests that began."""
+    due: int = 0
+    """Requests that arrived (open model)."""
 
     def absorb(self, later: "Row") -> None:
         """Merge the following row into this one."""
@@ -48,6 +52,8 @@ class Row(msgspec.Struct, array_like=True):
         self.latency.merge(later.latency)
         add_counts(self.failed_by, later.failed_by)
         merge_histograms(self.more, later.more)
+        self.started += later.started
+        self.due += later.due
 
 
 class WorkerRecent(msgspec.Struct, array_like=True):
@@ -84,6 +90,8 @@ class Recent(msgspec.Struct, array_like=True):
     inputs: int = 0
     failed_by: dict[str, int] = msgspec.field(default_factory=dict)
     """Class of failure -> how many; the sum is `failed`."""
+    started: int = 0
+    due: int = 0
 
     def absorb(self, other: "Recent") -> None:
         """Merge another slot into this one."""
@@ -94,6 +102,8 @@ class Recent(msgspec.Struct, array_like=True):
         self.events += other.events
         self.output += other.output
         self.inputs += other.inputs
+        self.started += other.started
+        self.due += other.due
         add_counts(self.failed_by, other.failed_by)
         merge_histograms(self.latency, other.latency)
         for number, worker in other.workers.items():

@@ -30,9 +30,10 @@ STEERING = (
     ("Q", "end the run at once; asks first"),
     ("ctrl+c", "end the run without asking; a second time ends it at once"),
     ("p", "pause: no new requests until p is pressed again"),
-    ("+ -", "increase or reduce the number of streams by a tenth"),
-    ("] [", "increase or reduce the number of streams by half"),
-    ("=", "type the number of streams"),
+    ("+ -", "increase or reduce the number of streams, or the rate, by a tenth"),
+    ("] [", "increase or reduce it by half"),
+    ("=", "type the number of streams, or the rate"),
+    ("k", "end this stage of the load and begin the next one; asks first"),
     ("s", "save the summary as it is now, also after the end"),
     ("d", "detach: leave the screen; the run continues"),
 )

@@ -13,6 +13,7 @@ from llmstress.tui.charts.heatmap import Heatmap
 from llmstress.tui.charts.lines import Drawing, TimelineCache
 from llmstress.tui.format import headline
 from llmstress.tui.format.headline import StyledText
+from llmstress.tui.format.load_line import load_line
 from llmstress.tui.format.picture import Picture
 from llmstress.tui.panes.pane import RedrawnPane
 from llmstress.tui.panes.tiles import TileView, tiles_of
@@ -47,6 +48,7 @@ class Overview(RedrawnPane):
         self._timeline, self._zoomed = TimelineCache(), TimelineCache()
         self._target = StyledLine("overview-target")
         self._progress = StyledLine("overview-progress")
+        self._load = StyledLine("overview-load")
         self._measurement = StyledLine("overview-measurement")
         self._outcome = StyledLine("overview-outcome")
         self._stretch = StyledLine("overview-stretch")
@@ -54,13 +56,14 @@ class Overview(RedrawnPane):
         self._charts = {"left": Chart("chart-left"), "right": Chart("chart-right")}
         for side, key in (("left", "c"), ("right", "C")):
             self._charts[side].border_subtitle = f"{key}: next"
-        self._curves = {"left": "ttft", "right": "tokens"}
+        self._curves = {"left": "", "right": ""}
         self._heatmap = Heatmap("heatmap-ttft")
 
     def compose(self) -> ComposeResult:
         """Lines, tiles, charts and heatmap."""
         yield self._target
         yield self._progress
+        yield self._load
         yield self._measurement
         yield self._outcome
         yield self._stretch
@@ -78,6 +81,10 @@ class Overview(RedrawnPane):
             return
         self._target.show(headline.target_line(picture.view, self._target.size.width))
         self._progress.show(headline.progress_line(picture, self._progress.size.width))
+        load = load_line(picture, self._progress.size.width)
+        if self._load.display != bool(load):
+            self._load.display = bool(load)
+        self._load.show(load)
         self._measurement.show(headline.measurement_line(picture, self._measurement.size.width))
         self._outcome.show(headline.outcome_line(picture, self._outcome.size.width))
         tiles = tiles_of(picture)
@@ -111,7 +118,7 @@ class Overview(RedrawnPane):
     def next_curve(self, side: str) -> None:
         """Show the next chart on the `left` or the `right` side."""
         if self._picture is not None:
-            self._curves[side] = catalog.next_curve(self._curve(side, self._picture), self._picture.view.aggregate)
+            self._curves[side] = catalog.next_curve(self._curve(side, self._picture), self._picture.view)
             self.draw(self._picture)
 
     def on_click(self, event: events.Click) -> None:
@@ -122,10 +129,12 @@ class Overview(RedrawnPane):
 
     def _curve(self, side: str, picture: Picture) -> str:
         """The chosen curve, if this run has it, else the default for that side."""
-        names = catalog.curves_of(picture.view.aggregate)
+        names = catalog.curves_of(picture.view)
         if self._curves[side] in names:
             return self._curves[side]
-        return names[0] if side == "left" else "requests"
+        if side == "left":
+            return names[0]
+        return next(name for name in ("load", "tokens", "requests") if name in names)
 
     def _draw_again(self) -> None:
         if self._picture is not None:
