@@ -165,3 +165,34 @@ class Histogram(msgspec.Struct, array_like=True):
     def mean(self) -> float | None:
         """Exact mean in µs; None without samples."""
         return self.sum / self.count if self.count else None
+
+
+class Distribution(msgspec.Struct, array_like=True, frozen=True):
+    """What is known of a histogram without its bins; values in microseconds."""
+
+    count: int
+    sum: int
+    min: int
+    max: int
+    overflow: int
+    values: dict[str, int | None]
+    """Percentile of `PERCENTILES` -> its value; None where n < 1 / (1 - p)."""
+
+    def percentile(self, name: str) -> int | None:
+        """A percentile by its name in `PERCENTILES`, in µs; None where n < 1 / (1 - p)."""
+        return self.values[name]
+
+    def low_sample(self) -> list[str]:
+        """Names of the percentiles for which there are too few samples (`THIN_BELOW`)."""
+        return [name for name, least in THIN_BELOW.items() if self.count < least]
+
+    @property
+    def mean(self) -> float | None:
+        """Exact mean in µs; None without samples."""
+        return self.sum / self.count if self.count else None
+
+
+def distribution_of(histogram: Histogram) -> Distribution:
+    """Count, sum, extremes and percentiles of a histogram."""
+    values = dict(zip(PERCENTILES, histogram.percentiles(PERCENTILES.values()), strict=True))
+    return Distribution(histogram.count, histogram.sum, histogram.min, histogram.max, histogram.overflow, values)
