@@ -48,7 +48,7 @@ test-newest:  ## demo and test suite with the newest versions that pyproject.tom
 	$(MAKE) NEWEST=1 test
 
 test-gateways: $(VENV)/installed-dev gateways  ## the tests behind a real LiteLLM
-	LLMSTRESS_LITELLM=$(CURDIR)/$(GATEWAYS)/bin/litellm $(BIN)/python -m pytest -m gateway
+	LITELLM_COMMAND=$(CURDIR)/$(GATEWAYS)/bin/litellm $(BIN)/python -m pytest -m gateway
 
 gateways: $(GATEWAYS)/installed  ## installs LiteLLM in an environment of its own: a minute, 750 MB
 

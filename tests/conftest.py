@@ -1,6 +1,7 @@
 """What holds for the whole suite."""
 
 import gc
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +17,11 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Runs keep their last summaries in a directory of the suite, not in the user's."""
+    """Runs keep their last summaries in a directory of the suite, not in the user's, and get no flags of the user's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        for name in [name for name in os.environ if name.startswith("LLMSTRESS_")]:
+            patch.delenv(name)
         yield
 
 

@@ -22,11 +22,15 @@ from helpers.processes import DEADLINE_S, MockServer, Run, mock_server
 from helpers.summaries import facts_of
 
 from llmstress.coordinator.commands.cli import cli
+from llmstress.coordinator.commands.configurable import settings_of
+from llmstress.coordinator.config.config_file import read_config
+from llmstress.coordinator.config.settings import by_key
 from llmstress.coordinator.output.summary import encode, summarise
 from llmstress.engine.api import guess_api
 from llmstress.engine.telemetry.aggregate import Aggregate
 
 ROOT = Path(__file__).parents[1]
+KEYS = by_key(settings_of(cli))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 SHELL = ("", "sh", "bash", "shell", "console")
@@ -141,8 +145,8 @@ def test_the_arguments_of_a_command_are_accepted(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in command.arguments:
-        if re.fullmatch(r"@?[\w-]+\.(?:pem|key|rec|txt|json)", name):
-            (tmp_path / name.removeprefix("@")).write_text("{}")
+        if re.fullmatch(r"@?[\w-]+\.(?:pem|key|rec|txt|json|toml)", name):
+            (tmp_path / name.removeprefix("@")).write_text("" if name.endswith(".toml") else "{}")
     for name, value in environment_of(command.arguments).items():
         monkeypatch.setenv(name, value)
     (tmp_path / "stdin").write_text("Hi")
@@ -193,6 +197,9 @@ def environment_of(arguments: list[str]) -> dict[str, str]:
 def test_a_command_runs(command: Command, server: MockServer, tmp_path: Path) -> None:
     kind = command.arguments[0] if command.arguments[:1] and command.arguments[0] in cli.commands else ""
     arguments = localized(command.arguments, server.url)
+    for name in arguments:
+        if name.endswith(".toml"):
+            (tmp_path / name).write_text(f'url = "{server.url}"\n')
     if kind == "mock":
         port = [] if "--port" in arguments else ["--port", "0"]
         run = Run(*[*with_small_values(arguments), *port])
@@ -201,7 +208,7 @@ def test_a_command_runs(command: Command, server: MockServer, tmp_path: Path) ->
         code, truth, said = run.finish()
         assert (code, truth["requests"]) == (0, 0), said
         return
-    assert kind in ("", "probe"), "a command that needs a person or a run in progress is marked as not run"
+    assert kind in ("", "probe", "config"), "a command that needs a person or a run in progress is marked as not run"
     if not kind:
         end = [] if {"--duration", "--requests"} & {*arguments} else ["--duration", "1s"]
         arguments = [*with_small_values(arguments), *end, "--headless"]
@@ -234,6 +241,13 @@ def test_json_parses() -> None:
             except ValueError as error:
                 error.add_note(block.place)
                 raise
+
+
+def test_toml_of_the_page_of_files_is_read() -> None:
+    blocks = [block for block in BLOCKS if block.language == "toml" and block.place.startswith("docs/config.md")]
+    assert len(blocks) == 2
+    for block in blocks:
+        read_config(block.text, block.place, KEYS)
 
 
 def test_python_compiles() -> None:

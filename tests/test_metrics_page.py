@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from llmstress.coordinator.config.errors import ExitCode
+from llmstress.coordinator.config.slo_presets import PRESETS
 from llmstress.engine.stream import pace
 from llmstress.engine.telemetry.classes import ACTIONS, CLASSES, HTTP, STATUS_ACTIONS
 from llmstress.engine.telemetry.histogram import PERCENTILES, THIN_BELOW, Histogram
@@ -22,7 +23,6 @@ from llmstress.tui.format.words import ENDS
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/metrics.md"
-CASES = ROOT / "tests/engine/test_metrics.py"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -107,10 +107,16 @@ def exit_codes() -> str:
     return table(["code", "meaning"], [[f"{each:d}", each.meaning] for each in ExitCode])
 
 
+def slo_presets() -> str:
+    rows = [[f"`{name}`", ", ".join(f"`{slo.text}`" for slo in slos)] for name, slos in PRESETS.items()]
+    return table(["preset", "SLOs"], rows)
+
+
 TABLES = {
     "stamps": stamps,
     "metrics": metrics,
     "percentiles": percentiles,
+    "slo-presets": slo_presets,
     "classes": classes,
     "actions": actions,
     "reasons": reasons,
@@ -141,12 +147,16 @@ def rows_below(heading: str) -> list[str]:
     return [line.split("|")[1].strip().strip("`") for line in lines[2:]]
 
 
-def test_worked_cases_are_tests_and_tests_name_the_page() -> None:
-    tree = ast.parse(CASES.read_text("utf-8"))
+@pytest.mark.parametrize(
+    ("heading", "cases"),
+    [("## Worked cases", "test_metrics.py"), ("### Worked cases of goodput", "test_objectives.py")],
+)
+def test_worked_cases_are_tests_and_tests_name_the_page(heading: str, cases: str) -> None:
+    tree = ast.parse((ROOT / "tests/engine" / cases).read_text("utf-8"))
     tests = {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
-    section = PAGE.read_text("utf-8").partition("\n## Worked cases\n")[2].partition("\n## ")[0]
+    section = PAGE.read_text("utf-8").partition(f"\n{heading}\n")[2].partition("\n## ")[0]
     named = re.findall(r"`(test_\w+)`", section)
-    assert len(named) == len(set(named)) == len(rows_below("## Worked cases"))
+    assert len(named) == len(set(named)) == len(rows_below(heading))
     assert set(named) <= tests
     assert "docs/metrics.md" in (ast.get_docstring(tree) or "")
 

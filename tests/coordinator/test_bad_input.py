@@ -22,6 +22,21 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
     # unknown flags
     (("--streems", "5"), "--streams"),
     (("--api", "telepathy"), "--api"),
+    # files with flags, whose contents are tested in test_config.py
+    *(
+        (("--config", path), words)
+        for path, words in (
+            ("{dir}", "can't be read: Is a directory"),
+            ("{dir}/none", "can't be read: No such file or directory"),
+            ("{text}/x", "can't be read: Not a directory"),
+            ("{bytes}", "is not UTF-8 text"),
+            ("/dev/zero", "--config: /dev/zero is larger than 1 MiB"),
+            ("", "can't be read: No such file or directory"),
+        )
+    ),
+    (("--config", "{text}"), "line 1"),
+    (("--preset", "chatt"), "'chatt' is not one of 'chat', 'rag', 'agent', 'batch', 'long-context'"),
+    (("completion", "tcsh"), "'tcsh' is not one of 'bash', 'zsh', 'fish'"),
     # flags that an API does not support
     (("--api", "sse", "--max-tokens", "5"), "--max-tokens"),
     (("--api", "sse", "--no-stream"), "--no-stream"),
@@ -79,6 +94,55 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
     *(
         ((*HTTP, "--on-status", value), "--on-status")
         for value in ("", "404", "404=", "404=skip", "=count", "200=count", "5xx=retry", "ok=end", "404=retry=count")
+    ),
+    # SLOs
+    *(
+        ((*HTTP, "--slo", value), "--slo")
+        for value in (
+            *(
+                "",
+                "ttft",
+                "ttft<",
+                "<500ms",
+                "ttft>500ms",
+                "ttft=500ms",
+                "ttft<500",
+                "ttft<0",
+                "ttft<0.0001ms",
+                "tft<1s",
+            ),
+            *("itl<20ms", "loop_lag<1ms", "tps_user>20", "tps_user<20ms", "ttft<1s,tpot<50ms", "ttft<1s tpot<50ms"),
+            *("ttft_p99<1s", "p99(ttft)<1s", "ttft<<1s", f"ttft<{DIGITS}s", "ttft<nan", "ü<1s"),
+        )
+    ),
+    *(((*HTTP, "--slo-preset", value), "--slo-preset") for value in ("", "mlperf", "mlperf:llama", "list", DIGITS)),
+    *(
+        ((*HTTP, "--deadline", value), "--deadline")
+        for value in (
+            *(
+                "",
+                "500ms",
+                "first=500ms",
+                "token=50ms",
+                "first=500,token=50",
+                "first=0,token=50ms",
+                "first=1s,first=1s",
+            ),
+            *("first=500ms,token=0s", "first=1s,token=1s,last=1s", "first=1s;token=1s"),
+        )
+    ),
+    *(
+        ((*HTTP, "--reading-speed", value), "--reading-speed")
+        for value in ("", "0", "-1", "20/s", "1e3", "nan", "10001", MANY, DIGITS, "0.0")
+    ),
+    *(
+        ((*HTTP, "--no-stream", *given), f"{given[0]} {given[1]}" if given[0] == "--slo" else given[0])
+        for given in (
+            *(("--slo", f"{metric}<1s") for metric in ("ttft", "ttft_due", "ttfa", "tpot", "stall")),
+            ("--slo-preset", "mlperf:llama2-70b"),
+            ("--deadline", "first=1s,token=50ms"),
+            ("--reading-speed", "20"),
+        )
     ),
     # contradictions
     ((*HTTP, "--total-streams", "10", "--streams", "5"), "--total-streams"),

@@ -169,7 +169,9 @@ def test_a_target_needs_no_flag() -> None:
     assert json.loads(probe.stdout)["where"]["url"].startswith(server.url)
 
 
-@pytest.mark.parametrize("command", [(), ("probe",), ("mock",), ("attach",), ("replay",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [(), ("probe",), ("mock",), ("attach",), ("replay",), ("config",), ("completion",)], ids=" ".join
+)
 def test_h_is_help(capsys: pytest.CaptureFixture[str], command: tuple[str, ...]) -> None:
     shown = []
     for flag in ("-h", "--help"):
@@ -184,8 +186,8 @@ def test_help_shows_every_flag_in_its_section(capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr().out
     sections = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert sections == [
-        *("Target:", "Load:", "Request:", "API-specific:", "Connection:", "Limits:", "Output:"),
-        *("Other:", "Commands:"),
+        *("Target:", "Load:", "Request:", "API-specific:", "Connection:", "Limits:", "SLOs:", "Output:"),
+        *("Configuration:", "Other:", "Commands:"),
     ]
     assert all(flag in shown for flag in ("--procs", "--streams", "--timeout-first-token", "--histograms", "mock"))
 

@@ -11,7 +11,8 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmstress.coordinator.output.summary import describe, encode_v2
+from llmstress.coordinator.output.latencies import describe
+from llmstress.coordinator.output.summary import encode_v2
 from llmstress.engine.telemetry.histogram import (
     HIGHEST_US,
     PERCENTILES,

@@ -97,6 +97,11 @@ CASES: dict[str, tuple[Measured, str]] = {
         undetermined(2, has_tpot=False),
         "the tpot of 2 of 100 answers can't be determined (hidden tokens 2): 5 ms by usage, 20 ms by events",
     ),
+    "slo-unknown": (
+        Measured(whole=Part(), steady=Part(Counters(slo_met=50, slo_unknown=25), {"ok": 90, "http_503": 10})),
+        "it is unknown whether 25 of 90 answers met the SLOs, because their tpot is undetermined or they were not "
+        "streamed: goodput is 50.0–75.0 % of the finished requests",
+    ),
     "tokens-per-event": (
         run(events_ok=100, output_streamed=121),
         "usage counts 1.21 tokens per token event: itl is the gap between events",

@@ -19,6 +19,7 @@ from llmstress.engine.stream.task import Request, Task, fixed
 from llmstress.engine.stream.transport_stream import TransportStream
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import LABELS, Delta, Part, Phase, consecutive
+from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
 
 MS = 1_000_000
 """Nanoseconds."""
@@ -113,6 +114,7 @@ class Bench:
         wall_s: float = 0.0,
         require_finish: bool = False,
         observer: Observer | None = None,
+        objectives: Objectives = NOT_JUDGED,
     ) -> None:
         self.api = make_api(api, ask or Ask(stream=streamed))
         self.now = BEGIN
@@ -129,6 +131,7 @@ class Bench:
             recorder=self.recorder,
             timeouts=timeouts or Timeouts(0, 0, 0, 0),
             require_finish=require_finish,
+            objectives=objectives,
         )
         self.observer = observer
         self.redials = 0

@@ -123,8 +123,8 @@ def upstream_of(replies: Mapping[str, list[Reply]]) -> Iterator[Upstream]:
 
 
 def find_litellm() -> str | None:
-    """The command that LLMSTRESS_LITELLM names, which has to be there, else the machine's own; None: there is none."""
-    return os.environ.get("LLMSTRESS_LITELLM") or shutil.which("litellm")
+    """The command that LITELLM_COMMAND names, which has to be there, else the machine's own; None: there is none."""
+    return os.environ.get("LITELLM_COMMAND") or shutil.which("litellm")
 
 
 LITELLM_KEY = "sk-" + secrets.token_hex(16)

@@ -53,6 +53,10 @@ def _delta(draw: random.Random, worker: int, seq: int, seconds: int, recorded: l
         part.ended["ok"] = part.ended.get("ok", 0) + 1
         reason = draw.choice(("stop", "length", f"odd {draw.randrange(100)}"))
         part.finish[reason] = part.finish.get(reason, 0) + 1
+        if us >= S // 1000:
+            part.missed["ttft<1s"] = part.missed.get("ttft<1s", 0) + 1
+        part.aside.setdefault("idle", Histogram()).record(us // 2)
+    met = part.ended.get("ok", 0) - sum(part.missed.values())
     if recorded and draw.random() < 0.3:
         recorded_in, us = recorded.pop(draw.randrange(len(recorded)))
         parts.setdefault(recorded_in, Part()).retracted["ttft"] = histogram(us)
@@ -60,7 +64,9 @@ def _delta(draw: random.Random, worker: int, seq: int, seconds: int, recorded: l
         part.ended["reset"] = 1
         samples.append(ErrorSample("reset", 0, f"words {draw.randrange(5)}", f"req-{seq}"))
     ended = sum(part.ended.values())
-    part.counters = Counters(started=ended + draw.randrange(2), events=draw.randrange(100), cpu_ns=draw.randrange(STEP))
+    part.counters = Counters(
+        started=ended + draw.randrange(2), events=draw.randrange(100), cpu_ns=draw.randrange(STEP), slo_met=met
+    )
     part.latency["loop_lag"] = histogram(*(draw.randrange(2_000) for _ in range(4)))
     return Delta(
         worker,

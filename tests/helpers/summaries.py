@@ -11,6 +11,7 @@ from llmstress.coordinator.output.schema import PhaseLengths, RunInfo
 from llmstress.coordinator.output.summary import Facts, host
 from llmstress.engine.telemetry.classes import is_class
 from llmstress.engine.telemetry.histogram import Histogram
+from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
 from llmstress.engine.telemetry.verdict import RULES
 
 S = 1_000_000_000
@@ -44,7 +45,14 @@ def check(summary: dict[str, Any]) -> None:
     assert {rule["id"] for rule in verdict["rules"]} <= {rule.id for rule in RULES}
 
 
-def facts_of(*, procs: int = 1, streams: int = 10, steady_s: float = 10.0, ended_by: str = "duration") -> Facts:
+def facts_of(
+    *,
+    procs: int = 1,
+    streams: int = 10,
+    steady_s: float = 10.0,
+    ended_by: str = "duration",
+    objectives: Objectives = NOT_JUDGED,
+) -> Facts:
     """Of a run that nobody knows more of."""
     run = RunInfo(
         version="0",
@@ -60,4 +68,4 @@ def facts_of(*, procs: int = 1, streams: int = 10, steady_s: float = 10.0, ended
         options={},
         host=host(),
     )
-    return Facts(run=run, ended_by=ended_by, startup_s=0.5, coordinator_cpu_s=0.1)
+    return Facts(run=run, ended_by=ended_by, startup_s=0.5, coordinator_cpu_s=0.1, objectives=objectives)

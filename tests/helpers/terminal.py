@@ -12,8 +12,9 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyte
 from helpers.processes import DEADLINE_S
@@ -23,10 +24,16 @@ _OWN = {"TERM": "xterm-256color", "COLUMNS": "", "LINES": ""}
 
 
 class Terminal:
-    """The command in a terminal of its own."""
+    """The command, or another program, in a terminal of its own."""
 
     def __init__(
-        self, *arguments: str, size: tuple[int, int] = (80, 24), cwd: Path, env: dict[str, str], shell: bool = False
+        self,
+        *arguments: str,
+        size: tuple[int, int] = (80, 24),
+        cwd: Path,
+        env: dict[str, str],
+        shell: bool = False,
+        program: Sequence[str] = (sys.executable, "-m", "llmstress"),
     ) -> None:
         self._master, slave = pty.openpty()
         self._screen = pyte.Screen(*size)
@@ -39,7 +46,7 @@ class Terminal:
         def take_terminal() -> None:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
-        command = [sys.executable, "-m", "llmstress", *arguments]
+        command = [*program, *arguments]
         if shell:  # that waits for a line once the command is gone
             command = ["bash", "-c", f"{shlex.join(command)}; read -r"]
         self.process = subprocess.Popen(
@@ -120,10 +127,10 @@ class Terminal:
 
 @contextlib.contextmanager
 def terminal(
-    *arguments: str, size: tuple[int, int] = (80, 24), cwd: Path, env: dict[str, str], shell: bool = False
+    *arguments: str, size: tuple[int, int] = (80, 24), cwd: Path, env: dict[str, str], **other: Any
 ) -> Iterator[Terminal]:
     """A terminal that leaves nothing behind."""
-    opened = Terminal(*arguments, size=size, cwd=cwd, env=env, shell=shell)
+    opened = Terminal(*arguments, size=size, cwd=cwd, env=env, **other)
     try:
         yield opened
     finally:

@@ -164,7 +164,7 @@ def test_what_fails_behind_nginx_keeps_its_class(settings: str, tmp_path: Path) 
 
 
 no_litellm = pytest.mark.skipif(
-    find_litellm() is None, reason="no LiteLLM: LLMSTRESS_LITELLM names none, nor is it on PATH"
+    find_litellm() is None, reason="no LiteLLM: LITELLM_COMMAND names none, nor is it on PATH"
 )
 KEY = {"LITELLM_TEST_KEY": LITELLM_KEY}
 WITH_KEY = ("--api-key-env", "LITELLM_TEST_KEY")

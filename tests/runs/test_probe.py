@@ -317,6 +317,7 @@ def test_help_shows_the_flags_that_a_run_has_too(capsys: pytest.CaptureFixture[s
         "Connection:",
         "Limits:",
         "Output:",
+        "Configuration:",
         "Other:",
     ]
     assert all(flag in shown for flag in ("--url", "--extra-body", "--proxy", "--timeout-total", "--raw"))

@@ -12,6 +12,7 @@ import msgspec
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Delta, Window
+from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
 
 
 class Timeouts(msgspec.Struct, array_like=True, frozen=True):
@@ -122,6 +123,8 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     """The load over time, of all workers together. Closed model: None if `streams` start along the ramp and stay."""
     open: OpenLoad | None = None
     """None: closed model."""
+    objectives: Objectives = NOT_JUDGED
+    """What requests are judged by."""
 
 
 class Hello(msgspec.Struct, tag=True, array_like=True, frozen=True):

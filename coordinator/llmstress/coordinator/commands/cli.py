@@ -6,13 +6,18 @@ from typing import Any
 
 import click
 
+from llmstress.coordinator.commands.arguments.configuration import configuration_options
 from llmstress.coordinator.commands.arguments.connection import connection_options
 from llmstress.coordinator.commands.arguments.limits import limit_options, timeout_options
 from llmstress.coordinator.commands.arguments.load import load_options
 from llmstress.coordinator.commands.arguments.output import output_options, view_options
 from llmstress.coordinator.commands.arguments.request import api_options, request_options
+from llmstress.coordinator.commands.arguments.slo import slo_options
 from llmstress.coordinator.commands.arguments.target import model_listing_options, target_options
-from llmstress.coordinator.commands.click_types import SectionedCommand, SectionedGroup, TargetCommand, section
+from llmstress.coordinator.commands.click_types import SectionedCommand, section
+from llmstress.coordinator.commands.completion import completion_command
+from llmstress.coordinator.commands.config import config_command
+from llmstress.coordinator.commands.configurable import ConfigurableCommand, ConfigurableGroup
 from llmstress.coordinator.commands.mock import mock
 from llmstress.coordinator.config.errors import ExitCode, LlmstressError, UsageError
 from llmstress.coordinator.config.keys import without_keys
@@ -23,7 +28,7 @@ LONGEST = 600
 """Most characters of an error message, which may quote an argument of any length."""
 
 
-@click.group(cls=SectionedGroup, invoke_without_command=True, context_settings=SETTINGS)
+@click.group(cls=ConfigurableGroup, invoke_without_command=True, context_settings=SETTINGS)
 @target_options
 @model_listing_options
 @load_options
@@ -32,7 +37,9 @@ LONGEST = 600
 @connection_options
 @timeout_options
 @limit_options
+@slo_options
 @output_options
+@configuration_options
 @section("Other")
 @click.version_option(package_name="llmstress", prog_name="llmstress")
 @click.pass_context
@@ -64,13 +71,14 @@ def _refuse_misplaced(context: click.Context, command: str) -> None:
             raise UsageError(f"{parameter.opts[0]} stands before {command!r}: options must follow the command's name")
 
 
-@cli.command(cls=TargetCommand)
+@cli.command(cls=ConfigurableCommand)
 @target_options
 @request_options
 @api_options
 @connection_options
 @timeout_options
 @view_options
+@configuration_options
 def probe(**arguments: Any) -> int:
     """Send one request and show in detail what happens.
 
@@ -85,6 +93,8 @@ def probe(**arguments: Any) -> int:
 
 
 cli.add_command(mock)
+cli.add_command(config_command(cli.params))
+cli.add_command(completion_command(cli))
 
 
 @cli.command(cls=SectionedCommand)

@@ -20,6 +20,8 @@ from llmstress.coordinator.config.parsing import (
     parse_share,
     parse_token_ids,
 )
+from llmstress.coordinator.config.slo_presets import parse_preset
+from llmstress.coordinator.config.slo_text import parse_deadlines, parse_reading_speed, parse_slo
 from llmstress.engine.stream.failure_policy import parse_entry
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -41,17 +43,32 @@ class ParsedText(click.ParamType[_Parsed]):
             self.fail(str(error), param, ctx)
 
 
+class TextInput(ParsedText[_Parsed]):
+    """A click type for texts that may also be read from a file or from stdin."""
+
+    def __init__(self, name: str, parse: Callable[[str], _Parsed]) -> None:
+        super().__init__(name, lambda given: parse(text_of(given)))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> _Parsed:
+        """As in `ParsedText`; for the completion of a shell, nothing is read, because stdin is the terminal."""
+        return value if ctx is not None and ctx.resilient_parsing else super().convert(value, param, ctx)
+
+
 MAX_ERRORS = ParsedText("n|p%", parse_max_errors)
 RATE = ParsedText("rate", parse_rate)
 THINK_TIME = ParsedText("time", parse_think_time)
 STAGE = ParsedText("time:load", parse_stage)
 ON_STATUS = ParsedText("what=action", parse_entry)
 SHARE = ParsedText("p%", parse_share)
+SLO = ParsedText("metric<limit", parse_slo)
+SLO_PRESET = ParsedText("name", parse_preset)
+DEADLINES = ParsedText("first=d,token=d", parse_deadlines)
+READING_SPEED = ParsedText("n", parse_reading_speed)
 RESOLVE = ParsedText("host:port:addr[,addr]", parse_resolve)
 HEADER = ParsedText("header", lambda text: parse_header(text, os.environ))
-TEXT = ParsedText("text", text_of)
-TOKEN_IDS = ParsedText("id,id", lambda given: parse_token_ids(text_of(given)))
-JSON_OBJECT = ParsedText("json", lambda given: parse_json_object(text_of(given)))
+TEXT = TextInput("text", str)
+TOKEN_IDS = TextInput("id,id", parse_token_ids)
+JSON_OBJECT = TextInput("json", parse_json_object)
 
 
 _BARE_NUMBER = re.compile(r"(?!0+$)\d{1,12}(?:\.\d{1,9})?", re.ASCII)
@@ -108,14 +125,21 @@ class SectionedCommand(click.Command):
         Raises:
             click.UsageError: a flag is unknown, or there are two targets.
         """
+        if ctx.resilient_parsing:  # shell completion: the command line is not complete yet
+            return super().parse_args(ctx, args)
         url, args = _take_url(self, ctx, args)
+        self.prepare(ctx, args, url)
         rest = super().parse_args(ctx, args)
         if url is not None:
-            if ctx.params["url"] not in (None, url):
+            flagged = ctx.get_parameter_source("url") is click.core.ParameterSource.COMMANDLINE
+            if flagged and ctx.params["url"] != url:
                 raise click.UsageError("two targets are given, one with --url and one without: drop one of them", ctx)
             ctx.params["url"] = url
             ctx.set_parameter_source("url", click.core.ParameterSource.COMMANDLINE)
         return rest
+
+    def prepare(self, ctx: click.Context, args: list[str], url: str | None) -> None:
+        """Called before click parses `args`, which no longer contain the target that was given without `--url`."""
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """The parts of the usage line."""

@@ -8,7 +8,9 @@ import msgspec
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.load_options import MOST, LoadOptions, check_bounds
 from llmstress.coordinator.config.parsing import MaxErrors, Resolve, is_address
+from llmstress.coordinator.config.slo_presets import PRESETS
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.telemetry.slo import OF_STREAMS, Deadlines, Objectives, Slo
 
 LONGEST_PROGRESS_S = 3600
 
@@ -84,6 +86,14 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     """Time between two progress lines, in whole seconds."""
     histograms: bool = False
     require_finish: bool = False
+    slos: tuple[Slo, ...] = ()
+    slo_preset: str | None = None
+    """Name of a set of further SLOs."""
+    deadlines: Deadlines | None = None
+    reading_speed: float | None = None
+    """Tokens per second."""
+    preset: str | None = None
+    """Name of the preset whose values are used for flags that nothing else sets."""
 
     def __post_init__(self) -> None:
         """Check bounds, contradictions and texts.
@@ -105,6 +115,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
         if not 1 <= self.progress_s <= LONGEST_PROGRESS_S or self.progress_s % 1:
             raise UsageError("--progress must be whole seconds, from 1s to 1h")
         self._check_contradictions()
+        self._check_objectives()
         self._check_words()
 
     def _check_contradictions(self) -> None:
@@ -139,6 +150,22 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             ):
                 if given:
                     raise UsageError(f"{flag} can't be used with --unix-socket: drop one of them")
+
+    def _check_objectives(self) -> None:
+        if self.stream:
+            return
+        for flag, given in (
+            ("--deadline", self.deadlines is not None),
+            ("--reading-speed", self.reading_speed is not None),
+        ):
+            if given:
+                raise UsageError(f"{flag} needs answers that are streamed: drop --no-stream")
+        for slo in self.objectives.slos:
+            if slo.metric in OF_STREAMS:
+                flag = "--slo" if slo in self.slos else f"--slo-preset {self.slo_preset}:"
+                raise UsageError(
+                    f"{flag} {slo.text} needs answers that are streamed: drop --no-stream, or limit e2e or ttfb"
+                )
 
     def _check_words(self) -> None:
         for name, value in self.headers:
@@ -190,3 +217,10 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             done=self.done,
             error_event=self.error_event,
         )
+
+    @property
+    def objectives(self) -> Objectives:
+        """What requests are judged by."""
+        preset = PRESETS[self.slo_preset] if self.slo_preset is not None else ()
+        slos = tuple(dict.fromkeys((*preset, *self.slos)))
+        return Objectives(slos, self.deadlines, self.reading_speed or 0.0)

@@ -7,6 +7,7 @@ import msgspec
 
 from llmstress.coordinator.config.keys import is_secret, keys_in, names_a_secret, variable_of
 from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.slo_text import deadlines_text
 from llmstress.coordinator.config.target_url import redact_url, secret_parameters, user_information
 from llmstress.engine.secrets import redact
 
@@ -27,6 +28,8 @@ def describe(options: Options) -> dict[str, Any]:
     if len(options.prompt_ids) > _LONGEST_SHOWN:
         shown["prompt_ids"] = [*options.prompt_ids[:_LONGEST_SHOWN], f"… {len(options.prompt_ids):,} token ids"]
     shown["proxy"] = redact_url(options.proxy) if options.proxy is not None else None
+    shown["slos"] = [slo.text for slo in options.slos]
+    shown["deadlines"] = deadlines_text(options.deadlines) if options.deadlines is not None else None
     return shown
 
 

@@ -8,11 +8,21 @@ from typing import Any, TextIO
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.log import LogFile
-from llmstress.coordinator.output.schema import Latency, Summary, Undetermined
+from llmstress.coordinator.output.schema import Fluidity, Goodput, Latency, SmoothGoodput, Summary, Undetermined
 from llmstress.engine.secrets import distinctive, redact
-from llmstress.engine.telemetry.formatting import count, duration, latency, rate, rate_limit_left, share, worth_a_line
+from llmstress.engine.telemetry.formatting import (
+    count,
+    duration,
+    latency,
+    rate,
+    rate_limit_left,
+    share,
+    share_range,
+    worth_a_line,
+)
 from llmstress.engine.telemetry.metrics import METRICS, PROGRESS, TABLE
 from llmstress.engine.telemetry.sanitize import MAX_NAME, sanitize_text
+from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
 from llmstress.engine.telemetry.snapshot import Snapshot
 
 _MOST_WORDS = 110
@@ -109,10 +119,10 @@ class Console:
         self.say(f"  {size_of(options)}")
         self.say(f"  {' → '.join(phases(options))}")
 
-    def progress(self, picture: Snapshot) -> None:
+    def progress(self, picture: Snapshot, objectives: Objectives = NOT_JUDGED) -> None:
         """Print a progress line; all its figures cover the same few seconds.
 
-        In the first half second nothing is printed.
+        In the first half second nothing is printed. `objectives`: what requests are judged by.
         """
         if round(picture.elapsed_s) < 1:
             return
@@ -128,6 +138,9 @@ class Console:
             *(f"{METRICS[metric].label} p50 {p50} p99 {p99}" for metric, p50, p99 in shown),
             f"failed {share(now.failed, now.finished)}{_most_frequent(now.failed_by)}",
         ]
+        if objectives.slos:
+            good = now.goodput
+            parts.append(f"good {share_range(good.share, good.share_max)} {rate(good.per_s or 0)} req/s")
         if picture.retries:
             parts.append(f"retries {count(picture.retries)}")
         if picture.rate_limits:
@@ -167,6 +180,7 @@ class Console:
         if counted:
             source = {"usage": "by usage", "events": "by events", "mixed": "by usage or events", None: "output unknown"}
             self.say(f"tokens    {'; '.join(counted)} ({source[tokens.source]})")
+        self._goodput(summary)
         for outcome, error in summary.errors.items():
             text = f": {_cut(error.samples[0].text)}" if error.samples else ""
             self.say(f"{outcome:<20}{count(error.count):>10}{text}")
@@ -184,6 +198,24 @@ class Console:
         else:
             self._latencies(latencies)
             self._undetermined(summary.tpot_undetermined)
+
+    def _goodput(self, summary: Summary) -> None:
+        """Print the lines about SLOs, deadlines and reading, if they were given."""
+        if isinstance(good := summary.goodput, Goodput):
+            missed = ", ".join(f"{text} by {count(n)}" for text, n in good.missed.items())
+            of = f"{share_range(good.share, good.share_max)} of {count(good.finished)}"
+            rates = "" if good.per_s is None else f", {rate(good.per_s)} req/s"
+            rates += "" if good.tokens_per_s is None else f", {rate(good.tokens_per_s)} tok/s"
+            unknown = f"; {count(good.unknown)} unknown" if good.unknown else ""
+            self.say(f"goodput   {of}{rates}; missed: {missed}{unknown}")
+        if isinstance(fluid := summary.fluidity, Fluidity):
+            met = share_range(*(fluid.deadlines_met,) * 2)
+            high = share_range(*(fluid.fluid_share,) * 2)
+            answers = f"{count(fluid.answers)} answers"
+            self.say(f"fluidity  {met} of the deadlines met; {high} of {answers} with an index of 0.9 or more")
+        if isinstance(smooth := summary.smooth_goodput, SmoothGoodput) and smooth.tokens_per_s is not None:
+            waits = ", ".join(f"{name} {latency(_us(getattr(smooth.idle_ms, name)))}" for name in ("p50", "p99"))
+            self.say(f"smooth    {rate(smooth.tokens_per_s)} tok/s; idle {waits}")
 
     def _undetermined(self, found: Undetermined) -> None:
         """Print the line about answers with an undetermined tpot."""
@@ -234,6 +266,10 @@ def _most_frequent(failed_by: Mapping[str, int]) -> str:
 
 def _per_s(per_second: float | None, before: str = "   ") -> str:
     return "" if per_second is None else f"{before}{rate(per_second)}/s"
+
+
+def _us(ms: float | None) -> float | None:
+    return None if ms is None else ms * 1000
 
 
 def _cut(text: str) -> str:

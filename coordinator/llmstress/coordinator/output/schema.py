@@ -148,6 +148,70 @@ class Undetermined(msgspec.Struct, frozen=True):
     """Reason -> how many answers."""
 
 
+class Goodput(msgspec.Struct, frozen=True, kw_only=True):
+    """Good requests: those that ended ok and met every SLO. Counts are of requests that ended in the steady window."""
+
+    slos: list[str]
+    finished: int
+    """All requests that ended in the window, except the cancelled ones."""
+    met: int
+    unknown: int
+    """Ok requests that missed no SLO for certain, and whose value in one of them is unknown; they do not count as good.
+    """
+    missed: dict[str, int]
+    """SLO -> how many ok requests missed it; a request may miss several."""
+    share: float | None
+    """met / finished; null if none has finished."""
+    share_max: float | None
+    """The share if all unknown ones were good as well."""
+    per_s: float | None
+    tokens_per_s: float | None
+    """Output tokens of the good requests per second; they count where the answer ends."""
+
+
+class FluidityIndex(msgspec.Struct, frozen=True):
+    """Percentiles of the index of an answer, the share of its deadlines that it met: one answer in ten is below p10.
+    Null with fewer than 2, 10 and 100 answers."""
+
+    p50: float | None
+    p10: float | None
+    p1: float | None
+    low_sample: list[str]
+    """Percentiles for which there are too few answers."""
+
+
+class Fluidity(msgspec.Struct, frozen=True, kw_only=True):
+    """Deadlines of token events, of streamed answers of one choice that ended ok in the steady window."""
+
+    first_ms: float
+    token_ms: float
+    answers: int
+    without: int
+    """Ok requests of the window without an index: of several choices, or without a token event."""
+    deadlines: int
+    missed: int
+    deadlines_met: float | None
+    """Share of the deadlines that were met."""
+    fluid_share: float | None
+    """Share of the answers with an index of 0.9 or more."""
+    index: FluidityIndex
+
+
+class SmoothGoodput(msgspec.Struct, frozen=True, kw_only=True):
+    """What readers had of the streamed answers of one choice that ended ok in the steady window. A token event counts
+    as one token."""
+
+    reading_speed: float
+    """Tokens per second."""
+    answers: int
+    without: int
+    """Ok requests of the window that are not in `answers`: of several choices, or without a token event."""
+    tokens_per_s: float | None
+    """Tokens per second, without those that readers could have read while they waited."""
+    idle_ms: Latency
+    """How long the reader of an answer waited for its tokens after the first one."""
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """How the finished requests ended. (The verdict says whether the figures can be trusted.)"""
 
@@ -274,6 +338,8 @@ class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
     itl_p99: float | None
     failed_by: dict[str, int]
     """Class of failure -> how many; the sum is `failed`."""
+    good: int | None
+    """Requests that ended ok and met every SLO; null without SLOs."""
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -304,6 +370,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     timeline: list[TimelineRow]
     events: list[EventRow]
     """The last 1,000 lines of the run's log."""
+    goodput: Goodput | msgspec.UnsetType = msgspec.UNSET
+    """Only with `--slo` or `--slo-preset`."""
+    fluidity: Fluidity | msgspec.UnsetType = msgspec.UNSET
+    """Only with `--deadline`."""
+    smooth_goodput: SmoothGoodput | msgspec.UnsetType = msgspec.UNSET
+    """Only with `--reading-speed`."""
     histograms: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     """Metric -> base64 of HdrHistogram's V2 encoding, in µs, of the steady window."""
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 
 from llmstress.coordinator.host.machine import available_cores
+from llmstress.coordinator.output.goodput import fluidity_of, goodput_of, smooth_goodput_of
+from llmstress.coordinator.output.latencies import describe, in_ms
 from llmstress.coordinator.output.schema import (
     SCHEMA,
     Client,
@@ -16,7 +18,6 @@ from llmstress.coordinator.output.schema import (
     EventRow,
     Gateway,
     Host,
-    Latency,
     LoopLag,
     Outcome,
     RateLimit,
@@ -34,11 +35,12 @@ from llmstress.coordinator.output.schema import (
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
 from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED
-from llmstress.engine.telemetry.histogram import HIGHEST_US, PERCENTILES, Histogram
+from llmstress.engine.telemetry.histogram import HIGHEST_US, Histogram
 from llmstress.engine.telemetry.messages import Counters, ErrorSample
 from llmstress.engine.telemetry.metrics import LATENCIES
 from llmstress.engine.telemetry.outcomes import describe_outcome
 from llmstress.engine.telemetry.rules import whole_run
+from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
 from llmstress.engine.telemetry.snapshot import Figures
 from llmstress.engine.telemetry.undetermined import BOUNDS, median_of
 from llmstress.engine.telemetry.verdict import judge
@@ -51,6 +53,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     ended_by: str
     startup_s: float
     coordinator_cpu_s: float
+    objectives: Objectives = NOT_JUDGED
 
 
 def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
@@ -104,8 +107,11 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         },
         client=_client(aggregate, facts, window),
         timeline_step_s=aggregate.row_ns / 1e9,
-        timeline=_timeline(aggregate),
+        timeline=_timeline(aggregate, judged=bool(facts.objectives.slos)),
         events=[EventRow(round(each.t / 1e9, 3), each.kind, each.text) for each in aggregate.notices],
+        goodput=goodput_of(steady, facts.objectives, window) or msgspec.UNSET,
+        fluidity=fluidity_of(steady, facts.objectives) or msgspec.UNSET,
+        smooth_goodput=smooth_goodput_of(steady, facts.objectives, window) or msgspec.UNSET,
     )
 
 
@@ -128,21 +134,6 @@ def encode_v2(histogram: Histogram) -> str:
     encoded = hdr.encode()
     # the package gives base64 already; ASCII in a JSON string
     return encoded.decode() if isinstance(encoded, bytes) else base64.b64encode(encoded).decode()
-
-
-def describe(histogram: Histogram | None) -> Latency:
-    """A histogram in µs as its summary in ms."""
-    found = histogram if histogram is not None else Histogram()
-    values = dict(zip(PERCENTILES, found.percentiles(PERCENTILES.values()), strict=True))
-    return Latency(
-        count=found.count,
-        mean=_ms(found.mean),
-        min=_ms(found.min if found.count else None),
-        max=_ms(found.max if found.count else None),
-        low_sample=found.low_sample(),
-        over_an_hour=found.overflow,
-        **{name: _ms(value) for name, value in values.items()},
-    )
 
 
 def encode(summary: Summary) -> bytes:
@@ -180,10 +171,6 @@ def host() -> Host:
     return Host(available_cores(), platform.python_version(), platform.platform())
 
 
-def _ms(us: float | None) -> float | None:
-    return None if us is None else round(us / 1000, 3)
-
-
 def _rounded(per_second: float | None) -> float | None:
     return None if per_second is None else round(per_second, 3)
 
@@ -203,7 +190,7 @@ def _outcome(ended: dict[str, int]) -> Outcome:
 
 def _undetermined(aggregate: Aggregate) -> Undetermined:
     whole = whole_run(aggregate)
-    by_usage, by_events = (_ms(median_of(whole, name)) for name in BOUNDS)
+    by_usage, by_events = (in_ms(median_of(whole, name)) for name in BOUNDS)
     return Undetermined(sum(whole.undetermined.values()), by_usage, by_events, dict(sorted(whole.undetermined.items())))
 
 
@@ -250,7 +237,7 @@ def _samples(aggregate: Aggregate, outcome: str) -> list[Sample]:
 
 def _lag(histogram: Histogram) -> LoopLag:
     p50, p99 = histogram.percentiles((5_000, 9_900))
-    return LoopLag(_ms(p50), _ms(p99), _ms(histogram.max if histogram.count else None))
+    return LoopLag(in_ms(p50), in_ms(p99), in_ms(histogram.max if histogram.count else None))
 
 
 def _client(aggregate: Aggregate, facts: Facts, window: float) -> Client:
@@ -293,7 +280,7 @@ def _worker(worker: WorkerState, window: float) -> Worker:
     )
 
 
-def _timeline(aggregate: Aggregate) -> list[TimelineRow]:
+def _timeline(aggregate: Aggregate, *, judged: bool) -> list[TimelineRow]:
     step = aggregate.row_ns / 1e9
     rows: list[TimelineRow] = []
     changes: dict[int, list[str]] = {}
@@ -319,6 +306,7 @@ def _timeline(aggregate: Aggregate) -> list[TimelineRow]:
                 itl_p50=itl[0],
                 itl_p99=itl[1],
                 failed_by=row.failed_by,
+                good=row.good if judged else None,
             )
         )
     return rows
@@ -327,4 +315,4 @@ def _timeline(aggregate: Aggregate) -> list[TimelineRow]:
 def _p50_p99(histogram: Histogram | None) -> tuple[float | None, float | None]:
     """p50 and p99 in ms."""
     p50, p99 = (None, None) if histogram is None else histogram.percentiles((5_000, 9_900))
-    return _ms(p50), _ms(p99)
+    return in_ms(p50), in_ms(p99)

@@ -387,7 +387,8 @@ class Conductor:
         await self._correct_token_rate()
         if self._ticks % int(self._options.progress_s) == 0:
             window_s = min(max(MIN_PROGRESS_WINDOW_S, self._options.progress_s), float(FINE_S))
-            self._announcer.console.progress(snapshot.take(self._aggregate, window_s=window_s))
+            picture = snapshot.take(self._aggregate, window_s=window_s)
+            self._announcer.console.progress(picture, self._view.facts.objectives)
         if self._ticks % KEYFRAME_S == 0:
             self._announcer.publish_all()
         for worker in self._aggregate.workers:
@@ -419,5 +420,6 @@ class Conductor:
             ended_by=self._view.ended.by if self._view.ended is not None else "running",
             startup_s=self._startup_s,
             coordinator_cpu_s=times.user + times.system,
+            objectives=self._view.facts.objectives,
         )
         return summarise(self._aggregate, known)

@@ -31,6 +31,7 @@ def run_facts(options: Options, api: str, target: Target, model: str) -> RunFact
         started_at="",
         warmup_requests=options.warmup_requests,
         arrival=options.arrival_name if options.open else "",
+        objectives=options.objectives,
     )
 
 

@@ -71,6 +71,7 @@ def make_plans(
             pacing_ns=int(options.pacing_s * 1e9),
             profile=profile,
             open=None if not options.open else _open_load(options, worker),
+            objectives=options.objectives,
         )
         for worker, share in enumerate(options.shares)
     ]

@@ -39,6 +39,11 @@ DEFAULT_API = "openai-chat"
 ENTRY_POINTS = "llmstress.api"
 
 
+def names_of_apis() -> list[str]:
+    """The names of all APIs: those of llmstress, then those of installed packages."""
+    return [*APIS, *sorted(entry.name for entry in entry_points(group=ENTRY_POINTS))]
+
+
 def find_api(name: str) -> type[Api]:
     """The API of this name, from llmstress or from an installed package.
 
@@ -50,7 +55,7 @@ def find_api(name: str) -> type[Api]:
         return APIS[name]
     found = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
     if name not in found:
-        raise LookupError(f"unknown API {name!r}; choose from {', '.join([*APIS, *sorted(found)])}")
+        raise LookupError(f"unknown API {name!r}; choose from {', '.join(names_of_apis())}")
     api = found[name].load()
     if not (isinstance(api, type) and issubclass(api, Api)):
         raise TypeError(f"{found[name].value} is not an API: {api!r}")

@@ -33,6 +33,7 @@ def build_task(plan: Plan, recorder: Recorder, dials: Dials, uniform: Callable[[
         timeouts=plan.timeouts,
         requests_per_connection=plan.requests_per_connection,
         require_finish=plan.require_finish,
+        objectives=plan.objectives,
     )
 
 

@@ -11,11 +11,13 @@ from typing import Protocol
 
 from llmstress.engine.http.response import Head
 from llmstress.engine.outcome import End
+from llmstress.engine.stream.objectives import Answered, count_judged
 from llmstress.engine.stream.pace import Pace
 from llmstress.engine.stream.progress import Progress
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import MAX_FIELDS, MAX_WINDOWS, Counters, Part
 from llmstress.engine.telemetry.metrics import METRICS, MetricName
+from llmstress.engine.telemetry.slo import Objectives
 
 PLAIN_ANSWERS = 64
 """After so many answers in a row whose events are tokens, the text of events is not kept any more, until an answer
@@ -25,17 +27,13 @@ EDGE = (1 << 32) - MAX_WINDOWS
 """In a gap log all values from here up are no gaps (µs) but marks of a window's begin; the low bits hold its index."""
 
 
-class Ended(Protocol):
+class Ended(Answered, Protocol):
     """What a request leaves behind; stamps are monotonic nanoseconds, 0 where the moment never came."""
 
-    due: int
     begun: int
-    start: int
     opened: bool
     sent: int
     head_at: int
-    first_token: int
-    first_answer: int
     last_token: int
     end_at: int
     gaps: "array[int]"
@@ -65,6 +63,7 @@ class Samples:
         "gaps",
         "keeps_texts",
         "known_head",
+        "objectives",
         "parts",
         "task",
     )
@@ -80,6 +79,8 @@ class Samples:
         self.known_head: Head | None = None
         """The last head in which there was nothing to count: the next answer with the very same is not looked at. Heads
         of equal bytes are one object, so this costs a comparison for each answer."""
+        self.objectives: Objectives | None = None
+        """What requests are judged by; None: nothing."""
         self.fields: dict[str, None] = {}
         """Names of the fields that `note_field` was called for in this run, in order."""
         self.parts: dict[int, Part] = {}
@@ -173,6 +174,10 @@ class Samples:
                     part.add_undetermined(pace.why, pace.by_usage // 1000, pace.by_events // 1000)
                 else:
                     samples.append(("tpot", at, pace.ns))
+            if self.objectives is not None:
+                us: dict[str, int] = {metric: nanoseconds // 1000 for metric, _, nanoseconds in samples}
+                plain = [gap for gap in request.gaps if gap < EDGE] if request.marks else request.gaps
+                count_judged(self.objectives, request, us, pace, plain, part)
         if end.failed:
             self._retract(request)
             self._record_failed(samples)

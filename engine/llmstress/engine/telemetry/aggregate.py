@@ -330,6 +330,12 @@ class Aggregate(msgspec.Struct, array_like=True):
         slot.output += sum(part.counters.output for part in delta.parts.values())
         slot.inputs += sum(part.counters.inputs for part in delta.parts.values())
         merge_histograms(slot.latency, latency)
+        good = sum(part.counters.slo_met for part in delta.parts.values())
+        slot.slo_met += good
+        for part in delta.parts.values():
+            slot.slo_unknown += part.counters.slo_unknown
+            slot.good_output += part.counters.good_output
+            add_counts(slot.missed, part.missed)
         worker = slot.workers.get(delta.worker)
         if worker is None:
             worker = slot.workers[delta.worker] = WorkerRecent(delta.t_from, delta.t_to)
@@ -344,6 +350,7 @@ class Aggregate(msgspec.Struct, array_like=True):
         row.requests += requests
         row.failed += failed
         row.events += events
+        row.good += good
         row.started += started
         row.due += due
         shown = "e2e" if self.whole_answers else "ttft"

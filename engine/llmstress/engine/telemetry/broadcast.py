@@ -12,6 +12,7 @@ import msgspec
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Delta, Phase, Window
+from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
 
 DETACHED = 10
 """Exit code of a screen that the user left while the run goes on."""
@@ -47,6 +48,8 @@ class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=T
     over and its length is known."""
     arrival: str = ""
     """How requests arrive in the open model: constant, poisson or gamma. Empty: closed model."""
+    objectives: Objectives = NOT_JUDGED
+    """What requests are judged by."""
 
 
 class WorkerChange(msgspec.Struct, array_like=True, frozen=True, tag=True):

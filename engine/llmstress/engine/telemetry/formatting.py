@@ -48,6 +48,18 @@ def share(part: float, whole: float) -> str:
     return f"{percent:.0f} %" if percent >= 9.95 else f"{percent:.1f} %"
 
 
+def share_range(low: float | None, high: float | None) -> str:
+    """A share that is known within bounds: `92.1 %`, `90.4–92.1 %`, `–` if it is unknown. 0 and 100 only if exact."""
+    if low is None or high is None:
+        return "–"
+    texts = dict.fromkeys(_percent(each) for each in (low, high))
+    return f"{'–'.join(texts)} %"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}" if share in (0.0, 1.0) else f"{min(max(100 * share, 0.1), 99.9):.1f}"
+
+
 def rate_limit_left(rate_limits: Mapping[str, RateLimit]) -> str:
     """The remainder of the most used rate limit: `1,200 of 5,000 requests`; empty if no limit is known."""
     if not rate_limits:

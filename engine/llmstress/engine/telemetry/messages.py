@@ -162,6 +162,20 @@ class Counters(msgspec.Struct, array_like=True):
     """Requests that have arrived (open model), in the window of their arrival."""
     dropped: int = 0
     """Requests that have arrived and were never started (open model)."""
+    slo_met: int = 0
+    """Ok requests that met every SLO."""
+    slo_unknown: int = 0
+    """Ok requests that missed no SLO for certain, but whose value in one of them is unknown."""
+    good_output: int = 0
+    """The part of `output` that the requests `slo_met` had."""
+    deadlines: int = 0
+    """Deadlines of the tokens of ok answers (`--deadline`)."""
+    deadlines_missed: int = 0
+    """The part of them that was missed."""
+    fluid: int = 0
+    """Answers that met at least `goodput.FLUID` of their deadlines."""
+    benefit_milli: int = 0
+    """Sum of the benefits that readers had of ok answers (`--reading-speed`), in thousandths of a token."""
 
     @property
     def tokens_per_event(self) -> float | None:
@@ -216,7 +230,9 @@ class Part(msgspec.Struct, array_like=True):
     """Reason why the `tpot` of an answer is undetermined (`pace`) -> how many."""
     aside: dict[str, Histogram] = msgspec.field(default_factory=dict)
     """Values beside the latencies: `tpot_by_usage` and `tpot_by_events`, the bounds (µs) of an undetermined `tpot`;
-    `short`, the tokens of answers that were shorter than asked."""
+    `short`, the tokens of answers that were shorter than asked; `missed_deadlines` and `idle`, see `goodput`."""
+    missed: dict[str, int] = msgspec.field(default_factory=dict)
+    """Text of an SLO -> how many ok requests missed it."""
 
     def add_undetermined(self, why: str, by_usage: int, by_events: int) -> None:
         """Count an answer whose `tpot` lies between these bounds (µs); 0: no bound."""
@@ -232,6 +248,7 @@ class Part(msgspec.Struct, array_like=True):
         add_counts(self.finish, other.finish)
         add_counts(self.retried, other.retried)
         add_counts(self.undetermined, other.undetermined)
+        add_counts(self.missed, other.missed)
         merge_histograms(self.aside, other.aside)
         merge_histograms(self.latency, other.latency)
         merge_histograms(self.latency_failed, other.latency_failed)

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 from llmstress.engine.telemetry import collecting
+from llmstress.engine.telemetry.formatting import share_range
+from llmstress.engine.telemetry.goodput import goodput
 from llmstress.engine.telemetry.reasons import (
     MAX_IN_BLOCKS,
     MIN_IN_BLOCKS,
@@ -132,6 +134,14 @@ def unknown_fields(measured: Measured) -> Iterator[Values]:
         yield {"fields": ", ".join(measured.fields)}
 
 
+def slo_unknown(measured: Measured) -> Iterator[Values]:
+    """Answers of which it is unknown whether they met the SLOs."""
+    found = goodput(measured.steady, measured.steady_s)
+    if found.unknown:
+        answers = answers_words(found.unknown, measured.steady.ended.get("ok", 0))
+        yield {"answers": answers, "range": share_range(found.share, found.share_max)}
+
+
 def busy_host(measured: Measured) -> Iterator[Values]:
     """The cores of this machine had no time left."""
     counters = measured.steady.counters
@@ -196,6 +206,16 @@ NOTES = (
         sentence=SENTENCE,
         of_one_answer=True,
         applies=undetermined,
+    ),
+    Rule(
+        id="slo-unknown",
+        status="note",
+        looks_at="ok answers of the steady window that missed no SLO for certain, and whose value in one of them is "
+        "unknown: `tpot` is undetermined, or the answer had no token event",
+        limit="any",
+        sentence="it is unknown whether {answers} met the SLOs, because their tpot is undetermined or they were not "
+        "streamed: goodput is {range} of the finished requests",
+        applies=slo_unknown,
     ),
     Rule(
         id="tokens-per-event",

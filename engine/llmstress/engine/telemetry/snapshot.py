@@ -4,6 +4,7 @@ import msgspec
 
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.classes import NOT_FAILED
+from llmstress.engine.telemetry.goodput import Goodput, goodput
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import Phase, RateLimit, add_counts, merge_histograms
 from llmstress.engine.telemetry.timeline import RECENT_S, Recent, WorkerRecent
@@ -40,6 +41,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Class of failure -> how many; the sum is `failed`. Not to be changed."""
     spans: dict[str, float]
     """Metric -> seconds that its samples come from, where they are more than `seconds` because the span was widened."""
+    goodput: Goodput
+    """Requests that ended in the stretch; without SLOs none is good."""
 
     def percentile(self, metric: str, name: str) -> int | None:
         """A percentile of `histogram.PERCENTILES`, in µs; None without enough samples."""
@@ -131,6 +134,7 @@ def steady(aggregate: Aggregate, steady_s: float) -> Figures:
         failed=aggregate.failed(),
         failed_by={outcome: n for outcome, n in aggregate.ended().items() if n and outcome not in NOT_FAILED},
         spans={},
+        goodput=goodput(part, steady_s),
     )
 
 
@@ -145,13 +149,16 @@ def recent(aggregate: Aggregate, window_s: float, *, widen: bool = False) -> Fig
     seconds = (aggregate.elapsed_ns - begin) / 1e9 or 1.0
     latency: dict[str, Histogram] = {}
     failed_by: dict[str, int] = {}
+    missed: dict[str, int] = {}
     for slot in slots:
         merge_histograms(latency, slot.latency)
         add_counts(failed_by, slot.failed_by)
+        add_counts(missed, slot.missed)
     spans = _widen(latency, aggregate, since) if widen else {}
     per_event = aggregate.counters().tokens_per_event or 1.0
     events = sum(slot.events * weight for slot, weight in zip(slots, weights, strict=True))
     output = sum(slot.output * weight for slot, weight in zip(slots, weights, strict=True))
+    finished = sum(slot.finished for slot in slots)
     return Figures(
         seconds=seconds,
         requests_per_s=sum(slot.ok * weight for slot, weight in zip(slots, weights, strict=True)) / seconds,
@@ -162,10 +169,18 @@ def recent(aggregate: Aggregate, window_s: float, *, widen: bool = False) -> Fig
         started_per_s=sum(slot.started * weight for slot, weight in zip(slots, weights, strict=True)) / seconds,
         due_per_s=sum(slot.due * weight for slot, weight in zip(slots, weights, strict=True)) / seconds,
         latency=latency,
-        finished=sum(slot.finished for slot in slots),
+        finished=finished,
         failed=sum(slot.failed for slot in slots),
         failed_by=failed_by,
         spans=spans,
+        goodput=Goodput(
+            met=sum(slot.slo_met for slot in slots),
+            unknown=sum(slot.slo_unknown for slot in slots),
+            finished=finished,
+            missed=missed,
+            per_s=sum(slot.slo_met * weight for slot, weight in zip(slots, weights, strict=True)) / seconds,
+            tokens_per_s=sum(slot.good_output * weight for slot, weight in zip(slots, weights, strict=True)) / seconds,
+        ),
     )
 
 

@@ -37,6 +37,8 @@ class Row(msgspec.Struct, array_like=True):
     more: dict[str, Histogram] = msgspec.field(default_factory=dict)
     """Metric of `CHARTED` -> its samples in coarse bins as they came: those of requests that failed later are
     included."""
+    good: int = 0
+    """Requests that ended ok and met every SLO."""
     started: int = 0
     """Requests that began."""
     due: int = 0
@@ -52,6 +54,7 @@ class Row(msgspec.Struct, array_like=True):
         self.latency.merge(later.latency)
         add_counts(self.failed_by, later.failed_by)
         merge_histograms(self.more, later.more)
+        self.good += later.good
         self.started += later.started
         self.due += later.due
 
@@ -90,6 +93,11 @@ class Recent(msgspec.Struct, array_like=True):
     inputs: int = 0
     failed_by: dict[str, int] = msgspec.field(default_factory=dict)
     """Class of failure -> how many; the sum is `failed`."""
+    slo_met: int = 0
+    slo_unknown: int = 0
+    good_output: int = 0
+    missed: dict[str, int] = msgspec.field(default_factory=dict)
+    """Text of an SLO -> how many ok requests missed it."""
     started: int = 0
     due: int = 0
 
@@ -106,6 +114,10 @@ class Recent(msgspec.Struct, array_like=True):
         self.due += other.due
         add_counts(self.failed_by, other.failed_by)
         merge_histograms(self.latency, other.latency)
+        self.slo_met += other.slo_met
+        self.slo_unknown += other.slo_unknown
+        self.good_output += other.good_output
+        add_counts(self.missed, other.missed)
         for number, worker in other.workers.items():
             mine = self.workers.setdefault(number, WorkerRecent(worker.t_from, worker.t_to))
             mine.absorb(worker)

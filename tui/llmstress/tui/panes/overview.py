@@ -49,6 +49,7 @@ class Overview(RedrawnPane):
         self._target = StyledLine("overview-target")
         self._progress = StyledLine("overview-progress")
         self._load = StyledLine("overview-load")
+        self._load.display = False
         self._measurement = StyledLine("overview-measurement")
         self._outcome = StyledLine("overview-outcome")
         self._stretch = StyledLine("overview-stretch")

@@ -5,6 +5,14 @@ import click
 from llmstress.coordinator.commands.arguments.group import group
 from llmstress.coordinator.commands.click_types import HEADER
 
+
+def _names_of_apis(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The APIs whose names begin with what was typed, for the completion of shells."""
+    from llmstress.engine.api import names_of_apis  # importing the engine would slow down --help
+
+    return [name for name in names_of_apis() if name.startswith(incomplete)]
+
+
 target_options = group(
     "Target",
     click.option(
@@ -15,6 +23,7 @@ target_options = group(
     click.option(
         "--api",
         metavar="NAME",
+        shell_complete=_names_of_apis,
         help="API of the target: openai-chat, openai-completions, openai-responses, openai-embeddings, anthropic, "
         "azure-openai, sse, text, http.  [default: guessed from the URL, else openai-chat]",
     ),

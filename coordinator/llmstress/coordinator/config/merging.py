@@ -1,0 +1,90 @@
+"""The one place where the values of flags are merged: command line, environment, file, preset. A pure function.
+
+For a value that is given in several of these, the first one in this order is used.
+"""
+
+import re
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from llmstress.coordinator.config.config_file import read_config
+from llmstress.coordinator.config.environment import read_environment, unknown_variables
+from llmstress.coordinator.config.errors import UsageError
+from llmstress.coordinator.config.presets import read_preset
+from llmstress.coordinator.config.settings import Given, Setting, by_key
+
+_FLAG = re.compile(r"--[a-z][a-z0-9-]*")
+
+NOT_PRINTED = "***"
+"""What `llmstress config` prints instead of a value that holds a secret; a file that still contains it is refused."""
+
+
+class Merged(msgspec.Struct, frozen=True):
+    """The values that were given for flags."""
+
+    given: Mapping[str, Given]
+    """Field -> the value that is used, and its origin."""
+    settings: tuple[Setting, ...]
+    """All flags that can be set elsewhere than on the command line."""
+    warnings: tuple[str, ...] = ()
+
+
+def merge(
+    command_line: Mapping[str, Given],
+    environ: Mapping[str, str],
+    settings: Iterable[Setting],
+    read: Callable[[str], str],
+) -> Merged:
+    """The values of all flags that are given anywhere.
+
+    Args:
+        command_line: field -> value of the flags on the command line.
+        environ: the environment.
+        settings: every flag that can be set elsewhere.
+        read: reads the file of a name; raises ValueError if it can't.
+
+    Raises:
+        UsageError: file or environment are wrong.
+    """
+    settings = tuple(settings)
+    keys = by_key(settings)
+    given = ChainMap(dict(command_line), read_environment(environ, keys))
+    if config := given.get("config"):
+        try:
+            text = read(config.value)
+        except ValueError as error:
+            raise UsageError(f"{config.origin}: {error}") from error
+        file = read_config(text, "stdin" if config.value == "-" else config.value, keys)
+        given.maps.append(file)
+        _refuse_stars([each for each in settings if given.get(each.field, "") is file.get(each.field)], file)
+    if preset := given.get("preset"):
+        given.maps.append(read_preset(preset.value, keys, given))
+    return Merged(dict(given), settings, tuple(unknown_variables(environ, keys)))
+
+
+def _refuse_stars(used: Iterable[Setting], file: Mapping[str, Given]) -> None:
+    """
+    Raises:
+        UsageError: a setting that is used from the file has stars instead of its value.
+    """
+    for setting in used:
+        if file[setting.field].value == NOT_PRINTED:
+            raise UsageError(
+                f"{file[setting.field].origin}: {setting.key} is {NOT_PRINTED}, which stands for a secret that was not "
+                f"printed; give the value with {setting.variable} or {setting.flag}"
+            )
+
+
+def origins_in(message: str, merged: Merged) -> str:
+    """The origin of each flag that an error message names, unless it is the command line; empty if there is none.
+
+    It is the end of a sentence: `; max-tokens comes from run.toml, line 3`.
+    """
+    named = set(_FLAG.findall(message))
+    return "".join(
+        f"; {setting.key} comes from {given.origin}"
+        for setting in merged.settings
+        if setting.flag in named and (given := merged.given.get(setting.field)) and given.origin != setting.flag
+    )

@@ -1,0 +1,67 @@
+"""What the summary says about SLOs, deadlines and reading, if they were given. Pure functions."""
+
+from llmstress.coordinator.output.latencies import describe
+from llmstress.coordinator.output.schema import Fluidity, FluidityIndex, Goodput, SmoothGoodput
+from llmstress.engine.telemetry import goodput
+from llmstress.engine.telemetry.messages import Part
+from llmstress.engine.telemetry.slo import Objectives
+
+
+def goodput_of(steady: Part, objectives: Objectives, seconds: float) -> Goodput | None:
+    """Goodput of the steady windows, which are `seconds` long; None without SLOs."""
+    if not objectives.slos:
+        return None
+    found = goodput.goodput(steady, seconds)
+    return Goodput(
+        slos=[slo.text for slo in objectives.slos],
+        finished=found.finished,
+        met=found.met,
+        unknown=found.unknown,
+        missed={slo.text: found.missed.get(slo.text, 0) for slo in objectives.slos},
+        share=_share(found.share),
+        share_max=_share(found.share_max),
+        per_s=_rate(found.per_s),
+        tokens_per_s=_rate(found.tokens_per_s),
+    )
+
+
+def fluidity_of(steady: Part, objectives: Objectives) -> Fluidity | None:
+    """Fluidity of the answers of the steady windows; None without deadlines."""
+    deadlines = objectives.deadlines
+    if deadlines is None:
+        return None
+    found = goodput.fluidity(steady)
+    index = {name: _share(value) for name, value in found.index.items()}
+    return Fluidity(
+        first_ms=deadlines.first_us / 1000,
+        token_ms=deadlines.token_us / 1000,
+        answers=found.answers,
+        without=steady.ended.get("ok", 0) - found.answers,
+        deadlines=found.deadlines,
+        missed=found.missed,
+        deadlines_met=_share(1 - found.missed / found.deadlines) if found.deadlines else None,
+        fluid_share=_share(found.fluid / found.answers) if found.answers else None,
+        index=FluidityIndex(**index, low_sample=found.low_sample),
+    )
+
+
+def smooth_goodput_of(steady: Part, objectives: Objectives, seconds: float) -> SmoothGoodput | None:
+    """Smooth goodput of the steady windows, which are `seconds` long; None without a reading speed."""
+    if not objectives.reading_speed:
+        return None
+    found = goodput.smooth_goodput(steady, seconds)
+    return SmoothGoodput(
+        reading_speed=objectives.reading_speed,
+        answers=found.answers,
+        without=steady.ended.get("ok", 0) - found.answers,
+        tokens_per_s=_rate(found.per_s),
+        idle_ms=describe(found.idle),
+    )
+
+
+def _share(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
+
+
+def _rate(per_second: float | None) -> float | None:
+    return None if per_second is None else round(per_second, 3)

@@ -1,0 +1,24 @@
+"""Histograms as the summary shows them: µs become milliseconds with three decimal places. Pure functions."""
+
+from llmstress.coordinator.output.schema import Latency
+from llmstress.engine.telemetry.histogram import PERCENTILES, Histogram
+
+
+def describe(histogram: Histogram | None) -> Latency:
+    """A histogram in µs as its summary in ms."""
+    found = histogram if histogram is not None else Histogram()
+    values = dict(zip(PERCENTILES, found.percentiles(PERCENTILES.values()), strict=True))
+    return Latency(
+        count=found.count,
+        mean=in_ms(found.mean),
+        min=in_ms(found.min if found.count else None),
+        max=in_ms(found.max if found.count else None),
+        low_sample=found.low_sample(),
+        over_an_hour=found.overflow,
+        **{name: in_ms(value) for name, value in values.items()},
+    )
+
+
+def in_ms(us: float | None) -> float | None:
+    """Microseconds as rounded milliseconds."""
+    return None if us is None else round(us / 1000, 3)
