@@ -22,7 +22,8 @@ from llmstress.tui.dialogs.help import Help
 from llmstress.tui.format.picture import Picture, picture_of
 from llmstress.tui.messages import ChartsDue, FiguresDue, TabChosen
 from llmstress.tui.panes import bars
-from llmstress.tui.panes.bars import TABS, Banner, KeyLine, PlaybackLine, TopLine
+from llmstress.tui.panes.bars import CURVE, TABS, Banner, KeyLine, PlaybackLine, TopLine
+from llmstress.tui.panes.curve import CurvePane, has_curve
 from llmstress.tui.panes.errors import ErrorsPane
 from llmstress.tui.panes.latency import LatencyPane
 from llmstress.tui.panes.log import LogPane, shows_toast, summary_path
@@ -58,7 +59,7 @@ class StressApp(App[int]):
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (80, "-narrow"), (100, "-normal"), (160, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(number), f"tab('{tab}')", show=False) for number, tab in enumerate(TABS, 1)),
+        *(Binding(str(number), f"tab('{tab}')", show=False) for number, tab in enumerate((*TABS, CURVE), 1)),
         Binding("q,ctrl+q", "end_or_leave", show=False),
         Binding("Q", "abort", show=False),
         Binding("ctrl+c", "interrupt", show=False, priority=True),
@@ -114,13 +115,16 @@ class StressApp(App[int]):
         """A line above, the visible pane, and a few lines below."""
         overview, latency = Overview(id="overview", classes="pane"), LatencyPane(id="latency")
         workers, errors, log = WorkersPane(id="workers"), ErrorsPane(id="errors"), LogPane(id="log")
-        self._panes = {"overview": overview, "latency": latency, "workers": workers, "errors": errors, "log": log}
-        self._overview = overview
+        self._overview, self._curve = overview, CurvePane(id=CURVE)
+        self._panes = {
+            **{"overview": overview, "latency": latency, "workers": workers, "errors": errors, "log": log},
+            CURVE: self._curve,
+        }
         self._top, self._banner, self._keys = TopLine(), Banner(), KeyLine()
         self._playback_line = None if self._run.playback is None else PlaybackLine(self._run.playback)
         waiting = Static("waiting for the run…", id="waiting")
         self._switcher = ContentSwitcher(
-            waiting, overview, latency, workers, errors, log, initial="waiting", id="panes"
+            waiting, overview, latency, workers, errors, log, self._curve, initial="waiting", id="panes"
         )
         yield self._top
         yield self._switcher
@@ -180,6 +184,7 @@ class StressApp(App[int]):
             if self._switcher.current != self._tab:
                 self._switcher.current = self._tab
             self._picture = picture_of(self._run.view, whole=self._shows_window, playback=self._run.playback)
+            self._top.offer_curve(has_curve(self._run.view))
             self._top.show(self._picture, silent_s=silent_s, requested=requested)
             self._panes[self._tab].show(self._picture)
             if isinstance(self.screen, VerdictPage | Confirm | AskLoad):
@@ -228,6 +233,9 @@ class StressApp(App[int]):
 
     def action_tab(self, tab: str) -> None:
         """Show another pane."""
+        if tab == CURVE and not has_curve(self._run.view):
+            self._inform("no curve: the run has neither several stages nor a sweep")
+            return
         self._tab = tab
         self._top.choose(tab)
         if self._run.view is not None:
@@ -247,9 +255,11 @@ class StressApp(App[int]):
             self.push_screen(VerdictPage(self._picture))
 
     def action_curve(self, side: str) -> None:
-        """Show the next chart on one side of the overview."""
+        """Show the next chart on one side of the overview, or of the curve."""
         if self._tab == "overview":
             self._overview.next_curve(side)
+        elif self._tab == CURVE:
+            self._curve.next_chart()
 
     def action_theme(self) -> None:
         """Switch between the dark and the light theme."""
@@ -360,8 +370,8 @@ class StressApp(App[int]):
         view = self._run.view
         if not self._can_steer_or_inform() or view is None:
             return None
-        if steering.steered_by(view) == "nothing":
-            self._inform("the trace says when requests arrive: the rate can't be changed")
+        if obstacle := steering.obstacle(view):
+            self._inform(obstacle)
             return None
         return view
 

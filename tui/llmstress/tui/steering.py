@@ -6,6 +6,7 @@ from typing import Literal
 
 from llmstress.engine.telemetry.broadcast import Command, RateRequested, RunView, StreamsRequested
 from llmstress.engine.telemetry.formatting import count, rate
+from llmstress.engine.telemetry.messages import LABELS, Phase
 
 SMALL_STEP, LARGE_STEP = 0.1, 0.5
 """Steps as shares of the current load."""
@@ -23,10 +24,24 @@ Steered = Literal["streams", "rate", "nothing"]
 
 
 def steered_by(view: RunView) -> Steered:
-    """What keys change: the rate of the open model, else the streams; nothing if a trace says when requests arrive."""
-    if view.profile is None or view.profile.unit == "streams":
-        return "streams"
-    return "rate" if view.profile.unit == "requests" else "nothing"
+    """What keys change: the rate of the open model, else the streams; or nothing."""
+    if obstacle(view):
+        return "nothing"
+    return "streams" if view.profile is None or view.profile.unit == "streams" else "rate"
+
+
+def obstacle(view: RunView) -> str:
+    """Why keys can't change the load, in words; empty: they can."""
+    if has_points(view):
+        return "the load can't be changed: the sweep or the search decides it"
+    if view.profile is not None and view.profile.unit == "trace":
+        return "the load can't be changed: the trace says when requests arrive"
+    return ""
+
+
+def has_points(view: RunView) -> bool:
+    """Whether the load goes from point to point, and settles before each is measured."""
+    return any(each.kind is Phase.WARMUP and each.label != LABELS[Phase.WARMUP] for each in view.aggregate.windows)
 
 
 def stepped(base: int, share: float, procs: int) -> int:

@@ -22,7 +22,7 @@ _UPPER = (("p99", 100), ("p90", 10))
 _FEW_POINTS = 12
 """If a percentile would have fewer points than this, a lower one is used."""
 
-_LOG_ABOVE = 30.0
+LOG_ABOVE = 30.0
 """Above this ratio of the largest to the smallest value, latencies have a logarithmic axis."""
 
 _MAX_MARKS = 8
@@ -212,7 +212,7 @@ def latency_drawing(
         for name in ("p50", upper)
     }
     values = [value for line in points.values() for _, value in line if value]
-    logarithmic = bool(values) and max(values) > _LOG_ABOVE * min(values)
+    logarithmic = bool(values) and max(values) > LOG_ABOVE * min(values)
     low, high = (decade_below(min(values)), nice_ceiling(max(values))) if logarithmic else (0.0, ceiling_of(values))
     return Drawing(
         title=f"{metric} p50, {upper}{_every(columns)}{', log' if logarithmic else ''}",

@@ -13,6 +13,7 @@ from llmstress.engine.telemetry.outcomes import describe_outcome
 from llmstress.tui.format.load import Place, measured_name
 from llmstress.tui.format.picture import TOO_EARLY, Picture
 from llmstress.tui.format.words import OUTCOMES, VERDICTS, clock_time, spans_words
+from llmstress.tui.steering import has_points
 
 StyledText = tuple[str, str]
 """A text and its style, in Textual's words."""
@@ -83,7 +84,8 @@ def window_segments(view: RunView) -> list[WindowSegment]:
         if seconds <= 0:
             continue
         passed = min(1.0, max(0.0, (now_s - at) / seconds))
-        inside = at <= now_s < at + seconds
+        # one whose end is open lasts as soon as it has begun; one whose begin is open has not begun
+        inside = (at <= now_s < at + seconds or window.end is None) and window.begin is not None
         made.append(WindowSegment(window.label, seconds, passed, inside and not draining and not over))
         at += seconds
     name = aggregate.windows[-1].label
@@ -118,7 +120,10 @@ def progress_line(picture: Picture, width: int) -> list[StyledText]:
     room = width - sum(len(text) for text, _ in pieces) - len(clock) - 2
     detail = _place_words(picture.place, room - _LEAST_BAR - 2)
     room -= len(detail) + 2 if detail else 0
-    body = _by_requests(view, room) if view.facts.requests is not None else _by_windows(window_segments(view), room)
+    if view.facts.requests is not None:
+        body = _by_requests(view, room)
+    else:
+        body = _by_windows(window_segments(view), room, all_planned=not has_points(view))
     gap = max(0, room - sum(len(text) for text, _ in body))
     tail = [(f"  {detail}", "")] if detail else []
     return [*pieces, (" ", ""), *body, *tail, (" " * (gap + 1), ""), (clock, "bold")]
@@ -152,14 +157,16 @@ def _by_requests(view: RunView, room: int) -> list[StyledText]:
     return [(passed, "$text-primary"), (coming, QUIET), (text, "")]
 
 
-def _by_windows(parts: list[WindowSegment], room: int) -> list[StyledText]:
+def _by_windows(parts: list[WindowSegment], room: int, *, all_planned: bool) -> list[StyledText]:
     # a name, two spaces, and at least two columns of bar for each
     taken = sum(len(part.name) + 2 for part in parts) + _DRAIN_COLUMNS
     timed = [part for part in parts if part.seconds]
     free = room - taken
     total = sum(part.seconds for part in timed) or 1.0
     if free < 2 * len(timed):
-        # no room for names: one bar for the whole run
+        # no room for names: one bar for the whole run, if its length is known
+        if not all_planned:
+            return []
         passed, coming = bar(sum(part.seconds * part.done for part in timed) / total, max(0, room))
         return [(passed, "$text-primary"), (coming, QUIET)]
     widths = [max(2, int(free * part.seconds / total)) if part.seconds else _DRAIN_COLUMNS for part in parts]

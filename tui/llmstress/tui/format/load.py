@@ -8,6 +8,7 @@ from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.load_profile import Profile, Unit
 from llmstress.engine.telemetry.messages import LABELS, Phase, Window
+from llmstress.tui.steering import has_points
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,11 +42,6 @@ def place_of(view: RunView) -> Place | None:
         left_s=None if window.end is None else max(0.0, (window.end - aggregate.elapsed_ns) / 1e9),
         levels="" if view.profile is None else levels_words(view.profile, window, aggregate.elapsed_ns),
     )
-
-
-def has_points(view: RunView) -> bool:
-    """Whether the load goes from point to point, and settles before each is measured."""
-    return any(each.kind is Phase.WARMUP and each.label != LABELS[Phase.WARMUP] for each in view.aggregate.windows)
 
 
 def measured_name(view: RunView) -> str:
@@ -82,7 +78,8 @@ def level_number(level: float, unit: Unit) -> str:
 def level_words(level: float, unit: Unit) -> str:
     """A level with its unit: `1,000 streams`, `50/s`, `2 × trace`."""
     number = level_number(level, unit)
-    return {"streams": f"{number} streams", "requests": f"{number}/s", "trace": f"{number} × trace"}[unit]
+    streams = "stream" if number == "1" else "streams"
+    return {"streams": f"{number} {streams}", "requests": f"{number}/s", "trace": f"{number} × trace"}[unit]
 
 
 def rate_number(per_second: float) -> str:

@@ -21,6 +21,8 @@ from llmstress.tui.steering import Steered, steered_by
 from llmstress.tui.widgets.text import TextBlock
 
 TABS = ("overview", "latency", "workers", "errors", "log")
+CURVE = "curve"
+"""A further tab, the last one, of runs with several stages or points."""
 
 
 class Key(NamedTuple):
@@ -42,7 +44,7 @@ NEXT_STAGE = Key("k", "next stage")
 LOOKING = (Key("?", "help"), Key("v", "verdict"), Key("w", "window"), Key("e", "image"), Key("t", "theme"))
 REPLAYING = (Key("space", "pause"), Key("< >", "speed"), Key("← →", "seek"))
 LEAVING = (Key("q", "leave"),)
-TAB_KEYS = {"overview": (Key("c C", "charts"),), "workers": (Key("o", "sort"),)}
+TAB_KEYS = {"overview": (Key("c C", "charts"),), CURVE: (Key("c", "chart"),), "workers": (Key("o", "sort"),)}
 """Tab -> keys that work only there."""
 WINDOWED = ("overview", "latency", "workers")
 """Tabs whose figures depend on the chosen window."""
@@ -83,8 +85,8 @@ def key_line(keys: Sequence[Key], width: int) -> Content:
     return Content("").join(parts)
 
 
-_NAMES_FROM_WIDTH = 80
-"""Minimum width with room for the names of all tabs."""
+_NAMES_FROM_WIDTH, _ALL_NAMES_FROM_WIDTH = 80, 100
+"""Minimum width with room for the names of all tabs, without and with the tab of the curve."""
 
 
 def status(picture: Picture, width: int, *, silent_s: int, requested: str) -> Content:
@@ -183,7 +185,8 @@ class TopLine(Horizontal):
 
     def __init__(self) -> None:
         super().__init__(id="top")
-        self._tabs = {tab: TabLabel(number, tab) for number, tab in enumerate(TABS, 1)}
+        self._tabs = {tab: TabLabel(number, tab) for number, tab in enumerate((*TABS, CURVE), 1)}
+        self._tabs[CURVE].display = False
         self._status = TextBlock(id="status")
         self._chosen = ""
         self._last: tuple[Picture, int, str] | None = None
@@ -193,6 +196,12 @@ class TopLine(Horizontal):
         """Tabs on the left, state on the right."""
         yield from self._tabs.values()
         yield self._status
+
+    def offer_curve(self, offered: bool) -> None:
+        """Show or hide the tab of the curve."""
+        if self._tabs[CURVE].display != offered:
+            self._tabs[CURVE].display = offered
+            self._update_tabs()
 
     def choose(self, chosen: str) -> None:
         """Mark the visible tab."""
@@ -220,9 +229,10 @@ class TopLine(Horizontal):
             self._status.set_text(status(picture, width, silent_s=silent_s, requested=requested))
 
     def _update_tabs(self) -> None:
+        needed = _ALL_NAMES_FROM_WIDTH if self._tabs[CURVE].display else _NAMES_FROM_WIDTH
         for name, tab in self._tabs.items():
             failed = self._failed if name == "errors" else 0
-            tab.update_label(chosen=name == self._chosen, failed=failed, short=self.size.width < _NAMES_FROM_WIDTH)
+            tab.update_label(chosen=name == self._chosen, failed=failed, short=self.size.width < needed)
 
 
 class KeyLine(TextBlock):

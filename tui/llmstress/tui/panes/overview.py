@@ -13,6 +13,7 @@ from llmstress.tui.charts.heatmap import Heatmap
 from llmstress.tui.charts.lines import Drawing, TimelineCache
 from llmstress.tui.format import headline
 from llmstress.tui.format.headline import StyledText
+from llmstress.tui.format.judged_lines import goodput_line
 from llmstress.tui.format.load_line import load_line
 from llmstress.tui.format.picture import Picture
 from llmstress.tui.panes.pane import RedrawnPane
@@ -24,14 +25,19 @@ _TILES = ("streams", "tokens", "requests", "ttft-p50", "ttft-p99", "itl-p50", "i
 class StyledLine(Widget):
     """One line of styled text."""
 
-    def __init__(self, id: str) -> None:
+    def __init__(self, id: str, *, optional: bool = False) -> None:
+        """`optional`: without text it takes no room."""
         super().__init__(id=id)
         self._pieces: list[StyledText] = []
+        self._optional = optional
+        self.display = not optional
 
     def show(self, pieces: list[StyledText]) -> None:
         """Show these texts."""
         if pieces != self._pieces:
             self._pieces = pieces
+            if self._optional and self.display != bool(pieces):
+                self.display = bool(pieces)
             self.refresh()
 
     def render(self) -> Content:
@@ -48,8 +54,8 @@ class Overview(RedrawnPane):
         self._timeline, self._zoomed = TimelineCache(), TimelineCache()
         self._target = StyledLine("overview-target")
         self._progress = StyledLine("overview-progress")
-        self._load = StyledLine("overview-load")
-        self._load.display = False
+        self._load = StyledLine("overview-load", optional=True)
+        self._goodput = StyledLine("overview-goodput", optional=True)
         self._measurement = StyledLine("overview-measurement")
         self._outcome = StyledLine("overview-outcome")
         self._stretch = StyledLine("overview-stretch")
@@ -67,6 +73,7 @@ class Overview(RedrawnPane):
         yield self._load
         yield self._measurement
         yield self._outcome
+        yield self._goodput
         yield self._stretch
         with Horizontal(id="overview-tiles"):
             yield from self._tiles
@@ -82,10 +89,8 @@ class Overview(RedrawnPane):
             return
         self._target.show(headline.target_line(picture.view, self._target.size.width))
         self._progress.show(headline.progress_line(picture, self._progress.size.width))
-        load = load_line(picture, self._progress.size.width)
-        if self._load.display != bool(load):
-            self._load.display = bool(load)
-        self._load.show(load)
+        self._load.show(load_line(picture, width))
+        self._goodput.show(goodput_line(picture, width))
         self._measurement.show(headline.measurement_line(picture, self._measurement.size.width))
         self._outcome.show(headline.outcome_line(picture, self._outcome.size.width))
         tiles = tiles_of(picture)
