@@ -118,14 +118,14 @@ def progress_line(picture: Picture, width: int) -> list[StyledText]:
         pieces.append((" PAUSED ", "bold reverse $text-warning"))
     clock = _clock(picture)
     room = width - sum(len(text) for text, _ in pieces) - len(clock) - 2
-    detail = _place_words(picture.place, room - _LEAST_BAR - 2)
-    room -= len(detail) + 2 if detail else 0
+    detail = _place_words(picture.place, room - _LEAST_BAR - 3)
+    room -= len(detail) + 3 if detail else 0
     if view.facts.requests is not None:
         body = _by_requests(view, room)
     else:
         body = _by_windows(window_segments(view), room, all_planned=not has_points(view))
     gap = max(0, room - sum(len(text) for text, _ in body))
-    tail = [(f"  {detail}", "")] if detail else []
+    tail = [(f"  {detail} ", "")] if detail else []
     return [*pieces, (" ", ""), *body, *tail, (" " * (gap + 1), ""), (clock, "bold")]
 
 

@@ -66,7 +66,8 @@ def keys_for(tab: str, view: RunView | None, *, steering: bool, saving: bool, re
         return [*LEAVING, *REPLAYING, *looking[:2], *own, *looking[2:]]
     if steering:
         change = CHANGING["streams" if view is None else steered_by(view)]
-        stage = NEXT_STAGE if view is not None and place_of(view) is not None else None
+        place = None if view is None else place_of(view)
+        stage = NEXT_STAGE if place is not None and place.left_s is not None else None
         load = [key for key in (change, stage) if key is not None]
         return [*ENDING, *load, *looking[:2], *own, SAVE, DETACH, *looking[2:]]
     return [*LEAVING, *([SAVE] if saving else []), *looking[:2], *own, *looking[2:]]
