@@ -391,7 +391,8 @@ def test_a_preset_sets_lengths_think_time_and_slos(place: Path, name: str) -> No
     assert found.max_tokens == PRESETS[name].choices["max-tokens"].value
     assert found.prompt == PRESETS[name].choices["prompt"].value
     assert PRESETS[name].choices.keys() == {"prompt", "max-tokens", "think-time", "slo"}
-    assert PRESETS[name].choices.keys() - KEYS.keys() <= {"slo"}
+    assert PRESETS[name].choices.keys() <= KEYS.keys()
+    assert [slo.text for slo in found.slos] == PRESETS[name].choices["slo"].value
     assert all(choice.reason for choice in PRESETS[name].choices.values())
 
 
@@ -453,6 +454,11 @@ def test_a_run_is_printed_with_origins(
         "# Request",
         "# prompt is a text of 654 characters of preset chat",
         "max-tokens = 5  # --max-tokens",
+        "# SLOs",
+        "slo = [",
+        '    "ttft<1s",',
+        '    "tpot<100ms",',
+        "]  # preset chat",
         "# Configuration",
         'preset = "chat"  # --preset',
     ]
@@ -518,6 +524,8 @@ def test_a_printed_run_is_the_same_run(data: st.DataObject, tmp_path_factory: py
         ("http://h:1/v1/completions", "--prompt-ids", "1,2", "--resolve", "h:1:127.0.0.1,::1"),
         ("http://h:1/v1/embeddings", "--encoding", "float", "--batch", "7"),
         ("http://h:1", "--api", "sse", "--body", "@body.txt", "--done", "", "--method", "put"),
+        ("--slo", "ttft<1s", "--slo-preset", "mlperf:mixtral-8x7b", "--deadline", "first=1s,token=9ms"),
+        ("--slo", "e2e<=1s", "--slo", "queue<1ms", "--reading-speed", "4.5"),
     ],
     ids=" ".join,
 )

@@ -74,8 +74,8 @@ def test_goodput_is_that_of_the_steady_window() -> None:
     table = io.StringIO()
     Console(table).table(made)
     assert (
-        "goodput   40.0–50.0 % of 100, 20.0 req/s, 200 tok/s; missed: ttft<500ms by 30, tpot<=40ms by 0; 10 unknown"
-        in table.getvalue().splitlines()
+        "goodput   40.0–50.0 % of 100 in the steady window, 20.0 req/s, 200 tok/s; missed: ttft<500ms by 30, "
+        "tpot<=40ms by 0; 10 unknown" in table.getvalue().splitlines()
     )
 
 
@@ -111,7 +111,7 @@ def test_a_run_without_any_answer_has_no_shares() -> None:
     assert made.smooth_goodput.tokens_per_s is None
     table = io.StringIO()
     Console(table).table(made)
-    assert "goodput   – of 0; missed" in table.getvalue()
+    assert "goodput   – of 0 in the steady window; missed" in table.getvalue()
     encoded = msgspec.json.encode(made)
     jsonschema.validate(json.loads(encoded), SCHEMA)
     assert msgspec.json.decode(encoded, type=Summary) == made

@@ -203,7 +203,7 @@ class Console:
         """Print the lines about SLOs, deadlines and reading, if they were given."""
         if isinstance(good := summary.goodput, Goodput):
             missed = ", ".join(f"{text} by {count(n)}" for text, n in good.missed.items())
-            of = f"{share_range(good.share, good.share_max)} of {count(good.finished)}"
+            of = f"{share_range(good.share, good.share_max)} of {count(good.finished)} in the steady window"
             rates = "" if good.per_s is None else f", {rate(good.per_s)} req/s"
             rates += "" if good.tokens_per_s is None else f", {rate(good.tokens_per_s)} tok/s"
             unknown = f"; {count(good.unknown)} unknown" if good.unknown else ""
