@@ -177,7 +177,7 @@ def _load(
     def asked(column: TimeColumn) -> float:
         begin, end = round(column.begin_s * 1e9), round(min(column.begin_s + column.seconds, elapsed_s) * 1e9)
         until = end if drain is None else min(end, drain)
-        return profile.amount(until) - profile.amount(begin) if until > begin else 0.0
+        return profile.mean(begin, until) * (until - begin) / 1e9 if until > begin else 0.0
 
     def open_(column: TimeColumn) -> float:
         # the most that were open in a step count for its whole length; the last step may be shorter than its row

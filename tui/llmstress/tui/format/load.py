@@ -96,7 +96,7 @@ def asked_mean(view: RunView, begin: int, end: int) -> float | None:
         return None
     last = drain_begin(view)
     until = end if last is None else min(end, last)
-    return (profile.amount(until) - profile.amount(begin)) / ((end - begin) / 1e9) if until > begin else 0.0
+    return profile.mean(begin, until) * (until - begin) / (end - begin) if until > begin else 0.0
 
 
 def drain_begin(view: RunView) -> int | None:
