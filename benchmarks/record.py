@@ -28,12 +28,12 @@ def _histogram(draw: random.Random, n: int, median_us: float, sigma: float) -> H
     return made
 
 
-def deltas(workers: int, interval_s: float, requests_per_s: float, tokens: int) -> list[Delta]:
-    """Some deltas of a busy worker, to be sent again and again with other numbers: 16 different ones."""
+def deltas(interval_s: float, requests_per_s: float, tokens: int, number: int = 16) -> list[Delta]:
+    """Different deltas of a busy worker, to be sent again and again with other numbers."""
     draw = random.Random(1)
     requests = max(1, round(requests_per_s * interval_s))
     made: list[Delta] = []
-    for _ in range(16):
+    for _ in range(number):
         part = Part(
             counters=Counters(
                 started=requests,
@@ -102,7 +102,7 @@ def main() -> None:
 def write(path: Path, options: argparse.Namespace) -> RunView:
     """Write the record of a made-up run; gives the view at its end."""
     view = opening(options.workers, options.interval)
-    made = deltas(options.workers, options.interval, options.requests_per_s, options.tokens)
+    made = deltas(options.interval, options.requests_per_s, options.tokens)
     writer = Writer(path, view)
     steps = int(options.hours * 3600 / options.interval)
     spent, longest, applied = 0.0, 0.0, 0.0

@@ -144,6 +144,19 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
             ("--reading-speed", "20"),
         )
     ),
+    # thresholds
+    *(
+        ((*HTTP, flag, value), flag)
+        for flag in ("--fail-if", "--abort-if")
+        for value in ("", "ttft.p99", "ttft.p99>", "tftt.p99>1s", "ttft.p99>800", "errors.rate>5", DIGITS, "a\udcff>1")
+    ),
+    ((*HTTP, "--fail-if", "ttft.p99>1s in stage 3"), "--fail-if ttft.p99>1s in stage 3: the run has no window"),
+    ((*HTTP, "--abort-if", "ttft.p99>1s in ramp"), "--abort-if ttft.p99>1s in ramp: the run has no window 'ramp'"),
+    ((*HTTP, "--duration", "9s", "--fail-if", "e2e.p50>1s over 10s"), "only 9 s are judged"),
+    ((*HTTP, "--duration", "9s", "--fail-if", "e2e.p50>1s over 5s after 5s"), "needs 10 s"),
+    ((*HTTP, "--fail-if", "goodput.share<95%"), "--fail-if goodput.share<95% needs limits for good requests: --slo"),
+    ((*HTTP, "--abort-if", "dropped>0"), "--abort-if dropped>0 needs requests that arrive at a rate: --rate"),
+    ((*HTTP, "--undecided", "maybe"), "--undecided"),
     # contradictions
     ((*HTTP, "--total-streams", "10", "--streams", "5"), "--total-streams"),
     ((*HTTP, "--total-streams", "10", "--streams", "100"), "--total-streams"),
@@ -151,6 +164,40 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
     ((*HTTP, "--headless", "--tui"), "--tui"),
     ((*HTTP, "--tui"), "--tui"),
     ((*HTTP, "--warmup-requests", "9", "--warmup", "1s"), "--warmup-requests"),
+    # traces
+    *(
+        ((*HTTP, "--trace", "{trace}", "--speed", value), "--speed")
+        for value in ("0", "-1", "nan", "inf", "x", "", "1001")
+    ),
+    ((*HTTP, "--speed", "2"), "--trace"),
+    ((*HTTP, "--skip-bad-rows"), "--trace"),
+    *(
+        ((*HTTP, "--trace", "{trace}", *others), others[0])
+        for others in (
+            *(
+                ("--rate", "5/s"),
+                ("--stage", "5s:5/s"),
+                ("--stage", "5s:5"),
+                ("--ramp-up", "1s"),
+                ("--min-tokens", "5"),
+            ),
+            *(("--arrival", "poisson"), ("--burstiness", "2"), ("--think-time", "1s"), ("--pacing", "1s")),
+        )
+    ),
+    *(
+        ((*HTTP, "--trace", path), "--trace")
+        for path in (
+            *("", "{dir}", "{dir}/none", "{text}", "{text}/x", "{empty}", "{bytes}", "{key}", "{fifo}", "{socket}"),
+            *("{loop}", "/dev/null", "/dev/zero", "a" * 300, "\udcff"),
+        )
+    ),
+    ((*HTTP, "--trace", "{bad}"), "line 2: output_length is -3"),
+    ((*HTTP, "--trace", "{bad}", "--skip-bad-rows"), "no rows that can be used, 1 are bad; line 2: output_length"),
+    ((*HTTP, "--trace", "{columns}"), "no known trace has the columns 'when', 'size'. Understood are"),
+    ((*HTTP, "--trace", "{trace}", "--speed", "0.001"), "longer than a year"),
+    # names of files
+    *(((*HTTP, flag, "a\udcff"), flag) for flag in ("--output", "--record", "--log-file", "--unix-socket")),
+    *(((*HTTPS, flag, "a\udcff"), flag) for flag in ("--cacert", "--cert", "--key")),
     # headers and keys
     ((*HTTP, "--header", "no colon"), "--header"),
     ((*HTTP, "--header", ""), "--header"),
@@ -343,6 +390,9 @@ def places() -> Iterator[dict[str, str]]:
             "key": key,
             "other": others.private_key_pem.bytes(),
             "locked": b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nMA==\n-----END ENCRYPTED PRIVATE KEY-----\n",
+            "trace": b'{"timestamp": 0, "output_length": 3}\n{"timestamp": 99000000000, "output_length": 3}\n',
+            "bad": b'\n{"timestamp": 0, "output_length": -3}\n',
+            "columns": b"when,size\n1,2\n",
             "damaged": b"-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n" + key,
         }
         for name, content in files.items():

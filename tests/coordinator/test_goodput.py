@@ -63,6 +63,8 @@ def test_goodput_is_that_of_the_steady_window() -> None:
         missed={"ttft<500ms": 30, "tpot<=40ms": 0},
         share=0.4,
         share_max=0.5,
+        # of Clopper and Pearson: the lower limit of 40 of 100, the upper one of 50 of 100
+        share_interval=(0.276258, 0.631139),
         per_s=20.0,
         tokens_per_s=200.0,
     )
@@ -91,6 +93,8 @@ def test_fluidity_and_smooth_goodput_are_figures_of_their_own() -> None:
     assert (fluid.deadlines_met, fluid.fluid_share) == (0.95, 0.98)
     assert (fluid.index.p50, fluid.index.p10, fluid.index.p1) == pytest.approx((1, 0.9, 0.7), abs=1e-3)
     assert fluid.index.low_sample == ["p1"]
+    assert fluid.index.intervals["p10"] == pytest.approx((0.9, 0.9), abs=1e-3)
+    assert fluid.index.intervals["p1"][0] is None
     assert isinstance(smooth := made.smooth_goodput, SmoothGoodput)
     assert (smooth.reading_speed, smooth.answers, smooth.without, smooth.tokens_per_s) == (20, 100, 10, 90.05)
     assert (smooth.idle_ms.p50, smooth.idle_ms.max) == (0, 100)

@@ -56,6 +56,7 @@ def test_requests_that_ran_into_a_time_limit_are_missing_from_the_percentiles(
 def test_attempts_that_ran_into_a_time_limit_are_missing_too() -> None:
     run = ended(ok=100)
     run.steady.retried = {"timeout_first_token": 3, "http_503": 20}
+    run.forget_sums()
     assert any("3 of 100 requests ran into a time limit" in reason for reason in judge(run, 1).reasons)
 
 

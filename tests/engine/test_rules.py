@@ -54,6 +54,13 @@ def of_host(**counts: int) -> Measured:
     return Measured(whole=Part(), steady=Part(counters=Counters(host_ns=100 * S, **counts)))
 
 
+def arrived(due: int, *, started: int, dropped: int = 0, waiting_max: int = 0, queue_us: int = 0) -> Measured:
+    """A run of the open model, all of it steady, whose requests all started so late."""
+    counters = Counters(due=due, started=started, dropped=dropped, usage_seen=started)
+    part = Part(counters=counters, ended={"ok": started}, latency={"queue": lag(queue_us), "ttft": lag(120_000)})
+    return Measured(whole=part, steady=part, steady_s=10.0, workers=[WorkerState(0, 10)], waiting_max=waiting_max)
+
+
 CASES: dict[str, tuple[Measured, str]] = {
     "lost-worker": (of_worker(WorkerState(3, 10, state="lost", reason="killed")), "worker 3 was lost: killed"),
     "busy-worker": (
@@ -86,6 +93,21 @@ CASES: dict[str, tuple[Measured, str]] = {
         "answers come in blocks: in 60% of them 16.0 token events shared a read, so itl measures blocks; e2e is right. "
         "The target or a proxy collects them (the answers' headers: server: nginx): set proxy_buffering off in nginx, "
         "or send X-Accel-Buffering: no in the target's answers",
+    ),
+    "dropped": (
+        arrived(10_000, started=9_989, dropped=11),
+        "11 of 10,000 requests that were due never started, so the load was lower than asked and the slowest requests "
+        "are missing: they waited for a connection, or the run ended: use a longer --ramp-up",
+    ),
+    "behind": (
+        arrived(10_000, started=9_949),
+        "51 of 10,000 requests that were due in the steady window had not started by its end, so the load was lower "
+        "than asked: they waited for a connection, or the run ended: use a longer --ramp-up",
+    ),
+    "slip": (
+        arrived(10_000, started=10_000, queue_us=6_100),
+        "requests started up to 6.1 ms after they were due (p99; limit 6.0 ms) although streams were free: this client "
+        "was late, or opened connections: use more --procs, a less busy machine, or a --warmup",
     ),
     "some-blocks": (
         in_blocks(0.5),
@@ -177,6 +199,15 @@ CASES: dict[str, tuple[Measured, str]] = {
         "6 retries after failures (--retries): ttft and e2e measure the last attempt, ttft_due and e2e_due include all "
         "attempts and the waits between them",
     ),
+    "some-dropped": (
+        arrived(10_000, started=9_990, dropped=10),
+        "10 of 10,000 requests that were due never started",
+    ),
+    "waited": (
+        arrived(10_000, started=10_000, waiting_max=30, queue_us=900_000),
+        "up to 30 requests waited because all 10 streams were in use: queue, ttft_due and e2e_due include the wait, "
+        "ttft and e2e do not",
+    ),
     "changed-load": (
         Measured(whole=Part(), load_changes=2),
         "the load was changed manually 2 times during the run: figures may mix values from before and after",
@@ -194,6 +225,41 @@ def test_a_rule_applies_and_says(id: str) -> None:
     measured, words = CASES[id]
     [status] = [rule.status for rule in RULES if rule.id == id]
     assert findings(RULES, measured) == [Finding(id, status, words)]
+
+
+@pytest.mark.parametrize(
+    ("measured", "why", "advice"),
+    [
+        (
+            arrived(100, started=50, dropped=50, waiting_max=7),
+            "up to 7 waited because all 10 streams were in use",
+            "use more --total-streams, or a lower --rate",
+        ),
+        (
+            msgspec.structs.replace(
+                arrived(100, started=50, dropped=50, waiting_max=7),
+                workers=[WorkerState(0, 10, steady_cpu_ns=91 * S // 10)],
+            ),
+            "this client was too slow",
+            "use more --procs or a less busy machine",
+        ),
+    ],
+)
+def test_the_bottleneck_of_the_open_model_is_named(measured: Measured, why: str, advice: str) -> None:
+    [found] = [each for each in findings(RULES, measured) if each.id == "dropped"]
+    assert found.text.endswith(f": {why}: {advice}")
+
+
+@pytest.mark.parametrize(
+    "measured",
+    [
+        arrived(10_000, started=9_950),
+        arrived(10_000, started=10_000, queue_us=5_900),
+        arrived(0, started=10_000, queue_us=900_000),  # closed model
+    ],
+)
+def test_a_load_that_is_as_asked_has_no_findings(measured: Measured) -> None:
+    assert findings(RULES, measured) == []
 
 
 def test_a_good_run_and_an_empty_one_have_no_findings() -> None:

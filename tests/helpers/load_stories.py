@@ -94,7 +94,7 @@ def staged(until_s: float = 16.5) -> list[tuple[int, Frame]]:
         t = (seq + 1) * STEP
         begin = seq * STEP
         window = min(begin // (4 * S), 4)
-        due = 0 if window == 4 else round(RATES.amount(t) / WORKERS) - round(RATES.amount(begin) / WORKERS)
+        due = 0 if window == 4 else round(RATES.amount(0, t) / WORKERS) - round(RATES.amount(0, begin) / WORKERS)
         requests = min(due, 20)
         waiting = 3 * (due - requests)
         told += [

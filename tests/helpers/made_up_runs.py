@@ -1,7 +1,7 @@
 """Made-up runs with everything that a record has to keep, and the figures that two views of a run must share."""
 
 import random
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from helpers.screens import STEP, S, histogram, opening
@@ -103,12 +103,20 @@ def parts_after(told: list[tuple[int, Message]], numbers: set[int]) -> dict[int,
         if isinstance(message, Delta):
             seen += 1
             if seen in numbers:
-                found[seen] = msgspec.to_builtins(view.aggregate.parts, str_keys=True)
+                found[seen] = parts_of(view.aggregate)
     return found
+
+
+def parts_of(aggregate: Aggregate) -> dict[str, Any]:
+    """Its parts. Which of them are packed does not matter: that depends on when a failure took samples back."""
+    parts = {key: part.unpacked() for key, part in aggregate.parts.items()}
+    return cast(dict[str, Any], msgspec.to_builtins(parts, str_keys=True))
 
 
 def figures_of(aggregate: Aggregate) -> dict[str, Any]:
     """All of it but the timeline and the recent past, whose steps may be longer in a record."""
     left_out = ("rows", "row_ns", "row_open", "recent", "earlier")
     kept = {name: getattr(aggregate, name) for name in aggregate.__struct_fields__ if name not in left_out}
-    return {name: msgspec.to_builtins(value, str_keys=True) for name, value in kept.items()}
+    return {name: msgspec.to_builtins(value, str_keys=True) for name, value in kept.items()} | {
+        "parts": parts_of(aggregate)
+    }

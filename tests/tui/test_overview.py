@@ -178,6 +178,7 @@ def judged(status: str, *reasons: str, notes: tuple[str, ...] = (), **ended: int
     """A picture with this verdict and these outcomes of requests."""
     view = RunView(FACTS, Aggregate.over([1]))
     view.aggregate.steady.ended = ended
+    view.aggregate.forget_sums()
     verdict = Verdict(status, list(reasons), list(notes))
     return msgspec.structs.replace(picture_of(view, whole=False), verdict=verdict)
 

@@ -64,13 +64,31 @@ class OpenLoad(msgspec.Struct, array_like=True, frozen=True):
     """When requests arrive in the open model, beside the rate."""
 
     arrival: str
-    """constant, poisson or gamma."""
+    """constant, poisson, gamma, or trace."""
     burstiness: float
     """Shape of the gamma distribution: 1 is Poisson, less is burstier (as in vLLM's benchmark)."""
     max_queue: int | None
     """Most requests of this worker that wait for a stream; None: no limit."""
     queue_timeout_ns: int
     """A request that has waited this long for a stream is dropped; 0: no limit."""
+
+
+class Replay(msgspec.Struct, array_like=True, frozen=True):
+    """A trace whose rows are the requests of the open model."""
+
+    directory: str
+    """Where its columns are (`trace.py`)."""
+    lengths: bool
+    """The limit of output tokens of each request is the length of its row's answer."""
+
+
+class Bystander(msgspec.Struct, array_like=True, frozen=True):
+    """A light user beside the load: short requests of its own, which are in no figure of the load."""
+
+    per_s: float
+    """Rate of its requests; they arrive as a Poisson process."""
+    ask: Ask
+    """The content of each."""
 
 
 class Plan(msgspec.Struct, array_like=True, frozen=True):
@@ -123,8 +141,12 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     """The load over time, of all workers together. Closed model: None if `streams` start along the ramp and stay."""
     open: OpenLoad | None = None
     """None: closed model."""
+    bystander: Bystander | None = None
+    """One worker of a run may have it."""
     objectives: Objectives = NOT_JUDGED
     """What requests are judged by."""
+    replay: Replay | None = None
+    """Open model: None if arrivals are random."""
 
 
 class Hello(msgspec.Struct, tag=True, array_like=True, frozen=True):
@@ -168,6 +190,9 @@ class Pause(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """While `on`, no new requests begin. Requests in flight continue, and connections stay open."""
 
     on: bool
+    at: int = 0
+    """Open model: requests arrive until, or again from, this time (ns after T0). It lies in the future, so that it is
+    the same in all workers."""
 
 
 class SetProfile(msgspec.Struct, tag=True, array_like=True, frozen=True):

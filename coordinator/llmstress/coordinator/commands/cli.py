@@ -8,12 +8,14 @@ import click
 
 from llmstress.coordinator.commands.arguments.configuration import configuration_options
 from llmstress.coordinator.commands.arguments.connection import connection_options
+from llmstress.coordinator.commands.arguments.judging import judging_options
 from llmstress.coordinator.commands.arguments.limits import limit_options, timeout_options
 from llmstress.coordinator.commands.arguments.load import load_options
 from llmstress.coordinator.commands.arguments.output import output_options, view_options
 from llmstress.coordinator.commands.arguments.request import api_options, request_options
 from llmstress.coordinator.commands.arguments.slo import slo_options
 from llmstress.coordinator.commands.arguments.target import model_listing_options, target_options
+from llmstress.coordinator.commands.arguments.trace import trace_options
 from llmstress.coordinator.commands.click_types import SectionedCommand, section
 from llmstress.coordinator.commands.completion import completion_command
 from llmstress.coordinator.commands.config import config_command
@@ -32,12 +34,14 @@ LONGEST = 600
 @target_options
 @model_listing_options
 @load_options
+@trace_options
 @request_options
 @api_options
 @connection_options
 @timeout_options
 @limit_options
 @slo_options
+@judging_options
 @output_options
 @configuration_options
 @section("Other")

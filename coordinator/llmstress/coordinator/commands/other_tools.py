@@ -31,7 +31,7 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
     (
         _RATE,
         "--rps --rate --qps --request-rate --requests-per-second --arrival-rate --rate-type --rate-limit --burstiness "
-        "--stage --stages --target-rate --sweep --fixed-schedule --ramp-up-strategy",
+        "--stage --stages --target-rate --sweep --ramp-up-strategy",
     ),
     (
         "use --ramp-up DURATION, the time over which all streams start",
@@ -109,8 +109,14 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
         "all percentiles are in the summary",
         "--percentiles --percentile-metrics --metric-percentiles --latency --latencies",
     ),
+    (
+        "use --trace FILE",
+        "--fixed-schedule --fixed-schedule-auto-offset --fixed-schedule-start-offset --fixed-schedule-end-offset",
+    ),
     ("use --slo 'METRIC<LIMIT', e.g. --slo 'ttft<500ms'", "--goodput --slos --goodput-config-file"),
-    ("use --slo 'METRIC<LIMIT' for a limit that each request should meet", "--threshold --thresholds"),
+    ("use --fail-if 'ttft.p99>800ms'", "--threshold --thresholds --fail-on --assert --assertions"),
+    ("use --abort-if 'errors.rate>10%'", "--abort-on-fail --abort-on --stop-on --max-error-rate --max-errors-rate"),
+    ("use --junit FILE", "--junit-xml --junitxml --junit-output"),
     ("use --seed N", "--random-seed --rng-seed"),
     ("use --verbose or --log-file FILE", "-v --debug --log-level --loglevel"),
     ("use --quiet", "--silent --disable-tqdm --no-progress --no-progress-bar"),

@@ -31,6 +31,13 @@ class ExitCode(enum.IntEnum):
         "more requests failed than `--max-errors` allows, whatever ended the run; or a failure ended it "
         "(`--on-status ...=end`) after others had succeeded",
     )
+    UNDECIDED = (
+        97,
+        "there were not enough data to decide a threshold of `--fail-if` or `--abort-if`; with `--undecided pass` the "
+        "code is 0",
+    )
+    VERDICT = 98, "the verdict is one that `--fail-if verdict=...` or `--abort-if verdict=...` excludes"
+    THRESHOLD = 99, "a threshold of `--fail-if` or `--abort-if` was crossed"
     SIGINT = 130, "ended by SIGINT, or at once from the screen (`Q`; its `q` is 0)"
     SIGTERM = 143, "ended by SIGTERM, or because the terminal was closed"
 

@@ -11,6 +11,8 @@ from llmstress.coordinator.config.parsing import MaxErrors, Resolve, is_address
 from llmstress.coordinator.config.slo_presets import PRESETS
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.telemetry.slo import OF_STREAMS, Deadlines, Objectives, Slo
+from llmstress.engine.telemetry.subjects import SUBJECTS
+from llmstress.engine.telemetry.thresholds import Threshold
 
 LONGEST_PROGRESS_S = 3600
 
@@ -94,6 +96,13 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     """Tokens per second."""
     preset: str | None = None
     """Name of the preset whose values are used for flags that nothing else sets."""
+    fail_if: tuple[Threshold, ...] = ()
+    abort_if: tuple[Threshold, ...] = ()
+    """As `fail_if`, and the run ends at once."""
+    undecided: str = "fail"
+    """What a threshold that could not be decided does to the exit code: fail or pass."""
+    junit: str | None = None
+    intervals: bool = False
 
     def __post_init__(self) -> None:
         """Check bounds, contradictions and texts.
@@ -116,6 +125,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             raise UsageError("--progress must be whole seconds, from 1s to 1h")
         self._check_contradictions()
         self._check_objectives()
+        self._check_thresholds()
         self._check_words()
 
     def _check_contradictions(self) -> None:
@@ -123,6 +133,11 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             raise UsageError("--headless and --tui can't be used together: drop one of them")
         if not self.keepalive and self.requests_per_connection is not None:
             raise UsageError("--no-keepalive and --requests-per-connection can't be used together: drop one of them")
+        if self.min_tokens is not None and self.trace is not None:
+            raise UsageError(
+                "--min-tokens can't be used with --trace, which sets the output lengths; for answers of exactly these "
+                "lengths, use --ignore-eos"
+            )
         if self.min_tokens is not None and self.min_tokens > (most := self.ask("").limit):
             raise UsageError(f"--min-tokens {self.min_tokens} is more than --max-tokens ({most})")
         if self.key is not None and self.cert is None:
@@ -167,6 +182,15 @@ class Options(LoadOptions, frozen=True, kw_only=True):
                     f"{flag} {slo.text} needs answers that are streamed: drop --no-stream, or limit e2e or ttfb"
                 )
 
+    def _check_thresholds(self) -> None:
+        for flag, thresholds in (("--fail-if", self.fail_if), ("--abort-if", self.abort_if)):
+            for threshold in thresholds:
+                needs = SUBJECTS[threshold.subject].needs
+                if needs == "SLOs" and not self.objectives.slos:
+                    raise UsageError(f"{flag} {threshold.text} needs limits for good requests: --slo or --slo-preset")
+                if needs == "arrivals" and not self.open:
+                    raise UsageError(f"{flag} {threshold.text} needs requests that arrive at a rate: --rate or --stage")
+
     def _check_words(self) -> None:
         for name, value in self.headers:
             if name.lower() in ("content-length", "transfer-encoding"):
@@ -182,6 +206,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             if text == "":
                 raise UsageError(f"{flag} is empty: give a value, or leave it out")
         for flag, text in (
+            ("--trace", self.trace),
             ("--prompt", self.prompt),
             ("--system", self.system),
             ("--model", self.model),
@@ -189,6 +214,13 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             ("--text", self.text),
             ("--done", self.done),
             ("--error-event", self.error_event),
+            ("--output", self.output),
+            ("--record", self.record),
+            ("--log-file", self.log_file),
+            ("--unix-socket", self.unix_socket),
+            ("--cacert", self.cacert),
+            ("--cert", self.cert),
+            ("--key", self.key),
         ):
             if text is not None and _SURROGATE.search(text):  # Python decodes invalid UTF-8 in argv to surrogates
                 raise UsageError(f"{flag} is not UTF-8 text")
@@ -224,3 +256,8 @@ class Options(LoadOptions, frozen=True, kw_only=True):
         preset = PRESETS[self.slo_preset] if self.slo_preset is not None else ()
         slos = tuple(dict.fromkeys((*preset, *self.slos)))
         return Objectives(slos, self.deadlines, self.reading_speed or 0.0)
+
+    @property
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """All thresholds, those of `--fail-if` first."""
+        return (*self.fail_if, *(msgspec.structs.replace(each, abort=True) for each in self.abort_if))

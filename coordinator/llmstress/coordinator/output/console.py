@@ -1,14 +1,25 @@
 """The output of a run on stderr and in its log: banner, progress lines, warnings, and a table at the end."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, TextIO
 
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import Target, redact_url
+from llmstress.coordinator.output.bystander import line_of
+from llmstress.coordinator.output.load_text import load_line, windows_table
 from llmstress.coordinator.output.log import LogFile
-from llmstress.coordinator.output.schema import Fluidity, Goodput, Latency, SmoothGoodput, Summary, Undetermined
+from llmstress.coordinator.output.schema import (
+    Bystander,
+    Fluidity,
+    Goodput,
+    Latency,
+    SmoothGoodput,
+    Summary,
+    ThresholdRow,
+    Undetermined,
+)
 from llmstress.engine.secrets import distinctive, redact
 from llmstress.engine.telemetry.formatting import (
     count,
@@ -20,10 +31,12 @@ from llmstress.engine.telemetry.formatting import (
     share_range,
     worth_a_line,
 )
+from llmstress.engine.telemetry.intervals import CONFIDENCE
 from llmstress.engine.telemetry.metrics import METRICS, PROGRESS, TABLE
 from llmstress.engine.telemetry.sanitize import MAX_NAME, sanitize_text
 from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
 from llmstress.engine.telemetry.snapshot import Snapshot
+from llmstress.engine.telemetry.thresholds import STATES
 
 _MOST_WORDS = 110
 """Most characters of a server's message in the table; the summary has more."""
@@ -107,8 +120,9 @@ class Console:
         with contextlib.suppress(OSError):  # a closed pipe or terminal must not end the run
             print(redact(line, self._secrets), file=self._stream, flush=True)
 
-    def banner(self, options: Options, api: str, target: Target, model: str, way: str) -> None:
-        """Print target, API, model, size and phases of the run; `way`: proxy, addresses and TLS, or empty."""
+    def banner(self, options: Options, api: str, target: Target, model: str, way: str, more: str = "") -> None:
+        """Print target, API, model, size and phases of the run; `way`: proxy, addresses and TLS, or empty; `more`:
+        another line, or empty."""
         self.say(
             f"llmstress {program_version()}   {redact_url(target.url)}   {api}{f'   model {model}' if model else ''}"
         )
@@ -116,6 +130,8 @@ class Console:
             self.say(f"  {target.note}")
         if way:
             self.say(f"  {way}")
+        if more:
+            self.say(f"  {more}")
         self.say(f"  {size_of(options)}")
         self.say(f"  {' → '.join(phases(options))}")
 
@@ -133,6 +149,7 @@ class Console:
         parts = [
             f"{duration(round(picture.elapsed_s)):>6} {picture.phase.name.lower():<6}",
             f"open {count(picture.open)}/{count(picture.target)}",
+            *_arrivals(picture),
             *([work[picture.counted_in]] if picture.counted_in in work else []),
             f"{rate(now.requests_per_s or 0)} req/s",
             *(f"{METRICS[metric].label} p50 {p50} p99 {p99}" for metric, p50, p99 in shown),
@@ -150,8 +167,8 @@ class Console:
         if self._held is None and not self._quiet:  # not held back: the screen has shown these figures
             self._print(line)
 
-    def table(self, summary: Summary) -> None:
-        """Print the table at the end of a run."""
+    def table(self, summary: Summary, *, intervals: bool = False) -> None:
+        """Print the table at the end of a run; `intervals`: with the confidence intervals of the percentiles."""
         requests, tokens = summary.requests, summary.tokens
         ends = [f"{count(requests.ok)} ok"]
         others = ("failed", "filtered", "cancelled", "lost")
@@ -164,6 +181,8 @@ class Console:
         for note in summary.verdict.notes:
             self.say(f"  · {note}")
         self.say(f"requests  {count(requests.started)} started: {', '.join(ends)}{_per_s(requests.per_s)}")
+        if line := load_line(summary.load):
+            self.say(line)
         if requests.retries:
             by_class = ", ".join(f"{count(n)} {name}" for name, n in requests.retried.items())
             self.say(f"retries   {count(requests.retries)} after {by_class}")
@@ -187,6 +206,10 @@ class Console:
         for kind, said in summary.rate_limits.items():
             of = f" of {count(said.limit)}" if said.limit is not None else ""
             self.say(f"rate limit{count(said.remaining):>10}{of} {kind} left, lowest {count(said.lowest)}")
+        if lines := windows_table(summary.windows, whole_answers=whole_answers):
+            self.say()
+            for line in lines:
+                self.say(line)
         means = {metric: found.mean for metric, found in summary.latency_ms.items()}
         shown = TABLE.of(whole_answers=whole_answers)
         latencies: dict[str, Latency] = {name: summary.latency_ms[name] for name in shown if worth_a_line(name, means)}
@@ -196,8 +219,22 @@ class Console:
                 "no latencies, because no request succeeded; `llmstress probe` with the same flags shows one in detail"
             )
         else:
-            self._latencies(latencies)
+            self._latencies(latencies, intervals=intervals)
             self._undetermined(summary.tpot_undetermined)
+        if isinstance(summary.bystander, Bystander):
+            self.say(line_of(summary.bystander))
+        self._thresholds(summary.thresholds)
+
+    def _thresholds(self, rows: list[ThresholdRow]) -> None:
+        """Print one line for each threshold, those that failed first."""
+        if not rows:
+            return
+        states = [row.state for row in rows]
+        self.say()
+        self.say(f"thresholds: {', '.join(f'{n} {state}' for state in STATES if (n := states.count(state)))}")
+        width = max(len(row.text) for row in rows)
+        for row in sorted(rows, key=lambda row: STATES.index(row.state)):
+            self.say(f"  {row.state:<10}{row.text:<{width}}  {row.says}")
 
     def _goodput(self, summary: Summary) -> None:
         """Print the lines about SLOs, deadlines and reading, if they were given."""
@@ -238,7 +275,7 @@ class Console:
             shown = (f"{name} {latency(None if us is None else us * 1000)}" for name, us in _some(truth[key]))
             self.say(f"  {label:<22}{'   '.join(shown)}")
 
-    def _latencies(self, latencies: dict[str, Latency]) -> None:
+    def _latencies(self, latencies: dict[str, Latency], *, intervals: bool) -> None:
         names = ("p50", "p90", "p95", "p99", "p99_9", "max")
         self.say()
         titles = "".join(f"{name.replace('_', '.'):>10}" for name in names)
@@ -250,6 +287,17 @@ class Console:
                 thin = "~" if name in found.low_sample and value is not None else ""
                 cells.append(f"{thin + latency(None if value is None else value * 1000):>10}")
             self.say(f"{metric:<10}{''.join(cells)}{count(found.count):>10}")
+            if intervals:
+                self._intervals(found, names[:-1])
+        if intervals:
+            self.say(f"from, to: {CONFIDENCE:.0%} confidence interval of each percentile; –: no limit on this side")
+
+    def _intervals(self, found: Latency, names: Sequence[str]) -> None:
+        """Print the limits of the percentiles in two lines."""
+        for side, label in enumerate(("from", "to")):
+            limits = [found.intervals[name][side] for name in names]
+            cells = [latency(None if ms is None else ms * 1000) for ms in limits]
+            self.say(f"  {label:<8}{''.join(f'{cell:>10}' for cell in cells)}")
 
 
 def _of_what(summary: Summary) -> str:
@@ -266,6 +314,15 @@ def _most_frequent(failed_by: Mapping[str, int]) -> str:
 
 def _per_s(per_second: float | None, before: str = "   ") -> str:
     return "" if per_second is None else f"{before}{rate(per_second)}/s"
+
+
+def _arrivals(picture: Snapshot) -> list[str]:
+    """Asked and achieved rate of the open model, and the requests that wait or were dropped."""
+    if picture.asked_per_s is None:
+        return []
+    parts = [f"asked {rate(picture.asked_per_s)}/s started {rate(picture.now.started_per_s)}/s"]
+    parts += [f"waiting {count(picture.waiting)}"] if picture.waiting else []
+    return parts + ([f"dropped {count(picture.dropped)}"] if picture.dropped else [])
 
 
 def _us(ms: float | None) -> float | None:
@@ -289,12 +346,28 @@ def phases(options: Options) -> list[str]:
         shown.append(f"ramp-up {duration(options.ramp_up_s)}")
     if warmup(options):
         shown.append(f"warm-up {warmup(options)}")
-    if options.requests is not None:
+    if options.stages:
+        shown.append(stages(options))
+    elif options.requests is not None:
         limit = "" if options.steady_s is None else f", at most {duration(options.steady_s)}"
         shown.append(f"{_count_of(options.requests, 'request', 's')}{limit}")
+    elif options.trace is not None:
+        shown.append("whole trace" if options.steady_s is None else f"trace, at most {duration(options.steady_s)}")
     elif options.steady_s:
         shown.append(f"steady {duration(options.steady_s)}")
     return [*shown, f"drain (at most {duration(options.grace_s)})"]
+
+
+_MOST_STAGES = 6
+"""Stages that the banner names."""
+
+
+def stages(options: Options) -> str:
+    """The stages of a run as they were given: `stages 30s:100, 2m:1000`."""
+    named = [str(stage) for stage in options.stages[:_MOST_STAGES]]
+    if more := len(options.stages) - len(named):
+        named.append(f"{more:,} more")
+    return f"stage{'' if len(options.stages) == 1 else 's'} {', '.join(named)}"
 
 
 def warmup(options: Options) -> str:
@@ -305,9 +378,17 @@ def warmup(options: Options) -> str:
 
 
 def size_of(options: Options) -> str:
-    """Number of processes and streams: `2 processes × 50 = 100 streams`; `3 processes, 100 streams`."""
+    """Number of processes and streams: `2 processes × 50 = 100 streams`; `3 processes, 100 streams`. At a rate:
+    `2 processes, 50/s (poisson arrivals), at most 10,000 requests in flight`. With a trace without the arrivals."""
+    processes, streams = _count_of(options.procs, "process", "es"), options.total_streams
+    if options.open:
+        asked = f"{options.rate} " if options.rate is not None else ""
+        arrivals = "" if options.trace is not None else f"{asked}({options.arrival_name} arrivals), "
+        return f"{processes}, {arrivals}at most {_count_of(streams, 'request', 's')} in flight"
+    if options.stages:
+        return f"{processes}, up to {_count_of(streams, 'stream', 's')}"
     each = f" × {options.shares[0]:,} = " if len(set(options.shares)) == 1 else ", "
-    return f"{_count_of(options.procs, 'process', 'es')}{each}{_count_of(options.total_streams, 'stream', 's')}"
+    return f"{processes}{each}{_count_of(streams, 'stream', 's')}"
 
 
 def _count_of(n: int, noun: str, plural: str) -> str:

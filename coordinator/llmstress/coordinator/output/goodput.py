@@ -3,15 +3,15 @@
 from llmstress.coordinator.output.latencies import describe
 from llmstress.coordinator.output.schema import Fluidity, FluidityIndex, Goodput, SmoothGoodput
 from llmstress.engine.telemetry import goodput
+from llmstress.engine.telemetry.intervals import Interval
 from llmstress.engine.telemetry.messages import Part
 from llmstress.engine.telemetry.slo import Objectives
 
 
-def goodput_of(steady: Part, objectives: Objectives, seconds: float) -> Goodput | None:
-    """Goodput of the steady windows, which are `seconds` long; None without SLOs."""
+def goodput_of(found: goodput.Goodput, objectives: Objectives) -> Goodput | None:
+    """The good requests of a stretch of time; None without SLOs."""
     if not objectives.slos:
         return None
-    found = goodput.goodput(steady, seconds)
     return Goodput(
         slos=[slo.text for slo in objectives.slos],
         finished=found.finished,
@@ -20,6 +20,7 @@ def goodput_of(steady: Part, objectives: Objectives, seconds: float) -> Goodput 
         missed={slo.text: found.missed.get(slo.text, 0) for slo in objectives.slos},
         share=_share(found.share),
         share_max=_share(found.share_max),
+        share_interval=_shares(found.share_interval),
         per_s=_rate(found.per_s),
         tokens_per_s=_rate(found.tokens_per_s),
     )
@@ -41,7 +42,11 @@ def fluidity_of(steady: Part, objectives: Objectives) -> Fluidity | None:
         missed=found.missed,
         deadlines_met=_share(1 - found.missed / found.deadlines) if found.deadlines else None,
         fluid_share=_share(found.fluid / found.answers) if found.answers else None,
-        index=FluidityIndex(**index, low_sample=found.low_sample),
+        index=FluidityIndex(
+            **index,
+            low_sample=found.low_sample,
+            intervals={name: _shares(interval) for name, interval in found.intervals.items()},
+        ),
     )
 
 
@@ -61,6 +66,11 @@ def smooth_goodput_of(steady: Part, objectives: Objectives, seconds: float) -> S
 
 def _share(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
+
+
+def _shares(interval: Interval) -> tuple[float | None, float | None]:
+    low, high = interval
+    return _share(low), _share(high)
 
 
 def _rate(per_second: float | None) -> float | None:

@@ -2,12 +2,15 @@
 
 from llmstress.coordinator.output.schema import Latency
 from llmstress.engine.telemetry.histogram import PERCENTILES, Histogram
+from llmstress.engine.telemetry.intervals import percentile_intervals
 
 
 def describe(histogram: Histogram | None) -> Latency:
     """A histogram in µs as its summary in ms."""
     found = histogram if histogram is not None else Histogram()
-    values = dict(zip(PERCENTILES, found.percentiles(PERCENTILES.values()), strict=True))
+    parts = list(PERCENTILES.values())
+    values = dict(zip(PERCENTILES, found.percentiles(parts), strict=True))
+    intervals = zip(PERCENTILES, percentile_intervals(found, parts), strict=True)
     return Latency(
         count=found.count,
         mean=in_ms(found.mean),
@@ -15,6 +18,7 @@ def describe(histogram: Histogram | None) -> Latency:
         max=in_ms(found.max if found.count else None),
         low_sample=found.low_sample(),
         over_an_hour=found.overflow,
+        intervals={name: (in_ms(low), in_ms(high)) for name, (low, high) in intervals},
         **{name: in_ms(value) for name, value in values.items()},
     )
 

@@ -16,15 +16,23 @@ from llmstress.coordinator.output.summary import write_atomically
 LAST_SUMMARY = "last-summary.json"
 """Name of the file in the state directory that holds the summary of the last run without `--output`."""
 
+_REPLACED = ("--output", "--junit")
+"""Flags whose files are written at the end of the run, as a whole."""
+
 
 def check_outputs(options: Options) -> None:
-    """Check the files of `--output`, `--record` and `--log-file`.
+    """Check the files of `--output`, `--record`, `--log-file` and `--junit`.
 
     Raises:
         UsageError: a file cannot be written, or two flags name the same file.
     """
     taken: dict[Path, str] = {}
-    for flag, name in (("--output", options.output), ("--record", options.record), ("--log-file", options.log_file)):
+    for flag, name in (
+        ("--output", options.output),
+        ("--record", options.record),
+        ("--log-file", options.log_file),
+        ("--junit", options.junit),
+    ):
         if name is None:
             continue
         path = Path(name)
@@ -48,7 +56,7 @@ def _check(flag: str, path: Path) -> None:
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
     if stat.S_ISFIFO(mode):
         # a pipe that this process inherited, like that of the shell's >(...), is open and has a reader
-        if flag != "--output" or not _is_open_here(path):
+        if flag not in _REPLACED or not _is_open_here(path):
             raise UsageError(f"{flag} {path}: this is a pipe, and waiting for its reader could block the run")
     elif stat.S_ISREG(mode):
         _check_file(flag, path)
@@ -69,10 +77,10 @@ def _is_open_here(path: Path) -> bool:
 
 
 def _check_file(flag: str, path: Path) -> None:
-    if flag != "--output" and path.exists():
+    if flag not in _REPLACED and path.exists():
         with path.open("ab"):
             return
-    # `--output` is replaced as a whole, and the other file does not exist: a new file is created in the directory
+    # the file is replaced as a whole, or does not exist: a new file is created in the directory
     with tempfile.NamedTemporaryFile(dir=path.resolve().parent, prefix=f".{path.name[:64]}."):
         pass
 

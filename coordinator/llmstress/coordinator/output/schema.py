@@ -11,7 +11,9 @@ from typing import Annotated, Any
 
 import msgspec
 
+from llmstress.coordinator.output.load_schema import LevelUnit, Load
 from llmstress.engine.telemetry.metrics import LATENCIES, Metric
+from llmstress.engine.telemetry.thresholds import State
 from llmstress.engine.telemetry.verdict import Verdict
 
 SCHEMA = "llmstress.summary/1"
@@ -33,6 +35,9 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """Percentiles for which the sample is thin."""
     over_an_hour: int
     """Values that were longer, and are counted as an hour."""
+    intervals: dict[str, tuple[float | None, float | None]]
+    """Percentile -> its 99 % confidence interval by order statistics. A null limit: the samples give none on this
+    side."""
 
 
 def _latencies(whose: str, metrics: Iterable[Metric]) -> msgspec.Meta:
@@ -79,6 +84,38 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     options: dict[str, Any]
     host: Host
+
+
+class SkippedRow(msgspec.Struct, frozen=True):
+    """A row of a trace that could not be used."""
+
+    line: int
+    """In the file, from 1."""
+    why: str
+
+
+class TraceInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The trace that was replayed. `run.options` has its file."""
+
+    format: str
+    stamps: str
+    """How the stamps were read: ms, s or dates."""
+    rows: int
+    """Rows that could be used."""
+    used: int
+    """Rows whose time came before the run ended: their requests were started, or dropped from the queue."""
+    skipped: int
+    """Bad rows that were left out."""
+    skipped_rows: list[SkippedRow]
+    """The first of them."""
+    unsorted: int
+    """Rows that were earlier than the row above them. If there are any, all rows were sorted."""
+    span_s: float
+    """From the first to the last row, at the trace's own speed."""
+    speed: float
+    """The trace was replayed so many times as fast."""
+    lengths: list[str]
+    """The lengths that the requests had from the trace: output, or none."""
 
 
 class Requests(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +170,8 @@ class TpsUser(msgspec.Struct, frozen=True):
     p50: float | None
     p10: float | None
     p1: float | None
+    intervals: dict[str, tuple[float | None, float | None]]
+    """Percentile -> its 99 % confidence interval, from that of tpot."""
 
 
 class Undetermined(msgspec.Struct, frozen=True):
@@ -164,9 +203,46 @@ class Goodput(msgspec.Struct, frozen=True, kw_only=True):
     """met / finished; null if none has finished."""
     share_max: float | None
     """The share if all unknown ones were good as well."""
+    share_interval: tuple[float | None, float | None]
+    """99 % confidence interval of the share; the upper limit counts the unknown ones as good."""
     per_s: float | None
     tokens_per_s: float | None
     """Output tokens of the good requests per second; they count where the answer ends."""
+
+
+class WindowRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A steady window. Its counts are of what happened in it: a request may start in one window and end in another."""
+
+    label: str
+    begin_s: float
+    """Seconds after T0."""
+    seconds: float
+    unit: LevelUnit
+    asked: float
+    """Mean level of the load, in `unit`: streams, requests per second, seconds of the trace per second."""
+    due: int | None
+    """Requests that arrived; null in the closed model, as `dropped` and `achieved_share`."""
+    started: int
+    dropped: int | None
+    started_per_s: float | None
+    achieved_share: float | None
+    ok: int
+    failed: int
+    filtered: int
+    cancelled: int
+    lost: int
+    failed_by: dict[str, int]
+    """Class of failure -> how many; the sum is `failed`."""
+    requests_per_s: float | None
+    """Ok requests."""
+    output_per_s: float | None
+    """Output tokens."""
+    events_per_s: float | None
+    interactivity: float | None
+    """Tokens per second that one user sees: 1000 / `tpot` p50."""
+    latency_ms: dict[str, Latency]
+    goodput: Goodput | msgspec.UnsetType = msgspec.UNSET
+    """If SLOs were given."""
 
 
 class FluidityIndex(msgspec.Struct, frozen=True):
@@ -178,6 +254,8 @@ class FluidityIndex(msgspec.Struct, frozen=True):
     p1: float | None
     low_sample: list[str]
     """Percentiles for which there are too few answers."""
+    intervals: dict[str, tuple[float | None, float | None]]
+    """Percentile -> its 99 % confidence interval."""
 
 
 class Fluidity(msgspec.Struct, frozen=True, kw_only=True):
@@ -307,6 +385,27 @@ class Gateway(msgspec.Struct, frozen=True):
     """Of these, how many came in blocks: several events in a read, and the reads far apart."""
 
 
+class Bystander(msgspec.Struct, frozen=True, kw_only=True):
+    """The short requests that were sent beside the load (`--bystander`). They are in no other figure. Counts cover the
+    whole run, latencies the steady windows."""
+
+    asked_per_s: float
+    due: int
+    """Requests that arrived: the sum of started and dropped."""
+    started: int
+    """The sum of ok, failed, filtered, cancelled and lost."""
+    dropped: int
+    """Requests that never started, because too many were in flight or the run was over."""
+    ok: int
+    failed: int
+    filtered: int
+    cancelled: int
+    lost: int
+    latency_ms: dict[str, Latency]
+    """Of requests that did not fail."""
+    errors: dict[str, ErrorClass]
+
+
 class EventRow(msgspec.Struct, frozen=True):
     """An event of the run, `t` seconds after T0; `kind` is phase, warning, load (changed by hand), end or note."""
 
@@ -342,6 +441,34 @@ class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
     """Requests that ended ok and met every SLO; null without SLOs."""
 
 
+class ThresholdRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A threshold, and what was found. `value`, `low`, `high`, `limit` and `distance` are in `unit`: ms, share (from 0
+    to 1) or number; they are null for the verdict, whose `unit` is status."""
+
+    text: str
+    """As given."""
+    state: State
+    """failed, undecided or passed; pending in a summary of a run that goes on."""
+    says: str
+    """Value, interval and distance in words."""
+    subject: str
+    scope: str
+    """What was judged."""
+    unit: str
+    value: float | None
+    low: float | None
+    high: float | None
+    """Limits of the 99 % confidence interval; null if there is no interval, or no limit on this side."""
+    limit: float | None
+    distance: float | None
+    """From the limit; negative if the value lies beyond it."""
+    why: str
+    """Why it is undecided; empty otherwise."""
+    at_s: float | None
+    """With `over`: when the worst stretch began, in seconds after T0."""
+    abort: bool
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The result of a run."""
 
@@ -366,6 +493,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rate_limits: dict[str, RateLimit]
     """Kind (requests, tokens, input-tokens, output-tokens) -> the limit, if the server's headers report it."""
     client: Client
+    load: Load
+    windows: list[WindowRow]
+    """The steady windows, if there is more than one."""
     timeline_step_s: float
     timeline: list[TimelineRow]
     events: list[EventRow]
@@ -376,8 +506,14 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Only with `--deadline`."""
     smooth_goodput: SmoothGoodput | msgspec.UnsetType = msgspec.UNSET
     """Only with `--reading-speed`."""
+    thresholds: list[ThresholdRow] = []
+    """Those of `--fail-if` and `--abort-if`; missing if there are none."""
+    trace: TraceInfo | msgspec.UnsetType = msgspec.UNSET
+    """Only with `--trace`."""
     histograms: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     """Metric -> base64 of HdrHistogram's V2 encoding, in µs, of the steady window."""
+    bystander: Bystander | msgspec.UnsetType = msgspec.UNSET
+    """Only with `--bystander`."""
 
 
 def json_schema() -> dict[str, Any]:

@@ -9,8 +9,11 @@ from pathlib import Path
 import msgspec
 
 from llmstress.coordinator.host.machine import available_cores
+from llmstress.coordinator.output.bystander import bystander_of
 from llmstress.coordinator.output.goodput import fluidity_of, goodput_of, smooth_goodput_of
+from llmstress.coordinator.output.judged import threshold_rows
 from llmstress.coordinator.output.latencies import describe, in_ms
+from llmstress.coordinator.output.load_summary import load_of, window_row
 from llmstress.coordinator.output.schema import (
     SCHEMA,
     Client,
@@ -29,21 +32,25 @@ from llmstress.coordinator.output.schema import (
     TimelineRow,
     Tokens,
     TpsUser,
+    TraceInfo,
     Undetermined,
+    WindowRow,
     Worker,
 )
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
 from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED
 from llmstress.engine.telemetry.histogram import HIGHEST_US, Histogram
+from llmstress.engine.telemetry.intervals import percentile_intervals
 from llmstress.engine.telemetry.messages import Counters, ErrorSample
-from llmstress.engine.telemetry.metrics import LATENCIES
+from llmstress.engine.telemetry.metrics import LATENCIES, TABLE
 from llmstress.engine.telemetry.outcomes import describe_outcome
-from llmstress.engine.telemetry.rules import whole_run
 from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
 from llmstress.engine.telemetry.snapshot import Figures
+from llmstress.engine.telemetry.thresholds import Judgement
 from llmstress.engine.telemetry.undetermined import BOUNDS, median_of
 from llmstress.engine.telemetry.verdict import judge
+from llmstress.engine.telemetry.windows import WindowFigures
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +60,17 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     ended_by: str
     startup_s: float
     coordinator_cpu_s: float
+    windows: list[WindowFigures] = []
+    """The steady windows that have begun."""
+    arrival: str = ""
+    """How requests arrive in the open model; empty: closed model."""
+    burstiness: float | None = None
+    """Of gamma arrivals."""
+    bystander_per_s: float | None = None
+    """Rate of the bystander; None: there is none."""
     objectives: Objectives = NOT_JUDGED
+    judgements: tuple[Judgement, ...] = ()
+    trace: TraceInfo | None = None
 
 
 def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
@@ -62,10 +79,6 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
     steady = aggregate.steady
     window = facts.run.phases_s.steady
     figures = snapshot.steady(aggregate, window)
-    finish: dict[str, int] = {}
-    for part in aggregate.parts.values():
-        for reason, n in part.finish.items():
-            finish[reason] = finish.get(reason, 0) + n
     return Summary(
         schema=SCHEMA,
         complete=not any(worker.state == "lost" or worker.gaps for worker in aggregate.workers),
@@ -86,7 +99,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
             retried=dict(sorted(retried.items())),
         ),
         tokens=_tokens(counters, figures, ended.get("ok", 0)),
-        finish=finish,
+        finish=aggregate.whole.finish,
         streams=Streams(target=facts.run.total_streams, peak=aggregate.peak),
         latency_ms={name: describe(steady.latency.get(name)) for name in LATENCIES},
         latency_failed_ms={
@@ -106,12 +119,17 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
             for kind, said in sorted(aggregate.rate_limits.items())
         },
         client=_client(aggregate, facts, window),
+        load=load_of(aggregate, facts.windows, facts.arrival, facts.burstiness),
+        windows=_windows(aggregate, facts),
         timeline_step_s=aggregate.row_ns / 1e9,
         timeline=_timeline(aggregate, judged=bool(facts.objectives.slos)),
+        trace=facts.trace if facts.trace is not None else msgspec.UNSET,
         events=[EventRow(round(each.t / 1e9, 3), each.kind, each.text) for each in aggregate.notices],
-        goodput=goodput_of(steady, facts.objectives, window) or msgspec.UNSET,
+        bystander=bystander_of(aggregate, facts.bystander_per_s),
+        goodput=goodput_of(figures.goodput, facts.objectives) or msgspec.UNSET,
         fluidity=fluidity_of(steady, facts.objectives) or msgspec.UNSET,
         smooth_goodput=smooth_goodput_of(steady, facts.objectives, window) or msgspec.UNSET,
+        thresholds=threshold_rows(facts.judgements),
     )
 
 
@@ -188,8 +206,22 @@ def _outcome(ended: dict[str, int]) -> Outcome:
     )
 
 
+def _windows(aggregate: Aggregate, facts: Facts) -> list[WindowRow]:
+    if len(facts.windows) < 2:
+        return []
+    arrivals = bool(facts.arrival)
+    shown = (*TABLE.of(whole_answers=aggregate.whole_answers), *(("queue",) if arrivals else ()))
+    rows = []
+    for window in facts.windows:
+        latency = aggregate.of_window(window.index).latency
+        described = {name: describe(latency[name]) for name in shown if name in latency}
+        good = goodput_of(window.goodput, facts.objectives)
+        rows.append(window_row(window, described, good, arrivals=arrivals))
+    return rows
+
+
 def _undetermined(aggregate: Aggregate) -> Undetermined:
-    whole = whole_run(aggregate)
+    whole = aggregate.whole
     by_usage, by_events = (in_ms(median_of(whole, name)) for name in BOUNDS)
     return Undetermined(sum(whole.undetermined.values()), by_usage, by_events, dict(sorted(whole.undetermined.items())))
 
@@ -226,8 +258,15 @@ def _tokens(whole: Counters, figures: Figures, ok: int) -> Tokens:
 
 
 def _tps_user(tpot: Histogram | None) -> TpsUser:
-    slow = tpot.percentiles((5_000, 9_000, 9_900)) if tpot is not None else [None] * 3
-    return TpsUser(*(round(1e6 / us, 3) if us else None for us in slow))
+    found = tpot if tpot is not None else Histogram()
+    slow = (5_000, 9_000, 9_900)  # the p90 of tpot is the p10 of tokens per second
+    p50, p10, p1 = (_tokens_per_s(us) for us in found.percentiles(slow))
+    intervals = ((_tokens_per_s(high), _tokens_per_s(low)) for low, high in percentile_intervals(found, slow))
+    return TpsUser(p50, p10, p1, dict(zip(("p50", "p10", "p1"), intervals, strict=True)))
+
+
+def _tokens_per_s(us: float | None) -> float | None:
+    return round(1e6 / us, 3) if us else None
 
 
 def _samples(aggregate: Aggregate, outcome: str) -> list[Sample]:

@@ -27,8 +27,8 @@ BACKLOG = 500
 """Messages that wait for a slow viewer. Further ones are dropped; the viewer sees the gap in the numbers and subscribes
 again to get a keyframe."""
 
-KEYFRAME_S = 5
-"""Seconds between two keyframes while there is a viewer, and between two flushes of the record."""
+FLUSH_S = 5
+"""Seconds between two flushes of the record."""
 
 NUMBER_BYTES = 8
 """Size of a message's number."""
@@ -84,10 +84,8 @@ class Broadcaster:
         self._send(encoded)
         return self._on_record(lambda record: record.append(t, message, encoded))
 
-    def publish_keyframe(self) -> OSError | None:
-        """Publish the whole view, and flush the record. Returns the error that ended the record."""
-        if self._watched:
-            self._send(encode(self.view))
+    def flush_record(self) -> OSError | None:
+        """Write what the record holds back. Returns the error that ended the record."""
         return self._on_record(lambda record: record.flush())
 
     async def next_command(self) -> Command:

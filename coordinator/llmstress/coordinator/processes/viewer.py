@@ -9,6 +9,7 @@ import contextlib
 import logging
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 LOOK_S = 1.0
 """After this long without a message: check whether the coordinator is alive."""
+
+ASK_AGAIN_S = 2.0
+"""A viewer that waits for a keyframe asks for another one after this time."""
 
 MAX_FRAME = 64 * 1024 * 1024
 """Bytes of a message; ZeroMQ drops larger ones."""
@@ -62,24 +66,24 @@ class LiveSource:
     async def frames(self) -> AsyncIterator[Frame]:
         """A keyframe, then the messages after it; a new keyframe whenever a message was missed."""
         self._watch.subscribe(b"")
-        expected: int | None = None
+        asked_at, expected = time.monotonic(), None
         while True:
             number, frame = await self._next()
             if isinstance(frame, RunView):
-                # a periodic keyframe, or one for another viewer: this viewer knows it, and has finer recent history
+                # one for another viewer: this viewer knows it, and has finer recent history
                 known = number == expected
                 expected = number + 1
                 if known:
                     continue
-            elif expected is None:
-                continue  # wait for the keyframe
-            elif number != expected:
-                expected = None
-                self._watch.unsubscribe(b"")
-                self._watch.subscribe(b"")
-                continue
-            else:
+            elif number == expected:
                 expected += 1
+            else:
+                # a keyframe that does not come was dropped, too
+                if expected is not None or time.monotonic() - asked_at > ASK_AGAIN_S:
+                    asked_at, expected = time.monotonic(), None
+                    self._watch.unsubscribe(b"")
+                    self._watch.subscribe(b"")
+                continue
             yield frame
 
     async def _next(self) -> tuple[int, Frame]:

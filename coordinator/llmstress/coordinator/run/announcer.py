@@ -32,9 +32,9 @@ class Announcer:
         """Redact a message, apply it to the state of the run, and publish it."""
         self._warn_of_record(self._broadcaster.publish(scrub(message, self._secrets), self.now()))
 
-    def publish_all(self) -> None:
-        """Publish the whole state of the run."""
-        self._warn_of_record(self._broadcaster.publish_keyframe())
+    def flush_record(self) -> None:
+        """Write what the record holds back."""
+        self._warn_of_record(self._broadcaster.flush_record())
 
     def notice(self, kind: str, text: str, t: int | None = None) -> None:
         """Add a line to the log of the run, with the time `t` (ns after T0; None: now)."""

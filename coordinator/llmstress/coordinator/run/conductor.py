@@ -18,20 +18,22 @@ from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import redact_url
 from llmstress.coordinator.output.schema import Summary
 from llmstress.coordinator.output.summary import Facts, summarise
-from llmstress.coordinator.processes.broadcaster import KEYFRAME_S, Broadcaster
+from llmstress.coordinator.processes.broadcaster import FLUSH_S, Broadcaster
 from llmstress.coordinator.processes.hub import Hub
 from llmstress.coordinator.processes.screen_process import Screen, ScreenClosed
 from llmstress.coordinator.processes.worker_processes import Exited, WorkerProcesses
-from llmstress.coordinator.run import ending, facts, load_plan, token_rate
+from llmstress.coordinator.run import ending, facts, load_plan, replay, token_rate
 from llmstress.coordinator.run.announcer import Announcer
+from llmstress.coordinator.run.gate import Gate
 from llmstress.coordinator.run.inbox import Inbox, InboxItem, Lost, Signalled, Tick
 from llmstress.coordinator.run.plans import make_plans
 from llmstress.coordinator.run.steering import Steering
 from llmstress.coordinator.target import api_choice, model_listing
 from llmstress.coordinator.target.network import describe_way
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
+from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine import schedule
-from llmstress.engine.control import Ack, Final, Go, Hello, Network, Plan, Ready, Setup, Stop, StopMode
+from llmstress.engine.control import Ack, Final, Go, Hello, Network, Plan, Ready, Replay, Setup, Stop, StopMode
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import (
@@ -49,8 +51,10 @@ from llmstress.engine.telemetry.broadcast import (
     WorkerChange,
 )
 from llmstress.engine.telemetry.formatting import duration
+from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import PROTOCOL_VERSION, Delta, Phase, Window
 from llmstress.engine.telemetry.timeline import FINE_S
+from llmstress.engine.telemetry.windows import asked_lately, steady_windows
 
 READY_LIMIT_S = 60.0
 """Time limit for all workers to become ready. A loaded machine is slow, but not that slow."""
@@ -83,6 +87,8 @@ class Result(msgspec.Struct, frozen=True):
     summary: Summary
     aggregate: Aggregate
     exit_code: ExitCode
+    run_code: ExitCode
+    """What the exit code would be without thresholds."""
 
 
 class Interrupted(LlmstressError):
@@ -105,8 +111,11 @@ class Conductor:
         broadcaster: Broadcaster,
         announcer: Announcer,
         asked_at: float,
+        trace: TraceFacts | None = None,
     ) -> None:
         self._options = options
+        self._trace = trace
+        self._replay: Replay | None = None
         self._resolved = resolved
         self._hub = hub
         self._workers = workers
@@ -115,6 +124,7 @@ class Conductor:
         self._aggregate = broadcaster.view.aggregate
         self._announcer = announcer
         self._steering = Steering(hub, self._view, announcer.publish, announcer.notice)
+        self._gate = Gate(options.thresholds, self._view, announcer)
         self._asked_at = asked_at
         self._inbox = Inbox()
         self._finals: dict[int, Final] = {}
@@ -129,6 +139,7 @@ class Conductor:
         self._screen_watch: asyncio.Task[None] | None = None
         self._detached = False
         self._tokens_per_request = 1.0
+        self._token_profile: Profile | None = None
 
     async def open_screen(self, directory: Path, environ: dict[str, str]) -> None:
         """Start the screen; the console holds its output back while it is open."""
@@ -152,9 +163,11 @@ class Conductor:
         model = await self._choose_model(networks[0])
         ask = api_choice.ask_of(self._options, target.url, model)
         self._tokens_per_request = token_rate.expected_tokens(ask)
-        profile = load_plan.profile_of(self._options, self._tokens_per_request)
-        plans = make_plans(self._options, self._resolved, ask, networks, self._aggregate.windows, profile)
-        self._announcer.publish(facts.run_facts(self._options, name, target, model))
+        profile = self._token_profile = load_plan.profile_of(self._options, self._tokens_per_request)
+        self._replay = replay.replay_of(self._options, self._resolved.api, ask, self._trace)
+        windows = self._aggregate.windows
+        plans = make_plans(self._options, self._resolved, ask, networks, windows, profile, self._replay)
+        self._announcer.publish(facts.run_facts(self._options, name, target, model, self._trace))
         if profile is not None:
             self._announcer.publish(Asked(profile))
         try:
@@ -164,10 +177,12 @@ class Conductor:
             raise CouldNotStart(f"the workers were not ready within {READY_LIMIT_S:g} s") from None
         self._startup_s = time.monotonic() - self._asked_at
         started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        self._announcer.console.banner(self._options, name, target, model, describe_way(networks))
+        replayed = replay.describe_replay(self._options, self._trace, self._replay)
+        self._announcer.console.banner(self._options, name, target, model, describe_way(networks), replayed)
         await self._go()
         self._announcer.publish(msgspec.structs.replace(self._view.facts, started_at=started_at))
         self._note_window(schedule.first_window(self._aggregate.windows))
+        self._gate.publish()
         while any(worker.state == "running" for worker in self._aggregate.workers):
             await self._handle(await self._inbox.get())
         await self._workers.shut_down(EXIT_LIMIT_S)
@@ -175,10 +190,13 @@ class Conductor:
         finals = self._finals.values()
         ended_by = ending.why_ended(self._options, self._aggregate, self._ended_by, finals)
         self._announcer.publish(Ended(ended_by, *ending.lengths(finals)))
+        self._gate.publish()
         self._announcer.notice("end", f"the run has ended ({ended_by})")
         self._announcer.finish()
         summary = self._summarise()
-        return Result(summary, self._aggregate, ending.exit_code(self._options, summary, self._signals))
+        run_code = ending.exit_code_of_run(self._options, summary, self._signals)
+        code = ending.with_thresholds(run_code, self._options, summary)
+        return Result(summary, self._aggregate, code, run_code)
 
     async def wait_for_screen(self) -> None:
         """After the end of the run: wait until the user closes the screen, or until a signal arrives."""
@@ -267,6 +285,7 @@ class Conductor:
             case Delta():
                 self._heard_at[item.worker] = time.monotonic()
                 self._announcer.publish(item)
+                self._gate.add(item)
                 if self._aggregate.window > self._noted_window:
                     self._note_window(self._aggregate.windows[self._aggregate.window])
                 await self._check_limits()
@@ -358,6 +377,11 @@ class Conductor:
             self._ended_by = limit.ended_by
             self._announcer.warn(f"{limit.text}; {self._draining_text()}")
             await self._stop(StopMode.DRAIN)
+        elif not drains and (failed := self._gate.crossed()) is not None:
+            limit = ending.threshold_limit(failed)
+            self._ended_by = limit.ended_by
+            self._announcer.warn(f"{limit.text}; ending at once")
+            await self._abort()
 
     async def _check_warmup(self) -> None:
         """End a warm-up that is counted in requests, at the same stamp for all workers."""
@@ -372,25 +396,33 @@ class Conductor:
         await self._steering.set_windows(windows)
 
     async def _correct_token_rate(self) -> None:
-        """Keep a rate in tokens: the requests have more or fewer of them than was thought."""
-        if self._options.rate is None or not self._options.rate.tokens or self._view.profile is None:
+        """Keep a rate in tokens: the requests have more or fewer of them than was thought. A rate that was set by hand
+        stays."""
+        planned = self._token_profile
+        if self._options.rate is None or not self._options.rate.tokens or self._ended_by:
             return
         tokens = token_rate.measured_tokens(self._aggregate, self._tokens_per_request)
         corrected = load_plan.profile_of(self._options, tokens)
-        if tokens != self._tokens_per_request and corrected is not None:
-            self._tokens_per_request = tokens
-            await self._steering.set_profile(self._view.profile.joined(self._steering.soon(), corrected))
+        if tokens == self._tokens_per_request or planned is None or corrected is None or self._view.profile != planned:
+            return
+        if note := token_rate.note_of(self._options.rate, self._tokens_per_request, tokens):
+            self._announcer.notice("note", note)
+        self._tokens_per_request = tokens
+        self._token_profile = planned.joined(max(0, self._steering.soon()), corrected)
+        await self._steering.set_profile(self._token_profile)
 
     async def _handle_tick(self) -> None:
         self._log_child_output()
         self._ticks += 1
         await self._correct_token_rate()
+        self._gate.publish()
         if self._ticks % int(self._options.progress_s) == 0:
             window_s = min(max(MIN_PROGRESS_WINDOW_S, self._options.progress_s), float(FINE_S))
-            picture = snapshot.take(self._aggregate, window_s=window_s)
+            asked = asked_lately(self._view, window_s)
+            picture = snapshot.take(self._aggregate, window_s=window_s, asked_per_s=asked)
             self._announcer.console.progress(picture, self._view.facts.objectives)
-        if self._ticks % KEYFRAME_S == 0:
-            self._announcer.publish_all()
+        if self._ticks % FLUSH_S == 0:
+            self._announcer.flush_record()
         for worker in self._aggregate.workers:
             if worker.state != "running":
                 continue
@@ -420,6 +452,12 @@ class Conductor:
             ended_by=self._view.ended.by if self._view.ended is not None else "running",
             startup_s=self._startup_s,
             coordinator_cpu_s=times.user + times.system,
+            windows=steady_windows(self._view),
+            arrival=self._view.facts.arrival,
+            burstiness=self._options.burstiness,
+            bystander_per_s=None if self._options.bystander is None else self._options.bystander.per_s,
             objectives=self._view.facts.objectives,
+            judgements=self._view.judgements,
+            trace=replay.trace_info(self._options, self._trace, self._replay, self._aggregate),
         )
         return summarise(self._aggregate, known)

@@ -15,6 +15,8 @@ from llmstress.engine.stream.failure_policy import END, END_FIRST
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.messages import ErrorSample
 from llmstress.engine.telemetry.sanitize import sanitize_text
+from llmstress.engine.telemetry.threshold_words import judgement_words
+from llmstress.engine.telemetry.thresholds import Judgement
 
 MIN_FINISHED_FOR_SHARE = 100
 """`--max-errors P%` ends a run early only from this many finished requests on: otherwise a failure of the first request
@@ -108,14 +110,44 @@ def why_ended(options: Options, aggregate: Aggregate, ended_by: str, finals: Col
     if _exceeds(options.max_errors, aggregate.failed(), aggregate.finished()):
         return "errors"
     exhausted = all(final.exhausted for final in finals)
-    return "requests" if options.requests is not None and exhausted else "duration"
+    return "requests" if options.counted and exhausted else "duration"
+
+
+def threshold_limit(judgement: Judgement) -> Limit:
+    """The end of a run whose threshold of `--abort-if` has failed."""
+    return Limit("threshold", f"--abort-if {judgement.threshold.text}: {judgement_words(judgement)}")
 
 
 def exit_code(options: Options, summary: Summary, signals: list[int]) -> ExitCode:
-    """The exit code of a run: the first that applies of 4, 130 or 143, 6, 5, 0.
+    """The exit code of a run: the first that applies of 4, 130 or 143, 99, 98, 6, 5, 97, 0.
 
     `signals`: the signals that were received, in order.
     """
+    return with_thresholds(exit_code_of_run(options, summary, signals), options, summary)
+
+
+def with_thresholds(code: ExitCode, options: Options, summary: Summary) -> ExitCode:
+    """The exit code of a run that has `code` without regard to its thresholds."""
+    judged = exit_code_of_thresholds(options, summary)
+    if code in (ExitCode.INCOMPLETE, ExitCode.SIGINT, ExitCode.SIGTERM) or judged is ExitCode.OK:
+        return code
+    # a run without a success leaves most thresholds undecided, so the code 5 says more than 97
+    return code if judged is ExitCode.UNDECIDED and code is not ExitCode.OK else judged
+
+
+def exit_code_of_thresholds(options: Options, summary: Summary) -> ExitCode:
+    """99, 98, 97, or 0 if the thresholds allow the run to pass."""
+    failed = {each.unit for each in summary.thresholds if each.state == "failed"}
+    if failed - {"status"}:
+        return ExitCode.THRESHOLD
+    if failed:
+        return ExitCode.VERDICT
+    undecided = any(each.state == "undecided" for each in summary.thresholds)
+    return ExitCode.UNDECIDED if undecided and options.undecided == "fail" else ExitCode.OK
+
+
+def exit_code_of_run(options: Options, summary: Summary, signals: list[int]) -> ExitCode:
+    """The exit code of a run without regard to thresholds."""
     if not summary.complete:
         return ExitCode.INCOMPLETE
     if signals:
@@ -152,7 +184,18 @@ def exit_code_reason(options: Options, summary: Summary, code: ExitCode) -> str:
             return f"{outcome}; exit code {code:d} because a failure ended the run"
         case ExitCode.NO_SUCCESS:
             return f"no request succeeded: {outcome}; exit code {code:d}"
+        case ExitCode.THRESHOLD | ExitCode.VERDICT:
+            return f"a threshold was crossed: {_thresholds_words(summary, 'failed')}; exit code {code:d}"
+        case ExitCode.UNDECIDED:
+            which = _thresholds_words(summary, "undecided")
+            return f"not enough data to decide {which}; exit code {code:d}; --undecided pass accepts this"
     return ""
+
+
+def _thresholds_words(summary: Summary, state: str) -> str:
+    """The thresholds in a state: `ttft.p99>800ms (and 2 more)`."""
+    first, *others = (each.text for each in summary.thresholds if each.state == state)
+    return f"{first} (and {len(others)} more)" if others else first
 
 
 def lengths(finals: Collection[Final]) -> tuple[float, float]:

@@ -3,32 +3,60 @@
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
 
 from llmstress.engine.api import make_api
-from llmstress.engine.control import Plan
+from llmstress.engine.arrivals import POISSON, Arrivals, random_arrivals, trace_arrivals
+from llmstress.engine.control import Bystander, OpenLoad, Plan
 from llmstress.engine.http.request import RequestBuilder
+from llmstress.engine.load.alarm import Alarm, MakeAlarm
 from llmstress.engine.load.closed import ClosedModel
 from llmstress.engine.load.load import Load, MakeStream, Model
 from llmstress.engine.load.open import OpenModel
-from llmstress.engine.stream.failure_policy import FailurePolicy
+from llmstress.engine.load.sources import of_lengths
+from llmstress.engine.stream.failure_policy import COUNT, DEFAULTS, FailurePolicy
 from llmstress.engine.stream.failures import Failures
 from llmstress.engine.stream.link import Dials
 from llmstress.engine.stream.recorder import Recorder
-from llmstress.engine.stream.task import Task, fixed
+from llmstress.engine.stream.task import Source, Task, fixed
 from llmstress.engine.stream.transport_stream import TransportStream
+from llmstress.engine.telemetry.load_profile import constant
+from llmstress.engine.telemetry.messages import BYSTANDER
+from llmstress.engine.telemetry.slo import NOT_JUDGED
+from llmstress.engine.trace import Trace
+
+BYSTANDER_IN_FLIGHT, BYSTANDER_WAIT_NS = 100, 60_000_000_000
+"""The bystander has at most so many requests in flight, and drops those that have waited for so long."""
+
+BYSTANDER_DIALS = 4
 
 
-def build_task(plan: Plan, recorder: Recorder, dials: Dials, uniform: Callable[[], float]) -> Task:
-    """The plan's only task, whose requests are all the same.
+def build_task(
+    plan: Plan,
+    recorder: Recorder,
+    dials: Dials,
+    uniform: Callable[[], float],
+    id: int = 0,
+    name: str = "",
+    trace: Trace | None = None,
+) -> Task:
+    """The task of the plan. Its requests are all the same, except that those of a trace may have its output lengths.
 
-    dials: opens connections to the target. uniform: random numbers in [0, 1).
+    dials: opens connections to the target. uniform: random numbers in [0, 1). id and name: see `Task`. trace: that of
+    the plan.
     """
     api = make_api(plan.api, plan.ask)
     return Task(
+        id=id,
+        name=name,
         api=api,
-        requests=fixed(RequestBuilder(plan, api).build(plan.ask)),
+        requests=_source(plan, RequestBuilder(plan, api), trace),
         dials=dials,
-        failures=Failures(plan.retries, FailurePolicy(tuple(plan.on_status)), plan.secrets, recorder, uniform),
+        failures=Failures(
+            plan.retries, FailurePolicy(tuple(plan.on_status)), plan.secrets, recorder, uniform, name=name
+        ),
         recorder=recorder,
         timeouts=plan.timeouts,
         requests_per_connection=plan.requests_per_connection,
@@ -37,22 +65,80 @@ def build_task(plan: Plan, recorder: Recorder, dials: Dials, uniform: Callable[[
     )
 
 
+def _source(plan: Plan, builder: RequestBuilder, trace: Trace | None) -> Source:
+    if trace is not None and plan.replay is not None and plan.replay.lengths:
+        return of_lengths(builder.build, plan.ask, lambda number: trace.shape(number)[1])
+    return fixed(builder.build(plan.ask), plan.ask.least_output)
+
+
 def build_model(
     plan: Plan,
     recorder: Recorder,
     dials: Dials,
     clock: Callable[[], int] = time.monotonic_ns,
     make_stream: MakeStream = TransportStream,
+    make_alarm: MakeAlarm = Alarm,
 ) -> Model:
     """The load of the plan, under its model. To be called inside a running loop."""
     load = Load(
         recorder,
         dials=plan.dials,
-        pause_s=plan.error_pause_s,
+        pause_s=plan.error_pause_s if plan.open is None else 0.0,  # the open model tries for each arrival
         requests=plan.requests if plan.open is None else None,  # the open model counts arrivals
         clock=clock,
         make_stream=make_stream,
     )
     numbers = random.Random(f"{plan.seed}/{plan.worker}")
-    task = build_task(plan, recorder, dials, numbers.random)
-    return ClosedModel(plan, load, task, numbers) if plan.open is None else OpenModel(plan, load, task)
+    trace = None if plan.replay is None else Trace(Path(plan.replay.directory))
+    task = build_task(plan, recorder, dials, numbers.random, trace=trace)
+    if plan.open is None:
+        return ClosedModel(plan, load, task, numbers)
+    return OpenModel(plan, load, task, _arrivals(plan, plan.open, trace), make_alarm)
+
+
+def _arrivals(plan: Plan, kind: OpenLoad, trace: Trace | None = None) -> Arrivals:
+    if trace is not None:
+        return trace_arrivals(trace, plan.worker, plan.workers)
+    return random_arrivals(kind.arrival, kind.burstiness, plan.seed, plan.worker, plan.workers)
+
+
+def build_bystander(
+    plan: Plan,
+    beside: Load,
+    dials: Dials,
+    clock: Callable[[], int] = time.monotonic_ns,
+    make_stream: MakeStream = TransportStream,
+    make_alarm: MakeAlarm = Alarm,
+) -> Model | None:
+    """The bystander of the plan, with a load of its own beside that of the plan; None: it has none. To be called
+    inside a running loop."""
+    if plan.bystander is None:
+        return None
+    own = bystander_plan(plan, plan.bystander)
+    load = Load(beside.recorder, dials=own.dials, pause_s=0.0, beside=beside, clock=clock, make_stream=make_stream)
+    uniform = random.Random(f"{own.seed}/{own.worker}").random
+    task = build_task(own, beside.recorder, dials, uniform, BYSTANDER, "bystander")
+    assert own.open is not None
+    return OpenModel(own, load, task, _arrivals(own, own.open), make_alarm)
+
+
+def bystander_plan(plan: Plan, bystander: Bystander) -> Plan:
+    """The plan of the bystander, which is the only one of its kind: other requests, a rate of its own, and no failure
+    that ends the run."""
+    return msgspec.structs.replace(
+        plan,
+        ask=bystander.ask,
+        streams=BYSTANDER_IN_FLIGHT,
+        worker=0,
+        workers=1,
+        requests=None,
+        retries=0,
+        on_status=[(what, COUNT) for what in DEFAULTS],
+        dials=BYSTANDER_DIALS,
+        seed=plan.seed + (1 << 63),  # no run has such a seed: the arrivals are independent of those of the load
+        profile=constant("requests", bystander.per_s),
+        open=OpenLoad(POISSON, 1.0, None, BYSTANDER_WAIT_NS),
+        bystander=None,
+        objectives=NOT_JUDGED,
+        replay=None,
+    )

@@ -1,6 +1,7 @@
 """Deltas of all workers -> totals, recent past and timeline. Merging is addition; percentiles are never averaged."""
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Self
 
 import msgspec
@@ -26,8 +27,10 @@ from llmstress.engine.telemetry.messages import (
     merge_rate_limits,
     task_of,
     window_of,
+    without_bystander,
 )
 from llmstress.engine.telemetry.metrics import CHARTED
+from llmstress.engine.telemetry.sums import Sums
 from llmstress.engine.telemetry.timeline import (
     EARLIER_NS,
     FINE_S,
@@ -86,11 +89,11 @@ class WorkerState(msgspec.Struct, array_like=True):
     """Requests that have arrived and wait for a stream, as last reported."""
 
 
-class Aggregate(msgspec.Struct, array_like=True):
+class Aggregate(msgspec.Struct, array_like=True, dict=True):
     """Everything measured so far over all workers: plain data, which can be sent as it is.
 
-    The sums over windows or tasks are made when they are asked for. They may be a `Part` of the aggregate itself (if
-    only one was to be summed) and must not be changed.
+    Sums over windows or tasks may be a `Part` of the aggregate itself (if only one was to be summed) and must not be
+    changed. None contains a part of `apart`.
     """
 
     workers: list[WorkerState]
@@ -98,7 +101,8 @@ class Aggregate(msgspec.Struct, array_like=True):
     """Step of the timeline."""
     windows: tuple[Window, ...] = WINDOWS
     parts: dict[int, Part] = msgspec.field(default_factory=dict)
-    """Window and task (`key_of`) -> what happened to the requests of the task in the window."""
+    """Window and task (`key_of`) -> what happened to the requests of the task in the window. The histograms of earlier
+    windows are packed; the methods that sum parts give them unpacked."""
     samples: dict[str, list[ErrorSample]] = msgspec.field(default_factory=dict)
     last_seen: dict[str, int] = msgspec.field(default_factory=dict)
     """Class of a request's end -> when it was last reported (ns after T0)."""
@@ -126,6 +130,8 @@ class Aggregate(msgspec.Struct, array_like=True):
     """Names of fields that the API module doesn't know and whose text was counted as reasoning."""
     waiting_max: int = 0
     """Most requests that waited for a stream, summed over the workers' own maxima within a report."""
+    apart: dict[int, Part] = msgspec.field(default_factory=dict)
+    """The bystander's parts: key -> what happened to its requests. They are in no other field."""
 
     @classmethod
     def over(
@@ -159,16 +165,21 @@ class Aggregate(msgspec.Struct, array_like=True):
 
     def part(self, window: int, task: int = 0) -> Part:
         """What happened to the requests of a task in a window."""
-        return self.parts.get(key_of(window, task)) or Part()
+        return (self.parts.get(key_of(window, task)) or Part()).unpacked()
 
     @property
     def steady(self) -> Part:
         """The sum over the steady windows and all tasks: what the summary's figures are made of."""
-        return self.of_kind(Phase.STEADY)
+        return self._sums.of_steady_windows
+
+    @property
+    def whole(self) -> Part:
+        """The sum over all windows and tasks, without latencies."""
+        return sum_of(self._sums.kinds.values())
 
     def of_kind(self, *kinds: Phase) -> Part:
         """The sum over the windows of these kinds, or over all windows, and all tasks."""
-        return sum_of(self._parts_of(kinds))
+        return sum_of(part for key, part in self.parts.items() if self._is_of(key, kinds))
 
     def of_task(self, task: int, *kinds: Phase) -> Part:
         """The sum of a task over the windows of these kinds, or over all windows."""
@@ -176,32 +187,38 @@ class Aggregate(msgspec.Struct, array_like=True):
 
     def of_window(self, window: int) -> Part:
         """The sum of a window over all tasks."""
-        return sum_of(part for key, part in self.parts.items() if window_of(key) == window)
+        return sum_of(self.parts_of_window(window))
+
+    def parts_of_window(self, window: int) -> list[Part]:
+        """What happened to the requests of each task in a window. Histograms may be packed."""
+        keys = [key_of(window, task) for task in sorted(self._sums.tasks)]
+        return [self.parts[key] for key in keys if key in self.parts]
 
     def counters(self, *kinds: Phase) -> Counters:
         """The counters of the windows of these kinds, or of the whole run."""
         total = Counters()
-        for part in self._parts_of(kinds):
-            total.add(part.counters)
+        for kind in kinds or Phase:
+            total.add(self._sums.kinds[kind].counters)
         return total
 
     def ended(self, *kinds: Phase) -> dict[str, int]:
         """Class of a request's end -> how many, in the windows of these kinds or in the whole run."""
         total: dict[str, int] = {}
-        for part in self._parts_of(kinds):
-            add_counts(total, part.ended)
+        for kind in kinds or Phase:
+            add_counts(total, self._sums.kinds[kind].ended)
         return total
 
     def retried(self) -> dict[str, int]:
         """Class of a failure after which a request was sent again -> how many, in the whole run."""
-        total: dict[str, int] = {}
-        for part in self.parts.values():
-            add_counts(total, part.retried)
-        return total
+        return self.whole.retried
 
     def finished(self) -> int:
         """Requests of the whole run that have ended, the cancelled ones excepted."""
         return sum(n for outcome, n in self.ended().items() if outcome != "cancelled")
+
+    def bystander(self, *kinds: Phase) -> Part:
+        """The sum of the bystander over the windows of these kinds, or over all windows."""
+        return sum_of(part for key, part in self.apart.items() if self._is_of(key, kinds))
 
     def measured(self) -> int:
         """As `finished`, since the first steady window began: what `--requests` counts."""
@@ -218,8 +235,41 @@ class Aggregate(msgspec.Struct, array_like=True):
         """Failed requests of the whole run."""
         return sum(n for outcome, n in self.ended().items() if outcome not in NOT_FAILED)
 
-    def _parts_of(self, kinds: tuple[Phase, ...]) -> list[Part]:
-        return [part for key, part in self.parts.items() if self._is_of(key, kinds)]
+    @property
+    def metrics(self) -> set[str]:
+        """Latencies of which there is a sample in any window, or has been one before its request failed."""
+        return self._sums.metrics
+
+    def set_windows(self, windows: tuple[Window, ...]) -> None:
+        """The windows are known better, or there are more of them."""
+        before = {key: self.kind_of(window_of(key)) for key in self.parts}
+        self.windows = windows
+        for key, kind in before.items():
+            now = self.kind_of(window_of(key))
+            if now is not kind and (Phase.STEADY in (kind, now) or self.parts[key] != Part()):
+                self.forget_sums()
+
+    def correct(self, key: int, part: Part) -> None:
+        """A part is this one: counts and bins are the same, extremes of histograms may be others."""
+        mine = self.parts.get(key)
+        if mine is None:
+            self.parts[key] = part
+            self.forget_sums()
+        else:
+            for name in part.__struct_fields__:
+                setattr(mine, name, getattr(part, name))
+            self._sums.limit()
+
+    def forget_sums(self) -> None:
+        """Parts have been changed other than by `merge` and `lose`."""
+        self.__dict__.pop("_sums", None)
+
+    @cached_property
+    def _sums(self) -> Sums:
+        sums = Sums()
+        for key, part in self.parts.items():
+            sums.enter(key, self.kind_of(window_of(key)), part)
+        return sums
 
     def _is_of(self, key: int, kinds: tuple[Phase, ...]) -> bool:
         return not kinds or self.kind_of(window_of(key)) in kinds
@@ -245,9 +295,14 @@ class Aggregate(msgspec.Struct, array_like=True):
 
     def merge(self, delta: Delta) -> None:
         """Take in one delta."""
+        parts, apart = without_bystander(delta.parts)
+        if apart:
+            delta = msgspec.structs.replace(delta, parts=parts)
         self._merge_worker(delta)
-        for key, part in delta.parts.items():
-            mine = self.parts.setdefault(key, Part())
+        for key, part in parts.items():
+            self._add(key, part)
+        for key, part in apart.items():
+            mine = self.apart.setdefault(key, Part())
             mine.add(part)
             mine.settle()
             mine.bound()
@@ -266,10 +321,27 @@ class Aggregate(msgspec.Struct, array_like=True):
         state.open = 0
         lost = {task: n for task, n in state.unfinished.items() if n}
         for task, n in lost.items():
-            part = self.parts.setdefault(key_of(self.window, task), Part())
-            add_counts(part.ended, {"lost": n})
+            self._add(key_of(self.window, task), Part(ended={"lost": n}))
         if lost:
             self._keep(ErrorSample("lost", 0, f"worker {worker}: {reason}", ""))
+
+    def _add(self, key: int, part: Part) -> None:
+        """Add a part to the one of the same window and task, and to the sums."""
+        kind = self.kind_of(window_of(key))
+        mine = self.parts.get(key)
+        if mine is None:
+            mine = self.parts[key] = Part()
+            self._sums.enter(key, kind, mine)
+        mine.add(part)
+        taken = mine.settle()
+        mine.bound()
+        self._sums.add(kind, msgspec.structs.replace(part, finish=mine.known_reasons(part.finish)), taken)
+
+    def _pack(self) -> None:
+        """Keep windows that are over in little memory; a failure may still take samples out of the last one."""
+        for key, part in self.parts.items():
+            if window_of(key) < self.window - 1:
+                part.pack()
 
     def note(self, notice: Notice) -> None:
         """Keep a line of the log."""
@@ -304,55 +376,35 @@ class Aggregate(msgspec.Struct, array_like=True):
                     worker.loop_lag.merge(part.latency["loop_lag"])
 
     def _merge_live(self, delta: Delta) -> None:
-        self.window = max(self.window, delta.window)
+        if delta.window > self.window:
+            self.window = delta.window
+            self._pack()
         self.window_began.setdefault(self.window, delta.t_to)
         self.elapsed_ns = max(self.elapsed_ns, delta.t_to)
-        latency = _latency_of(delta)
-        ended: dict[str, int] = {}
-        for part in delta.parts.values():
-            add_counts(ended, part.ended)
-        for outcome in (*ended, *(outcome for part in delta.parts.values() for outcome in part.retried)):
-            self.last_seen[outcome] = delta.t_to
+        part = sum_of(delta.parts.values())
+        counters, ended, latency = part.counters, part.ended, part.latency
+        self.last_seen.update(dict.fromkeys((*ended, *part.retried), delta.t_to))
         requests = sum(ended.values())
         failed_by = {outcome: n for outcome, n in ended.items() if n and outcome not in NOT_FAILED}
-        failed = sum(failed_by.values())
-        events = sum(part.counters.events for part in delta.parts.values())
-        started = sum(part.counters.started for part in delta.parts.values())
-        due = sum(part.counters.due for part in delta.parts.values())
         slot = self._slot_of(delta)
-        slot.started += started
-        slot.due += due
-        slot.ok += ended.get("ok", 0)
-        slot.finished += requests - ended.get("cancelled", 0)
-        slot.failed += failed
-        add_counts(slot.failed_by, failed_by)
-        slot.events += events
-        slot.output += sum(part.counters.output for part in delta.parts.values())
-        slot.inputs += sum(part.counters.inputs for part in delta.parts.values())
-        merge_histograms(slot.latency, latency)
-        good = sum(part.counters.slo_met for part in delta.parts.values())
-        slot.slo_met += good
-        for part in delta.parts.values():
-            slot.slo_unknown += part.counters.slo_unknown
-            slot.good_output += part.counters.good_output
-            add_counts(slot.missed, part.missed)
+        slot.count(part, failed_by)
         worker = slot.workers.get(delta.worker)
         if worker is None:
             worker = slot.workers[delta.worker] = WorkerRecent(delta.t_from, delta.t_to)
         worker.t_to = delta.t_to
-        worker.events += events
-        worker.cpu_ns += sum(part.counters.cpu_ns for part in delta.parts.values())
+        worker.events += counters.events
+        worker.cpu_ns += counters.cpu_ns
         if "loop_lag" in latency:
             worker.loop_lag.merge(latency["loop_lag"])
         index = self._row_of((delta.t_from + delta.t_to) // 2)
         row = self.rows[index]
         row.window = _most_eventful(delta)
         row.requests += requests
-        row.failed += failed
-        row.events += events
-        row.good += good
-        row.started += started
-        row.due += due
+        row.failed += sum(failed_by.values())
+        row.events += counters.events
+        row.good += counters.slo_met
+        row.started += counters.started
+        row.due += counters.due
         shown = "e2e" if self.whole_answers else "ttft"
         if shown in latency:
             row.latency.merge(latency[shown])
@@ -411,14 +463,14 @@ class Aggregate(msgspec.Struct, array_like=True):
 
 
 def sum_of(parts: Iterable[Part]) -> Part:
-    """All `parts` together; a single one itself, so it must not be changed."""
+    """All `parts` together, unpacked; a single one itself, so it must not be changed."""
     found = list(parts)
     if len(found) == 1:
-        return found[0]
+        return found[0].unpacked()
     total = Part()
     for part in found:
         total.add(part)
-    return total
+    return total.unpacked()
 
 
 def _most_eventful(delta: Delta) -> int:
@@ -428,14 +480,3 @@ def _most_eventful(delta: Delta) -> int:
         window = window_of(key)
         events[window] = events.get(window, 0) + part.counters.events
     return max(events, key=lambda window: events[window], default=delta.window)
-
-
-def _latency_of(delta: Delta) -> dict[str, Histogram]:
-    """The latencies of all windows and tasks; not to be changed, they may be the delta's own."""
-    parts = [part.latency for part in delta.parts.values()]
-    if len(parts) == 1:
-        return parts[0]
-    total: dict[str, Histogram] = {}
-    for latency in parts:
-        merge_histograms(total, latency)
-    return total

@@ -2,7 +2,7 @@
 
 The coordinator applies every message to its own `RunView` and publishes it. A viewer begins with a whole `RunView` (a
 keyframe) and applies the messages after it. Both run the same code, so both have the same figures. The transport
-numbers the messages; after a missing one a viewer waits for the next keyframe.
+numbers the messages; after a missing one a viewer asks for another keyframe.
 """
 
 from typing import assert_never
@@ -13,6 +13,7 @@ from llmstress.engine.telemetry.aggregate import Aggregate, Notice
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Delta, Phase, Window
 from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
+from llmstress.engine.telemetry.thresholds import Judgement
 
 DETACHED = 10
 """Exit code of a screen that the user left while the run goes on."""
@@ -86,6 +87,12 @@ class Paused(msgspec.Struct, array_like=True, frozen=True, tag=True):
     on: bool
 
 
+class Judgements(msgspec.Struct, array_like=True, frozen=True, tag=True):
+    """The thresholds of the run, as they are judged now."""
+
+    judgements: tuple[Judgement, ...]
+
+
 class Ended(msgspec.Struct, array_like=True, frozen=True, tag=True):
     """The run is over."""
 
@@ -96,7 +103,7 @@ class Ended(msgspec.Struct, array_like=True, frozen=True, tag=True):
     drain_s: float
 
 
-Message = RunFacts | Delta | WorkerChange | Notice | Windows | Asked | Paused | Ended
+Message = RunFacts | Delta | WorkerChange | Notice | Windows | Asked | Paused | Ended | Judgements
 
 
 class DrainRequested(msgspec.Struct, array_like=True, frozen=True, tag=True):
@@ -147,6 +154,8 @@ class RunView(msgspec.Struct, array_like=True, tag=True):
     ended: Ended | None = None
     profile: Profile | None = None
     """The load over time. None: closed model, with a number of streams that does not change by itself."""
+    judgements: tuple[Judgement, ...] = ()
+    """Those of the thresholds, in the order in which they were given."""
 
     def apply(self, message: Message) -> None:
         """Take in one message."""
@@ -158,7 +167,7 @@ class RunView(msgspec.Struct, array_like=True, tag=True):
             case Notice():
                 self.aggregate.note(message)
             case Windows():
-                self.aggregate.windows = message.windows
+                self.aggregate.set_windows(message.windows)
             case Asked():
                 self.profile = message.profile
             case Paused():
@@ -167,6 +176,8 @@ class RunView(msgspec.Struct, array_like=True, tag=True):
                 self.ended = message
             case RunFacts():
                 self.facts = message
+            case Judgements():
+                self.judgements = message.judgements
             case _:
                 assert_never(message)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from llmstress.engine.telemetry.histogram import PERCENTILES, Histogram
+from llmstress.engine.telemetry.intervals import Interval, percentile_intervals, share_interval
 from llmstress.engine.telemetry.messages import Part
 
 MISSED = "missed_deadlines"
@@ -45,6 +46,14 @@ class Goodput(msgspec.Struct, frozen=True, kw_only=True):
         """The share if all unknown requests were good as well."""
         return (self.met + self.unknown) / self.finished if self.finished else None
 
+    @property
+    def share_interval(self) -> Interval:
+        """The 99 % confidence interval of the share. An unknown request makes it wider: the lower limit counts it as
+        not good, the upper one as good."""
+        low, _ = share_interval(self.met, self.finished)
+        _, high = share_interval(self.met + self.unknown, self.finished)
+        return low, high
+
 
 def goodput(part: Part, seconds: float) -> Goodput:
     """The good requests that ended in `part`, which is `seconds` long."""
@@ -72,6 +81,8 @@ class Fluidity(msgspec.Struct, frozen=True, kw_only=True):
     """`p50`, `p10`, `p1` of the index: one answer in ten is below `p10`. None with fewer than 2, 10, 100 answers."""
     low_sample: list[str]
     """Percentiles of the index for which there are too few answers."""
+    intervals: Mapping[str, Interval]
+    """Percentile of the index -> its 99 % confidence interval."""
 
 
 _OF_MISSES: Mapping[str, str] = {"p50": "p50", "p10": "p90", "p1": "p99"}
@@ -81,15 +92,22 @@ _OF_MISSES: Mapping[str, str] = {"p50": "p50", "p10": "p90", "p1": "p99"}
 def fluidity(part: Part) -> Fluidity:
     """The fluidity of the answers that ended in `part`."""
     counters, shares = part.counters, part.aside.get(MISSED, Histogram())
-    missed = zip(_OF_MISSES, shares.percentiles(PERCENTILES[name] for name in _OF_MISSES.values()), strict=True)
+    parts = [PERCENTILES[name] for name in _OF_MISSES.values()]
+    missed = zip(_OF_MISSES, shares.percentiles(parts), strict=True)
+    limits = zip(_OF_MISSES, percentile_intervals(shares, parts), strict=True)
     return Fluidity(
         answers=shares.count,
         deadlines=counters.deadlines,
         missed=counters.deadlines_missed,
         fluid=counters.fluid,
-        index={name: None if share is None else 1 - share / 10_000 for name, share in missed},
+        index={name: _index(share) for name, share in missed},
         low_sample=[name for name, of_misses in _OF_MISSES.items() if of_misses in shares.low_sample()],
+        intervals={name: (_index(high), _index(low)) for name, (low, high) in limits},
     )
+
+
+def _index(missed: float | None) -> float | None:
+    return None if missed is None else 1 - missed / 10_000
 
 
 class SmoothGoodput(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ wire, and merging is addition.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import accumulate, pairwise
 
 import msgspec
 
@@ -39,6 +40,22 @@ def bin_range(index: int) -> tuple[int, int]:
 _HIGHEST_BIN = bin_of(HIGHEST_US)
 
 
+_Bins = tuple[list[int], list[int]]
+"""The first index and the distances between the others; the counts."""
+
+_encoder = msgspec.msgpack.Encoder()
+_bins = msgspec.msgpack.Decoder(_Bins)
+
+
+class Packed(msgspec.Struct, array_like=True, frozen=True):
+    """The bins of a histogram in about 2 bytes each (in a dictionary a bin takes 100), and its percentiles."""
+
+    bins: bytes
+    """`_Bins` in msgpack."""
+    values: list[int | None]
+    """The percentiles of `PERCENTILES`."""
+
+
 class Histogram(msgspec.Struct, array_like=True):
     """Samples counted by bin, with exact count, sum, minimum and maximum (all in microseconds).
 
@@ -46,11 +63,14 @@ class Histogram(msgspec.Struct, array_like=True):
     """
 
     counts: dict[int, int] = msgspec.field(default_factory=dict)
+    """Index of a bin -> number of its samples. Empty if `packed` contains them."""
     count: int = 0
     sum: int = 0
     min: int = HIGHEST_US
     max: int = 0
     overflow: int = 0
+    packed: Packed | None = None
+    """The bins of a histogram that hardly changes any more."""
 
     def record(self, us: int) -> None:
         """Count one value. A negative one counts as 0, one above `HIGHEST_US` is clamped to it."""
@@ -88,8 +108,9 @@ class Histogram(msgspec.Struct, array_like=True):
 
     def merge(self, other: "Histogram") -> None:
         """Add the samples of `other`."""
+        self.unpack()
         counts = self.counts
-        for index, n in other.counts.items():
+        for index, n in other.bins().items():
             counts[index] = counts.get(index, 0) + n
         self.count += other.count
         self.sum += other.sum
@@ -103,10 +124,11 @@ class Histogram(msgspec.Struct, array_like=True):
         Raises:
             ValueError: `other` contains a sample that this histogram does not.
         """
-        counts = self.counts
-        if any(counts.get(index, 0) < n for index, n in other.counts.items()):
+        self.unpack()
+        counts, taken = self.counts, other.bins()
+        if any(counts.get(index, 0) < n for index, n in taken.items()):
             raise ValueError("samples taken back that were never recorded")
-        for index, n in other.counts.items():
+        for index, n in taken.items():
             counts[index] -= n
             if not counts[index]:
                 del counts[index]
@@ -118,18 +140,72 @@ class Histogram(msgspec.Struct, array_like=True):
 
     def copy(self) -> "Histogram":
         """An independent histogram with the same samples."""
-        return Histogram(dict(self.counts), self.count, self.sum, self.min, self.max, self.overflow)
+        return Histogram(dict(self.counts), self.count, self.sum, self.min, self.max, self.overflow, self.packed)
+
+    def bins(self) -> Mapping[int, int]:
+        """Index of a bin -> number of its samples; not to be changed.
+
+        Raises:
+            ValueError: `packed` is damaged.
+        """
+        if self.packed is None:
+            return self.counts
+        if len(self.packed.values) != len(PERCENTILES):
+            raise ValueError("a packed histogram with another number of percentiles")
+        steps, counts = _bins.decode(self.packed.bins)
+        return dict(zip(accumulate(steps), counts, strict=True))
+
+    def pack(self) -> None:
+        """Keep the bins in little memory."""
+        if self.packed is None:
+            values = self.percentiles(PERCENTILES.values())
+            indices = sorted(self.counts)
+            steps = [*indices[:1], *(later - index for index, later in pairwise(indices))]
+            self.packed = Packed(_encoder.encode((steps, [self.counts[index] for index in indices])), values)
+            self.counts = {}
+
+    def unpack(self) -> None:
+        """Keep the bins so that they can be changed.
+
+        Raises:
+            ValueError: `packed` is damaged.
+        """
+        if self.packed is not None:
+            self.counts, self.packed = dict(self.bins()), None
+
+    def unpacked(self) -> "Histogram":
+        """The same samples with their bins in `counts`: this histogram, or a copy."""
+        if self.packed is None:
+            return self
+        copy = self.copy()
+        copy.unpack()
+        return copy
 
     def coarse(self) -> "Histogram":
         """The same samples in bins eight times as wide: percentiles are up to 0.8 % (below 1 ms up to 7 µs) too high,
         and a busy second takes a few hundred bytes. Count, sum, minimum and maximum stay exact."""
         counts: dict[int, int] = {}
-        for index, n in self.counts.items():
+        for index, n in self.bins().items():
             wide = index | 7
             counts[wide] = counts.get(wide, 0) + n
         if beyond := counts.pop(_HIGHEST_BIN | 7, 0):  # no bin lies above the highest
             counts[_HIGHEST_BIN] = beyond
         return Histogram(counts, self.count, self.sum, self.min, self.max, self.overflow)
+
+    def ranges_at(self, ranks: Iterable[int]) -> dict[int, tuple[int, int]]:
+        """Rank (1: the smallest sample, at most `count`) -> the lowest and the highest value (µs) of its bin, but not
+        beyond the exact minimum and maximum."""
+        wanted = sorted(set(ranks), reverse=True)
+        found: dict[int, tuple[int, int]] = {}
+        counts, seen = self.bins(), 0
+        for index in sorted(counts) if wanted else ():
+            seen += counts[index]
+            while wanted and wanted[-1] <= seen:
+                low, high = bin_range(index)
+                found[wanted.pop()] = max(low, self.min), max(self.min, min(high, self.max))
+            if not wanted:
+                break
+        return found
 
     def percentiles(self, parts_per_10k: Iterable[int]) -> list[int | None]:
         """For each p (in parts per 10,000) the smallest value, in µs, with at least ceil(p·n) samples at or below it.
@@ -138,20 +214,9 @@ class Histogram(msgspec.Struct, array_like=True):
         small for the percentile: n < 1 / (1 - p).
         """
         n = self.count
-        ordered = sorted(self.counts.items())
-        result: list[int | None] = []
-        for parts in parts_per_10k:
-            if n * (10_000 - parts) < 10_000:
-                result.append(None)
-                continue
-            rank = -(-parts * n // 10_000)
-            seen = 0
-            for index, k in ordered:
-                seen += k
-                if seen >= rank:
-                    result.append(max(self.min, min(bin_range(index)[1], self.max)))
-                    break
-        return result
+        ranks = [None if n * (10_000 - parts) < 10_000 else max(1, -(-parts * n // 10_000)) for parts in parts_per_10k]
+        ranges = self.ranges_at(rank for rank in ranks if rank is not None)
+        return [None if rank is None or rank not in ranges else ranges[rank][1] for rank in ranks]
 
     def percentile(self, name: str) -> int | None:
         """A percentile by its name in `PERCENTILES`, in µs; None where n < 1 / (1 - p)."""
@@ -159,7 +224,7 @@ class Histogram(msgspec.Struct, array_like=True):
 
     def low_sample(self) -> list[str]:
         """Names of the percentiles for which there are too few samples (`THIN_BELOW`)."""
-        return [name for name, least in THIN_BELOW.items() if self.count < least]
+        return [name for name, least in THIN_BELOW.items() if self.count < 10_000]
 
     @property
     def mean(self) -> float | None:
@@ -184,7 +249,7 @@ class Distribution(msgspec.Struct, array_like=True, frozen=True):
 
     def low_sample(self) -> list[str]:
         """Names of the percentiles for which there are too few samples (`THIN_BELOW`)."""
-        return [name for name, least in THIN_BELOW.items() if self.count < least]
+        return [name for name, least in THIN_BELOW.items() if self.count < 10_000]
 
     @property
     def mean(self) -> float | None:
@@ -193,6 +258,8 @@ class Distribution(msgspec.Struct, array_like=True, frozen=True):
 
 
 def distribution_of(histogram: Histogram) -> Distribution:
-    """Count, sum, extremes and percentiles of a histogram."""
-    values = dict(zip(PERCENTILES, histogram.percentiles(PERCENTILES.values()), strict=True))
+    """Count, sum, extremes and percentiles of a histogram; a packed one stays packed."""
+    packed = histogram.packed
+    found = histogram.percentiles(PERCENTILES.values()) if packed is None else packed.values
+    values = dict(zip(PERCENTILES, found, strict=True))
     return Distribution(histogram.count, histogram.sum, histogram.min, histogram.max, histogram.overflow, values)

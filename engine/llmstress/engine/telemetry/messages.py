@@ -69,6 +69,18 @@ def key_of(window: int, task: int = 0) -> int:
     return task << _TASK_SHIFT | window
 
 
+BYSTANDER = (1 << 15) - 1
+"""The task whose requests are sent beside the load (`--bystander`). They are in no figure of the load."""
+
+
+def without_bystander(parts: "dict[int, Part]") -> "tuple[dict[int, Part], dict[int, Part]]":
+    """The parts of the load, and those of the bystander."""
+    if all(task_of(key) != BYSTANDER for key in parts):
+        return parts, {}
+    apart = {key: part for key, part in parts.items() if task_of(key) == BYSTANDER}
+    return {key: part for key, part in parts.items() if key not in apart}, apart
+
+
 def window_of(key: int) -> int:
     """Index of the window of a part's key."""
     return key & (MAX_WINDOWS - 1)
@@ -182,6 +194,11 @@ class Counters(msgspec.Struct, array_like=True):
         """Mean number of tokens in a token-bearing event of the ok streamed answers; None until there is one."""
         return self.output_streamed / self.events_ok if self.events_ok else None
 
+    def output_of_all(self, per_event: float) -> float:
+        """Output tokens, also those of open, failed and cancelled requests: `per_event` for each token-bearing event,
+        and the tokens of the answers that were not streamed."""
+        return self.events * per_event + self.output - self.output_streamed
+
     def add(self, other: "Counters") -> None:
         """Add every field of `other`."""
         for name in self.__struct_fields__:
@@ -254,20 +271,44 @@ class Part(msgspec.Struct, array_like=True):
         merge_histograms(self.latency_failed, other.latency_failed)
         merge_histograms(self.retracted, other.retracted)
 
+    def pack(self) -> None:
+        """Keep the histograms in little memory."""
+        for histograms in (self.latency, self.latency_failed, self.aside):
+            for histogram in histograms.values():
+                histogram.pack()
+
+    def unpacked(self) -> "Part":
+        """This part, with the bins of all histograms at hand: itself or a copy, so it must not be changed."""
+        kept = (self.latency, self.latency_failed, self.aside)
+        if all(histogram.packed is None for histograms in kept for histogram in histograms.values()):
+            return self
+        latency, failed, aside = ({name: each.unpacked() for name, each in histograms.items()} for histograms in kept)
+        return msgspec.structs.replace(self, latency=latency, latency_failed=failed, aside=aside)
+
+    def known_reasons(self, finish: dict[str, int]) -> dict[str, int]:
+        """`finish` with the reasons that this sum, which contains it, counts as "other"."""
+        found: dict[str, int] = {}
+        for reason, n in finish.items():
+            add_counts(found, {reason if reason in self.finish else "other": n})
+        return found
+
     def bound(self) -> None:
         """Limit the number of different finish reasons: those beyond `MAX_REASONS` become "other"."""
         for reason in list(self.finish)[MAX_REASONS:]:
             if reason != "other":
                 add_counts(self.finish, {"other": self.finish.pop(reason)})
 
-    def settle(self) -> None:
+    def settle(self) -> dict[str, Histogram]:
         """Take the retracted samples out of `latency`; only for a sum that contains every part they were recorded
-        in."""
+        in. Returns those that were in it."""
+        taken = {}
         for name, histogram in self.retracted.items():
             # not there: the delta that contained them was lost, which `WorkerState.gaps` counts
             with contextlib.suppress(KeyError, ValueError):
                 self.latency[name].subtract(histogram)
-        self.retracted.clear()
+                taken[name] = histogram
+        self.retracted = {}
+        return taken
 
 
 MAX_SAMPLES_PER_CLASS = 3
@@ -330,7 +371,7 @@ class Delta(msgspec.Struct, array_like=True, tag=True):
     window: int
     """Index of the window in which the cut lies."""
     open: int
-    """Requests in flight at the cut."""
+    """Requests of the load in flight at the cut."""
     open_max: int
     """Most requests in flight at any moment since the last cut."""
     merged: int

@@ -6,9 +6,11 @@ from llmstress.engine.telemetry import collecting
 from llmstress.engine.telemetry.formatting import share_range
 from llmstress.engine.telemetry.goodput import goodput
 from llmstress.engine.telemetry.reasons import (
+    MAX_DROPPED_SHARE,
     MAX_IN_BLOCKS,
     MIN_IN_BLOCKS,
     MIN_UNDETERMINED_SHARE,
+    dropped,
     foreign_blocks,
     partly_undetermined,
 )
@@ -179,6 +181,20 @@ def retries(measured: Measured) -> Iterator[Values]:
     """Requests that were sent again after a failure."""
     if n := sum(measured.whole.retried.values()):
         yield {"retries": n}
+
+
+def some_dropped(measured: Measured) -> Iterator[Values]:
+    """Requests that arrived and never started, if they are not enough for a reason."""
+    counters = measured.whole.counters
+    if counters.dropped and not any(dropped(measured)):
+        yield {"dropped": counters.dropped, "due": counters.due}
+
+
+def waited(measured: Measured) -> Iterator[Values]:
+    """Requests of the open model that waited for a stream."""
+    if measured.waiting_max and measured.whole.counters.due:
+        streams = sum(worker.streams for worker in measured.workers)
+        yield {"waiting": measured.waiting_max, "streams": streams}
 
 
 def changed_load(measured: Measured) -> Iterator[Values]:
@@ -390,6 +406,23 @@ NOTES = (
         sentence="{retries:,} retries after failures (--retries): ttft and e2e measure the last attempt, ttft_due and "
         "e2e_due include all attempts and the waits between them",
         applies=retries,
+    ),
+    Rule(
+        id="some-dropped",
+        status="note",
+        looks_at="requests that arrived (open model) and never started",
+        limit=f"up to {MAX_DROPPED_SHARE:.1%} of those that arrived",
+        sentence="{dropped:,} of {due:,} requests that were due never started",
+        applies=some_dropped,
+    ),
+    Rule(
+        id="waited",
+        status="note",
+        looks_at="requests that waited for a stream (open model)",
+        limit="any",
+        sentence="up to {waiting:,} requests waited because all {streams:,} streams were in use: queue, ttft_due and "
+        "e2e_due include the wait, ttft and e2e do not",
+        applies=waited,
     ),
     Rule(
         id="changed-load",

@@ -23,6 +23,13 @@ LAG_SHARE_OF_BLOCKS = 0.25
 compared, because a p99 over its limit is that of a few reads."""
 
 
+MAX_DROPPED_SHARE = 0.001
+"""Dropped requests would have been the slowest: without one in a thousand the p99 is the p98.9 of all."""
+MAX_BEHIND_SHARE = 0.005
+MIN_SLIP_LIMIT_US = 5_000
+SLIP_SHARE_OF_TTFT = 0.05
+
+
 def lag_limit_us(itl_p50: int | None) -> float:
     """How late a worker's event loop may be (p99, µs); `itl_p50` in µs, None where there is none."""
     return max(MIN_LAG_LIMIT_US, LAG_SHARE_OF_ITL * (itl_p50 or 0))
@@ -80,6 +87,49 @@ def lost_reports(measured: Measured) -> Iterator[Values]:
     for worker in measured.workers:
         if worker.gaps:
             yield {"worker": worker.worker, "reports": worker.gaps}
+
+
+def dropped(measured: Measured) -> Iterator[Values]:
+    """Requests that arrived and never started, if they are more than `MAX_DROPPED_SHARE`."""
+    counters = measured.whole.counters
+    if counters.dropped > MAX_DROPPED_SHARE * counters.due:
+        yield {"dropped": counters.dropped, "due": counters.due, **_bottleneck(measured)}
+
+
+def behind(measured: Measured) -> Iterator[Values]:
+    """Requests that arrived in the steady windows and had neither started nor been dropped at their end."""
+    counters = measured.steady.counters
+    late = counters.due - counters.started - counters.dropped
+    if counters.due and late > MAX_BEHIND_SHARE * counters.due:
+        yield {"late": late, "due": counters.due, **_bottleneck(measured)}
+
+
+def slip(measured: Measured) -> Iterator[Values]:
+    """Requests of the open model that started late although a stream was free."""
+    steady = measured.steady
+    queue, first = steady.latency.get("queue"), steady.latency.get("ttft") or steady.latency.get("e2e")
+    if not steady.counters.due or measured.waiting_max or queue is None:
+        return
+    usual = first.percentile("p50") if first is not None else None
+    late, limit = queue.percentile("p99") or 0, max(MIN_SLIP_LIMIT_US, SLIP_SHARE_OF_TTFT * (usual or 0))
+    if late > limit:
+        yield {"late_ms": late / 1000, "limit_ms": limit / 1000}
+
+
+def _bottleneck(measured: Measured) -> Values:
+    """Why requests of the open model did not start in time, and what to do."""
+    too_slow = {"why": "this client was too slow", "advice": "use more --procs or a less busy machine"}
+    if any(busy_workers(measured)):
+        return too_slow
+    if measured.waiting_max:
+        streams = sum(worker.streams for worker in measured.workers)
+        return {
+            "why": f"up to {measured.waiting_max:,} waited because all {streams:,} streams were in use",
+            "advice": "use more --total-streams, or a lower --rate",
+        }
+    if any(late_workers(measured)):
+        return too_slow
+    return {"why": "they waited for a connection, or the run ended", "advice": "use a longer --ramp-up"}
 
 
 def blocks(measured: Measured) -> Iterator[Values]:
@@ -171,6 +221,36 @@ REASONS = (
         sentence=collecting.SENTENCE,
         advice=collecting.ADVICE,
         applies=blocks,
+    ),
+    Rule(
+        id="dropped",
+        status="degraded",
+        looks_at="requests that arrived (open model) and never started",
+        limit=f"over {MAX_DROPPED_SHARE:.1%} of those that arrived",
+        sentence="{dropped:,} of {due:,} requests that were due never started, so the load was lower than asked and "
+        "the slowest requests are missing: {why}",
+        advice="{advice}",
+        applies=dropped,
+    ),
+    Rule(
+        id="behind",
+        status="degraded",
+        looks_at="requests that arrived in the steady windows (open model) and still waited at their end",
+        limit=f"over {MAX_BEHIND_SHARE:.1%} of those that arrived",
+        sentence="{late:,} of {due:,} requests that were due in the steady window had not started by its end, so the "
+        "load was lower than asked: {why}",
+        advice="{advice}",
+        applies=behind,
+    ),
+    Rule(
+        id="slip",
+        status="degraded",
+        looks_at="p99 of `queue` in the steady windows (open model), if no request waited for a stream",
+        limit=f"over {MIN_SLIP_LIMIT_US / 1000:g} ms and over {SLIP_SHARE_OF_TTFT:.0%} of the p50 of `ttft`",
+        sentence="requests started up to {late_ms:.1f} ms after they were due (p99; limit {limit_ms:.1f} ms) although "
+        "streams were free: this client was late, or opened connections",
+        advice="use more --procs, a less busy machine, or a --warmup",
+        applies=slip,
     ),
 )
 """In the order in which they are printed."""

@@ -28,7 +28,7 @@ from llmstress.engine.telemetry.messages import Delta
 from llmstress.engine.telemetry.thinning import Merger, Stand, Step, stand_of
 from llmstress.engine.telemetry.timeline import RECENT_S
 
-FORMAT = 4
+FORMAT = 5
 """Version of the file format, raised with every change that an older reader would misread. A reader refuses all
 others."""
 
@@ -100,6 +100,8 @@ class _Open(msgspec.Struct):
     end: int = 0
     t: int = 0
     raw: list[tuple[int, msgspec.Raw]] = msgspec.field(default_factory=list)
+    changed: set[int] = msgspec.field(default_factory=set)
+    """Keys of the parts that its deltas have changed."""
     merger: Merger = msgspec.field(default_factory=Merger)
 
 
@@ -163,6 +165,7 @@ class Writer:
         self._count += 1
         for open_ in (lowest, next_):
             open_.end, open_.t = self._count, t
+            open_.changed.update(message.parts)
 
     def flush(self) -> None:
         """Write everything so far.
@@ -193,7 +196,7 @@ class Writer:
         open_ = self._open[level]
         if open_.end == open_.begin:
             return
-        stand = stand_of(self._view.aggregate)
+        stand = stand_of(self._view.aggregate, open_.changed)
         if level == 0:
             data = _encoder.encode((open_.raw, stand))
             open_.raw = []
@@ -202,6 +205,7 @@ class Writer:
             data = _encoder.encode(([(open_.t, delta) for delta in deltas], stand))
             if level + 1 < LEVELS:
                 above = self._open[level + 1]
+                above.changed |= open_.changed
                 for delta in deltas:
                     above.merger.add(delta, self._view.aggregate.parts)
                 above.end, above.t = open_.end, open_.t
@@ -214,7 +218,7 @@ class Writer:
         )
         self._kept[level].append((open_.end, len(packed)))
         self._sizes[level] += len(packed)
-        open_.begin = open_.end
+        open_.begin, open_.changed = open_.end, set()
         self._thin(level)
 
     def _thin(self, level: int) -> None:

@@ -38,6 +38,8 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """Fields that the API module does not know and whose text was counted as reasoning."""
     load_changes: int = 0
     """How often the load was changed by hand."""
+    waiting_max: int = 0
+    """Most requests that waited for a stream at once (open model)."""
 
     @property
     def ok(self) -> int:
@@ -85,21 +87,14 @@ def _text(rule: Rule, values: Values) -> str:
 def measured_of(aggregate: Aggregate, steady_s: float) -> Measured:
     """What the rules look at in a run whose steady windows were `steady_s` long."""
     return Measured(
-        whole=whole_run(aggregate),
+        whole=aggregate.whole,
         steady=aggregate.steady,
         steady_s=steady_s,
         workers=aggregate.workers,
-        has_tpot=any("tpot" in part.latency for part in aggregate.parts.values()),
+        has_tpot="tpot" in aggregate.metrics,
         # in the steady windows, where the lateness of the client is known, and in what ended after them
         blocks=collected(aggregate.counters(Phase.STEADY, Phase.DRAIN), aggregate.signs),
         fields=aggregate.fields,
         load_changes=sum(notice.kind == "load" for notice in aggregate.notices),
+        waiting_max=aggregate.waiting_max,
     )
-
-
-def whole_run(aggregate: Aggregate) -> Part:
-    """All windows and tasks together, without their latencies."""
-    whole = Part()
-    for part in aggregate.parts.values():
-        whole.add(msgspec.structs.replace(part, latency={}, latency_failed={}, retracted={}))
-    return whole

@@ -8,8 +8,9 @@ from typing import TypeVar
 
 import msgspec
 
-from llmstress.engine.telemetry.broadcast import Ended, Frame, RunFacts, RunView, Windows, WorkerChange
+from llmstress.engine.telemetry.broadcast import Ended, Frame, Judgements, RunFacts, RunView, Windows, WorkerChange
 from llmstress.engine.telemetry.messages import Delta, Part, Window
+from llmstress.engine.telemetry.thresholds import Judgement
 
 MAX_TEXT = 1_000
 MAX_NAME = 300
@@ -34,7 +35,11 @@ def sanitize_text(text: str, limit: int = MAX_TEXT) -> str:
 
 
 def sanitize_frame(frame: Frame) -> Frame:
-    """`frame` with all texts sanitized; mutable objects are changed in place."""
+    """`frame` with all texts sanitized; mutable objects are changed in place.
+
+    Raises:
+        ValueError: a packed histogram is damaged.
+    """
     match frame:
         case RunView():
             _sanitize_view(frame)
@@ -50,6 +55,8 @@ def sanitize_frame(frame: Frame) -> Frame:
             }
         case Windows():
             return Windows(_sanitize_windows(frame.windows))
+        case Judgements():
+            return Judgements(_sanitize_judgements(frame.judgements))
         case RunFacts() | WorkerChange() | Ended():
             return _sanitize_fields(frame, MAX_NAME)
         case _:
@@ -76,6 +83,7 @@ def _sanitize_view(view: RunView) -> None:
         sanitize_text(name, MAX_NAME): _sanitize_fields(sample) for name, sample in aggregate.fatal.items()
     }
     aggregate.windows = _sanitize_windows(aggregate.windows)
+    view.judgements = _sanitize_judgements(view.judgements)
     for part in aggregate.parts.values():
         _sanitize_part(part)
 
@@ -84,11 +92,19 @@ def _sanitize_windows(windows: tuple[Window, ...]) -> tuple[Window, ...]:
     return tuple(_sanitize_fields(window, MAX_NAME) for window in windows)
 
 
+def _sanitize_judgements(judgements: tuple[Judgement, ...]) -> tuple[Judgement, ...]:
+    return tuple(
+        msgspec.structs.replace(_sanitize_fields(each), threshold=_sanitize_fields(each.threshold))
+        for each in judgements
+    )
+
+
 def _sanitize_part(part: Part) -> None:
     part.ended = _sanitize_counts(part.ended)
     part.finish = _sanitize_counts(part.finish)
     part.retried = _sanitize_counts(part.retried)
     part.undetermined = _sanitize_counts(part.undetermined)
+    part.unpacked()  # raises if packed histograms are damaged: the screen would find out while it draws
 
 
 def _sanitize_keys(values: dict[str, _V]) -> dict[str, _V]:

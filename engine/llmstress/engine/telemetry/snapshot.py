@@ -29,16 +29,16 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Input tokens."""
     inputs_per_s: float | None
     """Inputs; a request for embeddings has several."""
-    started_per_s: float | None
-    """Requests that began."""
-    due_per_s: float | None
-    """Requests that arrived (open model)."""
     latency: dict[str, Histogram]
     """Metric -> its samples; not to be changed."""
     finished: int
     failed: int
     failed_by: dict[str, int]
     """Class of failure -> how many; the sum is `failed`. Not to be changed."""
+    started_per_s: float
+    """Requests that started."""
+    due_per_s: float
+    """Requests that arrived (open model)."""
     spans: dict[str, float]
     """Metric -> seconds that its samples come from, where they are more than `seconds` because the span was widened."""
     goodput: Goodput
@@ -76,9 +76,22 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Over the whole run."""
     rate_limits: dict[str, RateLimit]
     """Kind -> what the server has reported; not to be changed."""
+    asked_per_s: float | None = None
+    """The rate that was asked for in the stretch of `now`; None: closed model, or arrivals of a trace."""
+    waiting: int = 0
+    """Requests that have arrived and wait for a stream."""
+    dropped: int = 0
+    """Requests of the whole run that have arrived and were never started."""
 
 
-def take(aggregate: Aggregate, steady_s: float = 0.0, window_s: float = 2.0, *, widen: bool = False) -> Snapshot:
+def take(
+    aggregate: Aggregate,
+    steady_s: float = 0.0,
+    window_s: float = 2.0,
+    *,
+    widen: bool = False,
+    asked_per_s: float | None = None,
+) -> Snapshot:
     """A picture of `aggregate`.
 
     Args:
@@ -86,6 +99,7 @@ def take(aggregate: Aggregate, steady_s: float = 0.0, window_s: float = 2.0, *, 
         steady_s: how long the steady windows have lasted so far.
         window_s: how far the live figures look back, in seconds.
         widen: as for `recent`.
+        asked_per_s: the rate that was asked for in these seconds (`windows.asked_lately`).
     """
     return Snapshot(
         phase=aggregate.phase,
@@ -98,6 +112,9 @@ def take(aggregate: Aggregate, steady_s: float = 0.0, window_s: float = 2.0, *, 
         whole=steady(aggregate, steady_s),
         retries=sum(aggregate.retried().values()),
         rate_limits=aggregate.rate_limits,
+        asked_per_s=asked_per_s,
+        waiting=aggregate.waiting,
+        dropped=aggregate.counters().dropped,
     )
 
 
@@ -114,8 +131,7 @@ def steady(aggregate: Aggregate, steady_s: float) -> Figures:
     finished and failed requests of the whole run."""
     part = aggregate.steady
     # until a stream has ended ok, an event is assumed to be a token
-    per_event = aggregate.counters().tokens_per_event or 1.0
-    tokens = part.counters.events * per_event + part.counters.output - part.counters.output_streamed
+    tokens = part.counters.output_of_all(aggregate.counters().tokens_per_event or 1.0)
 
     def per_second(n: float) -> float | None:
         return n / steady_s if steady_s > 0 else None
@@ -127,12 +143,12 @@ def steady(aggregate: Aggregate, steady_s: float) -> Figures:
         tokens_per_s=per_second(tokens),
         input_per_s=per_second(part.counters.input),
         inputs_per_s=per_second(part.counters.inputs),
-        started_per_s=per_second(part.counters.started),
-        due_per_s=per_second(part.counters.due),
         latency=part.latency,
         finished=aggregate.finished(),
         failed=aggregate.failed(),
         failed_by={outcome: n for outcome, n in aggregate.ended().items() if n and outcome not in NOT_FAILED},
+        started_per_s=per_second(part.counters.started) or 0.0,
+        due_per_s=per_second(part.counters.due) or 0.0,
         spans={},
         goodput=goodput(part, steady_s),
     )
@@ -166,12 +182,12 @@ def recent(aggregate: Aggregate, window_s: float, *, widen: bool = False) -> Fig
         tokens_per_s=(events * per_event if events else output) / seconds,
         input_per_s=None,
         inputs_per_s=sum(slot.inputs * weight for slot, weight in zip(slots, weights, strict=True)) / seconds,
-        started_per_s=sum(slot.started * weight for slot, weight in zip(slots, weights, strict=True)) / seconds,
-        due_per_s=sum(slot.due * weight for slot, weight in zip(slots, weights, strict=True)) / seconds,
         latency=latency,
         finished=finished,
         failed=sum(slot.failed for slot in slots),
         failed_by=failed_by,
+        started_per_s=sum(slot.started * weight for slot, weight in zip(slots, weights, strict=True)) / seconds,
+        due_per_s=sum(slot.due * weight for slot, weight in zip(slots, weights, strict=True)) / seconds,
         spans=spans,
         goodput=Goodput(
             met=sum(slot.slo_met for slot in slots),

@@ -4,7 +4,7 @@ Merging is addition, so bins, rows and counts stay exact. Values that do not add
 seen last, extremes of histograms from which samples were taken back) are kept as they stood at the end of the stretch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ import msgspec
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import Message, RunView
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import MAX_SAMPLES_PER_CLASS, Delta, ErrorSample, Part
+from llmstress.engine.telemetry.messages import MAX_SAMPLES_PER_CLASS, Delta, ErrorSample, Part, window_of
 
 _OWN_METRIC = "loop_lag"
 """The only latency that is shown for each worker; the others are merged over all workers."""
@@ -23,11 +23,16 @@ HISTOGRAMS = ("latency", "latency_failed", "retracted", "aside")
 _NOT_IN_A_STAND = frozenset({"windows", "rows", "row_ns", "row_open", "recent", "earlier", "notices", "samples"})
 """Fields of an `Aggregate` that follow from messages and merged deltas."""
 
+_BY_KEY = ("parts", "window_began")
+"""Fields of an `Aggregate` with an entry for each window."""
+
 
 class Stand(msgspec.Struct, array_like=True, frozen=True):
-    """Everything measured up to a moment, except the bins of histograms and the timeline."""
+    """What was measured up to a moment, except the bins of histograms, the timeline, and what has been as it is since
+    the stand before."""
 
     aggregate: Aggregate
+    """Of `_BY_KEY` it contains the entries that have changed since the stand before."""
 
 
 class Step(msgspec.Struct, array_like=True, frozen=True):
@@ -60,7 +65,7 @@ class Merger:
         mine.open, mine.open_max, mine.rss = delta.open, max(mine.open_max, delta.open_max), delta.rss
         first = next(iter(self._deltas.values()))
         for key, part in delta.parts.items():
-            own, shared = _split(part, totals[key])
+            own, shared = _split(part, totals.get(key, part))
             mine.parts.setdefault(key, Part()).add(own)
             first.parts.setdefault(key, Part()).add(shared)
         for sample in delta.samples:
@@ -76,15 +81,13 @@ def _split(part: Part, total: Part) -> tuple[Part, Part]:
     """Divides `part` of a delta into what belongs to its worker, and the latencies that are merged over all workers.
     Finish reasons that are "other" in the totals become "other" here, too: servers choose them, so there may be
     many."""
-    finish: dict[str, int] = {}
-    for reason, n in part.finish.items():
-        known = reason if reason in total.finish else "other"
-        finish[known] = finish.get(known, 0) + n
     shared = {name: dict(getattr(part, name)) for name in HISTOGRAMS}
     own: dict[str, dict[str, Histogram]] = {name: {} for name in HISTOGRAMS}
     if (lag := shared["latency"].pop(_OWN_METRIC, None)) is not None:
         own["latency"][_OWN_METRIC] = lag
-    return msgspec.structs.replace(part, finish=finish, **own), msgspec.structs.replace(Part(), **shared)
+    return msgspec.structs.replace(part, finish=total.known_reasons(part.finish), **own), msgspec.structs.replace(
+        Part(), **shared
+    )
 
 
 def _keep(samples: list[ErrorSample], sample: ErrorSample) -> None:
@@ -93,18 +96,25 @@ def _keep(samples: list[ErrorSample], sample: ErrorSample) -> None:
         samples.append(sample)
 
 
-def stand_of(aggregate: Aggregate) -> Stand:
-    """How `aggregate` stands now, as a copy."""
+def stand_of(aggregate: Aggregate, changed: Collection[int]) -> Stand:
+    """How `aggregate` stands now, as a copy; `changed`: the keys of the parts that have changed since the stand
+    before."""
     fields = {name: getattr(aggregate, name) for name in aggregate.__struct_fields__}
     left_out = {name: type(value)() for name, value in fields.items() if name in _NOT_IN_A_STAND}
-    return Stand(_bare(msgspec.structs.replace(aggregate, **left_out)))
+    parts = {key: aggregate.parts[key] for key in changed}
+    windows = {aggregate.window, *map(window_of, changed)}
+    began = {window: t for window, t in aggregate.window_began.items() if window in windows}
+    return Stand(_bare(msgspec.structs.replace(aggregate, parts=parts, window_began=began, **left_out)))
 
 
 def settle(aggregate: Aggregate, stand: Stand) -> None:
     """Set every value that does not add up as it stood; `aggregate` contains what was measured until then."""
     for name in aggregate.__struct_fields__:
-        if name not in _NOT_IN_A_STAND:
+        if name not in _NOT_IN_A_STAND and name not in _BY_KEY:
             setattr(aggregate, name, _filled(getattr(stand.aggregate, name), getattr(aggregate, name)))
+    aggregate.window_began.update(stand.aggregate.window_began)
+    for key, part in stand.aggregate.parts.items():
+        aggregate.correct(key, _filled(part, aggregate.parts.get(key)))
 
 
 def take_in(view: RunView, frame: Message | Step | Stand) -> None:
@@ -123,7 +133,7 @@ def _bare(value: Any) -> Any:
     """A copy of `value` whose histograms have no bins."""
     made = value
     if isinstance(value, Histogram):
-        made = msgspec.structs.replace(value, counts={})
+        made = msgspec.structs.replace(value, counts={}, packed=None)
     elif isinstance(value, msgspec.Struct):
         made = msgspec.structs.replace(value, **{name: _bare(each) for name, each in _containers(value)})
     elif isinstance(value, dict):
@@ -137,13 +147,14 @@ def _filled(value: Any, full: Any) -> Any:
     """A copy of `value` whose histograms have the bins of those in `full`."""
     made = value
     if isinstance(value, Histogram):
-        made = msgspec.structs.replace(value, counts={} if full is None else full.counts)
+        known = Histogram() if full is None else full
+        made = msgspec.structs.replace(value, counts=known.counts, packed=known.packed)
     elif isinstance(value, msgspec.Struct):
         parts = {name: _filled(each, getattr(full, name, None)) for name, each in _containers(value)}
         made = msgspec.structs.replace(value, **parts)
     elif isinstance(value, dict):
-        known = full if isinstance(full, dict) else {}
-        made = {key: _filled(each, known.get(key)) for key, each in value.items()}
+        entries = full if isinstance(full, dict) else {}
+        made = {key: _filled(each, entries.get(key)) for key, each in value.items()}
     elif isinstance(value, list):
         known_list = full if isinstance(full, list) and len(full) == len(value) else [None] * len(value)
         made = [_filled(each, other) for each, other in zip(value, known_list, strict=True)]

@@ -3,7 +3,7 @@
 import msgspec
 
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import add_counts, merge_histograms
+from llmstress.engine.telemetry.messages import Part, add_counts, merge_histograms
 
 MAX_ROWS = 1024
 """Rows of the timeline: when it is full, neighbouring rows are merged and the step doubles."""
@@ -93,13 +93,32 @@ class Recent(msgspec.Struct, array_like=True):
     inputs: int = 0
     failed_by: dict[str, int] = msgspec.field(default_factory=dict)
     """Class of failure -> how many; the sum is `failed`."""
+    started: int = 0
+    due: int = 0
+    """Requests that arrived (open model)."""
     slo_met: int = 0
     slo_unknown: int = 0
     good_output: int = 0
     missed: dict[str, int] = msgspec.field(default_factory=dict)
     """Text of an SLO -> how many ok requests missed it."""
-    started: int = 0
-    due: int = 0
+
+    def count(self, part: Part, failed_by: dict[str, int]) -> None:
+        """Add what a worker has sent, over all windows and tasks; `failed_by`: class of failure -> how many."""
+        counters = part.counters
+        self.ok += part.ended.get("ok", 0)
+        self.finished += sum(part.ended.values()) - part.ended.get("cancelled", 0)
+        self.failed += sum(failed_by.values())
+        add_counts(self.failed_by, failed_by)
+        self.events += counters.events
+        self.output += counters.output
+        self.inputs += counters.inputs
+        self.started += counters.started
+        self.due += counters.due
+        self.slo_met += counters.slo_met
+        self.slo_unknown += counters.slo_unknown
+        self.good_output += counters.good_output
+        add_counts(self.missed, part.missed)
+        merge_histograms(self.latency, part.latency)
 
     def absorb(self, other: "Recent") -> None:
         """Merge another slot into this one."""

@@ -1,14 +1,17 @@
 """The figures of single windows: what was asked for in each, and what was achieved."""
 
+from bisect import bisect_right
 from collections.abc import Mapping
 
 import msgspec
 
+from llmstress.engine.telemetry.aggregate import sum_of
 from llmstress.engine.telemetry.broadcast import RunView, lasted_ns
 from llmstress.engine.telemetry.classes import NOT_FAILED
+from llmstress.engine.telemetry.goodput import Goodput, goodput
 from llmstress.engine.telemetry.histogram import Distribution, distribution_of
-from llmstress.engine.telemetry.load_profile import Unit
-from llmstress.engine.telemetry.messages import Counters, Part, Phase, Window
+from llmstress.engine.telemetry.load_profile import Profile, Unit
+from llmstress.engine.telemetry.messages import Counters, Phase, Window
 
 
 class WindowFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +51,8 @@ class WindowFigures(msgspec.Struct, frozen=True, kw_only=True):
     tokens_per_s: float | None
     input_per_s: float | None
     inputs_per_s: float | None
+    goodput: Goodput
+    """By the SLOs; without any nothing is good."""
     latency: Mapping[str, Distribution]
     """Metric -> its samples, without bins; `Aggregate.of_window` has the histograms."""
     counters: Counters
@@ -67,16 +72,43 @@ class WindowFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 def steady_windows(view: RunView) -> list[WindowFigures]:
     """The figures of the steady windows that have begun, in order."""
-    begun = [window for window in view.aggregate.windows if window.kind is Phase.STEADY and _lasted_s(view, window) > 0]
-    return [figures_of(view, window) for window in begun]
+    until, per_event = _until(view), view.aggregate.counters().tokens_per_event
+    steady = [window for window in view.aggregate.windows if window.kind is Phase.STEADY]
+    return [_figures(view, window, until, per_event) for window in steady if lasted_ns(window, until)]
 
 
 def figures_of(view: RunView, window: Window) -> WindowFigures:
     """The figures of a window so far."""
-    part = view.aggregate.of_window(window.index)
-    seconds = _lasted_s(view, window)
+    until = view.aggregate.elapsed_ns if window.kind is Phase.DRAIN else _until(view)
+    return _figures(view, window, until, view.aggregate.counters().tokens_per_event)
+
+
+def asked_of(view: RunView, begin: int, end: int) -> tuple[Unit, float]:
+    """Unit and mean of the level that was asked for from `begin` to `end` (ns after T0)."""
+    if view.profile is None:
+        streams = sum(worker.streams for worker in view.aggregate.workers if worker.state != "lost")
+        return "streams", float(streams)
+    pieces = view.profile.pieces
+    first = max(0, bisect_right(pieces, begin, key=lambda piece: piece.begin) - 1)
+    last = bisect_right(pieces, end, lo=first, key=lambda piece: piece.begin)
+    return view.profile.unit, Profile(view.profile.unit, pieces[first:last]).mean(begin, end)
+
+
+def asked_lately(view: RunView, window_s: float) -> float | None:
+    """The mean rate (requests/s) that was asked for in the last `window_s` seconds; None: the run has none."""
+    if view.profile is None or view.profile.unit != "requests":
+        return None
+    now = view.aggregate.elapsed_ns
+    return asked_of(view, max(0, now - int(window_s * 1e9)), now)[1]
+
+
+def _figures(view: RunView, window: Window, until: int, per_event: float | None) -> WindowFigures:
+    parts = view.aggregate.parts_of_window(window.index)
+    part = parts[0] if len(parts) == 1 else sum_of(parts)
+    begin, lasted = window.begin or 0, lasted_ns(window, until)
+    seconds = lasted / 1e9
     counters, ended = part.counters, part.ended
-    unit, asked = _asked(view, window, seconds)
+    unit, asked = asked_of(view, begin, begin + lasted)
 
     def per_second(n: float) -> float | None:
         return n / seconds if seconds > 0 else None
@@ -85,7 +117,7 @@ def figures_of(view: RunView, window: Window) -> WindowFigures:
         index=window.index,
         label=window.label,
         kind=window.kind,
-        begin_s=(window.begin or 0) / 1e9,
+        begin_s=begin / 1e9,
         seconds=seconds,
         unit=unit,
         asked=asked,
@@ -102,33 +134,22 @@ def figures_of(view: RunView, window: Window) -> WindowFigures:
         failed_by={outcome: n for outcome, n in ended.items() if n and outcome not in NOT_FAILED},
         requests_per_s=per_second(ended.get("ok", 0)),
         events_per_s=per_second(counters.events),
-        tokens_per_s=per_second(tokens_of(part, view.aggregate.counters().tokens_per_event)),
+        tokens_per_s=per_second(counters.output_of_all(per_event or 1.0)),
         input_per_s=per_second(counters.input),
         inputs_per_s=per_second(counters.inputs),
+        goodput=goodput(part, seconds),
         latency={metric: distribution_of(histogram) for metric, histogram in part.latency.items()},
         counters=counters,
     )
 
 
-def tokens_of(part: Part, per_event: float | None) -> float:
-    """Output tokens whose stamp lies in this part of the run: its token events times the run's tokens per event (None:
-    no stream has ended ok, so an event is assumed to be a token), and the tokens of answers that were not streamed."""
-    counters = part.counters
-    return counters.events * (per_event or 1.0) + counters.output - counters.output_streamed
-
-
-def _lasted_s(view: RunView, window: Window) -> float:
-    """How long a window has lasted so far, in seconds: none is longer than until the drain began."""
+def _until(view: RunView) -> int:
+    """No window before the drain lasts longer than this (ns after T0). The begin of a drain is known from the first
+    report after it; at the end of the run, from the length of the steady windows that the workers measured."""
     aggregate = view.aggregate
     drain = aggregate.began(Phase.DRAIN)
-    until = aggregate.elapsed_ns if drain is None or window.kind is Phase.DRAIN else min(drain, aggregate.elapsed_ns)
-    return lasted_ns(window, until) / 1e9
-
-
-def _asked(view: RunView, window: Window, seconds: float) -> tuple[Unit, float]:
-    """Unit and mean of the level that was asked for while the window lasted."""
-    if view.profile is None:
-        streams = sum(worker.streams for worker in view.aggregate.workers if worker.state != "lost")
-        return "streams", float(streams)
-    begin = window.begin or 0
-    return view.profile.unit, view.profile.mean(begin, begin + round(seconds * 1e9))
+    until = aggregate.elapsed_ns if drain is None else min(drain, aggregate.elapsed_ns)
+    if view.ended is not None and view.ended.steady_s:
+        steady = sum(lasted_ns(window, until) for window in aggregate.windows if window.kind is Phase.STEADY)
+        until += round(view.ended.steady_s * 1e9) - steady
+    return until

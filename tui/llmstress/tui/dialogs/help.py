@@ -19,7 +19,7 @@ LOOKING = (
     ("6", "curve: what each stage, or each point of a sweep, has achieved (only in runs that have several)"),
     ("↑ ↓", "choose a row; tab goes to the text below a table"),
     ("o  O", "workers: sort by the next column, reverse the order"),
-    ("v", "the verdict in full: every reason and note"),
+    ("v", "the verdict in full: every reason and note, and every threshold"),
     ("w", "switch between figures of the last seconds and of the steady window, as in the summary"),
     ("c  C", "overview: next chart on the left, on the right; c on the curve: the next chart"),
     ("t", "switch between dark and light"),

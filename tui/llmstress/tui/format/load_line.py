@@ -25,7 +25,7 @@ def load_line(picture: Picture, width: int) -> list[StyledText]:
     aggregate = view.aggregate
     asked = figures.due_per_s if profile.unit == "trace" else _asked_per_s(picture)
     pieces: list[StyledText] = []
-    if asked is not None and figures.started_per_s is not None:
+    if asked is not None and figures.seconds > 0:
         achieved = f"achieved {rate_number(figures.started_per_s)}/s"
         pieces += [(f"asked {rate_number(asked)}/s, ", ""), (achieved, "bold"), (" · ", QUIET)]
     waiting, dropped = aggregate.waiting, aggregate.counters().dropped

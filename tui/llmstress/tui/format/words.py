@@ -23,6 +23,14 @@ OUTCOMES = {
 }
 """`Picture.outcome` -> its sign and colour."""
 
+THRESHOLDS = {
+    "failed": ("✖", "$text-error"),
+    "undecided": ("?", "$text-warning"),
+    "pending": ("·", "$foreground 65%"),
+    "passed": ("✔", "$text-success"),
+}
+"""State of a threshold -> its sign and colour."""
+
 ENDS = {
     "duration": "the time was up",
     "requests": "all requests are done",
@@ -31,6 +39,7 @@ ENDS = {
     "lost": "all workers were lost",
     "quota": "the quota or --max-total-tokens was used up",
     "errors": "ended by failed requests",
+    "threshold": "a threshold of --abort-if was crossed",
 }
 """`Ended.by` -> why the run has ended."""
 

@@ -96,8 +96,7 @@ class LatencyPane(RedrawnPane):
         """For tpot, the number of answers that are left out because their tpot is undetermined; else empty."""
         if metric != "tpot" or self._picture is None:
             return ""
-        parts = self._picture.view.aggregate.parts.values()
-        missing = sum(n for part in parts for n in part.undetermined.values())
+        missing = sum(self._picture.view.aggregate.whole.undetermined.values())
         return (
             f"; undetermined for {formatting.count(missing)} answers, which are not included (v: details)"
             if missing

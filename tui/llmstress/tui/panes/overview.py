@@ -22,6 +22,32 @@ from llmstress.tui.panes.tiles import TileView, tiles_of
 _TILES = ("streams", "tokens", "requests", "ttft-p50", "ttft-p99", "itl-p50", "itl-p99", "failed")
 
 
+_MOST_THRESHOLDS = 4
+"""Lines for thresholds; one on short screens."""
+
+
+class StyledLines(Widget):
+    """Lines of styled text, as high as there are lines; without lines it takes no room."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id)
+        self._lines: list[list[StyledText]] = []
+        self.display = False
+
+    def show(self, lines: list[list[StyledText]]) -> None:
+        """Show these lines."""
+        if lines != self._lines:
+            if len(lines) != len(self._lines):
+                self.styles.height = len(lines)
+                self.display = bool(lines)
+            self._lines = lines
+            self.refresh()
+
+    def render(self) -> Content:
+        """The lines, one below the other."""
+        return Content("\n").join(Content.assemble(*line) for line in self._lines)
+
+
 class StyledLine(Widget):
     """One line of styled text."""
 
@@ -58,6 +84,7 @@ class Overview(RedrawnPane):
         self._goodput = StyledLine("overview-goodput", optional=True)
         self._measurement = StyledLine("overview-measurement")
         self._outcome = StyledLine("overview-outcome")
+        self._thresholds = StyledLines("overview-thresholds")
         self._stretch = StyledLine("overview-stretch")
         self._tiles = [TileView(f"tile-{name}") for name in _TILES]
         self._charts = {"left": Chart("chart-left"), "right": Chart("chart-right")}
@@ -74,6 +101,7 @@ class Overview(RedrawnPane):
         yield self._measurement
         yield self._outcome
         yield self._goodput
+        yield self._thresholds
         yield self._stretch
         with Horizontal(id="overview-tiles"):
             yield from self._tiles
@@ -93,6 +121,8 @@ class Overview(RedrawnPane):
         self._goodput.show(goodput_line(picture, width))
         self._measurement.show(headline.measurement_line(picture, self._measurement.size.width))
         self._outcome.show(headline.outcome_line(picture, self._outcome.size.width))
+        room = 1 if self.screen.has_class("-short") else _MOST_THRESHOLDS
+        self._thresholds.show(headline.threshold_block(picture.view.judgements, room))
         tiles = tiles_of(picture)
         thin = any(tile.thin for tile in tiles)
         self._stretch.show(headline.stretch_line(picture, self._stretch.size.width, thin=thin))

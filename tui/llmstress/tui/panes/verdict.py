@@ -1,4 +1,4 @@
-"""The verdict page: outcome of the requests, and status of the measurement with all reasons and notes."""
+"""The verdict page: outcome of the requests, status of the measurement with all reasons and notes, and thresholds."""
 
 from typing import ClassVar
 
@@ -9,14 +9,14 @@ from textual.content import Content
 from textual.screen import ModalScreen
 
 from llmstress.engine.telemetry.outcomes import describe_outcome
-from llmstress.tui.format.headline import QUIET
+from llmstress.tui.format.headline import QUIET, threshold_lines
 from llmstress.tui.format.picture import Picture
 from llmstress.tui.format.words import OUTCOMES, VERDICTS
 from llmstress.tui.widgets.text import TextBlock
 
 
 def verdict_text(picture: Picture) -> Content:
-    """Outcome and measurement, with every reason and note in full."""
+    """Outcome and measurement, with every reason and note in full, and every threshold."""
     verdict = picture.verdict
     outcome_sign, outcome_style = OUTCOMES[picture.outcome]
     sign, style = VERDICTS[verdict.status]
@@ -32,6 +32,10 @@ def verdict_text(picture: Picture) -> Content:
         if lines:
             parts.append(Content.assemble("\n\n", (title, "bold underline")))
             parts += [Content(f"\n• {line}") for line in lines]
+    if picture.view.judgements:
+        parts.append(Content.assemble("\n\n", ("thresholds", "bold underline")))
+        for line in threshold_lines(picture.view.judgements):
+            parts.append(Content.assemble("\n", *line))
     return Content("").join(parts)
 
 

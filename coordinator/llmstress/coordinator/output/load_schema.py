@@ -1,0 +1,40 @@
+"""The load in the summary (`schema`)."""
+
+from typing import Literal
+
+import msgspec
+
+LevelUnit = Literal["streams", "requests", "trace"]
+"""What the level of a load is: streams, requests per second, or seconds of the trace per second."""
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """The load that was asked for, and what of it was achieved. In the closed model only `unit` and `started` have
+    values: the answers decide when requests begin.
+
+    `due`, `started`, `dropped` and `waiting_max` cover the whole run: `due` = `started` + `dropped` at the end, if no
+    worker was lost. The rates, `achieved_share` and `slip_p99_ms` cover the steady windows."""
+
+    model: Literal["closed", "open"]
+    unit: LevelUnit
+    started: int
+    arrival: str | None = None
+    """constant, poisson, gamma or trace."""
+    burstiness: float | None = None
+    """Shape of gamma arrivals."""
+    asked_per_s: float | None = None
+    """Mean of the rate that was asked for."""
+    due: int | None = None
+    """Requests that arrived."""
+    dropped: int | None = None
+    """Requests that arrived and never started."""
+    due_per_s: float | None = None
+    """Requests that arrived per second: random arrivals differ from `asked_per_s` by chance."""
+    achieved_per_s: float | None = None
+    """Requests that started per second."""
+    achieved_share: float | None = None
+    """Started requests ÷ those that arrived. Above 1 if requests that had waited before started, too."""
+    waiting_max: int | None = None
+    """Most requests that waited for a stream at once."""
+    slip_p99_ms: float | None = None
+    """p99 of `queue`: how late requests started."""

@@ -1,0 +1,204 @@
+"""Judges the thresholds of a run: reads their values from the measurements and compares them.
+
+Without a suffix, or with `in`, a threshold is judged by the totals that a run keeps anyway. For `over` and `after` the
+samples are collected from the deltas as they come, one stretch at a time, so memory does not depend on the length of
+the run. Two things follow. A delta belongs to the stretch in which its middle lies, so the edges of a stretch are exact
+to one interval of the reports. And as in the timeline, samples of requests that fail later are included.
+"""
+
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+from llmstress.engine.telemetry import verdict
+from llmstress.engine.telemetry.aggregate import Aggregate, sum_of
+from llmstress.engine.telemetry.broadcast import RunView, lasted_ns
+from llmstress.engine.telemetry.formatting import duration
+from llmstress.engine.telemetry.messages import Delta, Part, Phase, Window, add_counts, merge_histograms, window_of
+from llmstress.engine.telemetry.subjects import SUBJECTS, Stretch
+from llmstress.engine.telemetry.thresholds import STATES, Judgement, Reading, Threshold, judge
+
+_NS = 1_000_000_000
+
+_ROUNDING_NS = 1_000_000
+"""Lengths of windows are rounded to microseconds: a stretch that lacks less than this is a full one."""
+
+
+class _Tally(msgspec.Struct):
+    """What was collected for a threshold with `over` or `after`."""
+
+    stretches: dict[int, Part] = msgspec.field(default_factory=dict)
+    """Number of a stretch that is not over -> its measurements."""
+    closed: int = 0
+    """Stretches that are over and judged."""
+    worst: Judgement | None = None
+    """The worst judgement of those."""
+
+
+class _Now(msgspec.Struct, frozen=True):
+    """The run as it is now, with the sums that several thresholds need."""
+
+    view: RunView
+    steady: Part
+    whole: Part
+    per_event: float
+    status: str
+
+    @property
+    def over(self) -> bool:
+        """Nothing changes any more."""
+        return self.view.ended is not None
+
+
+class Judge:
+    """The thresholds of one run and what is collected for them."""
+
+    def __init__(self, thresholds: Sequence[Threshold]) -> None:
+        self._thresholds = thresholds
+        self._tallies = {at: _Tally() for at, each in enumerate(thresholds) if each.over_s or each.after_s}
+        self._reached: dict[int, int] = {}
+        """Worker -> end of its last delta (ns after T0)."""
+        self._kept: dict[int, Judgement] = {}
+
+    def add(self, delta: Delta, aggregate: Aggregate) -> None:
+        """Collect what `delta` contains; `aggregate` has its windows."""
+        if not self._tallies:
+            return
+        self._reached[delta.worker] = delta.t_to
+        for at, tally in self._tallies.items():
+            threshold = self._thresholds[at]
+            windows = covered_by(threshold, aggregate.windows)
+            parts = [part for key, part in delta.parts.items() if window_of(key) in {each.index for each in windows}]
+            begin = _begin_of(windows)
+            if not parts or begin is None:
+                continue
+            last = windows[-1].end
+            middle = (max(delta.t_from, begin) + (delta.t_to if last is None else min(delta.t_to, last))) // 2
+            since = middle - begin - int(threshold.after_s * _NS)
+            if since < 0:
+                continue
+            number = since // int(threshold.over_s * _NS) if threshold.over_s else 0
+            mine = tally.stretches.setdefault(number, Part())
+            for part in parts:
+                _collect(mine, part, threshold)
+
+    def keep(self, judgement: Judgement) -> None:
+        """Keep the judgement that ended the run: what comes after it does not change it."""
+        self._kept[next(at for at, each in enumerate(self._thresholds) if each is judgement.threshold)] = judgement
+
+    def judgements(self, view: RunView, *, only_abort: bool = False) -> list[Judgement]:
+        """Every threshold, or only those of `--abort-if`, judged by what is known. If the run has ended, none of them
+        is pending."""
+        wanted = [(at, each) for at, each in enumerate(self._thresholds) if each.abort or not only_abort]
+        aggregate = view.aggregate
+        asked = any(each.unit == "status" for _, each in wanted)
+        now = _Now(
+            view,
+            aggregate.steady,
+            aggregate.whole,
+            aggregate.counters().tokens_per_event or 1.0,
+            verdict.judge(aggregate, view.steady_s).status if asked else "",
+        )
+        return [self._kept.get(at) or self._judgement(at, each, now) for at, each in wanted]
+
+    def _judgement(self, at: int, threshold: Threshold, now: _Now) -> Judgement:
+        windows = covered_by(threshold, now.view.aggregate.windows)
+        seconds = _seconds_of(threshold, windows, now.view)
+        tally = self._tallies.get(at)
+        if tally is None:
+            part = _part_of(threshold, windows, now)
+        elif threshold.over_s:
+            self._close(tally, threshold, now)
+            return _of_stretches(threshold, tally, over=now.over)
+        else:
+            part, seconds = tally.stretches.get(0, Part()), max(0.0, seconds - threshold.after_s)
+        stretch = Stretch(part=part, seconds=seconds, per_event=now.per_event, status=now.status)
+        return judge(threshold, _read(threshold, stretch), over=now.over)
+
+    def _close(self, tally: _Tally, threshold: Threshold, now: _Now) -> None:
+        """Judge the stretches that are over."""
+        windows = covered_by(threshold, now.view.aggregate.windows)
+        begin, until = _begin_of(windows), self._known_until(windows, threshold, now.view)
+        if begin is None or until is None:
+            return
+        over_ns, first = int(threshold.over_s * _NS), begin + int(threshold.after_s * _NS)
+        while first + (tally.closed + 1) * over_ns <= until + _ROUNDING_NS:
+            part = tally.stretches.pop(tally.closed, Part())
+            stretch = Stretch(part=part, seconds=threshold.over_s, per_event=now.per_event)
+            found = judge(threshold, _read(threshold, stretch), over=True)
+            found = msgspec.structs.replace(found, at_s=(first + tally.closed * over_ns) / _NS)
+            tally.closed += 1
+            if tally.worst is None or _is_worse(found, tally.worst):
+                tally.worst = found
+
+    def _known_until(self, windows: Sequence[Window], threshold: Threshold, view: RunView) -> int | None:
+        """Up to when everything of `windows` is known (ns after T0); None: that is not certain yet."""
+        begin, end = _begin_of(windows), windows[-1].end if windows else None
+        if view.ended is not None:
+            return None if begin is None else begin + round(_seconds_of(threshold, windows, view) * _NS)
+        if view.aggregate.phase is Phase.DRAIN:
+            return None  # the end of a window that was cut short is known exactly when the run is over
+        running = [worker.worker for worker in view.aggregate.workers if worker.state == "running"]
+        reached = min((self._reached.get(worker, 0) for worker in running), default=0)
+        return reached if end is None else min(reached, end)
+
+
+def covered_by(threshold: Threshold, windows: Sequence[Window]) -> list[Window]:
+    """The windows that `threshold` names; without a name the steady ones."""
+    if threshold.window:
+        return [each for each in windows if each.label == threshold.window]
+    return [each for each in windows if each.kind is Phase.STEADY]
+
+
+def _begin_of(windows: Sequence[Window]) -> int | None:
+    return windows[0].begin if windows else None
+
+
+def _seconds_of(threshold: Threshold, windows: Sequence[Window], view: RunView) -> float:
+    """How long the windows have lasted so far."""
+    if not threshold.window:
+        return view.steady_s
+    drain = view.aggregate.began(Phase.DRAIN)
+    until = view.aggregate.elapsed_ns if drain is None else drain
+    steady = [each for each in view.aggregate.windows if each.kind is Phase.STEADY]
+    if view.ended is not None and (begin := _begin_of(steady)) is not None:
+        until = begin + round(view.ended.steady_s * _NS)  # as the workers measured it
+    if all(each.kind is Phase.DRAIN for each in windows):
+        return 0.0 if view.ended is None else view.ended.drain_s
+    return sum(lasted_ns(each, until) for each in windows) / _NS
+
+
+def _part_of(threshold: Threshold, windows: Collection[Window], now: _Now) -> Part:
+    if threshold.window:
+        return sum_of(now.view.aggregate.of_window(each.index) for each in windows)
+    return now.steady if SUBJECTS[threshold.subject].covers == "steady" else now.whole
+
+
+def _read(threshold: Threshold, stretch: Stretch) -> Reading:
+    return SUBJECTS[threshold.subject].read(stretch, threshold.argument)
+
+
+def _collect(mine: Part, part: Part, threshold: Threshold) -> None:
+    """Add of `part` what the subject of `threshold` reads."""
+    mine.counters.add(part.counters)
+    add_counts(mine.ended, part.ended)
+    add_counts(mine.retried, part.retried)
+    if threshold.subject in part.latency:
+        merge_histograms(mine.latency, {threshold.subject: part.latency[threshold.subject]})
+
+
+def _of_stretches(threshold: Threshold, tally: _Tally, *, over: bool) -> Judgement:
+    """The worst of the stretches that are over."""
+    if tally.worst is not None:
+        return tally.worst
+    why = f"no full window of {duration(threshold.over_s)}"
+    return Judgement(threshold=threshold, state="undecided" if over else "pending", why=why)
+
+
+def _is_worse(found: Judgement, other: Judgement) -> bool:
+    """Whether `found` has a worse state than `other`, or the same at a smaller distance from the limit."""
+    if found.state != other.state:
+        return STATES.index(found.state) < STATES.index(other.state)
+    if found.distance is None or other.distance is None:
+        return found.distance is None and other.distance is not None
+    return found.distance < other.distance
