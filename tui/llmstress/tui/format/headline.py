@@ -1,9 +1,7 @@
-"""The lines above the figures: target, progress, measurement, outcome, thresholds.
+"""The lines above the figures: target, progress, measurement, outcome.
 
 Pure functions: pieces of text with styles of the theme.
 """
-
-from collections.abc import Sequence
 
 import msgspec
 
@@ -12,11 +10,9 @@ from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.messages import Phase, Window
 from llmstress.engine.telemetry.metrics import TILES
 from llmstress.engine.telemetry.outcomes import describe_outcome
-from llmstress.engine.telemetry.threshold_words import judgement_words, states_words
-from llmstress.engine.telemetry.thresholds import Judgement, worst
 from llmstress.tui.format.load import Place, measured_name
 from llmstress.tui.format.picture import TOO_EARLY, Picture
-from llmstress.tui.format.words import OUTCOMES, THRESHOLDS, VERDICTS, clock_time, spans_words
+from llmstress.tui.format.words import OUTCOMES, VERDICTS, clock_time, spans_words
 from llmstress.tui.steering import has_points
 
 StyledText = tuple[str, str]
@@ -230,26 +226,3 @@ def stretch_line(picture: Picture, width: int, *, thin: bool) -> list[StyledText
     if len(left) > rest:
         left = ""
     return [("──", QUIET), (text, "bold"), ("─" * (rest - len(left)), QUIET), (left, ""), (note, QUIET), ("──", QUIET)]
-
-
-def threshold_lines(judgements: Sequence[Judgement]) -> list[list[StyledText]]:
-    """A line for each threshold, the worst first: its state, what it says, and what was measured so far."""
-    lines: list[list[StyledText]] = []
-    for each in worst(judgements):
-        sign, colour = THRESHOLDS[each.state]
-        state = (f"{sign} {each.state:<9} ", f"bold {colour}")
-        lines.append([state, (each.threshold.text, "bold"), (f"  {judgement_words(each)}", "")])
-    return lines
-
-
-def threshold_block(judgements: Sequence[Judgement], most: int) -> list[list[StyledText]]:
-    """The first `most` of these lines; if there are more, the last one says how many, or with a single line its
-    begin."""
-    lines = threshold_lines(judgements)
-    if len(lines) <= most:
-        return lines
-    if most == 1:
-        state, *rest = lines[0]
-        return [[state, (f"1 of {len(lines)} (v): ", QUIET), *rest]]
-    left = worst(judgements)[most - 1 :]
-    return [*lines[: most - 1], [(f"  and {len(left)} more ({states_words(left)}): v shows all", QUIET)]]

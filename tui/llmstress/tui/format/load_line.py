@@ -1,11 +1,14 @@
-"""The line of the overview about the load: what is asked for beside what is achieved. Pure functions."""
+"""The lines of the overview about the load, and about the requests beside it. Pure functions."""
 
 from collections.abc import Sequence
 
 from llmstress.engine.telemetry import formatting
+from llmstress.engine.telemetry.classes import NOT_FAILED
+from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Phase
-from llmstress.tui.format.headline import QUIET, StyledText
+from llmstress.engine.telemetry.metrics import METRICS
+from llmstress.tui.format.headline import QUIET, StyledText, shortened
 from llmstress.tui.format.load import asked_mean, level_words, rate_number
 from llmstress.tui.format.picture import Picture
 
@@ -39,6 +42,33 @@ def load_line(picture: Picture, width: int) -> list[StyledText]:
         return [("load: ", ""), *pieces]
     before = f"now {now} · "
     return [("load: ", ""), *([(before, "")] if _length(pieces) + len(before) + 6 <= width else []), *pieces]
+
+
+def bystander_line(picture: Picture, width: int) -> list[StyledText]:
+    """What the requests beside the load have seen, since the begin or, if `whole`, as in the summary; empty without a
+    bystander."""
+    aggregate = picture.view.aggregate
+    if not aggregate.apart:
+        return []
+    all_of_it = aggregate.bystander()
+    measured = aggregate.bystander(Phase.STEADY) if picture.whole else all_of_it
+    failed = sum(n for outcome, n in all_of_it.ended.items() if outcome not in NOT_FAILED)
+    name = "ttft" if "ttft" in measured.latency else "e2e"
+    found = measured.latency.get(name, Histogram())
+    values = (f"{each} {_percentile(found, each)}" for each in ("p50", "p99"))
+    ends = f"{formatting.count(all_of_it.ended.get('ok', 0))} ok, {formatting.count(failed)} failed"
+    span = "" if picture.whole else " since the begin"
+    text = f" · {METRICS[name].label} {', '.join(values)}{span}"
+    return [
+        ("bystander: ", ""),
+        (ends, "bold $text-error" if failed else "bold"),
+        (shortened(text, width - len("bystander: ") - len(ends)), ""),
+    ]
+
+
+def _percentile(found: Histogram, name: str) -> str:
+    us = found.percentile(name)
+    return f"{'~' if us is not None and name in found.low_sample() else ''}{formatting.latency(us)}"
 
 
 def _length(pieces: Sequence[StyledText]) -> int:

@@ -13,8 +13,8 @@ from llmstress.tui.charts.heatmap import Heatmap
 from llmstress.tui.charts.lines import Drawing, TimelineCache
 from llmstress.tui.format import headline
 from llmstress.tui.format.headline import StyledText
-from llmstress.tui.format.judged_lines import goodput_line
-from llmstress.tui.format.load_line import load_line
+from llmstress.tui.format.judged_lines import goodput_line, threshold_block
+from llmstress.tui.format.load_line import bystander_line, load_line
 from llmstress.tui.format.picture import Picture
 from llmstress.tui.panes.pane import RedrawnPane
 from llmstress.tui.panes.tiles import TileView, tiles_of
@@ -22,8 +22,11 @@ from llmstress.tui.panes.tiles import TileView, tiles_of
 _TILES = ("streams", "tokens", "requests", "ttft-p50", "ttft-p99", "itl-p50", "itl-p99", "failed")
 
 
-_MOST_THRESHOLDS = 4
-"""Lines for thresholds; one on short screens."""
+_MOST_THRESHOLDS, _MOST_ON_SHORT = 6, 3
+"""Lines for thresholds, and on short screens."""
+
+_CROWDED = 3
+"""With so many lines more than other runs have, a short screen has no room for the heatmap."""
 
 
 class StyledLines(Widget):
@@ -81,6 +84,7 @@ class Overview(RedrawnPane):
         self._target = StyledLine("overview-target")
         self._progress = StyledLine("overview-progress")
         self._load = StyledLine("overview-load", optional=True)
+        self._bystander = StyledLine("overview-bystander", optional=True)
         self._goodput = StyledLine("overview-goodput", optional=True)
         self._measurement = StyledLine("overview-measurement")
         self._outcome = StyledLine("overview-outcome")
@@ -98,6 +102,7 @@ class Overview(RedrawnPane):
         yield self._target
         yield self._progress
         yield self._load
+        yield self._bystander
         yield self._measurement
         yield self._outcome
         yield self._goodput
@@ -118,11 +123,14 @@ class Overview(RedrawnPane):
         self._target.show(headline.target_line(picture.view, self._target.size.width))
         self._progress.show(headline.progress_line(picture, self._progress.size.width))
         self._load.show(load_line(picture, width))
+        self._bystander.show(bystander_line(picture, width))
         self._goodput.show(goodput_line(picture, width))
         self._measurement.show(headline.measurement_line(picture, self._measurement.size.width))
         self._outcome.show(headline.outcome_line(picture, self._outcome.size.width))
-        room = 1 if self.screen.has_class("-short") else _MOST_THRESHOLDS
-        self._thresholds.show(headline.threshold_block(picture.view.judgements, room))
+        room = _MOST_ON_SHORT if self.screen.has_class("-short") else _MOST_THRESHOLDS
+        self._thresholds.show(judged := threshold_block(picture.view.judgements, room, width))
+        more = len(judged) + sum(line.display for line in (self._load, self._bystander, self._goodput))
+        self.set_class(more >= _CROWDED, "-crowded")
         tiles = tiles_of(picture)
         thin = any(tile.thin for tile in tiles)
         self._stretch.show(headline.stretch_line(picture, self._stretch.size.width, thin=thin))
