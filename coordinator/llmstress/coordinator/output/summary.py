@@ -13,6 +13,7 @@ from llmstress.coordinator.output.bystander import bystander_of
 from llmstress.coordinator.output.goodput import fluidity_of, goodput_of, smooth_goodput_of
 from llmstress.coordinator.output.judged import threshold_rows
 from llmstress.coordinator.output.latencies import describe, in_ms
+from llmstress.coordinator.output.load_schema import TraceInfo
 from llmstress.coordinator.output.load_summary import load_of, window_row
 from llmstress.coordinator.output.points import FindRow, SweepRow
 from llmstress.coordinator.output.schema import (
@@ -33,7 +34,6 @@ from llmstress.coordinator.output.schema import (
     TimelineRow,
     Tokens,
     TpsUser,
-    TraceInfo,
     Undetermined,
     WindowRow,
     Worker,
