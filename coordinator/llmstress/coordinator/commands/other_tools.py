@@ -30,7 +30,6 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
         "--rps --qps --request-rate --requests-per-second --arrival-rate --rate-type --rate-limit --target-rate",
     ),
     ("use --stage TIME:LOAD for each stage, e.g. --stage 30s:100 --stage 2m:50/s", "--stages --ramp-up-strategy"),
-    ("use --stage TIME:LOAD:step for each level, e.g. --stage 1m:50/s:step --stage 1m:100/s:step", "--sweep"),
     ("use --think-time TIME, e.g. --think-time 1s..3s", "--think --pause --wait-time --sleep --delay"),
     (
         "use --ramp-up DURATION, the time over which all streams start",

@@ -11,33 +11,14 @@ from typing import Annotated, Any
 
 import msgspec
 
-from llmstress.coordinator.output.load_schema import LevelUnit, Load
+from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
+from llmstress.coordinator.output.latencies import Latency
+from llmstress.coordinator.output.load_schema import LevelUnit, Load, TraceInfo
+from llmstress.coordinator.output.points import FindRow, SweepRow
 from llmstress.engine.telemetry.metrics import LATENCIES, Metric
-from llmstress.engine.telemetry.thresholds import State
 from llmstress.engine.telemetry.verdict import Verdict
 
 SCHEMA = "llmstress.summary/1"
-
-
-class Latency(msgspec.Struct, frozen=True, kw_only=True):
-    """One distribution in milliseconds. A percentile is null where n < 1 / (1 - p)."""
-
-    count: int
-    mean: float | None
-    min: float | None
-    p50: float | None
-    p90: float | None
-    p95: float | None
-    p99: float | None
-    p99_9: float | None
-    max: float | None
-    low_sample: list[str]
-    """Percentiles for which the sample is thin."""
-    over_an_hour: int
-    """Values that were longer, and are counted as an hour."""
-    intervals: dict[str, tuple[float | None, float | None]]
-    """Percentile -> its 99 % confidence interval by order statistics. A null limit: the samples give none on this
-    side."""
 
 
 def _latencies(whose: str, metrics: Iterable[Metric]) -> msgspec.Meta:
@@ -84,38 +65,6 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     options: dict[str, Any]
     host: Host
-
-
-class SkippedRow(msgspec.Struct, frozen=True):
-    """A row of a trace that could not be used."""
-
-    line: int
-    """In the file, from 1."""
-    why: str
-
-
-class TraceInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """The trace that was replayed. `run.options` has its file."""
-
-    format: str
-    stamps: str
-    """How the stamps were read: ms, s or dates."""
-    rows: int
-    """Rows that could be used."""
-    used: int
-    """Rows whose time came before the run ended: their requests were started, or dropped from the queue."""
-    skipped: int
-    """Bad rows that were left out."""
-    skipped_rows: list[SkippedRow]
-    """The first of them."""
-    unsorted: int
-    """Rows that were earlier than the row above them. If there are any, all rows were sorted."""
-    span_s: float
-    """From the first to the last row, at the trace's own speed."""
-    speed: float
-    """The trace was replayed so many times as fast."""
-    lengths: list[str]
-    """The lengths that the requests had from the trace: output, or none."""
 
 
 class Requests(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,29 +136,6 @@ class Undetermined(msgspec.Struct, frozen=True):
     """Reason -> how many answers."""
 
 
-class Goodput(msgspec.Struct, frozen=True, kw_only=True):
-    """Good requests: those that ended ok and met every SLO. Counts are of requests that ended in the steady window."""
-
-    slos: list[str]
-    finished: int
-    """All requests that ended in the window, except the cancelled ones."""
-    met: int
-    unknown: int
-    """Ok requests that missed no SLO for certain, and whose value in one of them is unknown; they do not count as good.
-    """
-    missed: dict[str, int]
-    """SLO -> how many ok requests missed it; a request may miss several."""
-    share: float | None
-    """met / finished; null if none has finished."""
-    share_max: float | None
-    """The share if all unknown ones were good as well."""
-    share_interval: tuple[float | None, float | None]
-    """99 % confidence interval of the share; the upper limit counts the unknown ones as good."""
-    per_s: float | None
-    tokens_per_s: float | None
-    """Output tokens of the good requests per second; they count where the answer ends."""
-
-
 class WindowRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A steady window. Its counts are of what happened in it: a request may start in one window and end in another."""
 
@@ -243,51 +169,6 @@ class WindowRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     latency_ms: dict[str, Latency]
     goodput: Goodput | msgspec.UnsetType = msgspec.UNSET
     """If SLOs were given."""
-
-
-class FluidityIndex(msgspec.Struct, frozen=True):
-    """Percentiles of the index of an answer, the share of its deadlines that it met: one answer in ten is below p10.
-    Null with fewer than 2, 10 and 100 answers."""
-
-    p50: float | None
-    p10: float | None
-    p1: float | None
-    low_sample: list[str]
-    """Percentiles for which there are too few answers."""
-    intervals: dict[str, tuple[float | None, float | None]]
-    """Percentile -> its 99 % confidence interval."""
-
-
-class Fluidity(msgspec.Struct, frozen=True, kw_only=True):
-    """Deadlines of token events, of streamed answers of one choice that ended ok in the steady window."""
-
-    first_ms: float
-    token_ms: float
-    answers: int
-    without: int
-    """Ok requests of the window without an index: of several choices, or without a token event."""
-    deadlines: int
-    missed: int
-    deadlines_met: float | None
-    """Share of the deadlines that were met."""
-    fluid_share: float | None
-    """Share of the answers with an index of 0.9 or more."""
-    index: FluidityIndex
-
-
-class SmoothGoodput(msgspec.Struct, frozen=True, kw_only=True):
-    """What readers had of the streamed answers of one choice that ended ok in the steady window. A token event counts
-    as one token."""
-
-    reading_speed: float
-    """Tokens per second."""
-    answers: int
-    without: int
-    """Ok requests of the window that are not in `answers`: of several choices, or without a token event."""
-    tokens_per_s: float | None
-    """Tokens per second, without those that readers could have read while they waited."""
-    idle_ms: Latency
-    """How long the reader of an answer waited for its tokens after the first one."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -441,34 +322,6 @@ class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
     """Requests that ended ok and met every SLO; null without SLOs."""
 
 
-class ThresholdRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A threshold, and what was found. `value`, `low`, `high`, `limit` and `distance` are in `unit`: ms, share (from 0
-    to 1) or number; they are null for the verdict, whose `unit` is status."""
-
-    text: str
-    """As given."""
-    state: State
-    """failed, undecided or passed; pending in a summary of a run that goes on."""
-    says: str
-    """Value, interval and distance in words."""
-    subject: str
-    scope: str
-    """What was judged."""
-    unit: str
-    value: float | None
-    low: float | None
-    high: float | None
-    """Limits of the 99 % confidence interval; null if there is no interval, or no limit on this side."""
-    limit: float | None
-    distance: float | None
-    """From the limit; negative if the value lies beyond it."""
-    why: str
-    """Why it is undecided; empty otherwise."""
-    at_s: float | None
-    """With `over`: when the worst stretch began, in seconds after T0."""
-    abort: bool
-
-
 class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The result of a run."""
 
@@ -500,6 +353,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     timeline: list[TimelineRow]
     events: list[EventRow]
     """The last 1,000 lines of the run's log."""
+    sweep: SweepRow | msgspec.UnsetType = msgspec.UNSET
+    """Only with `--sweep`."""
+    find: FindRow | msgspec.UnsetType = msgspec.UNSET
+    """Only of `llmstress find`."""
     goodput: Goodput | msgspec.UnsetType = msgspec.UNSET
     """Only with `--slo` or `--slo-preset`."""
     fluidity: Fluidity | msgspec.UnsetType = msgspec.UNSET
