@@ -199,6 +199,124 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
     ((*HTTP, "--headless", "--tui"), "--tui"),
     ((*HTTP, "--tui"), "--tui"),
     ((*HTTP, "--warmup-requests", "9", "--warmup", "1s"), "--warmup-requests"),
+    # rates
+    *(
+        ((*HTTP, flag, value), flag)
+        for flag in ("--rate", "--bystander")
+        for value in (
+            *("", "200", "/s", "200/", "200/d", "0/s", "-1/s", "0.5.5/s", "1e3/s", "inf/s", "nan/s", "1/0s", "5 / s"),
+            *("1,000/s", "200/s/s", "200/S", "0.000001/s", "1/h/s", "2000000/s", DIGITS + "/s", "٣/s", "1k", "s/1"),
+        )
+    ),
+    *(
+        ((*HTTP, "--rate", value), "--rate")
+        for value in ("600k-tokens", "600k-words/m", "0-tokens/s", "9999999M-tokens/s")
+    ),
+    ((*HTTP, "--rate", "0.01-tokens/h"), "at least one a day"),
+    ((*HTTP, "--bystander", "600k-tokens/m"), "write requests, like 1/s"),
+    ((*HTTP, "--bystander", "101/s"), "at most 100/s"),
+    ((*HTTP, "--rate", "10/s", "--arrival", "uniform"), "--arrival"),
+    ((*HTTP, "--rate", "10/s", "--arrival", ""), "--arrival"),
+    *(
+        ((*HTTP, "--rate", "10/s", "--burstiness", value), "--burstiness")
+        for value in ("0", "-1", "nan", "inf", "0.0001", "1001", "x", "", MANY)
+    ),
+    *(((*HTTP, "--rate", "10/s", "--max-queue", value), "--max-queue") for value in ("-1", "x", "1.5", MANY, "")),
+    *(
+        ((*HTTP, "--rate", "10/s", "--queue-timeout", value), "--queue-timeout")
+        for value in ("10", "-1s", "5x", "", "inf", DIGITS + "s")
+    ),
+    # models that contradict each other
+    *(
+        ((*HTTP, flag, value), f"{flag} needs requests that arrive at a rate")
+        for flag, value in (
+            *(("--arrival", "poisson"), ("--burstiness", "0.5"), ("--max-queue", "5"), ("--queue-timeout", "5s")),
+        )
+    ),
+    *(
+        ((*HTTP, *arrive, flag, value), f"{flag} is for streams")
+        for arrive in (("--rate", "10/s"), ("--stage", "1s:10/s"))
+        for flag, value in (("--think-time", "1s"), ("--pacing", "1s"))
+    ),
+    ((*HTTP, "--rate", "10/s", "--arrival", "constant", "--burstiness", "0.5"), "--burstiness is for gamma arrivals"),
+    ((*HTTP, "--rate", "10/s", "--arrival", "poisson", "--burstiness", "2"), "--burstiness is for gamma arrivals"),
+    *(
+        ((*HTTP, "--stage", "10s:5", flag, value), f"{flag} and --stage can't be used together")
+        for flag, value in (
+            *(("--rate", "10/s"), ("--duration", "1s"), ("--requests", "9"), ("--ramp-up", "1s"), ("--warmup", "1s")),
+            *(("--warmup-requests", "9"),),
+        )
+    ),
+    ((*HTTP, "--stage", "10s:5", "--streams", "9"), "--streams and --stage in streams"),
+    ((*HTTP, "--stage", "10s:5", "--total-streams", "9"), "--total-streams and --stage in streams"),
+    ((*HTTP, "--stage", "10s:5", "--stage", "10s:5/s"), "all stages in streams (100), or all as rates"),
+    ((*HTTP, "--stage", "10s:5/s", "--stage", "10s:5"), "all stages in streams (100), or all as rates"),
+    # stages
+    *(
+        ((*HTTP, "--stage", value), "--stage")
+        for value in (
+            *(
+                "",
+                ":",
+                "10s",
+                "10s:",
+                ":5",
+                "10:5",
+                "-1s:5",
+                "10s:-5",
+                "10s:5.5",
+                "10s:5:jump",
+                "10s:5:step:step",
+                "0:5",
+            ),
+            *(
+                "10s:5:",
+                "10s:5:linear/2s",
+                "10s:5:sine/",
+                "10s:5:sine/0",
+                "10s:5:sine/11s",
+                "10s:5:sine/50ms",
+                "50ms:5",
+            ),
+            *(
+                "10s:many",
+                "10s:5/d",
+                "10s:600k-tokens/m",
+                "10s:" + DIGITS,
+                f"{DIGITS}s:5",
+                "10s:nan",
+                "10s:1e3",
+                "5:10s",
+            ),
+            *("10s:2000000/s", "10s;5", "10s:5 streams", "10s:1,000", "99999h:5", "10s:5/s:sine/x"),
+        )
+    ),
+    ((*HTTP, "--stage", "10s:0"), "every stage asks for a load of 0"),
+    ((*HTTP, "--stage", "10s:0/s", "--stage", "1s:0"), "every stage asks for a load of 0"),
+    ((*HTTP, "--stage", "24h:5/s:sine/100ms"), "may have 1,000 periods"),
+    ((*HTTP, *(("--stage", "1s:5") * 1001)), "at most 1,000 stages, not 1,001"),
+    # pauses
+    *(
+        ((*HTTP, "--think-time", value), "--think-time")
+        for value in (
+            *(
+                "",
+                "5",
+                "-1s",
+                "1s..",
+                "..1s",
+                "3s..1s",
+                "1s..2s..3s",
+                "exp:",
+                "exp:0s",
+                "exp:5",
+                "exp:1s..2s",
+                "normal:1s",
+            ),
+            *("inf", "1s-3s", DIGITS + "s"),
+        )
+    ),
+    *(((*HTTP, "--pacing", value), "--pacing") for value in ("", "5", "-1s", "1s..2s", "inf", "exp:1s")),
     # traces
     *(
         ((*HTTP, "--trace", "{trace}", "--speed", value), "--speed")
@@ -396,6 +514,8 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
 NOT_STARTED: list[tuple[tuple[str, ...], str]] = [
     ((*HTTP, "--streams", "1000000000"), "--streams"),
     ((*HTTP, "--total-streams", "1000000000"), "--total-streams"),
+    ((*HTTP, "--rate", "10/s", "--total-streams", "1000000000"), "--total-streams"),
+    ((*HTTP, "--stage", "10s:100000000"), "--stage"),
     (("attach",), "you have no run"),
     (("attach", "1"), "you have no run"),
     (("attach", MANY), "you have no run"),

@@ -156,6 +156,17 @@ def change(struct: Any, **changes: Any) -> Any:
             {"memory": Headroom(500_000_000, "X")},
             "use at most --total-streams 5268",
         ),
+        (
+            {"total": 10_000, "tls": True, "flag": "--stage"},
+            {"memory": Headroom(500_000_000, "X")},
+            "use at most 5,268 streams",
+        ),
+        ({"total": 10_000, "tls": True, "all_used": False}, {"memory": Headroom(95_000_000, "X")}, ""),
+        (
+            {"total": 10_000, "all_used": False},
+            {"memory": Headroom(80_000_000, "X")},
+            "2 processes need about 90 MB, but X leaves 80 MB: use fewer --procs",
+        ),
         ({}, {"tasks": Headroom(8, "X")}, ""),
         ({}, {"tasks": Headroom(7, "X")}, "2 processes (--procs) need 8 threads, but X leaves 7: use fewer --procs"),
     ],

@@ -43,6 +43,8 @@ class Needs(msgspec.Struct, frozen=True):
     pairs: int | None
     """Pairs of a local address and an address of the target; each pair has local ports of its own. None: there are
     enough ports in any case."""
+    all_used: bool = True
+    """All streams are used. At a rate, only as many are made as requests are in flight."""
 
     @property
     def stream_bytes(self) -> int:
@@ -59,13 +61,15 @@ def needs_of(options: Options, target: Target, networks: list[Network], addresse
         networks: the network of each worker.
         addresses: the addresses that workers connect to.
     """
+    in_stages = bool(options.stages) and not options.open
     return Needs(
         procs=options.procs,
         streams=max(options.shares),
         total=options.total_streams,
-        flag="--streams" if options.total is None else "--total-streams",
+        flag="--streams" if options.total is None else "--total-streams" if not in_stages else "--stage",
         tls=urlsplit(target.url).scheme == "https",
         pairs=_pairs(list(options.source_ips), networks, addresses),
+        all_used=not options.open,
     )
 
 
@@ -90,10 +94,11 @@ def shortage(needs: Needs, machine: Machine) -> str:
             f"{needs.total:,} streams ({flag}) need as many local ports, but there are {machine.ports * needs.pairs:,} "
             "from here to this target (net.ipv4.ip_local_port_range): add local addresses with --source-ip"
         )
-    need = needs.procs * WORKER_BYTES + needs.total * needs.stream_bytes
+    used = needs.total if needs.all_used else 0
+    need = needs.procs * WORKER_BYTES + used * needs.stream_bytes
     if machine.memory is not None and need > machine.memory.amount:
         return (
-            f"{_number(needs.procs, 'process', 'es')} with {_number(needs.total, 'stream')} need about {_size(need)}, "
+            f"{_number(needs.procs, 'process', 'es')}{_with_streams(used)} need about {_size(need)}, "
             f"but {machine.memory.limit} leaves {_size(machine.memory.amount)}: "
             + _how_to_fit(needs, machine.memory.amount)
         )
@@ -118,11 +123,17 @@ def warnings_of(needs: Needs, machine: Machine) -> list[str]:
 
 def _how_to_fit(needs: Needs, free: int) -> str:
     most = (free - needs.procs * WORKER_BYTES) // needs.stream_bytes
-    if most < needs.procs:
+    if most < needs.procs or not needs.all_used:
         return "use fewer --procs"
+    if needs.flag == "--stage":
+        return f"use at most {most:,} streams"
     if needs.flag == "--streams":
         return f"use at most --streams {most // needs.procs}, or fewer --procs"
     return f"use at most {needs.flag} {most}"
+
+
+def _with_streams(n: int) -> str:
+    return f" with {_number(n, 'stream')}" if n else ""
 
 
 def _number(n: int, noun: str, plural: str = "s") -> str:
