@@ -14,8 +14,16 @@ from llmstress.engine.telemetry import verdict
 from llmstress.engine.telemetry.aggregate import Aggregate, sum_of
 from llmstress.engine.telemetry.broadcast import RunView, lasted_ns
 from llmstress.engine.telemetry.formatting import duration
-from llmstress.engine.telemetry.messages import Delta, Part, Phase, Window, add_counts, merge_histograms, window_of
-from llmstress.engine.telemetry.rules import whole_run
+from llmstress.engine.telemetry.messages import (
+    Delta,
+    Part,
+    Phase,
+    Window,
+    add_counts,
+    merge_histograms,
+    task_of,
+    window_of,
+)
 from llmstress.engine.telemetry.subjects import SUBJECTS, Stretch
 from llmstress.engine.telemetry.thresholds import STATES, Judgement, Reading, Threshold, judge
 
@@ -69,7 +77,12 @@ class Judge:
         for at, tally in self._tallies.items():
             threshold = self._thresholds[at]
             windows = covered_by(threshold, aggregate.windows)
-            parts = [part for key, part in delta.parts.items() if window_of(key) in {each.index for each in windows}]
+            indices = {each.index for each in windows}
+            parts = [
+                part
+                for key, part in delta.parts.items()
+                if window_of(key) in indices and task_of(key) not in aggregate.apart
+            ]
             begin = _begin_of(windows)
             if not parts or begin is None:
                 continue
@@ -96,7 +109,7 @@ class Judge:
         now = _Now(
             view,
             aggregate.steady,
-            whole_run(aggregate),
+            aggregate.whole,
             aggregate.counters().tokens_per_event or 1.0,
             verdict.judge(aggregate, view.steady_s).status if asked else "",
         )
