@@ -21,13 +21,13 @@ async def test_streams_that_wait_to_dial_in_a_pause_are_due_when_it_ends() -> No
         here.start()
         await until(lambda: here.started == DIALS)
         await here.all_begun()
-        here.model.pause(True)
+        here.model.pause(True, 0)
         assert here.parked == 10
         here.gate.set()
         await here.asked(DIALS)
         here.later(HOUR)
         assert here.started == DIALS
-        here.model.pause(False)
+        here.model.pause(False, 0)
         await here.asked(count)
         part = await here.end()
         assert part.ended == {"ok": count}

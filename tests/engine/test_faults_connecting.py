@@ -166,13 +166,13 @@ async def test_the_end_of_an_idle_connection_is_no_failure(script: Script) -> No
     async with serving() as server, scene(server) as made:
         made.start()
         await until(lambda: len(server.peers) > BYSTANDERS and all(peer.good >= 2 for peer in server.peers))
-        made.model.pause(True)
+        made.model.pause(True, 0)
         await until(lambda: not made.load.in_flight())
         made.now += MS
         server.peers[0].play(script)
         await until(lambda: made.at(server.peers[0].port) is None)
         made.now += MS
-        made.model.pause(False)
+        made.model.pause(False, 0)
         await until(lambda: len(server.peers) == 2 + BYSTANDERS and server.peers[-1].good >= 2)
         part = await made.end()
         assert set(part.ended) == {"ok"}

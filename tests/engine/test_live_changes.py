@@ -42,10 +42,10 @@ async def test_thousands_begin_in_many_turns_of_the_loop() -> None:
     async with site(0) as here:
         here.start()
         count = 5 * TURN + 1
-        here.model.pause(True)
+        here.model.pause(True, 0)
         here.model.set_streams(count)
         await until(lambda: here.starting is not None and here.starting.done())
-        here.model.pause(False)
+        here.model.pause(False, 0)
         here.later(HOUR)
         begun = [0]
         while here.started < count:
@@ -54,11 +54,11 @@ async def test_thousands_begin_in_many_turns_of_the_loop() -> None:
         assert max(b - a for a, b in itertools.pairwise(begun)) <= 2 * TURN, "begun and dialled"
         await here.asked(count)
         # and when all of them have a connection
-        here.model.pause(True)
+        here.model.pause(True, 0)
         here.server.answer()
         await until(lambda: here.parked == count)
         here.model.set_streams(TURN + 1)
-        here.model.pause(False)
+        here.model.pause(False, 0)
         here.model.set_streams(count)
         begun = [here.started]
         while here.started < 2 * count:
@@ -88,13 +88,13 @@ async def test_an_idle_surplus_stream_hangs_up_at_once() -> None:
     async with site(4) as here:
         here.start()
         await here.asked(4)
-        here.model.pause(True)
+        here.model.pause(True, 0)
         here.server.answer()
         await until(lambda: here.parked == 4)
         assert len(here.server.connections) == 4
         here.model.set_streams(1)
         await until(lambda: len(here.server.connections) == 1)
-        here.model.pause(False)
+        here.model.pause(False, 0)
         await here.rounds(3, 1)
         assert here.server.accepted == 4
         assert (await here.end()).ended == {"ok": 8}
@@ -172,7 +172,7 @@ async def test_a_surplus_stream_s_stale_connection_is_replaced_for_the_request_i
         here.start()
         await here.rounds(1, 2)
         here.model.set_streams(0)
-        here.model.pause(True)
+        here.model.pause(True, 0)
         for peer in list(here.server.waiting):
             peer.transport.close()
         await until(lambda: here.server.accepted == 4)
@@ -229,11 +229,11 @@ async def test_streams_whose_ramp_time_comes_in_a_pause_wait() -> None:
     async with site(4, **RAMP) as here:
         here.start()
         await here.asked(1)
-        here.model.pause(True)
+        here.model.pause(True, 0)
         here.later(HOUR)
         await until(lambda: here.parked == 3)
         assert here.started == 1
-        here.model.pause(False)
+        here.model.pause(False, 0)
         await here.asked(4)
         assert max(values((await here.end()).latency, "queue")) == 0
 
@@ -244,9 +244,9 @@ async def test_what_is_told_before_the_start_holds_from_the_start() -> None:
         here.model.set_streams(6)
         here.model.set_streams(2)
         here.model.set_streams(5)
-        here.model.pause(True)
+        here.model.pause(True, 0)
         here.later(HOUR)
-        here.model.pause(False)
+        here.model.pause(False, 0)
         for _ in range(10):
             await asyncio.sleep(0)
         assert here.started == 0
@@ -256,11 +256,11 @@ async def test_what_is_told_before_the_start_holds_from_the_start() -> None:
         await here.end()
     async with site(4) as here:
         here.model.set_streams(2)
-        here.model.pause(True)
+        here.model.pause(True, 0)
         here.start()
         await until(lambda: here.parked == 4)
         assert here.started == 0
-        here.model.pause(False)
+        here.model.pause(False, 0)
         await here.rounds(2, 2)
         assert here.server.peak == here.server.accepted == 2
         await here.end()
@@ -274,8 +274,8 @@ async def test_a_pause_starts_nothing_and_hangs_nothing_up() -> None:
     async with site(4) as here:
         here.start()
         await here.rounds(1, 4)
-        here.model.pause(True)
-        here.model.pause(True)
+        here.model.pause(True, 0)
+        here.model.pause(True, 0)
         assert here.recorder.open == 4, "what is in flight goes on"
         before = here.started
         here.server.answer(3)
@@ -287,8 +287,8 @@ async def test_a_pause_starts_nothing_and_hangs_nothing_up() -> None:
         assert here.started == before == 8
         assert len(here.server.connections) == here.server.accepted == 4
         assert not here.load.exhausted.is_set()
-        here.model.pause(False)
-        here.model.pause(False)
+        here.model.pause(False, 0)
+        here.model.pause(False, 0)
         await here.rounds(2, 4)
         assert here.server.accepted == here.server.peak == 4
         part = await here.end()
@@ -303,14 +303,14 @@ async def test_rests_that_end_in_a_pause_wait_for_its_end() -> None:
         await here.asked(4)
         here.server.answer(2, FAILURE)
         await until(lambda: here.recorder.open == 2)
-        here.model.pause(True)
+        here.model.pause(True, 0)
         here.server.answer(2, FAILURE)
         await until(lambda: here.recorder.open == 0)
         assert here.parked == 0, "they rest"
         here.later(HOUR)
         await until(lambda: here.parked == 4)
         assert here.started == 4
-        here.model.pause(False)
+        here.model.pause(False, 0)
         await here.rounds(1, 4)
         part = await here.end()
         assert part.ended == {"http_500": 4, "ok": 8}
@@ -324,8 +324,8 @@ async def test_a_rest_that_outlasts_the_pause_goes_on() -> None:
         await here.asked(2)
         here.server.answer(1, FAILURE)
         await until(lambda: here.recorder.open == 1)
-        here.model.pause(True)
-        here.model.pause(False)
+        here.model.pause(True, 0)
+        here.model.pause(False, 0)
         await here.rounds(3, 1)
         here.later(HOUR)
         await here.rounds(1, 2)
@@ -358,14 +358,14 @@ async def test_a_pause_doesn_t_keep_the_drain_from_ending() -> None:
     async with site(3) as here:
         here.start()
         await here.asked(3)
-        here.model.pause(True)
+        here.model.pause(True, 0)
         here.server.answer(2)
         await until(lambda: here.parked == 2)
         here.load.stop(here.now)
         assert not here.load.exhausted.is_set()
         here.server.answer()
         await until(here.load.exhausted.is_set)
-        here.model.pause(False)
+        here.model.pause(False, 0)
         here.model.set_streams(9)
         assert (await here.end()).ended == {"ok": 3}
         assert here.server.requests == 3
@@ -376,11 +376,11 @@ async def test_a_pause_doesn_t_keep_the_drain_from_ending() -> None:
 async def test_with_nothing_in_flight_the_drain_ends_at_once(how: str) -> None:
     async with site(3) as here:
         if how == "paused before the start":
-            here.model.pause(True)
+            here.model.pause(True, 0)
         here.start()
         if how == "paused":
             await here.asked(3)
-            here.model.pause(True)
+            here.model.pause(True, 0)
         elif how == "no streams":
             await here.asked(3)
             here.model.set_streams(0)
@@ -397,11 +397,11 @@ async def test_a_run_that_reaches_its_end_paused_is_over() -> None:
     async with site(2) as here:
         here.start(stop_at=BEGIN + 10 * MS)
         await here.asked(2)
-        here.model.pause(True)
+        here.model.pause(True, 0)
         here.later(20)
         here.server.answer()
         await until(here.load.exhausted.is_set)
-        here.model.pause(False)
+        here.model.pause(False, 0)
         assert (await here.end()).ended == {"ok": 2}
 
 
@@ -410,7 +410,7 @@ async def test_what_is_cut_in_a_pause_is_cancelled() -> None:
     async with site(3) as here:
         here.start()
         await here.asked(3)
-        here.model.pause(True)
+        here.model.pause(True, 0)
         here.model.set_streams(1)
         here.load.cut()
         assert here.load.exhausted.is_set()
@@ -422,11 +422,11 @@ async def test_a_pause_within_a_budget_neither_loses_nor_adds_requests() -> None
     async with site(4, requests=11) as here:
         here.start()
         await here.asked(4)
-        here.model.pause(True)
+        here.model.pause(True, 0)
         here.server.answer()
         await until(lambda: here.parked == 4)
         assert here.load.requests_left == 7
-        here.model.pause(False)
+        here.model.pause(False, 0)
         for count in (4, 3):
             await here.asked(count)
             here.server.answer()
@@ -452,7 +452,7 @@ async def test_whatever_is_told_in_whatever_order_the_last_word_holds(seed: int)
                     here.model.set_streams(wanted)
                 case 2:
                     paused = not paused
-                    here.model.pause(paused)
+                    here.model.pause(paused, 0)
                 case 3:
                     here.server.answer(rng.randrange(4))
                 case 4:
@@ -474,7 +474,7 @@ async def test_whatever_is_told_in_whatever_order_the_last_word_holds(seed: int)
             assert here.recorder.open == len(here.load.in_flight()) <= most
         wanted = rng.randrange(1, 12)
         here.model.set_streams(wanted)
-        here.model.pause(False)
+        here.model.pause(False, 0)
         here.later(HOUR)
         await here.all_begun()
         here.server.answer()

@@ -488,7 +488,7 @@ async def test_what_waits_goes_on_in_the_drain_and_in_a_pause() -> None:
     async with site(3, retries=1) as here:
         here.start()
         await here.asked(3)
-        here.model.pause(True)
+        here.model.pause(True, 0)
         here.server.answer(None, SOON)
         await retried(here, 3)
         here.load.stop(here.now)
@@ -606,12 +606,12 @@ async def test_whatever_happens_meanwhile_the_books_agree(seed: int) -> None:
                 case 5:
                     here.model.set_streams(rng.randrange(9))
                 case 6:
-                    here.model.pause(rng.random() < 0.5)
+                    here.model.pause(rng.random() < 0.5, 0)
             here.later(rng.choice([0, 1, 700]))
             for _ in range(rng.randrange(5)):
                 await asyncio.sleep(rng.choice([0, 0.0005]))
             assert here.recorder.open == len(here.load.in_flight())
-        here.model.pause(False)
+        here.model.pause(False, 0)
         here.model.set_streams(6)
         while not here.load.exhausted.is_set():
             here.later(HOUR)

@@ -14,7 +14,7 @@ from llmstress.engine.telemetry.aggregate import Aggregate, sum_of
 from llmstress.engine.telemetry.broadcast import Asked, Ended, RunView, Windows, WorkerChange, decode, encode
 from llmstress.engine.telemetry.histogram import HIGHEST_US, PERCENTILES, Histogram, Packed, distribution_of
 from llmstress.engine.telemetry.load_profile import Piece, Profile
-from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase, Window, consecutive, key_of, task_of
+from llmstress.engine.telemetry.messages import BYSTANDER, Counters, Delta, Part, Phase, Window, consecutive, key_of
 from llmstress.engine.telemetry.sanitize import sanitize_frame
 from llmstress.engine.telemetry.snapshot import steady
 from llmstress.engine.telemetry.windows import asked_lately, figures_of, steady_windows
@@ -31,9 +31,8 @@ def sweep(points: int, length: int = S) -> tuple[Window, ...]:
     return consecutive([*begins, (Phase.DRAIN, "drain", 2 * points * length)])
 
 
-def new_view(windows: tuple[Window, ...], apart: tuple[int, ...] = ()) -> RunView:
+def new_view(windows: tuple[Window, ...]) -> RunView:
     aggregate = Aggregate.over([10] * WORKERS, windows=windows)
-    aggregate.apart = apart
     view = RunView(facts(procs=WORKERS), aggregate)
     for worker in range(WORKERS):
         view.apply(WorkerChange(worker, "running"))
@@ -63,12 +62,12 @@ def random_part(draw: random.Random, recorded: list[tuple[int, str, int]], key: 
     return part
 
 
-def random_run(seed: int, points: int, apart: tuple[int, ...] = ()) -> RunView:
+def random_run(seed: int, points: int) -> RunView:
     """A view of a run whose failures take samples out of any earlier window, and whose windows are decided while it
     goes on."""
     draw = random.Random(seed)
     windows = sweep(points)
-    view = new_view(sweep(1), apart)
+    view = new_view(sweep(1))
     recorded: list[tuple[int, str, int]] = []
     for step in range(points * 8):
         t = (step + 1) * S // 4
@@ -96,7 +95,7 @@ def fresh(aggregate: Aggregate, *kinds: Phase) -> Part:
     """The sum of parts, added up anew."""
     total = Part()
     for key, part in aggregate.parts.items():
-        if task_of(key) not in aggregate.apart and (not kinds or aggregate.kind_of(key & 0xFFFF) in kinds):
+        if not kinds or aggregate.kind_of(key & 0xFFFF) in kinds:
             total.add(part)
     return total.unpacked()
 
@@ -124,10 +123,9 @@ def check_sums(aggregate: Aggregate) -> None:
         assert aggregate.ended(*kinds) == fresh(aggregate, *kinds).ended
 
 
-@pytest.mark.parametrize("apart", [(), (1,), (0, 2)])
 @pytest.mark.parametrize("seed", range(4))
-def test_sums_that_are_kept_up_to_date_are_those_of_the_parts(seed: int, apart: tuple[int, ...]) -> None:
-    aggregate = random_run(seed, points=6, apart=apart).aggregate
+def test_sums_that_are_kept_up_to_date_are_those_of_the_parts(seed: int) -> None:
+    aggregate = random_run(seed, points=6).aggregate
     check_sums(aggregate)
     packed = [part for part in aggregate.parts.values() if any(each.packed for each in part.latency.values())]
     assert packed
@@ -150,18 +148,18 @@ def test_a_lost_worker_and_windows_of_another_kind_are_in_the_sums() -> None:
     check_sums(view.aggregate)
 
 
-def test_a_task_apart_is_in_no_figure_of_the_load() -> None:
-    view, alone = new_view(sweep(2), apart=(1,)), new_view(sweep(2))
+def test_the_bystander_is_in_no_figure_of_the_load() -> None:
+    view, alone = new_view(sweep(2)), new_view(sweep(2))
     draw, recorded = random.Random(5), list[tuple[int, str, int]]()
     for step in range(16):
         parts = {key_of(step // 4): random_part(draw, recorded, 0)}
-        probe = {key_of(step // 4, 1): random_part(draw, recorded, 0)}
+        probe = {key_of(step // 4, BYSTANDER): random_part(draw, recorded, 0)}
         t = (step + 1) * S // 4
         view.apply(
             delta(0, step, t, step // 4, {**msgspec.convert(msgspec.to_builtins(parts), dict[int, Part]), **probe})
         )
         alone.apply(delta(0, step, t, step // 4, parts))
-    assert view.aggregate.of_task(1).ended
+    assert any(part.ended for part in view.aggregate.apart.values())
     assert steady_windows(view) == steady_windows(alone)
     assert view.aggregate.rows == alone.aggregate.rows
     assert (view.aggregate.finished(), view.aggregate.failed()) == (

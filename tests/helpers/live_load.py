@@ -113,6 +113,33 @@ class GatedDialer(Dialer):
         return await super().open()
 
 
+class SetAlarm:
+    """An alarm by the clock that the test sets."""
+
+    def __init__(self, ring: Callable[[], None], clock: Callable[[], int]) -> None:
+        self._ring = ring
+        self._clock = clock
+        self._stamp: int | None = None
+        self._closed = False
+
+    def set(self, stamp: int | None) -> None:
+        self._stamp = stamp
+        self.look()
+
+    def close(self) -> None:
+        self._closed = True
+
+    def look(self) -> None:
+        """Ring in the next turn of the loop, if the stamp has come."""
+        if self._stamp is not None and self._stamp <= self._clock():
+            asyncio.get_running_loop().call_soon(self._fire)
+
+    def _fire(self) -> None:
+        if self._stamp is not None and self._stamp <= self._clock() and not self._closed:
+            self._stamp = None
+            self._ring()
+
+
 class Site:
     """A load, what it records, the server it is aimed at, and the clock of all three."""
 
@@ -121,7 +148,8 @@ class Site:
         self.gate = dialer.gate
         self.now = BEGIN
         self.recorder = Recorder(0, lambda: self.now)
-        self.model = build_model(plan, self.recorder, dialer, lambda: self.now)
+        self.alarms: list[SetAlarm] = []
+        self.model = build_model(plan, self.recorder, dialer, lambda: self.now, make_alarm=self._make_alarm)
         self.load = self.model.load
         self.recorder.begin(BEGIN, windows(whole_run=True), self.load.in_flight)
         self.starting: asyncio.Task[None] | None = None
@@ -130,9 +158,15 @@ class Site:
         self.load.stop_from(stop_at)
         self.starting = asyncio.create_task(self.model.start(BEGIN))
 
+    def _make_alarm(self, ring: Callable[[], None]) -> SetAlarm:
+        self.alarms.append(SetAlarm(ring, lambda: self.now))
+        return self.alarms[-1]
+
     def later(self, ms: float) -> None:
         """Move the clock."""
         self.now += int(ms * MS)
+        for alarm in self.alarms:
+            alarm.look()
 
     @property
     def started(self) -> int:

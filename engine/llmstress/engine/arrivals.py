@@ -8,6 +8,7 @@ anew.
 """
 
 import itertools
+import math
 import random
 from collections.abc import Iterator
 
@@ -40,3 +41,10 @@ def amounts(arrival: str, burstiness: float, seed: int) -> Iterator[float]:
 def own(arrivals: Iterator[float], worker: int, workers: int) -> Iterator[float]:
     """The arrivals of one worker: every n-th one."""
     return itertools.islice(arrivals, worker, None, workers)
+
+
+def spread(arrival: str, burstiness: float) -> float:
+    """Standard deviation of the number of arrivals in a long time, divided by the square root of the mean number."""
+    if arrival == CONSTANT:
+        return 0.0
+    return 1 / math.sqrt(burstiness) if arrival == GAMMA else 1.0

@@ -73,6 +73,15 @@ class OpenLoad(msgspec.Struct, array_like=True, frozen=True):
     """A request that has waited this long for a stream is dropped; 0: no limit."""
 
 
+class Bystander(msgspec.Struct, array_like=True, frozen=True):
+    """A light user beside the load: short requests of its own, which are in no figure of the load."""
+
+    per_s: float
+    """Rate of its requests; they arrive as a Poisson process."""
+    ask: Ask
+    """The content of each."""
+
+
 class Plan(msgspec.Struct, array_like=True, frozen=True):
     """The task of one worker: its exact shares of the load, and all that it needs to send requests to the target."""
 
@@ -123,6 +132,8 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     """The load over time, of all workers together. Closed model: None if `streams` start along the ramp and stay."""
     open: OpenLoad | None = None
     """None: closed model."""
+    bystander: Bystander | None = None
+    """One worker of a run may have it."""
     objectives: Objectives = NOT_JUDGED
     """What requests are judged by."""
 
@@ -168,6 +179,9 @@ class Pause(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """While `on`, no new requests begin. Requests in flight continue, and connections stay open."""
 
     on: bool
+    at: int = 0
+    """Open model: requests arrive until, or again from, this time (ns after T0). It lies in the future, so that it is
+    the same in all workers."""
 
 
 class SetProfile(msgspec.Struct, tag=True, array_like=True, frozen=True):

@@ -9,7 +9,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from llmstress.engine.connect.loop import Loop
@@ -31,7 +31,7 @@ from llmstress.engine.control import (
 )
 from llmstress.engine.health.lag import LagMeter, host_times, resident_bytes
 from llmstress.engine.health.orphan import die_with_parent
-from llmstress.engine.load.build import build_model
+from llmstress.engine.load.build import build_bystander, build_model
 from llmstress.engine.load.load import Load, Model
 from llmstress.engine.stream.progress import NEVER
 from llmstress.engine.stream.recorder import Recorder
@@ -63,14 +63,16 @@ async def work(endpoint: str, number: int) -> None:
     log = WorkerLog(plan)
     async with log.dialer() as dialer:
         model = build_model(plan, recorder, dialer)
+        bystander = build_bystander(plan, model.load, dialer)
+        models = [model] if bystander is None else [model, bystander]
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         await uplink.send(Ready(number, time.process_time(), resident_bytes()))
         orders = _Orders(plan.windows)
         while not isinstance(word := await uplink.receive(), Go):
-            _obey(word, model, orders)
-        await run(plan, recorder, model, uplink, orders, log, word.t0)
+            _obey(word, models, orders)
+        await run(plan, recorder, models, uplink, orders, log, word.t0)
     log.run_ended()
     await uplink.send(
         Final(
@@ -88,13 +90,18 @@ async def work(endpoint: str, number: int) -> None:
 
 
 async def run(
-    plan: Plan, recorder: Recorder, model: Model, uplink: Uplink, orders: "_Orders", log: WorkerLog, t0: int
+    plan: Plan, recorder: Recorder, models: Sequence[Model], uplink: Uplink, orders: "_Orders", log: WorkerLog, t0: int
 ) -> None:
-    """From T0 to the last delta: ramp, warm-up and steady window by the clock, then the drain."""
-    load = model.load
-    model.prepare(t0)
+    """From T0 to the last delta: ramp, warm-up and steady window by the clock, then the drain.
+
+    `models`: that of the load, which decides when the run is over, and perhaps the bystander.
+    """
+    loads = [model.load for model in models]
+    load = loads[0]
+    for model in models:
+        model.prepare(t0)
     await _sleep_until(t0)
-    recorder.begin(t0, plan.windows, load.in_flight)
+    recorder.begin(t0, plan.windows, lambda: itertools.chain.from_iterable(each.in_flight() for each in loads))
     stop_at = orders.drains_at(t0)
 
     def measured(late_us: int) -> None:
@@ -110,10 +117,10 @@ async def run(
     tasks = [
         asyncio.create_task(coroutine)
         for coroutine in (
-            _listen(uplink, model, orders),  # first: orders from before T0 are obeyed before anything starts
-            _every(CHECK_S, load.check),
+            _listen(uplink, models, orders),  # first: orders from before T0 are obeyed before anything starts
+            *(_every(CHECK_S, each.check) for each in loads),
             _send_deltas(recorder, uplink, log, t0, int(plan.interval_s * 1e9)),
-            _start(model, orders, t0, stop_at),
+            *(_start(model, orders, t0, stop_at) for model in models),
         )
     ]
 
@@ -131,15 +138,18 @@ async def run(
                 orders.new_windows.clear()
                 recorder.set_windows(orders.windows)
                 stop_at = orders.drains_at(t0)
-                load.stop_from(stop_at)
+                for each in loads:
+                    each.stop_from(stop_at)
         if not load.exhausted.is_set():
-            load.stop(time.monotonic_ns())
+            for each in loads:
+                each.stop(time.monotonic_ns())
             recorder.drain_from(min(stop_at, time.monotonic_ns()))
             grace_ends = time.monotonic_ns() + int(plan.grace_s * 1e9)
             await _wait((load.exhausted, orders.abort), grace_ends)
         if load.fault is not None:
             raise load.fault
-        load.cut()
+        for each in loads:
+            each.cut()
         recorder.finish(time.monotonic_ns())
     finally:
         meter.close()
@@ -184,19 +194,20 @@ def _handle(load: Load, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
         loop.default_exception_handler(context)
 
 
-async def _listen(uplink: Uplink, model: Model, orders: _Orders) -> None:
+async def _listen(uplink: Uplink, models: Sequence[Model], orders: _Orders) -> None:
     while True:
-        _obey(await uplink.receive(), model, orders)
+        _obey(await uplink.receive(), models, orders)
 
 
-def _obey(word: ToWorker, model: Model, orders: _Orders) -> None:
+def _obey(word: ToWorker, models: Sequence[Model], orders: _Orders) -> None:
     match word:
         case SetStreams(streams=number):
-            model.set_streams(number)
-        case Pause(on=on):
-            model.pause(on)
+            models[0].set_streams(number)
+        case Pause(on=on, at=at):
+            for model in models:
+                model.pause(on, at)
         case SetProfile(profile=profile):
-            model.set_profile(profile)
+            models[0].set_profile(profile)
         case SetWindows(windows=windows):
             orders.set_windows(windows)
         case Stop(mode=mode):

@@ -27,11 +27,12 @@ def options_of(arguments: dict[str, Any], cores: int, most_streams: int) -> Opti
     """
     given = dict(arguments)
     stages = given["stages"]
-    in_streams = [math.ceil(stage.target) for stage in stages if not stage.rate]
+    at_a_rate = given["rate"] is not None or any(stage.rate for stage in stages)
+    in_streams = [] if at_a_rate else [math.ceil(stage.target) for stage in stages]
     if in_streams and given["total"] is not None:
         raise UsageError("--total-streams and --stage in streams can't be used together: drop one of them")
     if given["streams"] is None and given["total"] is None:
-        if given["rate"] is not None or len(in_streams) < len(stages):
+        if at_a_rate:
             given["total"] = min(DEFAULT_IN_FLIGHT, most_streams * (given["procs"] or cores))
         else:
             given["total"] = max([1, *in_streams]) if stages else default_total(given["procs"])

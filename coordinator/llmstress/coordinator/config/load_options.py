@@ -3,7 +3,7 @@
 import msgspec
 
 from llmstress.coordinator.config.errors import UsageError
-from llmstress.coordinator.config.load_text import Rate, Stage
+from llmstress.coordinator.config.load_text import MOST_PERIODS, Rate, Stage
 from llmstress.engine import schedule
 from llmstress.engine.control import Think
 
@@ -24,6 +24,9 @@ MOST = 10**12
 """The highest value of most numbers: sums of such values still fit into 64 bits."""
 
 MOST_STAGES = 1_000
+
+QUEUE_TIMEOUT_S = 60.0
+"""The default of `--queue-timeout`."""
 
 LEAST_BURSTINESS, MOST_BURSTINESS = 0.001, 1_000.0
 
@@ -70,11 +73,13 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     burstiness: float | None = None
     max_queue: int | None = None
     """Most requests that wait for a stream; None: no limit."""
-    queue_timeout_s: float = 60.0
-    """A request that has waited this long for a stream is dropped; 0: no limit."""
+    queue_timeout_s: float | None = None
+    """A request that has waited this long for a stream is dropped; 0: no limit; None: `QUEUE_TIMEOUT_S`."""
     think: Think = Think()
     pacing_s: float = 0.0
     stages: tuple[Stage, ...] = ()
+    bystander: Rate | None = None
+    """Rate of short requests beside the load."""
     seed: int = 0
 
     def check_load(self) -> None:
@@ -120,6 +125,9 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError("--stage: give all stages in streams (100), or all as rates (50/s)")
         if len(self.stages) > MOST_STAGES:
             raise UsageError(f"--stage: at most {MOST_STAGES:,} stages, not {len(self.stages):,}")
+        periods = sum(stage.seconds / stage.period_s for stage in self.stages if stage.period_s)
+        if periods > MOST_PERIODS:
+            raise UsageError(f"--stage: all sine waves together may have {MOST_PERIODS:,} periods, not {periods:,.0f}")
         if not any(stage.target for stage in self.stages):
             raise UsageError("--stage: every stage asks for a load of 0; give one a number of streams or a rate")
         if not self.open and self.streams is not None:
@@ -143,6 +151,7 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
             ("--arrival", self.arrival is not None),
             ("--burstiness", self.burstiness is not None),
             ("--max-queue", self.max_queue is not None),
+            ("--queue-timeout", self.queue_timeout_s is not None),
         ):
             if given:
                 raise UsageError(f"{flag} needs requests that arrive at a rate: add --rate, e.g. --rate 50/s")

@@ -75,6 +75,20 @@ def parse_rate(text: str) -> Rate:
     return Rate(per_s, tokens, text.strip())
 
 
+def parse_bystander(text: str) -> Rate:
+    """The rate of requests of `1/s`, `10/m`.
+
+    Raises:
+        ValueError: the text has another form, or the rate is out of range.
+    """
+    rate = parse_rate(text)
+    if rate.tokens:
+        raise ValueError(f"{text!r} is a rate of tokens; write requests, like 1/s")
+    if rate.per_s > BYSTANDER_MOST_PER_S:
+        raise ValueError(f"the rate {text!r} is out of range: at most {BYSTANDER_MOST_PER_S:g}/s")
+    return rate
+
+
 def parse_think_time(text: str) -> Think:
     """The think time of `2s`, `1s..3s` (uniform) or `exp:2s` (exponential with this mean).
 
@@ -100,6 +114,15 @@ def parse_think_time(text: str) -> Think:
 
 _SHAPES = ("linear", "step", "spike", "sine")
 
+MOST_PERIODS = 1_000
+"""Of the sine waves of all stages together: each period is 48 straight lines, which every process keeps."""
+
+SHORTEST_S = 0.1
+"""Of a stage, and of the period of a sine: workers report every 50 ms at most."""
+
+BYSTANDER_MOST_PER_S = 100.0
+"""The highest rate of the bystander: above, it is no light user."""
+
 
 def parse_stage(text: str) -> Stage:
     """The stage of `DURATION:TARGET[:SHAPE]`: `30s:100`, `2m:50/s`, `1m:1000:step`, `10m:500:sine/2m`.
@@ -114,8 +137,8 @@ def parse_stage(text: str) -> Stage:
         seconds = parse_duration(parts[0])
     except ValueError as error:
         raise ValueError(f"in the stage {text!r}: {error}") from None
-    if not seconds:
-        raise ValueError(f"the stage {text!r} has no length")
+    if seconds < SHORTEST_S:
+        raise ValueError(f"the stage {text!r} is too short: it must last at least 100ms")
     target, rate = parse_level(parts[1], f"the stage {text!r}")
     shape, slash, period = (parts[2] if len(parts) == 3 else "linear").partition("/")
     if shape not in _SHAPES or (slash and shape != "sine"):
@@ -126,7 +149,7 @@ def parse_stage(text: str) -> Stage:
             period_s = parse_duration(period) if slash else seconds
         except ValueError as error:
             raise ValueError(f"in the stage {text!r}: {error}") from None
-        if not 0.1 <= period_s <= seconds:
+        if not SHORTEST_S <= period_s <= seconds:
             raise ValueError(f"the period of the stage {text!r} must lie between 100ms and the length of the stage")
     return Stage(seconds, target, rate, shape, period_s, text.strip())
 

@@ -7,9 +7,11 @@ from typing import Any, TextIO
 
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import Target, redact_url
+from llmstress.coordinator.output.bystander import line_of
 from llmstress.coordinator.output.load_text import load_line, windows_table
 from llmstress.coordinator.output.log import LogFile
 from llmstress.coordinator.output.schema import (
+    Bystander,
     Fluidity,
     Goodput,
     Latency,
@@ -216,6 +218,8 @@ class Console:
         else:
             self._latencies(latencies, intervals=intervals)
             self._undetermined(summary.tpot_undetermined)
+        if isinstance(summary.bystander, Bystander):
+            self.say(line_of(summary.bystander))
         self._thresholds(summary.thresholds)
 
     def _thresholds(self, rows: list[ThresholdRow]) -> None:
@@ -339,12 +343,26 @@ def phases(options: Options) -> list[str]:
         shown.append(f"ramp-up {duration(options.ramp_up_s)}")
     if warmup(options):
         shown.append(f"warm-up {warmup(options)}")
-    if options.requests is not None:
+    if options.stages:
+        shown.append(stages(options))
+    elif options.requests is not None:
         limit = "" if options.steady_s is None else f", at most {duration(options.steady_s)}"
         shown.append(f"{_count_of(options.requests, 'request', 's')}{limit}")
     elif options.steady_s:
         shown.append(f"steady {duration(options.steady_s)}")
     return [*shown, f"drain (at most {duration(options.grace_s)})"]
+
+
+_MOST_STAGES = 6
+"""Stages that the banner names."""
+
+
+def stages(options: Options) -> str:
+    """The stages of a run as they were given: `stages 30s:100, 2m:1000`."""
+    named = [str(stage) for stage in options.stages[:_MOST_STAGES]]
+    if more := len(options.stages) - len(named):
+        named.append(f"{more:,} more")
+    return f"stage{'' if len(options.stages) == 1 else 's'} {', '.join(named)}"
 
 
 def warmup(options: Options) -> str:
@@ -355,9 +373,17 @@ def warmup(options: Options) -> str:
 
 
 def size_of(options: Options) -> str:
-    """Number of processes and streams: `2 processes × 50 = 100 streams`; `3 processes, 100 streams`."""
+    """Number of processes and streams: `2 processes × 50 = 100 streams`; `3 processes, 100 streams`. At a rate:
+    `2 processes, 50/s (poisson), at most 10,000 requests in flight`."""
+    processes, streams = _count_of(options.procs, "process", "es"), options.total_streams
+    if options.open:
+        asked = f"{options.rate} " if options.rate is not None else ""
+        in_flight = f"at most {_count_of(streams, 'request', 's')} in flight"
+        return f"{processes}, {asked}({options.arrival_name} arrivals), {in_flight}"
+    if options.stages:
+        return f"{processes}, up to {_count_of(streams, 'stream', 's')}"
     each = f" × {options.shares[0]:,} = " if len(set(options.shares)) == 1 else ", "
-    return f"{_count_of(options.procs, 'process', 'es')}{each}{_count_of(options.total_streams, 'stream', 's')}"
+    return f"{processes}{each}{_count_of(streams, 'stream', 's')}"
 
 
 def _count_of(n: int, noun: str, plural: str) -> str:

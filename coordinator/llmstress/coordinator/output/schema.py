@@ -353,6 +353,27 @@ class Gateway(msgspec.Struct, frozen=True):
     """Of these, how many came in blocks: several events in a read, and the reads far apart."""
 
 
+class Bystander(msgspec.Struct, frozen=True, kw_only=True):
+    """The short requests that were sent beside the load (`--bystander`). They are in no other figure. Counts cover the
+    whole run, latencies the steady windows."""
+
+    asked_per_s: float
+    due: int
+    """Requests that arrived: the sum of started and dropped."""
+    started: int
+    """The sum of ok, failed, filtered, cancelled and lost."""
+    dropped: int
+    """Requests that never started, because too many were in flight or the run was over."""
+    ok: int
+    failed: int
+    filtered: int
+    cancelled: int
+    lost: int
+    latency_ms: dict[str, Latency]
+    """Of requests that did not fail."""
+    errors: dict[str, ErrorClass]
+
+
 class EventRow(msgspec.Struct, frozen=True):
     """An event of the run, `t` seconds after T0; `kind` is phase, warning, load (changed by hand), end or note."""
 
@@ -457,6 +478,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Those of `--fail-if` and `--abort-if`; missing if there are none."""
     histograms: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     """Metric -> base64 of HdrHistogram's V2 encoding, in µs, of the steady window."""
+    bystander: Bystander | msgspec.UnsetType = msgspec.UNSET
+    """Only with `--bystander`."""
 
 
 def json_schema() -> dict[str, Any]:

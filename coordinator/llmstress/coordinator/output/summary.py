@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from llmstress.coordinator.host.machine import available_cores
+from llmstress.coordinator.output.bystander import bystander_of
 from llmstress.coordinator.output.goodput import fluidity_of, goodput_of, smooth_goodput_of
 from llmstress.coordinator.output.judged import threshold_rows
 from llmstress.coordinator.output.latencies import describe, in_ms
@@ -64,6 +65,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """How requests arrive in the open model; empty: closed model."""
     burstiness: float | None = None
     """Of gamma arrivals."""
+    bystander_per_s: float | None = None
+    """Rate of the bystander; None: there is none."""
     objectives: Objectives = NOT_JUDGED
     judgements: tuple[Judgement, ...] = ()
 
@@ -119,6 +122,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         timeline_step_s=aggregate.row_ns / 1e9,
         timeline=_timeline(aggregate, judged=bool(facts.objectives.slos)),
         events=[EventRow(round(each.t / 1e9, 3), each.kind, each.text) for each in aggregate.notices],
+        bystander=bystander_of(aggregate, facts.bystander_per_s),
         goodput=goodput_of(figures.goodput, facts.objectives) or msgspec.UNSET,
         fluidity=fluidity_of(steady, facts.objectives) or msgspec.UNSET,
         smooth_goodput=smooth_goodput_of(steady, facts.objectives, window) or msgspec.UNSET,

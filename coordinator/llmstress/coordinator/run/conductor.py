@@ -50,6 +50,7 @@ from llmstress.engine.telemetry.broadcast import (
     WorkerChange,
 )
 from llmstress.engine.telemetry.formatting import duration
+from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import PROTOCOL_VERSION, Delta, Phase, Window
 from llmstress.engine.telemetry.timeline import FINE_S
 from llmstress.engine.telemetry.windows import asked_lately, steady_windows
@@ -134,6 +135,7 @@ class Conductor:
         self._screen_watch: asyncio.Task[None] | None = None
         self._detached = False
         self._tokens_per_request = 1.0
+        self._token_profile: Profile | None = None
 
     async def open_screen(self, directory: Path, environ: dict[str, str]) -> None:
         """Start the screen; the console holds its output back while it is open."""
@@ -157,7 +159,7 @@ class Conductor:
         model = await self._choose_model(networks[0])
         ask = api_choice.ask_of(self._options, target.url, model)
         self._tokens_per_request = token_rate.expected_tokens(ask)
-        profile = load_plan.profile_of(self._options, self._tokens_per_request)
+        profile = self._token_profile = load_plan.profile_of(self._options, self._tokens_per_request)
         plans = make_plans(self._options, self._resolved, ask, networks, self._aggregate.windows, profile)
         self._announcer.publish(facts.run_facts(self._options, name, target, model))
         if profile is not None:
@@ -387,14 +389,20 @@ class Conductor:
         await self._steering.set_windows(windows)
 
     async def _correct_token_rate(self) -> None:
-        """Keep a rate in tokens: the requests have more or fewer of them than was thought."""
-        if self._options.rate is None or not self._options.rate.tokens or self._view.profile is None:
+        """Keep a rate in tokens: the requests have more or fewer of them than was thought. A rate that was set by hand
+        stays."""
+        planned = self._token_profile
+        if self._options.rate is None or not self._options.rate.tokens or self._ended_by:
             return
         tokens = token_rate.measured_tokens(self._aggregate, self._tokens_per_request)
         corrected = load_plan.profile_of(self._options, tokens)
-        if tokens != self._tokens_per_request and corrected is not None:
-            self._tokens_per_request = tokens
-            await self._steering.set_profile(self._view.profile.joined(self._steering.soon(), corrected))
+        if tokens == self._tokens_per_request or planned is None or corrected is None or self._view.profile != planned:
+            return
+        if note := token_rate.note_of(self._options.rate, self._tokens_per_request, tokens):
+            self._announcer.notice("note", note)
+        self._tokens_per_request = tokens
+        self._token_profile = planned.joined(max(0, self._steering.soon()), corrected)
+        await self._steering.set_profile(self._token_profile)
 
     async def _handle_tick(self) -> None:
         self._log_child_output()
@@ -440,6 +448,7 @@ class Conductor:
             windows=steady_windows(self._view),
             arrival=self._view.facts.arrival,
             burstiness=self._options.burstiness,
+            bystander_per_s=None if self._options.bystander is None else self._options.bystander.per_s,
             objectives=self._view.facts.objectives,
             judgements=self._view.judgements,
         )

@@ -45,7 +45,7 @@ def profile_of(options: Options, tokens_per_request: float = 1.0) -> Profile | N
 
 def stage_profile(stages: Sequence[Stage]) -> Profile:
     """The load over time of stages, which begin at a level of 0."""
-    unit: Unit = "requests" if stages[0].rate else "streams"
+    unit: Unit = "requests" if any(stage.rate for stage in stages) else "streams"
     pieces: list[Piece] = []
     begin, level = 0, 0.0
     for stage, end in zip(stages, _ends(stages), strict=True):

@@ -3,12 +3,14 @@
 import itertools
 import math
 
-from llmstress.coordinator.config.load_options import MOST_PROCS
+import msgspec
+
+from llmstress.coordinator.config.load_options import MOST_PROCS, QUEUE_TIMEOUT_S
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.control import Network, OpenLoad, Plan, Timeouts
+from llmstress.engine.control import Bystander, Network, OpenLoad, Plan, Timeouts
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Window
 
@@ -71,6 +73,7 @@ def make_plans(
             pacing_ns=int(options.pacing_s * 1e9),
             profile=profile,
             open=None if not options.open else _open_load(options, worker),
+            bystander=_bystander(options, ask) if worker == 0 else None,
             objectives=options.objectives,
         )
         for worker, share in enumerate(options.shares)
@@ -82,8 +85,29 @@ def _open_load(options: Options, worker: int) -> OpenLoad:
         arrival=options.arrival_name,
         burstiness=options.burstiness if options.burstiness is not None else 1.0,
         max_queue=None if options.max_queue is None else schedule.share(options.max_queue, options.procs, worker),
-        queue_timeout_ns=int(options.queue_timeout_s * 1e9),
+        queue_timeout_ns=int((QUEUE_TIMEOUT_S if options.queue_timeout_s is None else options.queue_timeout_s) * 1e9),
     )
+
+
+BYSTANDER_PROMPT, BYSTANDER_TOKENS = "Say hello.", 8
+"""What the bystander asks, and its limit of output tokens."""
+
+
+def _bystander(options: Options, ask: Ask) -> Bystander | None:
+    """What the bystander sends: the request of the load, but with a short prompt and a short answer."""
+    if options.bystander is None:
+        return None
+    short = msgspec.structs.replace(
+        ask,
+        prompt=BYSTANDER_PROMPT,
+        prompt_ids=(),
+        system=None,
+        max_tokens=min(ask.limit, BYSTANDER_TOKENS),
+        min_tokens=None,
+        ignore_eos=False,
+        batch=1,
+    )
+    return Bystander(options.bystander.per_s, short)
 
 
 def default_procs(total: int | None, cores: int, most_streams: int) -> int:

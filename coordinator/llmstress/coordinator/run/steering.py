@@ -1,15 +1,17 @@
 """Changes the load during a run: a viewer's command becomes orders to the workers and a line of the log."""
 
+import math
 import time
 from collections.abc import Callable
 
+from llmstress.coordinator.config.load_text import MOST_PER_S
 from llmstress.coordinator.host import preflight
 from llmstress.coordinator.processes.hub import Hub
 from llmstress.engine import control, schedule
 from llmstress.engine.telemetry.broadcast import Asked, Message, Paused, RunView, Windows, WorkerChange
 from llmstress.engine.telemetry.formatting import rate
 from llmstress.engine.telemetry.load_profile import Profile
-from llmstress.engine.telemetry.messages import Phase, Window
+from llmstress.engine.telemetry.messages import LABELS, Phase, Window
 
 HEAD_START_NS = 50_000_000
 """A change lies this far in the future when it is ordered, so that every worker knows it before it comes."""
@@ -54,19 +56,25 @@ class Steering:
         profile = self._view.profile
         if profile is None or profile.unit != "requests":
             self._notice("note", "this run has no rate: its streams begin after their last answer")
-            return
-        at = self.soon()
-        before = profile.level_at(at)
-        await self.set_profile(profile.held(at, per_s, self._next_stage_at(at)))
-        self._notice("load", f"rate {rate(before)}/s → {rate(per_s)}/s")
+        elif not 0 <= per_s <= MOST_PER_S:  # also without effect: what is no number
+            self._notice("note", f"a rate must lie between 0 and {MOST_PER_S:,.0f}/s: {per_s:g}/s is ignored")
+        else:
+            before = await self._hold(profile, per_s)
+            self._notice("load", f"rate {rate(before)}/s → {rate(per_s)}/s")
+
+    async def _hold(self, profile: Profile, level: float) -> float:
+        """Keep the load at this level until the next stage begins; gives the level before."""
+        at = max(0, self.soon())
+        await self.set_profile(profile.held(at, level, self._next_stage_at(at)))
+        return profile.level_at(at)
 
     async def next_stage(self) -> None:
         """End the stage that lasts."""
         aggregate, profile = self._view.aggregate, self._view.profile
-        at = self.soon()
+        at = max(0, self.soon())
         window = next((each for each in aggregate.windows if each.end is not None and each.end > at), None)
-        if window is None or window.end is None or window.kind is Phase.DRAIN or profile is None:
-            self._notice("note", "there is no next stage")
+        if window is None or window.end is None or not is_stage(window) or profile is None:
+            self._notice("note", "there is no stage that can be ended")
             return
         await self.set_windows(schedule.ended_early(aggregate.windows, window.index, at))
         await self.set_profile(profile.without(at, window.end))
@@ -74,7 +82,7 @@ class Steering:
 
     def _next_stage_at(self, at: int) -> int | None:
         """When the next stage begins (ns after T0); None: the run has no stages, or the last one lasts."""
-        begins = [window.begin for window in self._view.aggregate.windows if window.kind is Phase.STEADY]
+        begins = [window.begin for window in self._view.aggregate.windows if is_stage(window)]
         return min((begin for begin in begins if begin is not None and begin > at), default=None)
 
     async def order_all(self, order: control.ToWorker) -> None:
@@ -86,7 +94,7 @@ class Steering:
     async def pause(self, on: bool) -> None:
         """Start no new requests (`on`), or continue."""
         if on != self._view.paused:
-            await self.order_all(control.Pause(on))
+            await self.order_all(control.Pause(on, max(0, self.soon())))
             self._publish(Paused(on))
             self._notice("load", "paused: no new requests" if on else "resumed")
 
@@ -95,6 +103,10 @@ class Steering:
         workers = [worker for worker in self._view.aggregate.workers if worker.state == "running"]
         before = sum(worker.streams for worker in workers)
         wanted = min(max(total, len(workers)), preflight.most_streams() * len(workers))
+        profile = self._view.profile
+        if profile is not None and profile.unit == "streams":
+            before = math.ceil(await self._hold(profile, wanted))
+            workers = []
         for index, worker in enumerate(workers):
             streams = schedule.share(wanted, len(workers), index)
             if streams != worker.streams:
@@ -102,4 +114,10 @@ class Steering:
                 self._publish(WorkerChange(worker.worker, streams=streams))
         limit = f" (not {total:,}: open files are limited)" if wanted < total else ""
         if wanted != before or limit:
-            self._notice("load", f"streams {before:,} → {wanted:,}{limit}")
+            what = "streams" if not self._view.facts.arrival else "most requests in flight"
+            self._notice("load", f"{what} {before:,} → {wanted:,}{limit}")
+
+
+def is_stage(window: Window) -> bool:
+    """Whether a window is a stage of the load: it has a name of its own."""
+    return window.kind is Phase.STEADY and window.label != LABELS[Phase.STEADY]

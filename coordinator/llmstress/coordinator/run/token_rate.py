@@ -1,7 +1,9 @@
 """A rate in tokens as a rate of requests. Pure functions."""
 
+from llmstress.coordinator.config.load_text import Rate
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.formatting import count, rate
 
 BYTES_PER_TOKEN = 4.0
 """Of a prompt, until the server has counted its tokens: English text has 4.3 bytes a token."""
@@ -11,6 +13,9 @@ LEAST_ANSWERS = 20
 
 LEAST_CHANGE = 0.005
 """A mean that differs by less from the one in use changes nothing."""
+
+WORTH_A_LINE = 0.05
+"""A mean that differs by more is a line of the log."""
 
 
 def expected_tokens(ask: Ask) -> float:
@@ -27,3 +32,11 @@ def measured_tokens(aggregate: Aggregate, in_use: float) -> float:
         return in_use
     mean = (counters.input + counters.output) / ok
     return mean if mean > 0 and abs(mean / in_use - 1) > LEAST_CHANGE else in_use
+
+
+def note_of(asked: Rate, before: float, now: float) -> str:
+    """The line of the log for another mean number of tokens of a request; empty: it is not worth one."""
+    if abs(now / before - 1) <= WORTH_A_LINE:
+        return ""
+    tokens = f"a request has {count(round(now))} tokens on average, not {count(round(before))}"
+    return f"{tokens}: {asked} are {rate(asked.per_s / now)} requests/s from now on"

@@ -4,31 +4,49 @@ import random
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from llmstress.engine.api import make_api
-from llmstress.engine.control import Plan
+from llmstress.engine.arrivals import POISSON
+from llmstress.engine.control import Bystander, OpenLoad, Plan
 from llmstress.engine.http.request import RequestBuilder
+from llmstress.engine.load.alarm import Alarm, MakeAlarm
 from llmstress.engine.load.closed import ClosedModel
 from llmstress.engine.load.load import Load, MakeStream, Model
 from llmstress.engine.load.open import OpenModel
-from llmstress.engine.stream.failure_policy import FailurePolicy
+from llmstress.engine.stream.failure_policy import COUNT, DEFAULTS, FailurePolicy
 from llmstress.engine.stream.failures import Failures
 from llmstress.engine.stream.link import Dials
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.task import Task, fixed
 from llmstress.engine.stream.transport_stream import TransportStream
+from llmstress.engine.telemetry.load_profile import constant
+from llmstress.engine.telemetry.messages import BYSTANDER
+from llmstress.engine.telemetry.slo import NOT_JUDGED
+
+BYSTANDER_IN_FLIGHT, BYSTANDER_WAIT_NS = 100, 60_000_000_000
+"""The bystander has at most so many requests in flight, and drops those that have waited for so long."""
+
+BYSTANDER_DIALS = 4
 
 
-def build_task(plan: Plan, recorder: Recorder, dials: Dials, uniform: Callable[[], float]) -> Task:
-    """The plan's only task, whose requests are all the same.
+def build_task(
+    plan: Plan, recorder: Recorder, dials: Dials, uniform: Callable[[], float], id: int = 0, name: str = ""
+) -> Task:
+    """The task of the plan, whose requests are all the same.
 
-    dials: opens connections to the target. uniform: random numbers in [0, 1).
+    dials: opens connections to the target. uniform: random numbers in [0, 1). id and name: see `Task`.
     """
     api = make_api(plan.api, plan.ask)
     return Task(
+        id=id,
+        name=name,
         api=api,
         requests=fixed(RequestBuilder(plan, api).build(plan.ask)),
         dials=dials,
-        failures=Failures(plan.retries, FailurePolicy(tuple(plan.on_status)), plan.secrets, recorder, uniform),
+        failures=Failures(
+            plan.retries, FailurePolicy(tuple(plan.on_status)), plan.secrets, recorder, uniform, name=name
+        ),
         recorder=recorder,
         timeouts=plan.timeouts,
         requests_per_connection=plan.requests_per_connection,
@@ -43,16 +61,59 @@ def build_model(
     dials: Dials,
     clock: Callable[[], int] = time.monotonic_ns,
     make_stream: MakeStream = TransportStream,
+    make_alarm: MakeAlarm = Alarm,
 ) -> Model:
     """The load of the plan, under its model. To be called inside a running loop."""
     load = Load(
         recorder,
         dials=plan.dials,
-        pause_s=plan.error_pause_s,
+        pause_s=plan.error_pause_s if plan.open is None else 0.0,  # the open model tries for each arrival
         requests=plan.requests if plan.open is None else None,  # the open model counts arrivals
         clock=clock,
         make_stream=make_stream,
     )
     numbers = random.Random(f"{plan.seed}/{plan.worker}")
     task = build_task(plan, recorder, dials, numbers.random)
-    return ClosedModel(plan, load, task, numbers) if plan.open is None else OpenModel(plan, load, task)
+    if plan.open is None:
+        return ClosedModel(plan, load, task, numbers)
+    return OpenModel(plan, load, task, make_alarm)
+
+
+def build_bystander(
+    plan: Plan,
+    beside: Load,
+    dials: Dials,
+    clock: Callable[[], int] = time.monotonic_ns,
+    make_stream: MakeStream = TransportStream,
+    make_alarm: MakeAlarm = Alarm,
+) -> Model | None:
+    """The bystander of the plan, with a load of its own beside that of the plan; None: it has none. To be called
+    inside a running loop."""
+    if plan.bystander is None:
+        return None
+    own = bystander_plan(plan, plan.bystander)
+    load = Load(beside.recorder, dials=own.dials, pause_s=0.0, beside=beside, clock=clock, make_stream=make_stream)
+    uniform = random.Random(f"{own.seed}/{own.worker}").random
+    task = build_task(own, beside.recorder, dials, uniform, BYSTANDER, "bystander")
+    return OpenModel(own, load, task, make_alarm)
+
+
+def bystander_plan(plan: Plan, bystander: Bystander) -> Plan:
+    """The plan of the bystander, which is the only one of its kind: other requests, a rate of its own, and no failure
+    that ends the run."""
+    return msgspec.structs.replace(
+        plan,
+        ask=bystander.ask,
+        streams=BYSTANDER_IN_FLIGHT,
+        worker=0,
+        workers=1,
+        requests=None,
+        retries=0,
+        on_status=[(what, COUNT) for what in DEFAULTS],
+        dials=BYSTANDER_DIALS,
+        seed=plan.seed + (1 << 63),  # no run has such a seed: the arrivals are independent of those of the load
+        profile=constant("requests", bystander.per_s),
+        open=OpenLoad(POISSON, 1.0, None, BYSTANDER_WAIT_NS),
+        bystander=None,
+        objectives=NOT_JUDGED,
+    )

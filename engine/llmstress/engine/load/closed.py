@@ -78,6 +78,10 @@ class ClosedModel:
         Additional streams do not wait for the ramp: they begin as fast as connections may be opened, but not before
         `start`. Surplus streams finish the request that they have in flight; they are the first to be used again.
         """
+        self._run(number, self.load.clock())
+
+    def _run(self, number: int, due: int) -> None:
+        """Run `number` streams; additional ones are due at stamp `due`."""
         load = self.load
         for stream in load.add_streams(number - len(load.streams)):
             move(stream, PARKED)
@@ -86,7 +90,7 @@ class ClosedModel:
             if stream.exchange is None:
                 stream.drop_link()
         self._park_waiting()
-        self._release(load.clock())
+        self._release(due)
 
     def set_profile(self, profile: Profile) -> None:
         """The number of streams follows this profile from now on."""
@@ -94,21 +98,25 @@ class ClosedModel:
         self._changed.set()
 
     async def _follow(self, t0: int) -> None:
-        """Keep the number of streams at what the profile says. Changes in quick succession are made in steps."""
+        """Keep the number of streams at what the profile says. Changes in quick succession are made in steps of
+        `RAMP_STEP_NS`; the time by which a stream begins later for that reason is in `queue`."""
         clock = self.load.clock
+        earliest = t0
         while self._profile is not None:
             self._changed.clear()
             changes = steps(self._profile, self._plan.worker, self._plan.workers)
             change = next(changes, None)
             while change is not None and not self._changed.is_set():
-                while (wait := t0 + change[0] - clock()) > 0 and not self._changed.is_set():
+                at = max(t0 + change[0], earliest)
+                while (wait := at - clock()) > 0 and not self._changed.is_set():
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._changed.wait(), max(wait, RAMP_STEP_NS) / 1e9)
-                streams = None
-                while change is not None and t0 + change[0] <= clock():
-                    streams, change = change[1], next(changes, None)
-                if streams is not None:
-                    self.set_streams(streams)
+                        await asyncio.wait_for(self._changed.wait(), wait / 1e9)
+                made = None
+                while change is not None and t0 + change[0] <= clock() and not self._changed.is_set():
+                    made, change = change, next(changes, None)
+                if made is not None:
+                    self._run(made[1], t0 + made[0])
+                    earliest = clock() + RAMP_STEP_NS
             await self._changed.wait()
 
     def prepare(self, t0: int) -> None:
@@ -133,7 +141,7 @@ class ClosedModel:
         """No: there is always a next request."""
         return False
 
-    def pause(self, on: bool) -> None:
+    def pause(self, on: bool, at: int) -> None:
         """Begin no requests while `on`; the time of the pause is not in `queue`."""
         self._paused = on
         self._park_waiting()
@@ -145,27 +153,24 @@ class ClosedModel:
             if self._waits is None and not self._pacing_ns:
                 self._begin(stream, now)
             else:
-                self._think(stream, now)
+                self._wait(stream, now + (next(self._waits) if self._waits is not None else 0), now)
             return
         # the random pause lasts at least half of `pause_ns`, so twice the time of a stop order is enough for it
         pause_ns = max(self._pause_ns, 2 * self._stop_order_ns) if fatal else self._pause_ns
-        move(stream, WAITING)
-        if not pause_ns:
-            # in a later turn of the loop: a stream whose requests end at once would recurse
-            asyncio.get_running_loop().call_soon(self._begin, stream, now)
-            return
-        if stream in self._surplus:
-            stream.drop_link()
         due = now + schedule.after_failure(pause_ns, self._random.random())
-        self._begin_at(stream, due + (self._pause_offset_ns - due) % self._pause_step_ns)
-        self.load.note_if_exhausted()
+        self._wait(stream, due + (self._pause_offset_ns - due) % self._pause_step_ns, now)
 
-    def _think(self, stream: Stream, now: int) -> None:
-        """Begin the stream's next request after its think time, and not before its pace allows."""
-        due = now + (next(self._waits) if self._waits is not None else 0)
+    def _wait(self, stream: Stream, due: int, now: int) -> None:
+        """Begin the stream's next request at stamp `due`, or later if its pace says so."""
         if self._pacing_ns:
             due = max(due, self._begun_at.get(stream, 0) + self._pacing_ns)
         move(stream, WAITING)
+        if due <= now:
+            # in a later turn of the loop: a stream whose requests end at once would recurse
+            asyncio.get_running_loop().call_soon(self._begin, stream, due)
+            return
+        if stream in self._surplus:
+            stream.drop_link()
         self._begin_at(stream, due)
         self.load.note_if_exhausted()
 

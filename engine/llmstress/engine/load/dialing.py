@@ -8,6 +8,7 @@ from typing import Protocol
 
 from llmstress.engine.connect.dialer import ConnectError
 from llmstress.engine.connect.tcpinfo import retransmissions
+from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.link import Dials
 from llmstress.engine.stream.stream import Stream
 from llmstress.engine.stream.task import Request
@@ -18,6 +19,10 @@ class Start(Protocol):
 
     def __call__(self, stream: Stream, request: Request, due: int) -> bool:
         """See the class."""
+
+
+Opened = Callable[[Stream, int | None], None]
+"""Is told how long the connection of a stream took to open (ns); None: it could not be opened."""
 
 
 class Dialing:
@@ -36,14 +41,20 @@ class Dialing:
         start: Start,
         fail: Callable[[BaseException], None],
     ) -> None:
-        """most: connections that may be being opened at once. fail: is told of an exception that ends the run."""
+        """most: connections that may be being opened at once. pause_s: 0: no task pauses. fail: is told of an exception
+        that ends the run."""
         self._most = most
+        self._most_ahead = max(1, most // 2)
         self._pause_s = pause_s
         self._clock = clock
         self._start = start
         self._fail = fail
-        self._waiting: deque[tuple[Stream, Request | None, int]] = deque()
-        """Stream, the request that it is to begin (None: it has one in flight), and when that was due."""
+        self._urgent: deque[Stream] = deque()
+        """Streams that have a request in flight: they go first."""
+        self._waiting: deque[tuple[Stream, Request, int]] = deque()
+        """Stream, the request that it is to begin, and when that was due."""
+        self._ahead: deque[tuple[Stream, Dials, Opened]] = deque()
+        """Streams that have nothing to begin yet: they go last."""
         self._try_again = asyncio.Event()
         """Ends the pauses when it is set, and is cleared again at once."""
         self.tasks: set[asyncio.Task[None]] = set()
@@ -55,24 +66,21 @@ class Dialing:
 
     def redial(self, stream: Stream) -> None:
         """Open another connection for a stream whose request is in flight: it goes before those that begin."""
-        self._waiting.appendleft((stream, None, 0))
+        self._urgent.append(stream)
         if stream.exchange is not None and stream.exchange.start:  # its latencies are running, so no task may pause
             self._end_pauses()
         self._dial_more()
 
-    def warm(self, stream: Stream, dials: Dials, done: Callable[[Stream, bool], None]) -> None:
-        """Open a connection for a stream that has nothing to begin yet; `done` is told whether it was opened.
-
-        Connections for requests go first: it is opened now or not at all, and half of the places are left to requests.
-        """
-        if self._waiting or len(self.tasks) >= self._most // 2:
-            done(stream, False)
-            return
-        self.tasks.add(asyncio.get_running_loop().create_task(self._guarded(self._warm(stream, dials, done))))
+    def dial_ahead(self, stream: Stream, dials: Dials, opened: Opened) -> None:
+        """Open a connection for a stream that has nothing to begin yet, when no request needs one; half of the places
+        are left to requests."""
+        self._ahead.append((stream, dials, opened))
+        if len(self.tasks) < self._most_ahead:
+            self._dial_more()
 
     @property
     def waiting(self) -> int:
-        """How many streams wait for a place to dial."""
+        """How many requests wait for a connection to be opened."""
         return len(self._waiting)
 
     def withdraw(self, unwanted: Callable[[Stream, int], bool]) -> list[Stream]:
@@ -81,8 +89,8 @@ class Dialing:
         waiting, withdrawn = list(self._waiting), []
         self._waiting.clear()
         for entry in waiting:
-            stream, request, due = entry
-            if request is not None and unwanted(stream, due):
+            stream, _, due = entry
+            if unwanted(stream, due):
                 withdrawn.append(stream)
             else:
                 self._waiting.append(entry)
@@ -90,6 +98,7 @@ class Dialing:
 
     def cancel(self) -> None:
         """Give up the connections that are being opened."""
+        self._ahead.clear()
         for task in self.tasks:
             task.cancel()
 
@@ -107,39 +116,51 @@ class Dialing:
             self.tasks.difference_update([asyncio.current_task()])
 
     async def _dial_all(self) -> None:
-        while self._waiting:
-            stream, request, due = self._waiting.popleft()
-            if request is not None:
-                if not self._start(stream, request, due):
-                    continue
-            elif stream.exchange is None:
-                continue
+        while True:
+            if self._urgent:
+                await self._dial_again(self._urgent.popleft())
+            elif self._waiting:
+                await self._dial_for(*self._waiting.popleft())
+            elif self._ahead and len(self.tasks) <= self._most_ahead:
+                await self._dial_one_ahead(*self._ahead.popleft())
             else:
-                stream.exchange.begin_on_new_connection(self._clock())
-            assert stream.exchange is not None
-            try:
-                link = await stream.exchange.task.dials.open()
-            except ConnectError as error:
-                stream.not_connected(error.end)
-                await self._pause()
-            else:
-                counters = stream.exchange.task.samples.counters
-                counters.connects_repeated += retransmissions(link.transport) > 0
-                stream.connected(link)
-                self._end_pauses()
+                return
 
-    async def _warm(self, stream: Stream, dials: Dials, done: Callable[[Stream, bool], None]) -> None:
+    async def _dial_again(self, stream: Stream) -> None:
+        if stream.exchange is not None:
+            stream.exchange.begin_on_new_connection(self._clock())
+            await self._connect(stream, stream.exchange)
+
+    async def _dial_for(self, stream: Stream, request: Request, due: int) -> None:
+        if self._start(stream, request, due):
+            assert stream.exchange is not None
+            await self._connect(stream, stream.exchange)
+
+    async def _connect(self, stream: Stream, exchange: Exchange) -> None:
+        try:
+            link = await exchange.task.dials.open()
+        except ConnectError as error:
+            stream.not_connected(error.end)
+            await self._pause()
+        else:
+            exchange.task.samples.counters.connects_repeated += retransmissions(link.transport) > 0
+            stream.connected(link)
+            self._end_pauses()
+
+    async def _dial_one_ahead(self, stream: Stream, dials: Dials, opened: Opened) -> None:
+        before = self._clock()
         try:
             link = await dials.open()
-        except ConnectError:
-            await self._pause()  # the requests that need a connection count the failure
-            done(stream, False)
+        except ConnectError:  # the requests that need a connection count the failure
+            opened(stream, None)
         else:
-            stream.warmed(link)
+            stream.connected_ahead(link)
             self._end_pauses()
-            done(stream, True)
+            opened(stream, self._clock() - before)
 
     async def _pause(self) -> None:
+        if not self._pause_s:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._pause_s):
                 await self._try_again.wait()

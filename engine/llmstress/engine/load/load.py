@@ -45,11 +45,11 @@ class Model(Protocol):
         """A stream has ended a request at stamp `now`; `fatal`: its failure may end the run."""
 
     def not_begun(self, stream: Stream) -> None:
-        """A stream that waited for a connection may not begin its request any more: the run's time or its requests are
-        used up."""
+        """A stream that waited for a connection is over without having begun its request: the run's time or its
+        requests are used up."""
 
     def check(self, now: int) -> None:
-        """Is called every few milliseconds."""
+        """Is called every 50 ms; `now`: everything that was stamped before has been processed."""
 
     def stop(self, now: int) -> None:
         """Nothing begins any more."""
@@ -60,8 +60,8 @@ class Model(Protocol):
     def set_profile(self, profile: Profile) -> None:
         """The load over time is this one from now on."""
 
-    def pause(self, on: bool) -> None:
-        """Begin no requests while `on`."""
+    def pause(self, on: bool, at: int) -> None:
+        """Begin no requests while `on`. In the open model none arrives from `at` (ns after T0) until the pause ends."""
 
     @property
     def pending(self) -> bool:
@@ -82,13 +82,15 @@ class Load:
         dials: int,
         pause_s: float,
         requests: int | None = None,
+        beside: "Load | None" = None,
         clock: Callable[[], int] = time.monotonic_ns,
         make_stream: MakeStream = TransportStream,
     ) -> None:
         """To be made inside a running loop.
 
         dials: connections that may be being opened at once. pause_s: after a failed connect, before the next. requests:
-        how many may begin from the steady window on; None: no limit.
+        how many may begin from the steady window on; None: no limit. beside: another load of this process. Its reads
+        and those of this load are processed in one queue, in the order of their stamps.
         """
         self.model: Model
         """Is set by the model that takes this load."""
@@ -96,13 +98,16 @@ class Load:
         self.recorder = recorder
         self.streams: list[Stream] = []
         """All that ever were."""
-        self.reads = SlicedReads(recorder, clock, self.fail)
+        self.reads: SlicedReads = SlicedReads(recorder, clock, self.fail) if beside is None else beside.reads
         self.dialing = Dialing(dials, pause_s, clock, self._start, self.fail)
         self.requests_left = NEVER if requests is None else requests
         self.exhausted = asyncio.Event()
         """Nothing is in flight and nothing will start any more; or there is a `fault`."""
         self.fault: BaseException | None = None
         """An exception that should not have happened: the run can't be trusted any more."""
+        self.open = 0
+        """Requests in flight."""
+        self._beside = beside
         self._make_stream = make_stream
         self._stop_at = NEVER
         self._slice = 0
@@ -153,6 +158,7 @@ class Load:
 
     def _count_begun(self) -> None:
         """Requests of ramp and warm-up come on top of those that were asked for."""
+        self.open += 1
         if self.recorder.steady_has_begun:
             self.requests_left -= 1
 
@@ -172,6 +178,7 @@ class Load:
 
     def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
         """The stream has ended a request: the model decides what it does next."""
+        self.open -= 1
         self.model.free(stream, failed=failed, fatal=fatal, now=now)
 
     # --- while the run lasts
@@ -187,6 +194,8 @@ class Load:
 
     def fail(self, fault: BaseException) -> None:
         """Something happened that should not have: end the run with it."""
+        if self._beside is not None:
+            self._beside.fail(fault)
         self.fault = self.fault or fault
         self.exhausted.set()
 
@@ -215,5 +224,5 @@ class Load:
     def note_if_exhausted(self) -> None:
         """Set `exhausted` if nothing is in flight and nothing may begin any more."""
         over = not self.requests_left or self.model.over or self.clock() >= self._stop_at
-        if over and not self.recorder.open and not self.model.pending:
+        if over and not self.open and not self.model.pending:
             self.exhausted.set()

@@ -52,8 +52,11 @@ class Failures:
         recorder: Recorder,
         uniform: Callable[[], float],
         wall: Callable[[], float] = time.time,
+        name: str = "",
     ) -> None:
-        """`retries`: how often a request may be sent again. `uniform`: random numbers in [0, 1)."""
+        """`retries`: how often a request may be sent again. `uniform`: random numbers in [0, 1). `name`: of the task;
+        its samples are kept apart from those of the task without a name."""
+        self._prefix = f"{name} " if name else ""
         self._retries = retries
         self._policy = policy
         self._secrets = secrets
@@ -65,7 +68,7 @@ class Failures:
         """Keep a sample of an attempt that failed with `end`, and decide what follows. `head`: None if none came."""
         status = head.status if head is not None else 0
         sample = ErrorSample(
-            error=end.outcome,
+            error=f"{self._prefix}{end.outcome}",
             status=status,
             text=self.clean(end.text)[:MAX_TEXT],
             request_id=self.clean(request_id(head))[:MAX_REQUEST_ID] if head is not None else "",

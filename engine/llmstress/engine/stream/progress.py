@@ -40,17 +40,17 @@ class Progress:
         self.window_began = 0
         """Its begin; 0 for the first one."""
         self.open = 0
-        """Requests in flight."""
+        """Requests of the load in flight."""
         self.most_open = 0
         """Most requests in flight at any moment since the last cut."""
         self.waiting = 0
-        """Requests that have arrived and wait for a stream (open model)."""
+        """Requests that have arrived and wait for a stream or a connection (open model)."""
         self.most_waiting = 0
         """The most of them at any moment since the last cut."""
         self.steady_began = NEVER
         """Begin of the first steady window."""
         self.answered = False
-        """Whether any request has ended ok."""
+        """Whether any request of the load has ended ok."""
         self._t0 = 0
         self._windows: Sequence[Window] = ()
         self._edges: list[int] = []  # begins of all windows but the first

@@ -38,7 +38,7 @@ class Recorder:
     ) -> None:
         """`host` reads the CPU times of the machine; only one worker of a run passes it."""
         self.progress = Progress()
-        self._tasks: list[Samples] = []
+        self._tasks: dict[int, Samples] = {}
         self._own = self.samples(0)
         self._worker = worker
         self._clock = clock
@@ -73,8 +73,8 @@ class Recorder:
 
     def samples(self, task: int) -> Samples:
         """Where the requests of a task record: one object for the whole run, so that it may be kept."""
-        while len(self._tasks) <= task:
-            self._tasks.append(Samples(len(self._tasks), self.progress))
+        if task not in self._tasks:
+            self._tasks[task] = Samples(task, self.progress)
         return self._tasks[task]
 
     # --- windows
@@ -86,12 +86,12 @@ class Recorder:
 
     @property
     def open(self) -> int:
-        """Requests in flight, of all tasks."""
+        """Requests of the load in flight."""
         return self.progress.open
 
     @property
     def answered(self) -> bool:
-        """Whether any request has ended ok."""
+        """Whether any request of the load has ended ok."""
         return self.progress.answered
 
     @property
@@ -206,7 +206,7 @@ class Recorder:
 
     def fold(self) -> None:
         """Turn what the hot path collected into histograms of the window that lasts."""
-        for samples in self._tasks:
+        for samples in self._tasks.values():
             samples.fold()
 
     def cut(self, now: int, rss: int) -> Delta:
@@ -225,13 +225,17 @@ class Recorder:
             merged=self._merged,
             rss=rss,
             parts={
-                key_of(window, samples.task): part for samples in self._tasks for window, part in samples.parts.items()
+                key_of(window, task): part
+                for task, samples in self._tasks.items()
+                for window, part in samples.parts.items()
             },
             samples=self._error_samples,
             signs=list(dict.fromkeys(self._signs.values())),
             rate_limits=self._rate_limits,
             fatal=self._fatal,
-            fields=list(dict.fromkeys(name for samples in self._tasks for name in samples.fields))[:MAX_FIELDS],
+            fields=list(dict.fromkeys(name for samples in self._tasks.values() for name in samples.fields))[
+                :MAX_FIELDS
+            ],
             waiting=progress.waiting,
             waiting_max=progress.most_waiting,
         )
@@ -241,7 +245,7 @@ class Recorder:
         self._seq += 1
         self._merged = 0
         self._cut_at = delta.t_to + self._t0
-        for samples in self._tasks:
+        for samples in self._tasks.values():
             samples.parts = {}
         self._error_samples = []
         self._rate_limits = {}

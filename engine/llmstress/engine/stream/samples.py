@@ -15,7 +15,7 @@ from llmstress.engine.stream.objectives import Answered, count_judged
 from llmstress.engine.stream.pace import Pace
 from llmstress.engine.stream.progress import Progress
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import MAX_FIELDS, MAX_WINDOWS, Counters, Part
+from llmstress.engine.telemetry.messages import BYSTANDER, MAX_FIELDS, MAX_WINDOWS, Counters, Part
 from llmstress.engine.telemetry.metrics import METRICS, MetricName
 from llmstress.engine.telemetry.slo import Objectives
 
@@ -56,6 +56,7 @@ class Samples:
     __slots__ = (
         "_collected",
         "_firsts",
+        "_of_load",
         "_plain",
         "_progress",
         "_texts_begun",
@@ -70,6 +71,7 @@ class Samples:
 
     def __init__(self, task: int, progress: Progress) -> None:
         self.task = task
+        self._of_load = int(task != BYSTANDER)
         self.gaps: list[int] = []
         """Inter-token gaps in µs since the last fold. The list stays the same object, so that callers may keep its
         `append`."""
@@ -110,9 +112,16 @@ class Samples:
         """A request has started."""
         self.counters.started += 1
         progress = self._progress
-        progress.open += 1
+        progress.open += self._of_load
         if progress.open > progress.most_open:
             progress.most_open = progress.open
+
+    def waiting(self, requests: int) -> None:
+        """So many requests have arrived and wait for a stream or a connection."""
+        progress = self._progress
+        if self._of_load:
+            progress.waiting = requests
+            progress.most_waiting = max(progress.most_waiting, requests)
 
     def first_token(self, us: int, us_due: int) -> None:
         """The first token of a request came `us` µs after its start and `us_due` µs after it was due."""
@@ -154,13 +163,13 @@ class Samples:
         Returns the part that the end belongs to.
         """
         progress = self._progress
-        progress.open -= 1
+        progress.open -= self._of_load
         part = self.part(progress.window_at(now))
         part.ended[end.outcome] = part.ended.get(end.outcome, 0) + 1
         at, gaps = request.end_at, len(request.gaps) - request.marks
         samples: list[_Sample] = [("queue", request.begun, request.begun - request.due), *_before_tokens(request)]
         if end.outcome == "ok":
-            progress.answered = True
+            progress.answered = progress.answered or bool(self._of_load)
             samples.append(("e2e", at, at - request.start))
             samples.append(("e2e_due", at, at - request.due))
             if gaps:

@@ -135,7 +135,7 @@ class Stream:
         self._send(exchange)
         link.catch_up(self)
 
-    def warmed(self, link: Link) -> None:
+    def connected_ahead(self, link: Link) -> None:
         """A connection stands that the next request will use: there is no request yet."""
         self._take(link)
         link.catch_up(self)

@@ -27,6 +27,7 @@ from llmstress.engine.telemetry.messages import (
     merge_rate_limits,
     task_of,
     window_of,
+    without_bystander,
 )
 from llmstress.engine.telemetry.metrics import CHARTED
 from llmstress.engine.telemetry.sums import Sums
@@ -92,7 +93,7 @@ class Aggregate(msgspec.Struct, array_like=True, dict=True):
     """Everything measured so far over all workers: plain data, which can be sent as it is.
 
     Sums over windows or tasks may be a `Part` of the aggregate itself (if only one was to be summed) and must not be
-    changed. Those over all tasks leave out the tasks of `apart`.
+    changed. None contains a part of `apart`.
     """
 
     workers: list[WorkerState]
@@ -129,8 +130,8 @@ class Aggregate(msgspec.Struct, array_like=True, dict=True):
     """Names of fields that the API module doesn't know and whose text was counted as reasoning."""
     waiting_max: int = 0
     """Most requests that waited for a stream, summed over the workers' own maxima within a report."""
-    apart: tuple[int, ...] = ()
-    """Tasks that are not part of the load: only `part` and `of_task` count their requests."""
+    apart: dict[int, Part] = msgspec.field(default_factory=dict)
+    """The bystander's parts: key -> what happened to its requests. They are in no other field."""
 
     @classmethod
     def over(
@@ -178,9 +179,7 @@ class Aggregate(msgspec.Struct, array_like=True, dict=True):
 
     def of_kind(self, *kinds: Phase) -> Part:
         """The sum over the windows of these kinds, or over all windows, and all tasks."""
-        return sum_of(
-            part for key, part in self.parts.items() if self._is_of(key, kinds) and task_of(key) not in self.apart
-        )
+        return sum_of(part for key, part in self.parts.items() if self._is_of(key, kinds))
 
     def of_task(self, task: int, *kinds: Phase) -> Part:
         """The sum of a task over the windows of these kinds, or over all windows."""
@@ -217,13 +216,17 @@ class Aggregate(msgspec.Struct, array_like=True, dict=True):
         """Requests of the whole run that have ended, the cancelled ones excepted."""
         return sum(n for outcome, n in self.ended().items() if outcome != "cancelled")
 
+    def bystander(self, *kinds: Phase) -> Part:
+        """The sum of the bystander over the windows of these kinds, or over all windows."""
+        return sum_of(part for key, part in self.apart.items() if self._is_of(key, kinds))
+
     def measured(self) -> int:
         """As `finished`, since the first steady window began: what `--requests` counts."""
         first = min((window.index for window in self.windows if window.kind is Phase.STEADY), default=0)
         return sum(
             n
             for key, part in self.parts.items()
-            if window_of(key) >= first and task_of(key) not in self.apart
+            if window_of(key) >= first
             for outcome, n in part.ended.items()
             if outcome != "cancelled"
         )
@@ -265,8 +268,7 @@ class Aggregate(msgspec.Struct, array_like=True, dict=True):
     def _sums(self) -> Sums:
         sums = Sums()
         for key, part in self.parts.items():
-            if task_of(key) not in self.apart:
-                sums.enter(key, self.kind_of(window_of(key)), part)
+            sums.enter(key, self.kind_of(window_of(key)), part)
         return sums
 
     def _is_of(self, key: int, kinds: tuple[Phase, ...]) -> bool:
@@ -293,9 +295,17 @@ class Aggregate(msgspec.Struct, array_like=True, dict=True):
 
     def merge(self, delta: Delta) -> None:
         """Take in one delta."""
+        parts, apart = without_bystander(delta.parts)
+        if apart:
+            delta = msgspec.structs.replace(delta, parts=parts)
         self._merge_worker(delta)
-        for key, part in delta.parts.items():
+        for key, part in parts.items():
             self._add(key, part)
+        for key, part in apart.items():
+            mine = self.apart.setdefault(key, Part())
+            mine.add(part)
+            mine.settle()
+            mine.bound()
         for sample in delta.samples:
             self._keep(sample)
         self.signs = list(dict.fromkeys([*self.signs, *delta.signs]))[:MAX_SIGNS]
@@ -317,17 +327,15 @@ class Aggregate(msgspec.Struct, array_like=True, dict=True):
 
     def _add(self, key: int, part: Part) -> None:
         """Add a part to the one of the same window and task, and to the sums."""
-        sums, kind = None if task_of(key) in self.apart else self._sums, self.kind_of(window_of(key))
+        kind = self.kind_of(window_of(key))
         mine = self.parts.get(key)
         if mine is None:
             mine = self.parts[key] = Part()
-            if sums is not None:
-                sums.enter(key, kind, mine)
+            self._sums.enter(key, kind, mine)
         mine.add(part)
         taken = mine.settle()
         mine.bound()
-        if sums is not None:
-            sums.add(kind, msgspec.structs.replace(part, finish=mine.known_reasons(part.finish)), taken)
+        self._sums.add(kind, msgspec.structs.replace(part, finish=mine.known_reasons(part.finish)), taken)
 
     def _pack(self) -> None:
         """Keep windows that are over in little memory; a failure may still take samples out of the last one."""
@@ -363,7 +371,7 @@ class Aggregate(msgspec.Struct, array_like=True, dict=True):
             worker.cpu_ns += part.counters.cpu_ns
             if self.kind_of(window_of(key)) is Phase.STEADY:
                 worker.steady_cpu_ns += part.counters.cpu_ns
-                worker.steady_events += 0 if task in self.apart else part.counters.events
+                worker.steady_events += part.counters.events
                 if "loop_lag" in part.latency:
                     worker.loop_lag.merge(part.latency["loop_lag"])
 
@@ -373,7 +381,7 @@ class Aggregate(msgspec.Struct, array_like=True, dict=True):
             self._pack()
         self.window_began.setdefault(self.window, delta.t_to)
         self.elapsed_ns = max(self.elapsed_ns, delta.t_to)
-        part = sum_of(part for key, part in delta.parts.items() if task_of(key) not in self.apart)
+        part = sum_of(delta.parts.values())
         counters, ended, latency = part.counters, part.ended, part.latency
         self.last_seen.update(dict.fromkeys((*ended, *part.retried), delta.t_to))
         requests = sum(ended.values())

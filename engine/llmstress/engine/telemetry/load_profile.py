@@ -5,6 +5,7 @@ integral up to a time is the *amount* by then: of a rate, the number of requests
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -40,7 +41,8 @@ class Piece(msgspec.Struct, array_like=True, frozen=True):
         return (self.first + self.level_at(until)) / 2 * (until - self.begin) / 1e9
 
     def when(self, amount: float) -> int | None:
-        """When the integral from the begin reaches `amount` (ns after T0); None: not within this piece."""
+        """When the integral from the begin reaches `amount`, which is not more than that of the whole piece (ns after
+        T0); None: the level is 0."""
         if amount <= 0 and (self.first > 0 or self.last > 0):
             return self.begin
         if self.end is None:
@@ -51,8 +53,7 @@ class Piece(msgspec.Struct, array_like=True, frozen=True):
         divisor = self.first + math.sqrt(max(0.0, root))
         if divisor <= 0:
             return None
-        t = self.begin + round(2 * amount / divisor * 1e9)
-        return t if t <= self.end else None
+        return min(self.end, self.begin + round(2 * amount / divisor * 1e9))
 
 
 class Profile(msgspec.Struct, array_like=True, frozen=True):
@@ -64,22 +65,27 @@ class Profile(msgspec.Struct, array_like=True, frozen=True):
 
     def level_at(self, t: int) -> float:
         """The level at `t` ns after T0; where it jumps, the later one."""
-        for piece in reversed(self.pieces):
-            if piece.begin <= t:
-                return piece.level_at(t) if piece.end is None or t < piece.end else 0.0
-        return 0.0
+        index = bisect_right(self.pieces, t, key=_begin) - 1
+        if index < 0:
+            return 0.0
+        piece = self.pieces[index]
+        return piece.level_at(t) if piece.end is None or t < piece.end else 0.0
 
-    def amount(self, until: int) -> float:
-        """The integral of the level from T0 to `until` (ns after T0), in levels times seconds."""
-        return sum(
-            piece.amount(until if piece.end is None else min(until, piece.end))
-            for piece in self.pieces
-            if piece.begin < until
-        )
+    def amount(self, begin: int, end: int) -> float:
+        """The integral of the level from `begin` to `end` (ns after T0), in levels times seconds."""
+        total = 0.0
+        for index in range(max(0, bisect_right(self.pieces, begin, key=_begin) - 1), len(self.pieces)):
+            piece = self.pieces[index]
+            if piece.begin >= end:
+                break
+            since, until = max(begin, piece.begin), end if piece.end is None else min(end, piece.end)
+            if until > since:
+                total += (piece.level_at(since) + piece.level_at(until)) / 2 * (until - since) / 1e9
+        return total
 
     def mean(self, begin: int, end: int) -> float:
         """The mean level from `begin` to `end` (ns after T0)."""
-        return (self.amount(end) - self.amount(begin)) / ((end - begin) / 1e9) if end > begin else self.level_at(begin)
+        return self.amount(begin, end) / ((end - begin) / 1e9) if end > begin else self.level_at(begin)
 
     def joined(self, at: int, later: "Profile") -> "Profile":
         """This profile until `at` ns after T0, and `later` from then on."""
@@ -158,6 +164,10 @@ def steps(profile: Profile, worker: int, workers: int) -> Iterator[tuple[int, in
         before = now
     if profile.pieces and (end := profile.pieces[-1].end) is not None and before:
         yield end, 0
+
+
+def _begin(piece: Piece) -> int:
+    return piece.begin
 
 
 def _moved(piece: Piece, by: int) -> Piece:

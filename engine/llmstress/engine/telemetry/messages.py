@@ -69,6 +69,18 @@ def key_of(window: int, task: int = 0) -> int:
     return task << _TASK_SHIFT | window
 
 
+BYSTANDER = (1 << 15) - 1
+"""The task whose requests are sent beside the load (`--bystander`). They are in no figure of the load."""
+
+
+def without_bystander(parts: "dict[int, Part]") -> "tuple[dict[int, Part], dict[int, Part]]":
+    """The parts of the load, and those of the bystander."""
+    if all(task_of(key) != BYSTANDER for key in parts):
+        return parts, {}
+    apart = {key: part for key, part in parts.items() if task_of(key) == BYSTANDER}
+    return {key: part for key, part in parts.items() if key not in apart}, apart
+
+
 def window_of(key: int) -> int:
     """Index of the window of a part's key."""
     return key & (MAX_WINDOWS - 1)
@@ -359,7 +371,7 @@ class Delta(msgspec.Struct, array_like=True, tag=True):
     window: int
     """Index of the window in which the cut lies."""
     open: int
-    """Requests in flight at the cut."""
+    """Requests of the load in flight at the cut."""
     open_max: int
     """Most requests in flight at any moment since the last cut."""
     merged: int

@@ -65,7 +65,7 @@ class Merger:
         mine.open, mine.open_max, mine.rss = delta.open, max(mine.open_max, delta.open_max), delta.rss
         first = next(iter(self._deltas.values()))
         for key, part in delta.parts.items():
-            own, shared = _split(part, totals[key])
+            own, shared = _split(part, totals.get(key, part))
             mine.parts.setdefault(key, Part()).add(own)
             first.parts.setdefault(key, Part()).add(shared)
         for sample in delta.samples:

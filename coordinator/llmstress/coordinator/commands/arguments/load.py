@@ -1,9 +1,9 @@
-"""Size and length of the load."""
+"""Size, shape and length of the load."""
 
 import click
 
 from llmstress.coordinator.commands.arguments.group import group
-from llmstress.coordinator.commands.click_types import RATE, STAGE, THINK_TIME, Duration
+from llmstress.coordinator.commands.click_types import BYSTANDER, RATE, STAGE, THINK_TIME, Duration
 
 load_options = group(
     "Load",
@@ -80,9 +80,7 @@ load_options = group(
         "--queue-timeout",
         "queue_timeout_s",
         type=Duration(),
-        default="60s",
-        show_default=True,
-        help="A request that has waited this long for a free stream is dropped; 0: never.",
+        help="A request that has waited this long for a free stream is dropped; 0: never.  [default: 60s]",
     ),
     click.option(
         "--stage",
@@ -109,6 +107,12 @@ load_options = group(
         default="0s",
         help="Least time between the starts of two requests of a stream.",
     ),
+    click.option(
+        "--bystander",
+        type=BYSTANDER,
+        metavar="RATE",
+        help="Send short requests of a light user beside the load, at this rate (1/s), and measure them apart.",
+    ),
     click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the random numbers."),
 )
-"""Size and length of the load."""
+"""Size, shape and length of the load."""
