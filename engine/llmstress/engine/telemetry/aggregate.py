@@ -327,15 +327,16 @@ class Aggregate(msgspec.Struct, array_like=True, dict=True):
 
     def _add(self, key: int, part: Part) -> None:
         """Add a part to the one of the same window and task, and to the sums."""
+        sums = self._sums  # before the part is added: sums that are made only now would contain it twice
         kind = self.kind_of(window_of(key))
         mine = self.parts.get(key)
         if mine is None:
             mine = self.parts[key] = Part()
-            self._sums.enter(key, kind, mine)
+            sums.enter(key, kind, mine)
         mine.add(part)
         taken = mine.settle()
         mine.bound()
-        self._sums.add(kind, msgspec.structs.replace(part, finish=mine.known_reasons(part.finish)), taken)
+        sums.add(kind, msgspec.structs.replace(part, finish=mine.known_reasons(part.finish)), taken)
 
     def _pack(self) -> None:
         """Keep windows that are over in little memory; a failure may still take samples out of the last one."""

@@ -21,8 +21,8 @@ from llmstress.engine.telemetry.messages import (
     Window,
     add_counts,
     merge_histograms,
-    task_of,
     window_of,
+    without_bystander,
 )
 from llmstress.engine.telemetry.subjects import SUBJECTS, Stretch
 from llmstress.engine.telemetry.thresholds import STATES, Judgement, Reading, Threshold, judge
@@ -74,15 +74,12 @@ class Judge:
         if not self._tallies:
             return
         self._reached[delta.worker] = delta.t_to
+        load, _ = without_bystander(delta.parts)
         for at, tally in self._tallies.items():
             threshold = self._thresholds[at]
             windows = covered_by(threshold, aggregate.windows)
             indices = {each.index for each in windows}
-            parts = [
-                part
-                for key, part in delta.parts.items()
-                if window_of(key) in indices and task_of(key) not in aggregate.apart
-            ]
+            parts = [part for key, part in load.items() if window_of(key) in indices]
             begin = _begin_of(windows)
             if not parts or begin is None:
                 continue
