@@ -38,7 +38,8 @@ def test_imports_point_down(layer: str) -> None:
 FLOORS = {
     "engine": (
         ("telemetry",),
-        ("outcome", "schedule", "arrivals", "secrets"),
+        ("outcome", "schedule", "secrets", "trace"),
+        ("arrivals",),
         ("api", "health"),
         ("control",),
         ("http", "connect", "uplink"),
@@ -48,7 +49,7 @@ FLOORS = {
     ),
     "coordinator": (
         ("config",),
-        ("host",),
+        ("host", "traces"),
         ("output",),
         ("target",),
         ("processes",),

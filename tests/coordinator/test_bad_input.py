@@ -164,6 +164,40 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
     ((*HTTP, "--headless", "--tui"), "--tui"),
     ((*HTTP, "--tui"), "--tui"),
     ((*HTTP, "--warmup-requests", "9", "--warmup", "1s"), "--warmup-requests"),
+    # traces
+    *(
+        ((*HTTP, "--trace", "{trace}", "--speed", value), "--speed")
+        for value in ("0", "-1", "nan", "inf", "x", "", "1001")
+    ),
+    ((*HTTP, "--speed", "2"), "--trace"),
+    ((*HTTP, "--skip-bad-rows"), "--trace"),
+    *(
+        ((*HTTP, "--trace", "{trace}", *others), others[0])
+        for others in (
+            *(
+                ("--rate", "5/s"),
+                ("--stage", "5s:5/s"),
+                ("--stage", "5s:5"),
+                ("--ramp-up", "1s"),
+                ("--min-tokens", "5"),
+            ),
+            *(("--arrival", "poisson"), ("--burstiness", "2"), ("--think-time", "1s"), ("--pacing", "1s")),
+        )
+    ),
+    *(
+        ((*HTTP, "--trace", path), "--trace")
+        for path in (
+            *("", "{dir}", "{dir}/none", "{text}", "{text}/x", "{empty}", "{bytes}", "{key}", "{fifo}", "{socket}"),
+            *("{loop}", "/dev/null", "/dev/zero", "a" * 300, "\udcff"),
+        )
+    ),
+    ((*HTTP, "--trace", "{bad}"), "line 2: output_length is -3"),
+    ((*HTTP, "--trace", "{bad}", "--skip-bad-rows"), "no rows that can be used, 1 are bad; line 2: output_length"),
+    ((*HTTP, "--trace", "{columns}"), "no known trace has the columns 'when', 'size'. Understood are"),
+    ((*HTTP, "--trace", "{trace}", "--speed", "0.001"), "longer than a year"),
+    # names of files
+    *(((*HTTP, flag, "a\udcff"), flag) for flag in ("--output", "--record", "--log-file", "--unix-socket")),
+    *(((*HTTPS, flag, "a\udcff"), flag) for flag in ("--cacert", "--cert", "--key")),
     # headers and keys
     ((*HTTP, "--header", "no colon"), "--header"),
     ((*HTTP, "--header", ""), "--header"),
@@ -356,6 +390,9 @@ def places() -> Iterator[dict[str, str]]:
             "key": key,
             "other": others.private_key_pem.bytes(),
             "locked": b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nMA==\n-----END ENCRYPTED PRIVATE KEY-----\n",
+            "trace": b'{"timestamp": 0, "output_length": 3}\n{"timestamp": 99000000000, "output_length": 3}\n',
+            "bad": b'\n{"timestamp": 0, "output_length": -3}\n',
+            "columns": b"when,size\n1,2\n",
             "damaged": b"-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n" + key,
         }
         for name, content in files.items():

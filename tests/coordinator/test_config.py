@@ -587,7 +587,8 @@ def test_secrets_are_found(
 
 
 def test_what_a_file_can_t_hold_is_refused(capsys: pytest.CaptureFixture[str], place: Path) -> None:
-    assert refused(capsys, "config", "--log-file", "\udcff") == "--log-file is not UTF-8 text, so a file can't hold it"
+    words = "--api-key-env is not UTF-8 text, so a file can't hold it"
+    assert refused(capsys, "config", "--api-key-env", "\udcff") == words
 
 
 def test_config_makes_the_checks_of_a_run(capsys: pytest.CaptureFixture[str], place: Path) -> None:

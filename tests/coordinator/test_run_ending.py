@@ -143,6 +143,8 @@ def test_a_misspelled_path_is_suspected_when_it_ends_a_run(words: str, meant: st
         ({}, "", False, 0, "duration"),
         ({"requests": 5}, "", True, 0, "requests"),
         ({"requests": 5}, "", False, 0, "duration"),
+        ({"trace": "t"}, "", True, 0, "requests"),
+        ({"trace": "t", "duration_s": 5.0}, "", False, 0, "duration"),
         ({"requests": 5}, "quota", True, 0, "quota"),
         ({}, "signal", False, 1, "signal"),
         ({}, "signal", False, 2, "lost"),

@@ -234,7 +234,7 @@ def test_what_is_sent_again(
 
 def test_no_connection_may_be_tried_again() -> None:
     bench = Bench(retries=1, on_status=(("connect_refused", "retry"),))
-    bench.stream.begin(bench.task.next_request(), BEGIN)
+    bench.stream.begin(bench.task.request(0), BEGIN)
     bench.at(5).stream.not_connected(End("connect_refused", "nobody there"))
     assert bench.freed == []
     resume(bench, 100)

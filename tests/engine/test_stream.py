@@ -458,7 +458,7 @@ def test_an_idle_connection_that_is_lost_ends_nothing() -> None:
 
 def test_no_connection_ends_the_request_in_its_class() -> None:
     bench = Bench()
-    bench.stream.begin(bench.task.next_request(), BEGIN)
+    bench.stream.begin(bench.task.request(0), BEGIN)
     bench.at(5).stream.not_connected(End("connect_refused", "nobody there"))
     part = bench.steady()
     assert part.ended == {"connect_refused": 1}

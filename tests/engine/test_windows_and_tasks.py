@@ -133,7 +133,7 @@ class Worker:
 
     def _begin(self, task: int) -> None:
         made = self._tasks[task]
-        exchange = Exchange(made.next_request(), self._now, self._now)
+        exchange = Exchange(made.request(0), self._now, self._now)
         self._recorder.samples(task).started()
         exchange.sent = exchange.head_at = self._now
         self._book(self._now, task).started += 1

@@ -82,7 +82,7 @@ async def test_it_counts_what_a_run_would_count(answer: bytes, cut: Callable[[by
     seen = await answered(*cut(answer), Step.CLOSE)
     bench, exchange = Bench(), seen.exchange
     shift = BEGIN - exchange.start
-    bench.stream.begin(bench.task.next_request(), exchange.due + shift)
+    bench.stream.begin(bench.task.request(0), exchange.due + shift)
     bench.now = exchange.sent + shift
     bench.connect()
     for read in seen.reads:

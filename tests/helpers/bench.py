@@ -15,7 +15,7 @@ from llmstress.engine.stream.observer import Observer
 from llmstress.engine.stream.read_loop import Reads
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.stream import Stream
-from llmstress.engine.stream.task import Request, Task, fixed
+from llmstress.engine.stream.task import Task, fixed
 from llmstress.engine.stream.transport_stream import TransportStream
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import LABELS, Delta, Part, Phase, consecutive
@@ -123,7 +123,7 @@ class Bench:
         self.reads = Reads(self.recorder, self.clock, lambda: None)
         self.task = Task(
             api=self.api,
-            requests=fixed(b"REQUEST"),
+            requests=fixed(b"REQUEST", self.api.ask.least_output),
             dials=cast(Dials, self),
             failures=Failures(
                 retries, FailurePolicy(on_status), ["sk-secret"], self.recorder, lambda: uniform, lambda: wall_s
@@ -172,7 +172,7 @@ class Bench:
     def begin(self, start: float = 0, *, due: float | None = None, sent: float = 1) -> None:
         """Start a request, over a new connection if there is none."""
         self.at(start)
-        request = Request(self.task, b"REQUEST", self.observer)
+        request = self.task.request(0)._replace(observer=self.observer)
         self.stream.begin(request, BEGIN + int((start if due is None else due) * MS))
         if self.stream.link is None:
             self.at(sent)

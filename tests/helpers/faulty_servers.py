@@ -274,8 +274,8 @@ class Books:
 
     def __init__(self, task: Task) -> None:
         self.ends: list[tuple[EndOf, End]] = []
-        inner = task.next_request
-        task.next_request = lambda: inner()._replace(observer=EndOf(self))
+        inner = task.request
+        task.request = lambda number: inner(number)._replace(observer=EndOf(self))
 
     @property
     def outcomes(self) -> Counter[str]:

@@ -10,6 +10,7 @@ from helpers.processes import mock_server
 
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.output.console import Console
+from llmstress.coordinator.processes.run_directory import own_directory
 from llmstress.coordinator.run.conductor import Result
 from llmstress.coordinator.run.execute import execute
 from llmstress.engine.telemetry.messages import Phase
@@ -22,7 +23,10 @@ def run(url: str, **changes: Any) -> tuple[Result, str]:
     options = Options(**(given | {"proxy": "none"} | changes))
 
     async def measured() -> Result:
-        return await execute(options, url, Console(said), time.monotonic(), screen=False, deliver=lambda result: None)
+        with own_directory() as directory:
+            return await execute(
+                options, url, Console(said), time.monotonic(), directory, screen=False, deliver=lambda result: None
+            )
 
     return asyncio.run(measured()), said.getvalue()
 

@@ -4,13 +4,16 @@ All workers draw the same sequence from the same seed, and each takes every n-th
 exactly the sequence that one worker would: a constant rate stays evenly spaced, and a gamma process stays a gamma
 process. (Independent gamma processes do not add up to one.) The sequence is in amounts: the integral of the rate at
 which an arrival comes. A profile turns amounts into times, so a rate that changes moves the arrivals and draws none
-anew.
+anew. A trace has its arrivals already: the amounts are its own seconds, and the level is the speed of the replay.
 """
 
 import itertools
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from llmstress.engine.trace import Trace
 
 CONSTANT, POISSON, GAMMA = "constant", "poisson", "gamma"
 
@@ -48,3 +51,28 @@ def spread(arrival: str, burstiness: float) -> float:
     if arrival == CONSTANT:
         return 0.0
     return 1 / math.sqrt(burstiness) if arrival == GAMMA else 1.0
+
+
+class Arrivals(NamedTuple):
+    """The requests that arrive at one worker: every n-th one of the run."""
+
+    amounts: Iterator[float]
+    """The amount at which each of them arrives."""
+    between: Callable[[float, float], float]
+    """How many requests of the run are to be expected from one amount to another one."""
+    spread: float = 0.0
+    """Standard deviation of that number, divided by its square root."""
+
+
+def random_arrivals(arrival: str, burstiness: float, seed: int, worker: int, workers: int) -> Arrivals:
+    """The share of one worker of the requests that `amounts` describes."""
+    every_nth = own(amounts(arrival, burstiness, seed), worker, workers)
+    return Arrivals(every_nth, lambda begin, end: end - begin, spread(arrival, burstiness))
+
+
+def trace_arrivals(trace: Trace, worker: int, workers: int) -> Arrivals:
+    """The share of one worker of the rows of a trace. Its amounts are seconds of the trace after the first row."""
+    return Arrivals(
+        (trace.at(row) / 1e9 for row in range(worker, len(trace), workers)),
+        lambda begin, end: trace.before(round(end * 1e9)) - trace.before(round(begin * 1e9)),
+    )

@@ -64,13 +64,22 @@ class OpenLoad(msgspec.Struct, array_like=True, frozen=True):
     """When requests arrive in the open model, beside the rate."""
 
     arrival: str
-    """constant, poisson or gamma."""
+    """constant, poisson, gamma, or trace."""
     burstiness: float
     """Shape of the gamma distribution: 1 is Poisson, less is burstier (as in vLLM's benchmark)."""
     max_queue: int | None
     """Most requests of this worker that wait for a stream; None: no limit."""
     queue_timeout_ns: int
     """A request that has waited this long for a stream is dropped; 0: no limit."""
+
+
+class Replay(msgspec.Struct, array_like=True, frozen=True):
+    """A trace whose rows are the requests of the open model."""
+
+    directory: str
+    """Where its columns are (`trace.py`)."""
+    lengths: bool
+    """The limit of output tokens of each request is the length of its row's answer."""
 
 
 class Bystander(msgspec.Struct, array_like=True, frozen=True):
@@ -136,6 +145,8 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     """One worker of a run may have it."""
     objectives: Objectives = NOT_JUDGED
     """What requests are judged by."""
+    replay: Replay | None = None
+    """Open model: None if arrivals are random."""
 
 
 class Hello(msgspec.Struct, tag=True, array_like=True, frozen=True):

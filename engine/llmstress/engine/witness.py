@@ -142,7 +142,7 @@ class Witness(Observer):
         attempts = loop.attempts if isinstance(loop, WatchedLoop) else []
         before = len(attempts)
         task = build_task(self._plan, self.recorder, dialer, lambda: 0.0)
-        request = task.next_request()._replace(observer=self)
+        request = task.request(0)._replace(observer=self)
         self.recorder.begin(self.clock(), windows(whole_run=True), tuple)
         exchange = stream.begin(request, self.clock())
         try:

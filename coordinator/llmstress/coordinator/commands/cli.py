@@ -15,6 +15,7 @@ from llmstress.coordinator.commands.arguments.output import output_options, view
 from llmstress.coordinator.commands.arguments.request import api_options, request_options
 from llmstress.coordinator.commands.arguments.slo import slo_options
 from llmstress.coordinator.commands.arguments.target import model_listing_options, target_options
+from llmstress.coordinator.commands.arguments.trace import trace_options
 from llmstress.coordinator.commands.click_types import SectionedCommand, section
 from llmstress.coordinator.commands.completion import completion_command
 from llmstress.coordinator.commands.config import config_command
@@ -33,6 +34,7 @@ LONGEST = 600
 @target_options
 @model_listing_options
 @load_options
+@trace_options
 @request_options
 @api_options
 @connection_options

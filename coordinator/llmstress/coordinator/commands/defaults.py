@@ -27,19 +27,19 @@ def options_of(arguments: dict[str, Any], cores: int, most_streams: int) -> Opti
     """
     given = dict(arguments)
     stages = given["stages"]
-    at_a_rate = given["rate"] is not None or any(stage.rate for stage in stages)
-    in_streams = [] if at_a_rate else [math.ceil(stage.target) for stage in stages]
+    arriving = given["rate"] is not None or given["trace"] is not None or any(stage.rate for stage in stages)
+    in_streams = [] if arriving else [math.ceil(stage.target) for stage in stages]
     if in_streams and given["total"] is not None:
         raise UsageError("--total-streams and --stage in streams can't be used together: drop one of them")
     if given["streams"] is None and given["total"] is None:
-        if at_a_rate:
+        if arriving:
             given["total"] = min(DEFAULT_IN_FLIGHT, most_streams * (given["procs"] or cores))
         else:
             given["total"] = max([1, *in_streams]) if stages else default_total(given["procs"])
     if given["procs"] is None:
         free = cores if given["url"] else max(1, cores - mock_procs(cores))
         given["procs"] = default_procs(given["total"], free, most_streams)
-    if not (given["url"] or given["duration_s"] or given["requests"] or stages):
+    if not (given["url"] or given["duration_s"] or given["requests"] or given["trace"] or stages):
         given["duration_s"] = DEMO_STEADY_S
         if given["warmup_requests"] is None:
             given["warmup_s"] = given["warmup_s"] or DEMO_WARMUP_S

@@ -31,7 +31,7 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
     (
         _RATE,
         "--rps --rate --qps --request-rate --requests-per-second --arrival-rate --rate-type --rate-limit --burstiness "
-        "--stage --stages --target-rate --sweep --fixed-schedule --ramp-up-strategy",
+        "--stage --stages --target-rate --sweep --ramp-up-strategy",
     ),
     (
         "use --ramp-up DURATION, the time over which all streams start",
@@ -108,6 +108,10 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
     (
         "all percentiles are in the summary",
         "--percentiles --percentile-metrics --metric-percentiles --latency --latencies",
+    ),
+    (
+        "use --trace FILE",
+        "--fixed-schedule --fixed-schedule-auto-offset --fixed-schedule-start-offset --fixed-schedule-end-offset",
     ),
     ("use --slo 'METRIC<LIMIT', e.g. --slo 'ttft<500ms'", "--goodput --slos --goodput-config-file"),
     ("use --fail-if 'ttft.p99>800ms'", "--threshold --thresholds --fail-on --assert --assertions"),

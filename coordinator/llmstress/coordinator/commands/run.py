@@ -21,11 +21,16 @@ from llmstress.coordinator.output.schema import Summary
 from llmstress.coordinator.output.summary import encode, histograms_of, write_atomically
 from llmstress.coordinator.processes import screen_process
 from llmstress.coordinator.processes.demo_mock import demo_options, demo_url, start_demo_mock
+from llmstress.coordinator.processes.run_directory import TRACE, own_directory
 from llmstress.coordinator.run.conductor import Result
 from llmstress.coordinator.run.ending import exit_code_reason
 from llmstress.coordinator.run.execute import execute
 from llmstress.coordinator.run.reports import write_reports
 from llmstress.coordinator.target.api_choice import ask_of, choose_api, name_of_api
+from llmstress.coordinator.traces.read import TraceFacts, read_trace
+
+LARGE_TRACE = 20_000_000
+"""Bytes of a trace from which on a line says that it is being read: a million rows of CSV have 40 MB and take 3 s."""
 
 
 class Saved(msgspec.Struct, frozen=True):
@@ -63,7 +68,9 @@ def run_command(arguments: dict[str, Any]) -> int:
         return saved.path
 
     try:
-        result, truth = asyncio.run(_run(options, console, asked_at, screen, deliver))
+        with own_directory() as directory:
+            trace = _trace(options, console, directory / TRACE)  # before there is a loop, so that Ctrl-C ends it
+            result, truth = asyncio.run(_run(options, console, asked_at, screen, directory, trace, deliver))
         if saved.path is not None:  # before the table: the explanation of the exit code must be the last line
             console.say()
             console.say(f"summary: {saved.path}")
@@ -83,20 +90,38 @@ def run_command(arguments: dict[str, Any]) -> int:
     return ExitCode.INTERNAL if saved.output_failed or not reported else result.exit_code
 
 
+def _trace(options: Options, console: Console, directory: Path) -> TraceFacts | None:
+    """What is known of the trace of a run, whose columns are in `directory` then; None: there is none."""
+    if options.trace is None:
+        return None
+    if os.path.isfile(options.trace) and os.path.getsize(options.trace) >= LARGE_TRACE:
+        console.say(f"reading {options.trace}")
+    return read_trace(options.trace, directory, speed=options.speed, skip_bad_rows=options.skip_bad_rows)
+
+
 async def _run(
-    options: Options, console: Console, asked_at: float, screen: bool, deliver: Callable[[Result], Path | None]
+    options: Options,
+    console: Console,
+    asked_at: float,
+    screen: bool,
+    directory: Path,
+    trace: TraceFacts | None,
+    deliver: Callable[[Result], Path | None],
 ) -> tuple[Result, dict[str, Any]]:
     """The result of the run, and what the built-in mock reports to have sent (empty for another target)."""
+
+    async def load(options: Options, url: str) -> Result:
+        return await execute(options, url, console, asked_at, directory, trace, screen=screen, deliver=deliver)
+
     if options.url is not None:
-        return await execute(options, options.url, console, asked_at, screen=screen, deliver=deliver), {}
+        return await load(options, options.url), {}
     procs = mock_procs(available_cores())
     mock = await start_demo_mock(options, procs)
     console.say(
         f"no --url given: loading the built-in mock LLM, {procs} process{'es' if procs > 1 else ''} at {mock.url}"
     )
     try:
-        url = demo_url(options, mock)
-        result = await execute(demo_options(options), url, console, asked_at, screen=screen, deliver=deliver)
+        result = await load(demo_options(options), demo_url(options, mock))
     finally:
         truth = await mock.stop()
     return result, truth

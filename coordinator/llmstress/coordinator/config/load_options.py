@@ -30,6 +30,9 @@ QUEUE_TIMEOUT_S = 60.0
 
 LEAST_BURSTINESS, MOST_BURSTINESS = 0.001, 1_000.0
 
+SLOWEST, FASTEST = 0.001, 1_000.0
+"""Bounds of `--speed`."""
+
 
 def default_total(procs: int | None) -> int:
     """The default of `--total-streams`: `DEFAULT_STREAMS`, or one stream per process if there are more processes.
@@ -78,6 +81,11 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     think: Think = Think()
     pacing_s: float = 0.0
     stages: tuple[Stage, ...] = ()
+    trace: str | None = None
+    """Open model: requests arrive at the times in this file. None: there is no trace."""
+    speed: float = 1.0
+    """The trace is replayed so many times as fast as it was recorded."""
+    skip_bad_rows: bool = False
     bystander: Rate | None = None
     """Rate of short requests beside the load."""
     seed: int = 0
@@ -105,6 +113,7 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError("--warmup and --warmup-requests can't be used together: drop one of them")
         if self.stages:
             self._check_stages()
+        self._check_trace()
         if self.open:
             self._check_open()
         else:
@@ -133,12 +142,30 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
         if not self.open and self.streams is not None:
             raise UsageError("--streams and --stage in streams can't be used together: drop one of them")
 
+    def _check_trace(self) -> None:
+        if self.trace is None:
+            for flag, given in (("--speed", self.speed != 1), ("--skip-bad-rows", self.skip_bad_rows)):
+                if given:
+                    raise UsageError(f"{flag} needs a trace: give its file with --trace FILE")
+            return
+        if not SLOWEST <= self.speed <= FASTEST:
+            raise UsageError(f"--speed must lie between {SLOWEST:g} and {FASTEST:g}, not {self.speed:g}")
+        for flag, given in (
+            ("--rate", self.rate is not None),
+            ("--stage", bool(self.stages)),
+            ("--arrival", self.arrival is not None),
+            ("--burstiness", self.burstiness is not None),
+            ("--ramp-up", self.ramp_up_s > 0),
+        ):
+            if given:
+                raise UsageError(f"{flag} can't be used with --trace, which sets the arrivals: drop one of them")
+
     def _check_open(self) -> None:
         for flag, given in (("--think-time", self.think != Think()), ("--pacing", self.pacing_s > 0)):
             if given:
                 raise UsageError(
-                    f"{flag} is for streams that begin after their last answer; at a rate, requests arrive by "
-                    "themselves: drop one of them"
+                    f"{flag} is for streams that begin after their last answer; at a rate or with a trace, requests "
+                    "arrive by themselves: drop one of them"
                 )
         if self.burstiness is not None and not LEAST_BURSTINESS <= self.burstiness <= MOST_BURSTINESS:
             bounds = f"{LEAST_BURSTINESS:g} and {MOST_BURSTINESS:g}"
@@ -172,23 +199,30 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def open(self) -> bool:
         """Whether requests arrive by a schedule of their own (open model)."""
-        return self.rate is not None or any(stage.rate for stage in self.stages)
+        return self.rate is not None or self.trace is not None or any(stage.rate for stage in self.stages)
 
     @property
     def arrival_name(self) -> str:
-        """constant, poisson or gamma."""
+        """constant, poisson, gamma, or trace."""
+        if self.trace is not None:
+            return "trace"
         return self.arrival or ("poisson" if self.burstiness is None else "gamma")
 
     @property
     def steady_s(self) -> float | None:
-        """Length of the steady windows; None: until `requests` are used up."""
+        """Length of the steady windows; None: until `requests` or the trace are used up."""
         if self.stages:
             return sum(stage.seconds for stage in self.stages)
-        if self.duration_s is not None or self.requests is not None:
+        if self.duration_s is not None or self.counted:
             return self.duration_s
         return DEFAULT_DURATION_S
 
     @property
+    def counted(self) -> bool:
+        """Whether the run is over when its requests are used up: those that were asked for, or those of a trace."""
+        return self.requests is not None or self.trace is not None
+
+    @property
     def whole_run(self) -> bool:
         """Whether the steady window is the whole run: it is counted in requests, and there is no warm-up."""
-        return not self.stages and self.requests is not None and not self.warmup_s and self.warmup_requests is None
+        return not self.stages and self.counted and not self.warmup_s and self.warmup_requests is None

@@ -133,6 +133,11 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             raise UsageError("--headless and --tui can't be used together: drop one of them")
         if not self.keepalive and self.requests_per_connection is not None:
             raise UsageError("--no-keepalive and --requests-per-connection can't be used together: drop one of them")
+        if self.min_tokens is not None and self.trace is not None:
+            raise UsageError(
+                "--min-tokens can't be used with --trace, which sets the output lengths; for answers of exactly these "
+                "lengths, use --ignore-eos"
+            )
         if self.min_tokens is not None and self.min_tokens > (most := self.ask("").limit):
             raise UsageError(f"--min-tokens {self.min_tokens} is more than --max-tokens ({most})")
         if self.key is not None and self.cert is None:
@@ -201,6 +206,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             if text == "":
                 raise UsageError(f"{flag} is empty: give a value, or leave it out")
         for flag, text in (
+            ("--trace", self.trace),
             ("--prompt", self.prompt),
             ("--system", self.system),
             ("--model", self.model),
@@ -208,6 +214,13 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             ("--text", self.text),
             ("--done", self.done),
             ("--error-event", self.error_event),
+            ("--output", self.output),
+            ("--record", self.record),
+            ("--log-file", self.log_file),
+            ("--unix-socket", self.unix_socket),
+            ("--cacert", self.cacert),
+            ("--cert", self.cert),
+            ("--key", self.key),
         ):
             if text is not None and _SURROGATE.search(text):  # Python decodes invalid UTF-8 in argv to surrogates
                 raise UsageError(f"{flag} is not UTF-8 text")

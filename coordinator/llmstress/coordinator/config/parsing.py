@@ -9,7 +9,7 @@ import msgspec
 
 from llmstress.coordinator.config.keys import from_environment, variable_of
 
-_LONGEST_S = 366 * 86_400.0
+LONGEST_S = 366 * 86_400.0
 """The longest duration: a year. Timers overflow with much longer ones."""
 
 _MOST_ERRORS = 10**12
@@ -49,7 +49,7 @@ def parse_duration(text: str) -> float:
         raise ValueError(f"{text!r} is not a duration; write it like 500ms, 2s or 1m30s")
     hours, minutes, seconds, milliseconds = (float(group or 0) for group in match.groups())
     total = hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
-    if total > _LONGEST_S:
+    if total > LONGEST_S:
         raise ValueError(f"{text!r} is longer than a year")
     return total
 

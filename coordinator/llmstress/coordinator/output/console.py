@@ -120,8 +120,9 @@ class Console:
         with contextlib.suppress(OSError):  # a closed pipe or terminal must not end the run
             print(redact(line, self._secrets), file=self._stream, flush=True)
 
-    def banner(self, options: Options, api: str, target: Target, model: str, way: str) -> None:
-        """Print target, API, model, size and phases of the run; `way`: proxy, addresses and TLS, or empty."""
+    def banner(self, options: Options, api: str, target: Target, model: str, way: str, more: str = "") -> None:
+        """Print target, API, model, size and phases of the run; `way`: proxy, addresses and TLS, or empty; `more`:
+        another line, or empty."""
         self.say(
             f"llmstress {program_version()}   {redact_url(target.url)}   {api}{f'   model {model}' if model else ''}"
         )
@@ -129,6 +130,8 @@ class Console:
             self.say(f"  {target.note}")
         if way:
             self.say(f"  {way}")
+        if more:
+            self.say(f"  {more}")
         self.say(f"  {size_of(options)}")
         self.say(f"  {' → '.join(phases(options))}")
 
@@ -348,6 +351,8 @@ def phases(options: Options) -> list[str]:
     elif options.requests is not None:
         limit = "" if options.steady_s is None else f", at most {duration(options.steady_s)}"
         shown.append(f"{_count_of(options.requests, 'request', 's')}{limit}")
+    elif options.trace is not None:
+        shown.append("whole trace" if options.steady_s is None else f"trace, at most {duration(options.steady_s)}")
     elif options.steady_s:
         shown.append(f"steady {duration(options.steady_s)}")
     return [*shown, f"drain (at most {duration(options.grace_s)})"]
@@ -374,12 +379,12 @@ def warmup(options: Options) -> str:
 
 def size_of(options: Options) -> str:
     """Number of processes and streams: `2 processes × 50 = 100 streams`; `3 processes, 100 streams`. At a rate:
-    `2 processes, 50/s (poisson), at most 10,000 requests in flight`."""
+    `2 processes, 50/s (poisson arrivals), at most 10,000 requests in flight`. With a trace without the arrivals."""
     processes, streams = _count_of(options.procs, "process", "es"), options.total_streams
     if options.open:
         asked = f"{options.rate} " if options.rate is not None else ""
-        in_flight = f"at most {_count_of(streams, 'request', 's')} in flight"
-        return f"{processes}, {asked}({options.arrival_name} arrivals), {in_flight}"
+        arrivals = "" if options.trace is not None else f"{asked}({options.arrival_name} arrivals), "
+        return f"{processes}, {arrivals}at most {_count_of(streams, 'request', 's')} in flight"
     if options.stages:
         return f"{processes}, up to {_count_of(streams, 'stream', 's')}"
     each = f" × {options.shares[0]:,} = " if len(set(options.shares)) == 1 else ", "

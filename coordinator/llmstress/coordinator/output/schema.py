@@ -86,6 +86,38 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     host: Host
 
 
+class SkippedRow(msgspec.Struct, frozen=True):
+    """A row of a trace that could not be used."""
+
+    line: int
+    """In the file, from 1."""
+    why: str
+
+
+class TraceInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The trace that was replayed. `run.options` has its file."""
+
+    format: str
+    stamps: str
+    """How the stamps were read: ms, s or dates."""
+    rows: int
+    """Rows that could be used."""
+    used: int
+    """Rows whose time came before the run ended: their requests were started, or dropped from the queue."""
+    skipped: int
+    """Bad rows that were left out."""
+    skipped_rows: list[SkippedRow]
+    """The first of them."""
+    unsorted: int
+    """Rows that were earlier than the row above them. If there are any, all rows were sorted."""
+    span_s: float
+    """From the first to the last row, at the trace's own speed."""
+    speed: float
+    """The trace was replayed so many times as fast."""
+    lengths: list[str]
+    """The lengths that the requests had from the trace: output, or none."""
+
+
 class Requests(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of the whole run. `started` is the sum of ok, failed, filtered, cancelled, lost and open; `open` is 0 once
     the run has ended. `per_s`: ok requests that ended in the steady window."""
@@ -476,6 +508,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Only with `--reading-speed`."""
     thresholds: list[ThresholdRow] = []
     """Those of `--fail-if` and `--abort-if`; missing if there are none."""
+    trace: TraceInfo | msgspec.UnsetType = msgspec.UNSET
+    """Only with `--trace`."""
     histograms: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     """Metric -> base64 of HdrHistogram's V2 encoding, in µs, of the steady window."""
     bystander: Bystander | msgspec.UnsetType = msgspec.UNSET

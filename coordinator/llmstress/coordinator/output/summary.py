@@ -32,6 +32,7 @@ from llmstress.coordinator.output.schema import (
     TimelineRow,
     Tokens,
     TpsUser,
+    TraceInfo,
     Undetermined,
     WindowRow,
     Worker,
@@ -69,6 +70,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Rate of the bystander; None: there is none."""
     objectives: Objectives = NOT_JUDGED
     judgements: tuple[Judgement, ...] = ()
+    trace: TraceInfo | None = None
 
 
 def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
@@ -121,6 +123,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         windows=_windows(aggregate, facts),
         timeline_step_s=aggregate.row_ns / 1e9,
         timeline=_timeline(aggregate, judged=bool(facts.objectives.slos)),
+        trace=facts.trace if facts.trace is not None else msgspec.UNSET,
         events=[EventRow(round(each.t / 1e9, 3), each.kind, each.text) for each in aggregate.notices],
         bystander=bystander_of(aggregate, facts.bystander_per_s),
         goodput=goodput_of(figures.goodput, facts.objectives) or msgspec.UNSET,

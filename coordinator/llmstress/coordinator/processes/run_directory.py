@@ -21,6 +21,9 @@ ABOUT = "about"
 SCREEN_LOG = "screen.log"
 """Name of the file to which the run's own screen writes errors; its stderr is the terminal that it draws on."""
 
+TRACE = "trace"
+"""Name of the directory in a run's directory with the arrivals of its trace (`engine/trace.py`)."""
+
 _LONGEST = 80
 """Most characters of the base directory's path: the path of a Unix socket may have 107 bytes."""
 

@@ -22,7 +22,7 @@ from llmstress.coordinator.processes.broadcaster import FLUSH_S, Broadcaster
 from llmstress.coordinator.processes.hub import Hub
 from llmstress.coordinator.processes.screen_process import Screen, ScreenClosed
 from llmstress.coordinator.processes.worker_processes import Exited, WorkerProcesses
-from llmstress.coordinator.run import ending, facts, load_plan, token_rate
+from llmstress.coordinator.run import ending, facts, load_plan, replay, token_rate
 from llmstress.coordinator.run.announcer import Announcer
 from llmstress.coordinator.run.gate import Gate
 from llmstress.coordinator.run.inbox import Inbox, InboxItem, Lost, Signalled, Tick
@@ -31,8 +31,9 @@ from llmstress.coordinator.run.steering import Steering
 from llmstress.coordinator.target import api_choice, model_listing
 from llmstress.coordinator.target.network import describe_way
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
+from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine import schedule
-from llmstress.engine.control import Ack, Final, Go, Hello, Network, Plan, Ready, Setup, Stop, StopMode
+from llmstress.engine.control import Ack, Final, Go, Hello, Network, Plan, Ready, Replay, Setup, Stop, StopMode
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import (
@@ -110,8 +111,11 @@ class Conductor:
         broadcaster: Broadcaster,
         announcer: Announcer,
         asked_at: float,
+        trace: TraceFacts | None = None,
     ) -> None:
         self._options = options
+        self._trace = trace
+        self._replay: Replay | None = None
         self._resolved = resolved
         self._hub = hub
         self._workers = workers
@@ -160,8 +164,10 @@ class Conductor:
         ask = api_choice.ask_of(self._options, target.url, model)
         self._tokens_per_request = token_rate.expected_tokens(ask)
         profile = self._token_profile = load_plan.profile_of(self._options, self._tokens_per_request)
-        plans = make_plans(self._options, self._resolved, ask, networks, self._aggregate.windows, profile)
-        self._announcer.publish(facts.run_facts(self._options, name, target, model))
+        self._replay = replay.replay_of(self._options, self._resolved.api, ask, self._trace)
+        windows = self._aggregate.windows
+        plans = make_plans(self._options, self._resolved, ask, networks, windows, profile, self._replay)
+        self._announcer.publish(facts.run_facts(self._options, name, target, model, self._trace))
         if profile is not None:
             self._announcer.publish(Asked(profile))
         try:
@@ -171,7 +177,8 @@ class Conductor:
             raise CouldNotStart(f"the workers were not ready within {READY_LIMIT_S:g} s") from None
         self._startup_s = time.monotonic() - self._asked_at
         started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        self._announcer.console.banner(self._options, name, target, model, describe_way(networks))
+        replayed = replay.describe_replay(self._options, self._trace, self._replay)
+        self._announcer.console.banner(self._options, name, target, model, describe_way(networks), replayed)
         await self._go()
         self._announcer.publish(msgspec.structs.replace(self._view.facts, started_at=started_at))
         self._note_window(schedule.first_window(self._aggregate.windows))
@@ -451,5 +458,6 @@ class Conductor:
             bystander_per_s=None if self._options.bystander is None else self._options.bystander.per_s,
             objectives=self._view.facts.objectives,
             judgements=self._view.judgements,
+            trace=replay.trace_info(self._options, self._trace, self._replay, self._aggregate),
         )
         return summarise(self._aggregate, known)

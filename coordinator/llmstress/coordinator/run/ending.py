@@ -110,7 +110,7 @@ def why_ended(options: Options, aggregate: Aggregate, ended_by: str, finals: Col
     if _exceeds(options.max_errors, aggregate.failed(), aggregate.finished()):
         return "errors"
     exhausted = all(final.exhausted for final in finals)
-    return "requests" if options.requests is not None and exhausted else "duration"
+    return "requests" if options.counted and exhausted else "duration"
 
 
 def threshold_limit(judgement: Judgement) -> Limit:

@@ -14,9 +14,9 @@ from llmstress.coordinator.output.console import Console, size_of
 from llmstress.coordinator.output.redaction import child_environment
 from llmstress.coordinator.processes.broadcaster import Broadcaster
 from llmstress.coordinator.processes.hub import Hub
-from llmstress.coordinator.processes.run_directory import ABOUT, own_directory
+from llmstress.coordinator.processes.run_directory import ABOUT
 from llmstress.coordinator.processes.worker_processes import WorkerProcesses
-from llmstress.coordinator.run import facts, load_plan
+from llmstress.coordinator.run import facts, load_plan, replay
 from llmstress.coordinator.run.announcer import Announcer
 from llmstress.coordinator.run.conductor import Conductor, Result
 from llmstress.coordinator.run.gate import check_thresholds
@@ -24,6 +24,7 @@ from llmstress.coordinator.run.plans import warning_of_ramp
 from llmstress.coordinator.target.auth import key_variables, warning_of_plain_http
 from llmstress.coordinator.target.network import resolve, with_sources
 from llmstress.coordinator.target.resolved_target import resolve_target
+from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine.secrets import redact
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import RunView
@@ -34,6 +35,8 @@ async def execute(
     url: str,
     console: Console,
     asked_at: float,
+    directory: Path,
+    trace: TraceFacts | None = None,
     *,
     screen: bool,
     deliver: Callable[[Result], Path | None],
@@ -45,6 +48,8 @@ async def execute(
         url: the target: that of the options, or that of the built-in mock.
         console: gets the banner, progress lines and warnings; it holds its output back while a screen is open.
         asked_at: `time.monotonic()` when the command was started.
+        directory: that of the run, for its sockets.
+        trace: that of the options.
         screen: open a screen.
         deliver: is called with the result as soon as it is final, and returns the path of the written summary, or None
             if there is none. A screen may stay open after that.
@@ -63,15 +68,16 @@ async def execute(
         warnings = preflight.check_machine(options, target, networks, addresses)
         if warning := warning_of_ramp(options):
             warnings.append(warning)
+        if trace is not None:
+            warnings += replay.trace_warnings(options, trace)
         if options.unix_socket is None and (warning := warning_of_plain_http(target, resolved.headers)):
             warnings.append(warning)
         environ = child_environment(os.environ, secrets, key_variables(options))
         async with contextlib.AsyncExitStack() as stack:
-            directory = stack.enter_context(own_directory())
             (directory / ABOUT).write_text(f"{redact_url(target.url)}  {size_of(options)}", "utf-8")
             hub = await stack.enter_async_context(Hub(directory, options.procs))
             view = RunView(
-                facts.run_facts(options, resolved.api_name, target, options.model or ""),
+                facts.run_facts(options, resolved.api_name, target, options.model or "", trace),
                 Aggregate.over(options.shares, facts.row_ns(options.interval_s), windows),
             )
             try:
@@ -81,7 +87,7 @@ async def execute(
                 raise UsageError(f"--record {options.record}: {error.strerror or error}") from error
             announcer = Announcer(broadcaster, console, secrets)
             workers = WorkerProcesses(directory, hub.endpoint, environ)
-            conductor = Conductor(options, resolved, hub, workers, broadcaster, announcer, asked_at)
+            conductor = Conductor(options, resolved, hub, workers, broadcaster, announcer, asked_at, trace)
             try:
                 if screen:
                     await conductor.open_screen(directory, environ)

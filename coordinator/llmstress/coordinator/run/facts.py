@@ -6,13 +6,17 @@ from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.console import program_version, warmup
 from llmstress.coordinator.output.schema import PhaseLengths, RunInfo
 from llmstress.coordinator.output.summary import host
+from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine.telemetry.broadcast import RunFacts, RunView
 from llmstress.engine.telemetry.formatting import duration
 from llmstress.engine.telemetry.messages import LABELS, Phase, Window
 
 
-def run_facts(options: Options, api: str, target: Target, model: str) -> RunFacts:
+def run_facts(options: Options, api: str, target: Target, model: str, trace: TraceFacts | None = None) -> RunFacts:
     """The facts that viewers get before the run starts."""
+    requests = options.requests
+    if trace is not None and options.whole_run and options.steady_s is None:
+        requests = min(requests or trace.columns.rows, trace.columns.rows)
     return RunFacts(
         version=program_version(),
         api=api,
@@ -26,7 +30,7 @@ def run_facts(options: Options, api: str, target: Target, model: str) -> RunFact
         steady_s=_steady_s(options),
         interval_s=options.interval_s,
         grace_s=options.grace_s,
-        requests=options.requests,
+        requests=requests,
         whole_run=options.whole_run,
         started_at="",
         warmup_requests=options.warmup_requests,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from llmstress.coordinator.config.load_text import Stage
 from llmstress.coordinator.config.options import Options
 from llmstress.engine import schedule
-from llmstress.engine.telemetry.load_profile import Piece, Profile, Unit, sine
+from llmstress.engine.telemetry.load_profile import Piece, Profile, Unit, constant, sine
 from llmstress.engine.telemetry.messages import Phase, Window, consecutive
 
 
@@ -35,6 +35,8 @@ def profile_of(options: Options, tokens_per_request: float = 1.0) -> Profile | N
     """
     if options.stages:
         return stage_profile(options.stages)
+    if options.trace is not None:
+        return constant("trace", options.speed)
     if options.rate is None:
         return None
     rate = options.rate.per_s / (tokens_per_request if options.rate.tokens else 1.0)

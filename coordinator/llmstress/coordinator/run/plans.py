@@ -10,7 +10,7 @@ from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.control import Bystander, Network, OpenLoad, Plan, Timeouts
+from llmstress.engine.control import Bystander, Network, OpenLoad, Plan, Replay, Timeouts
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Window
 
@@ -25,10 +25,12 @@ def make_plans(
     networks: list[Network],
     windows: tuple[Window, ...],
     profile: Profile | None = None,
+    replay: Replay | None = None,
 ) -> list[Plan]:
     """One plan per worker; the shares of streams and requests sum to those of the options.
 
-    `networks`: that of each worker. `windows`: those of the run. `profile`: the load over time.
+    `networks`: that of each worker. `windows`: those of the run. `profile`: the load over time. `replay`: the
+    trace, whose columns exist.
     """
     ends = list(itertools.accumulate(options.shares))
     requests: list[int | None] = [None] * options.procs
@@ -75,6 +77,7 @@ def make_plans(
             open=None if not options.open else _open_load(options, worker),
             bystander=_bystander(options, ask) if worker == 0 else None,
             objectives=options.objectives,
+            replay=replay,
         )
         for worker, share in enumerate(options.shares)
     ]

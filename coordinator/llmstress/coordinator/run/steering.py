@@ -55,7 +55,10 @@ class Steering:
         """Open model: another rate, until the next stage begins."""
         profile = self._view.profile
         if profile is None or profile.unit != "requests":
-            self._notice("note", "this run has no rate: its streams begin after their last answer")
+            begin = "streams begin after their last answer"
+            if profile is not None and profile.unit == "trace":
+                begin = "requests arrive at the times of a trace"
+            self._notice("note", f"this run has no rate: its {begin}")
         elif not 0 <= per_s <= MOST_PER_S:  # also without effect: what is no number
             self._notice("note", f"a rate must lie between 0 and {MOST_PER_S:,.0f}/s: {per_s:g}/s is ignored")
         else:

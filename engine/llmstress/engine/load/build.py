@@ -3,26 +3,29 @@
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
 from llmstress.engine.api import make_api
-from llmstress.engine.arrivals import POISSON
+from llmstress.engine.arrivals import POISSON, Arrivals, random_arrivals, trace_arrivals
 from llmstress.engine.control import Bystander, OpenLoad, Plan
 from llmstress.engine.http.request import RequestBuilder
 from llmstress.engine.load.alarm import Alarm, MakeAlarm
 from llmstress.engine.load.closed import ClosedModel
 from llmstress.engine.load.load import Load, MakeStream, Model
 from llmstress.engine.load.open import OpenModel
+from llmstress.engine.load.sources import of_lengths
 from llmstress.engine.stream.failure_policy import COUNT, DEFAULTS, FailurePolicy
 from llmstress.engine.stream.failures import Failures
 from llmstress.engine.stream.link import Dials
 from llmstress.engine.stream.recorder import Recorder
-from llmstress.engine.stream.task import Task, fixed
+from llmstress.engine.stream.task import Source, Task, fixed
 from llmstress.engine.stream.transport_stream import TransportStream
 from llmstress.engine.telemetry.load_profile import constant
 from llmstress.engine.telemetry.messages import BYSTANDER
 from llmstress.engine.telemetry.slo import NOT_JUDGED
+from llmstress.engine.trace import Trace
 
 BYSTANDER_IN_FLIGHT, BYSTANDER_WAIT_NS = 100, 60_000_000_000
 """The bystander has at most so many requests in flight, and drops those that have waited for so long."""
@@ -31,18 +34,25 @@ BYSTANDER_DIALS = 4
 
 
 def build_task(
-    plan: Plan, recorder: Recorder, dials: Dials, uniform: Callable[[], float], id: int = 0, name: str = ""
+    plan: Plan,
+    recorder: Recorder,
+    dials: Dials,
+    uniform: Callable[[], float],
+    id: int = 0,
+    name: str = "",
+    trace: Trace | None = None,
 ) -> Task:
-    """The task of the plan, whose requests are all the same.
+    """The task of the plan. Its requests are all the same, except that those of a trace may have its output lengths.
 
-    dials: opens connections to the target. uniform: random numbers in [0, 1). id and name: see `Task`.
+    dials: opens connections to the target. uniform: random numbers in [0, 1). id and name: see `Task`. trace: that of
+    the plan.
     """
     api = make_api(plan.api, plan.ask)
     return Task(
         id=id,
         name=name,
         api=api,
-        requests=fixed(RequestBuilder(plan, api).build(plan.ask)),
+        requests=_source(plan, RequestBuilder(plan, api), trace),
         dials=dials,
         failures=Failures(
             plan.retries, FailurePolicy(tuple(plan.on_status)), plan.secrets, recorder, uniform, name=name
@@ -53,6 +63,12 @@ def build_task(
         require_finish=plan.require_finish,
         objectives=plan.objectives,
     )
+
+
+def _source(plan: Plan, builder: RequestBuilder, trace: Trace | None) -> Source:
+    if trace is not None and plan.replay is not None and plan.replay.lengths:
+        return of_lengths(builder.build, plan.ask, lambda number: trace.shape(number)[1])
+    return fixed(builder.build(plan.ask), plan.ask.least_output)
 
 
 def build_model(
@@ -73,10 +89,17 @@ def build_model(
         make_stream=make_stream,
     )
     numbers = random.Random(f"{plan.seed}/{plan.worker}")
-    task = build_task(plan, recorder, dials, numbers.random)
+    trace = None if plan.replay is None else Trace(Path(plan.replay.directory))
+    task = build_task(plan, recorder, dials, numbers.random, trace=trace)
     if plan.open is None:
         return ClosedModel(plan, load, task, numbers)
-    return OpenModel(plan, load, task, make_alarm)
+    return OpenModel(plan, load, task, _arrivals(plan, plan.open, trace), make_alarm)
+
+
+def _arrivals(plan: Plan, kind: OpenLoad, trace: Trace | None = None) -> Arrivals:
+    if trace is not None:
+        return trace_arrivals(trace, plan.worker, plan.workers)
+    return random_arrivals(kind.arrival, kind.burstiness, plan.seed, plan.worker, plan.workers)
 
 
 def build_bystander(
@@ -95,7 +118,8 @@ def build_bystander(
     load = Load(beside.recorder, dials=own.dials, pause_s=0.0, beside=beside, clock=clock, make_stream=make_stream)
     uniform = random.Random(f"{own.seed}/{own.worker}").random
     task = build_task(own, beside.recorder, dials, uniform, BYSTANDER, "bystander")
-    return OpenModel(own, load, task, make_alarm)
+    assert own.open is not None
+    return OpenModel(own, load, task, _arrivals(own, own.open), make_alarm)
 
 
 def bystander_plan(plan: Plan, bystander: Bystander) -> Plan:
@@ -116,4 +140,5 @@ def bystander_plan(plan: Plan, bystander: Bystander) -> Plan:
         open=OpenLoad(POISSON, 1.0, None, BYSTANDER_WAIT_NS),
         bystander=None,
         objectives=NOT_JUDGED,
+        replay=None,
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 
 from llmstress.engine import schedule
@@ -33,6 +34,8 @@ class ClosedModel:
         load.add_streams(0 if plan.profile is not None else plan.streams)
         self._plan = plan
         self.task = task
+        self._numbers = itertools.count(plan.worker, plan.workers)
+        """Those of the requests."""
         self._random = uniform
         self._pause_ns = int(plan.error_pause_s * 1e9)
         self._stop_order_ns = int((plan.interval_s + STOP_ORDER_DELAY_S) * 1e9)
@@ -193,7 +196,7 @@ class ClosedModel:
         else:
             if self._pacing_ns:
                 self._begun_at[stream] = due
-            load.begin(stream, self.task.next_request(), due)
+            load.begin(stream, self.task.request(next(self._numbers)), due)
 
     def _park_waiting(self) -> None:
         """Park the streams that wait for a connection but may not begin any more: they will be due anew."""

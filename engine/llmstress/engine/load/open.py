@@ -1,10 +1,11 @@
 """The open model: requests arrive by a schedule of their own, however long the answers take."""
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Iterator
 
-from llmstress.engine import arrivals
+from llmstress.engine.arrivals import Arrivals
 from llmstress.engine.connect.tcpinfo import retransmissions
 from llmstress.engine.control import OpenLoad, Plan
 from llmstress.engine.load.alarm import Alarm, MakeAlarm
@@ -30,7 +31,7 @@ class OpenModel:
     A request that has arrived is due. It starts, is dropped, or waits: in the queue, or for a connection.
     """
 
-    def __init__(self, plan: Plan, load: Load, task: Task, make_alarm: MakeAlarm = Alarm) -> None:
+    def __init__(self, plan: Plan, load: Load, task: Task, arrivals: Arrivals, make_alarm: MakeAlarm = Alarm) -> None:
         """To be made inside a running loop; the plan has a profile and an open load."""
         assert plan.open is not None
         assert plan.profile is not None
@@ -42,10 +43,10 @@ class OpenModel:
         self._most = plan.streams
         self._planned = self._profile = plan.profile
         """The load over time as it was ordered, and with the pauses."""
-        kind = plan.open
-        self._amounts = _Kept(
-            arrivals.own(arrivals.amounts(kind.arrival, kind.burstiness, plan.seed), plan.worker, plan.workers)
-        )
+        self._amounts = _Kept(arrivals.amounts)
+        self._expected = arrivals.between
+        self._numbers = itertools.count(plan.worker, plan.workers)
+        """Those of the requests that are still to arrive."""
         self._coming: Iterator[int] = iter(())
         self._next: int | None = None
         """Stamp of the next arrival; None: none comes as the profile is."""
@@ -54,8 +55,8 @@ class OpenModel:
         """Requests that may still arrive in the steady window or later."""
         self._started = self._paused = self._stopped = False
         self._over = not self._left
-        self._queue: deque[int] = deque()
-        """When the requests were due that wait for a stream."""
+        self._queue: deque[tuple[int, int]] = deque()
+        """The requests that wait for a stream: when each was due, and its number."""
         self._warm: list[Stream] = []
         """Free streams with a connection; the one that was used last is used first, so that those which are not needed
         any more stay idle."""
@@ -63,7 +64,7 @@ class OpenModel:
         """Free streams without a connection."""
         self._warming = 0
         """Streams whose connections are opened ahead of need."""
-        self._spread = SIGMAS * arrivals.spread(kind.arrival, kind.burstiness)
+        self._spread = SIGMAS * arrivals.spread
         self._lead_ns = LEAST_LEAD_NS
         self._warm_from = 0
         """No connections are opened ahead of need before this stamp: the last one failed."""
@@ -126,17 +127,17 @@ class OpenModel:
         load.note_if_exhausted()
 
     def _arrive(self, due: int) -> None:
-        load = self.load
+        load, number = self.load, next(self._numbers)
         if not load.was_due(due):
             return
         self._count_due(due)
         stream = None if self._queue else self._free_stream(linked=not load.may_begin(due))
         if stream is not None:
-            load.begin(stream, self.task.next_request(), due)
+            load.begin(stream, self.task.request(number), due)
         elif self._open.max_queue is not None and len(self._queue) >= self._open.max_queue:
             self._drop()
         else:
-            self._queue.append(due)
+            self._queue.append((due, number))
         self._note_waiting()
 
     # --- streams
@@ -189,7 +190,7 @@ class OpenModel:
         """Drop what has waited for too long, and open connections ahead of need."""
         limit = self._open.queue_timeout_ns
         if limit and not self._paused:
-            while self._queue and now - self._queue[0] >= limit:
+            while self._queue and now - self._queue[0][0] >= limit:
                 self._queue.popleft()
                 self._drop()
             if self.load.dialing.waiting:
@@ -205,9 +206,9 @@ class OpenModel:
         """Begin the requests in the queue for which there are streams."""
         load = self.load
         while self._queue and not self._paused and (stream := self._free_stream()) is not None:
-            due = self._queue.popleft()
+            due, number = self._queue.popleft()
             if load.may_begin(due):
-                load.begin(stream, self.task.next_request(), due)
+                load.begin(stream, self.task.request(number), due)
             else:
                 self._drop()
                 self._put_back(stream)
@@ -260,7 +261,8 @@ class OpenModel:
         self._cold += [stream for stream in self._warm if stream.link is None]
         self._warm = [stream for stream in self._warm if stream.link is not None]
         since = max(0, now - self._t0)
-        expected = self._profile.amount(since, since + self._lead_ns) / self._plan.workers
+        begin, end = (self._profile.amount(0, until) for until in (since, since + self._lead_ns))
+        expected = self._expected(begin, end) / self._plan.workers
         wanted = math.ceil(expected + self._spread * math.sqrt(expected))
         for _ in range(wanted - len(self._warm) - self._warming):
             stream = self._unlinked_stream()

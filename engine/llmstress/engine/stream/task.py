@@ -1,7 +1,6 @@
 """A task: one kind of request, with everything that its requests share; and one request of it."""
 
 from collections.abc import Callable
-from itertools import repeat
 from typing import NamedTuple
 
 from llmstress.engine.api.base import Api
@@ -24,12 +23,11 @@ class Task:
         "dials",
         "failures",
         "id",
-        "least_output",
         "linger",
         "name",
-        "next_request",
         "reading",
         "recorder",
+        "request",
         "requests_per_connection",
         "require_finish",
         "samples",
@@ -73,15 +71,13 @@ class Task:
         self.timeouts = timeouts
         self.requests_per_connection = requests_per_connection
         self.require_finish = require_finish
-        self.least_output = api.ask.least_output
-        """Tokens that each choice of an answer was asked to have, at least; 0: no minimum."""
         self.linger = Linger()
         self.shape = shape_of(api)
         shape = self.shape
         self.reading = self, shape.prefixes, shape.end, shape.tail, shape.lines, api.classify, self.samples.gaps.append
         """What the read loop takes from a task, in one piece: most reads in a row are of the same task."""
-        self.next_request = requests(self)
-        """Gives the next request, to be begun by a stream."""
+        self.request = requests(self)
+        """Gives the request of a number, to be begun by a stream."""
 
 
 class Request(NamedTuple):
@@ -90,14 +86,24 @@ class Request(NamedTuple):
     task: Task
     data: bytes
     """Head and body."""
+    least_output: int = 0
+    """Tokens that each choice of the answer is asked to have, at least; 0: no minimum."""
     observer: Observer | None = None
     """Is told what becomes of the request."""
 
 
-Source = Callable[[Task], Callable[[], Request]]
-"""Where a task's requests come from: given the task, the function that gives one request after the other."""
+Source = Callable[[Task], Callable[[int], Request]]
+"""Where a task's requests come from: given the task, the function that gives the request of a number.
+
+The requests of a run are numbered from 0. Worker w of n has the numbers w, w + n, w + 2n, ..., and takes them in this
+order; one whose request never begins is left out."""
 
 
-def fixed(data: bytes) -> Source:
-    """The same request again and again."""
-    return lambda task: repeat(Request(task, data)).__next__
+def fixed(data: bytes, least_output: int = 0) -> Source:
+    """The same request again and again. `least_output`: see `Request`."""
+
+    def requests(task: Task) -> Callable[[int], Request]:
+        request = Request(task, data, least_output)
+        return lambda _: request
+
+    return requests

@@ -1,0 +1,75 @@
+"""The replay of a trace: for the workers, the user and the summary. Pure functions."""
+
+from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.output.schema import SkippedRow, TraceInfo
+from llmstress.coordinator.traces.read import TraceFacts
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.api.base import Api
+from llmstress.engine.control import Replay
+from llmstress.engine.load.sources import takes_lengths
+from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.formatting import duration
+
+
+def replay_of(options: Options, api: Api, ask: Ask, trace: TraceFacts | None) -> Replay | None:
+    """The trace as the workers use it; None: there is none.
+
+    Its output lengths are used unless the user gives another limit, with `--max-tokens` or in the body, or the API has
+    none.
+    """
+    if trace is None:
+        return None
+    given = trace.columns.without_output < trace.columns.rows
+    lengths = given and options.max_tokens is None and takes_lengths(api.body, ask)
+    return Replay(str(trace.directory), lengths)
+
+
+def trace_info(
+    options: Options, trace: TraceFacts | None, replay: Replay | None, aggregate: Aggregate
+) -> TraceInfo | None:
+    """The summary's description of a trace; None: there is none."""
+    if trace is None or replay is None:
+        return None
+    return TraceInfo(
+        format=trace.format,
+        stamps=trace.stamps,
+        rows=trace.columns.rows,
+        used=aggregate.counters().due,
+        skipped=trace.bad,
+        skipped_rows=[SkippedRow(bad.line, bad.why) for bad in trace.bad_rows],
+        unsorted=trace.columns.unsorted,
+        span_s=round(trace.columns.span_ns / 1e9, 6),
+        speed=options.speed,
+        lengths=["output"] if replay.lengths else [],
+    )
+
+
+def trace_warnings(options: Options, trace: TraceFacts) -> list[str]:
+    """What of the file is not used as it stands there."""
+    found = []
+    if trace.bad:
+        first = trace.bad_rows[0]
+        of = f"{trace.bad:,} of {trace.bad + trace.columns.rows:,}"
+        found.append(f"--trace {options.trace}: bad rows left out: {of}; line {first.line}: {first.why}")
+    if trace.columns.unsorted:
+        found.append(
+            f"--trace {options.trace}: rows earlier than the row above them: {trace.columns.unsorted:,} of "
+            f"{trace.columns.rows:,}; all rows were sorted by their stamps"
+        )
+    return found
+
+
+def describe_replay(options: Options, trace: TraceFacts | None, replay: Replay | None) -> str:
+    """The line of the banner for a trace; empty: there is none."""
+    if trace is None or replay is None:
+        return ""
+    span_s, rows = trace.columns.span_ns / 1e9, trace.columns.rows
+    stamps = "dates" if trace.stamps == "dates" else f"stamps in {trace.stamps}"
+    speed = "" if options.speed == 1 else f", replayed in {_about(span_s / options.speed)}"
+    lengths = "output lengths used" if replay.lengths else "output lengths not used"
+    of = f"{rows:,} row{'' if rows == 1 else 's'} in {_about(span_s)}"
+    return f"trace: {of} ({trace.format} format, {stamps}){speed}; {lengths}"
+
+
+def _about(seconds: float) -> str:
+    return duration(round(seconds, 3))

@@ -1,0 +1,1 @@
+"""Trace files: their formats, their rows, and the check before a run."""

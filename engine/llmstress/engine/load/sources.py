@@ -1,0 +1,42 @@
+"""Where the requests of a task come from, if they differ (`stream/task.py` has the source of equal ones)."""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import msgspec
+
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.stream.task import Request, Source, Task
+from llmstress.engine.trace import UNKNOWN
+
+CACHED_BYTES = 16 << 20
+"""Bytes of requests that a worker keeps. The answers of a trace have some thousand lengths, and a short request has
+400 bytes; a request of a long prompt is encoded anew in less time than it takes to send it."""
+
+
+def of_lengths(build: Callable[[Ask], bytes], ask: Ask, length: Callable[[int], int]) -> Source:
+    """Requests that ask `ask`, each with its own limit of output tokens.
+
+    Args:
+        build: head and body of a request.
+        ask: has the limit of requests whose length is `UNKNOWN`.
+        length: of the answer to the request of a number, in tokens. 0 asks for 1 token, the least that APIs accept.
+    """
+    size = len(build(ask))  # requests differ in digits alone
+
+    def requests(task: Task) -> Callable[[int], Request]:
+        @lru_cache(maxsize=max(1, CACHED_BYTES // size))
+        def of_length(tokens: int) -> Request:
+            asked = ask if tokens == UNKNOWN else msgspec.structs.replace(ask, max_tokens=max(1, tokens))
+            return Request(task, build(asked), asked.least_output)
+
+        return lambda number: of_length(length(number))
+
+    return requests
+
+
+def takes_lengths(body: Callable[[Ask], bytes], ask: Ask) -> bool:
+    """Whether the limit of output tokens is in the body of a request. It is not if the API has none, or if the user's
+    own JSON replaces or removes it."""
+    bodies = {body(msgspec.structs.replace(ask, max_tokens=tokens)) for tokens in (1, 2)}
+    return len(bodies) > 1
