@@ -17,9 +17,9 @@ from llmstress.coordinator.output.schema import (
     Latency,
     SmoothGoodput,
     Summary,
-    ThresholdRow,
     Undetermined,
 )
+from llmstress.coordinator.output.threshold_schema import ThresholdRow
 from llmstress.engine.secrets import distinctive, redact
 from llmstress.engine.telemetry.formatting import (
     count,

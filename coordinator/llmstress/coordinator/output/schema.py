@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import msgspec
 
 from llmstress.coordinator.output.load_schema import LevelUnit, Load
+from llmstress.coordinator.output.threshold_schema import ThresholdRow
+from llmstress.coordinator.output.timeline_schema import EventRow, TimelineRow
 from llmstress.engine.telemetry.metrics import LATENCIES, Metric
-from llmstress.engine.telemetry.thresholds import State
 from llmstress.engine.telemetry.verdict import Verdict
 
 SCHEMA = "llmstress.summary/1"
@@ -404,69 +405,6 @@ class Bystander(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: dict[str, Latency]
     """Of requests that did not fail."""
     errors: dict[str, ErrorClass]
-
-
-class EventRow(msgspec.Struct, frozen=True):
-    """An event of the run, `t` seconds after T0; `kind` is phase, warning, load (changed by hand), end or note."""
-
-    t: float
-    kind: str
-    text: str
-
-
-class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One step. `t`: when it begins, in seconds after T0. `requests`: how many ended. Latencies are in ms.
-
-    Latencies are those that were seen within the step, also of requests that failed later. Those of itl, and of e2e if
-    answers are streamed, are kept in coarse bins: up to 0.8 % (below 1 ms up to 7 µs) too high. ttft is null if no
-    answer is streamed."""
-
-    t: float
-    phase: str
-    open: int
-    requests: int
-    events: int
-    ttft_p50: float | None
-    ttft_p99: float | None
-    e2e_p50: float | None
-    e2e_p99: float | None
-    failed: int
-    changes: list[str]
-    """What was changed by hand within the step."""
-    itl_p50: float | None
-    itl_p99: float | None
-    failed_by: dict[str, int]
-    """Class of failure -> how many; the sum is `failed`."""
-    good: int | None
-    """Requests that ended ok and met every SLO; null without SLOs."""
-
-
-class ThresholdRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A threshold, and what was found. `value`, `low`, `high`, `limit` and `distance` are in `unit`: ms, share (from 0
-    to 1) or number; they are null for the verdict, whose `unit` is status."""
-
-    text: str
-    """As given."""
-    state: State
-    """failed, undecided or passed; pending in a summary of a run that goes on."""
-    says: str
-    """Value, interval and distance in words."""
-    subject: str
-    scope: str
-    """What was judged."""
-    unit: str
-    value: float | None
-    low: float | None
-    high: float | None
-    """Limits of the 99 % confidence interval; null if there is no interval, or no limit on this side."""
-    limit: float | None
-    distance: float | None
-    """From the limit; negative if the value lies beyond it."""
-    why: str
-    """Why it is undecided; empty otherwise."""
-    at_s: float | None
-    """With `over`: when the worst stretch began, in seconds after T0."""
-    abort: bool
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -18,7 +18,6 @@ from llmstress.coordinator.output.schema import (
     SCHEMA,
     Client,
     ErrorClass,
-    EventRow,
     Gateway,
     Host,
     LoopLag,
@@ -29,7 +28,6 @@ from llmstress.coordinator.output.schema import (
     Sample,
     Streams,
     Summary,
-    TimelineRow,
     Tokens,
     TpsUser,
     TraceInfo,
@@ -37,6 +35,7 @@ from llmstress.coordinator.output.schema import (
     WindowRow,
     Worker,
 )
+from llmstress.coordinator.output.timeline_schema import EventRow, TimelineRow
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
 from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED

@@ -327,8 +327,7 @@ class Aggregate(msgspec.Struct, array_like=True, dict=True):
 
     def _add(self, key: int, part: Part) -> None:
         """Add a part to the one of the same window and task, and to the sums."""
-        sums = self._sums  # before the part is added: sums that are made only now would contain it twice
-        kind = self.kind_of(window_of(key))
+        sums, kind = self._sums, self.kind_of(window_of(key))
         mine = self.parts.get(key)
         if mine is None:
             mine = self.parts[key] = Part()

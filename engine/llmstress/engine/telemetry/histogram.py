@@ -224,7 +224,7 @@ class Histogram(msgspec.Struct, array_like=True):
 
     def low_sample(self) -> list[str]:
         """Names of the percentiles for which there are too few samples (`THIN_BELOW`)."""
-        return [name for name, least in THIN_BELOW.items() if self.count < 10_000]
+        return [name for name, least in THIN_BELOW.items() if self.count < least]
 
     @property
     def mean(self) -> float | None:
@@ -249,7 +249,7 @@ class Distribution(msgspec.Struct, array_like=True, frozen=True):
 
     def low_sample(self) -> list[str]:
         """Names of the percentiles for which there are too few samples (`THIN_BELOW`)."""
-        return [name for name, least in THIN_BELOW.items() if self.count < 10_000]
+        return [name for name, least in THIN_BELOW.items() if self.count < least]
 
     @property
     def mean(self) -> float | None:
