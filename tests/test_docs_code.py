@@ -49,6 +49,10 @@ SHORTER = {
     "--total-streams": "8",
     "--procs": "2",
     "--port": "0",
+    "--sweep": "1,2",
+    "--point": "1s",
+    "--from": "1",
+    "--to": "4",
 }
 """Flags whose value is replaced in a run, so that it takes a second and little of the machine."""
 
@@ -208,10 +212,16 @@ def test_a_command_runs(command: Command, server: MockServer, tmp_path: Path) ->
         code, truth, said = run.finish()
         assert (code, truth["requests"]) == (0, 0), said
         return
-    assert kind in ("", "probe", "config"), "a command that needs a person or a run in progress is marked as not run"
+    assert kind in ("", "probe", "config", "find"), (
+        "a command that needs a person or a run in progress is marked as not run"
+    )
     if not kind:
-        end = [] if {"--duration", "--requests"} & {*arguments} else ["--duration", "1s"]
-        arguments = [*with_small_values(arguments), *end, "--headless"]
+        end = [] if {"--duration", "--requests", "--sweep"} & {*arguments} else ["--duration", "1s"]
+        point = ["--point", "1s"] if "--sweep" in arguments and "--point" not in arguments else []
+        arguments = [*with_small_values(arguments), *end, *point, "--headless"]
+    if kind == "find":  # seven requests show 50 %, so a few seconds are enough
+        to = [] if "--to" in arguments else ["--to", "4"]
+        arguments = [*with_small_values(arguments), *to, "--attain", "50%", "--point", "1s", "--headless"]
     done = subprocess.run(
         [sys.executable, "-m", "llmstress", *arguments],
         capture_output=True,

@@ -144,6 +144,41 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
             ("--reading-speed", "20"),
         )
     ),
+    # sweeps and the search for the capacity
+    *(
+        ((*HTTP, "--sweep", value), "--sweep")
+        for value in (
+            *("", "0", "1,", "2,1", "1,1", "1..10", "5..1x2", "1..9x1", "1..9+0", "1,1/s", "1..900+1", DIGITS, "1e3"),
+            *("600k-tokens/m", "1..10+0.5", "ü", "1..2x" + MANY, "-5,5", "nan"),
+        )
+    ),
+    *(((*HTTP, "--sweep", "1,2", "--point", value), "--point") for value in ("10", "0s", "0.5s", "2h", "x", "")),
+    *(
+        ((*HTTP, "--sweep", "1,2", *given), given[0])
+        for given in (
+            *(("--duration", "9s"), ("--requests", "9"), ("--ramp-up", "9s"), ("--warmup", "9s"), ("--rate", "5/s")),
+            *(("--warmup-requests", "9"), ("--streams", "9"), ("--total-streams", "9"), ("--stage", "9s:9")),
+            *(("--arrival", "poisson"), ("--burstiness", "2"), ("--max-queue", "5")),
+        )
+    ),
+    ((*HTTP, "--sweep", "1/s,2/s", "--think-time", "1s"), "--think-time"),
+    (("find", *HTTP), "--slo"),
+    *(
+        (("find", *HTTP, "--slo", "ttft<1s", *given), given[0])
+        for given in (
+            *(("--from", value) for value in ("0", "", "x", "1.5", "10/s", MANY, "-1", "1..2", "9000")),
+            *(("--to", value) for value in ("0", "", "x", "1.5", "10/s", MANY, "-1", "1..2")),
+            *(("--attain", value) for value in ("", "0%", "1", "100%", "101%", "x", "99.99%", "-1", "40%", DIGITS)),
+            *(("--budget", value) for value in ("", "10", "x", "-1s", "0s")),
+            *(("--point", value) for value in ("", "10", "0s", "2h")),
+            *(("--unit", value) for value in ("", "rates", "requests", "stream")),
+            *((flag, "5") for flag in ("--streams", "--requests", "--warmup-requests", "--sweep", "--rate")),
+            *((flag, "5s") for flag in ("--duration", "--warmup", "--ramp-up", "--stage")),
+            ("--total-streams", "5"),
+        )
+    ),
+    (("find", *HTTP, "--slo", "ttft<1s", "--unit", "rate", "--from", "10", "--to", "5"), "--from"),
+    (("find", *HTTP, "--slo", "ttft<1s", "--unit", "rate", "--pacing", "5s"), "--pacing"),
     # thresholds
     *(
         ((*HTTP, flag, value), flag)

@@ -150,7 +150,7 @@ def test_marks() -> None:
         view.aggregate.note(Notice(second * S, kind, text))
     marks = lines.marks_of(view)
     assert marks == ((5.0, "warm-up"), (7.0, "→1,200"), (8.0, "paused"), (10.0, "steady"))
-    drawing = Drawing(title="", lines=(), seconds=10.0, low=0, high=1, marks=marks)
+    drawing = Drawing(title="", lines=(), end=10.0, low=0, high=1, marks=marks)
     assert lines.mark_labels(drawing, 80, 80).split() == ["warm-up", "→1,200", "paused", "steady"]
     narrow = lines.mark_labels(drawing, 20, 20)
     assert len(narrow) <= 20
@@ -161,7 +161,7 @@ def test_names_at_the_ends_of_lines_do_not_hide_each_other() -> None:
     drawing = Drawing(
         title="",
         lines=(Line("p50", ((0.0, 5.0),)), Line("p99", ((0.0, 5.1), (1.0, None)))),
-        seconds=1.0,
+        end=1.0,
         low=0,
         high=10,
     )

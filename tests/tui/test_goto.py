@@ -75,7 +75,7 @@ def test_z_zooms_the_charts(tmp_path: Path) -> None:
 
     def axis(app: StressApp) -> tuple[float, float] | None:
         drawing = app.query(Chart).first()._drawing
-        return None if drawing is None else (drawing.begin, drawing.seconds)
+        return None if drawing is None else (drawing.begin, drawing.end)
 
     replay = Replay(write_record(tmp_path / "run.rec", story(90.0, lost_s=None)))
     app = StressApp(replay)
@@ -84,8 +84,8 @@ def test_z_zooms_the_charts(tmp_path: Path) -> None:
 
 def test_a_drawing_of_a_stretch_has_the_times_of_the_run() -> None:
     line = Line("p50", ((1.0, 10.0), (5.0, None), (9.0, 30.0)))
-    drawing = Drawing(title="", lines=(line,), seconds=10.0, low=0.0, high=30.0, marks=((1.0, "steady"),))
+    drawing = Drawing(title="", lines=(line,), end=10.0, low=0.0, high=30.0, marks=((1.0, "steady"),))
     made = zoomed(drawing, 100.0, 6.0, ((50.0, "warm-up"), (107.0, "drain")))
-    assert (made.begin, made.seconds) == (104.0, 110.0)
+    assert (made.begin, made.end) == (104.0, 110.0)
     assert made.lines[0].points == ((105.0, None), (109.0, 30.0))
     assert made.marks == ((107.0, "drain"),)

@@ -53,7 +53,7 @@ from llmstress.engine.telemetry.metrics import LATENCIES, METRICS
 from llmstress.engine.telemetry.sanitize import sanitize_text
 from llmstress.tui.app import StressApp
 from llmstress.tui.charts.chart import Chart
-from llmstress.tui.dialogs.ask_streams import AskStreams
+from llmstress.tui.dialogs.ask_load import AskLoad
 from llmstress.tui.dialogs.confirm import Confirm
 from llmstress.tui.dialogs.help import Help
 from llmstress.tui.format.picture import picture_of
@@ -64,7 +64,7 @@ from llmstress.tui.panes.verdict import VerdictPage
 from llmstress.tui.panes.workers import worker_cells, worker_rows
 from llmstress.tui.sources.replay import Replay
 from llmstress.tui.sources.source import SourceLost
-from llmstress.tui.steering import RequestedStreams, stepped
+from llmstress.tui.steering import RequestedLoad, stepped
 
 SIZES = [(60, 20), (80, 24), (100, 30), (160, 48), (200, 60)]
 
@@ -109,10 +109,10 @@ def test_a_picture_without_any_key() -> None:
 def test_a_question_about_the_run_goes_when_the_run_is_over(key: str) -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await press(pilot, key)
-        assert isinstance(app.screen, Confirm | AskStreams)
+        assert isinstance(app.screen, Confirm | AskLoad)
         source.give(*(frame for _, frame in ending()))
         await settle(pilot)
-        assert not isinstance(app.screen, Confirm | AskStreams)
+        assert not isinstance(app.screen, Confirm | AskLoad)
         assert "done: the time was up" in text_of(app)
         assert source.sent == []
         await pilot.press("q")
@@ -395,7 +395,7 @@ def test_a_run_that_ends_while_streams_are_typed_is_not_asked() -> None:
         source.give(*(frame for _, frame in ending()))
         await settle(pilot)
         await press(pilot, "enter")
-        assert not isinstance(app.screen, AskStreams)
+        assert not isinstance(app.screen, AskLoad)
 
     source = live(11.0, lost_s=None)
     app = StressApp(source)
@@ -492,23 +492,23 @@ def test_steps(base: int, share: float, procs: int, wanted: int) -> None:
 
 def test_what_was_asked_is_forgotten_after_a_while() -> None:
     now = [0.0]
-    asked, view = RequestedStreams(lambda: now[0]), opening(4, 250)
-    assert asked.step(view, 0.1) == 1100
+    asked, view = RequestedLoad(lambda: now[0]), opening(4, 250)
+    assert asked.step(view, 0.1) == StreamsRequested(1100)
     now[0] = 1.9
-    assert asked.step(view, 0.1) == 1210
+    assert asked.step(view, 0.1) == StreamsRequested(1210)
     now[0] = 3.8
     assert asked.pending(view) == 1210
-    now[0] = 4.0
+    now[0] = 4.2
     assert asked.pending(view) is None
-    assert asked.step(view, 0.1) == 1100
+    assert asked.step(view, 0.1) == StreamsRequested(1100)
 
 
 def test_streams_of_a_lost_worker_are_not_asked_of_the_others() -> None:
     view = opening(4, 250)
     view.apply(WorkerChange(3, "lost", reason="killed"))
-    assert RequestedStreams().step(view, 0.1) == 750 + 75
-    assert RequestedStreams().set(view, 1) == 3
-    assert RequestedStreams().step(RunView(view.facts, type(view.aggregate).over([250])), 0.1) is None
+    assert RequestedLoad().step(view, 0.1) == StreamsRequested(750 + 75)
+    assert RequestedLoad().set(view, 1) == StreamsRequested(3)
+    assert RequestedLoad().step(RunView(view.facts, type(view.aggregate).over([250])), 0.1) is None
 
 
 # --- keys for looking

@@ -41,14 +41,14 @@ def values(line: Line) -> list[float | None]:
 
 def test_a_run_that_streams_has_all_curves_and_one_that_does_not_has_those_of_whole_answers() -> None:
     view = after(3.0)
-    names = catalog.curves_of(view.aggregate)
+    names = catalog.curves_of(view)
     assert names == ("ttft", "itl", "tpot", "e2e", "tokens", "requests", "failed")
-    assert [catalog.next_curve(name, view.aggregate) for name in names] == [*names[1:], names[0]]
+    assert [catalog.next_curve(name, view) for name in names] == [*names[1:], names[0]]
     whole = opening(1)
     made = Part(Counters(output=7), {"ok": 3, "http_500": 1}, {}, {"e2e": histogram(9_000, 10_000, 11_000)})
     whole.apply(Delta(0, 0, 0, S, Phase.STEADY, 1, 1, 0, 1, {2: made}, []))
-    assert catalog.curves_of(whole.aggregate) == ("e2e", "requests", "failed")
-    assert catalog.next_curve("ttft", whole.aggregate) == "e2e"
+    assert catalog.curves_of(whole) == ("e2e", "requests", "failed")
+    assert catalog.next_curve("ttft", whole) == "e2e"
     assert values(drawn("e2e", whole).lines[0]) == [pytest.approx(10_000, rel=0.001)], "in fine bins"
 
 
@@ -103,7 +103,7 @@ def test_every_line_of_a_chart_has_a_mark_of_its_own(monkeypatch: pytest.MonkeyP
     lines = tuple(Line(name, tuple((at, value + 9 * n) for at, value in points)) for n, name in enumerate("abcd"))
     chart = Chart("c")
     monkeypatch.setattr(chart, "get_component_rich_style", lambda *_, **__: Style())
-    chart.show(Drawing(title="", lines=lines, seconds=9.0, low=0.0, high=40.0))
+    chart.show(Drawing(title="", lines=lines, end=9.0, low=0.0, high=40.0))
     text = chart._paint(60, 20).plain
     ends = {
         line.rstrip().rsplit(" ", 2)[-1]: line.rstrip().rsplit(" ", 2)[-2]
@@ -130,7 +130,7 @@ def test_a_latency_that_the_timeline_does_not_keep_is_drawn_over_the_last_minute
     drawing = catalog.latency_drawing_of(metric, after(75.0), TimelineCache(), 100)
     assert "last minute" in drawing.title
     assert drawing.begin == pytest.approx(15, abs=2.5)
-    assert drawing.seconds == 75
+    assert drawing.end == 75
     assert len(drawing.lines[0].points) == pytest.approx(24, abs=1)
     assert all(drawing.begin <= at <= 75 and value for at, value in drawing.lines[0].points)
     assert catalog.latency_drawing_of("ttft", after(8.0), TimelineCache(), 100).begin == 0

@@ -15,7 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from helpers.screens import ending, on_screen, press, settle, story, write_record
+from helpers.load_stories import load_ending, staged, staged_view, swept, swept_view
+from helpers.screens import S, ending, on_screen, press, settle, story, write_record
 from textual.pilot import Pilot
 
 from llmstress.tui.app import StressApp
@@ -60,27 +61,63 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
 
 
+SIZES = pytest.mark.parametrize("size", [(60, 20), (80, 24), (160, 48)], ids=lambda size: f"{size[0]}x{size[1]}")
+
+
 @pytest.mark.usefixtures("_plain_environment")
-@pytest.mark.parametrize("size", [(60, 20), (80, 24), (160, 48)], ids=lambda size: f"{size[0]}x{size[1]}")
+@SIZES
 @pytest.mark.parametrize("tab", TABS)
 def test_tab(tab: str, size: tuple[int, int], tmp_path: Path) -> None:
+    record = write_record(tmp_path / "run.rec", [*story(), *ending()])
+    check(tab, drawn(record, size, str(TABS.index(tab) + 1)), size)
+
+
+@pytest.mark.usefixtures("_plain_environment")
+@SIZES
+@pytest.mark.parametrize(
+    ("name", "keys", "at_s"),
+    [("stages-lasting", "", 14.0), ("stages", "", None), ("curve-of-stages", "6", None)],
+)
+def test_stages(name: str, keys: str, at_s: float | None, size: tuple[int, int], tmp_path: Path) -> None:
+    record = write_record(tmp_path / "run.rec", [*staged(), *load_ending(17 * S)], staged_view())
+    check(name, drawn(record, size, *keys, at_s=at_s), size)
+
+
+@pytest.mark.usefixtures("_plain_environment")
+@SIZES
+@pytest.mark.parametrize(
+    ("name", "keys", "at_s"),
+    [("sweep-settling", "", 15.5), ("curve-of-a-sweep", "6", None), ("curve-begins", "6", 0.5)],
+)
+def test_sweep(name: str, keys: str, at_s: float | None, size: tuple[int, int], tmp_path: Path) -> None:
+    record = write_record(tmp_path / "run.rec", [*swept(), *load_ending(21 * S)], swept_view())
+    check(name, drawn(record, size, *keys, at_s=at_s), size)
+
+
+def drawn(record: Path, size: tuple[int, int], *keys: str, at_s: float | None = None) -> str:
+    """The screen of a replay at `at_s` seconds (None: at its end) after these keys, as SVG."""
     made = ""
 
     async def steps(pilot: Pilot[int]) -> None:
         nonlocal made
         app.theme = "textual-dark"
-        while app._run.view is None or not app._run.over:
+        while app._run.view is None or (at_s is None and not app._run.over):
             await asyncio.sleep(0.02)
-        await press(pilot, str(TABS.index(tab) + 1))
+        await press(pilot, *keys)
         await settle(pilot)
         made = normal(app.image())
 
-    replay = Replay(write_record(tmp_path / "run.rec", [*story(), *ending()]))
-    replay.seek(99.0)
+    replay = Replay(record)
+    replay.seek(99.0 if at_s is None else at_s)
     replay.paused = True
     app = StressApp(replay)
     on_screen(app, steps, size)
-    path = PICTURES / f"{tab}-{size[0]}x{size[1]}.svg"
+    return made
+
+
+def check(name: str, made: str, size: tuple[int, int]) -> None:
+    """Compare a picture with the one that is kept."""
+    path = PICTURES / f"{name}-{size[0]}x{size[1]}.svg"
     if os.environ.get("UPDATE_PICTURES"):
         PICTURES.mkdir(exist_ok=True)
         path.write_text(made, "utf-8")

@@ -8,7 +8,7 @@ from llmstress.coordinator.config.threshold_text import parse_threshold
 from llmstress.engine.telemetry.broadcast import Judgements, RunView, decode, encode
 from llmstress.engine.telemetry.thresholds import Judgement, Reading, judge
 from llmstress.tui.app import StressApp
-from llmstress.tui.format.headline import threshold_block
+from llmstress.tui.format.judged_lines import threshold_block, threshold_lines
 
 
 def judged(n: int = 6) -> tuple[Judgement, ...]:
@@ -21,7 +21,7 @@ def judged(n: int = 6) -> tuple[Judgement, ...]:
 
 
 def test_the_worst_lines_come_first_and_the_rest_is_counted() -> None:
-    lines = ["".join(text for text, _ in line) for line in threshold_block(judged(), 4)]
+    lines = ["".join(text for text, _ in line) for line in threshold_block(judged(), 4, 200)]
     assert lines == [
         "✖ failed    errors.http_503>0  3, 3 above the limit",
         "? undecided ttft.p99>800ms  703 ms (99 % interval: 600 ms to 900 ms), 97.0 ms below the limit; the interval "
@@ -30,11 +30,20 @@ def test_the_worst_lines_come_first_and_the_rest_is_counted() -> None:
         "contains the limit",
         "  and 3 more (2 undecided, 1 passed): v shows all",
     ]
-    assert len(threshold_block(judged(), 6)) == 6
-    assert threshold_block((), 4) == threshold_block((), 1) == []
+    assert len(threshold_block(judged(), 6, 200)) == 6
+    assert threshold_block((), 4, 200) == []
 
 
-@pytest.mark.parametrize(("size", "lines"), [((100, 40), 4), ((80, 24), 1), ((60, 20), 1)])
+def test_a_line_without_room_has_no_explanations() -> None:
+    def shown(width: int | None) -> str:
+        return "".join(text for text, _ in threshold_lines(judged(), width)[1])
+
+    assert shown(80) == "? undecided ttft.p99>800ms  703 ms (600 ms to 900 ms), 97.0 ms below"
+    assert shown(None) == shown(200)
+    assert shown(200).endswith("below the limit; the interval contains the limit")
+
+
+@pytest.mark.parametrize(("size", "lines"), [((100, 40), 6), ((80, 24), 3), ((60, 20), 3)])
 def test_the_screen_shows_them_live(size: tuple[int, int], lines: int) -> None:
     view = opening()
     for _, frame in story(4.0):
@@ -57,12 +66,10 @@ def test_the_screen_shows_them_live(size: tuple[int, int], lines: int) -> None:
     on_screen(app, steps, size)
     shown = [line for line in during.splitlines() if "ttft.p99>800ms" in line or "errors.http_503>0" in line]
     assert "http_503>0" not in before
-    if lines == 1:
-        assert len(shown) == 1
-        assert "✖ failed    1 of 6 (v): errors.http_503>0  3, 3 above" in shown[0]
-    else:
-        assert len(shown) == 3
-        assert "and 3 more" in during
+    assert "✖ failed    errors.http_503>0  3, 3 above the limit" in shown[0]
+    assert len(shown) == min(5, lines - 1), "the last line is about the others, or about the one that passed"
+    assert ("and 4 more (3 undecided, 1 passed): v shows all" in during) == (lines == 3)
+    assert ("✔ passed    requests.failed>5  1, 4 below the limit" in during) == (lines == 6)
     assert page.count("ttft.p99>800ms") >= 1
     assert "✖ failed    errors.http_503>0  3, 3 above the limit" in page
 

@@ -12,17 +12,18 @@ from textual.widgets._toast import ToastRack
 
 from llmstress.engine.telemetry import broadcast
 from llmstress.engine.telemetry.aggregate import Notice
-from llmstress.engine.telemetry.broadcast import DETACHED, RunView
+from llmstress.engine.telemetry.broadcast import DETACHED, Command, RunView
 from llmstress.engine.telemetry.formatting import count, duration
 from llmstress.tui import image, steering
-from llmstress.tui.dialogs.ask_streams import AskStreams
+from llmstress.tui.dialogs.ask_load import AskLoad
 from llmstress.tui.dialogs.confirm import Confirm
 from llmstress.tui.dialogs.goto import GoTo
 from llmstress.tui.dialogs.help import Help
 from llmstress.tui.format.picture import Picture, picture_of
 from llmstress.tui.messages import ChartsDue, FiguresDue, TabChosen
 from llmstress.tui.panes import bars
-from llmstress.tui.panes.bars import TABS, Banner, KeyLine, PlaybackLine, TopLine
+from llmstress.tui.panes.bars import CURVE, TABS, Banner, KeyLine, PlaybackLine, TopLine
+from llmstress.tui.panes.curve import CurvePane, has_curve
 from llmstress.tui.panes.errors import ErrorsPane
 from llmstress.tui.panes.latency import LatencyPane
 from llmstress.tui.panes.log import LogPane, shows_toast, summary_path
@@ -32,7 +33,7 @@ from llmstress.tui.panes.verdict import VerdictPage
 from llmstress.tui.panes.workers import WorkersPane
 from llmstress.tui.sources.followed_run import FollowedRun
 from llmstress.tui.sources.source import Source
-from llmstress.tui.steering import RequestedStreams
+from llmstress.tui.steering import RequestedLoad
 from llmstress.tui.themes import DARK, LIGHT, light_theme
 
 FIGURES_S, CHARTS_S = 1 / 3, 1.0
@@ -58,17 +59,18 @@ class StressApp(App[int]):
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (80, "-narrow"), (100, "-normal"), (160, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(number), f"tab('{tab}')", show=False) for number, tab in enumerate(TABS, 1)),
+        *(Binding(str(number), f"tab('{tab}')", show=False) for number, tab in enumerate((*TABS, CURVE), 1)),
         Binding("q,ctrl+q", "end_or_leave", show=False),
         Binding("Q", "abort", show=False),
         Binding("ctrl+c", "interrupt", show=False, priority=True),
         Binding("d", "detach", show=False),
         Binding("p", "pause", show=False),
-        Binding("plus", f"streams({steering.SMALL_STEP})", show=False),
-        Binding("minus", f"streams({-steering.SMALL_STEP})", show=False),
-        Binding("right_square_bracket", f"streams({steering.LARGE_STEP})", show=False),
-        Binding("left_square_bracket", f"streams({-steering.LARGE_STEP})", show=False),
-        Binding("equals_sign", "ask_streams", show=False),
+        Binding("plus", f"change({steering.SMALL_STEP})", show=False),
+        Binding("minus", f"change({-steering.SMALL_STEP})", show=False),
+        Binding("right_square_bracket", f"change({steering.LARGE_STEP})", show=False),
+        Binding("left_square_bracket", f"change({-steering.LARGE_STEP})", show=False),
+        Binding("equals_sign", "ask_load", show=False),
+        Binding("k", "next_stage", show=False),
         Binding("s", "save", show=False),
         Binding("w", "window", show=False),
         Binding("v", "verdict", show=False),
@@ -101,7 +103,7 @@ class StressApp(App[int]):
         self._picture: Picture | None = None
         self._shown: object = None
         self._drawn: object = None
-        self._requested = RequestedStreams()
+        self._requested = RequestedLoad()
         self._draining = False
         self._toast_at = 0.0
         self._imaging = asyncio.Lock()
@@ -113,13 +115,16 @@ class StressApp(App[int]):
         """A line above, the visible pane, and a few lines below."""
         overview, latency = Overview(id="overview", classes="pane"), LatencyPane(id="latency")
         workers, errors, log = WorkersPane(id="workers"), ErrorsPane(id="errors"), LogPane(id="log")
-        self._panes = {"overview": overview, "latency": latency, "workers": workers, "errors": errors, "log": log}
-        self._overview = overview
+        self._overview, self._curve = overview, CurvePane(id=CURVE)
+        self._panes = {
+            **{"overview": overview, "latency": latency, "workers": workers, "errors": errors, "log": log},
+            CURVE: self._curve,
+        }
         self._top, self._banner, self._keys = TopLine(), Banner(), KeyLine()
         self._playback_line = None if self._run.playback is None else PlaybackLine(self._run.playback)
         waiting = Static("waiting for the run…", id="waiting")
         self._switcher = ContentSwitcher(
-            waiting, overview, latency, workers, errors, log, initial="waiting", id="panes"
+            waiting, overview, latency, workers, errors, log, self._curve, initial="waiting", id="panes"
         )
         yield self._top
         yield self._switcher
@@ -166,7 +171,7 @@ class StressApp(App[int]):
         if self._playback_line is not None:
             self._playback_line.show(cut_off=not self._run.over)
         silent_s = self._run.silent_s()
-        requested = None if self._run.view is None else self._requested.pending(self._run.view)
+        requested = "" if self._run.view is None else self._requested.words(self._run.view)
         now = (self._run.version, self._shows_window, self._tab, silent_s, requested, self._run.lost)
         if now == self._shown:
             return
@@ -179,9 +184,10 @@ class StressApp(App[int]):
             if self._switcher.current != self._tab:
                 self._switcher.current = self._tab
             self._picture = picture_of(self._run.view, whole=self._shows_window, playback=self._run.playback)
+            self._top.offer_curve(has_curve(self._run.view))
             self._top.show(self._picture, silent_s=silent_s, requested=requested)
             self._panes[self._tab].show(self._picture)
-            if isinstance(self.screen, VerdictPage | Confirm | AskStreams):
+            if isinstance(self.screen, VerdictPage | Confirm | AskLoad):
                 self.screen.show(self._picture)
 
     @on(ChartsDue)
@@ -212,9 +218,9 @@ class StressApp(App[int]):
             self._banner.show("")
 
     def _update_keys(self) -> None:
-        replay = self._run.playback is not None
-        keys = bars.keys_for(self._tab, steering=self._run.can_steer, saving=self._run.can_save, replay=replay)
-        self._keys.show(keys)
+        run = self._run
+        replay = run.playback is not None
+        self._keys.show(bars.keys_for(self._tab, run.view, steering=run.can_steer, saving=run.can_save, replay=replay))
 
     def _inform(self, text: str, *, warning: bool = False) -> None:
         self.notify(text, severity="warning" if warning else "information", timeout=TOAST_S, markup=False)
@@ -227,6 +233,9 @@ class StressApp(App[int]):
 
     def action_tab(self, tab: str) -> None:
         """Show another pane."""
+        if tab == CURVE and not has_curve(self._run.view):
+            self._inform("no curve: the run has neither several stages nor a sweep")
+            return
         self._tab = tab
         self._top.choose(tab)
         if self._run.view is not None:
@@ -246,9 +255,11 @@ class StressApp(App[int]):
             self.push_screen(VerdictPage(self._picture))
 
     def action_curve(self, side: str) -> None:
-        """Show the next chart on one side of the overview."""
+        """Show the next chart on one side of the overview, or of the curve."""
         if self._tab == "overview":
             self._overview.next_curve(side)
+        elif self._tab == CURVE:
+            self._curve.next_chart()
 
     def action_theme(self) -> None:
         """Switch between the dark and the light theme."""
@@ -332,27 +343,58 @@ class StressApp(App[int]):
         if self._can_steer_or_inform() and self._run.view is not None:
             await self._run.source.send(broadcast.PauseRequested(not self._run.view.paused))
 
-    async def action_streams(self, share: float) -> None:
-        """Request more or fewer streams; `share`: of the current number."""
-        if not self._can_steer_or_inform() or self._run.view is None:
-            return
-        await self._ask_for(self._requested.step(self._run.view, share))
+    async def action_change(self, share: float) -> None:
+        """Request more or fewer streams, or a higher or lower rate; `share`: of the present load."""
+        if (view := self._steerable_view()) is not None:
+            await self._send_load(self._requested.step(view, share))
 
-    async def action_ask_streams(self) -> None:
-        """Ask for a number of streams."""
-        if self._can_steer_or_inform() and self._run.view is not None and len(self.screen_stack) == 1:
-            self.push_screen(AskStreams(self._requested.wanted(self._run.view)), self._set_streams)
+    async def action_ask_load(self) -> None:
+        """Ask for a number of streams, or for a rate."""
+        if (view := self._steerable_view()) is not None and len(self.screen_stack) == 1:
+            rated = steering.steered_by(view) == "rate"
+            self.push_screen(AskLoad(self._requested.wanted(view), rated=rated), self._set_load)
 
-    async def _set_streams(self, total: int | None) -> None:
-        if total is not None and self._run.view is not None and self._can_steer_or_inform():
-            await self._ask_for(self._requested.set(self._run.view, total))
+    async def _set_load(self, level: float | None) -> None:
+        if level is not None and (view := self._steerable_view()) is not None:
+            await self._send_load(self._requested.set(view, level))
 
-    async def _ask_for(self, total: int | None) -> None:
-        if total is None:
+    async def _send_load(self, command: Command | None) -> None:
+        if command is None:
             self._inform("no worker is running: nothing to change")
             return
-        await self._run.source.send(broadcast.StreamsRequested(total))
+        await self._run.source.send(command)
         self.post_message(FiguresDue())
+
+    def _steerable_view(self) -> RunView | None:
+        """The run, if its load can be changed; if not, a message says why."""
+        view = self._run.view
+        if not self._can_steer_or_inform() or view is None:
+            return None
+        if obstacle := steering.obstacle(view):
+            self._inform(obstacle)
+            return None
+        return view
+
+    def action_next_stage(self) -> None:
+        """Ask whether the stage that lasts should end now."""
+        if not self._can_steer_or_inform() or self._picture is None or isinstance(self.screen, Confirm):
+            return
+        place, window = self._picture.place, self._picture.view.aggregate.window
+        if place is None or place.left_s is None:
+            self._inform("no stage lasts that could be ended early")
+            return
+        what = "the run ends" if place.last else "the next one begins"
+        question = Confirm(
+            f"End {place.name} now?",
+            f"{what.capitalize()} at once; what was left of this stage is skipped.",
+            "k",
+            lambda picture: picture.view.ended is not None or picture.view.aggregate.window != window,
+        )
+        self.push_screen(question, self._next_stage_if)
+
+    async def _next_stage_if(self, yes: bool | None) -> None:
+        if yes and self._run.can_steer:
+            await self._run.source.send(broadcast.StageRequested())
 
     async def action_save(self) -> None:
         """Save the summary as it is now; this also works after the end of the run."""

@@ -13,6 +13,7 @@ from llmstress.coordinator.commands.arguments.limits import limit_options, timeo
 from llmstress.coordinator.commands.arguments.load import load_options
 from llmstress.coordinator.commands.arguments.output import output_options, view_options
 from llmstress.coordinator.commands.arguments.request import api_options, request_options
+from llmstress.coordinator.commands.arguments.search import SET_BY_SEARCH, search_options, sweep_options
 from llmstress.coordinator.commands.arguments.slo import slo_options
 from llmstress.coordinator.commands.arguments.target import model_listing_options, target_options
 from llmstress.coordinator.commands.arguments.trace import trace_options
@@ -34,6 +35,7 @@ LONGEST = 600
 @target_options
 @model_listing_options
 @load_options
+@sweep_options
 @trace_options
 @request_options
 @api_options
@@ -95,6 +97,34 @@ def probe(**arguments: Any) -> int:
 
     return probe_command(arguments)
 
+
+@cli.command(cls=ConfigurableCommand)
+@target_options
+@model_listing_options
+@search_options
+@slo_options
+@load_options
+@request_options
+@api_options
+@connection_options
+@timeout_options
+@limit_options
+@judging_options
+@output_options
+@configuration_options
+def find(**arguments: Any) -> int:
+    """Search the capacity: the highest load at which enough requests meet the SLOs.
+
+    \b
+    llmstress find http://localhost:8000 --slo 'ttft<1s' --slo 'tpot<50ms'
+    llmstress find http://localhost:8000 --slo 'ttft_due<1s' --unit rate --from 10 --to 500
+    """
+    from llmstress.coordinator.commands.find import find_command
+
+    return find_command(arguments)
+
+
+find.params = [parameter for parameter in find.params if parameter.name not in SET_BY_SEARCH]
 
 cli.add_command(mock)
 cli.add_command(config_command(cli.params))

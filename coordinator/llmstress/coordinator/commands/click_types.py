@@ -22,6 +22,7 @@ from llmstress.coordinator.config.parsing import (
 )
 from llmstress.coordinator.config.slo_presets import parse_preset
 from llmstress.coordinator.config.slo_text import parse_deadlines, parse_reading_speed, parse_slo
+from llmstress.coordinator.config.sweep_text import parse_attain, parse_bound, parse_sweep
 from llmstress.coordinator.config.threshold_text import parse_threshold
 from llmstress.engine.stream.failure_policy import parse_entry
 
@@ -60,6 +61,9 @@ RATE = ParsedText("rate", parse_rate)
 THINK_TIME = ParsedText("time", parse_think_time)
 BYSTANDER = ParsedText("rate", parse_bystander)
 STAGE = ParsedText("time:load", parse_stage)
+SWEEP = ParsedText("loads", parse_sweep)
+BOUND = ParsedText("load", parse_bound)
+ATTAIN = ParsedText("p%", parse_attain)
 ON_STATUS = ParsedText("what=action", parse_entry)
 THRESHOLD = ParsedText("threshold", parse_threshold)
 SHARE = ParsedText("p%", parse_share)

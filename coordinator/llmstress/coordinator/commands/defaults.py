@@ -26,26 +26,31 @@ def options_of(arguments: dict[str, Any], cores: int, most_streams: int) -> Opti
         UsageError: an option is out of range, or options contradict each other.
     """
     given = dict(arguments)
-    stages = given["stages"]
+    stages, sweep, search = given["stages"], given.get("sweep"), given.get("search")
+    course = sweep or search
     arriving = given["rate"] is not None or given["trace"] is not None or any(stage.rate for stage in stages)
+    arriving = arriving or (course is not None and course.rate)
     in_streams = [] if arriving else [math.ceil(stage.target) for stage in stages]
+    if course is not None and not arriving:
+        in_streams.append(math.ceil(course.highest))
     if in_streams and given["total"] is not None:
-        raise UsageError("--total-streams and --stage in streams can't be used together: drop one of them")
+        flag = "--sweep" if sweep is not None else "find" if search is not None else "--stage"
+        raise UsageError(f"--total-streams and {flag} in streams can't be used together: drop one of them")
     if given["streams"] is None and given["total"] is None:
         if arriving:
             given["total"] = min(DEFAULT_IN_FLIGHT, most_streams * (given["procs"] or cores))
         else:
-            given["total"] = max([1, *in_streams]) if stages else default_total(given["procs"])
+            given["total"] = max(1, *in_streams) if in_streams else default_total(given["procs"])
     if given["procs"] is None:
         free = cores if given["url"] else max(1, cores - mock_procs(cores))
         given["procs"] = default_procs(given["total"], free, most_streams)
-    if not (given["url"] or given["duration_s"] or given["requests"] or given["trace"] or stages):
+    if not (given["url"] or given["duration_s"] or given["requests"] or given["trace"] or stages or course):
         given["duration_s"] = DEMO_STEADY_S
         if given["warmup_requests"] is None:
             given["warmup_s"] = given["warmup_s"] or DEMO_WARMUP_S
     asked_ramp_s = given.pop("ramp_up_s")
     options = Options(**given, ramp_up_s=asked_ramp_s or 0.0)
-    if asked_ramp_s is None and not (options.open or stages):
+    if asked_ramp_s is None and not (options.open or stages or options.course):
         options = msgspec.structs.replace(options, ramp_up_s=default_ramp_s(options))
     return options
 

@@ -8,10 +8,7 @@ import difflib
 from collections.abc import Collection, Mapping
 
 _STREAMS = "use --total-streams N for all processes together, or --streams N for each process"
-_RATE = (
-    "a fixed request rate is not supported yet; llmstress keeps a fixed number of streams busy, which --total-streams "
-    "sets"
-)
+_RATE = "for a request rate, use --rate with a unit, e.g. --rate 50/s"
 _DURATION = "use --duration with a unit, e.g. --duration 60s"
 _DATA = "prompts that vary are not supported yet; every request has the same prompt (--prompt TEXT or --prompt @FILE)"
 _TIMEOUT = "use --timeout-total, --timeout-first-token, --timeout-idle or --timeout-connect"
@@ -30,9 +27,10 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
     ),
     (
         _RATE,
-        "--rps --rate --qps --request-rate --requests-per-second --arrival-rate --rate-type --rate-limit --burstiness "
-        "--stage --stages --target-rate --sweep --ramp-up-strategy",
+        "--rps --qps --request-rate --requests-per-second --arrival-rate --rate-type --rate-limit --target-rate",
     ),
+    ("use --stage TIME:LOAD for each stage, e.g. --stage 30s:100 --stage 2m:50/s", "--stages --ramp-up-strategy"),
+    ("use --think-time TIME, e.g. --think-time 1s..3s", "--think --pause --wait-time --sleep --delay"),
     (
         "use --ramp-up DURATION, the time over which all streams start",
         "--spawn-rate --hatch-rate --ramp --rampup --ramp-up-time --ramp-time --rampup-time",

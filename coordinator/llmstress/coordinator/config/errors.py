@@ -16,7 +16,11 @@ class ExitCode(enum.IntEnum):
         member.meaning = meaning
         return member
 
-    OK = 0, "the run ended as planned, even if single requests failed; also after `--max-total-tokens` (see `ended_by`)"
+    OK = (
+        0,
+        "the run ended as planned, even if single requests failed; also after `--max-total-tokens` (see `ended_by`); "
+        "`find` has found a capacity, or that it is at least so high",
+    )
     INTERNAL = 1, "internal error"
     USAGE = 2, "wrong usage; one sentence names the flag"
     NOT_STARTED = (
@@ -34,10 +38,10 @@ class ExitCode(enum.IntEnum):
     UNDECIDED = (
         97,
         "there were not enough data to decide a threshold of `--fail-if` or `--abort-if`; with `--undecided pass` the "
-        "code is 0",
+        "code is 0; or `find` could not decide the capacity within its budget",
     )
     VERDICT = 98, "the verdict is one that `--fail-if verdict=...` or `--abort-if verdict=...` excludes"
-    THRESHOLD = 99, "a threshold of `--fail-if` or `--abort-if` was crossed"
+    THRESHOLD = 99, "a threshold of `--fail-if` or `--abort-if` was crossed; or `find`: even the lowest load fails"
     SIGINT = 130, "ended by SIGINT, or at once from the screen (`Q`; its `q` is 0)"
     SIGTERM = 143, "ended by SIGTERM, or because the terminal was closed"
 

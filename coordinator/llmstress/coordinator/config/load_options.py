@@ -4,6 +4,7 @@ import msgspec
 
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.load_text import MOST_PERIODS, Rate, Stage
+from llmstress.coordinator.config.sweep_text import Search, Sweep
 from llmstress.engine import schedule
 from llmstress.engine.control import Think
 
@@ -24,6 +25,8 @@ MOST = 10**12
 """The highest value of most numbers: sums of such values still fit into 64 bits."""
 
 MOST_STAGES = 1_000
+
+LEAST_POINT_S, MOST_POINT_S = 1.0, 3600.0
 
 QUEUE_TIMEOUT_S = 60.0
 """The default of `--queue-timeout`."""
@@ -89,6 +92,12 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     bystander: Rate | None = None
     """Rate of short requests beside the load."""
     seed: int = 0
+    sweep: Sweep | None = None
+    """One point after the other at these loads."""
+    search: Search | None = None
+    """`llmstress find`."""
+    point_s: float = 20.0
+    """Length of a point of a sweep, or of a probe of a search."""
 
     def check_load(self) -> None:
         """Check bounds and contradictions.
@@ -111,6 +120,10 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError("--streams (per process) and --total-streams can't be used together: drop one of them")
         if self.warmup_requests is not None and self.warmup_s:
             raise UsageError("--warmup and --warmup-requests can't be used together: drop one of them")
+        if not LEAST_POINT_S <= self.point_s <= MOST_POINT_S:
+            raise UsageError(f"--point must lie between {LEAST_POINT_S:g} s and an hour, not {self.point_s:g} s")
+        if self.course:
+            self._check_course()
         if self.stages:
             self._check_stages()
         self._check_trace()
@@ -141,6 +154,25 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError("--stage: every stage asks for a load of 0; give one a number of streams or a rate")
         if not self.open and self.streams is not None:
             raise UsageError("--streams and --stage in streams can't be used together: drop one of them")
+
+    def _check_course(self) -> None:
+        for flag, given in (
+            ("--stage", bool(self.stages)),
+            ("--rate", self.rate is not None),
+            ("--trace", self.trace is not None),
+            ("--duration", self.duration_s is not None),
+            ("--requests", self.requests is not None),
+            ("--ramp-up", self.ramp_up_s > 0),
+            ("--warmup", self.warmup_s > 0),
+            ("--warmup-requests", self.warmup_requests is not None),
+            ("--streams", self.streams is not None and not self.open),
+        ):
+            if given:
+                raise UsageError(f"{flag} and {self.course} can't be used together: {self.course} says the load itself")
+        if self.search is not None and not self.search.budget_s:
+            raise UsageError("--budget must be longer than 0")
+        if self.search is not None and self.search.lowest > self.search.highest:
+            raise UsageError(f"--from {self.search.lowest:g} is above --to {self.search.highest:g}")
 
     def _check_trace(self) -> None:
         if self.trace is None:
@@ -199,7 +231,18 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def open(self) -> bool:
         """Whether requests arrive by a schedule of their own (open model)."""
-        return self.rate is not None or self.trace is not None or any(stage.rate for stage in self.stages)
+        course = self.sweep or self.search
+        return (
+            self.rate is not None
+            or self.trace is not None
+            or any(stage.rate for stage in self.stages)
+            or (course is not None and course.rate)
+        )
+
+    @property
+    def course(self) -> str:
+        """What decides the load while the run goes on, as the user has written it; empty: nothing."""
+        return "--sweep" if self.sweep is not None else "find" if self.search is not None else ""
 
     @property
     def arrival_name(self) -> str:
@@ -210,7 +253,9 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def steady_s(self) -> float | None:
-        """Length of the steady windows; None: until `requests` or the trace are used up."""
+        """Length of the steady windows; None: until `requests` or the trace are used up, or the course is over."""
+        if self.course:
+            return None
         if self.stages:
             return sum(stage.seconds for stage in self.stages)
         if self.duration_s is not None or self.counted:

@@ -8,10 +8,7 @@ from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED
 from llmstress.engine.telemetry.formatting import count, latency
 from llmstress.engine.telemetry.messages import Phase
-from llmstress.engine.telemetry.metrics import METRICS, MetricName
-
-METRICS_SHOWN: tuple[MetricName, ...] = ("queue", "connect", "ttfb", "ttft", "ttft_due", "e2e", "e2e_due")
-"""Latencies in the summary. Answers of a few tokens say nothing about the time between tokens."""
+from llmstress.engine.telemetry.metrics import BESIDE, BESIDE_LINE, METRICS
 
 NAME = "bystander"
 """Name of the task: error samples of its requests begin with it."""
@@ -33,7 +30,7 @@ def bystander_of(aggregate: Aggregate, asked_per_s: float | None) -> Bystander |
         filtered=ended.get("filtered", 0),
         cancelled=ended.get("cancelled", 0),
         lost=whole.counters.started - sum(ended.values()),
-        latency_ms={name: describe(steady.latency.get(name)) for name in METRICS_SHOWN},
+        latency_ms={name: describe(steady.latency.get(name)) for name in BESIDE},
         errors={
             outcome: ErrorClass(n, _samples(aggregate, outcome))
             for outcome, n in sorted(ended.items())
@@ -46,8 +43,8 @@ def line_of(bystander: Bystander) -> str:
     """The line on the console."""
     others = ("failed", "filtered", "cancelled", "lost", "dropped")
     ends = [f"{count(bystander.ok)} ok", *(f"{count(n)} {name}" for name in others if (n := getattr(bystander, name)))]
-    shown: tuple[MetricName, ...] = ("ttft", "e2e") if bystander.latency_ms["ttft"].count else ("e2e",)
-    latencies = (f"{METRICS[name].label} {_percentiles(bystander.latency_ms[name])}" for name in shown)
+    found = [(METRICS[name].label, bystander.latency_ms[name]) for name in BESIDE_LINE]
+    latencies = (f"{label} {_percentiles(each)}" for label, each in found if each.count)
     return f"bystander {', '.join(ends)}   {'   '.join(latencies)}"
 
 

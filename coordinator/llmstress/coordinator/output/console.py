@@ -6,10 +6,13 @@ from importlib.metadata import version
 from typing import Any, TextIO
 
 from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.sweep_text import level_text
 from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.bystander import line_of
 from llmstress.coordinator.output.load_text import load_line, windows_table
 from llmstress.coordinator.output.log import LogFile
+from llmstress.coordinator.output.points import FindRow, SweepRow
+from llmstress.coordinator.output.points_text import find_lines, sweep_lines
 from llmstress.coordinator.output.schema import (
     Bystander,
     Fluidity,
@@ -206,7 +209,8 @@ class Console:
         for kind, said in summary.rate_limits.items():
             of = f" of {count(said.limit)}" if said.limit is not None else ""
             self.say(f"rate limit{count(said.remaining):>10}{of} {kind} left, lowest {count(said.lowest)}")
-        if lines := windows_table(summary.windows, whole_answers=whole_answers):
+        points = _of_points(summary)  # a table of their own
+        if lines := [] if points else windows_table(summary.windows, whole_answers=whole_answers):
             self.say()
             for line in lines:
                 self.say(line)
@@ -219,8 +223,11 @@ class Console:
                 "no latencies, because no request succeeded; `llmstress probe` with the same flags shows one in detail"
             )
         else:
-            self._latencies(latencies, intervals=intervals)
+            if not points:  # those of different loads together say nothing
+                self._latencies(latencies, intervals=intervals)
             self._undetermined(summary.tpot_undetermined)
+        for line in points:
+            self.say(line)
         if isinstance(summary.bystander, Bystander):
             self.say(line_of(summary.bystander))
         self._thresholds(summary.thresholds)
@@ -300,6 +307,13 @@ class Console:
             self.say(f"  {label:<8}{''.join(f'{cell:>10}' for cell in cells)}")
 
 
+def _of_points(summary: Summary) -> list[str]:
+    """What a sweep or a search has found; nothing in other runs."""
+    if isinstance(summary.sweep, SweepRow):
+        return ["", *sweep_lines(summary.sweep)]
+    return ["", *find_lines(summary.find)] if isinstance(summary.find, FindRow) else []
+
+
 def _of_what(summary: Summary) -> str:
     """A supplement to the verdict if no request succeeded: "valid" alone would sound like a success."""
     if summary.requests.ok:
@@ -342,6 +356,12 @@ def _some(percentiles: dict[str, float | None]) -> list[tuple[str, float | None]
 def phases(options: Options) -> list[str]:
     """The phases of a run with their lengths, as the banner shows them."""
     shown = []
+    if options.sweep is not None:
+        points = len(options.sweep.levels)
+        shown.append(f"{_count_of(points, 'point', 's')} of {duration(options.point_s)}: {options.sweep}")
+    elif (search := options.search) is not None:
+        low, high = (level_text(level, rate=search.rate) for level in (search.lowest, search.highest))
+        shown.append(f"search from {low} to {high}, at most {duration(search.budget_s)}")
     if options.ramp_up_s and not options.whole_run:
         shown.append(f"ramp-up {duration(options.ramp_up_s)}")
     if warmup(options):
@@ -385,7 +405,7 @@ def size_of(options: Options) -> str:
         asked = f"{options.rate} " if options.rate is not None else ""
         arrivals = "" if options.trace is not None else f"{asked}({options.arrival_name} arrivals), "
         return f"{processes}, {arrivals}at most {_count_of(streams, 'request', 's')} in flight"
-    if options.stages:
+    if options.stages or options.course:
         return f"{processes}, up to {_count_of(streams, 'stream', 's')}"
     each = f" × {options.shares[0]:,} = " if len(set(options.shares)) == 1 else ", "
     return f"{processes}{each}{_count_of(streams, 'stream', 's')}"

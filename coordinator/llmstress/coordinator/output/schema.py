@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from llmstress.coordinator.output.load_schema import LevelUnit, Load
+from llmstress.coordinator.output.points import FindRow, SweepRow
 from llmstress.coordinator.output.threshold_schema import ThresholdRow
 from llmstress.coordinator.output.timeline_schema import EventRow, TimelineRow
 from llmstress.engine.telemetry.metrics import LATENCIES, Metric
@@ -438,6 +439,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     timeline: list[TimelineRow]
     events: list[EventRow]
     """The last 1,000 lines of the run's log."""
+    sweep: SweepRow | msgspec.UnsetType = msgspec.UNSET
+    """Only with `--sweep`."""
+    find: FindRow | msgspec.UnsetType = msgspec.UNSET
+    """Only of `llmstress find`."""
     goodput: Goodput | msgspec.UnsetType = msgspec.UNSET
     """Only with `--slo` or `--slo-preset`."""
     fluidity: Fluidity | msgspec.UnsetType = msgspec.UNSET

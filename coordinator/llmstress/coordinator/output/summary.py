@@ -14,6 +14,7 @@ from llmstress.coordinator.output.goodput import fluidity_of, goodput_of, smooth
 from llmstress.coordinator.output.judged import threshold_rows
 from llmstress.coordinator.output.latencies import describe, in_ms
 from llmstress.coordinator.output.load_summary import load_of, window_row
+from llmstress.coordinator.output.points import FindRow, SweepRow
 from llmstress.coordinator.output.schema import (
     SCHEMA,
     Client,
@@ -59,6 +60,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     ended_by: str
     startup_s: float
     coordinator_cpu_s: float
+    points: SweepRow | FindRow | None = None
+    """What a course has found; None: the run had none."""
     windows: list[WindowFigures] = []
     """The steady windows that have begun."""
     arrival: str = ""
@@ -124,6 +127,8 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         timeline=_timeline(aggregate, judged=bool(facts.objectives.slos)),
         trace=facts.trace if facts.trace is not None else msgspec.UNSET,
         events=[EventRow(round(each.t / 1e9, 3), each.kind, each.text) for each in aggregate.notices],
+        sweep=facts.points if isinstance(facts.points, SweepRow) else msgspec.UNSET,
+        find=facts.points if isinstance(facts.points, FindRow) else msgspec.UNSET,
         bystander=bystander_of(aggregate, facts.bystander_per_s),
         goodput=goodput_of(figures.goodput, facts.objectives) or msgspec.UNSET,
         fluidity=fluidity_of(steady, facts.objectives) or msgspec.UNSET,

@@ -24,6 +24,7 @@ from llmstress.coordinator.processes.screen_process import Screen, ScreenClosed
 from llmstress.coordinator.processes.worker_processes import Exited, WorkerProcesses
 from llmstress.coordinator.run import ending, facts, load_plan, replay, token_rate
 from llmstress.coordinator.run.announcer import Announcer
+from llmstress.coordinator.run.course_driver import driver_of
 from llmstress.coordinator.run.gate import Gate
 from llmstress.coordinator.run.inbox import Inbox, InboxItem, Lost, Signalled, Tick
 from llmstress.coordinator.run.plans import make_plans
@@ -124,6 +125,7 @@ class Conductor:
         self._aggregate = broadcaster.view.aggregate
         self._announcer = announcer
         self._steering = Steering(hub, self._view, announcer.publish, announcer.notice)
+        self._course = driver_of(options, resolved, self._view, self._steering, announcer.notice)
         self._gate = Gate(options.thresholds, self._view, announcer)
         self._asked_at = asked_at
         self._inbox = Inbox()
@@ -290,6 +292,7 @@ class Conductor:
                     self._note_window(self._aggregate.windows[self._aggregate.window])
                 await self._check_limits()
                 await self._check_warmup()
+                await self._follow_course()
             case Final():
                 self._finals[item.worker] = item
                 self._announcer.publish(WorkerChange(item.worker, "done", deltas=item.deltas))
@@ -360,6 +363,8 @@ class Conductor:
                 self._announcer.save(self._summarise)
             case _ if self._ended_by or self._aggregate.phase == Phase.DRAIN:
                 self._announcer.notice("note", "too late to change the load: the run is ending")
+            case _ if self._course is not None:
+                self._announcer.notice("note", f"{self._options.course} sets the load: it can't be changed by hand")
             case PauseRequested(on=on):
                 await self._steering.pause(on)
             case StreamsRequested(total=total):
@@ -394,6 +399,14 @@ class Conductor:
         steady_ns = facts.steady_ns(self._options)
         windows = schedule.steady_from(self._aggregate.windows, at - self._announcer.t0, steady_ns)
         await self._steering.set_windows(windows)
+
+    async def _follow_course(self) -> None:
+        """Have the course decide what comes next: a sweep or a search sets the load itself."""
+        if self._course is None or self._ended_by:
+            return
+        await self._course.look()
+        if self._course.ended:
+            self._ended_by = "points"
 
     async def _correct_token_rate(self) -> None:
         """Keep a rate in tokens: the requests have more or fewer of them than was thought. A rate that was set by hand
@@ -452,6 +465,7 @@ class Conductor:
             ended_by=self._view.ended.by if self._view.ended is not None else "running",
             startup_s=self._startup_s,
             coordinator_cpu_s=times.user + times.system,
+            points=None if self._course is None else self._course.found(),
             windows=steady_windows(self._view),
             arrival=self._view.facts.arrival,
             burstiness=self._options.burstiness,

@@ -8,6 +8,7 @@ import msgspec
 from llmstress.coordinator.config.errors import ExitCode
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.parsing import MaxErrors
+from llmstress.coordinator.output.points import FindRow
 from llmstress.coordinator.output.schema import Summary
 from llmstress.coordinator.target.url_typos import url_meant
 from llmstress.engine.control import Final
@@ -157,7 +158,15 @@ def exit_code_of_run(options: Options, summary: Summary, signals: list[int]) -> 
     # a fatal failure (a refused key) can end a run without --max-errors; the code is 6 if a request succeeded, else 5
     if _reached(options.max_errors, summary) or (summary.ended_by == "errors" and summary.requests.ok):
         return ExitCode.TOO_MANY_ERRORS
-    return ExitCode.OK if summary.requests.ok else ExitCode.NO_SUCCESS
+    if not summary.requests.ok:
+        return ExitCode.NO_SUCCESS
+    return code_of_find(summary.find) if isinstance(summary.find, FindRow) else ExitCode.OK
+
+
+def code_of_find(find: FindRow) -> ExitCode:
+    """The exit code of a search for the capacity that came to its end."""
+    codes: dict[str, ExitCode] = {"undecided": ExitCode.UNDECIDED, "none": ExitCode.THRESHOLD}
+    return codes.get(find.state, ExitCode.OK)
 
 
 def exit_code_of(number: int) -> ExitCode:
@@ -171,7 +180,7 @@ def _reached(limit: MaxErrors | None, summary: Summary) -> bool:
 
 def exit_code_reason(options: Options, summary: Summary, code: ExitCode) -> str:
     """A sentence that explains an exit code which the user may not expect; else empty."""
-    limit, outcome = options.max_errors, summary.outcome.text
+    limit, outcome, find = options.max_errors, summary.outcome.text, summary.find
     match code:
         case ExitCode.OK if summary.requests.failed > MOST_FAILED * summary.outcome.finished:
             because = "no --max-errors was given" if limit is None else f"--max-errors {limit} was not reached"
@@ -184,6 +193,8 @@ def exit_code_reason(options: Options, summary: Summary, code: ExitCode) -> str:
             return f"{outcome}; exit code {code:d} because a failure ended the run"
         case ExitCode.NO_SUCCESS:
             return f"no request succeeded: {outcome}; exit code {code:d}"
+        case ExitCode.UNDECIDED | ExitCode.THRESHOLD if isinstance(find, FindRow) and code is code_of_find(find):
+            return f"{find.text}; exit code {code:d}"
         case ExitCode.THRESHOLD | ExitCode.VERDICT:
             return f"a threshold was crossed: {_thresholds_words(summary, 'failed')}; exit code {code:d}"
         case ExitCode.UNDECIDED:

@@ -4,13 +4,17 @@ from collections.abc import Sequence
 
 from llmstress.coordinator.config.load_text import Stage
 from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.run.courses.plan import course_of, first_profile, first_windows
 from llmstress.engine import schedule
 from llmstress.engine.telemetry.load_profile import Piece, Profile, Unit, constant, sine
 from llmstress.engine.telemetry.messages import Phase, Window, consecutive
 
 
 def windows_of(options: Options) -> tuple[Window, ...]:
-    """The windows of the run, as planned: one for each stage, or ramp, warm-up, steady window and drain."""
+    """The windows of the run, as planned: one for each stage, or those of the first point, or ramp, warm-up, steady
+    window and drain."""
+    if (course := course_of(options)) is not None:
+        return first_windows(course)
     if options.stages:
         return stage_windows(options.stages)
     return schedule.windows(
@@ -33,6 +37,8 @@ def profile_of(options: Options, tokens_per_request: float = 1.0) -> Profile | N
 
     `tokens_per_request`: the mean number of tokens of a request, for a rate in tokens.
     """
+    if (course := course_of(options)) is not None:
+        return first_profile(course)
     if options.stages:
         return stage_profile(options.stages)
     if options.trace is not None:

@@ -139,7 +139,7 @@ def default_ramp_s(options: Options) -> float:
 def warning_of_ramp(options: Options) -> str:
     """A warning if streams will still start within the steady window; else empty."""
     opening_s, before_s = _opening_s(options), options.ramp_up_s + options.warmup_s
-    if options.open or options.stages or options.whole_run or options.warmup_requests is not None:
+    if options.open or options.stages or options.course or options.whole_run or options.warmup_requests is not None:
         return ""
     if opening_s < 1 or opening_s <= before_s:
         return ""

@@ -327,7 +327,7 @@ class Aggregate(msgspec.Struct, array_like=True, dict=True):
 
     def _add(self, key: int, part: Part) -> None:
         """Add a part to the one of the same window and task, and to the sums."""
-        sums, kind = self._sums, self.kind_of(window_of(key))
+        sums, kind = self._sums, self.kind_of(window_of(key))  # the sums before anything is added to them
         mine = self.parts.get(key)
         if mine is None:
             mine = self.parts[key] = Part()
@@ -403,6 +403,8 @@ class Aggregate(msgspec.Struct, array_like=True, dict=True):
         row.failed += sum(failed_by.values())
         row.events += counters.events
         row.good += counters.slo_met
+        row.started += counters.started
+        row.due += counters.due
         shown = "e2e" if self.whole_answers else "ttft"
         if shown in latency:
             row.latency.merge(latency[shown])

@@ -18,7 +18,8 @@ MetricName = Literal[
 Stamp = Literal["due", "start", "sent", "head", "first_token", "first_answer", "token", "last_token", "end", "timer"]
 
 STAMPS: Mapping[Stamp, str] = {
-    "due": "the stream is free and its pause (ramp-up, `--error-pause`) is over",
+    "due": "closed model: the stream is free and its pause (ramp-up, `--think-time`, `--pacing`, `--error-pause`) is "
+    "over; open model: the request arrives by the schedule",
     "start": "the worker begins the attempt, before it takes or opens a connection; never before `due`",
     "sent": "just before the bytes of the request are written; the connection is open",
     "head": "status line and headers of the final response are complete (1xx responses are skipped)",
@@ -72,7 +73,7 @@ _ALL = (
     Metric(
         name="queue",
         label="QUEUE",
-        meaning="from when a request was due to its start: the client's own delay and the wait for a place to dial",
+        meaning="from when a request was due to its start: the client's delay, waits for a stream or a place to dial",
         start="due",
         end="start",
     ),
@@ -203,6 +204,12 @@ TILES = Selection(("ttft", "itl"), ("e2e", "ttfb"))
 
 PROGRESS = Selection(("ttft", "itl"), ("e2e",))
 """The progress line."""
+
+BESIDE: tuple[MetricName, ...] = ("queue", "connect", "ttfb", "ttft", "ttft_due", "e2e", "e2e_due")
+"""The bystander. Its answers of a few tokens say nothing about the time between tokens."""
+
+BESIDE_LINE: tuple[MetricName, ...] = ("ttft", "e2e")
+"""The bystander's line on the console."""
 
 CHARTED: tuple[MetricName, ...] = ("itl", "tpot", "e2e")
 """What a row of the timeline keeps in coarse bins (`Histogram.coarse`), besides `ttft`."""

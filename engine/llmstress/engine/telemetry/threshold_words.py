@@ -18,15 +18,24 @@ def value_words(value: float, unit: Unit) -> str:
 
 def judgement_words(judgement: Judgement) -> str:
     """The value, its interval, and its distance from the limit."""
+    interval = f" ({100 * CONFIDENCE:.0f} % interval: {_limits(judgement)})" if judgement.interval else ""
+    why = f"; {judgement.why}" if judgement.why else ""
+    return _words(judgement, interval, " the limit", why)
+
+
+def short_words(judgement: Judgement) -> str:
+    """The same without explanations."""
+    interval = f" ({_limits(judgement)})" if judgement.interval else ""
+    return _words(judgement, interval, "", "")
+
+
+def _words(judgement: Judgement, interval: str, of_what: str, why: str) -> str:
     unit = judgement.threshold.unit
     if unit == "status":
         return f"the measurement is {judgement.status}"
     if judgement.value is None:
         return f"{judgement.why}{_where(judgement)}"
-    value = value_words(judgement.value, unit)
-    interval = f" ({_interval(judgement)})" if judgement.interval else ""
-    why = f"; {judgement.why}" if judgement.why else ""
-    return f"{value}{_where(judgement)}{interval}, {_distance(judgement)}{why}"
+    return f"{value_words(judgement.value, unit)}{_where(judgement)}{interval}, {_distance(judgement, of_what)}{why}"
 
 
 def _where(judgement: Judgement) -> str:
@@ -35,19 +44,18 @@ def _where(judgement: Judgement) -> str:
     return f" in the {duration(judgement.threshold.over_s)} from {duration(round(judgement.at_s, 1))} on"
 
 
-def _interval(judgement: Judgement) -> str:
+def _limits(judgement: Judgement) -> str:
+    """Those of the interval."""
     unit = judgement.threshold.unit
     low, high = (None if each is None else value_words(each, unit) for each in (judgement.low, judgement.high))
     if low is not None and high is not None:
-        limits = f"{low} to {high}"
-    elif low is None and high is None:
-        limits = "unlimited"
-    else:
-        limits = f"at least {low}" if high is None else f"at most {high}"
-    return f"{100 * CONFIDENCE:.0f} % interval: {limits}"
+        return f"{low} to {high}"
+    if low is None and high is None:
+        return "unlimited"
+    return f"at least {low}" if high is None else f"at most {high}"
 
 
-def _distance(judgement: Judgement) -> str:
+def _distance(judgement: Judgement, of_what: str) -> str:
     threshold, distance = judgement.threshold, judgement.distance
     assert distance is not None, "there is a value"
     if not distance:
@@ -55,7 +63,7 @@ def _distance(judgement: Judgement) -> str:
     above = (distance < 0) == (threshold.comparison in (">", ">="))
     gap = value_words(abs(distance), threshold.unit)
     points = " points" if threshold.unit == "share" else ""
-    return f"{gap}{points} {'above' if above else 'below'} the limit"
+    return f"{gap}{points} {'above' if above else 'below'}{of_what}"
 
 
 def states_words(judgements: Iterable[Judgement]) -> str:

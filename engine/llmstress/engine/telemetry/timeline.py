@@ -39,6 +39,10 @@ class Row(msgspec.Struct, array_like=True):
     included."""
     good: int = 0
     """Requests that ended ok and met every SLO."""
+    started: int = 0
+    """Requests that began."""
+    due: int = 0
+    """Requests that arrived (open model)."""
 
     def absorb(self, later: "Row") -> None:
         """Merge the following row into this one."""
@@ -51,6 +55,8 @@ class Row(msgspec.Struct, array_like=True):
         add_counts(self.failed_by, later.failed_by)
         merge_histograms(self.more, later.more)
         self.good += later.good
+        self.started += later.started
+        self.due += later.due
 
 
 class WorkerRecent(msgspec.Struct, array_like=True):

@@ -9,12 +9,14 @@ from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.classes import NOT_FAILED
 from llmstress.engine.telemetry.histogram import Histogram
+from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.metrics import CHARTED, METRICS
 from llmstress.engine.telemetry.snapshot import history
 from llmstress.engine.telemetry.timeline import EARLIER_NS, SLOT_NS, Recent, Row
 from llmstress.tui.charts import lines
 from llmstress.tui.charts.axes import nice_ceiling
 from llmstress.tui.charts.lines import Drawing, Line, TimeColumn, TimelineCache
+from llmstress.tui.format.load import drain_begin
 
 _OF_STREAMS = ("ttft", *CHARTED, "tokens", "requests", "failed")
 _OF_WHOLE_ANSWERS = ("e2e", "requests", "failed")
@@ -25,14 +27,15 @@ _MOST_CLASSES = lines.MOST_LINES - 1
 EARLIER_S = EARLIER_NS / 1e9
 
 
-def curves_of(aggregate: Aggregate) -> tuple[str, ...]:
+def curves_of(view: RunView) -> tuple[str, ...]:
     """Names of the curves of this run, in the order in which a key cycles through them."""
-    return _OF_WHOLE_ANSWERS if aggregate.whole_answers else _OF_STREAMS
+    names = _OF_WHOLE_ANSWERS if view.aggregate.whole_answers else _OF_STREAMS
+    return names if view.profile is None else (*names, "load")
 
 
-def next_curve(curve: str, aggregate: Aggregate) -> str:
+def next_curve(curve: str, view: RunView) -> str:
     """The curve after `curve`."""
-    names = curves_of(aggregate)
+    names = curves_of(view)
     return names[(names.index(curve) + 1) % len(names)] if curve in names else names[0]
 
 
@@ -47,6 +50,8 @@ def drawing_of(curve: str, view: RunView, timeline: TimelineCache, most_points: 
         return lines.latency_drawing(columns, upper, elapsed_s, marks, METRICS[curve].label)
     columns = timeline.columns("rate", aggregate, lines.step_for(len(aggregate.rows), most_points))
     ended = view.ended is not None
+    if curve == "load" and view.profile is not None:
+        return _load(view, view.profile, columns, marks)
     if curve == "failed":
         return _failures(columns, aggregate, elapsed_s, ended, marks)
     per_event = aggregate.counters().tokens_per_event or 1.0
@@ -134,7 +139,7 @@ def _of_worker(title: str, line: Line, limit: float, high: float, unit: Literal[
         begin_s = end_s - EARLIER_S
     known = any(value is not None for _, value in line.points)
     limits = (Line("limit", ((begin_s, limit), (end_s, limit))),) if known else ()
-    return Drawing(title=title, lines=(line, *limits), begin=begin_s, seconds=end_s, low=0.0, high=high, unit=unit)
+    return Drawing(title=title, lines=(line, *limits), begin=begin_s, end=end_s, low=0.0, high=high, unit=unit)
 
 
 def _recent_steps(aggregate: Aggregate) -> list[tuple[float, list[Recent]]]:
@@ -160,6 +165,36 @@ def _failures(
     counters = {name: _counter_of(outcomes) for name, outcomes in groups.items()}
     drawing = lines.rate_drawing("failed/s by class", columns, counters, elapsed_s, ended=ended, marks=marks)
     return drawing if counters else msgspec.structs.replace(drawing, empty="no request has failed")
+
+
+def _load(
+    view: RunView, profile: Profile, columns: Sequence[TimeColumn], marks: tuple[tuple[float, str], ...]
+) -> Drawing:
+    """The load that was asked for beside what was achieved: open streams, or requests that began per second."""
+    elapsed_s, ended = view.aggregate.elapsed_ns / 1e9, view.ended is not None
+    drain = drain_begin(view)
+
+    def asked(column: TimeColumn) -> float:
+        begin, end = round(column.begin_s * 1e9), round(min(column.begin_s + column.seconds, elapsed_s) * 1e9)
+        until = end if drain is None else min(end, drain)
+        return profile.mean(begin, until) * (until - begin) / 1e9 if until > begin else 0.0
+
+    def open_(column: TimeColumn) -> float:
+        # the most that were open in a step count for its whole length; the last step may be shorter than its row
+        return column.open * min(column.seconds, elapsed_s - column.begin_s)
+
+    def started(column: TimeColumn) -> float:
+        return float(column.started)
+
+    def arrived(column: TimeColumn) -> float:
+        return float(column.due)
+
+    title, counters = {
+        "streams": ("streams", {"asked": asked, "open": open_}),
+        "requests": ("requests started/s", {"asked": asked, "started": started}),
+        "trace": ("requests started/s", {"arrived": arrived, "started": started}),
+    }[profile.unit]
+    return lines.rate_drawing(title, columns, counters, elapsed_s, ended=ended, marks=marks)
 
 
 def _counter_of(outcomes: Sequence[str]) -> Callable[[TimeColumn], float]:

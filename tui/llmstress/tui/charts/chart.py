@@ -6,17 +6,18 @@ from rich.text import Text
 from textual.content import Content
 from textual_plotext import PlotextPlot
 
-from llmstress.engine.telemetry import formatting
-from llmstress.tui.charts.axes import time_ticks
 from llmstress.tui.charts.lines import (
     MARKERS,
     MOST_LINES,
+    POINT_MARKERS,
     Drawing,
+    across_of,
     connected_points,
     end_labels,
     mark_labels,
     marker_positions,
     scale_of,
+    x_labels,
     y_labels,
 )
 from llmstress.tui.format.headline import shortened
@@ -78,8 +79,9 @@ class Chart(PlotextPlot):
         if drawing is None or not any(value is not None for line in drawing.lines for _, value in line.points):
             text = "no samples yet" if drawing is None else drawing.empty
             return Text(text, style=self.get_component_rich_style("chart--axis", partial=True))
+        markers = POINT_MARKERS if drawing.dots else MARKERS
         names = [
-            f" {mark} {shortened(line.name, _LONGEST_NAME)}" for mark, line in zip(MARKERS, drawing.lines, strict=False)
+            f" {mark} {shortened(line.name, _LONGEST_NAME)}" for mark, line in zip(markers, drawing.lines, strict=False)
         ]
         margin = max(len(name) for name in names) if len(names) > 1 else 0
         named = height >= _LABELS_FROM_ROWS and bool(drawing.marks)
@@ -98,7 +100,7 @@ class Chart(PlotextPlot):
         return Text("\n").join(lines)
 
     def _build(self, drawing: Drawing, labels: list[tuple[float, str]], canvas: int, left: int, rows: int) -> str:
-        plot, scale = self.plt, scale_of(drawing)
+        plot, scale, across = self.plt, scale_of(drawing), across_of(drawing)
         width, height = canvas + left, rows + 2
         plot.clear_figure()
         plot.plotsize(width, height)
@@ -108,28 +110,33 @@ class Chart(PlotextPlot):
         plot.ticks_color(self._colour("chart--axis"))
         plot.xaxes(True, False)
         plot.yaxes(True, False)
-        plot.xlim(drawing.begin, drawing.seconds)
+        begin, end = across(drawing.begin), across(drawing.end)
+        plot.xlim(begin, end)
         plot.ylim(scale(drawing.low), scale(drawing.high))
         plot.yticks([scale(value) for value, _ in labels], [label for _, label in labels])
-        moments = time_ticks(drawing.seconds, canvas, drawing.begin)
-        plot.xticks([float(each) for each in moments], [formatting.duration(each) for each in moments])
+        places = x_labels(drawing, canvas)
+        plot.xticks([across(place) for place, _ in places], [label for _, label in places])
         # marks use the upper axis; its labels are drawn separately because plotext omits labels of an unused axis
-        plot.xlim(drawing.begin, drawing.seconds, xside=_UPPER_AXIS)
+        plot.xlim(begin, end, xside=_UPPER_AXIS)
         plot.xticks([], [], xside=_UPPER_AXIS)
         for at, _ in drawing.marks:
-            plot.vertical_line(at, color=self._colour("chart--mark"), xside="upper")
-        for index, line in enumerate(drawing.lines):
+            plot.vertical_line(across(at), color=self._colour("chart--mark"), xside="upper")
+        drawn = [
+            (index, [across(x) for x in xs], [scale(max(drawing.low, y)) for y in ys])
+            for index, line in enumerate(drawing.lines)
+            for xs, ys in connected_points(line.points)
+        ]
+        for index, xs, heights in drawn:
+            plot.plot(xs, heights, marker="braille", color=self._colour(_STYLES[index]))
+        step = _MARKER_EVERY * (end - begin) / max(1, canvas - 1)
+        for index, xs, heights in drawn:
             colour = self._colour(_STYLES[index])
-            for xs, ys in connected_points(line.points):
-                heights = [scale(max(drawing.low, y)) for y in ys]
-                plot.plot(xs, heights, marker="braille", color=colour)
-        step = _MARKER_EVERY * (drawing.seconds - drawing.begin) / max(1, canvas - 1)
-        for index, line in enumerate(drawing.lines[1:], 1):
-            for xs, ys in connected_points(line.points):
-                heights = [scale(max(drawing.low, y)) for y in ys]
+            if drawing.dots:
+                plot.scatter(xs, heights, marker=POINT_MARKERS[index], color=colour)
+            elif index:
                 # each line has another offset, so that markers of two lines seldom overlap
-                places = marker_positions(xs, heights, step, drawing.begin + step * index / MOST_LINES)
-                plot.scatter(*places, marker=MARKERS[index], color=self._colour(_STYLES[index]))
+                spots = marker_positions(xs, heights, step, begin + step * index / MOST_LINES)
+                plot.scatter(*spots, marker=MARKERS[index], color=colour)
         return str(plot.build())
 
     def _colour(self, component: str) -> tuple[int, int, int]:

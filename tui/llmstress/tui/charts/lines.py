@@ -1,4 +1,4 @@
-"""Line charts over time: pure functions that decide what is drawn. `chart.Chart` draws it."""
+"""Line charts: pure functions that decide what is drawn over time. `chart.Chart` draws it."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +12,9 @@ from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.histogram import Histogram
+from llmstress.engine.telemetry.messages import LABELS, Phase
 from llmstress.engine.telemetry.timeline import Row
-from llmstress.tui.charts.axes import ceiling_of, decade_below, log_ticks, nice_ceiling, ticks
+from llmstress.tui.charts.axes import ceiling_of, decade_below, log_ticks, nice_ceiling, ticks, time_ticks
 
 _UPPER = (("p99", 100), ("p90", 10))
 """Percentiles for the upper latency line, and the samples that each point needs: n >= 1 / (1 - p)."""
@@ -21,16 +22,23 @@ _UPPER = (("p99", 100), ("p90", 10))
 _FEW_POINTS = 12
 """If a percentile would have fewer points than this, a lower one is used."""
 
-_LOG_ABOVE = 30.0
+LOG_ABOVE = 30.0
 """Above this ratio of the largest to the smallest value, latencies have a logarithmic axis."""
 
 _MAX_MARKS = 8
 
+_MAX_WINDOW_MARKS = 12
 
 MARKERS = ("⠒", "•", "×", "o")
 """Markers that distinguish lines without colours. The first line has only dots; the others have additional markers."""
 
+POINT_MARKERS = ("o", "•", "×", "+")
+"""The same where each point has its marker."""
+
 MOST_LINES = len(MARKERS)
+
+_LABEL_COLUMNS = 9
+"""Columns for a label of a horizontal axis of numbers, with the space beside it."""
 
 
 class TimeColumn:
@@ -45,6 +53,9 @@ class TimeColumn:
         self.fingerprint = fingerprint
         self.events = sum(row.events for row in rows)
         self.requests = sum(row.requests for row in rows)
+        self.started = sum(row.started for row in rows)
+        self.due = sum(row.due for row in rows)
+        self.open = max((row.open for row in rows), default=0)
         self._rows = rows
         self._metric = metric
 
@@ -79,14 +90,15 @@ _NOTHING = Histogram()
 
 def fingerprint_of(rows: Sequence[Row], row_s: float, metric: str = "") -> tuple[float, ...]:
     """A value that changes whenever `rows` change, so that results made from them can be cached."""
-    count = total = events = requests = 0
+    count = total = events = requests = begun = 0
     for row in rows:
         samples = samples_of(row, metric)
         count += samples.count
         total += samples.sum
         events += row.events
         requests += row.requests
-    return row_s, len(rows), count, total, events, requests
+        begun += row.started + row.due + row.open
+    return row_s, len(rows), count, total, events, requests, begun
 
 
 def downsample(
@@ -122,7 +134,7 @@ class TimelineCache:
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One line: points as seconds after T0 and values; a value of None is a gap."""
+    """One line: points as places on the horizontal axis and values; a value of None is a gap."""
 
     name: str
     points: tuple[tuple[float, float | None], ...]
@@ -133,31 +145,37 @@ class Drawing(msgspec.Struct, frozen=True, kw_only=True):
 
     title: str
     lines: tuple[Line, ...]
-    seconds: float
-    """End of the time axis, in seconds after T0."""
+    end: float
+    """End of the horizontal axis."""
     low: float
     high: float
     logarithmic: bool = False
     marks: tuple[tuple[float, str], ...] = ()
-    """Times (s) with a vertical line, and their names."""
+    """Places with a vertical line, and their names."""
     unit: Literal["us", "rate", "share"] = "us"
     """Unit of the values: latencies in µs, rates, or shares of 1."""
     begin: float = 0.0
-    """Start of the time axis, in seconds after T0."""
+    """Start of the horizontal axis."""
+    across: Literal["time", "number"] = "time"
+    """What the horizontal axis shows: seconds after T0, or numbers."""
+    logarithmic_across: bool = False
+    """The horizontal axis is logarithmic."""
+    dots: bool = False
+    """Each point has a marker: the points are single measurements."""
     empty: str = "no samples yet"
     """Text shown if there are no points."""
 
 
 def zoomed(drawing: Drawing, begin_s: float, zoom_s: float, marks: tuple[tuple[float, str], ...]) -> Drawing:
     """The last `zoom_s` seconds of a drawing whose times count from `begin_s`; `marks`: the marks of the whole run."""
-    end = drawing.seconds + begin_s
+    end = drawing.end + begin_s
     begin = max(0.0, end - zoom_s)
     lines = tuple(
         Line(line.name, tuple((x + begin_s, y) for x, y in line.points if x + begin_s >= begin))
         for line in drawing.lines
     )
     seen = tuple((at, name) for at, name in marks if begin <= at <= end)
-    return msgspec.structs.replace(drawing, lines=lines, begin=begin, seconds=end, marks=seen)
+    return msgspec.structs.replace(drawing, lines=lines, begin=begin, end=end, marks=seen)
 
 
 def step_for(rows: int, most: int) -> int:
@@ -194,12 +212,12 @@ def latency_drawing(
         for name in ("p50", upper)
     }
     values = [value for line in points.values() for _, value in line if value]
-    logarithmic = bool(values) and max(values) > _LOG_ABOVE * min(values)
+    logarithmic = bool(values) and max(values) > LOG_ABOVE * min(values)
     low, high = (decade_below(min(values)), nice_ceiling(max(values))) if logarithmic else (0.0, ceiling_of(values))
     return Drawing(
         title=f"{metric} p50, {upper}{_every(columns)}{', log' if logarithmic else ''}",
         lines=tuple(Line(name, line) for name, line in points.items()),
-        seconds=max(elapsed_s, 1.0),
+        end=max(elapsed_s, 1.0),
         low=low,
         high=high,
         logarithmic=logarithmic,
@@ -234,7 +252,7 @@ def rate_drawing(
     return Drawing(
         title=f"{name}{_every(columns)}",
         lines=made,
-        seconds=max(elapsed_s, 1.0),
+        end=max(elapsed_s, 1.0),
         low=0.0,
         high=ceiling_of([value for line in made for _, value in line.points if value is not None]),
         marks=marks,
@@ -247,13 +265,16 @@ def _every(columns: Sequence[TimeColumn]) -> str:
 
 
 def marks_of(view: RunView) -> tuple[tuple[float, str], ...]:
-    """Starts of windows, except the first one, and changes of the load."""
+    """Starts of windows, except the first one, and changes of the load. The windows in which the load of a sweep
+    settles have no mark; of many windows, some have none."""
     windows, began = view.aggregate.windows, view.aggregate.window_began
     found = [
         (began[window.index] / 1e9, window.label)
         for window in windows[1:]
         if began.get(window.index, 0) > 1_000_000_000
+        and (window.kind in (Phase.STEADY, Phase.DRAIN) or window.label == LABELS[window.kind])
     ]
+    found = found[:: -(-len(found) // _MAX_WINDOW_MARKS) or 1]
     changes = [notice for notice in view.aggregate.notices if notice.kind == "load"]
     found += [(max(0, notice.t) / 1e9, _change(notice.text)) for notice in changes[-_MAX_MARKS:]]
     return tuple(sorted(found))
@@ -262,6 +283,21 @@ def marks_of(view: RunView) -> tuple[tuple[float, str], ...]:
 def scale_of(drawing: Drawing) -> Callable[[float], float]:
     """Maps a value to its position on the axis. Plotext's own logarithms do not work with limits."""
     return math.log10 if drawing.logarithmic else float
+
+
+def across_of(drawing: Drawing) -> Callable[[float], float]:
+    """Maps a place to its position on the horizontal axis."""
+    return math.log10 if drawing.logarithmic_across else float
+
+
+def x_labels(drawing: Drawing, columns: int) -> list[tuple[float, str]]:
+    """The labels of the horizontal axis of a canvas of `columns` columns."""
+    if drawing.across == "time":
+        return [(float(at), formatting.duration(at)) for at in time_ticks(drawing.end, columns, drawing.begin)]
+    values = (log_ticks if drawing.logarithmic_across else ticks)(
+        drawing.begin, drawing.end, max(2, columns // _LABEL_COLUMNS)
+    )
+    return [(value, formatting.axis_rate(value)) for value in values]
 
 
 def y_labels(drawing: Drawing, rows: int) -> list[tuple[float, str]]:
@@ -276,7 +312,7 @@ def mark_labels(drawing: Drawing, width: int, canvas: int) -> str:
     """The names of the marks, above their lines; a name that would touch another one is left out."""
     text = ""
     for at, label in drawing.marks:
-        column = int(0.5 + (canvas - 1) * (at - drawing.begin) / (drawing.seconds - drawing.begin))
+        column = int(0.5 + (canvas - 1) * (at - drawing.begin) / (drawing.end - drawing.begin))
         # a name begins at its line, or further left if it would not fit
         begin = min(column, width - len(label))
         if begin >= len(text) + bool(text):

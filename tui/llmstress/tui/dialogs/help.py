@@ -16,11 +16,12 @@ from llmstress.tui.format.words import VERDICTS
 
 LOOKING = (
     ("1 … 5", "overview, latency, workers, errors, log"),
+    ("6", "curve: what each stage, or each point of a sweep, has achieved (only in runs that have several)"),
     ("↑ ↓", "choose a row; tab goes to the text below a table"),
     ("o  O", "workers: sort by the next column, reverse the order"),
     ("v", "the verdict in full: every reason and note, and every threshold"),
     ("w", "switch between figures of the last seconds and of the steady window, as in the summary"),
-    ("c  C", "overview: next chart on the left, on the right"),
+    ("c  C", "overview: next chart on the left, on the right; c on the curve: the next chart"),
     ("t", "switch between dark and light"),
     ("e", "save an image of the screen (SVG, and PNG if a converter is installed)"),
     ("?", "this page; any of ? q esc closes it"),
@@ -30,9 +31,10 @@ STEERING = (
     ("Q", "end the run at once; asks first"),
     ("ctrl+c", "end the run without asking; a second time ends it at once"),
     ("p", "pause: no new requests until p is pressed again"),
-    ("+ -", "increase or reduce the number of streams by a tenth"),
-    ("] [", "increase or reduce the number of streams by half"),
-    ("=", "type the number of streams"),
+    ("+ -", "increase or reduce the number of streams, or the rate, by a tenth"),
+    ("] [", "increase or reduce it by half"),
+    ("=", "type the number of streams, or the rate"),
+    ("k", "end this stage of the load and begin the next one; asks first"),
     ("s", "save the summary as it is now, also after the end"),
     ("d", "detach: leave the screen; the run continues"),
 )

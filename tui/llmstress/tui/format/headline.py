@@ -1,9 +1,7 @@
-"""The lines above the figures: target, progress, measurement, outcome, thresholds.
+"""The lines above the figures: target, progress, measurement, outcome.
 
 Pure functions: pieces of text with styles of the theme.
 """
-
-from collections.abc import Sequence
 
 import msgspec
 
@@ -12,10 +10,10 @@ from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.messages import Phase, Window
 from llmstress.engine.telemetry.metrics import TILES
 from llmstress.engine.telemetry.outcomes import describe_outcome
-from llmstress.engine.telemetry.threshold_words import judgement_words, states_words
-from llmstress.engine.telemetry.thresholds import Judgement, worst
+from llmstress.tui.format.load import Place, measured_name
 from llmstress.tui.format.picture import TOO_EARLY, Picture
-from llmstress.tui.format.words import OUTCOMES, THRESHOLDS, VERDICTS, spans_words
+from llmstress.tui.format.words import OUTCOMES, VERDICTS, clock_time, spans_words
+from llmstress.tui.steering import has_points
 
 StyledText = tuple[str, str]
 """A text and its style, in Textual's words."""
@@ -28,6 +26,9 @@ _DRAIN_COLUMNS = 4
 
 _LEAST_URL = 16
 
+_LEAST_BAR = 6
+"""Columns of the bar beside words about the stage."""
+
 
 def shortened(text: str, width: int) -> str:
     """`text`, cut at its end to `width` columns."""
@@ -37,19 +38,27 @@ def shortened(text: str, width: int) -> str:
 
 
 def target_line(view: RunView, width: int) -> list[StyledText]:
-    """The target, and the load: the wanted streams of the processes that still run. The URL is the first to be cut."""
+    """The target, and the load. The URL is the first to be cut."""
     facts = view.facts
-    shares = [worker.streams for worker in view.aggregate.workers if worker.state != "lost"]
-    processes = "1 process" if len(shares) == 1 else f"{formatting.count(len(shares))} processes"
-    even = len(set(shares)) == 1
-    number = shares[0] if even else sum(shares)
-    streams = "1 stream" if number == 1 else f"{formatting.count(number)} streams"
-    load = f"{processes} {'×' if even else 'for'} {streams}"
-    rest = [each for each in (facts.api, facts.model, load) if each]
+    rest = [each for each in (facts.api, facts.model, _load(view)) if each]
     while len(rest) > 1 and width - len("".join(f" · {each}" for each in rest)) < _LEAST_URL:
         rest.pop(0)
     tail = "".join(f" · {each}" for each in rest)
     return [(shortened(facts.url, max(0, width - len(tail))), "bold"), (tail, QUIET)]
+
+
+def _load(view: RunView) -> str:
+    """The processes that still run, and their wanted streams or their arrivals."""
+    shares = [worker.streams for worker in view.aggregate.workers if worker.state != "lost"]
+    processes = "1 process" if len(shares) == 1 else f"{formatting.count(len(shares))} processes"
+    if view.facts.arrival:
+        return f"{processes}, {view.facts.arrival} arrivals, at most {formatting.count(sum(shares))} in flight"
+    if view.profile is not None:
+        return processes
+    even = len(set(shares)) == 1
+    number = shares[0] if even else sum(shares)
+    streams = "1 stream" if number == 1 else f"{formatting.count(number)} streams"
+    return f"{processes} {'×' if even else 'for'} {streams}"
 
 
 class WindowSegment(msgspec.Struct, frozen=True):
@@ -75,7 +84,8 @@ def window_segments(view: RunView) -> list[WindowSegment]:
         if seconds <= 0:
             continue
         passed = min(1.0, max(0.0, (now_s - at) / seconds))
-        inside = at <= now_s < at + seconds
+        # one whose end is open lasts as soon as it has begun; one whose begin is open has not begun
+        inside = (at <= now_s < at + seconds or window.end is None) and window.begin is not None
         made.append(WindowSegment(window.label, seconds, passed, inside and not draining and not over))
         at += seconds
     name = aggregate.windows[-1].label
@@ -108,9 +118,25 @@ def progress_line(picture: Picture, width: int) -> list[StyledText]:
         pieces.append((" PAUSED ", "bold reverse $text-warning"))
     clock = _clock(picture)
     room = width - sum(len(text) for text, _ in pieces) - len(clock) - 2
-    body = _by_requests(view, room) if view.facts.requests is not None else _by_windows(window_segments(view), room)
+    detail = _place_words(picture.place, room - _LEAST_BAR - 3)
+    room -= len(detail) + 3 if detail else 0
+    if view.facts.requests is not None:
+        body = _by_requests(view, room)
+    else:
+        body = _by_windows(window_segments(view), room, all_planned=not has_points(view))
     gap = max(0, room - sum(len(text) for text, _ in body))
-    return [*pieces, (" ", ""), *body, (" " * (gap + 1), ""), (clock, "bold")]
+    tail = [(f"  {detail} ", "")] if detail else []
+    return [*pieces, (" ", ""), *body, *tail, (" " * (gap + 1), ""), (clock, "bold")]
+
+
+def _place_words(place: Place | None, room: int) -> str:
+    """How long the stage or point lasts, and its load, as far as there is room."""
+    if place is None:
+        return ""
+    left = "" if place.left_s is None else f"{clock_time(place.left_s)} left"
+    levels = f"settling at {place.levels}" if place.settling else place.levels
+    whole = ", ".join(each for each in (left, levels) if each)
+    return next((text for text in (whole, left) if len(text) <= room), "")
 
 
 def _clock(picture: Picture) -> str:
@@ -118,7 +144,9 @@ def _clock(picture: Picture) -> str:
     now = formatting.elapsed(elapsed_s)
     if facts.steady_s is None or picture.stage in ("drain", "done"):
         return now
-    return f"{now} of {formatting.elapsed(facts.ramp_s + picture.view.warmup_s + facts.steady_s)}"
+    planned = picture.view.aggregate.windows[-1].begin
+    end_s = facts.ramp_s + picture.view.warmup_s + facts.steady_s if planned is None else planned / 1e9
+    return f"{now} of {formatting.elapsed(end_s)}"
 
 
 def _by_requests(view: RunView, room: int) -> list[StyledText]:
@@ -129,14 +157,16 @@ def _by_requests(view: RunView, room: int) -> list[StyledText]:
     return [(passed, "$text-primary"), (coming, QUIET), (text, "")]
 
 
-def _by_windows(parts: list[WindowSegment], room: int) -> list[StyledText]:
+def _by_windows(parts: list[WindowSegment], room: int, *, all_planned: bool) -> list[StyledText]:
     # a name, two spaces, and at least two columns of bar for each
     taken = sum(len(part.name) + 2 for part in parts) + _DRAIN_COLUMNS
     timed = [part for part in parts if part.seconds]
     free = room - taken
     total = sum(part.seconds for part in timed) or 1.0
     if free < 2 * len(timed):
-        # no room for names: one bar for the whole run
+        # no room for names: one bar for the whole run, if its length is known
+        if not all_planned:
+            return []
         passed, coming = bar(sum(part.seconds * part.done for part in timed) / total, max(0, room))
         return [(passed, "$text-primary"), (coming, QUIET)]
     widths = [max(2, int(free * part.seconds / total)) if part.seconds else _DRAIN_COLUMNS for part in parts]
@@ -185,8 +215,7 @@ def stretch_line(picture: Picture, width: int, *, thin: bool) -> list[StyledText
     """The stretch of time that the figures below belong to."""
     seconds = picture.figures.seconds
     if picture.whole:
-        name = "whole run" if picture.view.facts.whole_run else "steady window"
-        text = f" {name}, {formatting.elapsed(seconds)} "
+        text = f" {measured_name(picture.view)}, {formatting.elapsed(seconds)} "
     else:
         spans = spans_words(picture, TILES.of(whole_answers=picture.snapshot.whole_answers))
         text = f" last {seconds:.0f} s{' of the run' if picture.stage == 'done' else ''}{spans and f' ({spans})'} "
@@ -197,26 +226,3 @@ def stretch_line(picture: Picture, width: int, *, thin: bool) -> list[StyledText
     if len(left) > rest:
         left = ""
     return [("──", QUIET), (text, "bold"), ("─" * (rest - len(left)), QUIET), (left, ""), (note, QUIET), ("──", QUIET)]
-
-
-def threshold_lines(judgements: Sequence[Judgement]) -> list[list[StyledText]]:
-    """A line for each threshold, the worst first: its state, what it says, and what was measured so far."""
-    lines: list[list[StyledText]] = []
-    for each in worst(judgements):
-        sign, colour = THRESHOLDS[each.state]
-        state = (f"{sign} {each.state:<9} ", f"bold {colour}")
-        lines.append([state, (each.threshold.text, "bold"), (f"  {judgement_words(each)}", "")])
-    return lines
-
-
-def threshold_block(judgements: Sequence[Judgement], most: int) -> list[list[StyledText]]:
-    """The first `most` of these lines; if there are more, the last one says how many, or with a single line its
-    begin."""
-    lines = threshold_lines(judgements)
-    if len(lines) <= most:
-        return lines
-    if most == 1:
-        state, *rest = lines[0]
-        return [[state, (f"1 of {len(lines)} (v): ", QUIET), *rest]]
-    left = worst(judgements)[most - 1 :]
-    return [*lines[: most - 1], [(f"  and {len(left)} more ({states_words(left)}): v shows all", QUIET)]]

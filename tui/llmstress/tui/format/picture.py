@@ -9,6 +9,8 @@ from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.messages import Phase
 from llmstress.engine.telemetry.snapshot import Figures, Snapshot
 from llmstress.engine.telemetry.verdict import Verdict, judge
+from llmstress.tui.format import load
+from llmstress.tui.format.load import Place
 from llmstress.tui.sources.source import Playback, ZoomDetail
 
 WINDOW_S = 5.0
@@ -30,7 +32,12 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     whole: bool
     """Show the figures of the steady windows, as in the summary, instead of those of the last seconds."""
     stage: str
-    """starting, ramp-up, warm-up, steady, drain or done; a pause is in `paused`."""
+    """starting, ramp-up, warm-up, steady, drain or done, or the stage of the load that lasts; a pause is in
+    `paused`."""
+    place: Place | None
+    """The stage or point that lasts; None: the run has none."""
+    wanted: int
+    """Streams wanted now; in the open model the most requests in flight."""
     outcome: str
     """How the requests of the whole run ended: none (none has finished), good (none failed), bad (more than half
     failed, or some failed and none succeeded), or mixed."""
@@ -60,6 +67,9 @@ def picture_of(view: RunView, *, whole: bool, playback: Playback | None = None) 
         stage = "starting"
     else:
         stage = _STAGES[aggregate.phase]
+    place = load.place_of(view)
+    if place is not None:
+        stage = place.name
     verdict = judge(aggregate, steady_s)
     steady = aggregate.steady
     if verdict.status == "valid" and view.ended is None and not (steady.counters.events or steady.ended):
@@ -70,6 +80,8 @@ def picture_of(view: RunView, *, whole: bool, playback: Playback | None = None) 
         verdict=verdict,
         whole=whole,
         stage=stage,
+        place=place,
+        wanted=load.wanted_streams(view),
         outcome=_outcome(aggregate),
         zoom_s=None if playback is None else playback.zoom_s,
         detail=None if playback is None else playback.detail,

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from llmstress.engine.telemetry.formatting import duration
 from llmstress.engine.telemetry.metrics import METRICS
+from llmstress.tui.format.load import measured_name
 from llmstress.tui.format.picture import Picture
 
 VERDICTS = {
@@ -38,9 +39,17 @@ ENDS = {
     "lost": "all workers were lost",
     "quota": "the quota or --max-total-tokens was used up",
     "errors": "ended by failed requests",
+    "points": "the sweep or the search is over",
     "threshold": "a threshold of --abort-if was crossed",
 }
 """`Ended.by` -> why the run has ended."""
+
+
+def clock_time(seconds: float) -> str:
+    """A time of a run: `0:07`, `12:34`, `1:02:03`."""
+    sign, whole = "-" if seconds < 0 else "", int(abs(seconds))
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{sign}{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{sign}{minutes}:{whole % 60:02d}"
 
 
 def window_words(picture: Picture, metric: str = "") -> str:
@@ -48,7 +57,8 @@ def window_words(picture: Picture, metric: str = "") -> str:
     seconds = picture.figures.seconds
     if not picture.whole:
         return f"last {duration(max(1, round(picture.figures.spans.get(metric, seconds))))}"
-    return f"steady window {duration(round(seconds))}" if seconds > 0 else "steady window (not begun)"
+    name = measured_name(picture.view)
+    return f"{name} {duration(round(seconds))}" if seconds > 0 else f"{name} (not begun)"
 
 
 def spans_words(picture: Picture, metrics: Iterable[str]) -> str:

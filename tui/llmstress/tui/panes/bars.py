@@ -1,6 +1,6 @@
 """The lines around the panes: tabs and state of the run above; banner, time of a replay, and keys below."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from textual import events
@@ -11,14 +11,18 @@ from textual.widgets import Static
 
 from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.broadcast import RunView
+from llmstress.tui.format.load import place_of
 from llmstress.tui.format.picture import Picture
-from llmstress.tui.format.words import ENDS, OUTCOMES, VERDICTS
+from llmstress.tui.format.words import ENDS, OUTCOMES, VERDICTS, clock_time
 from llmstress.tui.messages import TabChosen
 from llmstress.tui.panes.log import summary_path
 from llmstress.tui.sources.source import Playback
+from llmstress.tui.steering import Steered, steered_by
 from llmstress.tui.widgets.text import TextBlock
 
 TABS = ("overview", "latency", "workers", "errors", "log")
+CURVE = "curve"
+"""A further tab, the last one, of runs with several stages or points."""
 
 
 class Key(NamedTuple):
@@ -28,22 +32,30 @@ class Key(NamedTuple):
     word: str
 
 
-SAVE = Key("s", "save")
-STEERING = (Key("q", "end"), Key("p", "pause"), Key("+ - =", "streams"), SAVE, Key("d", "detach"))
+SAVE, DETACH = Key("s", "save"), Key("d", "detach")
+ENDING = (Key("q", "end"), Key("p", "pause"))
+CHANGING: Mapping[Steered, Key | None] = {
+    "streams": Key("+ - =", "streams"),
+    "rate": Key("+ - =", "rate"),
+    "nothing": None,
+}
+"""What steers the load -> the keys that change it."""
+NEXT_STAGE = Key("k", "next stage")
 LOOKING = (Key("?", "help"), Key("v", "verdict"), Key("w", "window"), Key("e", "image"), Key("t", "theme"))
 REPLAYING = (Key("space", "pause"), Key("< >", "speed"), Key("← →", "seek"))
 LEAVING = (Key("q", "leave"),)
-TAB_KEYS = {"overview": (Key("c C", "charts"),), "workers": (Key("o", "sort"),)}
+TAB_KEYS = {"overview": (Key("c C", "charts"),), CURVE: (Key("c", "chart"),), "workers": (Key("o", "sort"),)}
 """Tab -> keys that work only there."""
 WINDOWED = ("overview", "latency", "workers")
 """Tabs whose figures depend on the chosen window."""
 
 
-def keys_for(tab: str, *, steering: bool, saving: bool, replay: bool) -> list[Key]:
+def keys_for(tab: str, view: RunView | None, *, steering: bool, saving: bool, replay: bool) -> list[Key]:
     """The keys to show, the most important first.
 
     Args:
         tab: The visible tab.
+        view: The run; None: it is not known yet.
         steering: Whether the run can be steered.
         saving: Whether the summary can be saved.
         replay: Whether this is a replay.
@@ -53,7 +65,11 @@ def keys_for(tab: str, *, steering: bool, saving: bool, replay: bool) -> list[Ke
     if replay:
         return [*LEAVING, *REPLAYING, *looking[:2], *own, *looking[2:]]
     if steering:
-        return [*STEERING[:3], *looking[:2], *own, *STEERING[3:], *looking[2:]]
+        change = CHANGING["streams" if view is None else steered_by(view)]
+        place = None if view is None else place_of(view)
+        stage = NEXT_STAGE if place is not None and place.left_s is not None else None
+        load = [key for key in (change, stage) if key is not None]
+        return [*ENDING, *load, *looking[:2], *own, SAVE, DETACH, *looking[2:]]
     return [*LEAVING, *([SAVE] if saving else []), *looking[:2], *own, *looking[2:]]
 
 
@@ -70,37 +86,31 @@ def key_line(keys: Sequence[Key], width: int) -> Content:
     return Content("").join(parts)
 
 
-_NAMES_FROM_WIDTH = 80
-"""Minimum width with room for the names of all tabs."""
+_NAMES_FROM_WIDTH, _ALL_NAMES_FROM_WIDTH = 80, 100
+"""Minimum width with room for the names of all tabs, without and with the tab of the curve."""
 
 
-def clock_time(seconds: float) -> str:
-    """A time of a run: `0:07`, `12:34`, `1:02:03`."""
-    sign, whole = "-" if seconds < 0 else "", int(abs(seconds))
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{sign}{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{sign}{minutes}:{whole % 60:02d}"
-
-
-def status(picture: Picture, width: int, *, silent_s: int, requested: int | None) -> Content:
+def status(picture: Picture, width: int, *, silent_s: int, requested: str) -> Content:
     """The state of the run, as detailed as fits.
 
     Args:
         picture: The current picture.
         width: Available columns.
         silent_s: Seconds without a message; 0: not unusually long.
-        requested: Requested number of streams that the run does not have yet; None: no request is pending.
+        requested: Requested load that the run does not have yet: `→ 110 streams`; empty: no request is pending.
     """
     urgent: list[Content] = []
     if silent_s:
         urgent.append(Content.styled(f"? no news for {silent_s}s", "bold $text-error"))
     if picture.paused and picture.view.ended is None:
         urgent.append(Content.styled("‖ paused", "bold $text-warning"))
-    change = "" if requested is None else f"→ {formatting.count(requested)}"
-    stage = Content.styled(f"{picture.stage} {clock_time(picture.snapshot.elapsed_s)}", "bold")
+    comma = "" if picture.place is None else ","  # the name of a stage ends with a number
+    stage = Content.styled(f"{picture.stage}{comma} {clock_time(picture.snapshot.elapsed_s)}", "bold")
     short, long = verdict_marks(picture)
-    for text, rest in ((f"{change} streams", [stage, long]), (change, [stage, short]), (change, [short])):
-        streams = [Content.styled(text, "bold $text-accent")] if change else []
-        whole = Content("  ").join([*urgent, *streams, *rest])
+    change = [Content.styled(requested, "bold $text-accent")] if requested else []
+    shortest = [Content.styled(requested.removesuffix(" streams"), "bold $text-accent")] if requested else []
+    for wanted, rest in ((change, [stage, long]), (shortest, [stage, short]), (shortest, [short])):
+        whole = Content("  ").join([*urgent, *wanted, *rest])
         if whole.cell_length <= width:
             break
     return whole
@@ -176,10 +186,11 @@ class TopLine(Horizontal):
 
     def __init__(self) -> None:
         super().__init__(id="top")
-        self._tabs = {tab: TabLabel(number, tab) for number, tab in enumerate(TABS, 1)}
+        self._tabs = {tab: TabLabel(number, tab) for number, tab in enumerate((*TABS, CURVE), 1)}
+        self._tabs[CURVE].display = False
         self._status = TextBlock(id="status")
         self._chosen = ""
-        self._last: tuple[Picture, int, int | None] | None = None
+        self._last: tuple[Picture, int, str] | None = None
         self._failed = 0
 
     def compose(self) -> ComposeResult:
@@ -187,12 +198,18 @@ class TopLine(Horizontal):
         yield from self._tabs.values()
         yield self._status
 
+    def offer_curve(self, offered: bool) -> None:
+        """Show or hide the tab of the curve."""
+        if self._tabs[CURVE].display != offered:
+            self._tabs[CURVE].display = offered
+            self._update_tabs()
+
     def choose(self, chosen: str) -> None:
         """Mark the visible tab."""
         self._chosen = chosen
         self._update_tabs()
 
-    def show(self, picture: Picture, *, silent_s: int, requested: int | None) -> None:
+    def show(self, picture: Picture, *, silent_s: int, requested: str) -> None:
         """Show the state in `picture`; other arguments as for `status`."""
         self._last = picture, silent_s, requested
         self._update_status()
@@ -213,9 +230,10 @@ class TopLine(Horizontal):
             self._status.set_text(status(picture, width, silent_s=silent_s, requested=requested))
 
     def _update_tabs(self) -> None:
+        needed = _ALL_NAMES_FROM_WIDTH if self._tabs[CURVE].display else _NAMES_FROM_WIDTH
         for name, tab in self._tabs.items():
             failed = self._failed if name == "errors" else 0
-            tab.update_label(chosen=name == self._chosen, failed=failed, short=self.size.width < _NAMES_FROM_WIDTH)
+            tab.update_label(chosen=name == self._chosen, failed=failed, short=self.size.width < needed)
 
 
 class KeyLine(TextBlock):

@@ -13,6 +13,8 @@ from llmstress.tui.charts.heatmap import Heatmap
 from llmstress.tui.charts.lines import Drawing, TimelineCache
 from llmstress.tui.format import headline
 from llmstress.tui.format.headline import StyledText
+from llmstress.tui.format.judged_lines import goodput_line, threshold_block
+from llmstress.tui.format.load_line import bystander_line, load_line
 from llmstress.tui.format.picture import Picture
 from llmstress.tui.panes.pane import RedrawnPane
 from llmstress.tui.panes.tiles import TileView, tiles_of
@@ -20,8 +22,11 @@ from llmstress.tui.panes.tiles import TileView, tiles_of
 _TILES = ("streams", "tokens", "requests", "ttft-p50", "ttft-p99", "itl-p50", "itl-p99", "failed")
 
 
-_MOST_THRESHOLDS = 4
-"""Lines for thresholds; one on short screens."""
+_MOST_THRESHOLDS, _MOST_ON_SHORT = 6, 3
+"""Lines for thresholds, and on short screens."""
+
+_CROWDED = 3
+"""With so many lines more than other runs have, a short screen has no room for the heatmap."""
 
 
 class StyledLines(Widget):
@@ -49,14 +54,19 @@ class StyledLines(Widget):
 class StyledLine(Widget):
     """One line of styled text."""
 
-    def __init__(self, id: str) -> None:
+    def __init__(self, id: str, *, optional: bool = False) -> None:
+        """`optional`: without text it takes no room."""
         super().__init__(id=id)
         self._pieces: list[StyledText] = []
+        self._optional = optional
+        self.display = not optional
 
     def show(self, pieces: list[StyledText]) -> None:
         """Show these texts."""
         if pieces != self._pieces:
             self._pieces = pieces
+            if self._optional and self.display != bool(pieces):
+                self.display = bool(pieces)
             self.refresh()
 
     def render(self) -> Content:
@@ -73,6 +83,9 @@ class Overview(RedrawnPane):
         self._timeline, self._zoomed = TimelineCache(), TimelineCache()
         self._target = StyledLine("overview-target")
         self._progress = StyledLine("overview-progress")
+        self._load = StyledLine("overview-load", optional=True)
+        self._bystander = StyledLine("overview-bystander", optional=True)
+        self._goodput = StyledLine("overview-goodput", optional=True)
         self._measurement = StyledLine("overview-measurement")
         self._outcome = StyledLine("overview-outcome")
         self._thresholds = StyledLines("overview-thresholds")
@@ -81,15 +94,18 @@ class Overview(RedrawnPane):
         self._charts = {"left": Chart("chart-left"), "right": Chart("chart-right")}
         for side, key in (("left", "c"), ("right", "C")):
             self._charts[side].border_subtitle = f"{key}: next"
-        self._curves = {"left": "ttft", "right": "tokens"}
+        self._curves = {"left": "", "right": ""}
         self._heatmap = Heatmap("heatmap-ttft")
 
     def compose(self) -> ComposeResult:
         """Lines, tiles, charts and heatmap."""
         yield self._target
         yield self._progress
+        yield self._load
+        yield self._bystander
         yield self._measurement
         yield self._outcome
+        yield self._goodput
         yield self._thresholds
         yield self._stretch
         with Horizontal(id="overview-tiles"):
@@ -106,10 +122,15 @@ class Overview(RedrawnPane):
             return
         self._target.show(headline.target_line(picture.view, self._target.size.width))
         self._progress.show(headline.progress_line(picture, self._progress.size.width))
+        self._load.show(load_line(picture, width))
+        self._bystander.show(bystander_line(picture, width))
+        self._goodput.show(goodput_line(picture, width))
         self._measurement.show(headline.measurement_line(picture, self._measurement.size.width))
         self._outcome.show(headline.outcome_line(picture, self._outcome.size.width))
-        room = 1 if self.screen.has_class("-short") else _MOST_THRESHOLDS
-        self._thresholds.show(headline.threshold_block(picture.view.judgements, room))
+        room = _MOST_ON_SHORT if self.screen.has_class("-short") else _MOST_THRESHOLDS
+        self._thresholds.show(judged := threshold_block(picture.view.judgements, room, width))
+        more = len(judged) + sum(line.display for line in (self._load, self._bystander, self._goodput))
+        self.set_class(more >= _CROWDED, "-crowded")
         tiles = tiles_of(picture)
         thin = any(tile.thin for tile in tiles)
         self._stretch.show(headline.stretch_line(picture, self._stretch.size.width, thin=thin))
@@ -141,7 +162,7 @@ class Overview(RedrawnPane):
     def next_curve(self, side: str) -> None:
         """Show the next chart on the `left` or the `right` side."""
         if self._picture is not None:
-            self._curves[side] = catalog.next_curve(self._curve(side, self._picture), self._picture.view.aggregate)
+            self._curves[side] = catalog.next_curve(self._curve(side, self._picture), self._picture.view)
             self.draw(self._picture)
 
     def on_click(self, event: events.Click) -> None:
@@ -152,10 +173,12 @@ class Overview(RedrawnPane):
 
     def _curve(self, side: str, picture: Picture) -> str:
         """The chosen curve, if this run has it, else the default for that side."""
-        names = catalog.curves_of(picture.view.aggregate)
+        names = catalog.curves_of(picture.view)
         if self._curves[side] in names:
             return self._curves[side]
-        return names[0] if side == "left" else "requests"
+        if side == "left":
+            return names[0]
+        return next(name for name in ("load", "tokens", "requests") if name in names)
 
     def _draw_again(self) -> None:
         if self._picture is not None:

@@ -45,8 +45,8 @@ def tiles_of(picture: Picture) -> list[Tile]:
         Tile(
             name="streams open",
             value=formatting.count(snapshot.open),
-            beside=f"/{formatting.count(snapshot.target)}",
-            note=f"of {formatting.count(snapshot.target)}",
+            beside=f"/{formatting.count(picture.wanted)}",
+            note=f"of {formatting.count(picture.wanted)}",
         ),
         _work(snapshot.counted_in, shown),
         Tile(name="requests/s", label="req/s", value=_rate(shown.requests_per_s), note="ended ok"),

@@ -9,7 +9,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 
 from llmstress.engine.telemetry.outcomes import describe_outcome
-from llmstress.tui.format.headline import QUIET, threshold_lines
+from llmstress.tui.format.headline import QUIET
+from llmstress.tui.format.judged_lines import threshold_lines
 from llmstress.tui.format.picture import Picture
 from llmstress.tui.format.words import OUTCOMES, VERDICTS
 from llmstress.tui.widgets.text import TextBlock
