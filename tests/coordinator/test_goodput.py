@@ -13,7 +13,8 @@ from helpers.summaries import SCHEMA, S, check, facts_of
 
 from llmstress.coordinator.config.slo_text import parse_deadlines, parse_slo
 from llmstress.coordinator.output.console import Console
-from llmstress.coordinator.output.schema import Fluidity, Goodput, SmoothGoodput, Summary
+from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput
+from llmstress.coordinator.output.schema import Summary
 from llmstress.coordinator.output.summary import summarise
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate

@@ -30,7 +30,8 @@ from hypothesis import strategies as st
 from textual.pilot import Pilot
 from textual.widgets import DataTable, RichLog
 
-from llmstress.coordinator.output.schema import Latency, Summary
+from llmstress.coordinator.output.latencies import Latency
+from llmstress.coordinator.output.schema import Summary
 from llmstress.coordinator.output.summary import summarise
 from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.aggregate import Notice

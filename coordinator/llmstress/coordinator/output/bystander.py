@@ -2,8 +2,8 @@
 
 import msgspec
 
-from llmstress.coordinator.output.latencies import describe
-from llmstress.coordinator.output.schema import Bystander, ErrorClass, Latency, Sample
+from llmstress.coordinator.output.latencies import Latency, describe
+from llmstress.coordinator.output.schema import Bystander, ErrorClass, Sample
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED
 from llmstress.engine.telemetry.formatting import count, latency

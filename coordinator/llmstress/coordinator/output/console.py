@@ -9,20 +9,13 @@ from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.sweep_text import level_text
 from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.bystander import line_of
+from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
+from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_text import load_line, windows_table
 from llmstress.coordinator.output.log import LogFile
 from llmstress.coordinator.output.points import FindRow, SweepRow
 from llmstress.coordinator.output.points_text import find_lines, sweep_lines
-from llmstress.coordinator.output.schema import (
-    Bystander,
-    Fluidity,
-    Goodput,
-    Latency,
-    SmoothGoodput,
-    Summary,
-    Undetermined,
-)
-from llmstress.coordinator.output.threshold_schema import ThresholdRow
+from llmstress.coordinator.output.schema import Bystander, Summary, Undetermined
 from llmstress.engine.secrets import distinctive, redact
 from llmstress.engine.telemetry.formatting import (
     count,

@@ -1,7 +1,7 @@
 """What the summary says about SLOs, deadlines and reading, if they were given. Pure functions."""
 
+from llmstress.coordinator.output.judging_schema import Fluidity, FluidityIndex, Goodput, SmoothGoodput
 from llmstress.coordinator.output.latencies import describe
-from llmstress.coordinator.output.schema import Fluidity, FluidityIndex, Goodput, SmoothGoodput
 from llmstress.engine.telemetry import goodput
 from llmstress.engine.telemetry.intervals import Interval
 from llmstress.engine.telemetry.messages import Part

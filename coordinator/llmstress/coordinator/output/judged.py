@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from llmstress.coordinator.output.threshold_schema import ThresholdRow
+from llmstress.coordinator.output.judging_schema import ThresholdRow
 from llmstress.engine.telemetry.formatting import duration
 from llmstress.engine.telemetry.subjects import SUBJECTS
 from llmstress.engine.telemetry.threshold_words import judgement_words

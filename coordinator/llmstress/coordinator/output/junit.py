@@ -3,8 +3,8 @@
 import re
 from xml.etree import ElementTree
 
+from llmstress.coordinator.output.judging_schema import ThresholdRow
 from llmstress.coordinator.output.schema import Summary
-from llmstress.coordinator.output.threshold_schema import ThresholdRow
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 does not allow, not even as references."""

@@ -1,8 +1,30 @@
 """Histograms as the summary shows them: µs become milliseconds with three decimal places. Pure functions."""
 
-from llmstress.coordinator.output.schema import Latency
+import msgspec
+
 from llmstress.engine.telemetry.histogram import PERCENTILES, Histogram
 from llmstress.engine.telemetry.intervals import percentile_intervals
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """One distribution in milliseconds. A percentile is null where n < 1 / (1 - p)."""
+
+    count: int
+    mean: float | None
+    min: float | None
+    p50: float | None
+    p90: float | None
+    p95: float | None
+    p99: float | None
+    p99_9: float | None
+    max: float | None
+    low_sample: list[str]
+    """Percentiles for which the sample is thin."""
+    over_an_hour: int
+    """Values that were longer, and are counted as an hour."""
+    intervals: dict[str, tuple[float | None, float | None]]
+    """Percentile -> its 99 % confidence interval by order statistics. A null limit: the samples give none on this
+    side."""
 
 
 def describe(histogram: Histogram | None) -> Latency:

@@ -38,3 +38,35 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     """Most requests that waited for a stream at once."""
     slip_p99_ms: float | None = None
     """p99 of `queue`: how late requests started."""
+
+
+class SkippedRow(msgspec.Struct, frozen=True):
+    """A row of a trace that could not be used."""
+
+    line: int
+    """In the file, from 1."""
+    why: str
+
+
+class TraceInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The trace that was replayed. `run.options` has its file."""
+
+    format: str
+    stamps: str
+    """How the stamps were read: ms, s or dates."""
+    rows: int
+    """Rows that could be used."""
+    used: int
+    """Rows whose time came before the run ended: their requests were started, or dropped from the queue."""
+    skipped: int
+    """Bad rows that were left out."""
+    skipped_rows: list[SkippedRow]
+    """The first of them."""
+    unsorted: int
+    """Rows that were earlier than the row above them. If there are any, all rows were sorted."""
+    span_s: float
+    """From the first to the last row, at the trace's own speed."""
+    speed: float
+    """The trace was replayed so many times as fast."""
+    lengths: list[str]
+    """The lengths that the requests had from the trace: output, or none."""

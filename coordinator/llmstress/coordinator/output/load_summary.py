@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from llmstress.coordinator.output.judging_schema import Goodput
+from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_schema import Load
-from llmstress.coordinator.output.schema import Goodput, Latency, WindowRow
+from llmstress.coordinator.output.schema import WindowRow
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.windows import WindowFigures
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from llmstress.coordinator.output.judging_schema import Goodput
+from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_schema import Load
-from llmstress.coordinator.output.schema import Goodput, Latency, WindowRow
+from llmstress.coordinator.output.schema import WindowRow
 from llmstress.engine.telemetry.formatting import count, latency, rate, share, share_range
 
 MOST_ROWS = 40

@@ -11,35 +11,14 @@ from typing import Annotated, Any
 
 import msgspec
 
-from llmstress.coordinator.output.load_schema import LevelUnit, Load
+from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
+from llmstress.coordinator.output.latencies import Latency
+from llmstress.coordinator.output.load_schema import LevelUnit, Load, TraceInfo
 from llmstress.coordinator.output.points import FindRow, SweepRow
-from llmstress.coordinator.output.threshold_schema import ThresholdRow
-from llmstress.coordinator.output.timeline_schema import EventRow, TimelineRow
 from llmstress.engine.telemetry.metrics import LATENCIES, Metric
 from llmstress.engine.telemetry.verdict import Verdict
 
 SCHEMA = "llmstress.summary/1"
-
-
-class Latency(msgspec.Struct, frozen=True, kw_only=True):
-    """One distribution in milliseconds. A percentile is null where n < 1 / (1 - p)."""
-
-    count: int
-    mean: float | None
-    min: float | None
-    p50: float | None
-    p90: float | None
-    p95: float | None
-    p99: float | None
-    p99_9: float | None
-    max: float | None
-    low_sample: list[str]
-    """Percentiles for which the sample is thin."""
-    over_an_hour: int
-    """Values that were longer, and are counted as an hour."""
-    intervals: dict[str, tuple[float | None, float | None]]
-    """Percentile -> its 99 % confidence interval by order statistics. A null limit: the samples give none on this
-    side."""
 
 
 def _latencies(whose: str, metrics: Iterable[Metric]) -> msgspec.Meta:
@@ -86,38 +65,6 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     options: dict[str, Any]
     host: Host
-
-
-class SkippedRow(msgspec.Struct, frozen=True):
-    """A row of a trace that could not be used."""
-
-    line: int
-    """In the file, from 1."""
-    why: str
-
-
-class TraceInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """The trace that was replayed. `run.options` has its file."""
-
-    format: str
-    stamps: str
-    """How the stamps were read: ms, s or dates."""
-    rows: int
-    """Rows that could be used."""
-    used: int
-    """Rows whose time came before the run ended: their requests were started, or dropped from the queue."""
-    skipped: int
-    """Bad rows that were left out."""
-    skipped_rows: list[SkippedRow]
-    """The first of them."""
-    unsorted: int
-    """Rows that were earlier than the row above them. If there are any, all rows were sorted."""
-    span_s: float
-    """From the first to the last row, at the trace's own speed."""
-    speed: float
-    """The trace was replayed so many times as fast."""
-    lengths: list[str]
-    """The lengths that the requests had from the trace: output, or none."""
 
 
 class Requests(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,29 +136,6 @@ class Undetermined(msgspec.Struct, frozen=True):
     """Reason -> how many answers."""
 
 
-class Goodput(msgspec.Struct, frozen=True, kw_only=True):
-    """Good requests: those that ended ok and met every SLO. Counts are of requests that ended in the steady window."""
-
-    slos: list[str]
-    finished: int
-    """All requests that ended in the window, except the cancelled ones."""
-    met: int
-    unknown: int
-    """Ok requests that missed no SLO for certain, and whose value in one of them is unknown; they do not count as good.
-    """
-    missed: dict[str, int]
-    """SLO -> how many ok requests missed it; a request may miss several."""
-    share: float | None
-    """met / finished; null if none has finished."""
-    share_max: float | None
-    """The share if all unknown ones were good as well."""
-    share_interval: tuple[float | None, float | None]
-    """99 % confidence interval of the share; the upper limit counts the unknown ones as good."""
-    per_s: float | None
-    tokens_per_s: float | None
-    """Output tokens of the good requests per second; they count where the answer ends."""
-
-
 class WindowRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A steady window. Its counts are of what happened in it: a request may start in one window and end in another."""
 
@@ -245,51 +169,6 @@ class WindowRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     latency_ms: dict[str, Latency]
     goodput: Goodput | msgspec.UnsetType = msgspec.UNSET
     """If SLOs were given."""
-
-
-class FluidityIndex(msgspec.Struct, frozen=True):
-    """Percentiles of the index of an answer, the share of its deadlines that it met: one answer in ten is below p10.
-    Null with fewer than 2, 10 and 100 answers."""
-
-    p50: float | None
-    p10: float | None
-    p1: float | None
-    low_sample: list[str]
-    """Percentiles for which there are too few answers."""
-    intervals: dict[str, tuple[float | None, float | None]]
-    """Percentile -> its 99 % confidence interval."""
-
-
-class Fluidity(msgspec.Struct, frozen=True, kw_only=True):
-    """Deadlines of token events, of streamed answers of one choice that ended ok in the steady window."""
-
-    first_ms: float
-    token_ms: float
-    answers: int
-    without: int
-    """Ok requests of the window without an index: of several choices, or without a token event."""
-    deadlines: int
-    missed: int
-    deadlines_met: float | None
-    """Share of the deadlines that were met."""
-    fluid_share: float | None
-    """Share of the answers with an index of 0.9 or more."""
-    index: FluidityIndex
-
-
-class SmoothGoodput(msgspec.Struct, frozen=True, kw_only=True):
-    """What readers had of the streamed answers of one choice that ended ok in the steady window. A token event counts
-    as one token."""
-
-    reading_speed: float
-    """Tokens per second."""
-    answers: int
-    without: int
-    """Ok requests of the window that are not in `answers`: of several choices, or without a token event."""
-    tokens_per_s: float | None
-    """Tokens per second, without those that readers could have read while they waited."""
-    idle_ms: Latency
-    """How long the reader of an answer waited for its tokens after the first one."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -406,6 +285,41 @@ class Bystander(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: dict[str, Latency]
     """Of requests that did not fail."""
     errors: dict[str, ErrorClass]
+
+
+class EventRow(msgspec.Struct, frozen=True):
+    """An event of the run, `t` seconds after T0; `kind` is phase, warning, load (changed by hand), end or note."""
+
+    t: float
+    kind: str
+    text: str
+
+
+class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One step. `t`: when it begins, in seconds after T0. `requests`: how many ended. Latencies are in ms.
+
+    Latencies are those that were seen within the step, also of requests that failed later. Those of itl, and of e2e if
+    answers are streamed, are kept in coarse bins: up to 0.8 % (below 1 ms up to 7 µs) too high. ttft is null if no
+    answer is streamed."""
+
+    t: float
+    phase: str
+    open: int
+    requests: int
+    events: int
+    ttft_p50: float | None
+    ttft_p99: float | None
+    e2e_p50: float | None
+    e2e_p99: float | None
+    failed: int
+    changes: list[str]
+    """What was changed by hand within the step."""
+    itl_p50: float | None
+    itl_p99: float | None
+    failed_by: dict[str, int]
+    """Class of failure -> how many; the sum is `failed`."""
+    good: int | None
+    """Requests that ended ok and met every SLO; null without SLOs."""
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -4,8 +4,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from llmstress.coordinator.output.judging_schema import ThresholdRow
 from llmstress.coordinator.output.schema import Summary
-from llmstress.coordinator.output.threshold_schema import ThresholdRow
 from llmstress.engine.telemetry.formatting import count, latency, rate
 from llmstress.engine.telemetry.metrics import METRICS, TABLE
 from llmstress.engine.telemetry.sanitize import sanitize_text

@@ -13,12 +13,14 @@ from llmstress.coordinator.output.bystander import bystander_of
 from llmstress.coordinator.output.goodput import fluidity_of, goodput_of, smooth_goodput_of
 from llmstress.coordinator.output.judged import threshold_rows
 from llmstress.coordinator.output.latencies import describe, in_ms
+from llmstress.coordinator.output.load_schema import TraceInfo
 from llmstress.coordinator.output.load_summary import load_of, window_row
 from llmstress.coordinator.output.points import FindRow, SweepRow
 from llmstress.coordinator.output.schema import (
     SCHEMA,
     Client,
     ErrorClass,
+    EventRow,
     Gateway,
     Host,
     LoopLag,
@@ -29,14 +31,13 @@ from llmstress.coordinator.output.schema import (
     Sample,
     Streams,
     Summary,
+    TimelineRow,
     Tokens,
     TpsUser,
-    TraceInfo,
     Undetermined,
     WindowRow,
     Worker,
 )
-from llmstress.coordinator.output.timeline_schema import EventRow, TimelineRow
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
 from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED

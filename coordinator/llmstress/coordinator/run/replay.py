@@ -1,7 +1,7 @@
 """The replay of a trace: for the workers, the user and the summary. Pure functions."""
 
 from llmstress.coordinator.config.options import Options
-from llmstress.coordinator.output.schema import SkippedRow, TraceInfo
+from llmstress.coordinator.output.load_schema import SkippedRow, TraceInfo
 from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api
