@@ -112,7 +112,7 @@ LEVELS = (1, 4, 16, 64)
 def swept_view() -> RunView:
     """A sweep over numbers of streams, as it begins: the load of the first point settles."""
     windows = consecutive([(Phase.WARMUP, "→ 1", 0), (Phase.STEADY, "1", None), (Phase.DRAIN, "drain", None)])
-    return load_view(windows, Profile("streams", (Piece(0, None, 1.0, 1.0),)), steady_s=None, streams=32)
+    return load_view(windows, Profile("streams", (Piece(0, None, 1.0, 1.0),)), steady_s=None, streams=32, points=4)
 
 
 def swept(points: int = len(LEVELS), measured_s: float = 4.0) -> list[tuple[int, Frame]]:

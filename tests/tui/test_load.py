@@ -13,7 +13,7 @@ from helpers.load_stories import (
     swept,
     swept_view,
 )
-from helpers.screens import S, opening, story
+from helpers.screens import S, facts, opening, story
 
 from llmstress.engine.telemetry.broadcast import Asked, Frame, Paused, RunView, WorkerChange
 from llmstress.engine.telemetry.load_profile import Piece, Profile, constant, sine
@@ -72,10 +72,10 @@ def test_the_stage_that_lasts(seconds: float, stage: str, left_s: float, levels:
 @pytest.mark.parametrize(
     ("seconds", "stage", "settling", "levels"),
     [
-        (0.5, "point 1", True, "1 stream"),
-        (3.0, "point 1", False, "1 stream"),
-        (5.5, "point 2", True, "4 streams"),
-        (18.0, "point 4", False, "64 streams"),
+        (0.5, "point 1 of 4", True, "1 stream"),
+        (3.0, "point 1 of 4", False, "1 stream"),
+        (5.5, "point 2 of 4", True, "4 streams"),
+        (18.0, "point 4 of 4", False, "64 streams"),
     ],
 )
 def test_the_point_that_lasts(seconds: float, stage: str, settling: bool, levels: str) -> None:
@@ -83,6 +83,20 @@ def test_the_point_that_lasts(seconds: float, stage: str, settling: bool, levels
     assert place is not None
     assert (place.name, place.settling, place.levels) == (stage, settling, levels)
     assert place.left_s is None, "a point ends when its figures are known well enough"
+
+
+def test_a_search_does_not_know_how_many_points_there_will_be() -> None:
+    view = swept_view()
+    view.facts = facts(points=0)
+    place = load.place_of(after(view, swept(), 18.0))
+    assert place is not None
+    assert (place.name, place.last) == ("point 4", False)
+    view.aggregate.windows = consecutive(
+        [(each.kind, each.label, 20 * S if each.kind is Phase.DRAIN else each.begin) for each in view.aggregate.windows]
+    )
+    ended = load.place_of(view)
+    assert ended is not None
+    assert ended.left_s is None, "the end of a point is known only for the moment until it comes"
 
 
 def test_the_stage_of_a_drain_and_of_the_end_has_no_place() -> None:
