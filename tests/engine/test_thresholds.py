@@ -11,7 +11,7 @@ from llmstress.engine.telemetry.broadcast import Ended, RunView, Windows, Worker
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.intervals import share_interval
 from llmstress.engine.telemetry.judging import Judge
-from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase, consecutive
+from llmstress.engine.telemetry.messages import BYSTANDER, Counters, Delta, Part, Phase, consecutive, key_of
 from llmstress.engine.telemetry.subjects import SUBJECTS, Stretch, find
 from llmstress.engine.telemetry.threshold_words import judgement_words, states_words
 from llmstress.engine.telemetry.thresholds import Judgement, Reading, judge, worst
@@ -379,6 +379,18 @@ def test_the_judgement_that_ended_the_run_is_kept() -> None:
     end(view)
     assert judge_.judgements(view)[1] == crossed
     assert Judge([threshold]).judgements(view)[0].state == "passed", "without it, the end would say something else"
+
+
+@pytest.mark.parametrize("suffix", ["", " in steady", " after 0s", " after 1s", " over 4s"])
+def test_the_bystander_is_not_judged(suffix: str) -> None:
+    judge_ = Judge([parse_threshold(f"{name}{suffix}") for name in ("events.per_s>400", "ttft.max>300ms")])
+    view = opening(procs=1)
+    for seq in range(LAST):
+        delta = quarter(0, seq, 200)
+        delta.parts |= {key_of(key, BYSTANDER): quarter(0, seq, 900).parts[key] for key in delta.parts}
+        give(judge_, view, delta)
+    end(view)
+    assert judged(judge_, view) == [("passed", 400), ("passed", 200 * MS)]
 
 
 def test_memory_does_not_grow_with_the_run() -> None:

@@ -136,6 +136,19 @@ def test_sums_that_are_kept_up_to_date_are_those_of_the_parts(seed: int) -> None
     assert parts_of(again.aggregate) == kept
 
 
+@pytest.mark.parametrize("task", [0, 1])
+def test_the_first_delta_after_the_sums_were_forgotten_counts_once(task: int) -> None:
+    """Sums are made when they are asked for first: by this delta, in a run that has just begun or in a keyframe."""
+    aggregate = Aggregate.over([1])
+    for seq in range(3):
+        part = Part(Counters(started=5, events=50), {"ok": 5}, latency={"ttft": histogram(*[1000] * 5)})
+        aggregate.merge(delta(0, seq, (seq + 1) * S, 2, {key_of(2, task): part}))
+        assert aggregate.ended() == aggregate.whole.ended == {"ok": 5 * (seq + 1)}
+        assert aggregate.counters().started == 5 * (seq + 1)
+        assert aggregate.steady.latency["ttft"].count == 5 * (seq + 1)
+        aggregate.forget_sums()
+
+
 def test_a_lost_worker_and_windows_of_another_kind_are_in_the_sums() -> None:
     view = random_run(1, points=3)
     view.apply(WorkerChange(1, "lost", reason="killed"))

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import msgspec
 from helpers.screens import STEP, S, facts, histogram
 
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice
 from llmstress.engine.telemetry.broadcast import Asked, Ended, Frame, RunView, Windows, WorkerChange
 from llmstress.engine.telemetry.load_profile import Piece, Profile
-from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase, Window, consecutive
+from llmstress.engine.telemetry.messages import BYSTANDER, Counters, Delta, Part, Phase, Window, consecutive, key_of
 from llmstress.engine.telemetry.slo import Objectives, Slo
 
 SLOS = (Slo("ttft", 300_000, True, "ttft<300ms"), Slo("tpot", 50_000, True, "tpot<50ms"))
@@ -106,13 +107,24 @@ def staged(until_s: float = 16.5) -> list[tuple[int, Frame]]:
     return told
 
 
+def beside(told: list[tuple[int, Frame]]) -> list[tuple[int, Frame]]:
+    """The same with a bystander, whose requests are sent by worker 0: one in each delta, with a TTFT of 160 ms."""
+    made: list[tuple[int, Frame]] = []
+    for t, frame in told:
+        if isinstance(frame, Delta) and frame.worker == 0:
+            seen = Part(Counters(started=1, due=1), {"ok": 1}, latency={"ttft": histogram(160_000)})
+            frame = msgspec.structs.replace(frame, parts=frame.parts | {key_of(frame.window, BYSTANDER): seen})
+        made.append((t, frame))
+    return made
+
+
 LEVELS = (1, 4, 16, 64)
 
 
 def swept_view() -> RunView:
     """A sweep over numbers of streams, as it begins: the load of the first point settles."""
     windows = consecutive([(Phase.WARMUP, "→ 1", 0), (Phase.STEADY, "1", None), (Phase.DRAIN, "drain", None)])
-    return load_view(windows, Profile("streams", (Piece(0, None, 1.0, 1.0),)), steady_s=None, streams=32)
+    return load_view(windows, Profile("streams", (Piece(0, None, 1.0, 1.0),)), steady_s=None, streams=32, points=4)
 
 
 def swept(points: int = len(LEVELS), measured_s: float = 4.0) -> list[tuple[int, Frame]]:

@@ -9,14 +9,14 @@ from helpers.screens import STEP, S, histogram, opening
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice
 from llmstress.engine.telemetry.broadcast import Ended, Message, Paused, RunView, WorkerChange
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.messages import Counters, Delta, ErrorSample, Part, Phase, RateLimit
+from llmstress.engine.telemetry.messages import BYSTANDER, Counters, Delta, ErrorSample, Part, Phase, RateLimit, key_of
 
 WORKERS = 3
 
 
 def eventful(seconds: int, seed: int = 0) -> list[tuple[int, Message]]:
     """What happens in a run of three workers: failures that take samples back, finish reasons without end, rate limits,
-    notices, changes of the load, and one worker that is lost after two thirds."""
+    notices, changes of the load, a bystander, and one worker that is lost after two thirds."""
     draw = random.Random(seed)
     told: list[tuple[int, Message]] = []
     recorded: list[list[tuple[Phase, int]]] = [[] for _ in range(WORKERS)]
@@ -63,6 +63,9 @@ def _delta(draw: random.Random, worker: int, seq: int, seconds: int, recorded: l
         part.latency_failed["ttft"] = histogram(us)
         part.ended["reset"] = 1
         samples.append(ErrorSample("reset", 0, f"words {draw.randrange(5)}", f"req-{seq}"))
+    if seq % 3 == 0:
+        seen = Part(Counters(started=1), {"ok": 1}, {}, {"ttft": histogram(1_000 * seq + worker)})
+        parts[key_of(phase, BYSTANDER)] = seen
     ended = sum(part.ended.values())
     part.counters = Counters(
         started=ended + draw.randrange(2), events=draw.randrange(100), cpu_ns=draw.randrange(STEP), slo_met=met

@@ -6,6 +6,8 @@ import pytest
 from helpers.load_stories import (
     RATES,
     SLOS,
+    beside,
+    load_delta,
     load_ending,
     load_view,
     staged,
@@ -13,18 +15,18 @@ from helpers.load_stories import (
     swept,
     swept_view,
 )
-from helpers.screens import S, opening, story
+from helpers.screens import S, facts, opening, story
 
 from llmstress.engine.telemetry.broadcast import Asked, Frame, Paused, RunView, WorkerChange
 from llmstress.engine.telemetry.load_profile import Piece, Profile, constant, sine
-from llmstress.engine.telemetry.messages import Phase, Window, consecutive
+from llmstress.engine.telemetry.messages import BYSTANDER, Counters, Part, Phase, Window, consecutive, key_of
 from llmstress.engine.telemetry.slo import Objectives
 from llmstress.tui.charts import catalog, lines
 from llmstress.tui.charts.lines import TimelineCache
 from llmstress.tui.format import headline, load
 from llmstress.tui.format.headline import StyledText
 from llmstress.tui.format.judged_lines import goodput_line
-from llmstress.tui.format.load_line import load_line
+from llmstress.tui.format.load_line import bystander_line, load_line
 from llmstress.tui.format.picture import Picture, picture_of
 from llmstress.tui.panes import bars
 from llmstress.tui.panes.tiles import tiles_of
@@ -72,10 +74,10 @@ def test_the_stage_that_lasts(seconds: float, stage: str, left_s: float, levels:
 @pytest.mark.parametrize(
     ("seconds", "stage", "settling", "levels"),
     [
-        (0.5, "point 1", True, "1 stream"),
-        (3.0, "point 1", False, "1 stream"),
-        (5.5, "point 2", True, "4 streams"),
-        (18.0, "point 4", False, "64 streams"),
+        (0.5, "point 1 of 4", True, "1 stream"),
+        (3.0, "point 1 of 4", False, "1 stream"),
+        (5.5, "point 2 of 4", True, "4 streams"),
+        (18.0, "point 4 of 4", False, "64 streams"),
     ],
 )
 def test_the_point_that_lasts(seconds: float, stage: str, settling: bool, levels: str) -> None:
@@ -83,6 +85,20 @@ def test_the_point_that_lasts(seconds: float, stage: str, settling: bool, levels
     assert place is not None
     assert (place.name, place.settling, place.levels) == (stage, settling, levels)
     assert place.left_s is None, "a point ends when its figures are known well enough"
+
+
+def test_a_search_does_not_know_how_many_points_there_will_be() -> None:
+    view = swept_view()
+    view.facts = facts(points=0)
+    place = load.place_of(after(view, swept(), 18.0))
+    assert place is not None
+    assert (place.name, place.last) == ("point 4", False)
+    view.aggregate.windows = consecutive(
+        [(each.kind, each.label, 20 * S if each.kind is Phase.DRAIN else each.begin) for each in view.aggregate.windows]
+    )
+    ended = load.place_of(view)
+    assert ended is not None
+    assert ended.left_s is None, "the end of a point is known only for the moment until it comes"
 
 
 def test_the_stage_of_a_drain_and_of_the_end_has_no_place() -> None:
@@ -173,6 +189,28 @@ def test_asked_and_achieved_cover_the_same_time() -> None:
     )
     assert text(load_line(staged_at(14.0), 60)) == "load: asked 140/s, achieved 124/s · 30 waiting · 80 dropped"
     assert text(load_line(staged_at(3.0), 80)) == "load: asked 20/s, achieved 20/s · 0 waiting · 0 dropped"
+
+
+def test_a_pause_asks_for_nothing() -> None:
+    view = after(staged_view(), staged(), 3.0)
+    view.apply(Paused(True))
+    line = text(load_line(picture_of(view, whole=False), 80))
+    assert line == "load: now 0/s (paused) · asked 20/s, achieved 20/s · 0 waiting · 0 dropped"
+
+
+def test_the_bystander_has_a_line_of_its_own() -> None:
+    assert bystander_line(staged_at(14.0), 80) == []
+    view = after(staged_view(), beside(staged()), 14.0)
+    line = text(bystander_line(picture_of(view, whole=False), 80))
+    assert line == "bystander: 56 ok, 0 failed · TTFT p50 160 ms, p99 – since the begin"
+    assert text(load_line(picture_of(view, whole=False), 80)) == text(load_line(staged_at(14.0), 80))
+    after(view, load_ending(17 * S))
+    assert text(bystander_line(picture_of(view, whole=True), 80)).endswith("ok, 0 failed · TTFT p50 160 ms, p99 –")
+    failed = load_delta(1, 56, 3, 0)
+    failed.parts[key_of(3, BYSTANDER)] = Part(Counters(started=1), {"http_503": 1})
+    view.apply(failed)
+    assert "56 ok, 1 failed" in text(bystander_line(picture_of(view, whole=False), 80))
+    assert len(text(bystander_line(picture_of(view, whole=False), 40))) == 40
 
 
 def test_the_whole_run_has_asked_and_achieved_of_all_stages() -> None:

@@ -15,10 +15,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from helpers.load_stories import load_ending, staged, staged_view, swept, swept_view
+from helpers.load_stories import beside, load_ending, staged, staged_view, swept, swept_view
 from helpers.screens import S, ending, on_screen, press, settle, story, write_record
 from textual.pilot import Pilot
 
+from llmstress.coordinator.config.threshold_text import parse_threshold
+from llmstress.engine.telemetry.broadcast import Judgements
+from llmstress.engine.telemetry.thresholds import Judgement, Reading, judge
 from llmstress.tui.app import StressApp
 from llmstress.tui.panes.bars import TABS
 from llmstress.tui.sources.replay import Replay
@@ -81,6 +84,28 @@ def test_tab(tab: str, size: tuple[int, int], tmp_path: Path) -> None:
 def test_stages(name: str, keys: str, at_s: float | None, size: tuple[int, int], tmp_path: Path) -> None:
     record = write_record(tmp_path / "run.rec", [*staged(), *load_ending(17 * S)], staged_view())
     check(name, drawn(record, size, *keys, at_s=at_s), size)
+
+
+@pytest.mark.usefixtures("_plain_environment")
+@SIZES
+def test_everything_that_is_judged(size: tuple[int, int], tmp_path: Path) -> None:
+    """All optional lines: load, bystander, goodput, thresholds."""
+    told = [*beside(staged(14.0)), (14 * S, Judgements(judged()))]
+    record = write_record(tmp_path / "run.rec", told, staged_view())
+    check("judged", drawn(record, size, at_s=14.0), size)
+
+
+def judged() -> tuple[Judgement, ...]:
+    """A threshold in each state."""
+    high = Reading(value=306_000.0, low=302_000.0, high=310_000.0, interval=True)
+    near = Reading(value=0.948, low=0.921, high=0.967, interval=True)
+    few = Reading(value=0.0, low=0.0, high=0.008, interval=True)
+    return (
+        judge(parse_threshold("errors.rate>1%"), few, over=False),
+        judge(parse_threshold("goodput.share<95%"), near, over=False),
+        judge(parse_threshold("ttft.p99>300ms"), high, over=False),
+        judge(parse_threshold("requests.per_s<100 in stage 4"), Reading(value=None), over=False),
+    )
 
 
 @pytest.mark.usefixtures("_plain_environment")

@@ -36,6 +36,7 @@ def run_facts(options: Options, api: str, target: Target, model: str, trace: Tra
         warmup_requests=options.warmup_requests,
         arrival=options.arrival_name if options.open else "",
         objectives=options.objectives,
+        points=0 if options.sweep is None else len(options.sweep.levels),
     )
 
 

@@ -51,6 +51,8 @@ class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=T
     """How requests arrive in the open model: constant, poisson or gamma. Empty: closed model."""
     objectives: Objectives = NOT_JUDGED
     """What requests are judged by."""
+    points: int = 0
+    """Planned points of a sweep; 0: no sweep, or a search, which decides its points while it goes on."""
 
 
 class WorkerChange(msgspec.Struct, array_like=True, frozen=True, tag=True):

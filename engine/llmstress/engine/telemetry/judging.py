@@ -14,7 +14,16 @@ from llmstress.engine.telemetry import verdict
 from llmstress.engine.telemetry.aggregate import Aggregate, sum_of
 from llmstress.engine.telemetry.broadcast import RunView, lasted_ns
 from llmstress.engine.telemetry.formatting import duration
-from llmstress.engine.telemetry.messages import Delta, Part, Phase, Window, add_counts, merge_histograms, window_of
+from llmstress.engine.telemetry.messages import (
+    Delta,
+    Part,
+    Phase,
+    Window,
+    add_counts,
+    merge_histograms,
+    window_of,
+    without_bystander,
+)
 from llmstress.engine.telemetry.subjects import SUBJECTS, Stretch
 from llmstress.engine.telemetry.thresholds import STATES, Judgement, Reading, Threshold, judge
 
@@ -65,10 +74,12 @@ class Judge:
         if not self._tallies:
             return
         self._reached[delta.worker] = delta.t_to
+        load, _ = without_bystander(delta.parts)
         for at, tally in self._tallies.items():
             threshold = self._thresholds[at]
             windows = covered_by(threshold, aggregate.windows)
-            parts = [part for key, part in delta.parts.items() if window_of(key) in {each.index for each in windows}]
+            indices = {each.index for each in windows}
+            parts = [part for key, part in load.items() if window_of(key) in indices]
             begin = _begin_of(windows)
             if not parts or begin is None:
                 continue

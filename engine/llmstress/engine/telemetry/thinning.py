@@ -101,7 +101,8 @@ def stand_of(aggregate: Aggregate, changed: Collection[int]) -> Stand:
     before."""
     fields = {name: getattr(aggregate, name) for name in aggregate.__struct_fields__}
     left_out = {name: type(value)() for name, value in fields.items() if name in _NOT_IN_A_STAND}
-    parts = {key: aggregate.parts[key] for key in changed}
+    # a key that is not there is one of the bystander, whose parts are kept whole in another field
+    parts = {key: aggregate.parts[key] for key in changed if key in aggregate.parts}
     windows = {aggregate.window, *map(window_of, changed)}
     began = {window: t for window, t in aggregate.window_began.items() if window in windows}
     return Stand(_bare(msgspec.structs.replace(aggregate, parts=parts, window_began=began, **left_out)))

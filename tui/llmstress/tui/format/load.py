@@ -15,13 +15,13 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """The stage of the load, or the point of a sweep, that lasts."""
 
     name: str
-    """`stage 2 of 5`, `point 3`."""
+    """`stage 2 of 5`, `point 3 of 10`, `point 3` of a search."""
     last: bool
     """None follows."""
     settling: bool
     """The load has just changed, and the point is not measured yet."""
     left_s: float | None
-    """Seconds until it ends; None: that is not decided."""
+    """Seconds until it ends; None: that is decided while it lasts."""
     levels: str
     """Its load: `340 → 1,000 streams`."""
 
@@ -34,12 +34,14 @@ def place_of(view: RunView) -> Place | None:
         return None
     measured = [each for each in aggregate.windows if each.kind is Phase.STEADY]
     number = sum(each.index < window.index for each in measured) + 1
-    name = f"point {number}" if has_points(view) else f"stage {number} of {len(measured)}"
+    by_points = has_points(view)
+    of = view.facts.points if by_points else len(measured)
+    name = f"{'point' if by_points else 'stage'} {number}{f' of {of}' if of else ''}"
     return Place(
         name=name,
-        last=number >= len(measured),
+        last=number == of,
         settling=window.kind is not Phase.STEADY,
-        left_s=None if window.end is None else max(0.0, (window.end - aggregate.elapsed_ns) / 1e9),
+        left_s=None if by_points or window.end is None else max(0.0, (window.end - aggregate.elapsed_ns) / 1e9),
         levels="" if view.profile is None else levels_words(view.profile, window, aggregate.elapsed_ns),
     )
 

@@ -12,6 +12,8 @@ from llmstress.tui.format.headline import QUIET, StyledText, shortened
 from llmstress.tui.format.load import asked_mean, level_words, rate_number
 from llmstress.tui.format.picture import Picture
 
+_SO_FAR = " since the begin"
+
 _LEVEL_COLUMNS = 24
 """Columns that are kept free for the present level."""
 
@@ -38,6 +40,8 @@ def load_line(picture: Picture, width: int) -> list[StyledText]:
     if waiting < aggregate.waiting_max and _length(pieces) + len(most) + _LEVEL_COLUMNS < width:
         pieces.append((most, ""))
     now = level_words(profile.level_at(aggregate.elapsed_ns), profile.unit)
+    if picture.paused:
+        now = f"{level_words(0.0, profile.unit)} (paused)"
     if asked is None or now == f"{rate_number(asked)}/s" or picture.stage in ("drain", "done"):
         return [("load: ", ""), *pieces]
     before = f"now {now} · "
@@ -57,12 +61,13 @@ def bystander_line(picture: Picture, width: int) -> list[StyledText]:
     found = measured.latency.get(name, Histogram())
     values = (f"{each} {_percentile(found, each)}" for each in ("p50", "p99"))
     ends = f"{formatting.count(all_of_it.ended.get('ok', 0))} ok, {formatting.count(failed)} failed"
-    span = "" if picture.whole else " since the begin"
-    text = f" · {METRICS[name].label} {', '.join(values)}{span}"
+    text = f" · {METRICS[name].label} {', '.join(values)}"
+    room = width - len("bystander: ") - len(ends)
+    span = "" if picture.whole or len(text) + len(_SO_FAR) > room else _SO_FAR
     return [
         ("bystander: ", ""),
         (ends, "bold $text-error" if failed else "bold"),
-        (shortened(text, width - len("bystander: ") - len(ends)), ""),
+        (shortened(text, room) + span, ""),
     ]
 
 

@@ -76,10 +76,14 @@ def columns_of(points: Sequence[WindowFigures], picture: Picture, width: int) ->
 
 
 def _fitting(columns: list[CurveColumn], width: int) -> list[CurveColumn]:
-    while sum(each.column.width + _PADDING for each in columns) > width and any(each.rank for each in columns):
-        least = max(columns, key=lambda each: each.rank)
-        columns = [each for each in columns if each is not least]
-    return columns
+    kept: list[CurveColumn] = []
+    for each in sorted(columns, key=lambda each: each.rank):
+        width -= each.column.width + _PADDING
+        if width >= 0 or not each.rank:
+            kept.append(each)
+        else:
+            width += each.column.width + _PADDING
+    return [each for each in columns if each in kept]
 
 
 def _rate(per_second: float | None, words: Callable[[float], str] = formatting.rate) -> Cell:

@@ -22,8 +22,8 @@ from llmstress.tui.panes.tiles import TileView, tiles_of
 _TILES = ("streams", "tokens", "requests", "ttft-p50", "ttft-p99", "itl-p50", "itl-p99", "failed")
 
 
-_MOST_THRESHOLDS, _MOST_ON_SHORT = 6, 3
-"""Lines for thresholds, and on short screens."""
+_MOST_THRESHOLDS, _MOST_ON_SHORT, _LEAST_THRESHOLDS = 6, 3, 2
+"""Lines for thresholds, on short screens, and on those with fewer than 24 rows."""
 
 _CROWDED = 3
 """With so many lines more than other runs have, a short screen has no room for the heatmap."""
@@ -127,7 +127,8 @@ class Overview(RedrawnPane):
         self._goodput.show(goodput_line(picture, width))
         self._measurement.show(headline.measurement_line(picture, self._measurement.size.width))
         self._outcome.show(headline.outcome_line(picture, self._outcome.size.width))
-        room = _MOST_ON_SHORT if self.screen.has_class("-short") else _MOST_THRESHOLDS
+        short = _MOST_ON_SHORT if self.screen.size.height >= 24 else _LEAST_THRESHOLDS
+        room = short if self.screen.has_class("-short") else _MOST_THRESHOLDS
         self._thresholds.show(judged := threshold_block(picture.view.judgements, room, width))
         more = len(judged) + sum(line.display for line in (self._load, self._bystander, self._goodput))
         self.set_class(more >= _CROWDED, "-crowded")
