@@ -144,12 +144,13 @@ class Site:
     """A load, what it records, the server it is aimed at, and the clock of all three."""
 
     def __init__(self, plan: Plan, server: Server, dialer: GatedDialer) -> None:
+        self.plan = plan
         self.server = server
         self.gate = dialer.gate
         self.now = BEGIN
         self.recorder = Recorder(0, lambda: self.now)
         self.alarms: list[SetAlarm] = []
-        self.model = build_model(plan, self.recorder, dialer, lambda: self.now, make_alarm=self._make_alarm)
+        self.model = build_model(plan, self.recorder, dialer, lambda: self.now, make_alarm=self.make_alarm)
         self.load = self.model.load
         self.recorder.begin(BEGIN, windows(whole_run=True), self.load.in_flight)
         self.starting: asyncio.Task[None] | None = None
@@ -158,7 +159,8 @@ class Site:
         self.load.stop_from(stop_at)
         self.starting = asyncio.create_task(self.model.start(BEGIN))
 
-    def _make_alarm(self, ring: Callable[[], None]) -> SetAlarm:
+    def make_alarm(self, ring: Callable[[], None]) -> SetAlarm:
+        """An alarm by the clock of the site."""
         self.alarms.append(SetAlarm(ring, lambda: self.now))
         return self.alarms[-1]
 
