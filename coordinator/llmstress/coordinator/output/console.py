@@ -395,8 +395,9 @@ def size_of(options: Options) -> str:
     `2 processes, 50/s (poisson arrivals), at most 10,000 requests in flight`. With a trace without the arrivals."""
     processes, streams = _count_of(options.procs, "process", "es"), options.total_streams
     if options.open:
-        asked = f"{options.rate} " if options.rate is not None else ""
-        arrivals = "" if options.trace is not None else f"{asked}({options.arrival_name} arrivals), "
+        arrivals = f"{options.arrival_name} arrivals"
+        arrivals = f"{options.rate} ({arrivals}), " if options.rate is not None else f"{arrivals}, "
+        arrivals = "" if options.trace is not None else arrivals
         return f"{processes}, {arrivals}at most {_count_of(streams, 'request', 's')} in flight"
     if options.stages or options.course:
         return f"{processes}, up to {_count_of(streams, 'stream', 's')}"

@@ -70,7 +70,7 @@ def _table(sweep: SweepRow) -> list[str]:
 
 
 _WIDTHS = {
-    "tok/s": 8, "req/s": 8, "TTFT p50": 10, "p99": 9, "TPOT p50": 9, "tok/s/user": 10, "failed": 8, "time": 6
+    "tok/s": 8, "req/s": 8, "TTFT p50": 9, "p99": 9, "TPOT p50": 9, "tok/s/user": 11, "failed": 8, "time": 6
 }  # fmt: skip
 
 

@@ -104,9 +104,9 @@ class ClosedModel:
         """Keep the number of streams at what the profile says. Changes in quick succession are made in steps of
         `RAMP_STEP_NS`; the time by which a stream begins later for that reason is in `queue`."""
         clock = self.load.clock
-        earliest = t0
         while self._profile is not None:
             self._changed.clear()
+            earliest = t0
             changes = steps(self._profile, self._plan.worker, self._plan.workers)
             change = next(changes, None)
             while change is not None and not self._changed.is_set():
