@@ -88,6 +88,37 @@ def test_plus_and_minus_reach_the_server(env: dict[str, str], tmp_path: Path) ->
     assert summary["ended_by"] == "signal"
 
 
+def test_keys_change_the_rate_and_end_stages(env: dict[str, str], tmp_path: Path) -> None:
+    stages = ("--stage", "60s:20/s:step", "--stage", "60s:40/s:step")
+    load = ("--model", "mock-7b", "--procs", "2", "--total-streams", "50", *stages)
+    with (
+        mock_server() as server,
+        terminal("--url", server.url, *load, "--output", "o.json", cwd=tmp_path, env=env) as shown,
+    ):
+        shown.wait_for("STAGE 1 OF 2")
+        shown.wait_for("achieved")
+        shown.press("]")
+        shown.wait_for("now 30/s")
+        shown.press("k")
+        shown.wait_for("End stage 1 of 2 now?")
+        shown.press("k")
+        shown.wait_for("STAGE 2 OF 2")
+        shown.wait_for("now 40/s")
+        shown.press("6")
+        shown.wait_for("1 stage over")
+        shown.press("q")
+        shown.wait_for("End the run?")
+        shown.press("y")
+        shown.wait_for("done")
+        shown.press("q")
+        assert shown.finish() == 0
+    summary = summary_in(tmp_path / "o.json")
+    assert [row["text"] for row in summary["events"] if row["kind"] == "load"] == [
+        "rate 20.0/s → 30.0/s",
+        "stage 1 ended early",
+    ]
+
+
 def test_an_abort_ends_at_once(env: dict[str, str], tmp_path: Path) -> None:
     with (
         mock_server("--ttft-ms", "60000") as server,

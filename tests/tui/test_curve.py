@@ -187,6 +187,12 @@ def test_labels_of_a_number_axis_fit(columns: int) -> None:
             assert all(drawing.begin * 0.99 <= value <= drawing.end * 1.01 for value, _ in labels)
 
 
+def test_a_canvas_of_one_row_has_one_label() -> None:
+    throughput, *_ = drawings_of(steady_windows(staged_picture().view), "tokens", whole_answers=False)
+    assert lines.y_labels(throughput, 1) == [(2_000.0, "2k")]
+    assert len(lines.y_labels(throughput, 2)) == 2
+
+
 # --- the pane
 
 

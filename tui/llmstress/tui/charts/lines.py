@@ -305,7 +305,8 @@ def y_labels(drawing: Drawing, rows: int) -> list[tuple[float, str]]:
     most = max(2, min(6, rows // 2 + 1 if rows > 4 else rows // 2))
     name = {"us": formatting.axis_latency, "rate": formatting.axis_rate, "share": formatting.axis_share}[drawing.unit]
     values = (log_ticks if drawing.logarithmic else ticks)(drawing.low, drawing.high, most)
-    return [(value, name(value)) for value in values]
+    # on a single row plotext would draw one of several labels, and not always the same one
+    return [(value, name(value)) for value in (values if rows > 1 else values[-1:])]
 
 
 def mark_labels(drawing: Drawing, width: int, canvas: int) -> str:
