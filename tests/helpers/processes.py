@@ -93,9 +93,9 @@ class Run:
                 return line
         raise AssertionError(f"it never said {text!r}, but:\n{''.join(self.said)}")
 
-    def finish(self) -> tuple[int, dict[str, Any], str]:
+    def finish(self, deadline_s: float = DEADLINE_S) -> tuple[int, dict[str, Any], str]:
         """Wait for its end: exit code, summary (empty if none was printed), all of stderr."""
-        out, err = self.process.communicate(timeout=DEADLINE_S)
+        out, err = self.process.communicate(timeout=deadline_s)
         self.said.append(err)
         return self.process.returncode, json.loads(out) if out else {}, "".join(self.said)
 
@@ -143,6 +143,8 @@ def wait_until_gone(pids: list[int]) -> None:
         time.sleep(0.01)
 
 
-def llmstress(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, dict[str, Any], str]:
+def llmstress(
+    *arguments: str, env: dict[str, str] | None = None, deadline_s: float = DEADLINE_S
+) -> tuple[int, dict[str, Any], str]:
     """Run the command to its end: exit code, summary, stderr."""
-    return Run(*arguments, env=env).finish()
+    return Run(*arguments, env=env).finish(deadline_s)

@@ -8,6 +8,7 @@ from llmstress.engine.telemetry.aggregate import WorkerState
 from llmstress.engine.telemetry.classes import NOT_FAILED
 from llmstress.engine.telemetry.histogram import Histogram, bin_range
 from llmstress.engine.telemetry.messages import Part
+from llmstress.engine.telemetry.metrics import METRICS
 from llmstress.engine.telemetry.notes import MAX_HOST_BUSY
 from llmstress.engine.telemetry.reasons import MAX_CPU_SHARE, lag_limit_us
 from llmstress.engine.telemetry.slo import Slo
@@ -78,7 +79,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     """Of each worker, in all steady windows."""
 
 
-_KNOWN_AT_THE_END = frozenset({"tpot", "stall", "e2e", "e2e_due"})
+_KNOWN_AT_THE_END = frozenset(each.name for each in METRICS.values() if each.window_stamp == "end")
 
 
 def late(part: Part, overdue: Mapping[str, int], before: Baseline, slos: Sequence[Slo]) -> dict[str, int]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from llmstress.engine.telemetry.broadcast import RunView
+from llmstress.engine.telemetry.metrics import METRICS
 from llmstress.engine.telemetry.slo import Slo
 
 
@@ -61,7 +62,12 @@ def overdue(readings: Sequence[Reading], slos: Sequence[Slo]) -> dict[str, int]:
     now = readings[-1]
     found: dict[str, int] = {}
     for slo in slos:
-        over = {"ttft": now.answered, "ttft_due": now.answered, "e2e": now.ended, "e2e_due": now.ended}.get(slo.metric)
+        metric = METRICS[slo.metric]
+        over = (
+            {"first_token": now.answered, "end": now.ended}.get(metric.end)
+            if metric.start in ("start", "due")
+            else None
+        )
         began = now.t - slo.limit_us * 1000
         before = next((reading for reading in reversed(readings) if reading.t <= began), None)
         if over is not None and before is not None:
