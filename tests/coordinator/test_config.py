@@ -499,7 +499,7 @@ FLAGS: dict[str, st.SearchStrategy[str]] = {
 SWITCHES = ("--no-probe", "--no-stream", "--no-usage", "--headless", "--no-keepalive", "--insecure", "--histograms")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_a_printed_run_is_the_same_run(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     flags = data.draw(st.lists(st.sampled_from([*FLAGS]), unique=True), label="flags")
