@@ -151,7 +151,7 @@ _VALUES = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(values=st.lists(_VALUES, max_size=8), blanks=st.lists(st.sampled_from(["", "\n", "# [\n", "  \n"]), min_size=8))
 def test_lines_are_found_whatever_values_stand_before(values: list[str], blanks: list[str]) -> None:
     text, expected = "", {}
@@ -288,7 +288,7 @@ def test_a_file_serves_a_run_and_a_probe(capsys: pytest.CaptureFixture[str], pla
     assert refused(capsys, "probe", "--config", "run.toml", "--timeout-idle", "1").startswith("--timeout-idle needs")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     text=st.lists(
         st.sampled_from(
