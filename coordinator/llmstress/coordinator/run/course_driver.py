@@ -26,7 +26,7 @@ from llmstress.coordinator.run.courses.point import (
 )
 from llmstress.coordinator.run.courses.readings import Reading, overdue, quiet_s, read
 from llmstress.coordinator.run.courses.search import SearchCourse
-from llmstress.coordinator.run.courses.settling import QUIET_S, Settling, state_of
+from llmstress.coordinator.run.courses.settling import LONGEST_S, QUIET_S, Settling, state_of
 from llmstress.coordinator.run.steering import Steering
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine import schedule
@@ -80,6 +80,8 @@ class CourseDriver:
         self._readings: list[Reading] = []
         self._kept_ns = int(max([QUIET_S, *(slo.limit_us / 1e6 for slo in slos)]) * 1e9) + 10**9
         self._settling: Settling | None = self._change(0, 0.0, self._level, None)
+        self._drains = False
+        """Nothing arrives until the requests of the load before are over."""
         self._began = 0
         self._settle_s = 0.0
         self._settled = True
@@ -96,7 +98,9 @@ class CourseDriver:
         self._readings.append(reading := read(self._view))
         while reading.t - self._readings[0].t > self._kept_ns:
             self._readings.pop(0)
-        if self._settling is not None:
+        if self._settling is not None and self._drains:
+            await self._drain(self._settling, reading)
+        elif self._settling is not None:
             await self._settle(self._settling, reading)
         elif reading.t > self._began:
             await self._measure(reading)
@@ -111,6 +115,21 @@ class CourseDriver:
         if isinstance(self._course, SearchCourse):
             return find_row(self._course, self._slos, self._view, done, ended)
         return sweep_row(self._view, done, ended, rate=self._course.rate)
+
+    async def _drain(self, change: Settling, reading: Reading) -> None:
+        """At a rate: let the next load arrive when all requests of the load before are over."""
+        lasts_s = reading.t / 1e9 - change.at
+        left = reading.open + reading.waiting
+        if lasts_s <= 0 or (left and lasts_s < LONGEST_S and quiet_s(self._readings) < QUIET_S):
+            return
+        self._drains = False
+        at = self._steering.soon()
+        self._settling = self._change(at, self._level, self._level, reading)
+        await self._order(at, self._level)
+
+    async def _order(self, at: int, level: float) -> None:
+        assert self._view.profile is not None
+        await self._steering.set_profile(self._view.profile.held(at, level))
 
     async def _settle(self, change: Settling, reading: Reading) -> None:
         index = self._window
@@ -154,11 +173,13 @@ class CourseDriver:
             await self._steering.set_windows(with_begin(windows, len(windows) - 1, at))
             return
         self._settling = self._change(at, self._level, step.level, reading)
+        # Otherwise the queue that an overload has left fails every lower rate for minutes: of 16 requests per second, where
+        # 20 were possible, all were late because of the 32 per second before.
+        self._drains = self._course.rate and step.level <= self._level
         self._level = step.level
         label = self._label(step.level)
         await self._steering.set_windows(with_next_point(windows, at, label))
-        assert self._view.profile is not None
-        await self._steering.set_profile(self._view.profile.held(at, step.level))
+        await self._order(at, 0.0 if self._drains else step.level)
 
     @property
     def _window(self) -> int:
