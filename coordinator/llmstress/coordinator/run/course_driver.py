@@ -173,8 +173,8 @@ class CourseDriver:
             await self._steering.set_windows(with_begin(windows, len(windows) - 1, at))
             return
         self._settling = self._change(at, self._level, step.level, reading)
-        # Otherwise the queue that an overload has left fails every lower rate for minutes: of 16 requests per second, where
-        # 20 were possible, all were late because of the 32 per second before.
+        # Otherwise the queue that an overload has left fails every lower rate for minutes: of 16 requests per second,
+        # where 20 were possible, all were late because of the 32 per second before.
         self._drains = self._course.rate and step.level <= self._level
         self._level = step.level
         label = self._label(step.level)
