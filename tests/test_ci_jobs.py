@@ -57,6 +57,7 @@ def test_both_jobs_are_found_and_have_the_same_script() -> None:
     assert shell_of(JOBS[0]).count("llmstress ") == 3
 
 
+@pytest.mark.slow
 def test_the_job_passes_and_writes_its_reports(tmp_path: Path) -> None:
     code, said = run(shell_of(JOBS[0]), tmp_path)
     assert code == 0, said

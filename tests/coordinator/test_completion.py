@@ -11,6 +11,8 @@ from helpers.terminal import Terminal, terminal
 
 from llmstress.coordinator.commands import cli
 
+pytestmark = pytest.mark.slow
+
 SHELLS = {
     "bash": (["bash", "--norc", "--noprofile", "-i"], 'eval "$(llmstress completion bash)"'),
     "zsh": (["zsh", "-f", "-i"], 'autoload -U compinit; compinit -u -D; eval "$(llmstress completion zsh)"'),

@@ -11,7 +11,7 @@ from helpers.bench import DONE, END, FINISH, HEAD, ROLE, TOKEN, answer, chunk, e
 from helpers.http_servers import Handler, served
 from helpers.probe_reports import WHERE, failed, strange
 from helpers.proxies import saying
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmstress.coordinator.config.options import Options
@@ -438,6 +438,7 @@ HEADERS = st.dictionaries(
 )
 
 
+@example("truncated", "text", "model", {}, [], False)
 @given(
     st.sampled_from(["http_400", "http_401", "http_404", "http_405", "http_422", "http_301", "malformed", "truncated"]),
     st.sampled_from([*APIS, "mine"]),

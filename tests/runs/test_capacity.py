@@ -1,5 +1,6 @@
 """Sweeps and the search for the capacity against the mock, whose knee and capacity are known."""
 
+import itertools
 import signal
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from helpers.processes import Run, llmstress, mock_server
 
 from llmstress.coordinator.output.schema import json_schema
+from llmstress.coordinator.run.courses.estimates import wilson
 
 COMMON = ("--model", "mock-7b", "--headless", "--quiet", "--no-probe", "--proxy", "none")
 
@@ -63,6 +65,7 @@ def test_a_hopeless_point_ends_a_sweep_and_a_search() -> None:
     assert "capacity: none: even 30 streams failed (errors)" in said
 
 
+@pytest.mark.slow
 def test_a_search_whose_budget_is_used_up_is_undecided() -> None:
     with mock_server() as server:
         code, summary, said = llmstress(
@@ -123,8 +126,11 @@ def test_the_capacity_of_a_server_with_slots_is_found() -> None:
     # where other programs use the machine, too, it may not be told whether they limit the mock
     assert (find["state"], find["bound_by"]) in (("found", "ttft<190ms"), ("at least", "client"))
     assert find["capacity"] == pytest.approx(SLOTS, rel=0.1)
-    passed = [probe for probe in find["probes"] if probe["load"] == find["capacity"] and probe["state"] == "passed"]
-    assert passed[-1]["low"] >= find["attain"] == 0.99
+    at_capacity = [probe for probe in find["probes"] if probe["load"] == find["capacity"]]
+    assert at_capacity[-1]["state"] == "passed"
+    deciding = [at_capacity[-1], *itertools.takewhile(lambda probe: probe["state"] == "open", at_capacity[-2::-1])]
+    met, counted = (sum(probe[name] for probe in deciding) for name in ("met", "counted"))
+    assert wilson(met, counted)[0] >= find["attain"] == 0.99, "undecided probes before the last one count, too"
 
 
 @pytest.mark.slow

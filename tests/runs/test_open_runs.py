@@ -35,6 +35,7 @@ def scheduled(profile: Profile, begin: int, end: int, arrival: str = "constant",
     return sum(t >= begin for t in due)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("procs", "arrival"), [(1, "constant"), (2, "poisson"), (4, "gamma")])
 def test_the_requests_of_a_run_are_those_of_the_schedule(procs: int, arrival: str) -> None:
     flags = ["--rate", "150/s", "--arrival", arrival, "--seed", "7", "--duration", "1s", "--procs", str(procs)]
@@ -60,6 +61,7 @@ def test_a_number_of_requests_is_exact() -> None:
     assert 0 < before < 100, "the requests of the warm-up come on top"
 
 
+@pytest.mark.slow
 def test_a_server_that_freezes_is_seen_by_those_who_wait() -> None:
     """Five streams: while the server is frozen, five requests have a long `ttft`; the others wait for a stream."""
     with mock_server("--freeze-every-ms", "4000", "--freeze-for-ms", "3000") as server:
@@ -83,8 +85,7 @@ def _sentences(summary: dict[str, Any]) -> list[str]:
 
 
 # --- changes by hand
-
-
+@pytest.mark.slow
 def test_stages_and_rates_are_changed_in_all_workers_at_the_same_moment() -> None:
     """Arrivals are evenly spaced: each window has the number that the profile means, to the unit."""
     commands: dict[float, Command] = {
@@ -153,6 +154,7 @@ def test_a_pause_and_commands_that_do_not_fit() -> None:
     assert summary["latency_ms"]["queue"]["max"] < 1000 * paused_s, "what was due before the pause has begun before it"
 
 
+@pytest.mark.slow
 def test_streams_of_stages_are_changed_by_hand_until_the_next_stage() -> None:
     commands: dict[float, Command] = {0.3: StreamsRequested(7), 0.6: RateRequested(5.0)}
     with (
@@ -173,8 +175,7 @@ def test_streams_of_stages_are_changed_by_hand_until_the_next_stage() -> None:
 
 
 # --- tokens
-
-
+@pytest.mark.slow
 def test_a_rate_in_tokens_is_kept_by_what_the_server_counts() -> None:
     with (
         mock_server() as server,
@@ -219,6 +220,7 @@ def test_a_bystander_is_measured_beside_the_load() -> None:
     assert "\nbystander " in said
 
 
+@pytest.mark.slow
 def test_a_bystander_that_fails_fails_apart() -> None:
     """A limit of 30 requests a second throttles the bystander as well; the run's own counts have only the load's."""
     with mock_server("--requests-per-s", "30", "--burst-ms", "100") as server:

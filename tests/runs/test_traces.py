@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from helpers.http_servers import Handler, served
 from helpers.processes import DEADLINE_S, Run, llmstress
 
@@ -93,6 +94,7 @@ def test_each_row_is_one_request_at_its_time(tmp_path: Path) -> None:
     assert "whole trace → drain" in said
 
 
+@pytest.mark.slow
 def test_a_duration_cuts_a_trace_and_a_limit_of_the_user_replaces_its_lengths(tmp_path: Path) -> None:
     path = trace_file(tmp_path, [11, None, 13, 14, 15, 16, 17, 18, 19, 20])
     code, summary, said, seen = replayed(path, "--duration", "1.1s", "--max-tokens", "7")

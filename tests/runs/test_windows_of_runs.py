@@ -19,6 +19,7 @@ from llmstress.engine.telemetry.thinning import take_in
 from llmstress.engine.telemetry.windows import steady_windows
 
 
+@pytest.mark.slow
 def test_stages_of_the_open_model_add_up_to_the_run(tmp_path: Path) -> None:
     kept = tmp_path / "run.rec"
     with mock_server() as server:

@@ -64,7 +64,15 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
 
 
-SIZES = pytest.mark.parametrize("size", [(60, 20), (80, 24), (160, 48)], ids=lambda size: f"{size[0]}x{size[1]}")
+SIZES = pytest.mark.parametrize(
+    "size",
+    [
+        pytest.param((60, 20), id="60x20", marks=pytest.mark.slow),
+        pytest.param((80, 24), id="80x24"),
+        pytest.param((160, 48), id="160x48", marks=pytest.mark.slow),
+    ],
+)
+"""A picture takes a second; the fast suite has the ones of a usual terminal."""
 
 
 @pytest.mark.usefixtures("_plain_environment")

@@ -70,6 +70,8 @@ def _hint_of_no_events(probe: Probe, content_type: str) -> str:
         return "the body is empty; check --url and the server's log"
     if body_shapes.has_comments_only(body):
         return "" if cut else "the stream has comments but no events; the server's log may say why"
+    if probe.where.api == "text":
+        return ""  # any body is in its format
     if body_shapes.is_ndjson(body, content_type):
         return _hint_of_ndjson(probe, body)
     if cut and body_shapes.has_fields_of_events(body):
