@@ -21,7 +21,10 @@ def checked(summary: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_sweep_measures_one_load_after_the_other() -> None:
     with mock_server() as server:
-        code, summary, said = llmstress(server.url, *COMMON, "--procs", "2", "--sweep", "2,6", "--point", "1s")
+        code, summary, said = llmstress(
+            server.url, *COMMON, "--procs", "2", "--sweep", "2,6", "--point", "1s",
+            *("--fail-if", "requests.per_s<0.1 in 2", "--fail-if", "requests.per_s<0.1 in 6"),
+        )  # fmt: skip
         truth = server.stop()
     sweep = checked(summary)["sweep"]
     assert (code, summary["ended_by"], sweep["ended_because"]) == (0, "points", "all points were measured")
@@ -37,6 +40,8 @@ def test_a_sweep_measures_one_load_after_the_other() -> None:
         assert in_flight == pytest.approx(point["load"], rel=0.35)
         assert point["interactivity"] == pytest.approx(1000 / point["tpot_p50"], rel=1e-4)
     assert low["began_s"] + low["seconds"] < high["began_s"]
+    rates = [threshold["value"] for threshold in summary["thresholds"]]
+    assert rates == [pytest.approx(point["requests_per_s"], rel=1e-3) for point in (low, high)]
     phases = [event["text"] for event in summary["events"] if event["kind"] == "phase"]
     assert [text.split(" begins")[0] for text in phases] == ["→ 2", "2", "→ 6", "6", "drain"]
     assert "2 points of 1s: 2,6" in said
