@@ -434,6 +434,16 @@ def test_a_probe_is_not_decided_before_it_has_lasted_two_requests() -> None:
     assert SEARCH.step([], Point(seconds=8.0, to_judge=False, **bad), 10) is None  # type: ignore[arg-type]
 
 
+def test_in_an_overload_requests_become_longer_as_fast_as_the_probe_does() -> None:
+    light = over(Point(level=1.0, seconds=10.0, e2e_s=1.5, finished=20, met=20), "open")
+    for seconds, state in ((2.9, None), (3.0, "failed")):
+        step = SEARCH.step([light], Point(level=2.0, seconds=seconds, e2e_s=12.0, finished=50, met=0), 20)
+        assert (step.state if step is not None else None) == state
+    good = Point(level=2.0, seconds=23.9, e2e_s=12.0, finished=900, met=900)
+    step = SEARCH.step([light], good, 40)
+    assert step is None or step.state == "open", "a probe that passes lasts two of its own"
+
+
 def test_a_probe_does_not_pass_before_its_time() -> None:
     good = {"level": 1.0, "finished": 900, "met": 900, "e2e_s": 0.1}
     assert SEARCH.step([], Point(seconds=9.9, **good), 12) is None  # type: ignore[arg-type]

@@ -25,8 +25,8 @@ ANSWERED_WITHIN = 0.1
 """A capacity is known if the load that failed is at most this much higher than the one that passed."""
 
 TURNS = 2.0
-"""A probe lasts at least so many times the p90 of `e2e`: requests that run at the same time are alike, so those of one
-such time say less than their number."""
+"""A probe lasts at least so many times the p90 of `e2e`, one that fails that of the lightest load: requests that run at
+the same time are alike, so those of one such time say less than their number."""
 
 LEAST_S, LEAST_COUNTED = 2.0, 20
 """Least length of a probe, and number of requests. A probe that passes lasts at least `--point`: servers have moods
@@ -66,7 +66,7 @@ class SearchCourse(msgspec.Struct, frozen=True, kw_only=True):
         """The next load, when the probe is decided or has lasted long enough; the end when the capacity is known, or
         the budget is used up."""
         found = standings(done, self.attain)
-        state, why = self._decided(found.get(point.level), point)
+        state, why = self._decided(found.get(point.level), point, _lightest_s(done))
         if not state and point.seconds >= self._patience_s(found, point):
             state, why = "open", "undecided for too long"
         if elapsed_s >= self.budget_s and not state:
@@ -79,11 +79,15 @@ class SearchCourse(msgspec.Struct, frozen=True, kw_only=True):
             level, ended = None, "the budget is used up"
         return Step(state, why, level, ended)
 
-    def _decided(self, before: "Standing | None", point: Point) -> tuple[State | Literal[""], str]:
-        """How the probe is decided, and why; empty: it is not."""
+    def _decided(self, before: "Standing | None", point: Point, lightest_s: float) -> tuple[State | Literal[""], str]:
+        """How the probe is decided, and why; empty: it is not.
+
+        `lightest_s`: how long a request takes at the load at which it was shortest.
+        """
         if point.quiet_s >= QUIET_S:
             return "failed", f"no answer and no token came for {QUIET_S:g} s"
-        if point.seconds < max(LEAST_S, TURNS * point.e2e_s) and point.seconds < LONGER * self.point_s:
+        # in an overload requests become longer as fast as the probe does
+        if point.seconds < max(LEAST_S, TURNS * min(point.e2e_s, lightest_s)):
             return "", ""
         if self.rate and grows(point):
             return "failed", f"{point.grown:,} more requests arrived than ended"
@@ -91,7 +95,7 @@ class SearchCourse(msgspec.Struct, frozen=True, kw_only=True):
         if not point.to_judge or evidence.counted < LEAST_COUNTED:
             return "", ""
         low, high = evidence.interval
-        if low >= self.attain and point.seconds >= self._least_s(point):
+        if low >= self.attain and point.seconds >= max(self._least_s(point), TURNS * point.e2e_s):
             return "passed", ""
         return ("failed", "") if high < self.attain else ("", "")
 
@@ -111,6 +115,11 @@ class SearchCourse(msgspec.Struct, frozen=True, kw_only=True):
         if climbs and point.share >= self.attain and point.seconds >= TURNS * point.e2e_s:
             return self.point_s
         return max(LONGER * self.point_s, self._least_s(point))
+
+
+def _lightest_s(done: Sequence[Done]) -> float:
+    """The shortest p90 of `e2e` of a probe, in seconds; infinite: none is known."""
+    return min((each.point.e2e_s for each in done if each.point.e2e_s), default=math.inf)
 
 
 class Evidence(msgspec.Struct, frozen=True):
