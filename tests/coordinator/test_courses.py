@@ -22,7 +22,7 @@ from llmstress.coordinator.run.courses.estimates import (
 )
 from llmstress.coordinator.run.courses.point import Point
 from llmstress.coordinator.run.courses.search import SearchCourse
-from llmstress.coordinator.run.courses.settling import LONGEST_S, QUIET_S, Settling, state_of
+from llmstress.coordinator.run.courses.settling import LONGEST_S, QUIET_S, Settling, may_begin, state_of
 from llmstress.coordinator.run.courses.sweep import SweepCourse
 
 # --- estimates
@@ -111,6 +111,22 @@ def test_each_stream_of_a_higher_load_has_answered_once() -> None:
 def test_at_a_rate_there_are_no_surplus_streams() -> None:
     rate = Settling(at=0.0, all_started=0.0, in_flight=5, ended=0, streams=None)
     assert state_of(rate, t=10.0, in_flight=500, ended=5, e2e_s=1.0, quiet_s=0.0) == "settled"
+
+
+@pytest.mark.parametrize(
+    ("changes", "begins"),
+    [
+        ({}, False),
+        ({"in_flight": 20}, True),
+        ({"natural": 0.0, "in_flight": 0}, True),
+        ({"quiet_s": QUIET_S}, False),  # of which only two seconds are those since the change
+        ({"quiet_s": QUIET_S, "waited_s": QUIET_S}, True),
+        ({"waited_s": LONGEST_S}, True),
+    ],
+)
+def test_a_lower_rate_does_not_inherit_the_queue_of_a_higher_one(changes: dict[str, float], begins: bool) -> None:
+    given = {"in_flight": 21, "natural": 20.0, "waited_s": 2.0, "quiet_s": 0.0}
+    assert may_begin(**{**given, **changes}) == begins  # type: ignore[arg-type]
 
 
 # --- sweep
@@ -418,10 +434,43 @@ def test_a_probe_is_not_decided_before_it_has_lasted_two_requests() -> None:
     assert SEARCH.step([], Point(seconds=8.0, to_judge=False, **bad), 10) is None  # type: ignore[arg-type]
 
 
+def test_in_an_overload_requests_become_longer_as_fast_as_the_probe_does() -> None:
+    light = over(Point(level=1.0, seconds=10.0, e2e_s=1.5, finished=20, met=20), "open")
+    for seconds, state in ((2.9, None), (3.0, "failed")):
+        step = SEARCH.step([light], Point(level=2.0, seconds=seconds, e2e_s=12.0, finished=50, met=0), 20)
+        assert (step.state if step is not None else None) == state
+    good = Point(level=2.0, seconds=23.9, e2e_s=12.0, finished=900, met=900)
+    step = SEARCH.step([light], good, 40)
+    assert step is None or step.state == "open", "a probe that passes lasts two of its own"
+
+
 def test_a_probe_does_not_pass_before_its_time() -> None:
     good = {"level": 1.0, "finished": 900, "met": 900, "e2e_s": 0.1}
     assert SEARCH.step([], Point(seconds=9.9, **good), 12) is None  # type: ignore[arg-type]
     assert SEARCH.step([], Point(seconds=10.0, **good), 13) == Step("passed", "", 2.0)  # type: ignore[arg-type]
+
+
+def test_at_a_rate_a_probe_passes_when_a_queue_of_a_tenth_would_have_used_up_the_slack() -> None:
+    good = {"level": 100.0, "finished": 1500, "met": 1500, "due": 1500, "e2e_s": 0.1, "slack_s": 1.5}
+    course = SearchCourse(rate=True, lowest=100, highest=1000, attain=0.99, point_s=10.0, budget_s=600.0)
+    point = Point(seconds=14.9, **good)  # type: ignore[arg-type]
+    assert course.step([], point, 17) == Step("open", "undecided for too long", 200.0), "nothing has failed yet"
+    tried = [over(Point(level=100.0, seconds=10.0), "open")]
+    assert course.step(tried, point, 50) is None
+    assert course.step(tried, Point(seconds=15.0, **good), 50) == Step("passed", "", 200.0)  # type: ignore[arg-type]
+    assert SEARCH.step([], Point(**{**good, "level": 1.0, "seconds": 10.0}), 12) == Step("passed", "", 2.0)  # type: ignore[arg-type]
+
+
+def test_a_share_that_is_close_to_the_goal_over_a_wide_range_ends_the_search() -> None:
+    course = SearchCourse(rate=True, lowest=1, highest=1000, attain=0.9, point_s=10.0, budget_s=100_000.0)
+    answer, probes, ended = search(
+        course, Server(lambda level: 0.99 if level < 20 else max(0.0, 0.93 - level / 1000), 5)
+    )
+    assert len(probes) < 40
+    if answer.state == "undecided":
+        assert ended == "the share of good requests is too close to the goal at the loads between"
+    assert answer.capacity is not None
+    assert 15 < answer.capacity < 32
 
 
 def test_a_queue_that_grows_fails_whatever_the_slos_say() -> None:

@@ -17,6 +17,7 @@ from llmstress.coordinator.run.courses.point import (
     limit_of_client,
     limit_of_machine,
     missed_by,
+    slack_s,
 )
 from llmstress.coordinator.run.courses.readings import Reading, overdue, quiet_s
 from llmstress.coordinator.run.courses.sweep import SweepCourse
@@ -157,6 +158,13 @@ def test_the_length_of_a_request() -> None:
     assert e2e_s(Part()) == 0
     assert e2e_s(Part(latency={"e2e": histogram(1_000_000, 3_000_000)})) == 3
     assert e2e_s(Part(latency={"e2e": histogram(*[1_000_000] * 95, *[9_000_000] * 5)})) == pytest.approx(1, rel=1e-3)
+
+
+def test_slack() -> None:
+    part = Part(latency={"ttft": histogram(*[400_000] * 20), "e2e": histogram(*[2_500_000] * 20)})
+    assert slack_s(part, [TTFT, E2E, TPOT]) == pytest.approx(0.5, rel=1e-2)
+    assert slack_s(part, [TPOT]) == slack_s(Part(), [TTFT]) == 0
+    assert slack_s(Part(latency={"ttft": histogram(*[1_400_000] * 20)}), [TTFT]) == 0
 
 
 # --- windows

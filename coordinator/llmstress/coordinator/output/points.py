@@ -93,17 +93,17 @@ class ProbeRow(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     """Why it was decided, if not by the share of the requests; empty otherwise."""
     met: int
-    """Requests that met every SLO."""
+    """Requests that met every SLO. These three counts, the share and its interval include undecided probes at the same
+    load before this one: the decision was made by all of them."""
     unknown: int
     counted: int
     """Finished and dropped requests, and those in flight that had missed an SLO."""
     late: int
-    """The part of them that was in flight."""
+    """Requests of this probe that were in flight and had missed an SLO."""
     share: float | None
     low: float
     high: float
-    """Wilson interval of the share in this probe, with a confidence of 99 %. A decision also counts earlier undecided
-    probes at the same load."""
+    """Wilson interval of the share with a confidence of 99 %."""
     missed: dict[str, int]
     """SLO, `errors` or `dropped` -> how many requests missed it."""
     requests_per_s: float | None

@@ -23,10 +23,11 @@ from llmstress.coordinator.run.courses.point import (
     limit_of_client,
     limit_of_machine,
     missed_by,
+    slack_s,
 )
 from llmstress.coordinator.run.courses.readings import Reading, overdue, quiet_s, read
 from llmstress.coordinator.run.courses.search import SearchCourse
-from llmstress.coordinator.run.courses.settling import LONGEST_S, QUIET_S, Settling, state_of
+from llmstress.coordinator.run.courses.settling import QUIET_S, Settling, may_begin, state_of
 from llmstress.coordinator.run.steering import Steering
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine import schedule
@@ -80,8 +81,9 @@ class CourseDriver:
         self._readings: list[Reading] = []
         self._kept_ns = int(max([QUIET_S, *(slo.limit_us / 1e6 for slo in slos)]) * 1e9) + 10**9
         self._settling: Settling | None = self._change(0, 0.0, self._level, None)
-        self._drains = False
-        """Nothing arrives until the requests of the load before are over."""
+        self._empties = False
+        """Nothing arrives until the queue of the load before is gone."""
+        self._moved = 0.0
         self._began = 0
         self._settle_s = 0.0
         self._settled = True
@@ -98,9 +100,7 @@ class CourseDriver:
         self._readings.append(reading := read(self._view))
         while reading.t - self._readings[0].t > self._kept_ns:
             self._readings.pop(0)
-        if self._settling is not None and self._drains:
-            await self._drain(self._settling, reading)
-        elif self._settling is not None:
+        if self._settling is not None:
             await self._settle(self._settling, reading)
         elif reading.t > self._began:
             await self._measure(reading)
@@ -116,27 +116,15 @@ class CourseDriver:
             return find_row(self._course, self._slos, self._view, done, ended)
         return sweep_row(self._view, done, ended, rate=self._course.rate)
 
-    async def _drain(self, change: Settling, reading: Reading) -> None:
-        """At a rate: let the next load arrive when all requests of the load before are over."""
-        lasts_s = reading.t / 1e9 - change.at
-        left = reading.open + reading.waiting
-        if lasts_s <= 0 or (left and lasts_s < LONGEST_S and quiet_s(self._readings) < QUIET_S):
-            return
-        self._drains = False
-        at = self._steering.soon()
-        self._settling = self._change(at, self._level, self._level, reading)
-        await self._order(at, self._level)
-
-    async def _order(self, at: int, level: float) -> None:
-        assert self._view.profile is not None
-        await self._steering.set_profile(self._view.profile.held(at, level))
-
     async def _settle(self, change: Settling, reading: Reading) -> None:
-        index = self._window
+        index, in_flight = self._window, reading.open + reading.waiting
+        if self._empties:
+            await self._empty(in_flight, reading)
+            return
         state = state_of(
             change,
             t=reading.t / 1e9,
-            in_flight=reading.open + reading.waiting,
+            in_flight=in_flight,
             ended=reading.ended,
             e2e_s=e2e_s(self._view.aggregate.of_window(index - 1)),
             quiet_s=quiet_s(self._readings),
@@ -145,11 +133,11 @@ class CourseDriver:
             return
         self._settling = None
         self._began = at = self._steering.soon()
-        self._settle_s, self._settled = at / 1e9 - change.at, state == "settled"
+        self._settle_s, self._settled = at / 1e9 - self._moved, state == "settled"
         workers = self._view.aggregate.workers
         self._baseline = Baseline(
             late=overdue(self._readings, self._slos),
-            in_flight=reading.open + reading.waiting,
+            in_flight=in_flight,
             cpu_ns=tuple(worker.steady_cpu_ns for worker in workers),
         )
         self._amounts = [(0.0, 0.0)]
@@ -173,13 +161,30 @@ class CourseDriver:
             await self._steering.set_windows(with_begin(windows, len(windows) - 1, at))
             return
         self._settling = self._change(at, self._level, step.level, reading)
-        # Otherwise the queue that an overload has left fails every lower rate for minutes: of 16 requests per second,
-        # where 20 were possible, all were late because of the 32 per second before.
-        self._drains = self._course.rate and step.level <= self._level
+        self._moved, self._empties = at / 1e9, self._course.rate and step.level <= self._level
         self._level = step.level
         label = self._label(step.level)
         await self._steering.set_windows(with_next_point(windows, at, label))
-        await self._order(at, 0.0 if self._drains else step.level)
+        await self._hold(at, 0.0 if self._empties else step.level)
+
+    async def _empty(self, in_flight: int, reading: Reading) -> None:
+        """Begin the new rate when the queue of the one before is gone."""
+        shortest_us = min((_median_us(self._view.aggregate.of_window(each.window)) for each in self.done), default=0)
+        if may_begin(
+            in_flight=in_flight,
+            natural=self._level * shortest_us / 1e6,
+            waited_s=reading.t / 1e9 - self._moved,
+            quiet_s=quiet_s(self._readings),
+        ):
+            self._empties = False
+            at = self._steering.soon()
+            self._settling = self._change(at, self._level, self._level, reading)
+            await self._hold(at, self._level)
+
+    async def _hold(self, at: int, level: float) -> None:
+        """The load is `level` from `at` ns after T0 on."""
+        assert self._view.profile is not None
+        await self._steering.set_profile(self._view.profile.held(at, level))
 
     @property
     def _window(self) -> int:
@@ -222,6 +227,7 @@ class CourseDriver:
             late=max(late_by.values(), default=0),  # a request may be late in several
             grown=max(0, reading.open + reading.waiting - self._baseline.in_flight),
             e2e_s=e2e_s(part),
+            slack_s=slack_s(part, self._slos),
             quiet_s=quiet_s(self._readings),
             half_width=relative_half_width(self._amounts),
             client=limit_of_client(
@@ -261,6 +267,11 @@ class CourseDriver:
 def _amount(part: Part) -> float:
     """What the throughput is made of: token events, or ok requests if there are none."""
     return float(part.counters.events or part.ended.get("ok", 0))
+
+
+def _median_us(part: Part) -> int:
+    """The p50 of `e2e` in µs; 0: no request has ended ok."""
+    return part.latency["e2e"].percentile("p50") or 0 if "e2e" in part.latency else 0
 
 
 def driver_of(

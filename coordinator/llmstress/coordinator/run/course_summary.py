@@ -14,8 +14,8 @@ from llmstress.coordinator.output.points import (
 from llmstress.coordinator.run.courses.answer import answer_of
 from llmstress.coordinator.run.courses.course import Done
 from llmstress.coordinator.run.courses.curve import Measured, knee_of, peak_of
-from llmstress.coordinator.run.courses.estimates import CONFIDENCE, wilson_between
-from llmstress.coordinator.run.courses.search import SearchCourse
+from llmstress.coordinator.run.courses.estimates import CONFIDENCE
+from llmstress.coordinator.run.courses.search import Evidence, SearchCourse, Standing, add, evidence_of
 from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.slo import Slo
 from llmstress.engine.telemetry.windows import WindowFigures, figures_of
@@ -64,7 +64,7 @@ def find_row(course: SearchCourse, slos: Sequence[Slo], view: RunView, done: Seq
         surprises=list(answer.surprises),
         text=answer.text,
         ended_because=ended,
-        probes=[_probe_row(view, each) for each in done],
+        probes=_probe_rows(course, view, done),
     )
 
 
@@ -100,9 +100,19 @@ def _point_row(view: RunView, done: Done) -> PointRow:
     )
 
 
-def _probe_row(view: RunView, done: Done) -> ProbeRow:
+def _probe_rows(course: SearchCourse, view: RunView, done: Sequence[Done]) -> list[ProbeRow]:
+    """The probes, each with the requests that it was decided by: with those of undecided ones before it."""
+    found: dict[float, Standing] = {}
+    rows: list[ProbeRow] = []
+    for each in done:
+        rows.append(_probe_row(view, each, evidence_of(each.point, found.get(each.point.level))))
+        add(found, each.point, each.state, course.attain)
+    return rows
+
+
+def _probe_row(view: RunView, done: Done, evidence: Evidence) -> ProbeRow:
     figures, point = figures_of(view, view.aggregate.windows[done.window]), done.point
-    low, high = wilson_between(point.met, point.met + point.unknown, point.counted)
+    low, high = evidence.interval
     assert done.state in ("passed", "failed", "open", "stopped")
     return ProbeRow(
         load=point.level,
@@ -112,11 +122,11 @@ def _probe_row(view: RunView, done: Done) -> ProbeRow:
         settled=done.settled,
         state=done.state,
         why=done.why,
-        met=point.met,
-        unknown=point.unknown,
-        counted=point.counted,
+        met=evidence.met,
+        unknown=evidence.unknown,
+        counted=evidence.counted,
         late=point.late,
-        share=round(point.share, 6) if point.counted else None,
+        share=round(evidence.share, 6) if evidence.counted else None,
         low=round(low, 6),
         high=round(high, 6),
         missed=dict(point.missed),

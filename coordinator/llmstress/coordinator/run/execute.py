@@ -19,6 +19,7 @@ from llmstress.coordinator.processes.worker_processes import WorkerProcesses
 from llmstress.coordinator.run import facts, load_plan, replay
 from llmstress.coordinator.run.announcer import Announcer
 from llmstress.coordinator.run.conductor import Conductor, Result
+from llmstress.coordinator.run.courses.plan import windows_to_come
 from llmstress.coordinator.run.gate import check_thresholds
 from llmstress.coordinator.run.plans import warning_of_ramp
 from llmstress.coordinator.target.auth import key_variables, warning_of_plain_http
@@ -62,7 +63,7 @@ async def execute(
     console.hide(secrets)
     try:
         windows = load_plan.windows_of(options)
-        check_thresholds(options.thresholds, windows)
+        check_thresholds(options.thresholds, windows_to_come(options, windows))
         addresses = await resolve(network, target)
         networks = with_sources(network, addresses, options.shares, local_ports())
         warnings = preflight.check_machine(options, target, networks, addresses)

@@ -26,6 +26,7 @@ from llmstress.engine.telemetry.messages import (
 )
 from llmstress.engine.telemetry.subjects import SUBJECTS, Stretch
 from llmstress.engine.telemetry.thresholds import STATES, Judgement, Reading, Threshold, judge
+from llmstress.engine.telemetry.windows import measured_until
 
 _NS = 1_000_000_000
 
@@ -169,13 +170,9 @@ def _seconds_of(threshold: Threshold, windows: Sequence[Window], view: RunView) 
     """How long the windows have lasted so far."""
     if not threshold.window:
         return view.steady_s
-    drain = view.aggregate.began(Phase.DRAIN)
-    until = view.aggregate.elapsed_ns if drain is None else drain
-    steady = [each for each in view.aggregate.windows if each.kind is Phase.STEADY]
-    if view.ended is not None and (begin := _begin_of(steady)) is not None:
-        until = begin + round(view.ended.steady_s * _NS)  # as the workers measured it
     if all(each.kind is Phase.DRAIN for each in windows):
         return 0.0 if view.ended is None else view.ended.drain_s
+    until = measured_until(view)
     return sum(lasted_ns(each, until) for each in windows) / _NS
 
 

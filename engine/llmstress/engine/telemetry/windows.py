@@ -72,14 +72,14 @@ class WindowFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 def steady_windows(view: RunView) -> list[WindowFigures]:
     """The figures of the steady windows that have begun, in order."""
-    until, per_event = _until(view), view.aggregate.counters().tokens_per_event
+    until, per_event = measured_until(view), view.aggregate.counters().tokens_per_event
     steady = [window for window in view.aggregate.windows if window.kind is Phase.STEADY]
     return [_figures(view, window, until, per_event) for window in steady if lasted_ns(window, until)]
 
 
 def figures_of(view: RunView, window: Window) -> WindowFigures:
     """The figures of a window so far."""
-    until = view.aggregate.elapsed_ns if window.kind is Phase.DRAIN else _until(view)
+    until = view.aggregate.elapsed_ns if window.kind is Phase.DRAIN else measured_until(view)
     return _figures(view, window, until, view.aggregate.counters().tokens_per_event)
 
 
@@ -143,7 +143,7 @@ def _figures(view: RunView, window: Window, until: int, per_event: float | None)
     )
 
 
-def _until(view: RunView) -> int:
+def measured_until(view: RunView) -> int:
     """No window before the drain lasts longer than this (ns after T0). The begin of a drain is known from the first
     report after it; at the end of the run, from the length of the steady windows that the workers measured."""
     aggregate = view.aggregate

@@ -8,11 +8,15 @@ import msgspec
 from llmstress.coordinator.config.sweep_text import level_words
 from llmstress.coordinator.run.courses.course import Done
 from llmstress.coordinator.run.courses.estimates import CONFIDENCE, requests_to_show
-from llmstress.coordinator.run.courses.search import SearchCourse, bracket_of, grows, is_close, standings
+from llmstress.coordinator.run.courses.search import (
+    ANSWERED_WITHIN,
+    SearchCourse,
+    bracket_of,
+    grows,
+    is_close,
+    standings,
+)
 from llmstress.coordinator.run.courses.settling import QUIET_S
-
-ANSWERED_WITHIN = 0.1
-"""A capacity is known if the load that failed is at most this much higher than the one that passed."""
 
 CLIENT, HIGHEST, QUEUE, SILENCE = "client", "highest load", "queue", "silence"
 
@@ -49,7 +53,7 @@ def answer_of(course: SearchCourse, done: Sequence[Done]) -> Answer:
     elif high is None:
         state = "at least" if low == course.highest else "undecided"
         bound = HIGHEST if state == "at least" else ""
-    elif is_close(low, high, rate=course.rate, share=ANSWERED_WITHIN) or (not course.rate and high - low <= 2):
+    elif is_close(low, high, rate=course.rate, share=ANSWERED_WITHIN):
         state = "at least" if bound == CLIENT else "found"
     else:
         state = "undecided"
@@ -110,7 +114,7 @@ def _text(
     between = " and ".join(
         text for text in (f"{passed} passed" if passed else "", f"{failed} failed" if failed else "") if text
     )
-    return f"capacity: undecided within the budget: {between or 'no load was decided'}{_hint(course, done)}"
+    return f"capacity: undecided: {between or 'no load was decided'}{_hint(course, done)}"
 
 
 def _hint(course: SearchCourse, done: Sequence[Done]) -> str:

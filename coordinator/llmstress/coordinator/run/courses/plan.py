@@ -34,6 +34,16 @@ def first_windows(course: Course) -> tuple[Window, ...]:
     return consecutive([(Phase.WARMUP, f"→ {label}", 0), (Phase.STEADY, label, None), (Phase.DRAIN, "drain", None)])
 
 
+def windows_to_come(options: Options, windows: Sequence[Window]) -> Sequence[Window]:
+    """The windows that a run will have, as far as they are known: a sweep will have one for each load. `windows`: those
+    at the begin."""
+    if options.sweep is None:
+        return windows
+    labels = [level_text(level, rate=options.sweep.rate) for level in options.sweep.levels]
+    points = [part for label in labels for part in ((Phase.WARMUP, f"→ {label}", None), (Phase.STEADY, label, None))]
+    return consecutive([*points, (Phase.DRAIN, "drain", None)])
+
+
 def first_profile(course: Course) -> Profile:
     """The load at the begin."""
     return constant("requests" if course.rate else "streams", course.first)

@@ -50,6 +50,8 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     """By how many requests those in flight and those that wait are more than when the point began."""
     e2e_s: float = 0.0
     """p90, or the highest value of few; 0: no request has ended ok."""
+    slack_s: float = 0.0
+    """How much later requests could become until they miss an SLO, in the median; 0: no SLO limits their time."""
     quiet_s: float = 0.0
     """For how long neither a token nor the end of a request has come."""
     half_width: float | None = None
@@ -115,6 +117,21 @@ def e2e_s(part: Part) -> float:
     e2e = part.latency.get("e2e", Histogram())
     us = e2e.percentile("p90") or e2e.max
     return us / 1e6
+
+
+_TIMES = frozenset({"queue", "ttft", "ttft_due", "ttfa", "e2e", "e2e_due"})
+"""Metrics that contain the time in which a request waits for its turn, at the target or here."""
+
+
+def slack_s(part: Part, slos: Sequence[Slo]) -> float:
+    """The shortest time, in seconds, from the p50 of a metric to its limit; 0: no SLO limits the time of requests, or
+    they exceed it already."""
+    found = [
+        slo.limit_us - (part.latency[slo.metric].percentile("p50") or 0)
+        for slo in slos
+        if slo.metric in _TIMES and slo.metric in part.latency
+    ]
+    return max(0, min(found, default=0)) / 1e6
 
 
 def limit_of_client(

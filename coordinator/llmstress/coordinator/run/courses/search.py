@@ -21,9 +21,12 @@ from llmstress.coordinator.run.courses.settling import QUIET_S
 CLOSE = 0.05
 """The search ends when the lowest failed load is at most this much higher than the highest one that passed."""
 
+ANSWERED_WITHIN = 0.1
+"""A capacity is known if the load that failed is at most this much higher than the one that passed."""
+
 TURNS = 2.0
-"""A probe lasts at least so many times the p90 of `e2e`: requests that run at the same time are alike, so those of one
-such time say less than their number."""
+"""A probe lasts at least so many times the p90 of `e2e`, one that fails that of the lightest load: requests that run at
+the same time are alike, so those of one such time say less than their number."""
 
 LEAST_S, LEAST_COUNTED = 2.0, 20
 """Least length of a probe, and number of requests. A probe that passes lasts at least `--point`: servers have moods
@@ -63,7 +66,7 @@ class SearchCourse(msgspec.Struct, frozen=True, kw_only=True):
         """The next load, when the probe is decided or has lasted long enough; the end when the capacity is known, or
         the budget is used up."""
         found = standings(done, self.attain)
-        state, why = self._decided(found.get(point.level), point)
+        state, why = self._decided(found.get(point.level), point, _lightest_s(done))
         if not state and point.seconds >= self._patience_s(found, point):
             state, why = "open", "undecided for too long"
         if elapsed_s >= self.budget_s and not state:
@@ -76,11 +79,15 @@ class SearchCourse(msgspec.Struct, frozen=True, kw_only=True):
             level, ended = None, "the budget is used up"
         return Step(state, why, level, ended)
 
-    def _decided(self, before: "Standing | None", point: Point) -> tuple[State | Literal[""], str]:
-        """How the probe is decided, and why; empty: it is not."""
+    def _decided(self, before: "Standing | None", point: Point, lightest_s: float) -> tuple[State | Literal[""], str]:
+        """How the probe is decided, and why; empty: it is not.
+
+        `lightest_s`: how long a request takes at the load at which it was shortest.
+        """
         if point.quiet_s >= QUIET_S:
             return "failed", f"no answer and no token came for {QUIET_S:g} s"
-        if point.seconds < max(LEAST_S, TURNS * point.e2e_s) and point.seconds < LONGER * self.point_s:
+        # in an overload requests become longer as fast as the probe does
+        if point.seconds < max(LEAST_S, TURNS * min(point.e2e_s, lightest_s)):
             return "", ""
         if self.rate and grows(point):
             return "failed", f"{point.grown:,} more requests arrived than ended"
@@ -88,9 +95,14 @@ class SearchCourse(msgspec.Struct, frozen=True, kw_only=True):
         if not point.to_judge or evidence.counted < LEAST_COUNTED:
             return "", ""
         low, high = evidence.interval
-        if low >= self.attain and point.seconds >= self.point_s:
+        if low >= self.attain and point.seconds >= max(self._least_s(point), TURNS * point.e2e_s):
             return "passed", ""
         return ("failed", "") if high < self.attain else ("", "")
+
+    def _least_s(self, point: Point) -> float:
+        """Least length of a probe that passes. At a rate that exceeds the capacity by a share of s, a queue makes
+        requests later by s seconds a second, and only when the slack is used up do they miss an SLO."""
+        return max(self.point_s, point.slack_s / ANSWERED_WITHIN if self.rate else 0.0)
 
     def _patience_s(self, found: Mapping[float, "Standing"], point: Point) -> float:
         """How long an undecided probe goes on."""
@@ -98,11 +110,16 @@ class SearchCourse(msgspec.Struct, frozen=True, kw_only=True):
         if before is not None and before.is_open:
             per_s = point.counted / point.seconds if point.seconds else 0.0
             needed_s = requests_to_show(self.attain) / per_s if per_s else 0.0
-            return max(LONGEST * self.point_s, AMPLE * needed_s)
+            return max(LONGEST * self.point_s, AMPLE * needed_s, self._least_s(point))
         climbs = not any(each.state in ("failed", "down") for level, each in found.items() if level != point.level)
         if climbs and point.share >= self.attain and point.seconds >= TURNS * point.e2e_s:
             return self.point_s
-        return LONGER * self.point_s
+        return max(LONGER * self.point_s, self._least_s(point))
+
+
+def _lightest_s(done: Sequence[Done]) -> float:
+    """The shortest p90 of `e2e` of a probe, in seconds; infinite: none is known."""
+    return min((each.point.e2e_s for each in done if each.point.e2e_s), default=math.inf)
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -198,13 +215,15 @@ def next_load(found: Mapping[float, Standing], course: SearchCourse) -> tuple[fl
         return high, ""
     if low is None:
         return (high, "") if found[high].state == "down" else (None, "even the lowest load failed")
-    if not is_close(low, high, rate=course.rate) and (middle := _between(found, low, high, rate=course.rate)):
+    if (middle := _between(found, low, high, rate=course.rate)) is not None:
         return middle, ""
     if found[low].state == "up":
         return low, ""
     if found[high].state == "down":
         return high, ""
-    return None, "the capacity was found"
+    if is_close(low, high, rate=course.rate, share=ANSWERED_WITHIN):
+        return None, "the capacity was found"
+    return None, "the share of good requests is too close to the goal at the loads between"
 
 
 def _climb(found: Mapping[float, Standing], low: float | None, course: SearchCourse) -> tuple[float | None, str]:
@@ -224,14 +243,16 @@ def _between(found: Mapping[float, Standing], low: float, high: float, *, rate: 
     load left."""
     edges = [low, *sorted(level for level in found if low < level < high), high]
     gaps = [(above - below, below, above) for below, above in itertools.pairwise(edges)]
-    width, below, above = max(gaps)
-    middle = rounded((below + above) / 2, rate=rate)
-    return middle if below < middle < above and (not rate or width > CLOSE / 5 * low) else None
+    wide = [gap for gap in gaps if not is_close(gap[1], gap[2], rate=rate)]
+    if not wide:
+        return None
+    _, below, above = max(wide)
+    return rounded((below + above) / 2, rate=rate)
 
 
 def is_close(low: float, high: float, *, rate: bool, share: float = CLOSE) -> bool:
-    """Whether two loads are close enough for an answer."""
-    return high - low <= max(0.0 if rate else 1.0, share * low)
+    """Whether no load between two is worth a probe, or (`share`) they are close enough for an answer."""
+    return high - low <= max(0.0 if rate else 1.0 if share == CLOSE else 2.0, share * low)
 
 
 def rounded(level: float, *, rate: bool) -> float:

@@ -57,3 +57,19 @@ def state_of(change: Settling, *, t: float, in_flight: int, ended: int, e2e_s: f
     if ended - change.ended >= turn and since >= e2e_s and not surplus:
         return "settled"
     return "too long" if t - change.at >= LONGEST_S else "waits"
+
+
+def may_begin(*, in_flight: int, natural: float, waited_s: float, quiet_s: float) -> bool:
+    """Whether requests may arrive at a new rate that is not higher than the one before.
+
+    A rate above the capacity leaves a queue, at the target or here. At a rate just below the capacity it would hardly
+    become shorter, and the new rate would be blamed for it. So nothing arrives until no more requests are in flight or
+    wait than the new rate itself has in flight.
+
+    Args:
+        in_flight: requests in flight and those that wait, now.
+        natural: the new rate times the time of a request at light load; 0: that is unknown.
+        waited_s: for how long nothing has arrived.
+        quiet_s: for how long nothing has come from the target.
+    """
+    return in_flight <= natural or waited_s >= LONGEST_S or min(waited_s, quiet_s) >= QUIET_S
