@@ -68,6 +68,11 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
         """The stamp that decides which window a sample belongs to."""
         return self.completed_by or self.end
 
+    @property
+    def has_waits(self) -> bool:
+        """It contains the time in which a request waits for its turn: here, or at the target."""
+        return self.start in ("due", "start", "sent") and self.end != "sent"
+
 
 _ALL = (
     Metric(

@@ -119,17 +119,13 @@ def e2e_s(part: Part) -> float:
     return us / 1e6
 
 
-_TIMES = frozenset({"queue", "ttft", "ttft_due", "ttfa", "e2e", "e2e_due"})
-"""Metrics that contain the time in which a request waits for its turn, at the target or here."""
-
-
 def slack_s(part: Part, slos: Sequence[Slo]) -> float:
     """The shortest time, in seconds, from the p50 of a metric to its limit; 0: no SLO limits the time of requests, or
     they exceed it already."""
     found = [
         slo.limit_us - (part.latency[slo.metric].percentile("p50") or 0)
         for slo in slos
-        if slo.metric in _TIMES and slo.metric in part.latency
+        if slo.metric in part.latency and METRICS[slo.metric].has_waits
     ]
     return max(0, min(found, default=0)) / 1e6
 
