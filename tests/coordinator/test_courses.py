@@ -461,6 +461,17 @@ def test_at_a_rate_a_probe_passes_when_a_queue_of_a_tenth_would_have_used_up_the
     assert SEARCH.step([], Point(**{**good, "level": 1.0, "seconds": 10.0}), 12) == Step("passed", "", 2.0)  # type: ignore[arg-type]
 
 
+def test_at_a_rate_a_probe_passes_when_chance_cannot_have_moved_the_arrivals_much() -> None:
+    good = {"level": 20.0, "finished": 900, "met": 900, "due": 900, "e2e_s": 0.1, "slack_s": 0.5}
+    tried = [over(Point(level=20.0, seconds=5.0), "open")]
+    for spread, needed_s in ((1.0, 20.0), (2**0.5, 40.0), (0.0, 5.0)):
+        course = SearchCourse(
+            rate=True, lowest=20, highest=99, attain=0.99, point_s=5.0, budget_s=600.0, spread=spread
+        )
+        assert course.step(tried, Point(seconds=needed_s - 0.1, **good), 50) is None  # type: ignore[arg-type]
+        assert course.step(tried, Point(seconds=needed_s + 0.1, **good), 50) == Step("passed", "", 40.0)  # type: ignore[arg-type]
+
+
 def test_a_share_that_is_close_to_the_goal_over_a_wide_range_ends_the_search() -> None:
     course = SearchCourse(rate=True, lowest=1, highest=1000, attain=0.9, point_s=10.0, budget_s=100_000.0)
     answer, probes, ended = search(

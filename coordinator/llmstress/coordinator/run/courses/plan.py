@@ -7,6 +7,7 @@ from llmstress.coordinator.config.sweep_text import level_text
 from llmstress.coordinator.run.courses.course import Course
 from llmstress.coordinator.run.courses.search import SearchCourse
 from llmstress.coordinator.run.courses.sweep import SweepCourse
+from llmstress.engine.arrivals import spread
 from llmstress.engine.telemetry.load_profile import Profile, constant
 from llmstress.engine.telemetry.messages import Phase, Window, consecutive
 
@@ -25,6 +26,7 @@ def course_of(options: Options) -> Course | None:
         attain=search.attain,
         point_s=options.point_s,
         budget_s=search.budget_s,
+        spread=spread(options.arrival_name, options.burstiness or 1.0),
     )
 
 
