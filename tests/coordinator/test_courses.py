@@ -465,9 +465,7 @@ def test_at_a_rate_a_probe_passes_when_chance_cannot_have_moved_the_arrivals_muc
     good = {"level": 20.0, "finished": 900, "met": 900, "due": 900, "e2e_s": 0.1, "slack_s": 0.5}
     tried = [over(Point(level=20.0, seconds=5.0), "open")]
     for spread, needed_s in ((1.0, 20.0), (2**0.5, 40.0), (0.0, 5.0)):
-        course = SearchCourse(
-            rate=True, lowest=20, highest=99, attain=0.99, point_s=5.0, budget_s=600.0, spread=spread
-        )
+        course = SearchCourse(rate=True, lowest=20, highest=99, attain=0.99, point_s=5.0, budget_s=600.0, spread=spread)
         assert course.step(tried, Point(seconds=needed_s - 0.1, **good), 50) is None  # type: ignore[arg-type]
         assert course.step(tried, Point(seconds=needed_s + 0.1, **good), 50) == Step("passed", "", 40.0)  # type: ignore[arg-type]
 

@@ -204,8 +204,8 @@ def test_one_worker_has_the_bystander() -> None:
     (bystander, *_) = [plan.bystander for plan in plans]
     assert bystander is not None
     assert bystander.per_s == 0.5
-    assert (bystander.ask.max_tokens, bystander.ask.min_tokens, bystander.ask.system) == (8, None, None)
-    assert bystander.ask.model == "m"
+    assert (bystander.task.ask.max_tokens, bystander.task.ask.min_tokens, bystander.task.ask.system) == (8, None, None)
+    assert bystander.task.ask.model == "m"
 
 
 def test_the_banner_says_what_the_load_is() -> None:

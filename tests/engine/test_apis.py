@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from helpers.http_servers import Handler, served
-from helpers.live_load import plan_of
+from helpers.live_load import task_of
 from helpers.processes import llmstress
 from helpers.summaries import check
 
@@ -163,7 +163,7 @@ def head_of(name: str, ask: Ask, url: str, key: str | None = "k") -> list[str]:
     """The lines of a request's head except those that are always the same."""
     api = make_api(name, ask)
     target = parse_target(url, api)
-    plan = plan_of(target.url, 1, api=name, ask=ask, headers=api.headers(key))
+    plan = task_of(target.url, api=name, ask=ask, headers=api.headers(key))
     head, _, body = RequestBuilder(plan, api).build(ask).decode().partition("\r\n\r\n")
     assert body.encode() == api.body(api.ask)
     lines = head.split("\r\n")

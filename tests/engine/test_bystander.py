@@ -7,7 +7,6 @@ import pytest
 from helpers.bench import BEGIN, MS
 from helpers.live_load import Site, live, site, until
 
-from llmstress.engine.api.ask import Ask
 from llmstress.engine.control import Bystander
 from llmstress.engine.load.build import build_bystander, bystander_plan
 from llmstress.engine.load.open import OpenModel
@@ -93,9 +92,12 @@ def test_a_merged_stretch_of_a_record_holds_it() -> None:
 def test_none_of_its_failures_ends_the_run_or_is_sent_again(status: str) -> None:
     async def plan() -> None:
         async with site(1) as here:
-            own = bystander_plan(here.plan, Bystander(1.0, Ask()))
-            assert own.retries == 0
-            assert FailurePolicy(tuple(own.on_status)).action(int(status) if status.isdigit() else 0, status) == "count"
+            own = bystander_plan(here.plan, Bystander(1.0, here.plan.tasks[0]))
+            [task] = own.tasks
+            assert task.retries == 0
+            assert (
+                FailurePolicy(tuple(task.on_status)).action(int(status) if status.isdigit() else 0, status) == "count"
+            )
 
     asyncio.run(plan())
 
@@ -104,8 +106,10 @@ class Beside:
     """A bystander beside the load of a site."""
 
     def __init__(self, here: Site, per_s: float) -> None:
-        plan = msgspec.structs.replace(here.plan, bystander=Bystander(per_s, here.plan.ask), seed=3)
-        model = build_bystander(plan, here.load, here.model.task.dials, lambda: here.now, make_alarm=here.make_alarm)
+        plan = msgspec.structs.replace(here.plan, bystander=Bystander(per_s, here.plan.tasks[0]), seed=3)
+        model = build_bystander(
+            plan, here.load, lambda _: here.model.mix.tasks[0].dials, lambda: here.now, make_alarm=here.make_alarm
+        )
         assert isinstance(model, OpenModel)
         self.model, self.load = model, model.load
         self.samples = here.recorder.samples(BYSTANDER)

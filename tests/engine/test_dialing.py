@@ -60,7 +60,7 @@ async def test_a_dial_that_ends_as_another_is_asked_for_leaves_nobody_waiting() 
         refused = GatedDialer("http://127.0.0.1:9/", Timeouts(0, 0, 0, 0))
         refused.gate.set()
         async with refused:
-            here.model.task.dials = refused
+            here.model.mix.tasks[0].dials = refused
             here.start()
             await until(here.load.exhausted.is_set)
         assert (await here.end()).ended == {"connect_refused": 5}
@@ -72,7 +72,7 @@ async def test_a_dead_target_is_not_dialled_by_all_at_once() -> None:
         refused = GatedDialer("http://127.0.0.1:9/", Timeouts(0, 0, 0, 0))
         refused.gate.set()
         async with refused:
-            here.model.task.dials = refused
+            here.model.mix.tasks[0].dials = refused
             here.start()
             await until(lambda: here.recorder.open == 0 < here.started)
             await here.all_begun()
@@ -110,8 +110,8 @@ async def unsteady(here: Site, *refusals: int, held: int) -> AsyncIterator[tuple
     refused.gate.set()
     go_on = asyncio.Event()
     async with refused:
-        dialer = Unsteady(here.model.task.dials, refused, *refusals, held={held: go_on})
-        here.model.task.dials = dialer
+        dialer = Unsteady(here.model.mix.tasks[0].dials, refused, *refusals, held={held: go_on})
+        here.model.mix.tasks[0].dials = dialer
         yield dialer, go_on
 
 
@@ -196,7 +196,7 @@ async def test_a_connection_that_tcp_had_to_try_twice_is_counted() -> None:
             other = GatedDialer(f"http://127.0.0.1:{listener.getsockname()[1]}/", Timeouts(0, 0, 0, 0))
             other.gate.set()
             async with other:
-                here.model.task.dials = other
+                here.model.mix.tasks[0].dials = other
                 here.start()
                 # a second after the first SYN the kernel has sent another one
                 await until(lambda: syn_retransmissions() > before)

@@ -12,7 +12,7 @@ from helpers.live_load import ANSWER, FAILURE, HOUR, GatedDialer, Site, live, si
 
 from llmstress.engine.arrivals import amounts, own
 from llmstress.engine.control import OpenLoad, Timeouts
-from llmstress.engine.load.open import LEAST_LEAD_NS
+from llmstress.engine.load.pool import LEAST_LEAD_NS
 from llmstress.engine.stream.states import IN_FLIGHT
 from llmstress.engine.telemetry.load_profile import Piece, Profile, constant, stamps
 
@@ -441,34 +441,33 @@ async def test_more_connections_are_opened_for_a_rate_that_rises() -> None:
 
 @live
 async def test_a_dead_target_is_not_dialled_ahead_all_the_time() -> None:
-    async with site(500, **open_load(100, error_pause_s=1.0)) as here:
-        refused = Counting("http://127.0.0.1:9/")
-        async with refused:
-            here.model.task.dials = refused
-            here.model.prepare(BEGIN)
-            await until(lambda: refused.calls and not here.load.dialing.tasks)
-            before = refused.calls
-            for _ in range(20):
-                here.load.check()
-                await turns()
-            assert refused.calls == before
-            here.later(1_000)
+    async with site(500, make_dialer=Refused, **open_load(100, error_pause_s=1.0)) as here:
+        refused = here.model.mix.tasks[0].dials
+        assert isinstance(refused, Refused)
+        here.model.prepare(BEGIN)
+        await until(lambda: refused.calls and not here.load.dialing.tasks)
+        before = refused.calls
+        for _ in range(20):
             here.load.check()
-            assert here.load.dialing.tasks
-            await until(lambda: not here.load.dialing.tasks)
-            here.start()
-            await until(lambda: here.started == 101)
-            await until(lambda: not here.recorder.open)
+            await turns()
+        assert refused.calls == before
+        here.later(1_000)
+        here.load.check()
+        assert here.load.dialing.tasks
+        await until(lambda: not here.load.dialing.tasks)
+        here.start()
+        await until(lambda: here.started == 101)
+        await until(lambda: not here.recorder.open)
         part = await here.end()
         assert part.ended == {"connect_refused": 101}, "each arrival has tried, and has failed at once"
         assert part.counters.connections == 0
 
 
-class Counting(GatedDialer):
-    """A dialer that counts."""
+class Refused(GatedDialer):
+    """A dialer to a port where nothing listens. It counts its calls."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(url, Timeouts(0, 0, 0, 0))
+    def __init__(self, url: str, timeouts: Timeouts) -> None:
+        super().__init__("http://127.0.0.1:9/", timeouts)
         self.gate.set()
         self.calls = 0
 

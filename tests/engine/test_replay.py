@@ -28,13 +28,13 @@ def replay_of(directory: Path, *at_ms: float, max_queue: int | None = None) -> d
 def numbers_of(here: Site) -> list[int]:
     """The numbers of the requests that begin, from now on."""
     numbers: list[int] = []
-    inner = here.model.task.request
+    inner = here.model.mix.tasks[0].request
 
     def request(number: int) -> Request:
         numbers.append(number)
         return inner(number)
 
-    here.model.task.request = request
+    here.model.mix.tasks[0].request = request
     return numbers
 
 

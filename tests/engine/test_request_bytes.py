@@ -4,7 +4,7 @@ import json
 
 import msgspec
 import pytest
-from helpers.live_load import plan_of
+from helpers.live_load import task_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,7 +43,7 @@ def test_an_ask_that_differs_in_more_than_its_prompt_is_encoded_as_a_whole() -> 
 @pytest.mark.parametrize("name", APIS)
 def test_the_head_has_the_length_of_each_body(name: str) -> None:
     ask = ask_of(name, "short")
-    builder = RequestBuilder(plan_of("http://h/v1", 1, api=name, ask=ask), make_api(name, ask))
+    builder = RequestBuilder(task_of("http://h/v1", api=name, ask=ask), make_api(name, ask))
     for prompt in ("short", "", "a long one, with \N{SNOWMAN} and \x00" * 50):
         head, _, body = builder.build(msgspec.structs.replace(ask, prompt=prompt)).partition(b"\r\n\r\n")
         [length] = [line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]

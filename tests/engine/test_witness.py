@@ -26,7 +26,7 @@ from helpers.bench import (
 )
 from helpers.faulty_servers import Script, ScriptedServer, Step, serving
 from helpers.fuzzing import CORPUS
-from helpers.live_load import on, plan_of, until
+from helpers.live_load import on, task_of, until
 from helpers.proxies import saying
 from helpers.short_runs import make_files, server_tls
 
@@ -42,7 +42,7 @@ watched = on(WatchedLoop)
 
 async def witnessed(server: ScriptedServer, **plan: object) -> Evidence:
     """What a witness says of its request to `server`, each of whose writes is a read of its own."""
-    made = plan_of(server.url, 1, **plan)
+    made = task_of(server.url, **plan)
     witness = Witness(made)
     server.read_by = lambda port: sum(len(read.data) for read in witness.reads)
     async with Dialer(made.url, made.network, made.timeouts) as dialer:
@@ -157,7 +157,7 @@ async def test_reads_that_are_events() -> None:
 @watched
 async def test_who_is_cancelled_tells_what_has_come() -> None:
     async with serving((Step.HEARD, HEAD + TOKEN, TOKEN, Step.HANG)) as server:
-        plan = plan_of(server.url, 1)
+        plan = task_of(server.url)
         witness = Witness(plan)
         async with Dialer(plan.url, plan.network, plan.timeouts) as dialer:
             watching = asyncio.create_task(witness.watch(dialer))
@@ -172,7 +172,7 @@ async def test_who_is_cancelled_tells_what_has_come() -> None:
 @watched
 async def test_who_is_cancelled_while_it_connects_has_nothing_to_tell() -> None:
     async with saying(hold=True) as port:  # which speaks no TLS
-        plan = plan_of(f"https://127.0.0.1:{port}/", 1)
+        plan = task_of(f"https://127.0.0.1:{port}/")
         loop = cast(WatchedLoop, asyncio.get_running_loop())
         async with Dialer(plan.url, plan.network, plan.timeouts) as dialer:
             watching = asyncio.create_task(Witness(plan).watch(dialer))
@@ -187,8 +187,8 @@ async def test_who_is_cancelled_while_it_connects_has_nothing_to_tell() -> None:
 async def test_time_limits_hold() -> None:
     now = BEGIN
     async with serving((Step.HEARD, HEAD + TOKEN, Step.HANG)) as server:
-        plan = plan_of(server.url, 1, timeouts=Timeouts(0, 0, 1000 * MS, 0))
-        witness = Witness(plan, lambda: now)
+        plan = task_of(server.url, timeouts=Timeouts(0, 0, 1000 * MS, 0))
+        witness = Witness(plan, clock=lambda: now)
         async with Dialer(plan.url, plan.network, plan.timeouts) as dialer:
             watching = asyncio.create_task(witness.watch(dialer))
             await until(lambda: witness.events)
@@ -201,7 +201,7 @@ async def test_time_limits_hold() -> None:
 @watched
 async def test_it_tells_where_it_tried_to_connect(addresses: list[str]) -> None:
     async with serving((Step.HEARD, HEAD + TOKEN + FINISH + END)) as server:
-        plan = plan_of(f"http://llm.test:{server.port}/v1/chat/completions", 1, network=Network(addresses))
+        plan = task_of(f"http://llm.test:{server.port}/v1/chat/completions", network=Network(addresses))
         async with Dialer(plan.url, plan.network, plan.timeouts) as dialer:
             seen = await Witness(plan).watch(dialer)
     tried = {each.address: each.error for each in seen.attempts}

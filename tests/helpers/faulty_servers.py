@@ -309,9 +309,9 @@ class Scene:
         self.now = BEGIN
         self.recorder = Recorder(0, lambda: self.now)
         made = plan_of(server.url, streams, **{"error_pause_s": 0, "on_status": NO_END, **plan})
-        self.model = build_model(made, self.recorder, dialer, lambda: self.now, Watched)
+        self.model = build_model(made, self.recorder, lambda _: dialer, lambda: self.now, Watched)
         self.load = self.model.load
-        self.books = Books(self.model.task)
+        self.books = Books(self.model.mix.tasks[0])
         self.recorder.begin(BEGIN, windows(whole_run=True), self.load.in_flight)
         Watched.bound.clear()
         self.exceptions: list[dict[str, Any]] = []

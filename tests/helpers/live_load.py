@@ -19,7 +19,7 @@ from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.openai_chat import OpenAIChat
 from llmstress.engine.connect.dialer import Dialer, TakenOver
 from llmstress.engine.connect.loop import Loop
-from llmstress.engine.control import Network, Plan, Timeouts
+from llmstress.engine.control import Network, Plan, TaskPlan, Timeouts
 from llmstress.engine.load.build import build_model
 from llmstress.engine.schedule import windows
 from llmstress.engine.stream.progress import NEVER
@@ -150,7 +150,7 @@ class Site:
         self.now = BEGIN
         self.recorder = Recorder(0, lambda: self.now)
         self.alarms: list[SetAlarm] = []
-        self.model = build_model(plan, self.recorder, dialer, lambda: self.now, make_alarm=self.make_alarm)
+        self.model = build_model(plan, self.recorder, lambda _: dialer, lambda: self.now, make_alarm=self.make_alarm)
         self.load = self.model.load
         self.recorder.begin(BEGIN, windows(whole_run=True), self.load.in_flight)
         self.starting: asyncio.Task[None] | None = None
@@ -239,13 +239,16 @@ live = on(Loop)
 """Runs an async test on the loop that a worker has."""
 
 
+def task_of(url: str, **changes: object) -> TaskPlan:
+    task = TaskPlan(api="openai-chat", url=url, network=Network(), headers=[], ask=Ask(), timeouts=Timeouts(0, 0, 0, 0))
+    return msgspec.structs.replace(task, **changes)
+
+
 def plan_of(url: str, streams: int, **changes: object) -> Plan:
+    """A plan of one task; `changes`: of the plan, or of the task."""
+    of_task = {name: value for name, value in changes.items() if name in TaskPlan.__struct_fields__}
     plan = Plan(
-        api="openai-chat",
-        url=url,
-        network=Network(),
-        headers=[],
-        ask=Ask(),
+        tasks=(task_of(url, **of_task),),
         streams=streams,
         worker=0,
         workers=1,
@@ -255,17 +258,13 @@ def plan_of(url: str, streams: int, **changes: object) -> Plan:
         grace_s=30,
         interval_s=0.05,
         error_pause_s=REST_S,
-        retries=0,
-        on_status=[],
-        timeouts=Timeouts(0, 0, 0, 0),
-        requests_per_connection=0,
         connect_gap_ns=0,
         dials=DIALS,
         seed=0,
         secrets=[],
         verbose=False,
     )
-    return msgspec.structs.replace(plan, **changes)
+    return msgspec.structs.replace(plan, **{name: each for name, each in changes.items() if name not in of_task})
 
 
 @contextlib.asynccontextmanager
@@ -283,11 +282,13 @@ async def listening() -> AsyncIterator[tuple[Server, str]]:
 
 
 @contextlib.asynccontextmanager
-async def site(streams: int, *, gated: bool = False, **changes: object) -> AsyncIterator[Site]:
+async def site(
+    streams: int, *, gated: bool = False, make_dialer: "type[GatedDialer]" = GatedDialer, **changes: object
+) -> AsyncIterator[Site]:
     """A load of `streams` streams that hasn't started."""
     async with listening() as (server, url):
         plan = plan_of(url, streams, **changes)
-        async with GatedDialer(url, plan.timeouts) as dialer:
+        async with make_dialer(url, plan.tasks[0].timeouts) as dialer:
             if not gated:
                 dialer.gate.set()
             made = Site(plan, server, dialer)

@@ -107,8 +107,8 @@ async def _run(
     given = {"error_pause_s": 0, "timeouts": Timeouts(30, 0, 0, 0), "network": network, "requests": requests}
     plan = plan_of(f"{url}{path}", streams, **{**given, **changes})
     recorder = Recorder(0)
-    async with make_dialer(plan.url, network, plan.timeouts) as dialer:
-        model = build_model(plan, recorder, dialer)
+    async with make_dialer(plan.tasks[0].url, network, plan.tasks[0].timeouts) as dialer:
+        model = build_model(plan, recorder, lambda _: dialer)
         running = model.load
         recorder.begin(time.monotonic_ns(), windows(whole_run=True), running.in_flight)
         await model.start(time.monotonic_ns())

@@ -82,18 +82,13 @@ class Replay(msgspec.Struct, array_like=True, frozen=True):
     """The limit of output tokens of each request is the length of its row's answer."""
 
 
-class Bystander(msgspec.Struct, array_like=True, frozen=True):
-    """A light user beside the load: short requests of its own, which are in no figure of the load."""
+class TaskPlan(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """One kind of request, and all that a worker needs to send such requests to their target."""
 
-    per_s: float
-    """Rate of its requests; they arrive as a Poisson process."""
-    ask: Ask
-    """The content of each."""
-
-
-class Plan(msgspec.Struct, array_like=True, frozen=True):
-    """The task of one worker: its exact shares of the load, and all that it needs to send requests to the target."""
-
+    name: str = ""
+    """Empty: it is the only one."""
+    weight: int = 1
+    """Its share of the requests is this, divided by the sum of the weights of all tasks."""
     api: str
     """Name of the API."""
     url: str
@@ -103,6 +98,32 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     """Sent with every request, in this order; may contain secrets."""
     ask: Ask
     """The content of every request."""
+    retries: int = 0
+    """How often a request may be sent again."""
+    on_status: list[tuple[str, str]] = []
+    """Changes to the table in `stream/failure_policy.py`, as pairs of status and action."""
+    timeouts: Timeouts
+    requests_per_connection: int = 0
+    """A connection is closed after this many requests; 0: it stays open as long as the server allows."""
+    require_finish: bool = False
+    """An answer that ends without a finish reason is truncated."""
+    objectives: Objectives = NOT_JUDGED
+    """What requests are judged by."""
+
+
+class Bystander(msgspec.Struct, array_like=True, frozen=True):
+    """A light user beside the load: short requests of its own, which are in no figure of the load."""
+
+    per_s: float
+    """Rate of its requests; they arrive as a Poisson process."""
+    task: TaskPlan
+
+
+class Plan(msgspec.Struct, array_like=True, frozen=True):
+    """The plan of one worker: its exact shares of the load, and its tasks."""
+
+    tasks: tuple[TaskPlan, ...]
+    """At least one; their numbers (`messages.key_of`) are their positions."""
     streams: int
     """This worker's number of streams. In the open model: the most requests that it has in flight."""
     worker: int
@@ -116,13 +137,6 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     grace_s: float
     interval_s: float
     error_pause_s: float
-    retries: int
-    """How often a request may be sent again."""
-    on_status: list[tuple[str, str]]
-    """Changes to the table in `stream/failure_policy.py`, as pairs of status and action."""
-    timeouts: Timeouts
-    requests_per_connection: int
-    """A connection is closed after this many requests; 0: it stays open as long as the server allows."""
     connect_gap_ns: int
     """Least time between two streams that begin with a new connection, in the ramp or when many are added."""
     dials: int
@@ -132,8 +146,6 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     """Strings that must not appear in error samples and logs."""
     verbose: bool
     """Log to stderr."""
-    require_finish: bool = False
-    """An answer that ends without a finish reason is truncated."""
     think: Think = Think()
     pacing_ns: int = 0
     """Least time between the starts of two requests of a stream."""
@@ -143,8 +155,6 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     """None: closed model."""
     bystander: Bystander | None = None
     """One worker of a run may have it."""
-    objectives: Objectives = NOT_JUDGED
-    """What requests are judged by."""
     replay: Replay | None = None
     """Open model: None if arrivals are random."""
 

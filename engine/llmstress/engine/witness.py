@@ -7,7 +7,7 @@ observer.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,8 +16,8 @@ from llmstress.engine.api.meaning import Meaning
 from llmstress.engine.connect.dialer import ConnectError, Dialer, TakenOver
 from llmstress.engine.connect.loop import Loop
 from llmstress.engine.connect.tcpinfo import address_text, ends_of, retransmissions, tls_of
-from llmstress.engine.control import Plan
-from llmstress.engine.load.build import build_task
+from llmstress.engine.control import TaskPlan
+from llmstress.engine.load.build import Context, build_task
 from llmstress.engine.schedule import windows
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.observer import Ending, Observer
@@ -122,10 +122,13 @@ class Witness(Observer):
 
     EVENTS = True
 
-    def __init__(self, plan: Plan, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self, plan: TaskPlan, secrets: Sequence[str] = (), clock: Callable[[], int] = time.monotonic_ns
+    ) -> None:
         self.clock = clock
         self.recorder = Recorder(0, clock)
         self._plan = msgspec.structs.replace(plan, retries=0)
+        self._secrets = secrets
         self._arrived = Reads(self.recorder, clock, self._wake)
         self._stream = TransportStream(self, self._arrived)
         self.reads: list[Read] = []
@@ -141,7 +144,7 @@ class Witness(Observer):
         loop, stream = asyncio.get_running_loop(), self._stream
         attempts = loop.attempts if isinstance(loop, WatchedLoop) else []
         before = len(attempts)
-        task = build_task(self._plan, self.recorder, dialer, lambda: 0.0)
+        task = build_task(self._plan, Context(self.recorder, lambda: 0.0, self._secrets), dialer)
         request = task.request(0)._replace(observer=self)
         self.recorder.begin(self.clock(), windows(whole_run=True), tuple)
         exchange = stream.begin(request, self.clock())

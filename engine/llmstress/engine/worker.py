@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from llmstress.engine.connect.dialers import Dialers
 from llmstress.engine.connect.loop import Loop
 from llmstress.engine.control import (
     Ack,
@@ -61,9 +62,11 @@ async def work(endpoint: str, number: int) -> None:
     plan = (await uplink.expect(Setup)).plan
     recorder = Recorder(number, host=host_times) if number == 0 else Recorder(number)
     log = WorkerLog(plan)
-    async with log.dialer() as dialer:
-        model = build_model(plan, recorder, dialer)
-        bystander = build_bystander(plan, model.load, dialer)
+    async with Dialers(log.dialer) as dialers:
+        for task in plan.tasks:
+            await dialers.open(task)
+        model = build_model(plan, recorder, dialers.of)
+        bystander = build_bystander(plan, model.load, dialers.of)
         models = [model] if bystander is None else [model, bystander]
         gc.collect()
         gc.freeze()

@@ -11,7 +11,7 @@ from collections import Counter
 
 from llmstress.engine.connect.dialer import Dialer, TakenOver
 from llmstress.engine.connect.tcpinfo import ends_of, tls_of
-from llmstress.engine.control import Plan
+from llmstress.engine.control import Plan, TaskPlan
 from llmstress.engine.secrets import distinctive, redact
 from llmstress.engine.telemetry.messages import Delta
 
@@ -30,21 +30,23 @@ class WorkerLog:
             handler = logging.StreamHandler(sys.stderr)
             handler.setFormatter(_RedactingFormatter(plan.secrets))
             logging.basicConfig(level=logging.INFO, handlers=[handler])
-            network = plan.network
-            _log.info(
-                "pid %d: %d streams to %s from %s%s%s",
-                os.getpid(),
-                plan.streams,
-                plan.url,
-                ", ".join(network.sources) or "any address",
-                f" through proxy {network.proxy}" if network.proxy else "",
-                f" over {network.unix_socket}" if network.unix_socket else "",
-            )
+            for task in plan.tasks:
+                network = task.network
+                _log.info(
+                    "pid %d: %d streams%s to %s from %s%s%s",
+                    os.getpid(),
+                    plan.streams,
+                    f", task {task.name}," if task.name else "",
+                    task.url,
+                    ", ".join(network.sources) or "any address",
+                    f" through proxy {network.proxy}" if network.proxy else "",
+                    f" over {network.unix_socket}" if network.unix_socket else "",
+                )
 
-    def dialer(self) -> Dialer:
-        """A dialer for the plan, which logs its first connection."""
+    def dialer(self, task: TaskPlan) -> Dialer:
+        """A dialer for the origin of a task, which logs its first connection."""
         make = _LoggingDialer if self._plan.verbose else Dialer
-        return make(self._plan.url, self._plan.network, self._plan.timeouts)
+        return make(task.url, task.network, task.timeouts)
 
     def delta_sent(self, delta: Delta) -> None:
         """To be called when a delta has been sent: logs failures of classes that had no failure before."""

@@ -26,14 +26,13 @@ from llmstress.coordinator.probe.refusal_hints import blames_model
 from llmstress.coordinator.probe.report import Probe, Where
 from llmstress.coordinator.processes.demo_mock import demo_options, demo_url, start_demo_mock
 from llmstress.coordinator.run import ending
-from llmstress.coordinator.run.plans import make_plans
+from llmstress.coordinator.run.plans import task_plan
 from llmstress.coordinator.target import api_choice, model_listing
 from llmstress.coordinator.target.auth import warning_of_plain_http
 from llmstress.coordinator.target.network import describe_way, resolve
 from llmstress.coordinator.target.resolved_target import ResolvedTarget, resolve_target
 from llmstress.engine.connect.dialer import Dialer
 from llmstress.engine.control import Network
-from llmstress.engine.schedule import windows
 from llmstress.engine.secrets import distinctive, redact
 from llmstress.engine.witness import Evidence, WatchedLoop, Witness
 
@@ -147,9 +146,9 @@ async def probe_target(
         )
         announce(where)
         ask = api_choice.ask_of(options, url, model)
-        [plan] = make_plans(options, resolved, ask, [network], windows(whole_run=True))
-        async with Dialer(plan.url, plan.network, plan.timeouts) as dialer:
-            seen = await _watched(Witness(plan), dialer, signals)
+        task = task_plan(options, resolved, ask, network)
+        async with Dialer(task.url, task.network, task.timeouts) as dialer:
+            seen = await _watched(Witness(task, secrets), dialer, signals)
     except LlmstressError as error:
         error.args = (redact(str(error), secrets),)
         raise

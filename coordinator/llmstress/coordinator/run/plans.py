@@ -10,7 +10,7 @@ from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.control import Bystander, Network, OpenLoad, Plan, Replay, Timeouts
+from llmstress.engine.control import Bystander, Network, OpenLoad, Plan, Replay, TaskPlan, Timeouts
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Window
 
@@ -39,19 +39,9 @@ def make_plans(
     elif options.requests is not None:  # in proportion to the streams
         upto = [0, *(options.requests * end // options.total_streams for end in ends)]
         requests = [after - before for before, after in itertools.pairwise(upto)]
-    timeouts = Timeouts(
-        connect_s=options.timeout_connect_s,
-        first_token_ns=int(options.timeout_first_token_s * 1e9),
-        idle_ns=int(options.timeout_idle_s * 1e9),
-        total_ns=int(options.timeout_total_s * 1e9),
-    )
     return [
         Plan(
-            api=resolved.api_name,
-            url=resolved.target.url,
-            network=networks[worker],
-            headers=resolved.headers,
-            ask=ask,
+            tasks=(task := task_plan(options, resolved, ask, networks[worker]),),
             streams=share,
             worker=worker,
             workers=options.procs,
@@ -61,26 +51,42 @@ def make_plans(
             grace_s=options.grace_s,
             interval_s=options.interval_s,
             error_pause_s=options.error_pause_s,
-            retries=options.retries,
-            on_status=list(options.on_status),
-            timeouts=timeouts,
-            requests_per_connection=1 if not options.keepalive else options.requests_per_connection or 0,
             connect_gap_ns=_connect_gap_ns(options, resolved.target.url),
             dials=max(LEAST_DIALS, DIALS // options.procs),
             seed=options.seed,
             secrets=resolved.secrets,
             verbose=options.verbose or options.log_file is not None,
-            require_finish=options.require_finish,
             think=options.think,
             pacing_ns=int(options.pacing_s * 1e9),
             profile=profile,
             open=None if not options.open else _open_load(options, worker),
-            bystander=_bystander(options, ask) if worker == 0 else None,
-            objectives=options.objectives,
+            bystander=_bystander(options, task) if worker == 0 else None,
             replay=replay,
         )
         for worker, share in enumerate(options.shares)
     ]
+
+
+def task_plan(options: Options, resolved: ResolvedTarget, ask: Ask, network: Network) -> TaskPlan:
+    """The one kind of request that the options describe."""
+    return TaskPlan(
+        api=resolved.api_name,
+        url=resolved.target.url,
+        network=network,
+        headers=resolved.headers,
+        ask=ask,
+        retries=options.retries,
+        on_status=list(options.on_status),
+        timeouts=Timeouts(
+            connect_s=options.timeout_connect_s,
+            first_token_ns=int(options.timeout_first_token_s * 1e9),
+            idle_ns=int(options.timeout_idle_s * 1e9),
+            total_ns=int(options.timeout_total_s * 1e9),
+        ),
+        requests_per_connection=1 if not options.keepalive else options.requests_per_connection or 0,
+        require_finish=options.require_finish,
+        objectives=options.objectives,
+    )
 
 
 def _open_load(options: Options, worker: int) -> OpenLoad:
@@ -96,21 +102,21 @@ BYSTANDER_PROMPT, BYSTANDER_TOKENS = "Say hello.", 8
 """What the bystander asks, and its limit of output tokens."""
 
 
-def _bystander(options: Options, ask: Ask) -> Bystander | None:
+def _bystander(options: Options, task: TaskPlan) -> Bystander | None:
     """What the bystander sends: the request of the load, but with a short prompt and a short answer."""
     if options.bystander is None:
         return None
     short = msgspec.structs.replace(
-        ask,
+        task.ask,
         prompt=BYSTANDER_PROMPT,
         prompt_ids=(),
         system=None,
-        max_tokens=min(ask.limit, BYSTANDER_TOKENS),
+        max_tokens=min(task.ask.limit, BYSTANDER_TOKENS),
         min_tokens=None,
         ignore_eos=False,
         batch=1,
     )
-    return Bystander(options.bystander.per_s, short)
+    return Bystander(options.bystander.per_s, msgspec.structs.replace(task, ask=short))
 
 
 def default_procs(total: int | None, cores: int, most_streams: int) -> int:

@@ -5,7 +5,7 @@ from urllib.parse import unquote, urlsplit
 
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api, Framing
-from llmstress.engine.control import Plan
+from llmstress.engine.control import TaskPlan
 
 _LENGTH = b"\n\n"
 """Placeholder for the length of the body in an encoded head. Lines end with CR LF, so a head contains it nowhere
@@ -17,7 +17,7 @@ class RequestBuilder:
 
     __slots__ = ("_api", "_head", "_rest")
 
-    def __init__(self, plan: Plan, api: Api) -> None:
+    def __init__(self, plan: TaskPlan, api: Api) -> None:
         """Takes the URL, the headers and the network settings from `plan`, and method and body from `api`."""
         self._api = api
         self._head, _, self._rest = _head(plan, api).partition(_LENGTH)
@@ -30,8 +30,8 @@ class RequestBuilder:
         return b"%b%d%b%b" % (self._head, len(body), self._rest, body)
 
 
-def _head(plan: Plan, api: Api) -> bytes:
-    """The head of the plan's requests, with `_LENGTH` where the length of the body belongs.
+def _head(plan: TaskPlan, api: Api) -> bytes:
+    """The head of the task's requests, with `_LENGTH` where the length of the body belongs.
 
     It asks for `Accept-Encoding: identity`, because a compressed stream arrives in bursts unless the server flushes the
     compressor after every event.

@@ -1,19 +1,21 @@
-"""Plan -> the task and the load model that carry it out."""
+"""Plan -> the tasks and the load model that carry it out."""
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from llmstress.engine.api import make_api
 from llmstress.engine.arrivals import POISSON, Arrivals, random_arrivals, trace_arrivals
-from llmstress.engine.control import Bystander, OpenLoad, Plan
+from llmstress.engine.control import Bystander, OpenLoad, Plan, TaskPlan
 from llmstress.engine.http.request import RequestBuilder
 from llmstress.engine.load.alarm import Alarm, MakeAlarm
 from llmstress.engine.load.closed import ClosedModel
 from llmstress.engine.load.load import Load, MakeStream, Model
+from llmstress.engine.load.mix import Mix
 from llmstress.engine.load.open import OpenModel
 from llmstress.engine.load.sources import of_lengths
 from llmstress.engine.stream.failure_policy import COUNT, DEFAULTS, FailurePolicy
@@ -33,31 +35,39 @@ BYSTANDER_IN_FLIGHT, BYSTANDER_WAIT_NS = 100, 60_000_000_000
 BYSTANDER_DIALS = 4
 
 
-def build_task(
-    plan: Plan,
-    recorder: Recorder,
-    dials: Dials,
-    uniform: Callable[[], float],
-    id: int = 0,
-    name: str = "",
-    trace: Trace | None = None,
-) -> Task:
-    """The task of the plan. Its requests are all the same, except that those of a trace may have its output lengths.
+class Context(NamedTuple):
+    """What the tasks of a worker have in common."""
 
-    dials: opens connections to the target. uniform: random numbers in [0, 1). id and name: see `Task`. trace: that of
-    the plan.
+    recorder: Recorder
+    uniform: Callable[[], float]
+    """Random numbers in [0, 1)."""
+    secrets: Sequence[str] = ()
+    """Strings that must not appear in error samples."""
+    trace: Trace | None = None
+    """Its rows have the lengths of the answers."""
+
+
+def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> Task:
+    """A task. Its requests are all the same, except that those of a trace may have its output lengths.
+
+    dials: opens connections to the target. id: see `Task`.
     """
     api = make_api(plan.api, plan.ask)
     return Task(
         id=id,
-        name=name,
+        name=plan.name,
         api=api,
-        requests=_source(plan, RequestBuilder(plan, api), trace),
+        requests=_source(plan, RequestBuilder(plan, api), context.trace),
         dials=dials,
         failures=Failures(
-            plan.retries, FailurePolicy(tuple(plan.on_status)), plan.secrets, recorder, uniform, name=name
+            plan.retries,
+            FailurePolicy(tuple(plan.on_status)),
+            context.secrets,
+            context.recorder,
+            context.uniform,
+            name=plan.name,
         ),
-        recorder=recorder,
+        recorder=context.recorder,
         timeouts=plan.timeouts,
         requests_per_connection=plan.requests_per_connection,
         require_finish=plan.require_finish,
@@ -65,16 +75,20 @@ def build_task(
     )
 
 
-def _source(plan: Plan, builder: RequestBuilder, trace: Trace | None) -> Source:
-    if trace is not None and plan.replay is not None and plan.replay.lengths:
+def _source(plan: TaskPlan, builder: RequestBuilder, trace: Trace | None) -> Source:
+    if trace is not None:
         return of_lengths(builder.build, plan.ask, lambda number: trace.shape(number)[1])
     return fixed(builder.build(plan.ask), plan.ask.least_output)
+
+
+MakeDials = Callable[[TaskPlan], Dials]
+"""Gives what opens connections to the origin of a task: the same for all tasks of an origin."""
 
 
 def build_model(
     plan: Plan,
     recorder: Recorder,
-    dials: Dials,
+    dials: MakeDials,
     clock: Callable[[], int] = time.monotonic_ns,
     make_stream: MakeStream = TransportStream,
     make_alarm: MakeAlarm = Alarm,
@@ -90,10 +104,13 @@ def build_model(
     )
     numbers = random.Random(f"{plan.seed}/{plan.worker}")
     trace = None if plan.replay is None else Trace(Path(plan.replay.directory))
-    task = build_task(plan, recorder, dials, numbers.random, trace=trace)
+    lengths = trace if plan.replay is not None and plan.replay.lengths else None
+    context = Context(recorder, numbers.random, plan.secrets, lengths)
+    tasks = [build_task(each, context, dials(each), id) for id, each in enumerate(plan.tasks)]
+    mix = Mix(tasks, [each.weight for each in plan.tasks], plan.worker, plan.workers)
     if plan.open is None:
-        return ClosedModel(plan, load, task, numbers)
-    return OpenModel(plan, load, task, _arrivals(plan, plan.open, trace), make_alarm)
+        return ClosedModel(plan, load, mix, numbers)
+    return OpenModel(plan, load, mix, _arrivals(plan, plan.open, trace), make_alarm)
 
 
 def _arrivals(plan: Plan, kind: OpenLoad, trace: Trace | None = None) -> Arrivals:
@@ -105,7 +122,7 @@ def _arrivals(plan: Plan, kind: OpenLoad, trace: Trace | None = None) -> Arrival
 def build_bystander(
     plan: Plan,
     beside: Load,
-    dials: Dials,
+    dials: MakeDials,
     clock: Callable[[], int] = time.monotonic_ns,
     make_stream: MakeStream = TransportStream,
     make_alarm: MakeAlarm = Alarm,
@@ -117,28 +134,34 @@ def build_bystander(
     own = bystander_plan(plan, plan.bystander)
     load = Load(beside.recorder, dials=own.dials, pause_s=0.0, beside=beside, clock=clock, make_stream=make_stream)
     uniform = random.Random(f"{own.seed}/{own.worker}").random
-    task = build_task(own, beside.recorder, dials, uniform, BYSTANDER, "bystander")
+    [task_plan] = own.tasks
+    task = build_task(task_plan, Context(beside.recorder, uniform, own.secrets), dials(task_plan), BYSTANDER)
     assert own.open is not None
-    return OpenModel(own, load, task, _arrivals(own, own.open), make_alarm)
+    return OpenModel(own, load, Mix([task], [1], 0, 1), _arrivals(own, own.open), make_alarm)
 
 
 def bystander_plan(plan: Plan, bystander: Bystander) -> Plan:
     """The plan of the bystander, which is the only one of its kind: other requests, a rate of its own, and no failure
     that ends the run."""
+    task = msgspec.structs.replace(
+        bystander.task,
+        name="bystander",
+        weight=1,
+        retries=0,
+        on_status=[(what, COUNT) for what in DEFAULTS],
+        objectives=NOT_JUDGED,
+    )
     return msgspec.structs.replace(
         plan,
-        ask=bystander.ask,
+        tasks=(task,),
         streams=BYSTANDER_IN_FLIGHT,
         worker=0,
         workers=1,
         requests=None,
-        retries=0,
-        on_status=[(what, COUNT) for what in DEFAULTS],
         dials=BYSTANDER_DIALS,
         seed=plan.seed + (1 << 63),  # no run has such a seed: the arrivals are independent of those of the load
         profile=constant("requests", bystander.per_s),
         open=OpenLoad(POISSON, 1.0, None, BYSTANDER_WAIT_NS),
         bystander=None,
-        objectives=NOT_JUDGED,
         replay=None,
     )

@@ -2,17 +2,16 @@
 
 import asyncio
 import contextlib
-import itertools
 import random
 
 from llmstress.engine import schedule
 from llmstress.engine.control import Plan, Think
-from llmstress.engine.load.load import Load
+from llmstress.engine.load.load import Load, Model
+from llmstress.engine.load.mix import Mix
 from llmstress.engine.load.pacing import RAMP_STEP_NS, Release, climb
 from llmstress.engine.load.think import think_times
 from llmstress.engine.stream.states import PARKED, RELEASED, WAITING, move
 from llmstress.engine.stream.stream import Stream
-from llmstress.engine.stream.task import Task
 from llmstress.engine.telemetry.load_profile import Profile, steps
 
 PAUSE_STEPS = 20
@@ -24,18 +23,16 @@ STOP_ORDER_DELAY_S = 0.5
 the reports, in which the coordinator learns of the failure, and this time, in which its order arrives."""
 
 
-class ClosedModel:
+class ClosedModel(Model):
     """Decides when each stream begins: in the ramp, after its last request, after a pause, or when it is released."""
 
-    def __init__(self, plan: Plan, load: Load, task: Task, uniform: random.Random) -> None:
+    def __init__(self, plan: Plan, load: Load, mix: Mix, uniform: random.Random) -> None:
         """uniform: the worker's random numbers."""
         self.load = load
         load.model = self
         load.add_streams(0 if plan.profile is not None else plan.streams)
         self._plan = plan
-        self.task = task
-        self._numbers = itertools.count(plan.worker, plan.workers)
-        """Those of the requests."""
+        self.mix = mix
         self._random = uniform
         self._pause_ns = int(plan.error_pause_s * 1e9)
         self._stop_order_ns = int((plan.interval_s + STOP_ORDER_DELAY_S) * 1e9)
@@ -122,28 +119,6 @@ class ClosedModel:
                     earliest = clock() + RAMP_STEP_NS
             await self._changed.wait()
 
-    def prepare(self, t0: int) -> None:
-        """There is nothing to do."""
-
-    def check(self, now: int) -> None:
-        """There is nothing to do."""
-
-    def stop(self, now: int) -> None:
-        """There is nothing to do: a stream that may not begin is over."""
-
-    def not_begun(self, stream: Stream) -> None:
-        """There is nothing to do: the stream is due again only when it is free."""
-
-    @property
-    def pending(self) -> bool:
-        """No: a stream that is due begins, or is over."""
-        return False
-
-    @property
-    def over(self) -> bool:
-        """No: there is always a next request."""
-        return False
-
     def pause(self, on: bool, at: int) -> None:
         """Begin no requests while `on`; the time of the pause is not in `queue`."""
         self._paused = on
@@ -196,11 +171,12 @@ class ClosedModel:
         else:
             if self._pacing_ns:
                 self._begun_at[stream] = due
-            load.begin(stream, self.task.request(next(self._numbers)), due)
+            task, number = self.mix.take()
+            load.begin(stream, task.request(number), due)
 
     def _park_waiting(self) -> None:
         """Park the streams that wait for a connection but may not begin any more: they will be due anew."""
-        for stream in self.load.dialing.withdraw(lambda stream, _: self._paused or stream in self._surplus):
+        for stream, _ in self.load.dialing.withdraw(lambda stream, _: self._paused or stream in self._surplus):
             move(stream, PARKED)
 
     def _release(self, due: int) -> None:

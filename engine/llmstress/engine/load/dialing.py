@@ -21,8 +21,9 @@ class Start(Protocol):
         """See the class."""
 
 
-Opened = Callable[[Stream, int | None], None]
-"""Is told how long the connection of a stream took to open (ns); None: it could not be opened."""
+Opened = Callable[[Stream, Dials, int | None], None]
+"""Is told what should have opened a connection for a stream, and how long it took (ns); None: it could not be
+opened."""
 
 
 class Dialing:
@@ -83,15 +84,15 @@ class Dialing:
         """How many requests wait for a connection to be opened."""
         return len(self._waiting)
 
-    def withdraw(self, unwanted: Callable[[Stream, int], bool]) -> list[Stream]:
+    def withdraw(self, unwanted: Callable[[Stream, int], bool]) -> list[tuple[Stream, Request]]:
         """Take the streams out of the queue that have no request in flight and are unwanted, as the function says of a
-        stream and the stamp at which its request was due; gives these."""
+        stream and the stamp at which its request was due; gives these, with what they were to begin."""
         waiting, withdrawn = list(self._waiting), []
         self._waiting.clear()
         for entry in waiting:
-            stream, _, due = entry
+            stream, request, due = entry
             if unwanted(stream, due):
-                withdrawn.append(stream)
+                withdrawn.append((stream, request))
             else:
                 self._waiting.append(entry)
         return withdrawn
@@ -152,11 +153,11 @@ class Dialing:
         try:
             link = await dials.open()
         except ConnectError:  # the requests that need a connection count the failure
-            opened(stream, None)
+            opened(stream, dials, None)
         else:
-            stream.connected_ahead(link)
+            stream.connected_ahead(link, dials)
             self._end_pauses()
-            opened(stream, self._clock() - before)
+            opened(stream, dials, self._clock() - before)
 
     async def _pause(self) -> None:
         if not self._pause_s:

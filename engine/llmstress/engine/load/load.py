@@ -7,10 +7,11 @@ each stream that is free again, and ends everything.
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol
 
 from llmstress.engine.load.dialing import Dialing
+from llmstress.engine.load.mix import Mix
 from llmstress.engine.load.slices import SlicedReads
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.progress import NEVER
@@ -18,7 +19,7 @@ from llmstress.engine.stream.read_loop import Reads
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.states import DIALING, OVER, move
 from llmstress.engine.stream.stream import Runtime, Stream
-from llmstress.engine.stream.task import Request, Task
+from llmstress.engine.stream.task import Request
 from llmstress.engine.stream.transport_stream import TransportStream
 from llmstress.engine.telemetry.load_profile import Profile
 
@@ -29,47 +30,55 @@ MakeStream = Callable[[Runtime, Reads], Stream]
 """Makes a stream with its read side."""
 
 
-class Model(Protocol):
+class Model(ABC):
     """Decides which stream begins a request when."""
 
     load: "Load"
-    task: Task
+    mix: Mix
 
-    def prepare(self, t0: int) -> None:
+    def prepare(self, t0: int) -> None:  # noqa: B027
         """The run will start at stamp `t0`."""
 
+    @abstractmethod
     async def start(self, t0: int) -> None:
         """Begin requests from stamp `t0` on."""
 
+    @abstractmethod
     def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
         """A stream has ended a request at stamp `now`; `fatal`: its failure may end the run."""
 
-    def not_begun(self, stream: Stream) -> None:
+    def not_begun(self, stream: Stream, request: Request) -> None:  # noqa: B027
         """A stream that waited for a connection is over without having begun its request: the run's time or its
         requests are used up."""
 
-    def check(self, now: int) -> None:
+    def check(self, now: int) -> None:  # noqa: B027
         """Is called every 50 ms; `now`: everything that was stamped before has been processed."""
 
-    def stop(self, now: int) -> None:
+    def stop(self, now: int) -> None:  # noqa: B027
         """Nothing begins any more."""
 
+    @abstractmethod
     def set_streams(self, number: int) -> None:
         """Run this many streams from now on; in the open model: at most this many requests in flight."""
 
+    @abstractmethod
     def set_profile(self, profile: Profile) -> None:
         """The load over time is this one from now on."""
 
+    @abstractmethod
     def pause(self, on: bool, at: int) -> None:
         """Begin no requests while `on`. In the open model none arrives from `at` (ns after T0) until the pause ends."""
 
     @property
     def pending(self) -> bool:
-        """Whether requests that were due are still to begin."""
+        """Whether requests that were due are still to begin. In the closed model none is: a stream that is due begins,
+        or is over."""
+        return False
 
     @property
     def over(self) -> bool:
-        """Whether no more requests will be due."""
+        """Whether no more requests will be due. In the closed model there is always a next one."""
+        return False
 
 
 class Load:
@@ -133,7 +142,9 @@ class Load:
         return stamp < self._stop_at
 
     def begin(self, stream: Stream, request: Request, due: int) -> None:
-        """Begin a request that was due at stamp `due`, as soon as the stream has a connection."""
+        """Begin a request that was due at stamp `due`, as soon as the stream has a connection to its origin."""
+        if stream.link is not None and stream.dials is not request.task.dials:
+            stream.drop_link()
         if stream.link is None:
             move(stream, DIALING)
             self.dialing.dial(stream, request, due)
@@ -149,7 +160,7 @@ class Load:
     def _start(self, stream: Stream, request: Request, due: int) -> bool:
         if not self.may_begin(self.clock()):
             move(stream, OVER)
-            self.model.not_begun(stream)
+            self.model.not_begun(stream, request)
             self.note_if_exhausted()
             return False
         self._count_begun()

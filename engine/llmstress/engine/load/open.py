@@ -1,52 +1,41 @@
 """The open model: requests arrive by a schedule of their own, however long the answers take."""
 
-import itertools
-import math
 from collections import deque
 from collections.abc import Iterator
 
 from llmstress.engine.arrivals import Arrivals
-from llmstress.engine.connect.tcpinfo import retransmissions
 from llmstress.engine.control import OpenLoad, Plan
 from llmstress.engine.load.alarm import Alarm, MakeAlarm
-from llmstress.engine.load.load import Load
+from llmstress.engine.load.load import Load, Model
+from llmstress.engine.load.mix import Mix, Next
 from llmstress.engine.load.pacing import TURN
+from llmstress.engine.load.pool import Pool
 from llmstress.engine.stream.progress import NEVER
 from llmstress.engine.stream.states import FREE, PARKED, move
 from llmstress.engine.stream.stream import Stream
-from llmstress.engine.stream.task import Task
+from llmstress.engine.stream.task import Request, Task
 from llmstress.engine.telemetry.load_profile import Profile, stamps
 
-LEAST_LEAD_NS, MOST_LEAD_NS = 100_000_000, 1_000_000_000
-"""Connections are opened for the requests that will arrive within this time: two calls of `check`, and twice the time
-that a connection takes to open."""
 
-SIGMAS = 3.0
-"""And for so many standard deviations of their number more."""
-
-
-class OpenModel:
+class OpenModel(Model):
     """Begins a request on a free stream when it arrives. If no stream is free, the request waits in a queue.
 
     A request that has arrived is due. It starts, is dropped, or waits: in the queue, or for a connection.
     """
 
-    def __init__(self, plan: Plan, load: Load, task: Task, arrivals: Arrivals, make_alarm: MakeAlarm = Alarm) -> None:
+    def __init__(self, plan: Plan, load: Load, mix: Mix, arrivals: Arrivals, make_alarm: MakeAlarm = Alarm) -> None:
         """To be made inside a running loop; the plan has a profile and an open load."""
         assert plan.open is not None
         assert plan.profile is not None
         self.load = load
         load.model = self
-        self.task = task
+        self.mix = mix
         self._open: OpenLoad = plan.open
         self._plan = plan
-        self._most = plan.streams
         self._planned = self._profile = plan.profile
         """The load over time as it was ordered, and with the pauses."""
         self._amounts = _Kept(arrivals.amounts)
         self._expected = arrivals.between
-        self._numbers = itertools.count(plan.worker, plan.workers)
-        """Those of the requests that are still to arrive."""
         self._coming: Iterator[int] = iter(())
         self._next: int | None = None
         """Stamp of the next arrival; None: none comes as the profile is."""
@@ -55,19 +44,16 @@ class OpenModel:
         """Requests that may still arrive in the steady window or later."""
         self._started = self._paused = self._stopped = False
         self._over = not self._left
-        self._queue: deque[tuple[int, int]] = deque()
-        """The requests that wait for a stream: when each was due, and its number."""
-        self._warm: list[Stream] = []
-        """Free streams with a connection; the one that was used last is used first, so that those which are not needed
-        any more stay idle."""
-        self._cold: list[Stream] = []
-        """Free streams without a connection."""
-        self._warming = 0
-        """Streams whose connections are opened ahead of need."""
-        self._spread = SIGMAS * arrivals.spread
-        self._lead_ns = LEAST_LEAD_NS
-        self._warm_from = 0
-        """No connections are opened ahead of need before this stamp: the last one failed."""
+        self._queue: deque[tuple[int, Next]] = deque()
+        """The requests that wait for a stream: when each was due, and what it is."""
+        self._pool = Pool(
+            load,
+            mix,
+            most=plan.streams,
+            spread=arrivals.spread,
+            pause_ns=int(plan.error_pause_s * 1e9),
+            opened=self._opened,
+        )
         self._alarm = make_alarm(self._ring)
 
     # --- arrivals
@@ -127,51 +113,32 @@ class OpenModel:
         load.note_if_exhausted()
 
     def _arrive(self, due: int) -> None:
-        load, number = self.load, next(self._numbers)
+        load = self.load
         if not load.was_due(due):
             return
-        self._count_due(due)
-        stream = None if self._queue else self._free_stream(linked=not load.may_begin(due))
+        arrived = task, number = self.mix.take()
+        self._count_due(task, due)
+        stream = None if self._queue else self._pool.take(task.dials, linked=not load.may_begin(due))
         if stream is not None:
-            load.begin(stream, self.task.request(number), due)
+            load.begin(stream, task.request(number), due)
         elif self._open.max_queue is not None and len(self._queue) >= self._open.max_queue:
-            self._drop()
+            self._drop(task)
         else:
-            self._queue.append((due, number))
+            self._queue.append((due, arrived))
         self._note_waiting()
 
     # --- streams
 
     def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
         """A stream is free: the request that has waited longest begins on it."""
-        self._put_back(stream)
+        self._pool.put_back(stream)
         if self._queue:
             self._begin_waiting()
         self.load.note_if_exhausted()
 
-    def _put_back(self, stream: Stream) -> None:
-        (self._cold if stream.link is None else self._warm).append(stream)
-
-    def _free_stream(self, *, linked: bool = False) -> Stream | None:
-        """A stream to begin a request on: one with a connection, if there is one; None: all that there may be are in
-        use. `linked`: only one with a connection."""
-        if len(self.load.streams) - len(self._warm) - len(self._cold) - self._warming >= self._most:
-            return None
-        while self._warm:
-            stream = self._warm.pop()
-            if stream.link is not None:
-                return stream
-            self._cold.append(stream)  # the server has closed its connection meanwhile
-        return None if linked else self._unlinked_stream()
-
-    def _unlinked_stream(self) -> Stream | None:
-        if self._cold:
-            return self._cold.pop()
-        return self.load.add_streams(1)[0] if len(self.load.streams) < self._most else None
-
     def set_streams(self, number: int) -> None:
         """At most this many requests in flight from now on."""
-        self._most = number
+        self._pool.most = number
         self._begin_waiting()
 
     # --- what waits
@@ -191,13 +158,13 @@ class OpenModel:
         limit = self._open.queue_timeout_ns
         if limit and not self._paused:
             while self._queue and now - self._queue[0][0] >= limit:
-                self._queue.popleft()
-                self._drop()
+                _, (task, _) = self._queue.popleft()
+                self._drop(task)
             if self.load.dialing.waiting:
-                for stream in self.load.dialing.withdraw(lambda _, due: now - due >= limit):
+                for stream, request in self.load.dialing.withdraw(lambda _, due: now - due >= limit):
                     move(stream, FREE)
-                    self._cold.append(stream)
-                    self._drop()
+                    self._pool.put_back(stream)
+                    self._drop(request.task)
         self._note_waiting()
         self._warm_up()
         self.load.note_if_exhausted()
@@ -205,18 +172,22 @@ class OpenModel:
     def _begin_waiting(self) -> None:
         """Begin the requests in the queue for which there are streams."""
         load = self.load
-        while self._queue and not self._paused and (stream := self._free_stream()) is not None:
-            due, number = self._queue.popleft()
+        while self._queue and not self._paused:
+            due, (task, number) = self._queue[0]
+            stream = self._pool.take(task.dials)
+            if stream is None:
+                break
+            self._queue.popleft()
             if load.may_begin(due):
-                load.begin(stream, self.task.request(number), due)
+                load.begin(stream, task.request(number), due)
             else:
-                self._drop()
-                self._put_back(stream)
+                self._drop(task)
+                self._pool.put_back(stream)
         self._note_waiting()
 
-    def not_begun(self, stream: Stream) -> None:
+    def not_begun(self, stream: Stream, request: Request) -> None:
         """The request of this stream is dropped: the run has ended while it waited for a connection."""
-        self._drop()
+        self._drop(request.task)
 
     def stop(self, now: int) -> None:
         """Nothing arrives any more. What was due before begins if a stream with a connection is free: the client may
@@ -230,58 +201,41 @@ class OpenModel:
         self._stopped = True
         self._alarm.close()
         withdrawn = self.load.dialing.withdraw(lambda _stream, _due: True)
-        for stream in withdrawn:
+        for stream, request in withdrawn:
             move(stream, PARKED)
-        for _ in range(len(self._queue) + len(withdrawn)):
-            self._drop()
+            self._drop(request.task)
+        for _, (task, _) in self._queue:
+            self._drop(task)
         self._queue.clear()
         self._note_waiting()
 
-    def _count_due(self, due: int) -> None:
+    def _count_due(self, task: Task, due: int) -> None:
         progress = self.load.recorder.progress
-        self.task.samples.part(progress.window_at(due)).counters.due += 1
+        task.samples.part(progress.window_at(due)).counters.due += 1
         if due >= progress.steady_began:  # those of ramp and warm-up come on top of the requests that were asked for
             self._left -= 1
             self._over = not self._left
 
-    def _drop(self) -> None:
+    def _drop(self, task: Task) -> None:
         progress = self.load.recorder.progress
-        self.task.samples.part(progress.window_at(self.load.clock())).counters.dropped += 1
+        task.samples.part(progress.window_at(self.load.clock())).counters.dropped += 1
 
     def _note_waiting(self) -> None:
-        self.task.samples.waiting(len(self._queue) + self.load.dialing.waiting)
+        self.mix.tasks[0].samples.waiting(len(self._queue) + self.load.dialing.waiting)
 
     # --- connections ahead of need
 
     def _warm_up(self) -> None:
         """Open connections until there are enough for what will arrive soon."""
         now = self.load.clock()
-        if self._stopped or self._over or not self._t0 or now < self._warm_from:
+        if self._stopped or self._over or not self._t0:
             return
-        self._cold += [stream for stream in self._warm if stream.link is None]
-        self._warm = [stream for stream in self._warm if stream.link is not None]
         since = max(0, now - self._t0)
-        begin, end = (self._profile.amount(0, until) for until in (since, since + self._lead_ns))
-        expected = self._expected(begin, end) / self._plan.workers
-        wanted = math.ceil(expected + self._spread * math.sqrt(expected))
-        for _ in range(wanted - len(self._warm) - self._warming):
-            stream = self._unlinked_stream()
-            if stream is None:
-                return
-            self._warming += 1
-            self.load.dialing.dial_ahead(stream, self.task.dials, self._opened)
+        begin, end = (self._profile.amount(0, until) for until in (since, since + self._pool.lead_ns))
+        self._pool.warm_up(now, self._expected(begin, end) / self._plan.workers)
 
-    def _opened(self, stream: Stream, took_ns: int | None) -> None:
-        self._warming -= 1
-        self._put_back(stream)
-        if took_ns is not None:
-            counters = self.task.samples.counters
-            counters.connections += 1
-            counters.connects_repeated += stream.link is not None and retransmissions(stream.link.transport) > 0
-            self._lead_ns = min(MOST_LEAD_NS, max(self._lead_ns, LEAST_LEAD_NS + 2 * took_ns))
-        if stream.link is None:  # it was refused, or is closed already
-            self._warm_from = self.load.clock() + max(LEAST_LEAD_NS, int(self._plan.error_pause_s * 1e9))
-        if not self._warming:
+    def _opened(self) -> None:
+        if not self._pool.warming:
             self._warm_up()  # the time that connections take is known better
         self._begin_waiting()
 

@@ -30,7 +30,7 @@ from llmstress.engine.stream.chunk_run import take_run
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.failures import ENDED
 from llmstress.engine.stream.linger import LONGEST_NS, SLOW_GAPS
-from llmstress.engine.stream.link import Link
+from llmstress.engine.stream.link import Dials, Link
 from llmstress.engine.stream.observer import Observer, ending_of
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.states import FREE, IN_FLIGHT, move
@@ -69,6 +69,7 @@ class Stream:
         "_retried",
         "_reused",
         "_runtime",
+        "dials",
         "exchange",
         "fast",
         "link",
@@ -77,6 +78,8 @@ class Stream:
 
     def __init__(self, runtime: Runtime) -> None:
         self.link: Link | None = None
+        self.dials: Dials | None = None
+        """What has opened the last connection: a request of another origin needs another one."""
         self.state = FREE
         self.exchange: Exchange | None = None
         """The request in flight."""
@@ -131,13 +134,13 @@ class Stream:
             link.close()
             return
         exchange.task.samples.counters.connections += 1
-        self._take(link)
+        self._take(link, exchange.task.dials)
         self._send(exchange)
         link.catch_up(self)
 
-    def connected_ahead(self, link: Link) -> None:
-        """A connection stands that the next request will use: there is no request yet."""
-        self._take(link)
+    def connected_ahead(self, link: Link, dials: Dials) -> None:
+        """A connection stands that the next request will use: there is no request yet. `dials` has opened it."""
+        self._take(link, dials)
         link.catch_up(self)
 
     def not_connected(self, end: End) -> None:
@@ -145,8 +148,9 @@ class Stream:
         if self.exchange is not None:
             self._end(end, self._runtime.clock())
 
-    def _take(self, link: Link) -> None:
+    def _take(self, link: Link, dials: Dials) -> None:
         self.link = link
+        self.dials = dials
         self._linked_at = self._runtime.clock()
         self._requests = 0
         link.attach(self)
