@@ -135,15 +135,15 @@ def test_the_capacity_of_a_server_with_slots_is_found() -> None:
 
 @pytest.mark.slow
 def test_a_search_says_that_the_client_is_the_limit() -> None:
-    # five streams and requests of a quarter of a second: no more than 20 requests per second can be in flight
+    # 25 streams and requests of a quarter of a second: no more than 100 requests per second can be in flight
     with mock_server("--ttft-ms", "200", "--gap-ms", "5", "--tokens", "11") as server:
         code, summary, said = llmstress(
-            "find", server.url, *COMMON, "--procs", "1", "--unit", "rate", "--from", "10", "--to", "40",
-            *("--total-streams", "5", "--slo", "ttft_due<900ms", "--attain", "90%", "--point", "5s"),
+            "find", server.url, *COMMON, "--procs", "1", "--unit", "rate", "--from", "40", "--to", "200",
+            *("--total-streams", "25", "--slo", "ttft_due<900ms", "--attain", "90%", "--point", "5s"),
             deadline_s=LONG_S,
         )  # fmt: skip
     find = checked(summary)["find"]
     assert (code, find["state"], find["bound_by"]) == (0, "at least", "client")
-    assert find["capacity"] == pytest.approx(20, rel=0.1)
+    assert find["capacity"] == pytest.approx(100, rel=0.1)
     assert "this client was the limit" in said
-    assert any("all 5 streams were in use (--total-streams)" in probe["client"] for probe in find["probes"])
+    assert any("all 25 streams were in use (--total-streams)" in probe["client"] for probe in find["probes"])

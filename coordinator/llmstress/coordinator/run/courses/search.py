@@ -73,8 +73,9 @@ class SearchCourse(msgspec.Struct, frozen=True, kw_only=True):
         """The next load, when the probe is decided or has lasted long enough; the end when the capacity is known, or
         the budget is used up."""
         found = standings(done, self.attain)
-        state, why = self._decided(found.get(point.level), point, _lightest_s(done))
-        if not state and point.seconds >= self._patience_s(found, point):
+        least_s = self._least_s(done, point)
+        state, why = self._decided(found.get(point.level), point, _lightest_s(done), least_s)
+        if not state and point.seconds >= self._patience_s(found, point, least_s):
             state, why = "open", "undecided for too long"
         if elapsed_s >= self.budget_s and not state:
             state, why = "open", "the budget is used up"
@@ -86,10 +87,13 @@ class SearchCourse(msgspec.Struct, frozen=True, kw_only=True):
             level, ended = None, "the budget is used up"
         return Step(state, why, level, ended)
 
-    def _decided(self, before: "Standing | None", point: Point, lightest_s: float) -> tuple[State | Literal[""], str]:
+    def _decided(
+        self, before: "Standing | None", point: Point, lightest_s: float, least_s: float
+    ) -> tuple[State | Literal[""], str]:
         """How the probe is decided, and why; empty: it is not.
 
-        `lightest_s`: how long a request takes at the load at which it was shortest.
+        `lightest_s`: how long a request takes at the load at which it was shortest. `least_s`: least length of a probe
+        that passes.
         """
         if point.quiet_s >= QUIET_S:
             return "failed", f"no answer and no token came for {QUIET_S:g} s"
@@ -102,29 +106,35 @@ class SearchCourse(msgspec.Struct, frozen=True, kw_only=True):
         if not point.to_judge or evidence.counted < LEAST_COUNTED:
             return "", ""
         low, high = evidence.interval
-        if low >= self.attain and point.seconds >= max(self._least_s(point), TURNS * point.e2e_s):
-            return "passed", ""
+        if low >= self.attain and point.seconds >= max(least_s, TURNS * point.e2e_s):
+            # half of the growth that a rate of `ANSWERED_WITHIN` too much makes
+            return ("", "") if self.rate and point.grown > LEAST_GROWTH * point.due else ("passed", "")
         return ("failed", "") if high < self.attain else ("", "")
 
-    def _least_s(self, point: Point) -> float:
-        """Least length of a probe that passes. At a rate that exceeds the capacity by a share of s, a queue makes
-        requests later by s seconds a second, and only when the slack is used up do they miss an SLO. The arrivals must
-        be so many that chance does not make the rate another one."""
+    def _least_s(self, done: Sequence[Done], point: Point) -> float:
+        """Least length of a probe that passes.
+
+        At a rate that exceeds the capacity by a share of s, a queue makes requests later by s seconds a second, and
+        only when the slack of the lightest load is used up do they miss an SLO. So many must miss it that the goal is
+        missed. The arrivals must be so many that chance does not make the rate another one.
+        """
         if not self.rate:
             return self.point_s
-        return max(self.point_s, point.slack_s / ANSWERED_WITHIN, (self.spread / CHANCE) ** 2 / point.level)
+        slack_s = max(point.slack_s, *(each.point.slack_s for each in done), 0.0)
+        overdue_s = slack_s / (ANSWERED_WITHIN * self.attain)
+        return max(self.point_s, overdue_s, (self.spread / CHANCE) ** 2 / point.level)
 
-    def _patience_s(self, found: Mapping[float, "Standing"], point: Point) -> float:
-        """How long an undecided probe goes on."""
+    def _patience_s(self, found: Mapping[float, "Standing"], point: Point, least_s: float) -> float:
+        """How long an undecided probe goes on. `least_s`: least length of one that passes."""
         before = found.get(point.level)
         if before is not None and before.is_open:
             per_s = point.counted / point.seconds if point.seconds else 0.0
             needed_s = requests_to_show(self.attain) / per_s if per_s else 0.0
-            return max(LONGEST * self.point_s, AMPLE * needed_s, self._least_s(point))
+            return max(LONGEST * self.point_s, AMPLE * needed_s, least_s)
         climbs = not any(each.state in ("failed", "down") for level, each in found.items() if level != point.level)
         if climbs and point.share >= self.attain and point.seconds >= TURNS * point.e2e_s:
             return self.point_s
-        return max(LONGER * self.point_s, self._least_s(point))
+        return max(LONGER * self.point_s, least_s)
 
 
 def _lightest_s(done: Sequence[Done]) -> float:
