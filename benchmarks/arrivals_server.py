@@ -29,6 +29,7 @@ class Server:
         self._after_s = after_s
         self._listener = socket.create_server(("127.0.0.1", port), backlog=4096)
         self._listener.setblocking(False)
+        self._listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)  # its connections inherit it
         self._poll = select.epoll()
         self._poll.register(self._listener, select.EPOLLIN)
         self._connections: dict[int, socket.socket] = {}
@@ -50,14 +51,16 @@ class Server:
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
-        connection.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connections[connection.fileno()] = connection
         self._poll.register(connection, select.EPOLLIN)
 
     def _read(self, fd: int) -> None:
         connection = self._connections[fd]
-        data, ancillary, _, _ = connection.recvmsg(65536, ROOM)
+        try:
+            data, ancillary, _, _ = connection.recvmsg(65536, ROOM)
+        except ConnectionResetError:  # closed without having read its last answer
+            data, ancillary = b"", []
         if not data:
             self._poll.unregister(fd)
             self._connections.pop(fd).close()
