@@ -40,7 +40,7 @@ FLOORS = {
         ("telemetry",),
         ("outcome", "schedule", "secrets", "trace"),
         ("arrivals",),
-        ("api", "health"),
+        ("api", "health", "prompts"),
         ("control",),
         ("http", "connect", "uplink"),
         ("stream",),

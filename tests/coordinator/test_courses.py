@@ -495,6 +495,16 @@ def test_a_queue_that_grows_fails_whatever_the_slos_say() -> None:
     assert course.step([], small, 13) == Step("passed", "", 200.0)
 
 
+def test_a_probe_goes_on_until_its_share_has_been_compared_with_the_goal() -> None:
+    course = SearchCourse(rate=True, lowest=100, highest=1000, attain=0.9, point_s=1.0, budget_s=600.0)
+    tried = [over(Point(level=100.0, seconds=1.0), "open")]
+    good = Point(level=100.0, seconds=20.1, finished=2000, met=2000, due=2000, e2e_s=0.1, slack_s=1.8, to_judge=False)
+    assert course.step(tried, good, 30) is None
+    step = course.step(tried, msgspec.structs.replace(good, seconds=24.0, to_judge=True), 30)
+    assert step is not None
+    assert step.state == "passed"
+
+
 def test_the_slack_is_that_of_the_lightest_load() -> None:
     course = SearchCourse(rate=True, lowest=100, highest=1000, attain=0.9, point_s=1.0, budget_s=600.0, spread=0.0)
     light = over(Point(level=100.0, seconds=10.0, finished=100, met=100, due=100, e2e_s=0.1, slack_s=0.9), "passed")

@@ -128,6 +128,11 @@ CASES: dict[str, tuple[Measured, str]] = {
         run(events_ok=100, output_streamed=121),
         "usage counts 1.21 tokens per token event: itl is the gap between events",
     ),
+    "cached-input": (
+        run(input=1_000, cached_input=380),
+        "38% of the input came from the server's cache (380 of 1,000 tokens): TTFT is shorter than with prompts that "
+        "the server has not seen: for prompts that no cache has, use --prompt-tokens",
+    ),
     "usage-contradicts": (
         run(contradicted=3, contradicted_output=1_200, contradicted_events=3_000),
         "usage contradicts the events of 3 of 100 answers: it counts 1,200 output tokens, and 3,000 token events came: "

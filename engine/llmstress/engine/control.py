@@ -10,6 +10,7 @@ import enum
 import msgspec
 
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.prompts.synthetic import Synthetic
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Delta, Window
 from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
@@ -109,6 +110,8 @@ class TaskPlan(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """An answer that ends without a finish reason is truncated."""
     objectives: Objectives = NOT_JUDGED
     """What requests are judged by."""
+    synthetic: Synthetic | None = None
+    """Prompts and limits that differ from request to request; None: all requests are alike."""
 
 
 class Bystander(msgspec.Struct, array_like=True, frozen=True):

@@ -12,6 +12,7 @@ from llmstress.coordinator.commands.arguments.judging import judging_options
 from llmstress.coordinator.commands.arguments.limits import limit_options, timeout_options
 from llmstress.coordinator.commands.arguments.load import load_options
 from llmstress.coordinator.commands.arguments.output import output_options, view_options
+from llmstress.coordinator.commands.arguments.prompts import prompt_options
 from llmstress.coordinator.commands.arguments.request import api_options, request_options
 from llmstress.coordinator.commands.arguments.search import SET_BY_SEARCH, search_options, sweep_options
 from llmstress.coordinator.commands.arguments.slo import slo_options
@@ -38,6 +39,7 @@ LONGEST = 600
 @sweep_options
 @trace_options
 @request_options
+@prompt_options
 @api_options
 @connection_options
 @timeout_options
@@ -105,6 +107,7 @@ def probe(**arguments: Any) -> int:
 @slo_options
 @load_options
 @request_options
+@prompt_options
 @api_options
 @connection_options
 @timeout_options

@@ -20,6 +20,7 @@ from llmstress.coordinator.config.parsing import (
     parse_share,
     parse_token_ids,
 )
+from llmstress.coordinator.config.prompt_text import parse_lengths
 from llmstress.coordinator.config.slo_presets import parse_preset
 from llmstress.coordinator.config.slo_text import parse_deadlines, parse_reading_speed, parse_slo
 from llmstress.coordinator.config.sweep_text import parse_attain, parse_bound, parse_sweep
@@ -56,6 +57,7 @@ class TextInput(ParsedText[_Parsed]):
         return value if ctx is not None and ctx.resilient_parsing else super().convert(value, param, ctx)
 
 
+LENGTHS = ParsedText("n|distribution", parse_lengths)
 MAX_ERRORS = ParsedText("n|p%", parse_max_errors)
 RATE = ParsedText("rate", parse_rate)
 THINK_TIME = ParsedText("time", parse_think_time)

@@ -1,5 +1,6 @@
 """The options of a run: one frozen, typed, validated struct."""
 
+import math
 import re
 from typing import Any
 
@@ -10,6 +11,7 @@ from llmstress.coordinator.config.load_options import MOST, LoadOptions, check_b
 from llmstress.coordinator.config.parsing import MaxErrors, Resolve, is_address
 from llmstress.coordinator.config.slo_presets import PRESETS
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.prompts.lengths import MOST_TOKENS, Lengths
 from llmstress.engine.telemetry.slo import OF_STREAMS, Deadlines, Objectives, Slo
 from llmstress.engine.telemetry.subjects import SUBJECTS
 from llmstress.engine.telemetry.thresholds import Threshold
@@ -17,6 +19,8 @@ from llmstress.engine.telemetry.thresholds import Threshold
 LONGEST_PROGRESS_S = 3600
 
 MOST_RETRIES = 1000
+
+MOST_GROUPS = 1_000_000
 
 LONGEST_HEADER = 64 * 1024
 """Most characters of a header's value; servers accept 8 to 64 KiB for all headers together."""
@@ -39,6 +43,13 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     extra_body: dict[str, Any] = msgspec.field(default_factory=dict)
     usage: bool = True
     prompt_ids: tuple[int, ...] = ()
+    prompt_tokens: Lengths | None = None
+    """Prompts of these lengths are made, instead of `prompt`; None: all requests have `prompt`."""
+    output_tokens: Lengths | None = None
+    """Limits of output tokens, instead of `max_tokens`."""
+    shared_prefix_tokens: int = 0
+    """Tokens at the begin of the made prompts of a group that are the same."""
+    prefix_groups: int = 1
     min_tokens: int | None = None
     ignore_eos: bool = False
     limit_field: str | None = None
@@ -116,6 +127,8 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             ("--max-tokens", self.max_tokens, 1, 10**9),
             ("--min-tokens", self.min_tokens, 0, 10**9),
             ("--batch", self.batch, 1, 100_000),
+            ("--shared-prefix-tokens", self.shared_prefix_tokens, 0, MOST_TOKENS),
+            ("--prefix-groups", self.prefix_groups, 1, MOST_GROUPS),
             ("--max-total-tokens", self.max_total_tokens, 1, 10**15),
             ("--retries", self.retries, 0, MOST_RETRIES),
         )
@@ -124,6 +137,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
         if not 1 <= self.progress_s <= LONGEST_PROGRESS_S or self.progress_s % 1:
             raise UsageError("--progress must be whole seconds, from 1s to 1h")
         self._check_contradictions()
+        self._check_prompts()
         self._check_objectives()
         self._check_thresholds()
         self._check_words()
@@ -165,6 +179,34 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             ):
                 if given:
                     raise UsageError(f"{flag} can't be used with --unix-socket: drop one of them")
+
+    def _check_prompts(self) -> None:
+        if self.prompt_tokens is None:
+            for flag, given in (
+                ("--shared-prefix-tokens", self.shared_prefix_tokens > 0),
+                ("--prefix-groups", self.prefix_groups > 1),
+            ):
+                if given:
+                    raise UsageError(f"{flag} is for prompts that are made: give their length with --prompt-tokens")
+        elif self.prompt_ids:
+            raise UsageError("--prompt-tokens and --prompt-ids can't be used together: drop one of them")
+        elif self.body is not None and "{prompt}" not in self.body:
+            raise UsageError("--prompt-tokens needs a place in --body: write {prompt} where the prompt belongs")
+        elif self.shared_prefix_tokens >= self.prompt_tokens.least > 1:
+            raise UsageError(
+                f"--shared-prefix-tokens {self.shared_prefix_tokens} leaves nothing of a prompt of "
+                f"{self.prompt_tokens.least} tokens (--prompt-tokens {self.prompt_tokens})"
+            )
+        elif self.prefix_groups > 1 and not self.shared_prefix_tokens:
+            raise UsageError("--prefix-groups needs the length of the prefixes: --shared-prefix-tokens")
+        if self.output_tokens is not None:
+            for flag, given, why in (
+                ("--max-tokens", self.max_tokens is not None, "which is one limit for all requests"),
+                ("--min-tokens", self.min_tokens is not None, "use --ignore-eos for answers of exactly these lengths"),
+                ("--trace", self.trace is not None, "which has the lengths of the answers"),
+            ):
+                if given:
+                    raise UsageError(f"--output-tokens can't be used with {flag}, {why}: drop one of them")
 
     def _check_objectives(self) -> None:
         if self.stream:
@@ -232,7 +274,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             prompt=self.prompt,
             prompt_ids=self.prompt_ids,
             system=self.system,
-            max_tokens=self.max_tokens,
+            max_tokens=self.max_tokens if self.output_tokens is None else math.ceil(self.output_tokens.mean),
             min_tokens=self.min_tokens,
             ignore_eos=self.ignore_eos,
             limit_field=self.limit_field or "",

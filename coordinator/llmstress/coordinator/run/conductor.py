@@ -7,6 +7,7 @@ no callback decides anything.
 import asyncio
 import datetime
 import os
+import secrets
 import signal
 import time
 from pathlib import Path
@@ -164,11 +165,12 @@ class Conductor:
         await self._workers.start(self._options.procs, self._inbox.put)
         model = await self._choose_model(networks[0])
         ask = api_choice.ask_of(self._options, target.url, model)
-        self._tokens_per_request = token_rate.expected_tokens(ask)
+        self._tokens_per_request = token_rate.expected_tokens(ask, self._options.prompt_tokens)
         profile = self._token_profile = load_plan.profile_of(self._options, self._tokens_per_request)
         self._replay = replay.replay_of(self._options, self._resolved.api, ask, self._trace)
         windows = self._aggregate.windows
-        plans = make_plans(self._options, self._resolved, ask, networks, windows, profile, self._replay)
+        salt = secrets.randbits(64)  # another one in each run, so that no cache has its prompts
+        plans = make_plans(self._options, self._resolved, ask, networks, windows, profile, self._replay, salt)
         self._announcer.publish(facts.run_facts(self._options, name, target, model, self._trace))
         if profile is not None:
             self._announcer.publish(Asked(profile))

@@ -11,6 +11,7 @@ from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.control import Bystander, Network, OpenLoad, Plan, Replay, TaskPlan, Timeouts
+from llmstress.engine.prompts.synthetic import Synthetic
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Window
 
@@ -26,11 +27,12 @@ def make_plans(
     windows: tuple[Window, ...],
     profile: Profile | None = None,
     replay: Replay | None = None,
+    salt: int = 0,
 ) -> list[Plan]:
     """One plan per worker; the shares of streams and requests sum to those of the options.
 
     `networks`: that of each worker. `windows`: those of the run. `profile`: the load over time. `replay`: the
-    trace, whose columns exist.
+    trace, whose columns exist. `salt`: see `Synthetic`.
     """
     ends = list(itertools.accumulate(options.shares))
     requests: list[int | None] = [None] * options.procs
@@ -41,7 +43,7 @@ def make_plans(
         requests = [after - before for before, after in itertools.pairwise(upto)]
     return [
         Plan(
-            tasks=(task := task_plan(options, resolved, ask, networks[worker]),),
+            tasks=(task := task_plan(options, resolved, ask, networks[worker], salt),),
             streams=share,
             worker=worker,
             workers=options.procs,
@@ -67,8 +69,8 @@ def make_plans(
     ]
 
 
-def task_plan(options: Options, resolved: ResolvedTarget, ask: Ask, network: Network) -> TaskPlan:
-    """The one kind of request that the options describe."""
+def task_plan(options: Options, resolved: ResolvedTarget, ask: Ask, network: Network, salt: int = 0) -> TaskPlan:
+    """The one kind of request that the options describe. `salt`: see `Synthetic`."""
     return TaskPlan(
         api=resolved.api_name,
         url=resolved.target.url,
@@ -86,6 +88,20 @@ def task_plan(options: Options, resolved: ResolvedTarget, ask: Ask, network: Net
         requests_per_connection=1 if not options.keepalive else options.requests_per_connection or 0,
         require_finish=options.require_finish,
         objectives=options.objectives,
+        synthetic=_synthetic(options, salt),
+    )
+
+
+def _synthetic(options: Options, salt: int) -> Synthetic | None:
+    if options.prompt_tokens is None and options.output_tokens is None:
+        return None
+    return Synthetic(
+        prompt=options.prompt_tokens,
+        output=options.output_tokens,
+        shared=options.shared_prefix_tokens,
+        groups=options.prefix_groups,
+        seed=options.seed,
+        salt=salt,
     )
 
 
@@ -116,7 +132,7 @@ def _bystander(options: Options, task: TaskPlan) -> Bystander | None:
         ignore_eos=False,
         batch=1,
     )
-    return Bystander(options.bystander.per_s, msgspec.structs.replace(task, ask=short))
+    return Bystander(options.bystander.per_s, msgspec.structs.replace(task, ask=short, synthetic=None))
 
 
 def default_procs(total: int | None, cores: int, most_streams: int) -> int:

@@ -2,6 +2,7 @@
 
 from llmstress.coordinator.config.load_text import Rate
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.prompts.lengths import Lengths
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.formatting import count, rate
 
@@ -18,9 +19,11 @@ WORTH_A_LINE = 0.05
 """A mean that differs by more is a line of the log."""
 
 
-def expected_tokens(ask: Ask) -> float:
-    """Tokens of a request before any answer: input by the length of the prompt, output by its limit."""
-    texts = len(f"{ask.system or ''}{ask.prompt}".encode()) / BYTES_PER_TOKEN
+def expected_tokens(ask: Ask, prompts: Lengths | None = None) -> float:
+    """Tokens of a request before any answer: input by the length of the prompt, output by its limit. `prompts`: lengths
+    of prompts that are made, instead of that of `ask`."""
+    prompt = len(ask.prompt.encode()) / BYTES_PER_TOKEN if prompts is None else prompts.mean
+    texts = len((ask.system or "").encode()) / BYTES_PER_TOKEN + prompt
     return max(1.0, (len(ask.prompt_ids) or texts) * ask.batch + ask.limit)
 
 

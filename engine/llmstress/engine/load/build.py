@@ -17,7 +17,8 @@ from llmstress.engine.load.closed import ClosedModel
 from llmstress.engine.load.load import Load, MakeStream, Model
 from llmstress.engine.load.mix import Mix
 from llmstress.engine.load.open import OpenModel
-from llmstress.engine.load.sources import of_lengths
+from llmstress.engine.load.sources import of_lengths, of_made_prompts
+from llmstress.engine.prompts.synthetic import Maker
 from llmstress.engine.stream.failure_policy import COUNT, DEFAULTS, FailurePolicy
 from llmstress.engine.stream.failures import Failures
 from llmstress.engine.stream.link import Dials
@@ -76,6 +77,8 @@ def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> T
 
 
 def _source(plan: TaskPlan, builder: RequestBuilder, trace: Trace | None) -> Source:
+    if plan.synthetic is not None:
+        return of_made_prompts(builder.build, plan.ask, Maker(plan.synthetic).make)
     if trace is not None:
         return of_lengths(builder.build, plan.ask, lambda number: trace.shape(number)[1])
     return fixed(builder.build(plan.ask), plan.ask.least_output)
@@ -150,6 +153,7 @@ def bystander_plan(plan: Plan, bystander: Bystander) -> Plan:
         retries=0,
         on_status=[(what, COUNT) for what in DEFAULTS],
         objectives=NOT_JUDGED,
+        synthetic=None,
     )
     return msgspec.structs.replace(
         plan,

@@ -6,6 +6,7 @@ from functools import lru_cache
 import msgspec
 
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.prompts.synthetic import Drawn
 from llmstress.engine.stream.task import Request, Source, Task
 from llmstress.engine.trace import UNKNOWN
 
@@ -31,6 +32,31 @@ def of_lengths(build: Callable[[Ask], bytes], ask: Ask, length: Callable[[int], 
             return Request(task, build(asked), asked.least_output)
 
         return lambda number: of_length(length(number))
+
+    return requests
+
+
+def of_made_prompts(build: Callable[[Ask], bytes], ask: Ask, make: Callable[[int], Drawn]) -> Source:
+    """Requests that ask `ask`, each with a prompt and a limit of its own.
+
+    Args:
+        build: head and body of a request.
+        ask: has what the requests have in common.
+        make: gives prompt and limit of the request of a number.
+    """
+
+    def requests(task: Task) -> Callable[[int], Request]:
+        def request(number: int) -> Request:
+            drawn = make(number)
+            changes: dict[str, object] = {}
+            if drawn.prompt is not None:
+                changes["prompt"] = drawn.prompt
+            if drawn.output is not None:
+                changes["max_tokens"] = drawn.output
+            asked = msgspec.structs.replace(ask, **changes)
+            return Request(task, build(asked), asked.least_output)
+
+        return request
 
     return requests
 

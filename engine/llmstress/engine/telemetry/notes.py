@@ -19,6 +19,7 @@ from llmstress.engine.telemetry.undetermined import SENTENCE, answers_words, med
 
 MAX_TOKENS_PER_EVENT = 1.2
 MAX_SHARED_READS = 0.2
+MAX_CACHED_SHARE = 0.05
 MAX_HOST_BUSY = 0.95
 MAX_HOST_STOLEN = 0.02
 MIN_STAYED_OPEN_SHARE = 0.01
@@ -47,6 +48,17 @@ def several_tokens(measured: Measured) -> Iterator[Values]:
     per_event = measured.whole.counters.tokens_per_event or 0.0
     if per_event > MAX_TOKENS_PER_EVENT:
         yield {"per_event": per_event}
+
+
+def cached_input(measured: Measured) -> Iterator[Values]:
+    """Input tokens that the server took from its cache."""
+    counters = measured.whole.counters
+    if counters.input and counters.cached_input / counters.input > MAX_CACHED_SHARE:
+        yield {
+            "share": counters.cached_input / counters.input,
+            "cached": counters.cached_input,
+            "input": counters.input,
+        }
 
 
 def contradicted(measured: Measured) -> Iterator[Values]:
@@ -241,6 +253,16 @@ NOTES = (
         sentence="usage counts {per_event:.2f} tokens per token event: itl is the gap between events",
         of_one_answer=True,
         applies=several_tokens,
+    ),
+    Rule(
+        id="cached-input",
+        status="note",
+        looks_at="`tokens.cached_input` ÷ `tokens.input`",
+        limit=f"over {MAX_CACHED_SHARE:.0%}",
+        sentence="{share:.0%} of the input came from the server's cache ({cached:,} of {input:,} tokens): TTFT is "
+        "shorter than with prompts that the server has not seen",
+        advice="for prompts that no cache has, use --prompt-tokens",
+        applies=cached_input,
     ),
     Rule(
         id="usage-contradicts",

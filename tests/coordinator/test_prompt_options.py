@@ -1,0 +1,109 @@
+"""The options for prompts that differ."""
+
+import contextlib
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmstress.coordinator.config.errors import UsageError
+from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.prompt_text import parse_lengths
+from llmstress.coordinator.config.shown_options import describe
+from llmstress.coordinator.run.token_rate import expected_tokens
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.prompts.lengths import Lengths
+
+
+@pytest.mark.parametrize(
+    ("text", "lengths"),
+    [
+        ("512", Lengths("fixed", 512)),
+        ("512±64", Lengths("normal", 512, 64)),
+        ("512 +- 64", Lengths("normal", 512, 64)),
+        ("normal:512±64", Lengths("normal", 512, 64)),
+        ("uniform:100..2000", Lengths("uniform", 100, 2000)),
+        ("100..2000", Lengths("uniform", 100, 2000)),
+        ("lognormal:512±300", Lengths("lognormal", 512, 300)),
+    ],
+)
+def test_lengths(text: str, lengths: Lengths) -> None:
+    assert parse_lengths(text) == lengths
+    assert parse_lengths(str(lengths)) == lengths
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "is not a number of tokens"),
+        ("many", "is not a number of tokens"),
+        ("-5", "is not a number of tokens"),
+        ("5.5", "is not a number of tokens"),
+        ("1e3", "is not a number of tokens"),
+        ("gamma:5±2", "is not a number of tokens"),
+        ("lognormal:5", "is not a number of tokens"),
+        ("uniform:5", "is not a number of tokens"),
+        ("uniform:5..", "is not a number of tokens"),
+        ("512±", "is not a number of tokens"),
+        ("±64", "is not a number of tokens"),
+        ("٣", "is not a number of tokens"),
+        ("0", "at least 1 token"),
+        ("0..5", "at least 1 token"),
+        ("0±5", "at least 1 token"),
+        ("9..5", "the first number is higher"),
+        ("10000001", "at most 10,000,000 tokens"),
+        ("1..10000001", "at most 10,000,000 tokens"),
+        ("99999999999", "is not a number of tokens"),
+    ],
+)
+def test_other_texts_are_refused(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(why)):
+        parse_lengths(text)
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_a_length_or_refused(text: str) -> None:
+    with contextlib.suppress(ValueError):
+        assert parse_lengths(text).least >= 1
+
+
+def options(**changes: Any) -> Options:
+    return Options(**{"prompt": "p", "procs": 1, "streams": 10, **changes})
+
+
+MADE = {"prompt_tokens": Lengths("fixed", 512)}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"shared_prefix_tokens": 5}, "--shared-prefix-tokens is for prompts that are made"),
+        ({"prefix_groups": 5}, "--prefix-groups is for prompts that are made"),
+        ({**MADE, "prefix_groups": 5}, "--prefix-groups needs the length of the prefixes"),
+        ({**MADE, "shared_prefix_tokens": -1}, "--shared-prefix-tokens"),
+        ({**MADE, "prefix_groups": 0}, "--prefix-groups"),
+        ({**MADE, "shared_prefix_tokens": 512}, "leaves nothing of a prompt of 512 tokens"),
+        ({"prompt_tokens": Lengths("uniform", 10, 99), "shared_prefix_tokens": 10}, "leaves nothing of a prompt of 10"),
+        ({**MADE, "prompt_ids": (1, 2)}, "--prompt-tokens and --prompt-ids"),
+        ({**MADE, "api": "http", "body": "fixed"}, "--prompt-tokens needs a place in --body"),
+        ({"output_tokens": Lengths("fixed", 5), "max_tokens": 5}, "--output-tokens can't be used with --max-tokens"),
+        ({"output_tokens": Lengths("fixed", 5), "min_tokens": 5}, "--output-tokens can't be used with --min-tokens"),
+        ({"output_tokens": Lengths("fixed", 5), "trace": "t"}, "--output-tokens can't be used with --trace"),
+    ],
+)
+def test_contradictions_are_refused(given: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)):
+        options(**given)
+
+
+def test_the_summary_shows_lengths_as_they_are_given() -> None:
+    shown = describe(options(prompt_tokens=Lengths("normal", 512, 64), output_tokens=Lengths("uniform", 5, 9)))
+    assert (shown["prompt_tokens"], shown["output_tokens"]) == ("512±64", "uniform:5..9")
+
+
+def test_a_rate_in_tokens_expects_the_means() -> None:
+    chosen = options(prompt_tokens=Lengths("uniform", 100, 300), output_tokens=Lengths("normal", 50, 9))
+    assert expected_tokens(chosen.ask("m"), chosen.prompt_tokens) == 250
+    assert expected_tokens(Ask(system="s" * 40, max_tokens=10), Lengths("fixed", 100)) == 120

@@ -1,0 +1,97 @@
+"""Made prompts as they arrive at a server."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import msgspec
+import pytest
+from helpers.processes import llmstress, mock_server
+
+from llmstress.engine.prompts.lengths import Lengths
+from llmstress.engine.prompts.synthetic import SALT_WORDS, Maker, Synthetic
+
+REQUESTS = 60
+
+ANSWER = msgspec.json.encode(
+    {"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}], "usage": {"completion_tokens": 1}}
+)
+
+
+class Keeping(ThreadingHTTPServer):
+    """A server that keeps the bodies of all requests."""
+
+    def __init__(self) -> None:
+        self.bodies: list[dict[str, object]] = []
+        super().__init__(("127.0.0.1", 0), Keeper)
+
+
+class Keeper(BaseHTTPRequestHandler):
+    """Keeps the body, and gives the same answer to all."""
+
+    server: Keeping
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.server.bodies.append(msgspec.json.decode(self.rfile.read(int(self.headers["Content-Length"])), type=dict))
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(ANSWER)))
+        self.end_headers()
+        self.wfile.write(ANSWER)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing is logged."""
+
+
+@pytest.fixture
+def keeping() -> Iterator[Keeping]:
+    with Keeping() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("procs", ["1", "2", "5"])
+@pytest.mark.parametrize("load", [("--total-streams", "10"), ("--rate", "100/s")], ids=["closed", "open"])
+def test_the_requests_are_the_same_in_any_number_of_processes(
+    keeping: Keeping, procs: str, load: tuple[str, str]
+) -> None:
+    code, summary, _ = llmstress(
+        f"http://127.0.0.1:{keeping.server_port}", "--model", "m", "--headless", "--quiet", "--no-probe",
+        *("--proxy", "none", "--no-stream", "--procs", procs, "--requests", str(REQUESTS), *load),
+        *("--prompt-tokens", "lognormal:40±30", "--output-tokens", "5..500", "--seed", "7"),
+    )  # fmt: skip
+    assert (code, summary["requests"]["ok"]) == (0, REQUESTS)
+    made = Maker(Synthetic(prompt=Lengths("lognormal", 40, 30), output=Lengths("uniform", 5, 500), seed=7, salt=0))
+    expected = [made.make(number) for number in range(REQUESTS)]
+    prompts = [body["messages"][0]["content"].split() for body in keeping.bodies]  # type: ignore[index]
+    assert len({tuple(words[:SALT_WORDS]) for words in prompts}) == REQUESTS
+    assert Counter(
+        (len(words), " ".join(words[SALT_WORDS:]), body["max_tokens"])
+        for words, body in zip(prompts, keeping.bodies, strict=True)
+    ) == Counter(
+        (len(words), " ".join(words[SALT_WORDS:]), each.output)
+        for each in expected
+        for words in [(each.prompt or "").split()]
+    )
+
+
+def test_the_server_counts_what_was_asked_for() -> None:
+    with mock_server() as server:
+        code, summary, _ = llmstress(
+            server.url, "--model", "mock-7b", "--headless", "--quiet", "--no-probe", "--proxy", "none",
+            *("--procs", "2", "--requests", "50", "--prompt-tokens", "200", "--shared-prefix-tokens", "150"),
+            *("--output-tokens", "6", "--ignore-eos"),
+        )  # fmt: skip
+        truth = server.stop()
+    template = 4  # of the mock, for one message
+    assert (code, summary["requests"]["ok"]) == (0, 50)
+    assert summary["tokens"]["input"] == 50 * (200 + template)
+    assert summary["tokens"]["output"] == truth["tokens"] == 50 * 6
+    assert summary["run"]["options"]["prompt_tokens"] == "200"
