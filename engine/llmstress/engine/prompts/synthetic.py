@@ -198,7 +198,7 @@ class Maker:
         self._numbers = random.Random()
 
     def make(self, number: int) -> Drawn:
-        """The request of a number. A prompt of 512 tokens takes 15 µs, most of which is the seeding."""
+        """The request of a number. About 10 µs, whatever the length; most of it is the seeding."""
         synthetic, numbers = self._synthetic, self._numbers
         numbers.seed(synthetic.seed << 64 | number)
         prompt = None
