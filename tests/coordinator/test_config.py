@@ -24,7 +24,7 @@ from llmstress.coordinator.config.config_file import lines_of_names, read_config
 from llmstress.coordinator.config.environment import read_environment
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.options import Options
-from llmstress.coordinator.config.presets import PRESETS, WORDS_PER_TOKEN, prompt_of
+from llmstress.coordinator.config.presets import PRESETS
 from llmstress.coordinator.config.settings import by_key
 from llmstress.coordinator.output.redaction import child_environment
 
@@ -389,8 +389,8 @@ def test_child_processes_get_no_variable_that_holds_a_secret() -> None:
 def test_a_preset_sets_lengths_think_time_and_slos(place: Path, name: str) -> None:
     found = options("--preset", name)
     assert found.max_tokens == PRESETS[name].choices["max-tokens"].value
-    assert found.prompt == PRESETS[name].choices["prompt"].value
-    assert PRESETS[name].choices.keys() == {"prompt", "max-tokens", "think-time", "slo"}
+    assert str(found.prompt_tokens) == str(PRESETS[name].choices["prompt-tokens"].value)
+    assert PRESETS[name].choices.keys() == {"prompt-tokens", "max-tokens", "think-time", "slo"}
     assert PRESETS[name].choices.keys() <= KEYS.keys()
     assert [slo.text for slo in found.slos] == PRESETS[name].choices["slo"].value
     assert all(choice.reason for choice in PRESETS[name].choices.values())
@@ -406,7 +406,7 @@ def test_the_think_time_of_a_preset_is_for_streams_only(place: Path) -> None:
 def test_the_page_has_the_table_of_the_presets() -> None:
     """After a change that is meant: UPDATE_DOCS=1 pytest tests/coordinator/test_config.py."""
     rows = [
-        f"| `{name}` | `{key}` | {choice.shown or value_text(choice.value)} | {choice.reason} |"
+        f"| `{name}` | `{key}` | {value_text(choice.value)} | {choice.reason} |"
         for name, preset in PRESETS.items()
         for key, choice in preset.choices.items()
     ]
@@ -425,11 +425,20 @@ def value_text(value: Any) -> str:
     return ", ".join(f"`{each}`" for each in (value if isinstance(value, list) else [value]))
 
 
-@settings(max_examples=50, deadline=None)
-@given(tokens=st.integers(1, 50_000))
-def test_a_prompt_has_the_asked_length(tokens: int) -> None:
-    words = prompt_of(tokens).split()
-    assert len(words) == max(1, round(tokens * WORDS_PER_TOKEN))
+def test_a_preset_leaves_out_what_is_given_in_another_way(place: Path) -> None:
+    prompt = options("--preset", "chat", "--prompt", "hi")
+    assert (prompt.prompt, prompt.prompt_tokens, prompt.max_tokens) == ("hi", None, 340)
+    assert options("--preset", "chat", "--prompt-ids", "1,2").prompt_tokens is None
+    lengths = options("--preset", "chat", "--output-tokens", "7")
+    assert (str(lengths.prompt_tokens), str(lengths.output_tokens), lengths.max_tokens) == ("160", "7", None)
+
+
+def test_a_prompt_and_made_prompts_contradict_each_other(place: Path) -> None:
+    (place / "run.toml").write_text('prompt = "hi"', "utf-8")
+    with pytest.raises(UsageError, match="--prompt-tokens makes prompts"):
+        options("--prompt-tokens", "5", "--prompt", "hi")
+    with pytest.raises(UsageError, match="--prompt-tokens makes prompts"):
+        options("--prompt-tokens", "5", "--config", "run.toml")
 
 
 # llmstress config
@@ -452,8 +461,9 @@ def test_a_run_is_printed_with_origins(
         'think-time = "exp:10s"  # preset chat',
         "seed = 7  # run.toml, line 3",
         "# Request",
-        "# prompt is a text of 654 characters of preset chat",
         "max-tokens = 5  # --max-tokens",
+        "# Prompts",
+        'prompt-tokens = "160"  # preset chat',
         "# SLOs",
         "slo = [",
         '    "ttft<1s",',

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.coordinator.config.errors import UsageError
-from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.options import DEFAULT_PROMPT, Options
 from llmstress.coordinator.config.prompt_text import parse_lengths
 from llmstress.coordinator.config.shown_options import describe
 from llmstress.coordinator.run.token_rate import expected_tokens
@@ -70,7 +70,7 @@ def test_any_text_is_a_length_or_refused(text: str) -> None:
 
 
 def options(**changes: Any) -> Options:
-    return Options(**{"prompt": "p", "procs": 1, "streams": 10, **changes})
+    return Options(**{"prompt": DEFAULT_PROMPT, "procs": 1, "streams": 10, **changes})
 
 
 MADE = {"prompt_tokens": Lengths("fixed", 512)}
@@ -86,6 +86,7 @@ MADE = {"prompt_tokens": Lengths("fixed", 512)}
         ({**MADE, "prefix_groups": 0}, "--prefix-groups"),
         ({**MADE, "shared_prefix_tokens": 512}, "leaves nothing of a prompt of 512 tokens"),
         ({"prompt_tokens": Lengths("uniform", 10, 99), "shared_prefix_tokens": 10}, "leaves nothing of a prompt of 10"),
+        ({**MADE, "prompt": "hi"}, "--prompt-tokens makes prompts"),
         ({**MADE, "prompt_ids": (1, 2)}, "--prompt-tokens and --prompt-ids"),
         ({**MADE, "api": "http", "body": "fixed"}, "--prompt-tokens needs a place in --body"),
         ({"output_tokens": Lengths("fixed", 5), "max_tokens": 5}, "--output-tokens can't be used with --max-tokens"),

@@ -9,7 +9,7 @@ import click
 from llmstress.coordinator.commands.configurable import ConfigurableCommand, settings_of
 from llmstress.coordinator.config.errors import ExitCode, UsageError
 from llmstress.coordinator.config.merging import Merged
-from llmstress.coordinator.config.presets import PRESETS, origin_of
+from llmstress.coordinator.config.presets import PRESETS
 from llmstress.coordinator.config.settings import Given
 
 _HELP = """Print a run as a file for --config.
@@ -78,10 +78,9 @@ def text_of_run(context: click.Context) -> str:
         for setting in settings_of(context.command)
         if setting.key != "config" and (everything or setting.field in given)
     ]
-    preset = origin_of(options.preset) if options.preset else ""
     title = f"llmstress {program_version()}; `llmstress --config FILE` runs this again"
     try:
-        return config_text(lines, secrets_in_options(options), preset, title)
+        return config_text(lines, secrets_in_options(options), title)
     except ValueError as error:
         raise UsageError(str(error)) from error
 

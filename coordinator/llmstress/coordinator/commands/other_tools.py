@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 _STREAMS = "use --total-streams N for all processes together, or --streams N for each process"
 _RATE = "for a request rate, use --rate with a unit, e.g. --rate 50/s"
 _DURATION = "use --duration with a unit, e.g. --duration 60s"
-_DATA = "prompts that vary are not supported yet; every request has the same prompt (--prompt TEXT or --prompt @FILE)"
+_DATA = "use --prompt-tokens N for made prompts; prompts from a file are not supported yet"
 _TIMEOUT = "use --timeout-total, --timeout-first-token, --timeout-idle or --timeout-connect"
 _BODY = "use --extra-body JSON to add to the request, or --body TEMPLATE with --api sse, text or http"
 
@@ -62,13 +62,18 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
     (
         _DATA,
         "--data --dataset --dataset-name --dataset-path --public-dataset --custom-dataset --input-file "
-        "--num-dataset-entries --input-len --random-input-len --random-range-ratio --random-prefix-len "
-        "--prefix-len --isl --input-tokens --synthetic-input-tokens-mean --synthetic-input-tokens-stddev "
-        "--mean-input-tokens --stddev-input-tokens --conversation-num --session-num",
+        "--num-dataset-entries --conversation-num --session-num",
     ),
     (
-        "use --max-tokens N, and --ignore-eos for exactly N tokens where the server supports it",
-        "--output-len --random-output-len --sharegpt-output-len --osl --output-tokens --output-tokens-mean "
+        "use --prompt-tokens N, where N may be a distribution like 512±64",
+        "--input-len --random-input-len --random-range-ratio --isl --input-tokens --synthetic-input-tokens-mean "
+        "--synthetic-input-tokens-stddev --mean-input-tokens --stddev-input-tokens",
+    ),
+    ("use --shared-prefix-tokens N together with --prompt-tokens", "--random-prefix-len --prefix-len"),
+    (
+        "use --output-tokens N, where N may be a distribution like 128±32, and --ignore-eos for exactly as many tokens "
+        "where the server supports it",
+        "--output-len --random-output-len --sharegpt-output-len --osl --output-tokens-mean "
         "--output-tokens-stddev --mean-output-tokens --stddev-output-tokens --max-new-tokens --max-output-tokens "
         "--max-completion-tokens --num-predict --tokens",
     ),

@@ -13,9 +13,6 @@ from llmstress.coordinator.config.settings import Given, Kind, Setting
 from llmstress.coordinator.config.target_url import redact_url
 from llmstress.engine.secrets import redact
 
-_LONGEST = 200
-"""Most characters of a preset's text that are printed: its prompts have up to 130,000."""
-
 _SHORTEST = 6
 """Fewest characters of a secret that is looked for in every value: a shorter one would be found everywhere."""
 
@@ -27,7 +24,7 @@ class Line(msgspec.Struct, frozen=True):
     given: Given | None
 
 
-def config_text(lines: Iterable[Line], secrets: Collection[str], preset: str, title: str) -> str:
+def config_text(lines: Iterable[Line], secrets: Collection[str], title: str) -> str:
     """The content of a configuration file.
 
     A header with a secret gets the form `Name: env:VARIABLE`, another value that holds one is replaced by stars, which
@@ -36,7 +33,6 @@ def config_text(lines: Iterable[Line], secrets: Collection[str], preset: str, ti
     Args:
         lines: the settings in their order.
         secrets: the texts that must not be printed.
-        preset: the origin of values of the preset; its long texts are left out, because the preset sets them again.
         title: a comment on the first line.
 
     Raises:
@@ -48,17 +44,15 @@ def config_text(lines: Iterable[Line], secrets: Collection[str], preset: str, ti
         if line.setting.section != section:
             section = line.setting.section
             written += ["", f"# {section}"]
-        written += _written(line, secrets, preset)
+        written += _written(line, secrets)
     return "\n".join(written) + "\n"
 
 
-def _written(line: Line, secrets: Collection[str], preset: str) -> list[str]:
+def _written(line: Line, secrets: Collection[str]) -> list[str]:
     setting, given = line.setting, line.given
     if given is None:
         return [f"# {setting.key} is not set"]
     value = _canonical(setting, given.value)
-    if given.origin == preset and isinstance(value, str) and len(value) > _LONGEST:
-        return [f"# {setting.key} is a text of {len(value):,} characters of {_one_line(given.origin)}"]
     value, needed = _without_secrets(setting, value, secrets)
     text = tomli_w.dumps({setting.key: value}).rstrip("\n")
     if not text.isascii():

@@ -20,6 +20,8 @@ LONGEST_PROGRESS_S = 3600
 
 MOST_RETRIES = 1000
 
+DEFAULT_PROMPT = "Write a short story about a lighthouse keeper who finds a message in a bottle."
+
 MOST_GROUPS = 1_000_000
 
 LONGEST_HEADER = 64 * 1024
@@ -188,6 +190,8 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             ):
                 if given:
                     raise UsageError(f"{flag} is for prompts that are made: give their length with --prompt-tokens")
+        elif self.prompt != DEFAULT_PROMPT:
+            raise UsageError("--prompt-tokens makes prompts, so it can't be used with --prompt: drop one of them")
         elif self.prompt_ids:
             raise UsageError("--prompt-tokens and --prompt-ids can't be used together: drop one of them")
         elif self.body is not None and "{prompt}" not in self.body:

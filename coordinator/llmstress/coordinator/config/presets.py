@@ -13,25 +13,10 @@ import msgspec
 from llmstress.coordinator.config.load_text import parse_stage
 from llmstress.coordinator.config.settings import Entry, Given, Setting, checked, gather
 
-WORDS_PER_TOKEN = 0.75
-"""English words per token, a usual rule of thumb; the summary has the number that the server counted."""
-
-_TASK = "Summarise the following notes and answer the last question in them."
-
-_NOTE = (
-    "The keeper of the lighthouse climbed the stairs at dusk, trimmed the lamp, and wrote the wind and the weather "
-    "into the book. A boat with two lanterns came round the cape and waited for the tide before it entered the "
-    "harbour. In the morning the fishermen mended their nets on the pier and talked about the price of salt."
+RIVALS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"prompt-tokens": ("prompt", "prompt-ids"), "max-tokens": ("output-tokens",)}
 )
-
-
-def prompt_of(tokens: int) -> str:
-    """English text of about `tokens` tokens: a task, and notes that repeat until the text is long enough."""
-    words = [*_TASK.split(), *_NOTE.split()]
-    wanted = max(1, round(tokens * WORDS_PER_TOKEN))
-    notes = _NOTE.split()
-    words += notes * (max(0, wanted - len(words)) // len(notes) + 1)
-    return " ".join(words[:wanted])
+"""Key of a preset -> keys that say the same in another way: the preset's value is left out if one of them is given."""
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -39,8 +24,6 @@ class Choice(msgspec.Struct, frozen=True):
 
     value: Any
     reason: str
-    shown: str = ""
-    """The value on the page of the presets, if it is too long for that."""
     closed_only: bool = False
     """The value is for streams (closed model): it is left out if requests arrive at a rate."""
 
@@ -51,10 +34,6 @@ class Preset(msgspec.Struct, frozen=True):
     meaning: str
     choices: Mapping[str, Choice]
     """Key -> value and its reason."""
-
-
-def _prompt(tokens: int, reason: str) -> Choice:
-    return Choice(prompt_of(tokens), reason, shown=f"about {tokens:,} tokens")
 
 
 def _think(time: str, reason: str) -> Choice:
@@ -72,7 +51,9 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         "chat": Preset(
             "a person who talks with an assistant",
             {
-                "prompt": _prompt(160, "mean of the ShareGPT conversations in the vLLM paper (arXiv 2309.06180): 161"),
+                "prompt-tokens": Choice(
+                    "160", "mean of the ShareGPT conversations in the vLLM paper (arXiv 2309.06180): 161"
+                ),
                 "max-tokens": Choice(340, "mean of the same conversations: 338"),
                 "think-time": _think("exp:10s", "assumed: skim the answer and type a short question"),
                 "slo": Choice(["ttft<1s", "tpot<100ms"], f"{_FLOW}; {_READING}"),
@@ -81,7 +62,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         "rag": Preset(
             "a question together with passages that a search has found",
             {
-                "prompt": _prompt(4_000, "assumed: a question and eight passages of 500 tokens"),
+                "prompt-tokens": Choice(4_000, "assumed: a question and eight passages of 500 tokens"),
                 "max-tokens": Choice(300, "assumed: an answer of two paragraphs"),
                 "think-time": _think("exp:20s", "assumed: read the answer and its sources"),
                 "slo": Choice(["ttft<2s", "tpot<200ms"], "limits of MLPerf Inference (server) for llama2-70b"),
@@ -90,7 +71,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         "agent": Preset(
             "a program that calls tools in a loop",
             {
-                "prompt": _prompt(8_000, "assumed: instructions, descriptions of tools, and the steps so far"),
+                "prompt-tokens": Choice(8_000, "assumed: instructions, descriptions of tools, and the steps so far"),
                 "max-tokens": Choice(200, "assumed: one tool call with its arguments"),
                 "think-time": _think("exp:1s", "assumed: the time that a tool takes"),
                 "slo": Choice(["e2e<10s"], f"the program needs the whole answer; {_ATTENTION}"),
@@ -99,7 +80,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         "batch": Preset(
             "documents that are processed without anyone waiting",
             {
-                "prompt": _prompt(1_000, "assumed: a document of two pages"),
+                "prompt-tokens": Choice(1_000, "assumed: a document of two pages"),
                 "max-tokens": Choice(500, "assumed: a summary or extracted fields"),
                 "think-time": _think("0s", "the next document is there at once"),
                 "slo": Choice(["e2e<5m"], "assumed: nobody waits, but an answer that takes minutes blocks its slot"),
@@ -108,7 +89,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         "long-context": Preset(
             "questions about a long document",
             {
-                "prompt": _prompt(32_000, "assumed: a document of 60 pages"),
+                "prompt-tokens": Choice(32_000, "assumed: a document of 60 pages"),
                 "max-tokens": Choice(500, "assumed: an answer of three to four paragraphs"),
                 "think-time": _think("exp:30s", "assumed: read the answer and compare it with the document"),
                 "slo": Choice(["ttft<10s", "tpot<175ms"], f"{_ATTENTION}; limit of MLPerf Inference for llama3.1-405b"),
@@ -137,7 +118,8 @@ def read_preset(name: str, keys: Mapping[str, Setting], given: Mapping[str, Give
 
     def entries() -> Iterator[Entry]:
         for key, choice in PRESETS[name].choices.items():
-            if key in keys and not (choice.closed_only and at_a_rate):
+            rival = any(keys[each].field in given for each in RIVALS.get(key, ()) if each in keys)
+            if key in keys and not rival and not (choice.closed_only and at_a_rate):
                 yield checked(keys[key], Entry(key, choice.value, origin_of(name)))
 
     return gather(entries(), keys)

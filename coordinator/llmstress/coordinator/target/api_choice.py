@@ -13,7 +13,7 @@ from llmstress.engine.api.base import Api
 FLAGS = {
     "prompt_ids": "--prompt-ids",
     "system": "--system",
-    "max_tokens": "--max-tokens (or --output-tokens)",
+    "max_tokens": "--max-tokens",
     "min_tokens": "--min-tokens",
     "ignore_eos": "--ignore-eos",
     "limit_field": "--limit-field",

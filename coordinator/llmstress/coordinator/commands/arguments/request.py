@@ -4,8 +4,7 @@ import click
 
 from llmstress.coordinator.commands.arguments.group import group
 from llmstress.coordinator.commands.click_types import JSON_OBJECT, TEXT, TOKEN_IDS
-
-DEFAULT_PROMPT = "Write a short story about a lighthouse keeper who finds a message in a bottle."
+from llmstress.coordinator.config.options import DEFAULT_PROMPT
 
 request_options = group(
     "Request",
