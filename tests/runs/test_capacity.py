@@ -17,6 +17,7 @@ def checked(summary: dict[str, Any]) -> dict[str, Any]:
     return summary
 
 
+@pytest.mark.slow
 def test_a_sweep_measures_one_load_after_the_other() -> None:
     with mock_server() as server:
         code, summary, said = llmstress(

@@ -57,7 +57,7 @@ def keeping() -> Iterator[Keeping]:
             thread.join()
 
 
-@pytest.mark.parametrize("procs", ["1", "2", "5"])
+@pytest.mark.parametrize("procs", ["1", "2", pytest.param("5", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("load", [("--total-streams", "10"), ("--rate", "100/s")], ids=["closed", "open"])
 def test_the_requests_are_the_same_in_any_number_of_processes(
     keeping: Keeping, procs: str, load: tuple[str, str]
