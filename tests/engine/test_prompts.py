@@ -16,6 +16,7 @@ from llmstress.engine.api.ask import Ask
 from llmstress.engine.load.sources import of_made_prompts
 from llmstress.engine.prompts.lengths import Lengths
 from llmstress.engine.prompts.synthetic import SALT_WORDS, WORDS, Maker, Synthetic
+from llmstress.engine.trace import UNKNOWN
 
 LENGTHS = {
     "fixed": (Lengths("fixed", 512), 512, 0),
@@ -124,3 +125,16 @@ def test_requests_have_prompt_and_limit_of_their_numbers() -> None:
         drawn, sent = made.make(number), request(number)
         assert (drawn.prompt or "").encode() in sent.data
         assert sent.least_output == drawn.output
+
+
+def test_the_answers_of_a_trace_have_its_lengths() -> None:
+    made = maker()
+    lengths = [0, 7, UNKNOWN]
+    request = of_made_prompts(
+        lambda asked: b"%d %b" % (asked.limit, asked.prompt.encode()),
+        Ask(max_tokens=50),
+        made.make,
+        lengths.__getitem__,
+    )(Bench().task)
+    for number, limit in enumerate((1, 7, 50)):
+        assert request(number).data == b"%d %b" % (limit, (made.make(number).prompt or "").encode())

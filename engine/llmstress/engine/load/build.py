@@ -77,10 +77,11 @@ def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> T
 
 
 def _source(plan: TaskPlan, builder: RequestBuilder, trace: Trace | None) -> Source:
+    length = None if trace is None else lambda number: trace.shape(number)[1]
     if plan.synthetic is not None:
-        return of_made_prompts(builder.build, plan.ask, Maker(plan.synthetic).make)
-    if trace is not None:
-        return of_lengths(builder.build, plan.ask, lambda number: trace.shape(number)[1])
+        return of_made_prompts(builder.build, plan.ask, Maker(plan.synthetic).make, length)
+    if length is not None:
+        return of_lengths(builder.build, plan.ask, length)
     return fixed(builder.build(plan.ask), plan.ask.least_output)
 
 

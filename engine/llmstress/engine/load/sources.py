@@ -36,22 +36,27 @@ def of_lengths(build: Callable[[Ask], bytes], ask: Ask, length: Callable[[int], 
     return requests
 
 
-def of_made_prompts(build: Callable[[Ask], bytes], ask: Ask, make: Callable[[int], Drawn]) -> Source:
+def of_made_prompts(
+    build: Callable[[Ask], bytes], ask: Ask, make: Callable[[int], Drawn], length: Callable[[int], int] | None = None
+) -> Source:
     """Requests that ask `ask`, each with a prompt and a limit of its own.
 
     Args:
         build: head and body of a request.
         ask: has what the requests have in common.
         make: gives prompt and limit of the request of a number.
+        length: as for `of_lengths`; None: the lengths of the answers are those of `make`.
     """
 
     def requests(task: Task) -> Callable[[int], Request]:
         def request(number: int) -> Request:
-            drawn = make(number)
+            drawn, tokens = make(number), UNKNOWN if length is None else length(number)
             changes: dict[str, object] = {}
             if drawn.prompt is not None:
                 changes["prompt"] = drawn.prompt
-            if drawn.output is not None:
+            if tokens != UNKNOWN:
+                changes["max_tokens"] = max(1, tokens)
+            elif drawn.output is not None:
                 changes["max_tokens"] = drawn.output
             asked = msgspec.structs.replace(ask, **changes)
             return Request(task, build(asked), asked.least_output)
