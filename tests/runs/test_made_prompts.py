@@ -1,12 +1,13 @@
 """Made prompts as they arrive at a server."""
 
-import threading
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import msgspec
 import pytest
+from helpers.http_servers import Handler, served
 from helpers.processes import llmstress, mock_server
 
 from llmstress.engine.prompts.lengths import Lengths
@@ -19,62 +20,39 @@ ANSWER = msgspec.json.encode(
 )
 
 
-class Keeping(ThreadingHTTPServer):
-    """A server that keeps the bodies of all requests."""
+@contextlib.contextmanager
+def keeping(bodies: list[dict[str, Any]]) -> Iterator[str]:
+    """The URL of a server that keeps the bodies of all requests and gives the same answer to all."""
 
-    def __init__(self) -> None:
-        self.bodies: list[dict[str, object]] = []
-        super().__init__(("127.0.0.1", 0), Keeper)
+    class Keeper(Handler):
+        protocol_version = "HTTP/1.1"
 
+        def do_POST(self) -> None:
+            bodies.append(msgspec.json.decode(self.body()))
+            self.answer(200, ANSWER, {"Content-Type": "application/json"})
 
-class Keeper(BaseHTTPRequestHandler):
-    """Keeps the body, and gives the same answer to all."""
-
-    server: Keeping
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        self.server.bodies.append(msgspec.json.decode(self.rfile.read(int(self.headers["Content-Length"])), type=dict))
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(ANSWER)))
-        self.end_headers()
-        self.wfile.write(ANSWER)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing is logged."""
-
-
-@pytest.fixture
-def keeping() -> Iterator[Keeping]:
-    with Keeping() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with served(Keeper) as url:
+        yield url
 
 
 @pytest.mark.parametrize("procs", ["1", "2", pytest.param("5", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("load", [("--total-streams", "10"), ("--rate", "100/s")], ids=["closed", "open"])
-def test_the_requests_are_the_same_in_any_number_of_processes(
-    keeping: Keeping, procs: str, load: tuple[str, str]
-) -> None:
-    code, summary, _ = llmstress(
-        f"http://127.0.0.1:{keeping.server_port}", "--model", "m", "--headless", "--quiet", "--no-probe",
-        *("--proxy", "none", "--no-stream", "--procs", procs, "--requests", str(REQUESTS), *load),
-        *("--prompt-tokens", "lognormal:40±30", "--output-tokens", "5..500", "--seed", "7"),
-    )  # fmt: skip
+def test_the_requests_are_the_same_in_any_number_of_processes(procs: str, load: tuple[str, str]) -> None:
+    bodies: list[dict[str, Any]] = []
+    with keeping(bodies) as url:
+        code, summary, _ = llmstress(
+            url, "--model", "m", "--headless", "--quiet", "--no-probe", "--proxy", "none", "--no-stream",
+            *("--procs", procs, "--requests", str(REQUESTS), *load, "--seed", "7"),
+            *("--prompt-tokens", "lognormal:40±30", "--output-tokens", "5..500"),
+        )  # fmt: skip
     assert (code, summary["requests"]["ok"]) == (0, REQUESTS)
     made = Maker(Synthetic(prompt=Lengths("lognormal", 40, 30), output=Lengths("uniform", 5, 500), seed=7, salt=0))
     expected = [made.make(number) for number in range(REQUESTS)]
-    prompts = [body["messages"][0]["content"].split() for body in keeping.bodies]  # type: ignore[index]
+    prompts = [body["messages"][0]["content"].split() for body in bodies]
     assert len({tuple(words[:SALT_WORDS]) for words in prompts}) == REQUESTS
     assert Counter(
         (len(words), " ".join(words[SALT_WORDS:]), body["max_tokens"])
-        for words, body in zip(prompts, keeping.bodies, strict=True)
+        for words, body in zip(prompts, bodies, strict=True)
     ) == Counter(
         (len(words), " ".join(words[SALT_WORDS:]), each.output)
         for each in expected

@@ -52,7 +52,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             "a person who talks with an assistant",
             {
                 "prompt-tokens": Choice(
-                    "160", "mean of the ShareGPT conversations in the vLLM paper (arXiv 2309.06180): 161"
+                    160, "mean of the ShareGPT conversations in the vLLM paper (arXiv 2309.06180): 161"
                 ),
                 "max-tokens": Choice(340, "mean of the same conversations: 338"),
                 "think-time": _think("exp:10s", "assumed: skim the answer and type a short question"),

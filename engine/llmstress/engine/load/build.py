@@ -49,7 +49,7 @@ class Context(NamedTuple):
 
 
 def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> Task:
-    """A task. Its requests are all the same, except that those of a trace may have its output lengths.
+    """A task. Its requests are all the same, unless its prompts are made or a trace has the lengths of its answers.
 
     dials: opens connections to the target. id: see `Task`.
     """
@@ -154,7 +154,6 @@ def bystander_plan(plan: Plan, bystander: Bystander) -> Plan:
         retries=0,
         on_status=[(what, COUNT) for what in DEFAULTS],
         objectives=NOT_JUDGED,
-        synthetic=None,
     )
     return msgspec.structs.replace(
         plan,

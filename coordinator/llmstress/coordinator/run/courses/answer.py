@@ -8,14 +8,7 @@ import msgspec
 from llmstress.coordinator.config.sweep_text import level_words
 from llmstress.coordinator.run.courses.course import Done
 from llmstress.coordinator.run.courses.estimates import CONFIDENCE, requests_to_show
-from llmstress.coordinator.run.courses.search import (
-    ANSWERED_WITHIN,
-    SearchCourse,
-    bracket_of,
-    grows,
-    is_close,
-    standings,
-)
+from llmstress.coordinator.run.courses.search import SearchCourse, bracket_of, grows, is_answer, standings
 from llmstress.coordinator.run.courses.settling import QUIET_S
 
 CLIENT, HIGHEST, QUEUE, SILENCE = "client", "highest load", "queue", "silence"
@@ -53,7 +46,7 @@ def answer_of(course: SearchCourse, done: Sequence[Done]) -> Answer:
     elif high is None:
         state = "at least" if low == course.highest else "undecided"
         bound = HIGHEST if state == "at least" else ""
-    elif is_close(low, high, rate=course.rate, share=ANSWERED_WITHIN):
+    elif is_answer(low, high, rate=course.rate):
         state = "at least" if bound == CLIENT else "found"
     else:
         state = "undecided"

@@ -110,9 +110,10 @@ class SearchCourse(msgspec.Struct, frozen=True, kw_only=True):
         if not point.to_judge or evidence.counted < LEAST_COUNTED:
             return "", ""
         low, high = evidence.interval
-        if low >= self.attain and point.seconds >= max(least_s, TURNS * point.e2e_s):
-            # half of the growth that a rate of `ANSWERED_WITHIN` too much makes
-            return ("", "") if self.rate and point.grown > LEAST_GROWTH * point.due else ("passed", "")
+        # half of the growth that a rate of `ANSWERED_WITHIN` too much makes
+        may_grow = self.rate and point.grown > LEAST_GROWTH * point.due
+        if low >= self.attain and point.seconds >= max(least_s, TURNS * point.e2e_s) and not may_grow:
+            return "passed", ""
         return ("failed", "") if high < self.attain else ("", "")
 
     def _least_s(self, done: Sequence[Done], point: Point) -> float:
@@ -245,7 +246,7 @@ def next_load(found: Mapping[float, Standing], course: SearchCourse) -> tuple[fl
         return low, ""
     if found[high].state == "down":
         return high, ""
-    if is_close(low, high, rate=course.rate, share=ANSWERED_WITHIN):
+    if is_answer(low, high, rate=course.rate):
         return None, "the capacity was found"
     return None, "the share of good requests is too close to the goal at the loads between"
 
@@ -274,9 +275,14 @@ def _between(found: Mapping[float, Standing], low: float, high: float, *, rate: 
     return rounded((below + above) / 2, rate=rate)
 
 
-def is_close(low: float, high: float, *, rate: bool, share: float = CLOSE) -> bool:
-    """Whether no load between two is worth a probe, or (`share`) they are close enough for an answer."""
-    return high - low <= max(0.0 if rate else 1.0 if share == CLOSE else 2.0, share * low)
+def is_close(low: float, high: float, *, rate: bool) -> bool:
+    """Whether no load between two is worth a probe."""
+    return high - low <= max(0.0 if rate else 1.0, CLOSE * low)
+
+
+def is_answer(low: float, high: float, *, rate: bool) -> bool:
+    """Whether a load that passed and one that failed are close enough for an answer."""
+    return high - low <= max(0.0 if rate else 2.0, ANSWERED_WITHIN * low)
 
 
 def rounded(level: float, *, rate: bool) -> float:
