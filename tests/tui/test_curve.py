@@ -1,5 +1,6 @@
 """The curve: its table, its charts against the load, and when there is one."""
 
+import msgspec
 import pytest
 from helpers.load_stories import (
     LEVELS,
@@ -130,6 +131,15 @@ def test_the_title_names_the_highest_throughput() -> None:
     assert title(staged_picture()) == "curve · 4 stages over · most tokens/s: 1,600 at 200/s"
     assert title(swept_picture()) == "curve · 4 points over · most tokens/s: 1,280 at 16 streams"
     assert title(picture_of(swept_view(), whole=False)) == "curve · points: none is over yet"
+
+
+def test_a_stage_that_was_over_before_its_first_token_is_over() -> None:
+    """It was once called "none is over yet": the title took throughput for the sign that a stage is over."""
+    picture = picture_of(staged_view(), whole=False)
+    (first, *_) = steady_windows(after(staged_view(), staged()))
+    assert title_of([msgspec.structs.replace(first, tokens_per_s=0.0)], picture).plain == (
+        "curve · 1 stage over · no tokens yet"
+    )
 
 
 # --- charts

@@ -133,10 +133,12 @@ def title_of(points: Sequence[WindowFigures], picture: Picture) -> Content:
     what = "points" if has_points(picture.view) else "stages"
     counted_in = picture.snapshot.counted_in
     work = work_of(counted_in)
-    best = max(points, key=lambda each: work(each) or 0.0, default=None)
-    if best is None or not work(best):
+    if not points:
         return Content.assemble(("curve", "bold"), f" · {what}: none is over yet")
-    highest = f"most {counted_in}/s: {formatting.rate(work(best) or 0.0)} at {level_words(best.asked, best.unit)}"
+    best = max(points, key=lambda each: work(each) or 0.0)
+    highest = f"no {counted_in} yet"
+    if work(best):
+        highest = f"most {counted_in}/s: {formatting.rate(work(best) or 0.0)} at {level_words(best.asked, best.unit)}"
     return Content.assemble(
         ("curve", "bold"), f" · {len(points)} {what if len(points) > 1 else what[:-1]} over · {highest}"
     )
