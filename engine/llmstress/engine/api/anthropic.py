@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from llmstress.engine.api.ask import Ask
+from llmstress.engine.api.ask import Ask, text_of
 from llmstress.engine.api.base import Api, Classify
 from llmstress.engine.api.lenient import (
     converted,
@@ -19,6 +19,9 @@ from llmstress.engine.api.lenient import (
 from llmstress.engine.api.meaning import DONE, NOTHING, PING, SUMMARIZED, TOKEN, UNKNOWN, Meaning, TokenOf, Usage
 from llmstress.engine.api.openai_usage import BEDROCK, usage_in, with_reasoning
 from llmstress.engine.api.unknown_text import reasoning_of_field, unknown_text_field
+
+_SYSTEM = ("system", "developer")
+"""Roles of messages that OpenAI's APIs have, and this one has not."""
 
 VERSION = "2023-06-01"
 """All servers know this version. From 2026-10-21 on sampling parameters are refused; llmstress sends none."""
@@ -224,11 +227,13 @@ class Anthropic(Api):
         return [*super().headers(key), ("anthropic-version", self.ask.version or VERSION)]
 
     def fields(self, ask: Ask) -> dict[str, Any]:
-        """The members of the body, named as in the API's reference."""
+        """The members of the body, named as in the API's reference. Messages with the role of the system, which the API
+        does not know, are put into its member `system`."""
+        of_system = [text_of(each.get("content")) for each in ask.messages if each.get("role") in _SYSTEM]
         return {
             "model": ask.model,
             "max_tokens": ask.limit,
-            "system": ask.system,
-            "messages": [{"role": "user", "content": ask.prompt}],
+            "system": "\n\n".join(filter(None, [ask.system, *of_system])) if of_system else ask.system,
+            "messages": [each for each in ask.conversation if each.get("role") not in _SYSTEM],
             "stream": self.streamed,
         }

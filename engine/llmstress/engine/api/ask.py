@@ -17,6 +17,8 @@ class Ask(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     prompt: str = ""
     prompt_ids: tuple[int, ...] = ()
     """Token ids, instead of the prompt."""
+    messages: tuple[dict[str, Any], ...] = ()
+    """A conversation, instead of the prompt: what `role` and `content` say, the oldest message first."""
     system: str | None = None
     max_tokens: int | None = None
     """Limit of output tokens; None: `DEFAULT_MAX_TOKENS`."""
@@ -55,6 +57,27 @@ class Ask(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
         return DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
 
     @property
+    def conversation(self) -> list[dict[str, Any]]:
+        """The messages; a prompt is one message of the user."""
+        return [*self.messages] or [{"role": "user", "content": self.prompt}]
+
+    @property
+    def as_text(self) -> str:
+        """The prompt, or the messages as a text, for APIs that continue a text: a line for each, and its role before
+        it. The text of parts other than `text` is left out."""
+        if not self.messages:
+            return self.prompt
+        return "\n".join(f"{each.get('role', 'user')}: {text_of(each.get('content'))}" for each in self.messages)
+
+    @property
     def least_output(self) -> int:
         """The least number of tokens that the request asks for; 0: no such number."""
         return max(self.min_tokens or 0, self.limit if self.ignore_eos else 0)
+
+
+def text_of(content: Any) -> str:
+    """The text of a message, whose content is a text, or a list of parts of which some have a `text`."""
+    if isinstance(content, list):
+        return " ".join(filter(None, map(text_of, content)))
+    found = content.get("text") if isinstance(content, dict) else content
+    return found if isinstance(found, str) else ""

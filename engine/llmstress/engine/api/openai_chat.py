@@ -160,7 +160,7 @@ class OpenAIChat(Api):
         system = [{"role": "system", "content": ask.system}] if ask.system is not None else []
         return {
             "model": ask.model or None,
-            "messages": [*system, {"role": "user", "content": ask.prompt}],
+            "messages": [*system, *ask.conversation],
             ask.limit_field or self.LIMIT_FIELD: ask.limit,
             "min_tokens": ask.min_tokens,
             "ignore_eos": ask.ignore_eos or None,

@@ -67,7 +67,7 @@ class OpenAICompletions(Api):
         """The members of the body, named as in the API's reference."""
         return {
             "model": ask.model,
-            "prompt": ask.prompt_ids or ask.prompt,
+            "prompt": ask.prompt_ids or ask.as_text,
             "max_tokens": ask.limit,
             "min_tokens": ask.min_tokens,
             "ignore_eos": ask.ignore_eos or None,

@@ -48,7 +48,7 @@ class OpenAIEmbeddings(Api):
         """The members of the body, named as in the API's reference."""
         return {
             "model": ask.model,
-            "input": [ask.prompt_ids or ask.prompt] * ask.batch,
+            "input": [ask.prompt_ids or ask.as_text] * ask.batch,
             "encoding_format": ask.encoding or None,
         }
 

@@ -196,7 +196,7 @@ class OpenAIResponses(Api):
         """The members of the body, named as in the API's reference."""
         return {
             "model": ask.model,
-            "input": ask.prompt,
+            "input": [*ask.messages] or ask.prompt,
             "instructions": ask.system,
             "max_output_tokens": ask.limit,
             "stream": self.streamed,

@@ -48,7 +48,7 @@ class Template(Api):
 
 
 def _fill(template: str, ask: Ask, escape: Callable[[str], str]) -> str:
-    texts = {"prompt": ask.prompt, "model": ask.model}
+    texts = {"prompt": ask.as_text, "model": ask.model}
     return _PLACEHOLDER.sub(lambda match: escape(texts[match[1]]), template)
 
 
