@@ -180,3 +180,13 @@ def test_a_probe_names_the_tasks_that_there_are(capsys: pytest.CaptureFixture[st
     (place / "run.toml").write_text(MIX)
     assert cli.run(["probe", "--config", "run.toml", "--task", "chta"]) == 2
     assert "--task chta: there is no such task; there are chat, embed, other" in capsys.readouterr().err
+
+
+def test_a_threshold_names_a_task(capsys: pytest.CaptureFixture[str], place: Path) -> None:
+    [judged] = options(place, MIX, "--fail-if", "chat.ttft.p99>800ms").fail_if
+    assert (judged.task, judged.subject, judged.argument) == ("chat", "ttft", "p99")
+    said = refused(capsys, place, MIX, "--fail-if", "chta.ttft.p99>800ms")
+    assert said == ("--fail-if chta.ttft.p99>800ms: there is no task 'chta'; there are chat, embed, other")
+    assert "none in the run ([[task]] in a file)" in refused(capsys, place, "", "--fail-if", "chat.ttft.p99>800ms")
+    assert "a verdict is about the run" in refused(capsys, place, MIX, "--fail-if", "chat.verdict=invalid")
+    assert "did you mean" in refused(capsys, place, MIX, "--fail-if", "chat.tfft.p99>800ms")

@@ -15,13 +15,10 @@ from llmstress.coordinator.config.tasks import MOST_TASKS, OwnOptions, changes_o
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.prompts.lengths import MOST_TOKENS, Lengths
 from llmstress.engine.telemetry.slo import OF_STREAMS, Deadlines, Objectives, Slo
-from llmstress.engine.telemetry.subjects import SUBJECTS
+from llmstress.engine.telemetry.subjects import FIRST_WORDS, SUBJECTS
 from llmstress.engine.telemetry.thresholds import Threshold
 
 LONGEST_PROGRESS_S = 3600
-
-SUBJECT_WORDS = frozenset(name.partition(".")[0] for name in SUBJECTS)
-"""The first words of what thresholds judge, which no task may be called."""
 
 MOST_RETRIES = 1000
 
@@ -166,7 +163,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
         for index, task in enumerate(self.tasks):
             if task.name in names[:index]:
                 raise UsageError(f"{task.origin}: two tasks are called {task.name!r}")
-            if task.name in SUBJECT_WORDS:
+            if task.name in FIRST_WORDS:
                 raise UsageError(
                     f"{task.origin}: a task can't be called {task.name!r}, which is a figure of the run in thresholds"
                 )
@@ -283,6 +280,10 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     def _check_thresholds(self) -> None:
         for flag, thresholds in (("--fail-if", self.fail_if), ("--abort-if", self.abort_if)):
             for threshold in thresholds:
+                names = [task.name for task in self.tasks]
+                if threshold.task and threshold.task not in names:
+                    there = f"; there are {', '.join(names)}" if names else ", and none in the run ([[task]] in a file)"
+                    raise UsageError(f"{flag} {threshold.text}: there is no task {threshold.task!r}{there}")
                 needs = SUBJECTS[threshold.subject].needs
                 if needs == "SLOs" and not self.objectives.slos:
                     raise UsageError(f"{flag} {threshold.text} needs limits for good requests: --slo or --slo-preset")

@@ -71,6 +71,10 @@ class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=T
     tasks: tuple[TaskFacts, ...] = ()
     """The tasks of a mix; their positions are the task numbers of parts. Empty: all requests are of one kind."""
 
+    def numbers_of(self, task: str) -> frozenset[int]:
+        """The task numbers of the parts that belong to the task of this name."""
+        return frozenset(number for number, each in enumerate(self.tasks) if each.name == task)
+
 
 class WorkerChange(msgspec.Struct, array_like=True, frozen=True, tag=True):
     """A worker is in another state, or has another number of streams; None: as before."""
