@@ -64,6 +64,8 @@ def serve(options: MockOptions, on_listening: Callable[[str], None]) -> Truth:
             return _serve_here(setup, 0, sockets[0], lambda: on_listening(url))
         return _serve_in_children(setup, sockets, lambda: on_listening(url))
     finally:
+        if journal_fd >= 0:
+            os.close(journal_fd)
         if options.unix_socket:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(options.unix_socket)

@@ -1,4 +1,6 @@
-"""Decides how each request is answered: with an immediate response, a paced answer, or a fault; no I/O."""
+"""Decides how each request is answered: with an immediate response, a paced answer, or a fault.
+
+No I/O, except for lines in the journal."""
 
 import random
 import time
