@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,11 @@ import pytest
 from helpers.kept_requests import left, received
 from helpers.processes import llmstress, mock_server
 from helpers.wire_client import CHAT, COMPLETIONS, MESSAGES, SAY, Client, ask
+
+
+def has_tokens(count: int, data: bytes) -> bool:
+    return b"data:" in data and data.count(b" tok") >= count
+
 
 FAST = ("--ttft-ms", "1", "--gap-ms", "1", "--tokens", "4")
 
@@ -93,7 +99,7 @@ def test_a_client_that_leaves_is_told_with_its_tokens(tmp_path: Path, procs: str
         for wanted in (0, 3, 20):
             with Client(server.url) as client:
                 client.send(max_tokens=1_000_000)
-                heard = client.hear(lambda data, wanted=wanted: data.count(b" tok") >= wanted and b"data:" in data)
+                heard = client.hear(partial(has_tokens, wanted))
                 read.append(len(heard.words))
         ask(server.url, max_tokens=2)
         truth = server.stop()

@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 import pytest
-from helpers.processes import mock_server
+from helpers.processes import llmstress, mock_server
 from helpers.wire_client import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Client, Heard, ask
 
 from llmstress.engine.mock.dialects.prompts import Token
@@ -52,7 +52,8 @@ def test_it_finds_what_a_naive_cache_finds(blocks: int, block: int) -> None:
     for _ in range(400):
         # a part of an earlier prompt, continued
         earlier = source.choice(prompts[-8:])
-        prompt = earlier[: source.randint(0, len(earlier))] + [source.randint(0, 2) for _ in range(source.randint(1, 9))]
+        more: list[Token] = [source.randint(0, 2) for _ in range(source.randint(1, 9))]
+        prompt = earlier[: source.randint(0, len(earlier))] + more
         prompts.append(prompt)
         found.append((cache.enter(prompt), naive.enter(prompt)))
     assert [mine for mine, _ in found] == [right for _, right in found]
@@ -166,7 +167,7 @@ def test_only_accepted_requests_enter() -> None:
 
 
 def test_each_process_has_a_cache_of_its_own() -> None:
-    prompt = {"messages": [user(text(0, 29))], "stream": False}
+    prompt: dict[str, Any] = {"messages": [user(text(0, 29))], "stream": False}
     with mock_server(*FAST, *CACHE, "--procs", "3") as server:
         clients = [Client(server.url) for _ in range(12)]
         cached = [usage_of(client.ask(**prompt))[1] for client in clients for _ in range(2)]
@@ -186,3 +187,14 @@ def test_without_the_switch_nothing_is_cached() -> None:
     assert told == [(54, 0)] * 2
     assert truth["prefix_cache"] == {}
     assert "cached" not in truth["usage"]
+
+
+def test_a_run_counts_the_cached_tokens_of_the_mock() -> None:
+    with mock_server(*FAST, "--prefix-cache", "10000") as server:
+        code, summary, _ = llmstress(
+            *(server.url, "--requests", "12", "--streams", "2", "--procs", "1", "--prompt", text(0, 40), "--headless")
+        )
+        truth = server.stop()
+    assert code == 0
+    assert truth["prefix_cache"]["cached"] == 11 * 32
+    assert summary["tokens"]["cached_input"] == 11 * 32

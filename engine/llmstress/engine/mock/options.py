@@ -177,10 +177,10 @@ class MockOptions(msgspec.Struct, frozen=True):
 
     login_ttl_ms: Annotated[
         float,
-        msgspec.Meta(ge=1, le=3_600_000, description="How long a token of POST /login is valid for POST /search."),
+        msgspec.Meta(ge=1, le=3_600_000, description="How long a token of POST /login is valid."),
     ] = 3_600_000.0
     login_required: Annotated[
-        bool, msgspec.Meta(description="Refuse requests for an answer without such a token as their key, with 401.")
+        bool, msgspec.Meta(description="Refuse requests for an answer with 401 unless their key is such a token.")
     ] = False
     keep_requests: Annotated[
         str,
