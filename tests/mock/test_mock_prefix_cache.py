@@ -155,6 +155,13 @@ def test_a_found_beginning_comes_sooner() -> None:
         assert b"data:" not in first.heard_of_late
 
 
+def test_an_empty_prompt_finds_nothing() -> None:
+    with mock_server(*FAST, *CACHE) as server:
+        assert usage_of(ask(server.url, COMPLETIONS, stream=False, prompt="")) == (0, 0)
+        truth = server.stop()
+    assert truth["prefix_cache"] == {"requests": 1, "tokens": 0, "cached": 0, "hit_rate": 0}
+
+
 def test_only_accepted_requests_enter() -> None:
     with mock_server(*FAST, *CACHE, "--fault", "http_500=100%", "--faults-until", "1") as server:
         statuses = [ask(server.url).status]

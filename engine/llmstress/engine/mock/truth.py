@@ -113,7 +113,7 @@ class Truth(msgspec.Struct):
             **counts,
             "tokens": sum(tokens.values()),
             "tokens_by_kind": tokens,
-            "prefix_cache": {**cache, "hit_rate": cache["cached"] / cache["tokens"]} if cache else {},
+            "prefix_cache": {**cache, "hit_rate": cache["cached"] / max(1, cache["tokens"])} if cache else {},
             "left_after_tokens": _percentiles(left_after, 1),
             **{f"{name}_ms": _percentiles(histogram, 1e3) for name, histogram in histograms.items()},
             "cpu_s": round(cpu_ns / 1e9, 3),
