@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from llmstress.coordinator.config.band_text import DEFAULT_BANDS, NO_BANDS
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.load_options import MOST, LoadOptions, check_bounds
 from llmstress.coordinator.config.model_text import WeightedModel, by_model
@@ -15,6 +16,7 @@ from llmstress.coordinator.config.slo_presets import PRESETS
 from llmstress.coordinator.config.tasks import MOST_TASKS, OwnOptions, changes_of
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.prompts.lengths import MOST_TOKENS, Lengths
+from llmstress.engine.telemetry.bands import Bounds
 from llmstress.engine.telemetry.slo import OF_STREAMS, Deadlines, Objectives, Slo
 from llmstress.engine.telemetry.subjects import FIRST_WORDS, SUBJECTS
 from llmstress.engine.telemetry.thresholds import Threshold
@@ -121,6 +123,9 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     """What a threshold that could not be decided does to the exit code: fail or pass."""
     junit: str | None = None
     intervals: bool = False
+    token_bands: Bounds | None = None
+    """Where long prompts and answers begin. `NO_BANDS`: requests are not told apart; None: they are, with the default
+    bounds, if they differ in length."""
     tasks: tuple[OwnOptions, ...] = ()
     """The tasks of a mix; empty: all requests are of one kind, that of these options."""
 
@@ -378,6 +383,15 @@ class Options(LoadOptions, frozen=True, kw_only=True):
         preset = PRESETS[self.slo_preset] if self.slo_preset is not None else ()
         slos = tuple(dict.fromkeys((*preset, *self.slos)))
         return Objectives(slos, self.deadlines, self.reading_speed or 0.0)
+
+    @property
+    def bands(self) -> Bounds | None:
+        """Where long prompts and answers begin; None: requests are not told apart by their tokens."""
+        if self.token_bands is not None:
+            return None if self.token_bands == NO_BANDS else self.token_bands
+        lengths = [each for each in (self.prompt_tokens, self.output_tokens) if each is not None]
+        vary = self.is_mix or self.trace is not None or any(each.shape != "fixed" for each in lengths)
+        return DEFAULT_BANDS if vary else None
 
     @property
     def thresholds(self) -> tuple[Threshold, ...]:

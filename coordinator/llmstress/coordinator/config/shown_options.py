@@ -33,6 +33,7 @@ def describe(options: Options) -> dict[str, Any]:
         shown[name] = None if shown[name] is None else str(getattr(options, name))
     shown["models"] = [str(model) for model in options.models or ()]
     shown["stages"] = [str(stage) for stage in options.stages]
+    shown["token_bands"] = None if options.bands is None else f"{options.bands.input},{options.bands.output}"
     shown["proxy"] = redact_url(options.proxy) if options.proxy is not None else None
     shown["slos"] = [slo.text for slo in options.slos]
     shown["tasks"] = [

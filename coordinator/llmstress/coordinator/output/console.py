@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.sweep_text import level_text
+from llmstress.coordinator.output.bands import bands_table
 from llmstress.coordinator.output.bystander import line_of
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
@@ -209,6 +210,10 @@ class Console:
             for line in lines:
                 self.say(line)
         if lines := [*tasks_table(summary.tasks, whole_answers=whole_answers), *fairness_lines(summary.fairness)]:
+            self.say()
+            for line in lines:
+                self.say(line)
+        if lines := bands_table(summary.bands, whole_answers=whole_answers):
             self.say()
             for line in lines:
                 self.say(line)

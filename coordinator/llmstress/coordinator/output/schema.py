@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from llmstress.coordinator.output.band_schema import BandRow
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_schema import LevelUnit, Load, TraceInfo
@@ -355,6 +356,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fairness: dict[str, float] = {}
     """List of models -> Jain's index of the speeds that users of its models get: 1 if all are equal, 1/n if only one of
     n models answers at all. Only with `--models`."""
+    bands: list[BandRow] = []
+    """Requests by the length of prompt and answer; missing if all have the same length (`--token-bands`)."""
     timeline_step_s: float
     timeline: list[TimelineRow]
     events: list[EventRow]

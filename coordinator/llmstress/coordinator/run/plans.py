@@ -79,6 +79,7 @@ def make_plans(
             open=None if not options.open else _open_load(options, worker),
             bystander=_bystander(options, plans_of_tasks[0][0]) if worker == 0 else None,
             replay=replay,
+            bands=options.bands,
         )
         for worker, share in enumerate(options.shares)
     ]

@@ -25,6 +25,7 @@ from llmstress.engine.stream.link import Dials
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.task import Source, Task, fixed
 from llmstress.engine.stream.transport_stream import TransportStream
+from llmstress.engine.telemetry.bands import Bounds
 from llmstress.engine.telemetry.load_profile import constant
 from llmstress.engine.telemetry.messages import BYSTANDER
 from llmstress.engine.telemetry.slo import NOT_JUDGED
@@ -46,6 +47,8 @@ class Context(NamedTuple):
     """Strings that must not appear in error samples."""
     trace: Trace | None = None
     """Its rows have the lengths of the answers."""
+    bands: Bounds | None = None
+    """Where long prompts and answers begin; None: requests are not told apart by their tokens."""
 
 
 def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> Task:
@@ -73,6 +76,7 @@ def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> T
         requests_per_connection=plan.requests_per_connection,
         require_finish=plan.require_finish,
         objectives=plan.objectives,
+        bands=context.bands,
     )
 
 
@@ -109,7 +113,7 @@ def build_model(
     numbers = random.Random(f"{plan.seed}/{plan.worker}")
     trace = None if plan.replay is None else Trace(Path(plan.replay.directory))
     lengths = trace if plan.replay is not None and plan.replay.lengths else None
-    context = Context(recorder, numbers.random, plan.secrets, lengths)
+    context = Context(recorder, numbers.random, plan.secrets, lengths, plan.bands)
     tasks = [build_task(each, context, dials(each), id) for id, each in enumerate(plan.tasks)]
     mix = Mix(tasks, [each.weight for each in plan.tasks], plan.worker, plan.workers)
     if plan.open is None:
