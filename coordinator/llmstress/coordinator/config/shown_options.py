@@ -34,6 +34,7 @@ def describe(options: Options) -> dict[str, Any]:
     shown["stages"] = [str(stage) for stage in options.stages]
     shown["proxy"] = redact_url(options.proxy) if options.proxy is not None else None
     shown["slos"] = [slo.text for slo in options.slos]
+    shown["checks"] = [check.text for check in options.checks]
     shown["deadlines"] = deadlines_text(options.deadlines) if options.deadlines is not None else None
     return shown
 

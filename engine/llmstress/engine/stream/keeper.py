@@ -12,18 +12,18 @@ MOST_BYTES = 4 * 1024 * 1024
 class Keeper(Observer):
     """Keeps the body as it comes. Nothing is decoded before the end, and events still take the fast path."""
 
-    __slots__ = ("_body", "_most", "_size")
+    __slots__ = ("_body", "_size", "most")
 
     def __init__(self, most: int = MOST_BYTES) -> None:
-        """most: bytes that are kept. A longer body is given up as a whole."""
-        self._most = most
+        self.most = most
+        """Bytes that are kept. A longer body is given up as a whole."""
         self._body = bytearray()
         self._size = 0
 
     def piece(self, data: bytes, stamp: int) -> None:
         """Keep a piece."""
         self._size += len(data)
-        if self._size <= self._most:
+        if self._size <= self.most:
             self._body += data
         elif self._body:
             self._body = bytearray()
@@ -34,7 +34,7 @@ class Keeper(Observer):
 
     def body(self) -> bytes | None:
         """The body of the last attempt as far as it has come, without its content coding; None: it is too long."""
-        return bytes(self._body) if self._size <= self._most else None
+        return bytes(self._body) if self._size <= self.most else None
 
     def answer(self, api: Api) -> Answer | None:
         """What the answer says in the terms of `api`; None: it is too long."""
