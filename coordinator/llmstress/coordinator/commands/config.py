@@ -51,14 +51,15 @@ def text_of_run(context: click.Context) -> str:
     from llmstress.coordinator.host import preflight
     from llmstress.coordinator.host.machine import available_cores
     from llmstress.coordinator.output.console import program_version
-    from llmstress.coordinator.target.api_choice import ask_of, choose_api, name_of_api
+    from llmstress.coordinator.target.api_choice import ask_of, choose_api, name_of_api, refuse_unfit
     from llmstress.coordinator.target.resolved_target import resolve_target
 
     arguments = dict(context.params)
     everything = arguments.pop("everything")
     options = options_of(arguments, available_cores(), preflight.most_streams())
     if options.url is None:
-        choose_api(name_of_api(options, ""), ask_of(options, "", options.model or ""))
+        name = name_of_api(options, "")
+        refuse_unfit(options, name, choose_api(name, ask_of(options, "", options.model or "")))
     else:
         resolve_target(options, options.url, os.environ)
     merged: Merged = context.obj

@@ -26,7 +26,7 @@ from llmstress.coordinator.run.conductor import Result
 from llmstress.coordinator.run.ending import exit_code_reason
 from llmstress.coordinator.run.execute import execute
 from llmstress.coordinator.run.reports import write_reports
-from llmstress.coordinator.target.api_choice import ask_of, choose_api, name_of_api
+from llmstress.coordinator.target.api_choice import ask_of, choose_api, name_of_api, refuse_unfit
 from llmstress.coordinator.traces.read import TraceFacts, read_trace
 
 LARGE_TRACE = 20_000_000
@@ -50,7 +50,8 @@ def run_command(arguments: dict[str, Any]) -> int:
     """
     asked_at = time.monotonic()
     options = options_of(arguments, available_cores(), preflight.most_streams())
-    choose_api(name_of_api(options, options.url or ""), ask_of(options, options.url or "", options.model or ""))
+    name = name_of_api(options, options.url or "")
+    refuse_unfit(options, name, choose_api(name, ask_of(options, options.url or "", options.model or "")))
     check_outputs(options)
     screen = screen_process.wanted(
         options,

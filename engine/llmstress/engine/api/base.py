@@ -74,6 +74,11 @@ class Api:
         self.ends_with_body = self.ENDS_WITH_BODY
         """The proper end of the body is a finish signal for these requests."""
 
+    @property
+    def reads_text(self) -> bool:
+        """The API knows what its answers say (`read_text`)."""
+        return type(self).add_to is not Api.add_to or type(self).read_text is not Api.read_text
+
     # --- what is sent
 
     @classmethod
