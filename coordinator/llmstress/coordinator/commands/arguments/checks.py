@@ -6,7 +6,7 @@ from llmstress.coordinator.commands.arguments.group import group
 from llmstress.coordinator.commands.click_types import ABANDON_AFTER, CHECK, SHARE
 
 check_options = group(
-    "Checks and users who leave",
+    "Checks",
     click.option(
         "--check",
         "checks",
