@@ -12,6 +12,7 @@ from llmstress.coordinator.commands.other_tools import ANSWERS, unknown_flag
 from llmstress.coordinator.commands.text_input import text_of
 from llmstress.coordinator.config.check_text import parse_abandon_after, parse_check
 from llmstress.coordinator.config.load_text import parse_bystander, parse_rate, parse_stage, parse_think_time
+from llmstress.coordinator.config.model_text import parse_models
 from llmstress.coordinator.config.parsing import (
     parse_duration,
     parse_header,
@@ -73,6 +74,7 @@ class CheckText(ParsedText[Check]):
 CHECK = CheckText()
 ABANDON_AFTER = ParsedText("time", parse_abandon_after)
 LENGTHS = ParsedText("n|distribution", parse_lengths)
+MODELS = ParsedText("name=n,name=n", parse_models)
 MAX_ERRORS = ParsedText("n|p%", parse_max_errors)
 RATE = ParsedText("rate", parse_rate)
 THINK_TIME = ParsedText("time", parse_think_time)
