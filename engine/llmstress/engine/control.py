@@ -10,6 +10,7 @@ import enum
 import msgspec
 
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.checks.check import Check
 from llmstress.engine.prompts.synthetic import Synthetic
 from llmstress.engine.telemetry.bands import Bounds
 from llmstress.engine.telemetry.load_profile import Profile
@@ -60,6 +61,18 @@ class Think(msgspec.Struct, array_like=True, frozen=True):
     """Exponential with the mean `low_ns`; else uniform from `low_ns` to `high_ns`."""
     low_ns: int = 0
     high_ns: int = 0
+
+
+class Abandonment(msgspec.Struct, array_like=True, frozen=True):
+    """Users who walk away before their answer has ended."""
+
+    share: float
+    """Of the requests, from 0 to 1: whether it is one of them depends on the seed and the number of a request alone."""
+    after: Think | None = None
+    """Time from the start of a request until it is abandoned; None: only `tokens` counts."""
+    tokens: int | None = None
+    """Token events after which it is abandoned; None: only `after` counts. If both are given: what comes first."""
+    seed: int = 0
 
 
 class OpenLoad(msgspec.Struct, array_like=True, frozen=True):
@@ -113,6 +126,10 @@ class TaskPlan(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """What requests are judged by."""
     synthetic: Synthetic | None = None
     """Prompts and limits that differ from request to request; None: all requests are alike."""
+    checks: tuple[Check, ...] = ()
+    """What is expected of the answers."""
+    abandonment: Abandonment | None = None
+    """None: nobody walks away."""
 
 
 class Bystander(msgspec.Struct, array_like=True, frozen=True):

@@ -213,6 +213,10 @@ class Witness(Observer):
         """No failure has another attempt."""
         raise RuntimeError("a request was to be sent again that is sent only once")
 
+    def call_at(self, at: int, act: Callable[[int], None]) -> asyncio.Handle:
+        """Nothing is planned: the request's observer is this one."""
+        raise RuntimeError("the one request of a probe was to be abandoned")
+
     def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
         """The request has ended."""
         self._over.set()

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from llmstress.coordinator.commands.arguments.checks import check_options
 from llmstress.coordinator.commands.arguments.configuration import configuration_options, probed_task_option
 from llmstress.coordinator.commands.arguments.connection import connection_options
 from llmstress.coordinator.commands.arguments.judging import judging_options
@@ -44,6 +45,7 @@ LONGEST = 600
 @connection_options
 @timeout_options
 @limit_options
+@check_options
 @slo_options
 @judging_options
 @output_options
@@ -113,6 +115,7 @@ def probe(**arguments: Any) -> int:
 @connection_options
 @timeout_options
 @limit_options
+@check_options
 @judging_options
 @output_options
 @configuration_options

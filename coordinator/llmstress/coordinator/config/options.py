@@ -15,6 +15,8 @@ from llmstress.coordinator.config.parsing import MaxErrors, Resolve, is_address
 from llmstress.coordinator.config.slo_presets import PRESETS
 from llmstress.coordinator.config.tasks import MOST_TASKS, OwnOptions, changes_of
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.checks.check import Check
+from llmstress.engine.control import Think
 from llmstress.engine.prompts.lengths import MOST_TOKENS, Lengths
 from llmstress.engine.telemetry.bands import Bounds
 from llmstress.engine.telemetry.slo import OF_STREAMS, Deadlines, Objectives, Slo
@@ -108,6 +110,12 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     """Time between two progress lines, in whole seconds."""
     histograms: bool = False
     require_finish: bool = False
+    checks: tuple[Check, ...] = ()
+    """An answer that fails one of them is a failure."""
+    abandon: float = 0.0
+    """Share of the requests that are abandoned, after the next two."""
+    abandon_after: Think | None = None
+    abandon_after_tokens: int | None = None
     slos: tuple[Slo, ...] = ()
     slo_preset: str | None = None
     """Name of a set of further SLOs."""
@@ -145,6 +153,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             ("--prefix-groups", self.prefix_groups, 1, MOST_GROUPS),
             ("--max-total-tokens", self.max_total_tokens, 1, 10**15),
             ("--retries", self.retries, 0, MOST_RETRIES),
+            ("--abandon-after-tokens", self.abandon_after_tokens, 1, 10**9),
         )
         if not 0.05 <= self.interval_s <= 10:
             raise UsageError("--interval must lie between 50ms and 10s")
@@ -157,6 +166,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
         else:
             self._check_request()
             self._check_prompts()
+            self._check_abandoning()
             self._check_objectives()
         self._check_thresholds()
 
@@ -283,6 +293,16 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             ):
                 if given:
                     raise UsageError(f"--output-tokens can't be used with {flag}, {why}: drop one of them")
+
+    def _check_abandoning(self) -> None:
+        after = "--abandon-after" if self.abandon_after is not None else "--abandon-after-tokens"
+        given = self.abandon_after is not None or self.abandon_after_tokens is not None
+        if given and not self.abandon:
+            raise UsageError(f"{after} needs the share of the requests that are abandoned, e.g. --abandon 20%")
+        if self.abandon and not given:
+            raise UsageError("--abandon needs a moment: --abandon-after 5s, or --abandon-after-tokens 20")
+        if self.abandon_after_tokens is not None and not self.stream:
+            raise UsageError("--abandon-after-tokens needs answers that are streamed: drop --no-stream")
 
     def _check_objectives(self) -> None:
         if self.stream:

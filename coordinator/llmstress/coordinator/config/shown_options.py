@@ -36,6 +36,7 @@ def describe(options: Options) -> dict[str, Any]:
     shown["token_bands"] = None if options.bands is None else f"{options.bands.input},{options.bands.output}"
     shown["proxy"] = redact_url(options.proxy) if options.proxy is not None else None
     shown["slos"] = [slo.text for slo in options.slos]
+    shown["checks"] = [check.text for check in options.checks]
     shown["tasks"] = [
         {
             "name": task.name,

@@ -21,8 +21,9 @@ OF_A_TASK = frozenset(
         # limits, and what follows a failure
         *("timeout_connect_s", "timeout_first_token_s", "timeout_idle_s", "timeout_total_s"),
         *("retries", "on_status", "require_finish"),
-        # what requests are judged by
-        *("slos", "slo_preset"),
+        # what requests are judged by, and users who walk away
+        *("slos", "slo_preset", "checks"),
+        *("abandon", "abandon_after", "abandon_after_tokens"),
     }
 )
 """Fields of `Options` that a task may have for itself. All others belong to the run."""

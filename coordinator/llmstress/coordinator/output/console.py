@@ -169,8 +169,9 @@ class Console:
         """Print the table at the end of a run; `intervals`: with the confidence intervals of the percentiles."""
         requests, tokens = summary.requests, summary.tokens
         ends = [f"{count(requests.ok)} ok"]
-        others = ("failed", "filtered", "cancelled", "lost")
-        ends += [f"{count(n)} {name}" for name in others if (n := getattr(requests, name))]
+        others = [(requests.failed, "failed"), (requests.filtered, "filtered"), (requests.abandoned, "abandoned")]
+        others += [(requests.cancelled - requests.abandoned, "cancelled"), (requests.lost, "lost")]
+        ends += [f"{count(n)} {name}" for n, name in others if n]
         self.say()
         self.say(f"outcome: {summary.outcome.text}")
         self.say(f"measurement: {summary.verdict.status}{_of_what(summary)}")

@@ -71,13 +71,15 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 class Requests(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of the whole run. `started` is the sum of ok, failed, filtered, cancelled, lost and open; `open` is 0 once
-    the run has ended. `per_s`: ok requests that ended in the steady window."""
+    the run has ended. `abandoned`: the part of `cancelled` whose users walked away (`--abandon`). `per_s`: ok requests
+    that ended in the steady window."""
 
     started: int
     ok: int
     failed: int
     filtered: int
     cancelled: int
+    abandoned: int
     lost: int
     open: int
     per_s: float | None

@@ -103,6 +103,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
             failed=aggregate.failed(),
             filtered=ended.get("filtered", 0),
             cancelled=ended.get("cancelled", 0),
+            abandoned=counters.abandoned,
             lost=ended.get("lost", 0),
             open=counters.started - sum(ended.values()),
             per_s=_rounded(figures.requests_per_s),

@@ -12,7 +12,7 @@ from llmstress.coordinator.run.run_tasks import RunTask
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.control import Bystander, Network, OpenLoad, Plan, Replay, TaskPlan, Timeouts
+from llmstress.engine.control import Abandonment, Bystander, Network, OpenLoad, Plan, Replay, TaskPlan, Timeouts
 from llmstress.engine.prompts.synthetic import Synthetic
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Window
@@ -111,7 +111,15 @@ def task_plan(options: Options, resolved: ResolvedTarget, ask: Ask, network: Net
         require_finish=options.require_finish,
         objectives=options.objectives,
         synthetic=_synthetic(options, salt),
+        checks=options.checks,
+        abandonment=_abandonment(options),
     )
+
+
+def _abandonment(options: Options) -> Abandonment | None:
+    if not options.abandon:
+        return None
+    return Abandonment(options.abandon, options.abandon_after, options.abandon_after_tokens, options.seed)
 
 
 def _synthetic(options: Options, salt: int) -> Synthetic | None:
@@ -154,7 +162,10 @@ def _bystander(options: Options, task: TaskPlan) -> Bystander | None:
         ignore_eos=False,
         batch=1,
     )
-    return Bystander(options.bystander.per_s, msgspec.structs.replace(task, ask=short, synthetic=None))
+    return Bystander(
+        options.bystander.per_s,
+        msgspec.structs.replace(task, ask=short, synthetic=None, checks=(), abandonment=None),
+    )
 
 
 def default_procs(total: int | None, cores: int, most_streams: int) -> int:

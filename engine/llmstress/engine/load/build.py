@@ -18,6 +18,7 @@ from llmstress.engine.load.load import Load, MakeStream, Model
 from llmstress.engine.load.mix import Mix
 from llmstress.engine.load.open import OpenModel
 from llmstress.engine.load.sources import of_lengths, of_made_prompts
+from llmstress.engine.load.watching import watched
 from llmstress.engine.prompts.synthetic import Maker
 from llmstress.engine.stream.failure_policy import COUNT, DEFAULTS, FailurePolicy
 from llmstress.engine.stream.failures import Failures
@@ -61,7 +62,7 @@ def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> T
         id=id,
         name=plan.name,
         api=api,
-        requests=_source(plan, RequestBuilder(plan, api), context.trace),
+        requests=watched(_source(plan, RequestBuilder(plan, api), context.trace), plan, api),
         dials=dials,
         failures=Failures(
             plan.retries,

@@ -17,8 +17,9 @@ from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.progress import NEVER
 from llmstress.engine.stream.read_loop import Reads
 from llmstress.engine.stream.recorder import Recorder
+from llmstress.engine.stream.runtime import Runtime
 from llmstress.engine.stream.states import DIALING, OVER, move
-from llmstress.engine.stream.stream import Runtime, Stream
+from llmstress.engine.stream.stream import Stream
 from llmstress.engine.stream.task import Request
 from llmstress.engine.stream.transport_stream import TransportStream
 from llmstress.engine.telemetry.load_profile import Profile
@@ -186,6 +187,17 @@ class Load:
             asyncio.get_running_loop().call_later(wait / 1e9, self.retry, stream, at)
         else:
             stream.resume()
+
+    def call_at(self, at: int, act: Callable[[int], None]) -> asyncio.Handle:
+        """Call `act` at stamp `at` or later, with the stamp up to which everything has been processed then."""
+        return asyncio.get_running_loop().call_later(max(0, at - self.clock()) / 1e9, self._call_when_read, at, act)
+
+    def _call_when_read(self, at: int, act: Callable[[int], None]) -> None:
+        now = self.reads.oldest() or self.clock()
+        if now <= at:  # what came before waits to be processed, or the timer was early
+            self.call_at(at, act)
+        else:
+            act(now)
 
     def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
         """The stream has ended a request: the model decides what it does next."""

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from llmstress.engine.api.meaning import Usage
-from llmstress.engine.outcome import End
+from llmstress.engine.outcome import ABANDONED, End
 from llmstress.engine.stream.usage_reports import FEWER
 from llmstress.engine.telemetry.blocks import LONG_ANSWER, in_blocks, late_ns
 from llmstress.engine.telemetry.histogram import Histogram
@@ -57,6 +57,7 @@ def count_end(request: Answered, end: End, part: Part, least_output: int) -> Non
     counters, events = part.counters, request.event_count
     if end.outcome == "cancelled":
         counters.output_cancelled += events
+        counters.abandoned += end is ABANDONED
         return
     if end.outcome != "ok":
         counters.output_failed += events

@@ -188,6 +188,8 @@ class Counters(msgspec.Struct, array_like=True):
     """Answers that met at least `goodput.FLUID` of their deadlines."""
     benefit_milli: int = 0
     """Sum of the benefits that readers had of ok answers (`--reading-speed`), in thousandths of a token."""
+    abandoned: int = 0
+    """Cancelled requests whose users walked away (`--abandon`); the others were cut off by the end of the run."""
 
     @property
     def tokens_per_event(self) -> float | None:
