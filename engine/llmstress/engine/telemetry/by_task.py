@@ -35,7 +35,7 @@ def task_figures(view: RunView, latencies: Container[str] = LATENCIES) -> list[T
     """The figures of each task, in the order of the mix; none if all requests are of one kind. Merging histograms takes
     most of the time, so who needs few of the `latencies` should ask for those only."""
     tasks = view.facts.tasks
-    weights = sum(task.weight for task in tasks)
+    weights = sum(task.weight for task in tasks) or 1  # 0 only in a damaged record
     parts = _parts_by_task(view.aggregate, len(tasks))
     wholes = [sum_of(_light(part) for _, part in of_task) for of_task in parts]
     started = sum(whole.counters.started for whole in wholes)

@@ -58,7 +58,7 @@ def bar_pieces(drawing: BarDrawing, width: int, rows: int) -> list[StyledText]:
     pieces: list[StyledText] = []
     for bar in bars:
         first = "" if bar.value is None else bar_of(bar.value / most, room)
-        # the second shade begins in the column after the first, so both are seen however near the values are
+        # the second shade begins in the column after the first, so no column has both
         second = "" if bar.upper is None else "░" * (round(bar.upper / most * room) - len(first))
         style = "bold" if bar.name == drawing.chosen else ""
         pieces += [
@@ -93,6 +93,6 @@ class BarChart(Widget):
 
     def render(self) -> Content:
         """The bars, in the size of the widget."""
-        if not any(bar.value is not None for bar in self._drawing.bars):
+        if not self._drawing.bars:
             return Content.styled("no samples yet", QUIET)
         return Content.assemble(*bar_pieces(self._drawing, self.size.width, self.size.height))

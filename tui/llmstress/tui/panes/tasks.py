@@ -154,9 +154,10 @@ def about(task: TaskFigures, view: RunView) -> Content:
     target = " · ".join(each for each in (facts.api, facts.model, facts.url) if each)
     started = "no request started yet"
     if task.started_share is not None:
-        requests = formatting.count(whole.counters.started)
-        asked = share_text(task.asked_share)
-        started = f"{requests} requests started ({share_text(task.started_share)}, asked for {asked})"
+        n = whole.counters.started
+        requests = "1 request" if n == 1 else f"{formatting.count(n)} requests"
+        shares = f"{share_text(task.started_share)}, asked for {share_text(task.asked_share)}"
+        started = f"{requests} started ({shares})"
     lines = [
         Content.assemble((facts.name, "bold"), f"  {target}"),
         Content(f"{started}; {describe_outcome(whole.ended)}"),
