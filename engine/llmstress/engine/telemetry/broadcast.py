@@ -10,6 +10,7 @@ from typing import assert_never
 import msgspec
 
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice
+from llmstress.engine.telemetry.cost import NO_PRICES, Pricing
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Delta, Phase, Window
 from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
@@ -53,6 +54,8 @@ class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=T
     """What requests are judged by."""
     points: int = 0
     """Planned points of a sweep; 0: no sweep, or a search, which decides its points while it goes on."""
+    pricing: Pricing = NO_PRICES
+    """What the requests cost, by task."""
 
 
 class WorkerChange(msgspec.Struct, array_like=True, frozen=True, tag=True):
