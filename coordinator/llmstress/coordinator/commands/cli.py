@@ -8,6 +8,7 @@ import click
 
 from llmstress.coordinator.commands.arguments.configuration import configuration_options
 from llmstress.coordinator.commands.arguments.connection import connection_options
+from llmstress.coordinator.commands.arguments.cost import cost_options
 from llmstress.coordinator.commands.arguments.judging import judging_options
 from llmstress.coordinator.commands.arguments.limits import limit_options, timeout_options
 from llmstress.coordinator.commands.arguments.load import load_options
@@ -44,6 +45,7 @@ LONGEST = 600
 @connection_options
 @timeout_options
 @limit_options
+@cost_options
 @slo_options
 @judging_options
 @output_options
@@ -112,6 +114,7 @@ def probe(**arguments: Any) -> int:
 @connection_options
 @timeout_options
 @limit_options
+@cost_options
 @judging_options
 @output_options
 @configuration_options

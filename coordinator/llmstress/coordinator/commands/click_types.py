@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from llmstress.coordinator.commands.other_tools import ANSWERS, unknown_flag
-from llmstress.coordinator.commands.text_input import text_of
+from llmstress.coordinator.commands.text_input import text_of, text_of_config
 from llmstress.coordinator.config.load_text import parse_bystander, parse_rate, parse_stage, parse_think_time
 from llmstress.coordinator.config.parsing import (
     parse_duration,
@@ -20,6 +20,7 @@ from llmstress.coordinator.config.parsing import (
     parse_share,
     parse_token_ids,
 )
+from llmstress.coordinator.config.prices import PriceTable, parse_money, parse_price, read_prices
 from llmstress.coordinator.config.prompt_text import parse_lengths
 from llmstress.coordinator.config.slo_presets import parse_preset
 from llmstress.coordinator.config.slo_text import parse_deadlines, parse_reading_speed, parse_slo
@@ -57,6 +58,13 @@ class TextInput(ParsedText[_Parsed]):
         return value if ctx is not None and ctx.resilient_parsing else super().convert(value, param, ctx)
 
 
+def _prices_in(path: str) -> PriceTable:
+    return read_prices(text_of_config(path), path)
+
+
+MONEY = ParsedText("amount", parse_money)
+PRICE = ParsedText("input=p,output=p", parse_price)
+PRICES = ParsedText("file", _prices_in)
 LENGTHS = ParsedText("n|distribution", parse_lengths)
 MAX_ERRORS = ParsedText("n|p%", parse_max_errors)
 RATE = ParsedText("rate", parse_rate)

@@ -22,6 +22,7 @@ from llmstress.coordinator.run.conductor import Conductor, Result
 from llmstress.coordinator.run.courses.plan import windows_to_come
 from llmstress.coordinator.run.gate import check_thresholds
 from llmstress.coordinator.run.plans import warning_of_ramp
+from llmstress.coordinator.run.pricing import check_pricing
 from llmstress.coordinator.target.auth import key_variables, warning_of_plain_http
 from llmstress.coordinator.target.network import resolve, with_sources
 from llmstress.coordinator.target.resolved_target import resolve_target
@@ -81,6 +82,8 @@ async def execute(
                 facts.run_facts(options, resolved.api_name, target, options.model or "", trace),
                 Aggregate.over(options.shares, facts.row_ns(options.interval_s), windows),
             )
+            if options.model is not None:  # otherwise the model is known once the target has listed it
+                check_pricing(options, view.facts.pricing)
             try:
                 record_to = Path(options.record) if options.record is not None else None
                 broadcaster = await stack.enter_async_context(Broadcaster(directory, view, record_to))
