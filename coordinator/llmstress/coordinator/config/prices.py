@@ -7,7 +7,7 @@ import datetime
 import functools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -102,7 +102,7 @@ def read_prices(text: str, name: str) -> PriceTable:
 
     for key in document:
         if key not in _TOP:
-            raise fail((key,), f"unknown key {key!r}{nearest(key, _TOP) or '; there are ' + ', '.join(_TOP)}")
+            raise fail((key,), _unknown(key, _TOP))
     currency, date, models = document.get("currency", DEFAULT_CURRENCY), document.get("date", ""), document.get(_MODELS)
     if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
         raise fail(("currency",), 'currency: expected three capital letters, like "USD"')
@@ -130,7 +130,7 @@ def _row(model: str, table: Any, lines: Mapping[Path, int], name: str) -> PriceR
     if not isinstance(table, dict):
         raise fail(at, "expected a table with input and output, like { input = 2.5, output = 10.0 }")
     if "*" in model[:-1] or not model.strip("*"):
-        raise fail(at, "a * stands at the end of a name, for any ending: write \"gpt-4o-*\"")
+        raise fail(at, 'a * stands at the end of a name, for any ending: write "gpt-4o-*"')
     prices: dict[str, float] = {}
     hosts: tuple[str, ...] = ()
     for written, value in table.items():
@@ -144,11 +144,18 @@ def _row(model: str, table: Any, lines: Mapping[Path, int], name: str) -> PriceR
                 raise fail((*at, written), f'{key}: expected an array of hosts, like ["api.example.com"]')
             hosts = tuple(each.lower() for each in value)
         else:
-            raise fail((*at, written), f"unknown key {written!r}{nearest(key, known) or '; there are ' + ', '.join(known)}")
+            raise fail(
+                (*at, written), f"unknown key {written!r}{nearest(key, known) or '; there are ' + ', '.join(known)}"
+            )
     for key in _NEEDED:
         if key not in prices:
             raise fail(at, f"{key} is missing: write {key} = 2.5, or 0 if it costs nothing")
     return PriceRow(Price(**prices), hosts)
+
+
+def _unknown(written: str, known: Sequence[str]) -> str:
+    advice = nearest(written.lower().replace("_", "-"), known) or f"; there are {', '.join(known)}"
+    return f"unknown key {written[:60]!r}{advice}"
 
 
 def is_price(value: Any) -> bool:
@@ -171,7 +178,7 @@ def parse_price(text: str) -> OnePrice:
         if not equals:
             raise ValueError(f"{entry.strip()!r} has no =: write {FORM}, in money for a million tokens")
         if key not in known:
-            raise ValueError(f"unknown key {key!r}{nearest(key, known) or '; there are ' + ', '.join(known)}")
+            raise ValueError(_unknown(key, known))
         if key == "currency":
             currency = _currency_of(value)
         else:

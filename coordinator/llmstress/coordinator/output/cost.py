@@ -2,7 +2,7 @@
 
 from llmstress.coordinator.output.cost_schema import Cost, ModelPrice, UnfinishedCost
 from llmstress.engine.telemetry.aggregate import Aggregate
-from llmstress.engine.telemetry.cost import Pricing
+from llmstress.engine.telemetry.cost import Pricing, Tariff
 from llmstress.engine.telemetry.formatting import count, money, share
 from llmstress.engine.telemetry.spending import spending_of
 
@@ -10,38 +10,37 @@ from llmstress.engine.telemetry.spending import spending_of
 def cost_row(aggregate: Aggregate, pricing: Pricing, steady_s: float) -> Cost:
     """The cost of a run, whose steady windows lasted `steady_s`."""
     found = spending_of(aggregate, pricing, steady_s)
-    prices = [] if pricing.per_hour else [_price(pricing, task) for task in range(len(pricing.tariffs))]
-    total = None if found is None else found.total
+    prices = [] if pricing.per_hour else [_price(tariff) for tariff in pricing.tariffs]
+    if found is None:
+        return Cost(paid_by="tokens", currency=pricing.currency, prices=prices)
+    total = found.total
     return Cost(
         paid_by="hours" if pricing.per_hour else "tokens",
         currency=pricing.currency,
         prices=prices,
         hardware_per_hour=pricing.per_hour or None,
-        total=_money(total and total.value),
-        total_low=_money(total and total.low),
-        total_high=_money(total and total.high),
-        at_least=total is not None and total.unknown > 0,
-        unknown_share=round(total.unknown / total.ok, 6) if total is not None and total.ok else None,
-        ok=_money(total and total.of_ok),
-        input=_money(total and total.input),
-        cached_input=_money(total and total.cached),
-        cache_write=_money(total and total.cache_write),
-        output=_money(total and total.output),
+        total=_money(total.value),
+        total_low=_money(total.low),
+        total_high=_money(total.high),
+        at_least=total.unknown > 0,
+        unknown_share=round(total.unknown / total.ok, 6) if total.ok else None,
+        ok=_money(total.of_ok),
+        input=_money(total.input),
+        cached_input=_money(total.cached),
+        cache_write=_money(total.cache_write),
+        output=_money(total.output),
         unfinished=UnfinishedCost(
-            requests=0 if total is None else total.unfinished,
-            estimate=0.0 if total is None else _money(total.unfinished_cost) or 0.0,
-            most=None if total is None else _money(total.unfinished_most),
+            requests=total.unfinished, estimate=_money(total.unfinished_cost) or 0.0, most=_money(total.unfinished_most)
         ),
-        per_request=_money(found and found.per_request),
-        per_good_request=_money(found and found.per_good_request),
-        per_hour=_money(found and found.per_hour),
-        per_million_output=_money(found and found.per_million_output),
-        per_million=_money(found and found.per_million),
+        per_request=_money(found.per_request),
+        per_good_request=_money(found.per_good_request),
+        per_hour=_money(found.per_hour),
+        per_million_output=_money(found.per_million_output),
+        per_million=_money(found.per_million),
     )
 
 
-def _price(pricing: Pricing, task: int) -> ModelPrice:
-    tariff = pricing.tariffs[task]
+def _price(tariff: Tariff) -> ModelPrice:
     price = tariff.price
     return ModelPrice(
         model=tariff.model,
@@ -82,8 +81,8 @@ def cost_lines(cost: Cost, *, asked: bool) -> list[str]:
     if cost.at_least and cost.unknown_share is not None:
         of = share(cost.unknown_share, 1.0)
         lines.append(f"          ≥: the tokens or the price of {of} of the ok requests are not all known")
-    if cost.unfinished.requests and cost.paid_by == "tokens":
-        lines.append(f"          {_unfinished(cost)}")
+    if (unfinished := cost.unfinished) is not None and unfinished.requests:
+        lines.append(f"          {_unfinished(unfinished, pay)}")
     origins = dict.fromkeys(row.origin or row.why for row in cost.prices)
     return lines + [f"          {origin}" for origin in origins]
 
@@ -98,9 +97,10 @@ def _parts(cost: Cost) -> str:
     return f": {', '.join(parts)}" if parts else ""
 
 
-def _unfinished(cost: Cost) -> str:
-    found, pay = cost.unfinished, cost.currency
+def _unfinished(found: UnfinishedCost, pay: str) -> str:
     most = "an unknown amount" if found.most is None else money(found.most, pay)
     requests = "1 request" if found.requests == 1 else f"{count(found.requests)} requests"
     estimate = f"of it {money(found.estimate, pay)} is an estimate" if found.estimate else "not counted"
-    return f"{estimate} for {requests} that did not end ok: from {money(0.0, pay)} to {most}, as the provider bills them"
+    return (
+        f"{estimate} for {requests} that did not end ok: from {money(0.0, pay)} to {most}, as the provider bills them"
+    )

@@ -40,33 +40,33 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     prices: list[ModelPrice]
     """By number of the task; empty if hardware is paid by the hour."""
-    hardware_per_hour: float | None
+    hardware_per_hour: float | None = None
     """`--cost-per-hour`."""
-    total: float | None
+    total: float | None = None
     """The whole run, with warm-up, drain and the bystander: the sum of `ok` and `unfinished.estimate`. Null if no price
     is known; all other amounts are null then, too."""
-    total_low: float | None
-    total_high: float | None
+    total_low: float | None = None
+    total_high: float | None = None
     """Bounds of `total`; `total_high` is null if there is none: tokens of ok requests are unknown, or the most output
     of an answer is."""
-    at_least: bool
+    at_least: bool = False
     """The total and the cost of requests are lower bounds, because tokens of ok requests are unknown."""
-    unknown_share: float | None
+    unknown_share: float | None = None
     """Share of the ok requests whose tokens are not all known by usage, or whose model has no price."""
-    ok: float | None
+    ok: float | None = None
     """Ok requests of the whole run, or the hardware: the sum of the next four, or the hours."""
-    input: float | None
-    cached_input: float | None
-    cache_write: float | None
-    output: float | None
-    unfinished: UnfinishedCost
-    per_request: float | None
+    input: float | None = None
+    cached_input: float | None = None
+    cache_write: float | None = None
+    output: float | None = None
+    unfinished: UnfinishedCost | None = None
+    per_request: float | None = None
     """Ok requests of the steady window ÷ their number."""
-    per_good_request: float | None
+    per_good_request: float | None = None
     """All requests of the steady window ÷ the number of good ones."""
-    per_hour: float | None
+    per_hour: float | None = None
     """All requests of the steady window, at its pace."""
-    per_million_output: float | None
+    per_million_output: float | None = None
     """Hardware in the steady window ÷ output tokens, for a million; null if tokens are paid."""
-    per_million: float | None
+    per_million: float | None = None
     """The same for input and output tokens together."""

@@ -381,8 +381,8 @@ class Conductor:
     async def _check_limits(self) -> None:
         drains = self._ended_by or self._aggregate.phase == Phase.DRAIN
         url, api = redact_url(self._resolved.target.url), self._resolved.api_name
-        limit = None if drains else ending.limit_reached(
-            self._options, self._aggregate, url, api, self._view.facts.pricing
+        limit = (
+            None if drains else ending.limit_reached(self._options, self._aggregate, url, api, self._view.facts.pricing)
         )
         if limit is not None:
             self._ended_by = limit.ended_by

@@ -159,7 +159,10 @@ def _state(threshold: Threshold, reading: Reading, *, over: bool) -> tuple[State
         return "failed", ""
     if far is not None and not threshold.crossed_by(far):
         return "passed", ""
-    return "undecided", "the limit lies between the bounds" if threshold.unit == "money" else "the interval contains the limit"
+    return (
+        "undecided",
+        "the limit lies between the bounds" if threshold.unit == "money" else "the interval contains the limit",
+    )
 
 
 def _plain(crossed: bool) -> tuple[State, str]:

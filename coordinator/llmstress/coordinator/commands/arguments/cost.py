@@ -18,7 +18,7 @@ cost_options = group(
         "--prices",
         type=PRICES,
         metavar="FILE",
-        help="Prices of models, in a TOML file with a table [models.\"NAME\"] for each. Without these flags common "
+        help='Prices of models, in a TOML file with a table [models."NAME"] for each. Without these flags common '
         "models have a built-in price, as of a date that the summary names.",
     ),
     click.option(
