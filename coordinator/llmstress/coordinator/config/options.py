@@ -272,6 +272,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
                 raise UsageError(f"{flag} is empty: give a value, or leave it out")
         for flag, text in (
             ("--trace", self.trace),
+            ("--prices", None if self.prices is None else self.prices.name),
             ("--prompt", self.prompt),
             ("--system", self.system),
             ("--model", self.model),

@@ -69,6 +69,12 @@ class OnePrice(msgspec.Struct, frozen=True):
     price: Price
     currency: str = DEFAULT_CURRENCY
 
+    def __str__(self) -> str:
+        """As it is given on the command line."""
+        prices = [(key, getattr(self.price, field)) for key, field in _PRICES.items()]
+        given = [f"{key}={value:g}" for key, value in prices if value is not None]
+        return ",".join([*given, f"currency={self.currency}"])
+
 
 class Money(msgspec.Struct, frozen=True):
     """An amount, for instance that of `--cost-per-hour`."""

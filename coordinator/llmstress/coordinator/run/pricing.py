@@ -46,9 +46,19 @@ def _tariff_of(options: Options, url: str, model: str) -> tuple[Tariff, str]:
             name, price = match
             origin = f"{table.origin} ({name})" if name != model else table.origin
             return Tariff(model=model, price=price, origin=origin, limit=limit), table.currency
-    where = f"{options.prices.name} has" if options.prices is not None else "there is"
-    why = f"{where} no price for the model {model!r}: give it with --price or --prices"
+    why = f"{_nowhere(options, model)}: give it with --price or --prices"
     return Tariff(model=model, why=why, limit=limit), DEFAULT_CURRENCY
+
+
+def _nowhere(options: Options, model: str) -> str:
+    """That the tables lack a model."""
+    if not model:
+        return "the requests name no model that could have a price"
+    if options.prices is None:
+        return f"there is no price for the model {model!r}"
+    if options.url is None:
+        return f"{options.prices.name} does not have the model {model!r}"
+    return f"neither {options.prices.name} nor the built-in prices have the model {model!r}"
 
 
 def _limit_of(options: Options) -> int:
