@@ -2,6 +2,7 @@
 has."""
 
 import datetime
+import re
 from pathlib import Path
 
 import pytest
@@ -115,9 +116,8 @@ M = '[models."m"]\n'
     ],
 )
 def test_a_bad_file_is_refused_with_file_line_and_key(text: str, message: str) -> None:
-    with pytest.raises(ValueError) as refused:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         read_prices(text, "p.toml")
-    assert str(refused.value) == message
 
 
 def test_what_is_no_toml_is_refused_with_its_line() -> None:
@@ -176,9 +176,8 @@ def test_a_price_is_read(text: str, price: OnePrice) -> None:
     ],
 )
 def test_a_bad_price_is_refused(text: str, message: str) -> None:
-    with pytest.raises(ValueError) as refused:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         parse_price(text)
-    assert str(refused.value) == message
 
 
 def test_an_amount_is_read_or_refused() -> None:
