@@ -46,8 +46,9 @@ def test_the_summary_has_the_cost_with_its_bounds() -> None:
     assert summary["cost"] == {
         "paid_by": "tokens",
         "currency": "USD",
-        "prices": [
+        "tasks": [
             {
+                "task": "",
                 "model": "m",
                 "input": 2.5,
                 "cached": 1.25,
@@ -55,6 +56,8 @@ def test_the_summary_has_the_cost_with_its_bounds() -> None:
                 "output": 10.0,
                 "origin": "prices of p.toml",
                 "why": "",
+                "total": 0.0083,
+                "per_request": 0.00075,
             }
         ],
         "hardware_per_hour": None,
@@ -105,7 +108,7 @@ def test_the_console_says_why_there_is_no_cost_if_it_was_asked_for() -> None:
     assert lines(aggregate, unpriced) == ["cost      unknown: there is no price for the model 'x'"]
     assert lines(aggregate, unpriced, asked=False) == []
     cost = summary_of(aggregate, unpriced).cost
-    assert (cost.total, cost.unfinished, cost.prices[0].why) == (None, None, "there is no price for the model 'x'")
+    assert (cost.total, cost.unfinished, cost.tasks[0].why) == (None, None, "there is no price for the model 'x'")
 
 
 def test_the_table_shows_the_cost() -> None:

@@ -22,6 +22,7 @@ from llmstress.coordinator.config.prices import (
     read_prices,
 )
 from llmstress.coordinator.config.shown_options import describe
+from llmstress.coordinator.config.tasks import OwnOptions
 from llmstress.coordinator.config.threshold_text import parse_threshold
 from llmstress.coordinator.run.pricing import check_pricing, pricing_of
 from llmstress.engine.prompts.lengths import Lengths
@@ -346,6 +347,15 @@ def test_what_needs_a_price_is_refused_without_one(changes: dict[str, object], m
     assert str(refused.value).startswith(message)
     assert "give it with --price or --prices" in str(refused.value)
     check_pricing(asked, pricing_of([(asked, URL, "gpt-4o")]))
+
+
+def test_hardware_has_no_cost_for_a_single_task() -> None:
+    asked = options(cost_per_hour=Money(12.5), fail_if=(parse_threshold("cost.total>5"),))
+    check_pricing(asked, pricing_of([(asked, URL, "m")]))
+    by_task = {"tasks": (OwnOptions(name="chat"),), "fail_if": (parse_threshold("chat.cost.total>5"),)}
+    asked = options(cost_per_hour=Money(12.5), **by_task)
+    with pytest.raises(UsageError, match=r"--fail-if chat\.cost\.total>5: hardware .* has no cost for a single task"):
+        check_pricing(asked, pricing_of([(asked, URL, "m")]))
 
 
 def test_hardware_has_a_price_whatever_the_model() -> None:

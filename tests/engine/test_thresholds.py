@@ -7,7 +7,7 @@ import pytest
 from helpers.screens import STEP, S, histogram, opening
 
 from llmstress.coordinator.config.threshold_text import parse_threshold
-from llmstress.engine.telemetry.broadcast import Ended, RunView, Windows, WorkerChange
+from llmstress.engine.telemetry.broadcast import Ended, RunView, TaskFacts, Windows, WorkerChange
 from llmstress.engine.telemetry.cost import Cost, Price, Pricing, Tariff
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.intervals import share_interval
@@ -284,7 +284,7 @@ def run_of(judge_: Judge, *deltas: Delta, procs: int = 1, steady_s: float | None
 def give(judge_: Judge, view: RunView, *deltas: Delta) -> None:
     for delta in deltas:
         view.apply(delta)
-        judge_.add(delta, view.aggregate)
+        judge_.add(delta, view)
 
 
 def end(view: RunView, steady_s: float = 8.0) -> None:
@@ -315,6 +315,39 @@ def test_latencies_and_rates_cover_the_steady_window_and_counts_the_whole_run() 
         ("passed", 400),
         ("failed", many(500 * MS, 1).max),
         ("failed", 200),
+    ]
+
+
+def test_a_task_is_judged_by_its_own_requests() -> None:
+    judge_ = Judge(
+        [
+            parse_threshold(text)
+            for text in (
+                "ttft.max>300ms",
+                "chat.ttft.max>300ms",
+                "rag.ttft.max>300ms",
+                "rag.requests.ok>1900",
+                "rag.ttft.max>300ms over 3s",
+                "chat.ttft.max>300ms in ramp",
+            )
+        ]
+    )
+    view = opening(procs=1, steady_s=8.0)
+    tasks = [TaskFacts(name=name, weight=1, api="a", url="u", model="m") for name in ("chat", "rag")]
+    view.facts = msgspec.structs.replace(view.facts, tasks=tuple(tasks))
+    for seq in range(LAST):
+        made = quarter(0, seq, 100)
+        [(phase, slow)] = quarter(0, seq, 500).parts.items()
+        give(judge_, view, msgspec.structs.replace(made, parts={**made.parts, key_of(phase, 1): slow}))
+    end(view)
+    high = many(500 * MS, 1).max
+    assert judged(judge_, view) == [
+        ("failed", high),
+        ("passed", 100 * MS),
+        ("failed", high),
+        ("failed", 2000),
+        ("failed", high),
+        ("passed", 100 * MS),
     ]
 
 
@@ -429,13 +462,9 @@ def test_money_is_judged_by_the_prices_of_the_tasks() -> None:
         delta.parts = {key_of(window): spent, key_of(window, 1): spent}
         give(judge_, view, delta)
     end(view)
-    assert judged(judge_, view) == [
-        ("failed", pytest.approx(120)),
-        ("failed", pytest.approx(0.03)),
-        ("passed", pytest.approx(12)),
-        ("failed", pytest.approx(12)),
-        ("passed", pytest.approx(72)),
-    ]
+    states, values = zip(*judged(judge_, view), strict=True)
+    assert states == ("failed", "failed", "passed", "failed", "passed")
+    assert values == pytest.approx((120, 0.03, 12, 12, 72))
     free = Judge([parse_threshold("cost.total>5")])
     assert [each.why for each in free.judgements(run_of(free, quarter(0, 0, 200)))] == ["no price is known"]
 

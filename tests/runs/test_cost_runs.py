@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from helpers.processes import Run, llmstress, mock_server
 from helpers.summaries import check
 
@@ -36,7 +37,7 @@ def test_the_cost_is_the_price_of_what_the_mock_has_sent(tmp_path: Path) -> None
     assert (cost["currency"], cost["unknown_share"], cost["unfinished"]["requests"]) == ("EUR", 0, 0)
     # all requests are alike
     assert cost["per_request"] == round(cost["total"] / usage["answers"], 12)
-    [price] = cost["prices"]
+    [price] = cost["tasks"]
     assert (price["model"], price["origin"]) == ("mock-7b", f"prices of {prices} (mock-*)")
     assert "cost      €" in said
     assert code == 99
@@ -44,6 +45,39 @@ def test_the_cost_is_the_price_of_what_the_mock_has_sent(tmp_path: Path) -> None
         ("cost.total", "passed"),
         ("cost.per_request", "failed"),
     ]
+
+
+def test_tasks_of_a_mix_have_prices_of_their_own(tmp_path: Path) -> None:
+    (config := tmp_path / "run.toml").write_text(
+        """price = "input=1,output=10"
+        fail-if = ["dear.cost.per_request>0.000001", "cheap.cost.total>1"]
+        [[task]]
+        name = "cheap"
+        weight = 3
+        [[task]]
+        name = "dear"
+        price = "input=2,output=20"
+        """,
+        "utf-8",
+    )
+    with mock_server() as server:
+        code, summary, said = llmstress(
+            *("--config", str(config), "--url", server.url, "--model", "mock-7b", "--procs", "1", "--streams", "4"),
+            *("--requests", "40"),
+        )
+        truth = server.stop()
+    check(summary)
+    cost = summary["cost"]
+    cheap, dear = cost["tasks"]
+    assert (cheap["task"], cheap["input"], dear["task"], dear["input"]) == ("cheap", 1, "dear", 2)
+    sent = (truth["usage"]["input"] * 1 + truth["usage"]["output"] * 10) / 1e6
+    dear_ok = summary["tasks"][1]["ok"]
+    assert dear["per_request"] == round(2 * cheap["per_request"], 12)
+    assert cheap["total"] + dear["total"] == pytest.approx(cost["total"], rel=1e-9)
+    assert cost["total"] == pytest.approx(sent * (1 + dear_ok / 40), rel=1e-9), "the dear ones cost twice as much"
+    assert code == 99
+    assert [each["state"] for each in summary["thresholds"]] == ["failed", "passed"]
+    assert "          dear: $" in said
 
 
 def test_max_cost_ends_the_run_and_counts_on_the_requests_in_flight() -> None:
@@ -87,7 +121,7 @@ def test_own_hardware_has_a_price_for_a_million_tokens() -> None:
         )
     check(summary)
     cost, tokens = summary["cost"], summary["tokens"]
-    assert (code, cost["paid_by"], cost["prices"]) == (0, "hours", [])
+    assert (code, cost["paid_by"], cost["tasks"]) == (0, "hours", [])
     expected = 0.001 / tokens["output_per_s"] * 1e6
     assert abs(cost["per_million_output"] / expected - 1) < 1e-4
     expected = 0.001 / (tokens["output_per_s"] + tokens["input_per_s"]) * 1e6
@@ -113,4 +147,4 @@ def test_a_built_in_price_says_of_when_it_is() -> None:
             *("--url", server.url, "--model", "gpt-4o-2024-08-06", "--procs", "1", "--streams", "1", "--requests", "2")
         )
     assert f"prices as of {built_in().date}, built in: check them (gpt-4o)" in said
-    assert json.dumps(summary["cost"]["prices"]).count("check them") == 1
+    assert json.dumps(summary["cost"]["tasks"]).count("check them") == 1

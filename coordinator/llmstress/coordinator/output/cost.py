@@ -1,23 +1,26 @@
 """What the summary and the console say about cost. Pure functions."""
 
-from llmstress.coordinator.output.cost_schema import Cost, ModelPrice, UnfinishedCost
+from collections.abc import Sequence
+
+from llmstress.coordinator.output.cost_schema import Cost, TaskCost, UnfinishedCost
 from llmstress.engine.telemetry.aggregate import Aggregate
-from llmstress.engine.telemetry.cost import Pricing, Tariff
+from llmstress.engine.telemetry.cost import Pricing, cost_of_task
 from llmstress.engine.telemetry.formatting import count, money, share
-from llmstress.engine.telemetry.spending import spending_of
+from llmstress.engine.telemetry.messages import Part
+from llmstress.engine.telemetry.spending import by_task, spending_of, steady_by_task
 
 
-def cost_row(aggregate: Aggregate, pricing: Pricing, steady_s: float) -> Cost:
-    """The cost of a run, whose steady windows lasted `steady_s`."""
+def cost_row(aggregate: Aggregate, pricing: Pricing, steady_s: float, names: Sequence[str] = ()) -> Cost:
+    """The cost of a run, whose steady windows lasted `steady_s`; `names`: those of the tasks of a mix."""
     found = spending_of(aggregate, pricing, steady_s)
-    prices = [] if pricing.per_hour else [_price(tariff) for tariff in pricing.tariffs]
+    tasks = _tasks(aggregate, pricing, names)
     if found is None:
-        return Cost(paid_by="tokens", currency=pricing.currency, prices=prices)
+        return Cost(paid_by="tokens", currency=pricing.currency, tasks=tasks)
     total = found.total
     return Cost(
         paid_by="hours" if pricing.per_hour else "tokens",
         currency=pricing.currency,
-        prices=prices,
+        tasks=tasks,
         hardware_per_hour=pricing.per_hour or None,
         total=_money(total.value),
         total_low=_money(total.low),
@@ -40,17 +43,27 @@ def cost_row(aggregate: Aggregate, pricing: Pricing, steady_s: float) -> Cost:
     )
 
 
-def _price(tariff: Tariff) -> ModelPrice:
-    price = tariff.price
-    return ModelPrice(
-        model=tariff.model,
-        input=None if price is None else price.input,
-        cached=None if price is None else price.cached,
-        cache_write=None if price is None else price.cache_write,
-        output=None if price is None else price.output,
-        origin=tariff.origin,
-        why=tariff.why,
-    )
+def _tasks(aggregate: Aggregate, pricing: Pricing, names: Sequence[str]) -> list[TaskCost]:
+    whole, steady = by_task(aggregate), steady_by_task(aggregate)
+    rows = []
+    for number, tariff in enumerate(pricing.tariffs):
+        price = tariff.price
+        of_run, of_steady = (cost_of_task(tariff, parts.get(number, Part())) for parts in (whole, steady))
+        rows.append(
+            TaskCost(
+                task=names[number] if number < len(names) else "",
+                model=tariff.model,
+                input=None if price is None else price.input,
+                cached=None if price is None else price.cached,
+                cache_write=None if price is None else price.cache_write,
+                output=None if price is None else price.output,
+                origin=tariff.origin,
+                why=tariff.why,
+                total=None if price is None else _money(of_run.value),
+                per_request=None if price is None or not of_steady.ok else _money(of_steady.of_ok / of_steady.ok),
+            )
+        )
+    return rows
 
 
 def _money(amount: float | None) -> float | None:
@@ -61,7 +74,7 @@ def _money(amount: float | None) -> float | None:
 def cost_lines(cost: Cost, *, asked: bool) -> list[str]:
     """The lines of the console. `asked`: prices were asked for, so it is said why there is none."""
     if cost.total is None:
-        return [f"cost      unknown: {row.why}" for row in cost.prices[:1] if asked]
+        return [f"cost      unknown: {row.why}" for row in cost.tasks[:1] if asked]
     pay = cost.currency
     at_least = "≥ " if cost.at_least else ""
     rates = [
@@ -83,8 +96,15 @@ def cost_lines(cost: Cost, *, asked: bool) -> list[str]:
         lines.append(f"          ≥: the tokens or the price of {of} of the ok requests are not all known")
     if (unfinished := cost.unfinished) is not None and unfinished.requests:
         lines.append(f"          {_unfinished(unfinished, pay)}")
-    origins = dict.fromkeys(row.origin or row.why for row in cost.prices)
+    if len(cost.tasks) > 1:
+        lines += [f"          {_task_words(row, pay)}" for row in cost.tasks]
+    origins = dict.fromkeys(row.origin or row.why for row in cost.tasks)
     return lines + [f"          {origin}" for origin in origins]
+
+
+def _task_words(row: TaskCost, pay: str) -> str:
+    each = "" if row.per_request is None else f", {money(row.per_request, pay)} per request"
+    return f"{row.task}: {'unknown' if row.total is None else f'{money(row.total, pay)}{each}'}"
 
 
 def _parts(cost: Cost) -> str:

@@ -5,9 +5,11 @@ from typing import Literal
 import msgspec
 
 
-class ModelPrice(msgspec.Struct, frozen=True, kw_only=True):
-    """The price of a model, in money for a million tokens; null: unknown."""
+class TaskCost(msgspec.Struct, frozen=True, kw_only=True):
+    """A task: the price of its model, in money for a million tokens, and what its requests cost; null: unknown."""
 
+    task: str
+    """Empty: all requests are of one kind."""
     model: str
     input: float | None
     cached: float | None
@@ -19,6 +21,10 @@ class ModelPrice(msgspec.Struct, frozen=True, kw_only=True):
     """Where the price is from; empty if it is unknown."""
     why: str
     """Why it is unknown; empty if it is known."""
+    total: float | None
+    """Its requests in the whole run."""
+    per_request: float | None
+    """Its ok requests of the steady window ÷ their number."""
 
 
 class UnfinishedCost(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,8 +44,8 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     paid_by: Literal["tokens", "hours"]
     """hours: `--cost-per-hour`."""
     currency: str
-    prices: list[ModelPrice]
-    """By number of the task; empty if hardware is paid by the hour."""
+    tasks: list[TaskCost]
+    """Empty if hardware is paid by the hour."""
     hardware_per_hour: float | None = None
     """`--cost-per-hour`."""
     total: float | None = None

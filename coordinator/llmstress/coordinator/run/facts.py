@@ -1,5 +1,7 @@
 """The facts of a run for viewers, the summary and the log. Pure functions."""
 
+from collections.abc import Sequence
+
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.shown_options import describe
 from llmstress.coordinator.config.target_url import Target, redact_url
@@ -7,22 +9,23 @@ from llmstress.coordinator.output.console import program_version, warmup
 from llmstress.coordinator.output.schema import PhaseLengths, RunInfo
 from llmstress.coordinator.output.summary import host
 from llmstress.coordinator.run.pricing import pricing_of
+from llmstress.coordinator.run.run_tasks import RunTask
 from llmstress.coordinator.traces.read import TraceFacts
-from llmstress.engine.telemetry.broadcast import RunFacts, RunView
+from llmstress.engine.telemetry.broadcast import RunFacts, RunView, TaskFacts
 from llmstress.engine.telemetry.formatting import duration
 from llmstress.engine.telemetry.messages import LABELS, Phase, Window
 
 
-def run_facts(options: Options, api: str, target: Target, model: str, trace: TraceFacts | None = None) -> RunFacts:
+def run_facts(options: Options, tasks: Sequence[RunTask], trace: TraceFacts | None = None) -> RunFacts:
     """The facts that viewers get before the run starts."""
-    requests = options.requests
+    requests, first = options.requests, tasks[0]
     if trace is not None and options.whole_run and options.steady_s is None:
         requests = min(requests or trace.columns.rows, trace.columns.rows)
     return RunFacts(
         version=program_version(),
-        api=api,
-        url=redact_url(target.url),
-        model=model,
+        api=first.resolved.api_name,
+        url=redact_url(first.resolved.target.url),
+        model=_model_of(first),
         procs=options.procs,
         streams=max(options.shares),
         total_streams=options.total_streams,
@@ -38,7 +41,24 @@ def run_facts(options: Options, api: str, target: Target, model: str, trace: Tra
         arrival=options.arrival_name if options.open else "",
         objectives=options.objectives,
         points=0 if options.sweep is None else len(options.sweep.levels),
-        pricing=pricing_of([(options, target.url, model)]),
+        pricing=pricing_of([(task.options, task.resolved.target.url, _model_of(task)) for task in tasks]),
+        tasks=tuple(_task_facts(task) for task in tasks) if options.tasks else (),
+    )
+
+
+def _model_of(task: RunTask) -> str:
+    """Empty: not yet chosen, or not needed."""
+    return task.model or task.options.model or ""
+
+
+def _task_facts(task: RunTask) -> TaskFacts:
+    return TaskFacts(
+        name=task.name,
+        weight=task.weight,
+        api=task.resolved.api_name,
+        url=redact_url(task.resolved.target.url),
+        model=_model_of(task),
+        slos=tuple(slo.text for slo in task.options.objectives.slos),
     )
 
 

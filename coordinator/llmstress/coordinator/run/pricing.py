@@ -9,6 +9,7 @@ from llmstress.coordinator.config.prices import built_in, find_price
 from llmstress.engine.prompts.lengths import Lengths
 from llmstress.engine.telemetry.cost import DEFAULT_CURRENCY, Pricing, Tariff
 from llmstress.engine.telemetry.subjects import SUBJECTS
+from llmstress.engine.telemetry.thresholds import Threshold
 
 PricedTask = tuple[Options, str, str]
 """The options of a task, its URL, and its model."""
@@ -81,9 +82,16 @@ def check_pricing(options: Options, pricing: Pricing) -> None:
     """Check that there are prices for what the options ask.
 
     Raises:
-        UsageError: `--max-cost` or a threshold needs the price of a model that has none.
+        UsageError: `--max-cost` or a threshold needs the price of a model that has none, or a threshold asks for the
+            share of a task in the cost of hardware.
     """
     if pricing.per_hour:
+        for threshold in options.thresholds:
+            if threshold.task and SUBJECTS[threshold.subject].needs == "prices":
+                raise UsageError(
+                    f"{_flag_of(threshold)} {threshold.text}: hardware that is paid by the hour (--cost-per-hour) has "
+                    "no cost for a single task"
+                )
         return
     why = next((tariff.why for tariff in pricing.tariffs if tariff.price is None), "")
     if not why:
@@ -92,5 +100,8 @@ def check_pricing(options: Options, pricing: Pricing) -> None:
         raise UsageError(f"--max-cost needs the price of every model, and {why}")
     for threshold in options.thresholds:
         if SUBJECTS[threshold.subject].needs == "prices":
-            flag = "--abort-if" if threshold.abort else "--fail-if"
-            raise UsageError(f"{flag} {threshold.text} needs the price of every model, and {why}")
+            raise UsageError(f"{_flag_of(threshold)} {threshold.text} needs the price of every model, and {why}")
+
+
+def _flag_of(threshold: Threshold) -> str:
+    return "--abort-if" if threshold.abort else "--fail-if"

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from llmstress.engine.telemetry import verdict
-from llmstress.engine.telemetry.aggregate import Aggregate, sum_of
+from llmstress.engine.telemetry.aggregate import sum_of
 from llmstress.engine.telemetry.broadcast import RunView, lasted_ns
 from llmstress.engine.telemetry.cost import Cost, cost_of
 from llmstress.engine.telemetry.formatting import duration
@@ -26,7 +26,7 @@ from llmstress.engine.telemetry.messages import (
     window_of,
     without_bystander,
 )
-from llmstress.engine.telemetry.spending import in_windows, steady_by_task, total_cost
+from llmstress.engine.telemetry.spending import by_task, in_windows, steady_by_task, total_cost
 from llmstress.engine.telemetry.subjects import SUBJECTS, Stretch
 from llmstress.engine.telemetry.thresholds import STATES, Judgement, Reading, Threshold, judge
 from llmstress.engine.telemetry.windows import measured_until
@@ -75,17 +75,22 @@ class Judge:
         """Worker -> end of its last delta (ns after T0)."""
         self._kept: dict[int, Judgement] = {}
 
-    def add(self, delta: Delta, aggregate: Aggregate) -> None:
-        """Collect what `delta` contains; `aggregate` has its windows."""
+    def add(self, delta: Delta, view: RunView) -> None:
+        """Collect what `delta` contains; `view` has its windows and tasks."""
         if not self._tallies:
             return
         self._reached[delta.worker] = delta.t_to
         load, _ = without_bystander(delta.parts)
         for at, tally in self._tallies.items():
             threshold = self._thresholds[at]
-            windows = covered_by(threshold, aggregate.windows)
+            windows = covered_by(threshold, view.aggregate.windows)
             indices = {each.index for each in windows}
-            parts = {key: part for key, part in load.items() if window_of(key) in indices}
+            tasks = view.facts.numbers_of(threshold.task) if threshold.task else None
+            parts = {
+                key: part
+                for key, part in load.items()
+                if window_of(key) in indices and (tasks is None or task_of(key) in tasks)
+            }
             begin = _begin_of(windows)
             if not parts or begin is None:
                 continue
@@ -188,9 +193,19 @@ def _seconds_of(threshold: Threshold, windows: Sequence[Window], view: RunView) 
 
 
 def _part_of(threshold: Threshold, windows: Collection[Window], now: _Now) -> Part:
+    if threshold.task:
+        return _part_of_task(threshold, windows, now)
     if threshold.window:
         return sum_of(now.view.aggregate.of_window(each.index) for each in windows)
     return now.steady if SUBJECTS[threshold.subject].covers == "steady" else now.whole
+
+
+def _part_of_task(threshold: Threshold, windows: Collection[Window], now: _Now) -> Part:
+    aggregate, tasks = now.view.aggregate, now.view.facts.numbers_of(threshold.task)
+    if threshold.window:
+        return sum_of(aggregate.part(each.index, task) for each in windows for task in sorted(tasks))
+    kinds = (Phase.STEADY,) if SUBJECTS[threshold.subject].covers == "steady" else ()
+    return sum_of(aggregate.of_task(task, *kinds) for task in sorted(tasks))
 
 
 def _needs_prices(threshold: Threshold) -> bool:
@@ -199,13 +214,19 @@ def _needs_prices(threshold: Threshold) -> bool:
 
 def _cost_in(threshold: Threshold, windows: Collection[Window], now: _Now, seconds: float) -> Cost | None:
     """What the requests cost that a threshold without `over` and `after` judges; `windows` last `seconds`."""
-    aggregate, pricing = now.view.aggregate, now.view.facts.pricing
-    if not _needs_prices(threshold) or not pricing.known:
+    aggregate, facts = now.view.aggregate, now.view.facts
+    if not _needs_prices(threshold) or not facts.pricing.known:
         return None
-    if not threshold.window and SUBJECTS[threshold.subject].covers == "run":
-        return total_cost(aggregate, pricing)
-    parts = in_windows(aggregate, {each.index for each in windows}) if threshold.window else steady_by_task(aggregate)
-    return cost_of(pricing, parts, seconds)
+    whole = SUBJECTS[threshold.subject].covers == "run"
+    if threshold.window:
+        parts = in_windows(aggregate, {each.index for each in windows})
+    elif whole and not threshold.task:
+        return total_cost(aggregate, facts.pricing)
+    else:
+        parts = by_task(aggregate) if whole else steady_by_task(aggregate)
+    if threshold.task:
+        parts = {task: part for task, part in parts.items() if task in facts.numbers_of(threshold.task)}
+    return cost_of(facts.pricing, parts, seconds)
 
 
 def _cost_of_tasks(threshold: Threshold, tasks: dict[int, Part], now: _Now, seconds: float) -> Cost | None:
