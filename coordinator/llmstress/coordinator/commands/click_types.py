@@ -11,6 +11,7 @@ import click
 from llmstress.coordinator.commands.other_tools import ANSWERS, unknown_flag
 from llmstress.coordinator.commands.text_input import text_of, text_of_config
 from llmstress.coordinator.config.load_text import parse_bystander, parse_rate, parse_stage, parse_think_time
+from llmstress.coordinator.config.model_text import parse_models
 from llmstress.coordinator.config.parsing import (
     parse_duration,
     parse_header,
@@ -66,6 +67,7 @@ MONEY = ParsedText("amount", parse_money)
 PRICE = ParsedText("input=p,output=p", parse_price)
 PRICES = ParsedText("file", _prices_in)
 LENGTHS = ParsedText("n|distribution", parse_lengths)
+MODELS = ParsedText("name=n,name=n", parse_models)
 MAX_ERRORS = ParsedText("n|p%", parse_max_errors)
 RATE = ParsedText("rate", parse_rate)
 THINK_TIME = ParsedText("time", parse_think_time)

@@ -9,6 +9,7 @@ import msgspec
 
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.load_options import MOST, LoadOptions, check_bounds
+from llmstress.coordinator.config.model_text import WeightedModel, by_model
 from llmstress.coordinator.config.parsing import MaxErrors, Resolve, is_address
 from llmstress.coordinator.config.prices import HIGHEST, Money, OnePrice, PriceTable
 from llmstress.coordinator.config.slo_presets import PRESETS
@@ -41,6 +42,8 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     api: str | None = None
     """Name of the API; None: guessed from the URL."""
     model: str | None = None
+    models: tuple[WeightedModel, ...] | None = None
+    """Several models, instead of `model`: a task for each."""
     prompt: str = DEFAULT_PROMPT
     system: str | None = None
     max_tokens: int | None = None
@@ -153,7 +156,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             raise UsageError("--progress must be whole seconds, from 1s to 1h")
         self._check_run()
         self._check_words()
-        if self.tasks:
+        if self.is_mix:
             self._check_tasks()  # what the options of the run say of a request is only what tasks take over
         else:
             self._check_request()
@@ -163,25 +166,34 @@ class Options(LoadOptions, frozen=True, kw_only=True):
         self._check_cost()
 
     def _check_run(self) -> None:
+        if self.model is not None and self.models:
+            raise UsageError("--model and --models can't be used together: drop one of them")
         if self.headless and self.tui:
             raise UsageError("--headless and --tui can't be used together: drop one of them")
 
     def _check_tasks(self) -> None:
-        names = [task.name for task in self.tasks]
+        tasks = self.each_task
+        names = [task.name for task, _ in tasks]
         if len(names) > MOST_TASKS:
-            raise UsageError(f"{self.tasks[MOST_TASKS].origin}: a run has at most {MOST_TASKS} tasks")
-        for index, task in enumerate(self.tasks):
+            raise UsageError(f"the run would have {len(names):,} tasks, and at most {MOST_TASKS} are possible")
+        for index, (task, _) in enumerate(tasks):
+            at = f"{task.origin}: " if task.origin else "--models: "
             if task.name in names[:index]:
-                raise UsageError(f"{task.origin}: two tasks are called {task.name!r}")
+                raise UsageError(f"{at}two tasks are called {task.name!r}")
             if task.name in FIRST_WORDS:
                 raise UsageError(
-                    f"{task.origin}: a task can't be called {task.name!r}, which is a figure of the run in thresholds"
+                    f"{at}{task.name!r} can't be the name of a task: it is a figure of the run in thresholds"
                 )
-        without = [task.name for task, own in self.each_task if own.url is None]
-        if 0 < len(without) < len(self.tasks):
+        without = [task.name for task, own in tasks if own.url is None]
+        if 0 < len(without) < len(tasks):
             raise UsageError(
                 f"the task {without[0]} has no target, and others have one: give it a url, or give --url for all"
             )
+
+    @property
+    def is_mix(self) -> bool:
+        """There is more than one kind of request, or the only one has a name."""
+        return bool(self.tasks or self.models)
 
     @property
     def has_target(self) -> bool:
@@ -196,14 +208,20 @@ class Options(LoadOptions, frozen=True, kw_only=True):
         """
         changes = changes_of(task, DEFAULTS)
         try:
-            return msgspec.structs.replace(self, **changes, tasks=(), fail_if=(), abort_if=())
+            return msgspec.structs.replace(self, **{"models": None, **changes}, tasks=(), fail_if=(), abort_if=())
         except UsageError as error:
+            if not task.origin:
+                raise
             raise UsageError(f"{task.origin}: task {task.name}: {error}") from error
 
     @property
     def each_task(self) -> tuple[tuple[OwnOptions, "Options"], ...]:
         """The tasks with their options. A run without a mix has one, whose name is empty."""
-        return tuple((task, self.of_task(task)) for task in self.tasks) or ((OwnOptions(name=""), self),)
+        if not self.is_mix:
+            return ((OwnOptions(name=""), self),)
+        given = self.tasks or (OwnOptions(name=""),)
+        lists = [() if "model" in task.own else task.own.get("models", self.models) or () for task in given]
+        return tuple((task, self.of_task(task)) for task in by_model([*zip(given, lists, strict=True)]))
 
     def _check_request(self) -> None:
         if not self.keepalive and self.requests_per_connection is not None:
@@ -290,9 +308,11 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     def _check_thresholds(self) -> None:
         for flag, thresholds in (("--fail-if", self.fail_if), ("--abort-if", self.abort_if)):
             for threshold in thresholds:
-                names = [task.name for task in self.tasks]
+                names = [task.name for task, _ in self.each_task] if threshold.task else []
                 if threshold.task and threshold.task not in names:
-                    there = f"; there are {', '.join(names)}" if names else ", and none in the run ([[task]] in a file)"
+                    there = (
+                        f"; there are {', '.join(names)}" if any(names) else ": the run has none ([[task]] in a file)"
+                    )
                     raise UsageError(f"{flag} {threshold.text}: there is no task {threshold.task!r}{there}")
                 needs = SUBJECTS[threshold.subject].needs
                 if needs == "SLOs" and not self.objectives.slos:
@@ -372,7 +392,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     @property
     def objectives(self) -> Objectives:
         """What requests are judged by; in a mix, the limits of all tasks."""
-        if self.tasks:
+        if self.is_mix:
             of_tasks = [slo for _, options in self.each_task for slo in options.objectives.slos]
             return Objectives(tuple(dict.fromkeys(of_tasks)), self.deadlines, self.reading_speed or 0.0)
         preset = PRESETS[self.slo_preset] if self.slo_preset is not None else ()

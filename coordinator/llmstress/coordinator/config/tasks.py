@@ -10,7 +10,7 @@ import msgspec
 OF_A_TASK = frozenset(
     {
         # the target
-        *("url", "api", "model", "api_key_env", "headers", "auth", "api_version"),
+        *("url", "api", "model", "models", "api_key_env", "headers", "auth", "api_version"),
         # the request
         *("prompt", "prompt_ids", "prompt_tokens", "shared_prefix_tokens", "prefix_groups", "system"),
         *("max_tokens", "output_tokens", "min_tokens", "ignore_eos", "limit_field", "stream", "usage", "extra_body"),
@@ -31,6 +31,8 @@ OF_A_TASK = frozenset(
 
 RIVALS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "model": ("models",),
+        "models": ("model",),
         "prompt": ("prompt_ids", "prompt_tokens", "shared_prefix_tokens", "prefix_groups"),
         "prompt_ids": ("prompt", "prompt_tokens", "shared_prefix_tokens", "prefix_groups"),
         "prompt_tokens": ("prompt", "prompt_ids"),
@@ -62,6 +64,8 @@ class OwnOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Field of `Options` -> value."""
     origin: str = ""
     """Where it was given: `run.toml, line 12`."""
+    group: str = ""
+    """What the tasks of one list of models have in common: the name of the task that has it, or `models`."""
 
 
 def check_name(name: Any) -> str:

@@ -42,7 +42,7 @@ from llmstress.coordinator.output.schema import (
 from llmstress.coordinator.output.tasks import task_rows
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
-from llmstress.engine.telemetry.by_task import TaskFigures
+from llmstress.engine.telemetry.by_task import TaskFigures, fairness_of
 from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED
 from llmstress.engine.telemetry.cost import NO_PRICES, Pricing
 from llmstress.engine.telemetry.histogram import HIGHEST_US, Histogram
@@ -133,6 +133,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         load=load_of(aggregate, facts.windows, facts.arrival, facts.burstiness),
         windows=_windows(aggregate, facts),
         tasks=task_rows(facts.tasks, facts.objectives),
+        fairness={group: round(index, 6) for group, index in fairness_of(facts.tasks).items()},
         timeline_step_s=aggregate.row_ns / 1e9,
         timeline=_timeline(aggregate, judged=bool(facts.objectives.slos)),
         trace=facts.trace if facts.trace is not None else msgspec.UNSET,

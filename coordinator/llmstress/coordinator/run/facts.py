@@ -42,7 +42,7 @@ def run_facts(options: Options, tasks: Sequence[RunTask], trace: TraceFacts | No
         objectives=options.objectives,
         points=0 if options.sweep is None else len(options.sweep.levels),
         pricing=pricing_of([(task.options, task.resolved.target.url, _model_of(task)) for task in tasks]),
-        tasks=tuple(_task_facts(task) for task in tasks) if options.tasks else (),
+        tasks=tuple(_task_facts(task) for task in tasks) if options.is_mix else (),
     )
 
 
@@ -58,6 +58,7 @@ def _task_facts(task: RunTask) -> TaskFacts:
         api=task.resolved.api_name,
         url=redact_url(task.resolved.target.url),
         model=_model_of(task),
+        group=task.group,
         slos=tuple(slo.text for slo in task.options.objectives.slos),
     )
 

@@ -43,7 +43,7 @@ def make_plans(
         requests = [after - before for before, after in itertools.pairwise(upto)]
     secrets = list(dict.fromkeys(secret for task in tasks for secret in task.resolved.secrets))
     weights = reduced([task.weight for task in tasks])
-    others = bool(options.tasks and options.objectives.slos)
+    others = bool(options.is_mix and options.objectives.slos)
     plans_of_tasks = [
         tuple(
             msgspec.structs.replace(
