@@ -9,6 +9,7 @@ import click
 from llmstress.coordinator.commands.arguments.checks import check_options
 from llmstress.coordinator.commands.arguments.configuration import configuration_options, probed_task_option
 from llmstress.coordinator.commands.arguments.connection import connection_options
+from llmstress.coordinator.commands.arguments.cost import cost_options
 from llmstress.coordinator.commands.arguments.judging import judging_options
 from llmstress.coordinator.commands.arguments.limits import limit_options, timeout_options
 from llmstress.coordinator.commands.arguments.load import load_options
@@ -46,6 +47,7 @@ LONGEST = 600
 @timeout_options
 @limit_options
 @check_options
+@cost_options
 @slo_options
 @judging_options
 @output_options
@@ -116,6 +118,7 @@ def probe(**arguments: Any) -> int:
 @timeout_options
 @limit_options
 @check_options
+@cost_options
 @judging_options
 @output_options
 @configuration_options

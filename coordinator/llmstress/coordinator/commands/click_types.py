@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from llmstress.coordinator.commands.other_tools import ANSWERS, unknown_flag
-from llmstress.coordinator.commands.text_input import text_of
+from llmstress.coordinator.commands.text_input import text_of, text_of_config
 from llmstress.coordinator.config.band_text import parse_bands
 from llmstress.coordinator.config.check_text import parse_abandon_after, parse_check
 from llmstress.coordinator.config.load_text import parse_bystander, parse_rate, parse_stage, parse_think_time
@@ -23,6 +23,7 @@ from llmstress.coordinator.config.parsing import (
     parse_share,
     parse_token_ids,
 )
+from llmstress.coordinator.config.prices import PriceTable, parse_money, parse_price, read_prices
 from llmstress.coordinator.config.prompt_text import parse_lengths
 from llmstress.coordinator.config.slo_presets import parse_preset
 from llmstress.coordinator.config.slo_text import parse_deadlines, parse_reading_speed, parse_slo
@@ -74,6 +75,15 @@ class CheckText(ParsedText[Check]):
 
 CHECK = CheckText()
 ABANDON_AFTER = ParsedText("time", parse_abandon_after)
+
+
+def _prices_in(path: str) -> PriceTable:
+    return read_prices(text_of_config(path), path)
+
+
+MONEY = ParsedText("amount", parse_money)
+PRICE = ParsedText("input=p,output=p", parse_price)
+PRICES = ParsedText("file", _prices_in)
 LENGTHS = ParsedText("n|distribution", parse_lengths)
 MODELS = ParsedText("name=n,name=n", parse_models)
 BANDS = ParsedText("n,n", parse_bands)

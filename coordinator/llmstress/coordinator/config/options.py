@@ -12,6 +12,7 @@ from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.load_options import MOST, LoadOptions, check_bounds
 from llmstress.coordinator.config.model_text import WeightedModel, by_model
 from llmstress.coordinator.config.parsing import MaxErrors, Resolve, is_address
+from llmstress.coordinator.config.prices import HIGHEST, Money, OnePrice, PriceTable
 from llmstress.coordinator.config.slo_presets import PRESETS
 from llmstress.coordinator.config.tasks import MOST_TASKS, OwnOptions, changes_of
 from llmstress.engine.api.ask import Ask
@@ -96,6 +97,14 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     """Changes of the failure policy: status or class, and action."""
     max_errors: MaxErrors | None = None
     max_total_tokens: int | None = None
+    price: OnePrice | None = None
+    """Price of the model."""
+    prices: PriceTable | None = None
+    """Prices of models; the built-in ones follow."""
+    cost_per_hour: Money | None = None
+    """Cost of the hardware, instead of prices of tokens."""
+    max_cost: float | None = None
+    """The run ends when it has cost this much."""
     probe: bool = True
     """Request the target's models before the run; False: `--no-probe`."""
     interval_s: float = 0.25
@@ -169,6 +178,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             self._check_abandoning()
             self._check_objectives()
         self._check_thresholds()
+        self._check_cost()
 
     def _check_run(self) -> None:
         if self.model is not None and self.models:
@@ -335,6 +345,15 @@ class Options(LoadOptions, frozen=True, kw_only=True):
                 if needs == "arrivals" and not self.open:
                     raise UsageError(f"{flag} {threshold.text} needs requests that arrive at a rate: --rate or --stage")
 
+    def _check_cost(self) -> None:
+        if self.max_cost is not None and not 0 < self.max_cost <= HIGHEST:
+            raise UsageError("--max-cost must be an amount above 0, like 5 or 0.25")
+        for flag, given in (("--price", self.price), ("--prices", self.prices)):
+            if given is not None and self.cost_per_hour is not None:
+                raise UsageError(
+                    f"--cost-per-hour is for your own hardware and {flag} for tokens that are paid: drop one of them"
+                )
+
     def _check_words(self) -> None:
         for name, value in self.headers:
             if name.lower() in ("content-length", "transfer-encoding"):
@@ -351,6 +370,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
                 raise UsageError(f"{flag} is empty: give a value, or leave it out")
         for flag, text in (
             ("--trace", self.trace),
+            ("--prices", None if self.prices is None else self.prices.name),
             ("--prompt", self.prompt),
             ("--system", self.system),
             ("--model", self.model),

@@ -21,6 +21,8 @@ OF_A_TASK = frozenset(
         # limits, and what follows a failure
         *("timeout_connect_s", "timeout_first_token_s", "timeout_idle_s", "timeout_total_s"),
         *("retries", "on_status", "require_finish"),
+        # what requests cost
+        *("price", "prices"),
         # what requests are judged by, and users who walk away
         *("slos", "slo_preset", "checks"),
         *("abandon", "abandon_after", "abandon_after_tokens"),
@@ -35,6 +37,7 @@ RIVALS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "prompt": ("prompt_ids", "prompt_tokens", "shared_prefix_tokens", "prefix_groups"),
         "prompt_ids": ("prompt", "prompt_tokens", "shared_prefix_tokens", "prefix_groups"),
         "prompt_tokens": ("prompt", "prompt_ids"),
+        "prices": ("price",),
         "max_tokens": ("output_tokens",),
         "output_tokens": ("max_tokens", "min_tokens"),
     }

@@ -9,6 +9,7 @@ from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.sweep_text import level_text
 from llmstress.coordinator.output.bands import bands_table
 from llmstress.coordinator.output.bystander import line_of
+from llmstress.coordinator.output.cost import cost_lines
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_text import load_line, windows_table
@@ -199,6 +200,10 @@ class Console:
             source = {"usage": "by usage", "events": "by events", "mixed": "by usage or events", None: "output unknown"}
             self.say(f"tokens    {'; '.join(counted)} ({source[tokens.source]})")
         self._goodput(summary)
+        given = summary.run.options
+        asked = any(given.get(name) is not None for name in ("price", "prices"))
+        for line in cost_lines(summary.cost, asked=asked):
+            self.say(line)
         for outcome, error in summary.errors.items():
             text = f": {_cut(error.samples[0].text)}" if error.samples else ""
             self.say(f"{outcome:<20}{count(error.count):>10}{text}")

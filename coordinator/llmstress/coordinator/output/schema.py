@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from llmstress.coordinator.output.band_schema import BandRow
+from llmstress.coordinator.output.cost_schema import Cost
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_schema import LevelUnit, Load, TraceInfo
@@ -382,6 +383,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Metric -> base64 of HdrHistogram's V2 encoding, in µs, of the steady window."""
     bystander: Bystander | msgspec.UnsetType = msgspec.UNSET
     """Only with `--bystander`."""
+    cost: Cost
 
 
 def json_schema() -> dict[str, Any]:

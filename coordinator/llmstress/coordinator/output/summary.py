@@ -11,6 +11,7 @@ import msgspec
 from llmstress.coordinator.host.machine import available_cores
 from llmstress.coordinator.output.bands import band_rows
 from llmstress.coordinator.output.bystander import bystander_of
+from llmstress.coordinator.output.cost import cost_row
 from llmstress.coordinator.output.goodput import fluidity_of, goodput_of, smooth_goodput_of
 from llmstress.coordinator.output.judged import threshold_rows
 from llmstress.coordinator.output.latencies import describe, in_ms
@@ -45,6 +46,7 @@ from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
 from llmstress.engine.telemetry.bands import Bounds
 from llmstress.engine.telemetry.by_task import TaskFigures, fairness_of
 from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED
+from llmstress.engine.telemetry.cost import NO_PRICES, Pricing
 from llmstress.engine.telemetry.histogram import HIGHEST_US, Histogram
 from llmstress.engine.telemetry.intervals import percentile_intervals
 from llmstress.engine.telemetry.messages import Counters, ErrorSample
@@ -82,6 +84,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Those of a mix."""
     bands: Bounds | None = None
     """Where long prompts and answers begin; None: requests are not told apart by their tokens."""
+    pricing: Pricing = NO_PRICES
+    """What the requests cost."""
 
 
 def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
@@ -147,6 +151,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         fluidity=fluidity_of(steady, facts.objectives) or msgspec.UNSET,
         smooth_goodput=smooth_goodput_of(steady, facts.objectives, window) or msgspec.UNSET,
         thresholds=threshold_rows(facts.judgements),
+        cost=cost_row(aggregate, facts.pricing, window, [task.facts.name for task in facts.tasks]),
     )
 
 

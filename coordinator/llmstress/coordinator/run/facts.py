@@ -8,6 +8,7 @@ from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.console import program_version, warmup
 from llmstress.coordinator.output.schema import PhaseLengths, RunInfo
 from llmstress.coordinator.output.summary import host
+from llmstress.coordinator.run.pricing import pricing_of
 from llmstress.coordinator.run.run_tasks import RunTask
 from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine.telemetry.broadcast import RunFacts, RunView, TaskFacts
@@ -24,7 +25,7 @@ def run_facts(options: Options, tasks: Sequence[RunTask], trace: TraceFacts | No
         version=program_version(),
         api=first.resolved.api_name,
         url=redact_url(first.resolved.target.url),
-        model=first.model or first.options.model or "",
+        model=_model_of(first),
         procs=options.procs,
         streams=max(options.shares),
         total_streams=options.total_streams,
@@ -40,8 +41,14 @@ def run_facts(options: Options, tasks: Sequence[RunTask], trace: TraceFacts | No
         arrival=options.arrival_name if options.open else "",
         objectives=options.objectives,
         points=0 if options.sweep is None else len(options.sweep.levels),
+        pricing=pricing_of([(task.options, task.resolved.target.url, _model_of(task)) for task in tasks]),
         tasks=tuple(_task_facts(task) for task in tasks) if options.is_mix else (),
     )
+
+
+def _model_of(task: RunTask) -> str:
+    """Empty: not yet chosen, or not needed."""
+    return task.model or task.options.model or ""
 
 
 def _task_facts(task: RunTask) -> TaskFacts:
@@ -50,7 +57,7 @@ def _task_facts(task: RunTask) -> TaskFacts:
         weight=task.weight,
         api=task.resolved.api_name,
         url=redact_url(task.resolved.target.url),
-        model=task.model or task.options.model or "",
+        model=_model_of(task),
         group=task.group,
         slos=tuple(slo.text for slo in task.options.objectives.slos),
     )

@@ -10,6 +10,7 @@ from typing import assert_never
 import msgspec
 
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice
+from llmstress.engine.telemetry.cost import NO_PRICES, Pricing
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Delta, Phase, Window
 from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
@@ -72,6 +73,8 @@ class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=T
     """Planned points of a sweep; 0: no sweep, or a search, which decides its points while it goes on."""
     tasks: tuple[TaskFacts, ...] = ()
     """The tasks of a mix; their positions are the task numbers of parts. Empty: all requests are of one kind."""
+    pricing: Pricing = NO_PRICES
+    """What the requests cost, by task."""
 
     def numbers_of(self, task: str) -> frozenset[int]:
         """The task numbers of the parts that belong to the task of this name."""
