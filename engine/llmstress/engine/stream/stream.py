@@ -50,8 +50,9 @@ class Runtime(Protocol):
     def retry(self, stream: "Stream", at: int) -> None:
         """Call `resume` at stamp `at`."""
 
-    def free(self, stream: "Stream", *, failed: bool, fatal: bool, now: int) -> None:
-        """The stream has ended a request at stamp `now`; `fatal`: its failure may end the run."""
+    def free(self, stream: "Stream", exchange: Exchange, end: End, *, fatal: bool, now: int) -> None:
+        """The stream has ended a request with `end` at stamp `now`; `exchange`: its last attempt; `fatal`: its failure
+        may end the run."""
 
 
 class Stream:
@@ -407,7 +408,7 @@ class Stream:
         elif not reader.keep_alive or reader.surplus or 0 < task.requests_per_connection <= self._requests:
             self.drop_link()
         if sequel.again_ns is None:
-            self._runtime.free(self, failed=end.failed, fatal=sequel.fatal, now=now)
+            self._runtime.free(self, exchange, end, fatal=sequel.fatal, now=now)
         else:
             self._runtime.retry(self, now + sequel.again_ns)
 
