@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Protocol
 
 import msgspec
 
+from llmstress.engine.api.answers import Answer, Draft, events_in, is_event_stream
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.meaning import NOTHING, Meaning
 
@@ -140,6 +141,23 @@ class Api:
     def read_answer(self, body: bytes, content_type: str = "") -> Meaning:
         """The meaning of the body of an answer that is not streamed. Never raises."""
         raise NotImplementedError
+
+    def read_text(self, body: bytes, *, streamed: bool) -> Answer:
+        """What the body of a complete answer says, without its content coding. Never raises.
+
+        streamed: the request asked for a stream. The body may be a JSON object nonetheless.
+        """
+        draft = Draft()
+        if streamed and is_event_stream(body):
+            for name, data in events_in(body):
+                self.add_to(draft, data, name)
+        else:
+            self.add_to(draft, body)
+        return draft.answer()
+
+    def add_to(self, draft: Draft, data: bytes, name: bytes = b"") -> None:
+        """Add what one event of a stream says, or a whole answer, to the draft of an answer. `name` is the event's
+        `event:` field. Never raises. An API that doesn't override this has answers without text."""
 
 
 class BodyTemplate:
