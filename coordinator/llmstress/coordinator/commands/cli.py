@@ -8,6 +8,7 @@ import click
 
 from llmstress.coordinator.commands.arguments.configuration import configuration_options
 from llmstress.coordinator.commands.arguments.connection import connection_options
+from llmstress.coordinator.commands.arguments.conversations import conversation_options
 from llmstress.coordinator.commands.arguments.judging import judging_options
 from llmstress.coordinator.commands.arguments.limits import limit_options, timeout_options
 from llmstress.coordinator.commands.arguments.load import load_options
@@ -40,6 +41,7 @@ LONGEST = 600
 @trace_options
 @request_options
 @prompt_options
+@conversation_options
 @api_options
 @connection_options
 @timeout_options
@@ -108,6 +110,7 @@ def probe(**arguments: Any) -> int:
 @load_options
 @request_options
 @prompt_options
+@conversation_options
 @api_options
 @connection_options
 @timeout_options

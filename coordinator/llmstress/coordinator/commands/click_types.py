@@ -10,7 +10,13 @@ import click
 
 from llmstress.coordinator.commands.other_tools import ANSWERS, unknown_flag
 from llmstress.coordinator.commands.text_input import text_of
-from llmstress.coordinator.config.load_text import parse_bystander, parse_rate, parse_stage, parse_think_time
+from llmstress.coordinator.config.load_text import (
+    parse_bystander,
+    parse_rate,
+    parse_stage,
+    parse_think_time,
+    parse_turns,
+)
 from llmstress.coordinator.config.parsing import (
     parse_duration,
     parse_header,
@@ -60,6 +66,7 @@ class TextInput(ParsedText[_Parsed]):
 LENGTHS = ParsedText("n|distribution", parse_lengths)
 MAX_ERRORS = ParsedText("n|p%", parse_max_errors)
 RATE = ParsedText("rate", parse_rate)
+TURNS = ParsedText("n|n..n", parse_turns)
 THINK_TIME = ParsedText("time", parse_think_time)
 BYSTANDER = ParsedText("rate", parse_bystander)
 STAGE = ParsedText("time:load", parse_stage)

@@ -183,6 +183,11 @@ class Options(LoadOptions, frozen=True, kw_only=True):
                     raise UsageError(f"{flag} can't be used with --unix-socket: drop one of them")
 
     def _check_prompts(self) -> None:
+        if self.turns is not None:
+            if self.prompt_ids:
+                raise UsageError("--turns needs texts, so it can't be used with --prompt-ids: drop one of them")
+            if self.body is not None and "{prompt}" not in self.body:
+                raise UsageError("--turns needs a place in --body: write {prompt} where the conversation belongs")
         if self.prompt_tokens is None:
             for flag, given in (
                 ("--shared-prefix-tokens", self.shared_prefix_tokens > 0),

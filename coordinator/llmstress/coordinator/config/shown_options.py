@@ -29,7 +29,7 @@ def describe(options: Options) -> dict[str, Any]:
         shown["prompt_ids"] = [*options.prompt_ids[:_LONGEST_SHOWN], f"… {len(options.prompt_ids):,} token ids"]
     for name in ("fail_if", "abort_if"):
         shown[name] = [threshold.text for threshold in getattr(options, name)]
-    for name in ("rate", "bystander", "prompt_tokens", "output_tokens"):
+    for name in ("rate", "bystander", "prompt_tokens", "output_tokens", "turns"):
         shown[name] = None if shown[name] is None else str(getattr(options, name))
     shown["stages"] = [str(stage) for stage in options.stages]
     shown["proxy"] = redact_url(options.proxy) if options.proxy is not None else None

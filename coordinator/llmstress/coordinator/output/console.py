@@ -9,6 +9,7 @@ from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.sweep_text import level_text
 from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.bystander import line_of
+from llmstress.coordinator.output.conversations import Conversations, conversation_lines
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_text import load_line, windows_table
@@ -221,6 +222,10 @@ class Console:
             self._undetermined(summary.tpot_undetermined)
         for line in points:
             self.say(line)
+        if isinstance(summary.conversations, Conversations):
+            self.say()
+            for line in conversation_lines(summary.conversations):
+                self.say(line)
         if isinstance(summary.bystander, Bystander):
             self.say(line_of(summary.bystander))
         self._thresholds(summary.thresholds)
@@ -327,7 +332,8 @@ def _arrivals(picture: Snapshot) -> list[str]:
     """Asked and achieved rate of the open model, and the requests that wait or were dropped."""
     if picture.asked_per_s is None:
         return []
-    parts = [f"asked {rate(picture.asked_per_s)}/s started {rate(picture.now.started_per_s)}/s"]
+    of = " sessions" if picture.asked_unit == "sessions" else ""
+    parts = [f"asked {rate(picture.asked_per_s)}{of}/s started {rate(picture.now.started_per_s)}/s"]
     parts += [f"waiting {count(picture.waiting)}"] if picture.waiting else []
     return parts + ([f"dropped {count(picture.dropped)}"] if picture.dropped else [])
 

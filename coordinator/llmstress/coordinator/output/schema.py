@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from llmstress.coordinator.output.conversations import Conversations
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_schema import LevelUnit, Load, TraceInfo
@@ -371,6 +372,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Metric -> base64 of HdrHistogram's V2 encoding, in µs, of the steady window."""
     bystander: Bystander | msgspec.UnsetType = msgspec.UNSET
     """Only with `--bystander`."""
+    conversations: Conversations | msgspec.UnsetType = msgspec.UNSET
+    """Only with `--turns`."""
 
 
 def json_schema() -> dict[str, Any]:

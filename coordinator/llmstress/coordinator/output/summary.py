@@ -10,6 +10,7 @@ import msgspec
 
 from llmstress.coordinator.host.machine import available_cores
 from llmstress.coordinator.output.bystander import bystander_of
+from llmstress.coordinator.output.conversations import conversations_of
 from llmstress.coordinator.output.goodput import fluidity_of, goodput_of, smooth_goodput_of
 from llmstress.coordinator.output.judged import threshold_rows
 from llmstress.coordinator.output.latencies import describe, in_ms
@@ -72,6 +73,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     bystander_per_s: float | None = None
     """Rate of the bystander; None: there is none."""
     objectives: Objectives = NOT_JUDGED
+    turns: tuple[str, ...] = ()
+    """Names of the turns of conversations."""
     judgements: tuple[Judgement, ...] = ()
     trace: TraceInfo | None = None
 
@@ -135,6 +138,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         fluidity=fluidity_of(steady, facts.objectives) or msgspec.UNSET,
         smooth_goodput=smooth_goodput_of(steady, facts.objectives, window) or msgspec.UNSET,
         thresholds=threshold_rows(facts.judgements),
+        conversations=conversations_of(aggregate, facts.turns, window) or msgspec.UNSET,
     )
 
 

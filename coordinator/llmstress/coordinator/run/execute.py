@@ -22,6 +22,7 @@ from llmstress.coordinator.run.conductor import Conductor, Result
 from llmstress.coordinator.run.courses.plan import windows_to_come
 from llmstress.coordinator.run.gate import check_thresholds
 from llmstress.coordinator.run.plans import warning_of_ramp
+from llmstress.coordinator.run.turns import check_turns
 from llmstress.coordinator.target.auth import key_variables, warning_of_plain_http
 from llmstress.coordinator.target.network import resolve, with_sources
 from llmstress.coordinator.target.resolved_target import resolve_target
@@ -60,6 +61,7 @@ async def execute(
     """
     resolved = resolve_target(options, url, os.environ)
     target, network, secrets = resolved.target, resolved.network, resolved.secrets
+    check_turns(options, resolved.api_name, resolved.api, resolved.api.ask)
     console.hide(secrets)
     try:
         windows = load_plan.windows_of(options)

@@ -6,6 +6,7 @@ from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.console import program_version, warmup
 from llmstress.coordinator.output.schema import PhaseLengths, RunInfo
 from llmstress.coordinator.output.summary import host
+from llmstress.coordinator.run.turns import turn_names
 from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine.telemetry.broadcast import RunFacts, RunView
 from llmstress.engine.telemetry.formatting import duration
@@ -36,6 +37,7 @@ def run_facts(options: Options, api: str, target: Target, model: str, trace: Tra
         warmup_requests=options.warmup_requests,
         arrival=options.arrival_name if options.open else "",
         objectives=options.objectives,
+        turns=turn_names(options.turns),
         points=0 if options.sweep is None else len(options.sweep.levels),
     )
 

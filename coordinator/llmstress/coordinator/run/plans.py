@@ -7,6 +7,7 @@ import msgspec
 
 from llmstress.coordinator.config.load_options import MOST_PROCS, QUEUE_TIMEOUT_S
 from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.run.turns import steps_of
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
@@ -43,7 +44,7 @@ def make_plans(
         requests = [after - before for before, after in itertools.pairwise(upto)]
     return [
         Plan(
-            tasks=(task := task_plan(options, resolved, ask, networks[worker], salt),),
+            tasks=steps_of(options, task := task_plan(options, resolved, ask, networks[worker], salt)),
             streams=share,
             worker=worker,
             workers=options.procs,

@@ -176,6 +176,9 @@ def bystander_plan(plan: Plan, bystander: Bystander) -> Plan:
         retries=0,
         on_status=[(what, COUNT) for what in DEFAULTS],
         objectives=NOT_JUDGED,
+        step="",
+        steps=1,
+        conversation=None,
     )
     return msgspec.structs.replace(
         plan,

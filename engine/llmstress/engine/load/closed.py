@@ -135,8 +135,8 @@ class ClosedModel(Model):
         self._release(self.load.clock())
 
     def free(self, stream: Stream, exchange: Exchange, end: End, *, fatal: bool, now: int) -> None:
-        """A stream has ended a request: it begins the next one, after a pause if the request failed. If its session goes
-        on, the session decides how long it waits."""
+        """A stream has ended a request: it begins the next one, after a pause if the request failed. A session that
+        goes on decides itself how long it waits."""
         if self._sessions.running and (wait_ns := self._sessions.ended(stream, exchange, end)) is not None:
             if stream in self._surplus:
                 self._sessions.cut(stream)

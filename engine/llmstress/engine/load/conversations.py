@@ -26,7 +26,8 @@ NO_TEXT = "(no text)"
 """Stands in the history for an answer without text: APIs refuse empty messages, and some models two texts of the user
 in a row."""
 
-MOST_TURNS = 1_000
+_TURNS = 1 << 20
+"""More than any conversation has: each turn of each conversation has a number of its own."""
 
 
 class Turn(NamedTuple):
@@ -80,14 +81,14 @@ class MadeScript(Script):
         maker = self._later if turn else self._first
         if maker is None:
             return Turn(self._text)
-        drawn = maker.make(number * MOST_TURNS + turn)
+        drawn = maker.make(number * _TURNS + turn)
         return Turn(self._text if drawn.prompt is None else drawn.prompt, drawn.output)
 
     def answer(self, number: int, turn: int) -> str:
         """A made text, as long as an answer that uses up its limit."""
         if self._maker is None:
             self._maker = Maker(self._answers)
-        drawn = self._maker.make(number * MOST_TURNS + turn)
+        drawn = self._maker.make(number * _TURNS + turn)
         return drawn.prompt or NO_TEXT
 
 

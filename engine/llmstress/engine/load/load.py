@@ -46,8 +46,8 @@ class Model(ABC):
 
     @abstractmethod
     def free(self, stream: Stream, exchange: Exchange, end: End, *, fatal: bool, now: int) -> None:
-        """A stream has ended a request with `end` at stamp `now`; `exchange`: its last attempt; `fatal`: its failure may
-        end the run."""
+        """A stream has ended a request with `end` at stamp `now`; `exchange`: its last attempt; `fatal`: its failure
+        may end the run."""
 
     def not_begun(self, stream: Stream, request: Request) -> None:  # noqa: B027
         """A stream that waited for a connection is over without having begun its request: the run's time or its

@@ -32,7 +32,9 @@ class Mix:
     def __init__(self, entries: Sequence[Entry], weights: Sequence[int], worker: int, workers: int) -> None:
         """weights: of each entry, whole numbers from 1 on."""
         self.entries = tuple(entries)
-        self.tasks = tuple(task for entry in entries for task in (entry.tasks if isinstance(entry, SessionKind) else [entry]))
+        self.tasks = tuple(
+            task for entry in entries for task in (entry.tasks if isinstance(entry, SessionKind) else [entry])
+        )
         """Also those of the requests of sessions."""
         self._weights = list(weights)
         self._total = sum(weights)

@@ -112,8 +112,8 @@ class Sessions:
         return session.first()
 
     def ended(self, stream: Stream, exchange: Exchange, end: End) -> int | None:
-        """A request of this stream has ended: gives the think time before the next request of the stream's session (ns).
-        None: the stream has no session, or the session is over."""
+        """A request of this stream has ended: gives the think time (ns) before the next request of its session. None:
+        the stream has no session, or the session is over."""
         running = self.running.get(stream)
         if running is None:
             return None

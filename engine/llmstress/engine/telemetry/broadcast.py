@@ -53,6 +53,8 @@ class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=T
     """What requests are judged by."""
     points: int = 0
     """Planned points of a sweep; 0: no sweep, or a search, which decides its points while it goes on."""
+    turns: tuple[str, ...] = ()
+    """Names of the turns of conversations, in the order of their task numbers; empty: there are no conversations."""
 
 
 class WorkerChange(msgspec.Struct, array_like=True, frozen=True, tag=True):

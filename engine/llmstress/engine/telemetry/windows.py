@@ -10,7 +10,7 @@ from llmstress.engine.telemetry.broadcast import RunView, lasted_ns
 from llmstress.engine.telemetry.classes import NOT_FAILED
 from llmstress.engine.telemetry.goodput import Goodput, goodput
 from llmstress.engine.telemetry.histogram import Distribution, distribution_of
-from llmstress.engine.telemetry.load_profile import Profile, Unit
+from llmstress.engine.telemetry.load_profile import RATES, Profile, Unit
 from llmstress.engine.telemetry.messages import Counters, Phase, Window
 
 
@@ -25,7 +25,7 @@ class WindowFigures(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     """How long it has lasted so far."""
     unit: Unit
-    """What `asked` is: streams, requests per second, or seconds of the trace per second."""
+    """What `asked` is: see `load_profile.Unit`."""
     asked: float
     """The mean level of the load that was asked for."""
     due: int
@@ -95,8 +95,9 @@ def asked_of(view: RunView, begin: int, end: int) -> tuple[Unit, float]:
 
 
 def asked_lately(view: RunView, window_s: float) -> float | None:
-    """The mean rate (requests/s) that was asked for in the last `window_s` seconds; None: the run has none."""
-    if view.profile is None or view.profile.unit != "requests":
+    """The mean rate (per second, of requests or sessions) that was asked for in the last `window_s` seconds; None: the
+    run has none."""
+    if view.profile is None or view.profile.unit not in RATES:
         return None
     now = view.aggregate.elapsed_ns
     return asked_of(view, max(0, now - int(window_s * 1e9)), now)[1]

@@ -1,0 +1,124 @@
+"""Conversations in the summary (`schema`) and on the console: how they ended, and the figures of each turn. Pure
+functions."""
+
+import msgspec
+
+from llmstress.coordinator.output.latencies import Latency, describe
+from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.classes import NOT_FAILED
+from llmstress.engine.telemetry.formatting import count, latency, rate
+from llmstress.engine.telemetry.messages import Phase
+
+_SHOWN = ("ttft", "tpot", "e2e")
+"""Latencies of a turn."""
+
+
+class TurnRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The requests of one turn of all conversations. Counts and means cover the whole run, latencies the steady
+    windows."""
+
+    turn: str
+    """`turn 20+`: the 20th and all later ones."""
+    started: int
+    ok: int
+    failed: int
+    input_mean: float | None
+    """Input tokens of an ok answer as the server counts them: with each turn, the history grows. Null if it reports
+    none."""
+    output_mean: float | None
+    """Output tokens of an ok answer."""
+    latency_ms: dict[str, Latency]
+    """ttft, tpot and e2e."""
+
+
+class Conversations(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the conversations of the whole run. `started` is the sum of completed, failed, overflowed and
+    cut_off."""
+
+    started: int
+    completed: int
+    """They had all their turns."""
+    failed: int
+    """They ended with a turn that failed."""
+    overflowed: int
+    """They ended because the model's context was full. If the server says so with an error, the request counts as
+    failed with its class."""
+    cut_off: int
+    """They were not over when the run ended, or their stream was not wanted any more."""
+    sessions_per_s: float | None
+    """Conversations that were completed, per second of the steady windows."""
+    started_per_s: float | None
+    """Conversations that started, per second of the steady windows."""
+    turns: list[TurnRow]
+
+
+def conversations_of(aggregate: Aggregate, turns: tuple[str, ...], seconds: float) -> Conversations | None:
+    """The conversations of a run; None: there are none.
+
+    Args:
+        aggregate: what was measured.
+        turns: names of the turns, in the order of their task numbers.
+        seconds: length of the steady windows.
+    """
+    if not turns:
+        return None
+    whole, steady = aggregate.counters(), aggregate.steady.counters
+    over = whole.sessions_completed + whole.sessions_failed + whole.sessions_overflowed
+    return Conversations(
+        started=whole.sessions,
+        completed=whole.sessions_completed,
+        failed=whole.sessions_failed,
+        overflowed=whole.sessions_overflowed,
+        cut_off=whole.sessions - over,
+        sessions_per_s=round(steady.sessions_completed / seconds, 3) if seconds > 0 else None,
+        started_per_s=round(steady.sessions / seconds, 3) if seconds > 0 else None,
+        turns=[_row(aggregate, number, name) for number, name in enumerate(turns)],
+    )
+
+
+def _row(aggregate: Aggregate, task: int, name: str) -> TurnRow:
+    whole, steady = aggregate.of_task(task), aggregate.of_task(task, Phase.STEADY)
+    counters, ok = whole.counters, whole.ended.get("ok", 0)
+    known = ok - counters.tokens_unknown
+    return TurnRow(
+        turn=name,
+        started=counters.started,
+        ok=ok,
+        failed=sum(n for outcome, n in whole.ended.items() if outcome not in NOT_FAILED),
+        input_mean=round(counters.input / counters.usage_seen, 1) if counters.usage_seen and counters.input else None,
+        output_mean=round(counters.output / known, 1) if known else None,
+        latency_ms={metric: describe(steady.latency[metric]) for metric in _SHOWN if metric in steady.latency},
+    )
+
+
+def conversation_lines(found: Conversations) -> list[str]:
+    """A line about the conversations, and a table with a line for each turn, of at most 80 columns."""
+    ends = [f"{count(found.completed)} completed"]
+    others = (("failed", found.failed), ("overflowed", found.overflowed), ("cut off", found.cut_off))
+    ends += [f"{count(n)} {name}" for name, n in others if n]
+    per_s = "" if found.sessions_per_s is None else f"   {rate(found.sessions_per_s)} completed/s"
+    streamed = any("ttft" in row.latency_ms for row in found.turns)
+    metric = "ttft" if streamed else "e2e"
+    tpot = f"{'TPOT p50':>10}" if streamed else ""
+    return [
+        f"conversations  {count(found.started)} started: {', '.join(ends)}{per_s}",
+        "",
+        f"{'':<10}{'ok':>9}{'failed':>9}{f'{metric.upper()} p50':>10}{'p99':>10}{tpot}{'input':>10}{'output':>10}",
+        *(_line(row, metric, streamed=streamed) for row in found.turns),
+    ]
+
+
+def _line(row: TurnRow, metric: str, *, streamed: bool) -> str:
+    tpot = f"{_value(row, 'tpot', 'p50'):>10}" if streamed else ""
+    means = "".join(f"{'–' if mean is None else count(round(mean)):>10}" for mean in (row.input_mean, row.output_mean))
+    return (
+        f"{row.turn:<10}{count(row.ok):>9}{count(row.failed):>9}"
+        f"{_value(row, metric, 'p50'):>10}{_value(row, metric, 'p99'):>10}{tpot}{means}"
+    )
+
+
+def _value(row: TurnRow, metric: str, name: str) -> str:
+    found = row.latency_ms.get(metric)
+    value = None if found is None else getattr(found, name)
+    thin = "~" if found is not None and value is not None and name in found.low_sample else ""
+    return thin + latency(None if value is None else 1000 * value)
