@@ -254,7 +254,8 @@ class OpenModel(Model):
         entry.samples.part(progress.window_at(due)).counters.due += 1
         if due >= progress.steady_began:  # those of ramp and warm-up come on top of the requests that were asked for
             self._left -= 1
-            self._over = not self._left
+            if not self._left:
+                self._over, self._next = True, None
 
     def _drop(self, entry: Entry) -> None:
         progress = self.load.recorder.progress
