@@ -211,7 +211,7 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
             )
 
     def _check_open(self) -> None:
-        thinks = self.think != Think() and self.turns is None
+        thinks = self.think != Think() and not self.converses
         for flag, given in (("--think-time", thinks), ("--pacing", self.pacing_s > 0)):
             if given:
                 raise UsageError(
@@ -246,6 +246,11 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     def total_streams(self) -> int:
         """Streams of all processes together."""
         return sum(self.shares)
+
+    @property
+    def converses(self) -> bool:
+        """Whether requests are turns of conversations."""
+        return self.turns is not None
 
     @property
     def open(self) -> bool:

@@ -1,13 +1,17 @@
 """Conversations in the summary (`schema`) and on the console: how they ended, and the figures of each turn. Pure
 functions."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from llmstress.coordinator.output.latencies import Latency, describe
+from llmstress.coordinator.output.load_text import short, value_of
 from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.broadcast import StepFacts
 from llmstress.engine.telemetry.classes import NOT_FAILED
-from llmstress.engine.telemetry.formatting import count, latency, rate
-from llmstress.engine.telemetry.messages import Phase
+from llmstress.engine.telemetry.formatting import count, rate
+from llmstress.engine.telemetry.messages import Counters, Phase
 
 _SHOWN = ("ttft", "tpot", "e2e")
 """Latencies of a turn."""
@@ -17,6 +21,8 @@ class TurnRow(msgspec.Struct, frozen=True, kw_only=True):
     """The requests of one turn of all conversations. Counts and means cover the whole run, latencies the steady
     windows."""
 
+    task: str
+    """Name of the task; empty without a mix."""
     turn: str
     """`turn 20+`: the 20th and all later ones."""
     started: int
@@ -52,17 +58,21 @@ class Conversations(msgspec.Struct, frozen=True, kw_only=True):
     turns: list[TurnRow]
 
 
-def conversations_of(aggregate: Aggregate, turns: tuple[str, ...], seconds: float) -> Conversations | None:
+def conversations_of(aggregate: Aggregate, steps: Sequence[StepFacts], seconds: float) -> Conversations | None:
     """The conversations of a run; None: there are none.
 
     Args:
         aggregate: what was measured.
-        turns: names of the turns, in the order of their task numbers.
+        steps: what the task numbers of the run stand for.
         seconds: length of the steady windows.
     """
+    turns = [(number, step) for number, step in enumerate(steps) if step.conversation]
     if not turns:
         return None
-    whole, steady = aggregate.counters(), aggregate.steady.counters
+    whole, steady = Counters(), Counters()
+    for number, _ in turns:
+        whole.add(aggregate.of_task(number).counters)
+        steady.add(aggregate.of_task(number, Phase.STEADY).counters)
     over = whole.sessions_completed + whole.sessions_failed + whole.sessions_overflowed
     return Conversations(
         started=whole.sessions,
@@ -72,16 +82,17 @@ def conversations_of(aggregate: Aggregate, turns: tuple[str, ...], seconds: floa
         cut_off=whole.sessions - over,
         sessions_per_s=round(steady.sessions_completed / seconds, 3) if seconds > 0 else None,
         started_per_s=round(steady.sessions / seconds, 3) if seconds > 0 else None,
-        turns=[_row(aggregate, number, name) for number, name in enumerate(turns)],
+        turns=[_row(aggregate, number, step) for number, step in turns],
     )
 
 
-def _row(aggregate: Aggregate, task: int, name: str) -> TurnRow:
-    whole, steady = aggregate.of_task(task), aggregate.of_task(task, Phase.STEADY)
+def _row(aggregate: Aggregate, number: int, step: StepFacts) -> TurnRow:
+    whole, steady = aggregate.of_task(number), aggregate.of_task(number, Phase.STEADY)
     counters, ok = whole.counters, whole.ended.get("ok", 0)
     known = ok - counters.tokens_unknown
     return TurnRow(
-        turn=name,
+        task=step.task,
+        turn=step.step,
         started=counters.started,
         ok=ok,
         failed=sum(n for outcome, n in whole.ended.items() if outcome not in NOT_FAILED),
@@ -103,22 +114,16 @@ def conversation_lines(found: Conversations) -> list[str]:
     return [
         f"conversations  {count(found.started)} started: {', '.join(ends)}{per_s}",
         "",
-        f"{'':<10}{'ok':>9}{'failed':>9}{f'{metric.upper()} p50':>10}{'p99':>10}{tpot}{'input':>10}{'output':>10}",
+        f"{'':<20}{'ok':>8}{'failed':>7}{f'{metric.upper()} p50':>10}{'p99':>9}{tpot}{'input':>8}{'output':>8}",
         *(_line(row, metric, streamed=streamed) for row in found.turns),
     ]
 
 
 def _line(row: TurnRow, metric: str, *, streamed: bool) -> str:
-    tpot = f"{_value(row, 'tpot', 'p50'):>10}" if streamed else ""
-    means = "".join(f"{'–' if mean is None else count(round(mean)):>10}" for mean in (row.input_mean, row.output_mean))
+    tpot = f"{value_of(row.latency_ms.get('tpot'), 'p50'):>10}" if streamed else ""
+    p50, p99 = (value_of(row.latency_ms.get(metric), name) for name in ("p50", "p99"))
+    means = "".join(f"{'–' if mean is None else count(round(mean)):>8}" for mean in (row.input_mean, row.output_mean))
     return (
-        f"{row.turn:<10}{count(row.ok):>9}{count(row.failed):>9}"
-        f"{_value(row, metric, 'p50'):>10}{_value(row, metric, 'p99'):>10}{tpot}{means}"
+        f"{f'{short(row.task, 10)} {row.turn}'.strip():<20}{count(row.ok):>8}{count(row.failed):>7}"
+        f"{p50:>10}{p99:>9}{tpot}{means}"
     )
-
-
-def _value(row: TurnRow, metric: str, name: str) -> str:
-    found = row.latency_ms.get(metric)
-    value = None if found is None else getattr(found, name)
-    thin = "~" if found is not None and value is not None and name in found.low_sample else ""
-    return thin + latency(None if value is None else 1000 * value)

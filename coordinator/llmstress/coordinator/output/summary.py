@@ -39,8 +39,11 @@ from llmstress.coordinator.output.schema import (
     WindowRow,
     Worker,
 )
+from llmstress.coordinator.output.tasks import task_rows
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
+from llmstress.engine.telemetry.broadcast import StepFacts
+from llmstress.engine.telemetry.by_task import TaskFigures
 from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED
 from llmstress.engine.telemetry.histogram import HIGHEST_US, Histogram
 from llmstress.engine.telemetry.intervals import percentile_intervals
@@ -73,10 +76,12 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     bystander_per_s: float | None = None
     """Rate of the bystander; None: there is none."""
     objectives: Objectives = NOT_JUDGED
-    turns: tuple[str, ...] = ()
-    """Names of the turns of conversations."""
+    steps: tuple[StepFacts, ...] = ()
+    """See `RunFacts`."""
     judgements: tuple[Judgement, ...] = ()
     trace: TraceInfo | None = None
+    tasks: list[TaskFigures] = []
+    """Those of a mix."""
 
 
 def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
@@ -127,6 +132,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         client=_client(aggregate, facts, window),
         load=load_of(aggregate, facts.windows, facts.arrival, facts.burstiness),
         windows=_windows(aggregate, facts),
+        tasks=task_rows(facts.tasks, facts.objectives),
         timeline_step_s=aggregate.row_ns / 1e9,
         timeline=_timeline(aggregate, judged=bool(facts.objectives.slos)),
         trace=facts.trace if facts.trace is not None else msgspec.UNSET,
@@ -138,7 +144,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         fluidity=fluidity_of(steady, facts.objectives) or msgspec.UNSET,
         smooth_goodput=smooth_goodput_of(steady, facts.objectives, window) or msgspec.UNSET,
         thresholds=threshold_rows(facts.judgements),
-        conversations=conversations_of(aggregate, facts.turns, window) or msgspec.UNSET,
+        conversations=conversations_of(aggregate, facts.steps, window) or msgspec.UNSET,
     )
 
 

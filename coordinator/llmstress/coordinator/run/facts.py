@@ -1,28 +1,31 @@
 """The facts of a run for viewers, the summary and the log. Pure functions."""
 
+from collections.abc import Sequence
+
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.shown_options import describe
 from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.console import program_version, warmup
 from llmstress.coordinator.output.schema import PhaseLengths, RunInfo
 from llmstress.coordinator.output.summary import host
+from llmstress.coordinator.run.run_tasks import RunTask
 from llmstress.coordinator.run.turns import turn_names
 from llmstress.coordinator.traces.read import TraceFacts
-from llmstress.engine.telemetry.broadcast import RunFacts, RunView
+from llmstress.engine.telemetry.broadcast import RunFacts, RunView, StepFacts, TaskFacts
 from llmstress.engine.telemetry.formatting import duration
 from llmstress.engine.telemetry.messages import LABELS, Phase, Window
 
 
-def run_facts(options: Options, api: str, target: Target, model: str, trace: TraceFacts | None = None) -> RunFacts:
+def run_facts(options: Options, tasks: Sequence[RunTask], trace: TraceFacts | None = None) -> RunFacts:
     """The facts that viewers get before the run starts."""
-    requests = options.requests
+    requests, first = options.requests, tasks[0]
     if trace is not None and options.whole_run and options.steady_s is None:
         requests = min(requests or trace.columns.rows, trace.columns.rows)
     return RunFacts(
         version=program_version(),
-        api=api,
-        url=redact_url(target.url),
-        model=model,
+        api=first.resolved.api_name,
+        url=redact_url(first.resolved.target.url),
+        model=first.model or first.options.model or "",
         procs=options.procs,
         streams=max(options.shares),
         total_streams=options.total_streams,
@@ -37,8 +40,31 @@ def run_facts(options: Options, api: str, target: Target, model: str, trace: Tra
         warmup_requests=options.warmup_requests,
         arrival=options.arrival_name if options.open else "",
         objectives=options.objectives,
-        turns=turn_names(options.turns),
         points=0 if options.sweep is None else len(options.sweep.levels),
+        tasks=tuple(_task_facts(task) for task in tasks) if options.tasks else (),
+        steps=_step_facts(tasks),
+    )
+
+
+def _task_facts(task: RunTask) -> TaskFacts:
+    return TaskFacts(
+        name=task.name,
+        weight=task.weight,
+        api=task.resolved.api_name,
+        url=redact_url(task.resolved.target.url),
+        model=task.model or task.options.model or "",
+        slos=tuple(slo.text for slo in task.options.objectives.slos),
+    )
+
+
+def _step_facts(tasks: Sequence[RunTask]) -> tuple[StepFacts, ...]:
+    """What the task numbers of the run stand for; empty if no task has conversations."""
+    if all(task.options.turns is None for task in tasks):
+        return ()
+    return tuple(
+        StepFacts(task=task.name, step=name, conversation=bool(name))
+        for task in tasks
+        for name in turn_names(task.options.turns) or ("",)
     )
 
 

@@ -1,26 +1,29 @@
 """The replay of a trace: for the workers, the user and the summary. Pure functions."""
 
+from collections.abc import Sequence
+
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.output.load_schema import SkippedRow, TraceInfo
+from llmstress.coordinator.run.run_tasks import RunTask
 from llmstress.coordinator.traces.read import TraceFacts
-from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.base import Api
 from llmstress.engine.control import Replay
 from llmstress.engine.load.sources import takes_lengths
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.formatting import duration
 
 
-def replay_of(options: Options, api: Api, ask: Ask, trace: TraceFacts | None) -> Replay | None:
+def replay_of(tasks: Sequence[RunTask], trace: TraceFacts | None) -> Replay | None:
     """The trace as the workers use it; None: there is none.
 
     Its output lengths are used unless the user gives another limit, with `--max-tokens` or in the body, or the API has
-    none.
+    none. In a mix they are not used: a row does not say of which task it is.
     """
     if trace is None:
         return None
     given = trace.columns.without_output < trace.columns.rows
-    lengths = given and options.max_tokens is None and takes_lengths(api.body, ask)
+    [task, *others] = tasks
+    of_rows = not others and task.options.max_tokens is None
+    lengths = given and of_rows and takes_lengths(task.resolved.api.body, task.ask)
     return Replay(str(trace.directory), lengths)
 
 

@@ -19,6 +19,33 @@ DETACHED = 10
 """Exit code of a screen that the user left while the run goes on."""
 
 
+class TaskFacts(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """What is known of a task of a mix before the run starts."""
+
+    name: str
+    weight: int
+    """Its share of the requests is this, divided by the sum of the weights of all tasks."""
+    api: str
+    url: str
+    """Without secrets."""
+    model: str
+    """Empty until it is known."""
+    slos: tuple[str, ...] = ()
+    """Texts of the SLOs of its requests."""
+
+
+class StepFacts(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """What has a task number, and so statistics, of its own: a step of the sessions of a task, or a task without
+    sessions."""
+
+    task: str = ""
+    """Name of the task; empty: there is no mix."""
+    step: str = ""
+    """Name of the step, such as `turn 1`; empty: requests of this task are no part of a session."""
+    conversation: bool = False
+    """The step is a turn of conversations."""
+
+
 class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=True):
     """What is known of a run before it starts. Lengths in seconds."""
 
@@ -53,8 +80,15 @@ class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=T
     """What requests are judged by."""
     points: int = 0
     """Planned points of a sweep; 0: no sweep, or a search, which decides its points while it goes on."""
-    turns: tuple[str, ...] = ()
-    """Names of the turns of conversations, in the order of their task numbers; empty: there are no conversations."""
+    tasks: tuple[TaskFacts, ...] = ()
+    """The tasks of a mix. Empty: all requests are of one kind."""
+    steps: tuple[StepFacts, ...] = ()
+    """What the task numbers of parts stand for, if a task has sessions. Empty: they are the positions in `tasks`."""
+
+    def numbers_of(self, task: str) -> frozenset[int]:
+        """The task numbers of the parts that belong to the task of this name."""
+        names = [each.task for each in self.steps] or [each.name for each in self.tasks]
+        return frozenset(number for number, name in enumerate(names) if name == task)
 
 
 class WorkerChange(msgspec.Struct, array_like=True, frozen=True, tag=True):
