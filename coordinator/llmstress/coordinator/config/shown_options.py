@@ -17,7 +17,9 @@ _LONGEST_SHOWN = 200
 
 def describe(options: Options) -> dict[str, Any]:
     """The options for the summary: field -> value."""
-    shown: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(options, tasks=()))
+    shown: dict[str, Any] = {
+        name: msgspec.to_builtins(getattr(options, name)) for name in options.__struct_fields__ if name != "tasks"
+    }
     shown["url"] = redact_url(options.url) if options.url is not None else None
     secrets = secrets_in_options(options)
     shown["headers"] = [f"{name}: {_header_value(name, value, secrets)}" for name, value in options.headers]

@@ -8,7 +8,8 @@ from typing import Any, TextIO
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.sweep_text import level_text
 from llmstress.coordinator.output.bystander import line_of
-from llmstress.coordinator.output.conversations import Conversations, conversation_lines
+from llmstress.coordinator.output.conversation_schema import Conversations
+from llmstress.coordinator.output.conversations import conversation_lines
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_text import load_line, windows_table

@@ -1,11 +1,9 @@
-"""Conversations in the summary (`schema`) and on the console: how they ended, and the figures of each turn. Pure
-functions."""
+"""Conversations in the summary and on the console: how they ended, and the figures of each turn. Pure functions."""
 
 from collections.abc import Sequence
 
-import msgspec
-
-from llmstress.coordinator.output.latencies import Latency, describe
+from llmstress.coordinator.output.conversation_schema import Conversations, TurnRow
+from llmstress.coordinator.output.latencies import describe
 from llmstress.coordinator.output.load_text import short, value_of
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import StepFacts
@@ -15,47 +13,6 @@ from llmstress.engine.telemetry.messages import Counters, Phase
 
 _SHOWN = ("ttft", "tpot", "e2e")
 """Latencies of a turn."""
-
-
-class TurnRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The requests of one turn of all conversations. Counts and means cover the whole run, latencies the steady
-    windows."""
-
-    task: str
-    """Name of the task; empty without a mix."""
-    turn: str
-    """`turn 20+`: the 20th and all later ones."""
-    started: int
-    ok: int
-    failed: int
-    input_mean: float | None
-    """Input tokens of an ok answer as the server counts them: with each turn, the history grows. Null if it reports
-    none."""
-    output_mean: float | None
-    """Output tokens of an ok answer."""
-    latency_ms: dict[str, Latency]
-    """ttft, tpot and e2e."""
-
-
-class Conversations(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the conversations of the whole run. `started` is the sum of completed, failed, overflowed and
-    cut_off."""
-
-    started: int
-    completed: int
-    """They had all their turns."""
-    failed: int
-    """They ended with a turn that failed."""
-    overflowed: int
-    """They ended because the model's context was full. If the server says so with an error, the request counts as
-    failed with its class."""
-    cut_off: int
-    """They were not over when the run ended, or their stream was not wanted any more."""
-    sessions_per_s: float | None
-    """Conversations that were completed, per second of the steady windows."""
-    started_per_s: float | None
-    """Conversations that started, per second of the steady windows."""
-    turns: list[TurnRow]
 
 
 def conversations_of(aggregate: Aggregate, steps: Sequence[StepFacts], seconds: float) -> Conversations | None:

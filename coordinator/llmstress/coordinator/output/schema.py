@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from llmstress.coordinator.output.conversations import Conversations
+from llmstress.coordinator.output.conversation_schema import Conversations
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_schema import LevelUnit, Load, TraceInfo
