@@ -200,13 +200,15 @@ def test_a_full_context_ends_a_conversation_and_is_told_from_other_failures(refu
     assert code == 0
 
 
-@pytest.mark.parametrize("procs", ["1", "2", pytest.param("5", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("procs", ["1", "5"])
 def test_conversations_arrive_at_the_rate_and_are_the_same_in_any_number_of_processes(procs: str) -> None:
     noted = Noted([], [])
     with talking(noted) as url:
         code, summary, said = llmstress(
             url, *ALWAYS, "--procs", procs, "--rate", "40/s", "--arrival", "constant", "--duration", "1.5s",
-            *("--turns", "2..4", "--seed", "5", "--no-stream", "--total-streams", "60"),
+            *("--turns", "2..4", "--seed", "5", "--no-stream", "--total-streams", "60", "--prompt-tokens", "6"),
+            *("--think-time", "50ms..100ms"),
         )  # fmt: skip
     found, load_ = summary["conversations"], summary["load"]
     assert code == 0
@@ -220,43 +222,13 @@ def test_conversations_arrive_at_the_rate_and_are_the_same_in_any_number_of_proc
     asked_for = [random.Random(f"5/conversation/{number}").randint(2, 4) for number in range(60)]
     came = Counter(len(body["messages"]) // 2 + 1 for body in noted.bodies)
     assert came[1] == 60
-    assert found["completed"] >= 40
     for turn in (2, 3, 4):  # all turns that the seed says, but those that the end cut off
         wanted = sum(turns >= turn for turns in asked_for)
         assert wanted - found["cut_off"] <= came[turn] <= wanted
-
-
-def test_users_think_as_long_as_asked() -> None:
-    noted = Noted([], [])
-    with talking(noted) as url:
-        code, summary, _ = llmstress(
-            url, *ALWAYS, "--procs", "1", "--rate", "50/s", "--duration", "1s", "--turns", "3", "--think-time", "150ms",
-            *("--no-stream", "--grace", "1s", "--arrival", "constant"),
-        )  # fmt: skip
-    assert code == 0
-    turns = summary["conversations"]["turns"]
-    # arrivals of 1 s: those of the last 0.15 s have no second turn yet, those of the last 0.3 s no third one
-    assert turns[0]["started"] == 50
-    assert 25 <= turns[1]["started"] <= 43
-    assert 15 <= turns[2]["started"] <= 36
-    assert summary["latency_ms"]["queue"]["count"] == sum(row["started"] for row in turns)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "why"),
-    [
-        (("--turns", "3", "--api", "openai-embeddings"), "--turns isn't supported by openai-embeddings"),
-        (("--turns", "3", "--extra-body", '{"messages": []}'), "has no place for the conversation"),
-        (("--turns", "4..2"), "the first number is higher"),
-        (("--turns", "0"), "from 1 to 1,000 turns"),
-        (("--turns", "many"), "is not a number of turns"),
-        (("--answers", "server"), "--answers is for conversations"),
-        (("--turns", "3", "--rate", "100k-tokens/s"), "one of conversations"),
-        (("--turns", "3", "--prompt-ids", "1,2", "--api", "openai-completions"), "--turns needs texts"),
-        (("--rate", "5/s", "--think-time", "1s"), "--think-time is for streams"),
-    ],
-)
-def test_what_does_not_go_together_is_refused(arguments: tuple[str, ...], why: str) -> None:
-    code, _, said = llmstress("http://127.0.0.1:9", *ALWAYS, *arguments)
-    assert code == 2
-    assert why in said
+    assert found["completed"] >= 30
+    begun = dict[str, float]()
+    for body, stamp in zip(noted.bodies, noted.stamps, strict=True):
+        talk = body["messages"][0]["content"]
+        assert stamp - begun.get(talk, 0.0) >= 0.05  # nobody thinks less than that
+        begun[talk] = stamp
+    assert len(begun) == 60

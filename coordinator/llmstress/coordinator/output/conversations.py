@@ -60,7 +60,7 @@ def _row(aggregate: Aggregate, number: int, step: StepFacts) -> TurnRow:
 
 
 def conversation_lines(found: Conversations) -> list[str]:
-    """A line about the conversations, and a table with a line for each turn, of at most 80 columns."""
+    """A line about the conversations, and a table of at most 80 columns with a line for each turn."""
     ends = [f"{count(found.completed)} completed"]
     others = (("failed", found.failed), ("overflowed", found.overflowed), ("cut off", found.cut_off))
     ends += [f"{count(n)} {name}" for name, n in others if n]

@@ -11,7 +11,7 @@ _SAYS = re.compile(
     r"|exceeds? (?:the )?(?:available |model'?s )?context (?:size|window|length)"  # llama.cpp, OpenAI's Responses
     r"|(?:prompt|input) (?:is|are) too long"  # Anthropic, Bedrock
     r"|exceeds the maximum number of tokens allowed"  # Gemini
-    r"|tokens` \+ `max_new_tokens` must be",  # TGI
+    r"|inputs` tokens \+ `max_new_tokens` must be",  # TGI
     re.IGNORECASE,
 )
 
