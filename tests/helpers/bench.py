@@ -8,6 +8,8 @@ from typing import Any, cast
 from llmstress.engine.api import make_api
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.control import Timeouts
+from llmstress.engine.outcome import End as RequestEnd
+from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.failure_policy import FailurePolicy
 from llmstress.engine.stream.failures import Failures
 from llmstress.engine.stream.link import Dials
@@ -186,8 +188,8 @@ class Bench:
             if not timer.cancelled:
                 timer.act(self.now)
 
-    def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
-        self.freed.append(failed)
+    def free(self, stream: Stream, exchange: Exchange, end: RequestEnd, *, fatal: bool, now: int) -> None:
+        self.freed.append(end.failed)
         self.fatal.append(fatal)
 
     def at(self, ms: float) -> "Bench":

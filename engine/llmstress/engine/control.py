@@ -97,6 +97,19 @@ class Replay(msgspec.Struct, array_like=True, frozen=True):
     """The limit of output tokens of each request is the length of its row's answer."""
 
 
+class Conversation(msgspec.Struct, array_like=True, frozen=True):
+    """What the conversations of one kind are like."""
+
+    fewest: int
+    most: int
+    """Turns of a conversation; each number from `fewest` to `most` is equally likely."""
+    keeps_answers: bool
+    """The history has the server's answers; else scripted ones."""
+    think: Think
+    """The think time before every turn but the first one."""
+    seed: int
+
+
 class TaskPlan(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """One kind of request, and all that a worker needs to send such requests to their target."""
 
@@ -130,6 +143,14 @@ class TaskPlan(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """What is expected of the answers."""
     abandonment: Abandonment | None = None
     """None: nobody walks away."""
+    step: str = ""
+    """Name of the step of a session whose requests these are, such as `turn 1`; empty: they are no part of a
+    session."""
+    steps: int = 1
+    """So many plans, this one and those after it, are the steps of the sessions of one kind: their weight is that of
+    the first one."""
+    conversation: Conversation | None = None
+    """Of the first step: the sessions are conversations."""
 
 
 class Bystander(msgspec.Struct, array_like=True, frozen=True):

@@ -18,6 +18,7 @@ from llmstress.engine.connect.loop import Loop
 from llmstress.engine.connect.tcpinfo import address_text, ends_of, retransmissions, tls_of
 from llmstress.engine.control import TaskPlan
 from llmstress.engine.load.build import Context, build_task
+from llmstress.engine.outcome import End
 from llmstress.engine.schedule import windows
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.observer import Ending, Observer
@@ -217,7 +218,7 @@ class Witness(Observer):
         """Nothing is planned: the request's observer is this one."""
         raise RuntimeError("the one request of a probe was to be abandoned")
 
-    def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
+    def free(self, stream: Stream, exchange: Exchange, end: End, *, fatal: bool, now: int) -> None:
         """The request has ended."""
         self._over.set()
 

@@ -12,7 +12,13 @@ from llmstress.coordinator.commands.other_tools import ANSWERS, unknown_flag
 from llmstress.coordinator.commands.text_input import text_of, text_of_config
 from llmstress.coordinator.config.band_text import parse_bands
 from llmstress.coordinator.config.check_text import parse_abandon_after, parse_check
-from llmstress.coordinator.config.load_text import parse_bystander, parse_rate, parse_stage, parse_think_time
+from llmstress.coordinator.config.load_text import (
+    parse_bystander,
+    parse_rate,
+    parse_stage,
+    parse_think_time,
+    parse_turns,
+)
 from llmstress.coordinator.config.model_text import parse_models
 from llmstress.coordinator.config.parsing import (
     parse_duration,
@@ -89,6 +95,7 @@ MODELS = ParsedText("name=n,name=n", parse_models)
 BANDS = ParsedText("n,n", parse_bands)
 MAX_ERRORS = ParsedText("n|p%", parse_max_errors)
 RATE = ParsedText("rate", parse_rate)
+TURNS = ParsedText("n|n..n", parse_turns)
 THINK_TIME = ParsedText("time", parse_think_time)
 BYSTANDER = ParsedText("rate", parse_bystander)
 STAGE = ParsedText("time:load", parse_stage)

@@ -215,6 +215,11 @@ class Options(LoadOptions, frozen=True, kw_only=True):
         """Whether there is a target; if not, the built-in mock is loaded."""
         return self.url is not None or any(task.own.get("url") is not None for task in self.tasks)
 
+    @property
+    def converses(self) -> bool:
+        """Whether requests of any task are turns of conversations."""
+        return self.turns is not None or any(task.own.get("turns") is not None for task in self.tasks)
+
     def of_task(self, task: OwnOptions) -> "Options":
         """The options of a run whose requests are all of this task.
 
@@ -222,6 +227,8 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             UsageError: they contradict each other.
         """
         changes = changes_of(task, DEFAULTS)
+        if self.open and changes.get("turns", self.turns) is None:
+            changes["think"] = Think()  # is for the tasks with conversations
         try:
             return msgspec.structs.replace(self, **{"models": None, **changes}, tasks=(), fail_if=(), abort_if=())
         except UsageError as error:
@@ -275,6 +282,11 @@ class Options(LoadOptions, frozen=True, kw_only=True):
                     raise UsageError(f"{flag} can't be used with --unix-socket: drop one of them")
 
     def _check_prompts(self) -> None:
+        if self.turns is not None:
+            if self.prompt_ids:
+                raise UsageError("--turns needs texts, so it can't be used with --prompt-ids: drop one of them")
+            if self.body is not None and "{prompt}" not in self.body:
+                raise UsageError("--turns needs a place in --body: write {prompt} where the conversation belongs")
         if self.prompt_tokens is None:
             for flag, given in (
                 ("--shared-prefix-tokens", self.shared_prefix_tokens > 0),

@@ -9,6 +9,8 @@ from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.sweep_text import level_text
 from llmstress.coordinator.output.bands import bands_table
 from llmstress.coordinator.output.bystander import line_of
+from llmstress.coordinator.output.conversation_schema import Conversations
+from llmstress.coordinator.output.conversations import conversation_lines
 from llmstress.coordinator.output.cost import cost_lines
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
@@ -237,6 +239,10 @@ class Console:
             self._undetermined(summary.tpot_undetermined)
         for line in points:
             self.say(line)
+        if isinstance(summary.conversations, Conversations):
+            self.say()
+            for line in conversation_lines(summary.conversations):
+                self.say(line)
         if isinstance(summary.bystander, Bystander):
             self.say(line_of(summary.bystander))
         self._thresholds(summary.thresholds)
@@ -343,7 +349,8 @@ def _arrivals(picture: Snapshot) -> list[str]:
     """Asked and achieved rate of the open model, and the requests that wait or were dropped."""
     if picture.asked_per_s is None:
         return []
-    parts = [f"asked {rate(picture.asked_per_s)}/s started {rate(picture.now.started_per_s)}/s"]
+    of = " sessions" if picture.asked_unit == "sessions" else ""
+    parts = [f"asked {rate(picture.asked_per_s)}{of}/s started {rate(picture.now.started_per_s)}/s"]
     parts += [f"waiting {count(picture.waiting)}"] if picture.waiting else []
     return parts + ([f"dropped {count(picture.dropped)}"] if picture.dropped else [])
 

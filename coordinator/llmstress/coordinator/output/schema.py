@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from llmstress.coordinator.output.band_schema import BandRow
+from llmstress.coordinator.output.conversation_schema import Conversations
 from llmstress.coordinator.output.cost_schema import Cost
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
@@ -384,6 +385,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bystander: Bystander | msgspec.UnsetType = msgspec.UNSET
     """Only with `--bystander`."""
     cost: Cost
+    conversations: Conversations | msgspec.UnsetType = msgspec.UNSET
+    """Only with `--turns`."""
 
 
 def json_schema() -> dict[str, Any]:

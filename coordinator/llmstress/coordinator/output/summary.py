@@ -11,6 +11,7 @@ import msgspec
 from llmstress.coordinator.host.machine import available_cores
 from llmstress.coordinator.output.bands import band_rows
 from llmstress.coordinator.output.bystander import bystander_of
+from llmstress.coordinator.output.conversations import conversations_of
 from llmstress.coordinator.output.cost import cost_row
 from llmstress.coordinator.output.goodput import fluidity_of, goodput_of, smooth_goodput_of
 from llmstress.coordinator.output.judged import threshold_rows
@@ -44,6 +45,7 @@ from llmstress.coordinator.output.tasks import task_rows
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
 from llmstress.engine.telemetry.bands import Bounds
+from llmstress.engine.telemetry.broadcast import StepFacts
 from llmstress.engine.telemetry.by_task import TaskFigures, fairness_of
 from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED
 from llmstress.engine.telemetry.cost import NO_PRICES, Pricing
@@ -78,6 +80,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     bystander_per_s: float | None = None
     """Rate of the bystander; None: there is none."""
     objectives: Objectives = NOT_JUDGED
+    steps: tuple[StepFacts, ...] = ()
+    """See `RunFacts`."""
     judgements: tuple[Judgement, ...] = ()
     trace: TraceInfo | None = None
     tasks: list[TaskFigures] = []
@@ -152,6 +156,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         smooth_goodput=smooth_goodput_of(steady, facts.objectives, window) or msgspec.UNSET,
         thresholds=threshold_rows(facts.judgements),
         cost=cost_row(aggregate, facts.pricing, window, [task.facts.name for task in facts.tasks]),
+        conversations=conversations_of(aggregate, facts.steps, window) or msgspec.UNSET,
     )
 
 

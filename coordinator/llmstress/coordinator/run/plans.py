@@ -9,6 +9,7 @@ import msgspec
 from llmstress.coordinator.config.load_options import MOST_PROCS, QUEUE_TIMEOUT_S
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.run.run_tasks import RunTask
+from llmstress.coordinator.run.turns import steps_of
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
@@ -46,13 +47,17 @@ def make_plans(
     others = bool(options.is_mix and options.objectives.slos)
     plans_of_tasks = [
         tuple(
-            msgspec.structs.replace(
-                task_plan(task.options, task.resolved, task.ask, task.networks[worker], salt + number),
-                name=task.name,
-                weight=weight,
-                objectives=msgspec.structs.replace(task.options.objectives, others=others),
-            )
+            plan
             for number, (task, weight) in enumerate(zip(tasks, weights, strict=True))
+            for plan in steps_of(
+                task.options,
+                msgspec.structs.replace(
+                    task_plan(task.options, task.resolved, task.ask, task.networks[worker], salt + number),
+                    name=task.name,
+                    weight=weight,
+                    objectives=msgspec.structs.replace(task.options.objectives, others=others),
+                ),
+            )
         )
         for worker in range(options.procs)
     ]

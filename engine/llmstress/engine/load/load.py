@@ -13,6 +13,7 @@ from collections.abc import Callable
 from llmstress.engine.load.dialing import Dialing
 from llmstress.engine.load.mix import Mix
 from llmstress.engine.load.slices import SlicedReads
+from llmstress.engine.outcome import End
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.progress import NEVER
 from llmstress.engine.stream.read_loop import Reads
@@ -45,8 +46,9 @@ class Model(ABC):
         """Begin requests from stamp `t0` on."""
 
     @abstractmethod
-    def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
-        """A stream has ended a request at stamp `now`; `fatal`: its failure may end the run."""
+    def free(self, stream: Stream, exchange: Exchange, end: End, *, fatal: bool, now: int) -> None:
+        """A stream has ended a request with `end` at stamp `now`; `exchange`: its last attempt; `fatal`: its failure
+        may end the run."""
 
     def not_begun(self, stream: Stream, request: Request) -> None:  # noqa: B027
         """A stream that waited for a connection is over without having begun its request: the run's time or its
@@ -199,10 +201,10 @@ class Load:
         else:
             act(now)
 
-    def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
+    def free(self, stream: Stream, exchange: Exchange, end: End, *, fatal: bool, now: int) -> None:
         """The stream has ended a request: the model decides what it does next."""
         self.open -= 1
-        self.model.free(stream, failed=failed, fatal=fatal, now=now)
+        self.model.free(stream, exchange, end, fatal=fatal, now=now)
 
     # --- while the run lasts
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from llmstress.engine.outcome import End
 from llmstress.engine.stream.observer import Timer
 from llmstress.engine.stream.recorder import Recorder
 
@@ -23,6 +24,6 @@ class Runtime(Protocol):
     def call_at(self, at: int, act: Callable[[int], None]) -> Timer:
         """As `Stream.call_at`."""
 
-    def free(self, stream: Any, *, failed: bool, fatal: bool, now: int) -> None:
-        """The stream has ended a request at stamp `now`. `failed`: a pause is to follow; `fatal`: the failure may end
-        the run."""
+    def free(self, stream: Any, exchange: Any, end: End, *, fatal: bool, now: int) -> None:
+        """The stream has ended a request with `end` at stamp `now`; `exchange`: its last attempt; `fatal`: its failure
+        may end the run."""

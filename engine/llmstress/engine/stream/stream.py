@@ -380,7 +380,7 @@ class Stream:
         elif not reader.keep_alive or reader.surplus or 0 < task.requests_per_connection <= self._requests:
             self.drop_link()
         if sequel.again_ns is None:
-            self._runtime.free(self, failed=end.pauses or sequel.fatal, fatal=sequel.fatal, now=now)
+            self._runtime.free(self, exchange, end, fatal=sequel.fatal, now=now)
         else:
             self._runtime.retry(self, now + sequel.again_ns)
 
