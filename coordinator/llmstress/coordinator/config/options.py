@@ -20,6 +20,7 @@ from llmstress.engine.checks.check import Check
 from llmstress.engine.control import Think
 from llmstress.engine.prompts.lengths import MOST_TOKENS, Lengths
 from llmstress.engine.telemetry.bands import Bounds
+from llmstress.engine.telemetry.error_samples import BYSTANDER_NAME
 from llmstress.engine.telemetry.slo import OF_STREAMS, Deadlines, Objectives, Slo
 from llmstress.engine.telemetry.subjects import FIRST_WORDS, SUBJECTS
 from llmstress.engine.telemetry.thresholds import Threshold
@@ -195,6 +196,8 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             at = f"{task.origin}: " if task.origin else "--models: "
             if task.name in names[:index]:
                 raise UsageError(f"{at}two tasks are called {task.name!r}")
+            if task.name == BYSTANDER_NAME:
+                raise UsageError(f"{at}a task can't be called {task.name!r}: that is what --bystander sends")
             if task.name in FIRST_WORDS:
                 raise UsageError(
                     f"{at}{task.name!r} can't be the name of a task: it is a figure of the run in thresholds"

@@ -198,10 +198,12 @@ class Sample(msgspec.Struct, frozen=True):
     request_id: str
     headers: str
     """Headers that throttle, or advise whether and when to retry."""
+    task: str = ""
+    """Name of the task; empty: there is no mix."""
 
 
 class ErrorClass(msgspec.Struct, frozen=True):
-    """How often a class of failure occurred, with up to three distinct samples."""
+    """How often a class of failure occurred, with up to three distinct samples of each task."""
 
     count: int
     samples: list[Sample]

@@ -49,9 +49,10 @@ from llmstress.engine.telemetry.broadcast import StepFacts
 from llmstress.engine.telemetry.by_task import TaskFigures, fairness_of
 from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED
 from llmstress.engine.telemetry.cost import NO_PRICES, Pricing
+from llmstress.engine.telemetry.error_samples import samples_of
 from llmstress.engine.telemetry.histogram import HIGHEST_US, Histogram
 from llmstress.engine.telemetry.intervals import percentile_intervals
-from llmstress.engine.telemetry.messages import Counters, ErrorSample
+from llmstress.engine.telemetry.messages import Counters
 from llmstress.engine.telemetry.metrics import LATENCIES, TABLE
 from llmstress.engine.telemetry.outcomes import describe_outcome
 from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
@@ -297,8 +298,10 @@ def _tokens_per_s(us: float | None) -> float | None:
 
 
 def _samples(aggregate: Aggregate, outcome: str) -> list[Sample]:
-    kept: list[ErrorSample] = aggregate.samples.get(outcome, [])
-    return [Sample(each.status, each.text, each.request_id, each.headers) for each in kept]
+    return [
+        Sample(each.status, each.text, each.request_id, each.headers, task)
+        for task, each in samples_of(aggregate.samples, outcome)
+    ]
 
 
 def _lag(histogram: Histogram) -> LoopLag:

@@ -28,6 +28,7 @@ from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.task import Source, Task, fixed
 from llmstress.engine.stream.transport_stream import TransportStream
 from llmstress.engine.telemetry.bands import Bounds
+from llmstress.engine.telemetry.error_samples import BYSTANDER_NAME
 from llmstress.engine.telemetry.load_profile import constant
 from llmstress.engine.telemetry.messages import BYSTANDER
 from llmstress.engine.telemetry.slo import NOT_JUDGED
@@ -176,7 +177,7 @@ def bystander_plan(plan: Plan, bystander: Bystander) -> Plan:
     that ends the run."""
     task = msgspec.structs.replace(
         bystander.task,
-        name="bystander",
+        name=BYSTANDER_NAME,
         weight=1,
         retries=0,
         on_status=[(what, COUNT) for what in DEFAULTS],
