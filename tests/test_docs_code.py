@@ -153,8 +153,9 @@ def test_the_arguments_of_a_command_are_accepted(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in command.arguments:
-        if re.fullmatch(r"@?[\w-]+\.(?:pem|key|rec|txt|json|toml)", name):
-            (tmp_path / name.removeprefix("@")).write_text(FILES.get(name, "" if name.endswith(".toml") else "{}"))
+        file = name.removeprefix("@").removeprefix("json-schema:")
+        if re.fullmatch(r"[\w-]+\.(?:pem|key|rec|txt|json|toml)", file):
+            (tmp_path / file).write_text(FILES.get(name, "" if name.endswith(".toml") else "{}"))
     for name, value in environment_of(command.arguments).items():
         monkeypatch.setenv(name, value)
     (tmp_path / "stdin").write_text("Hi")

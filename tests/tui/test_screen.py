@@ -46,6 +46,7 @@ from llmstress.engine.telemetry.broadcast import (
     RunView,
     SaveRequested,
     StreamsRequested,
+    TaskFacts,
     WorkerChange,
 )
 from llmstress.engine.telemetry.histogram import PERCENTILES
@@ -902,7 +903,8 @@ def test_hostile_texts_stay_text(text: str, size: tuple[int, int]) -> None:
     bad.samples = [ErrorSample(text, 500, text, text, text), ErrorSample("http_503", 500, text, text, text)]
     bad.parts[bad.window].ended["http_503"] = 1
     view = opening()
-    view.facts = facts(url=text, model=text, api=text)
+    tasks = (TaskFacts(name=text, weight=0, api=text, url=text, model=text, slos=(text,)),) * 2
+    view.facts = facts(url=text, model=text, api=text, tasks=tasks)
     view.aggregate.note(Notice(0, "warning", text))
     view.aggregate.samples["http_503"] = [ErrorSample("http_503", 500, text + "2", text, text)]
     view.aggregate.rate_limits = {text: RateLimit(9, 5, 3, 0)}
@@ -913,12 +915,12 @@ def test_hostile_texts_stay_text(text: str, size: tuple[int, int]) -> None:
         Notice(1, "warning", text),
         Notice(1, text, text),
         WorkerChange(1, "lost", reason=text),
-        facts(url=text, model=text, api=text),
+        facts(url=text, model=text, api=text, tasks=tasks),
         Ended(text, 1.0, 1.0),
     ]
 
     async def steps(pilot: Pilot[int]) -> None:
-        for tab in "12345":
+        for tab in "123457":
             await press(pilot, tab, "down")
             shown = text_of(app)
             assert all(line.isprintable() for line in shown.splitlines()), tab

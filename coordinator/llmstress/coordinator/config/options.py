@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from llmstress.coordinator.config.band_text import DEFAULT_BANDS, NO_BANDS
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.load_options import MOST, LoadOptions, check_bounds
 from llmstress.coordinator.config.model_text import WeightedModel, by_model
@@ -15,7 +16,10 @@ from llmstress.coordinator.config.prices import HIGHEST, Money, OnePrice, PriceT
 from llmstress.coordinator.config.slo_presets import PRESETS
 from llmstress.coordinator.config.tasks import MOST_TASKS, OwnOptions, changes_of
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.checks.check import Check
+from llmstress.engine.control import Think
 from llmstress.engine.prompts.lengths import MOST_TOKENS, Lengths
+from llmstress.engine.telemetry.bands import Bounds
 from llmstress.engine.telemetry.slo import OF_STREAMS, Deadlines, Objectives, Slo
 from llmstress.engine.telemetry.subjects import FIRST_WORDS, SUBJECTS
 from llmstress.engine.telemetry.thresholds import Threshold
@@ -115,6 +119,12 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     """Time between two progress lines, in whole seconds."""
     histograms: bool = False
     require_finish: bool = False
+    checks: tuple[Check, ...] = ()
+    """An answer that fails one of them is a failure."""
+    abandon: float = 0.0
+    """Share of the requests that are abandoned, after the next two."""
+    abandon_after: Think | None = None
+    abandon_after_tokens: int | None = None
     slos: tuple[Slo, ...] = ()
     slo_preset: str | None = None
     """Name of a set of further SLOs."""
@@ -130,6 +140,9 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     """What a threshold that could not be decided does to the exit code: fail or pass."""
     junit: str | None = None
     intervals: bool = False
+    token_bands: Bounds | None = None
+    """Where long prompts and answers begin. `NO_BANDS`: requests are not told apart; None: they are, with the default
+    bounds, if they differ in length."""
     tasks: tuple[OwnOptions, ...] = ()
     """The tasks of a mix; empty: all requests are of one kind, that of these options."""
 
@@ -149,6 +162,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             ("--prefix-groups", self.prefix_groups, 1, MOST_GROUPS),
             ("--max-total-tokens", self.max_total_tokens, 1, 10**15),
             ("--retries", self.retries, 0, MOST_RETRIES),
+            ("--abandon-after-tokens", self.abandon_after_tokens, 1, 10**9),
         )
         if not 0.05 <= self.interval_s <= 10:
             raise UsageError("--interval must lie between 50ms and 10s")
@@ -161,6 +175,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
         else:
             self._check_request()
             self._check_prompts()
+            self._check_abandoning()
             self._check_objectives()
         self._check_thresholds()
         self._check_cost()
@@ -200,6 +215,11 @@ class Options(LoadOptions, frozen=True, kw_only=True):
         """Whether there is a target; if not, the built-in mock is loaded."""
         return self.url is not None or any(task.own.get("url") is not None for task in self.tasks)
 
+    @property
+    def converses(self) -> bool:
+        """Whether requests of any task are turns of conversations."""
+        return self.turns is not None or any(task.own.get("turns") is not None for task in self.tasks)
+
     def of_task(self, task: OwnOptions) -> "Options":
         """The options of a run whose requests are all of this task.
 
@@ -207,6 +227,8 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             UsageError: they contradict each other.
         """
         changes = changes_of(task, DEFAULTS)
+        if self.open and changes.get("turns", self.turns) is None:
+            changes["think"] = Think()  # is for the tasks with conversations
         try:
             return msgspec.structs.replace(self, **{"models": None, **changes}, tasks=(), fail_if=(), abort_if=())
         except UsageError as error:
@@ -260,6 +282,11 @@ class Options(LoadOptions, frozen=True, kw_only=True):
                     raise UsageError(f"{flag} can't be used with --unix-socket: drop one of them")
 
     def _check_prompts(self) -> None:
+        if self.turns is not None:
+            if self.prompt_ids:
+                raise UsageError("--turns needs texts, so it can't be used with --prompt-ids: drop one of them")
+            if self.body is not None and "{prompt}" not in self.body:
+                raise UsageError("--turns needs a place in --body: write {prompt} where the conversation belongs")
         if self.prompt_tokens is None:
             for flag, given in (
                 ("--shared-prefix-tokens", self.shared_prefix_tokens > 0),
@@ -288,6 +315,16 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             ):
                 if given:
                     raise UsageError(f"--output-tokens can't be used with {flag}, {why}: drop one of them")
+
+    def _check_abandoning(self) -> None:
+        after = "--abandon-after" if self.abandon_after is not None else "--abandon-after-tokens"
+        given = self.abandon_after is not None or self.abandon_after_tokens is not None
+        if given and not self.abandon:
+            raise UsageError(f"{after} needs the share of the requests that are abandoned, e.g. --abandon 20%")
+        if self.abandon and not given:
+            raise UsageError("--abandon needs a moment: --abandon-after 5s, or --abandon-after-tokens 20")
+        if self.abandon_after_tokens is not None and not self.stream:
+            raise UsageError("--abandon-after-tokens needs answers that are streamed: drop --no-stream")
 
     def _check_objectives(self) -> None:
         if self.stream:
@@ -398,6 +435,15 @@ class Options(LoadOptions, frozen=True, kw_only=True):
         preset = PRESETS[self.slo_preset] if self.slo_preset is not None else ()
         slos = tuple(dict.fromkeys((*preset, *self.slos)))
         return Objectives(slos, self.deadlines, self.reading_speed or 0.0)
+
+    @property
+    def bands(self) -> Bounds | None:
+        """Where long prompts and answers begin; None: requests are not told apart by their tokens."""
+        if self.token_bands is not None:
+            return None if self.token_bands == NO_BANDS else self.token_bands
+        lengths = [each for each in (self.prompt_tokens, self.output_tokens) if each is not None]
+        vary = self.is_mix or self.trace is not None or any(each.shape != "fixed" for each in lengths)
+        return DEFAULT_BANDS if vary else None
 
     @property
     def thresholds(self) -> tuple[Threshold, ...]:

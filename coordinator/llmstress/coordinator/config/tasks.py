@@ -14,7 +14,7 @@ OF_A_TASK = frozenset(
         # the request
         *("prompt", "prompt_ids", "prompt_tokens", "shared_prefix_tokens", "prefix_groups", "system"),
         *("max_tokens", "output_tokens", "min_tokens", "ignore_eos", "limit_field", "stream", "usage", "extra_body"),
-        *("batch", "encoding", "method", "body", "text", "done", "error_event"),
+        *("batch", "encoding", "method", "body", "text", "done", "error_event", "turns", "answers"),
         # the connection
         *("source_ips", "resolve", "proxy", "unix_socket", "cacert", "insecure", "cert", "key"),
         *("keepalive", "requests_per_connection"),
@@ -23,8 +23,9 @@ OF_A_TASK = frozenset(
         *("retries", "on_status", "require_finish"),
         # what requests cost
         *("price", "prices"),
-        # what requests are judged by
-        *("slos", "slo_preset"),
+        # what requests are judged by, and users who walk away
+        *("slos", "slo_preset", "checks"),
+        *("abandon", "abandon_after", "abandon_after_tokens"),
     }
 )
 """Fields of `Options` that a task may have for itself. All others belong to the run."""

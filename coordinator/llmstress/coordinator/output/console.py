@@ -7,7 +7,10 @@ from typing import Any, TextIO
 
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.sweep_text import level_text
+from llmstress.coordinator.output.bands import bands_table
 from llmstress.coordinator.output.bystander import line_of
+from llmstress.coordinator.output.conversation_schema import Conversations
+from llmstress.coordinator.output.conversations import conversation_lines
 from llmstress.coordinator.output.cost import cost_lines
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
@@ -169,8 +172,9 @@ class Console:
         """Print the table at the end of a run; `intervals`: with the confidence intervals of the percentiles."""
         requests, tokens = summary.requests, summary.tokens
         ends = [f"{count(requests.ok)} ok"]
-        others = ("failed", "filtered", "cancelled", "lost")
-        ends += [f"{count(n)} {name}" for name in others if (n := getattr(requests, name))]
+        others = [(requests.failed, "failed"), (requests.filtered, "filtered"), (requests.abandoned, "abandoned")]
+        others += [(requests.cancelled - requests.abandoned, "cancelled"), (requests.lost, "lost")]
+        ends += [f"{count(n)} {name}" for n, name in others if n]
         self.say()
         self.say(f"outcome: {summary.outcome.text}")
         self.say(f"measurement: {summary.verdict.status}{_of_what(summary)}")
@@ -217,6 +221,10 @@ class Console:
             self.say()
             for line in lines:
                 self.say(line)
+        if lines := bands_table(summary.bands, whole_answers=whole_answers):
+            self.say()
+            for line in lines:
+                self.say(line)
         means = {metric: found.mean for metric, found in summary.latency_ms.items()}
         shown = TABLE.of(whole_answers=whole_answers)
         latencies: dict[str, Latency] = {name: summary.latency_ms[name] for name in shown if worth_a_line(name, means)}
@@ -231,6 +239,10 @@ class Console:
             self._undetermined(summary.tpot_undetermined)
         for line in points:
             self.say(line)
+        if isinstance(summary.conversations, Conversations):
+            self.say()
+            for line in conversation_lines(summary.conversations):
+                self.say(line)
         if isinstance(summary.bystander, Bystander):
             self.say(line_of(summary.bystander))
         self._thresholds(summary.thresholds)
@@ -337,7 +349,8 @@ def _arrivals(picture: Snapshot) -> list[str]:
     """Asked and achieved rate of the open model, and the requests that wait or were dropped."""
     if picture.asked_per_s is None:
         return []
-    parts = [f"asked {rate(picture.asked_per_s)}/s started {rate(picture.now.started_per_s)}/s"]
+    of = " sessions" if picture.asked_unit == "sessions" else ""
+    parts = [f"asked {rate(picture.asked_per_s)}{of}/s started {rate(picture.now.started_per_s)}/s"]
     parts += [f"waiting {count(picture.waiting)}"] if picture.waiting else []
     return parts + ([f"dropped {count(picture.dropped)}"] if picture.dropped else [])
 

@@ -1,9 +1,9 @@
 """What the summary and the console say about cost. Pure functions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from llmstress.coordinator.output.cost_schema import Cost, TaskCost, UnfinishedCost
-from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.aggregate import Aggregate, sum_of
 from llmstress.engine.telemetry.cost import Pricing, cost_of_task
 from llmstress.engine.telemetry.formatting import count, money, share
 from llmstress.engine.telemetry.messages import Part
@@ -44,7 +44,7 @@ def cost_row(aggregate: Aggregate, pricing: Pricing, steady_s: float, names: Seq
 
 
 def _tasks(aggregate: Aggregate, pricing: Pricing, names: Sequence[str]) -> list[TaskCost]:
-    whole, steady = by_task(aggregate), steady_by_task(aggregate)
+    whole, steady = (_by_position(parts, pricing) for parts in (by_task(aggregate), steady_by_task(aggregate)))
     rows = []
     for number, tariff in enumerate(pricing.tariffs):
         price = tariff.price
@@ -64,6 +64,14 @@ def _tasks(aggregate: Aggregate, pricing: Pricing, names: Sequence[str]) -> list
             )
         )
     return rows
+
+
+def _by_position(parts: Mapping[int, Part], pricing: Pricing) -> dict[int, Part]:
+    """Position of a tariff -> the sum of the parts that it is for. `parts`: task number -> part."""
+    found: dict[int, list[Part]] = {}
+    for number, part in parts.items():
+        found.setdefault(pricing.position_of(number), []).append(part)
+    return {position: sum_of(each) for position, each in found.items()}
 
 
 def _money(amount: float | None) -> float | None:

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from llmstress.coordinator.output.band_schema import BandRow
+from llmstress.coordinator.output.conversation_schema import Conversations
 from llmstress.coordinator.output.cost_schema import Cost
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
@@ -71,13 +73,15 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 class Requests(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of the whole run. `started` is the sum of ok, failed, filtered, cancelled, lost and open; `open` is 0 once
-    the run has ended. `per_s`: ok requests that ended in the steady window."""
+    the run has ended. `abandoned`: the part of `cancelled` whose users walked away (`--abandon`). `per_s`: ok requests
+    that ended in the steady window."""
 
     started: int
     ok: int
     failed: int
     filtered: int
     cancelled: int
+    abandoned: int
     lost: int
     open: int
     per_s: float | None
@@ -356,6 +360,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fairness: dict[str, float] = {}
     """List of models -> Jain's index of the speeds that users of its models get: 1 if all are equal, 1/n if only one of
     n models answers at all. Only with `--models`."""
+    bands: list[BandRow] = []
+    """Requests by the length of prompt and answer; missing if all have the same length (`--token-bands`)."""
     timeline_step_s: float
     timeline: list[TimelineRow]
     events: list[EventRow]
@@ -379,6 +385,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bystander: Bystander | msgspec.UnsetType = msgspec.UNSET
     """Only with `--bystander`."""
     cost: Cost
+    conversations: Conversations | msgspec.UnsetType = msgspec.UNSET
+    """Only with `--turns`."""
 
 
 def json_schema() -> dict[str, Any]:

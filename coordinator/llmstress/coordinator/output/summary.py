@@ -9,7 +9,9 @@ from pathlib import Path
 import msgspec
 
 from llmstress.coordinator.host.machine import available_cores
+from llmstress.coordinator.output.bands import band_rows
 from llmstress.coordinator.output.bystander import bystander_of
+from llmstress.coordinator.output.conversations import conversations_of
 from llmstress.coordinator.output.cost import cost_row
 from llmstress.coordinator.output.goodput import fluidity_of, goodput_of, smooth_goodput_of
 from llmstress.coordinator.output.judged import threshold_rows
@@ -42,6 +44,8 @@ from llmstress.coordinator.output.schema import (
 from llmstress.coordinator.output.tasks import task_rows
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
+from llmstress.engine.telemetry.bands import Bounds
+from llmstress.engine.telemetry.broadcast import StepFacts
 from llmstress.engine.telemetry.by_task import TaskFigures, fairness_of
 from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED
 from llmstress.engine.telemetry.cost import NO_PRICES, Pricing
@@ -76,10 +80,14 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     bystander_per_s: float | None = None
     """Rate of the bystander; None: there is none."""
     objectives: Objectives = NOT_JUDGED
+    steps: tuple[StepFacts, ...] = ()
+    """See `RunFacts`."""
     judgements: tuple[Judgement, ...] = ()
     trace: TraceInfo | None = None
     tasks: list[TaskFigures] = []
     """Those of a mix."""
+    bands: Bounds | None = None
+    """Where long prompts and answers begin; None: requests are not told apart by their tokens."""
     pricing: Pricing = NO_PRICES
     """What the requests cost."""
 
@@ -103,6 +111,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
             failed=aggregate.failed(),
             filtered=ended.get("filtered", 0),
             cancelled=ended.get("cancelled", 0),
+            abandoned=counters.abandoned,
             lost=ended.get("lost", 0),
             open=counters.started - sum(ended.values()),
             per_s=_rounded(figures.requests_per_s),
@@ -134,6 +143,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         windows=_windows(aggregate, facts),
         tasks=task_rows(facts.tasks, facts.objectives),
         fairness={group: round(index, 6) for group, index in fairness_of(facts.tasks).items()},
+        bands=band_rows(steady, facts.bands),
         timeline_step_s=aggregate.row_ns / 1e9,
         timeline=_timeline(aggregate, judged=bool(facts.objectives.slos)),
         trace=facts.trace if facts.trace is not None else msgspec.UNSET,
@@ -146,6 +156,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         smooth_goodput=smooth_goodput_of(steady, facts.objectives, window) or msgspec.UNSET,
         thresholds=threshold_rows(facts.judgements),
         cost=cost_row(aggregate, facts.pricing, window, [task.facts.name for task in facts.tasks]),
+        conversations=conversations_of(aggregate, facts.steps, window) or msgspec.UNSET,
     )
 
 

@@ -430,7 +430,8 @@ class Conductor:
         if self._ticks % int(self._options.progress_s) == 0:
             window_s = min(max(MIN_PROGRESS_WINDOW_S, self._options.progress_s), float(FINE_S))
             asked = asked_lately(self._view, window_s)
-            picture = snapshot.take(self._aggregate, window_s=window_s, asked_per_s=asked)
+            unit = "requests" if self._view.profile is None else self._view.profile.unit
+            picture = snapshot.take(self._aggregate, window_s=window_s, asked_per_s=asked, asked_unit=unit)
             self._announcer.console.progress(picture, self._view.facts.objectives)
         if self._ticks % FLUSH_S == 0:
             self._announcer.flush_record()
@@ -466,10 +467,12 @@ class Conductor:
             points=None if self._course is None else self._course.found(),
             windows=steady_windows(self._view),
             tasks=task_figures(self._view),
+            bands=self._options.bands,
             arrival=self._view.facts.arrival,
             burstiness=self._options.burstiness,
             bystander_per_s=None if self._options.bystander is None else self._options.bystander.per_s,
             objectives=self._view.facts.objectives,
+            steps=self._view.facts.steps,
             judgements=self._view.judgements,
             pricing=self._view.facts.pricing,
             trace=replay.trace_info(self._options, self._trace, self._replay, self._aggregate),

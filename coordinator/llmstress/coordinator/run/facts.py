@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.shown_options import describe
 from llmstress.coordinator.config.target_url import Target, redact_url
@@ -10,8 +12,9 @@ from llmstress.coordinator.output.schema import PhaseLengths, RunInfo
 from llmstress.coordinator.output.summary import host
 from llmstress.coordinator.run.pricing import pricing_of
 from llmstress.coordinator.run.run_tasks import RunTask
+from llmstress.coordinator.run.turns import turn_names
 from llmstress.coordinator.traces.read import TraceFacts
-from llmstress.engine.telemetry.broadcast import RunFacts, RunView, TaskFacts
+from llmstress.engine.telemetry.broadcast import RunFacts, RunView, StepFacts, TaskFacts
 from llmstress.engine.telemetry.formatting import duration
 from llmstress.engine.telemetry.messages import LABELS, Phase, Window
 
@@ -19,6 +22,7 @@ from llmstress.engine.telemetry.messages import LABELS, Phase, Window
 def run_facts(options: Options, tasks: Sequence[RunTask], trace: TraceFacts | None = None) -> RunFacts:
     """The facts that viewers get before the run starts."""
     requests, first = options.requests, tasks[0]
+    pricing = pricing_of([(task.options, task.resolved.target.url, _model_of(task)) for task in tasks])
     if trace is not None and options.whole_run and options.steady_s is None:
         requests = min(requests or trace.columns.rows, trace.columns.rows)
     return RunFacts(
@@ -41,8 +45,9 @@ def run_facts(options: Options, tasks: Sequence[RunTask], trace: TraceFacts | No
         arrival=options.arrival_name if options.open else "",
         objectives=options.objectives,
         points=0 if options.sweep is None else len(options.sweep.levels),
-        pricing=pricing_of([(task.options, task.resolved.target.url, _model_of(task)) for task in tasks]),
+        pricing=msgspec.structs.replace(pricing, positions=_positions(tasks)),
         tasks=tuple(_task_facts(task) for task in tasks) if options.is_mix else (),
+        steps=_step_facts(tasks),
     )
 
 
@@ -60,6 +65,23 @@ def _task_facts(task: RunTask) -> TaskFacts:
         model=_model_of(task),
         group=task.group,
         slos=tuple(slo.text for slo in task.options.objectives.slos),
+    )
+
+
+def _positions(tasks: Sequence[RunTask]) -> tuple[int, ...]:
+    """Task number -> position in `tasks`."""
+    names = [turn_names(task.options.turns) or ("",) for task in tasks]
+    return tuple(position for position, steps in enumerate(names) for _ in steps)
+
+
+def _step_facts(tasks: Sequence[RunTask]) -> tuple[StepFacts, ...]:
+    """What the task numbers of the run stand for; empty if no task has conversations."""
+    if all(task.options.turns is None for task in tasks):
+        return ()
+    return tuple(
+        StepFacts(task=task.name, step=name, conversation=bool(name))
+        for task in tasks
+        for name in turn_names(task.options.turns) or ("",)
     )
 
 

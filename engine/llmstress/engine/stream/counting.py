@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from llmstress.engine.api.meaning import Usage
-from llmstress.engine.outcome import End
+from llmstress.engine.outcome import ABANDONED, End
 from llmstress.engine.stream.usage_reports import FEWER
 from llmstress.engine.telemetry.blocks import LONG_ANSWER, in_blocks, late_ns
 from llmstress.engine.telemetry.histogram import Histogram
@@ -58,6 +58,7 @@ def count_end(request: Answered, end: End, part: Part, least_output: int) -> Non
     if end.outcome != "ok":
         if end.outcome == "cancelled":
             counters.output_cancelled += events
+            counters.abandoned += end is ABANDONED
         else:
             counters.output_failed += events
         _count_unfinished(request, counters, events)

@@ -32,6 +32,8 @@ class EndClass(msgspec.Struct, frozen=True, kw_only=True):
     counted_in: CountedIn = "failed"
     action: Action = "count"
     """What such a failure does, unless `--on-status` says otherwise."""
+    pauses: bool = True
+    """A stream pauses after such a failure (`--error-pause`)."""
     limit: str = ""
     """The flag whose time limit was exceeded; empty: the class is none of a time limit."""
     unserved: bool = False
@@ -49,7 +51,10 @@ CLASSES: tuple[EndClass, ...] = (
     ),
     EndClass(name="filtered", when="the provider's moderation ended the answer", counted_in="filtered"),
     EndClass(
-        name="cancelled", when="the end of the run cut the request off (`--grace` was over)", counted_in="cancelled"
+        name="cancelled",
+        when="the end of the run cut the request off (`--grace` was over), or its user walked away (`--abandon`); "
+        "these are also counted apart, as `abandoned`",
+        counted_in="cancelled",
     ),
     EndClass(name="lost", when="the request was in flight in a worker that died", counted_in="lost"),
     EndClass(
@@ -85,6 +90,11 @@ CLASSES: tuple[EndClass, ...] = (
         when="bytes that are neither HTTP nor the API's framing, invalid JSON, or data beyond the size limits",
     ),
     EndClass(name="empty", when="the answer ended without a token"),
+    EndClass(
+        name="validation",
+        when="the answer would be `ok`, but it fails a check (`--check`), or could not be checked. No pause follows",
+        pauses=False,
+    ),
     EndClass(
         name="timeout_first_token",
         when="no first token (of a whole answer: no first byte of the body) in time after `start`, whatever pings came",
@@ -124,6 +134,8 @@ STATUS_ACTIONS: Mapping[int, Action] = {
 NOT_FAILED = frozenset(each.name for each in CLASSES if each.counted_in != "failed")
 """Classes that don't count as failed."""
 
+ANSWERED = NOT_FAILED | {each.name for each in CLASSES if not each.pauses}
+"""Classes after which a stream does not pause."""
 UNSERVED = frozenset(each.name for each in CLASSES if each.unserved)
 """Classes of requests on which the server did not work; statuses: `HTTP`."""
 

@@ -48,7 +48,9 @@ class Pricing(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """How the cost of a run is reckoned."""
 
     tariffs: tuple[Tariff, ...] = ()
-    """By number of the task."""
+    """By task."""
+    positions: tuple[int, ...] = ()
+    """Task number of a part -> position in `tariffs`, if a task has several numbers; empty: they are the same."""
     currency: str = DEFAULT_CURRENCY
     per_hour: float = 0.0
     """Money for an hour of the hardware, instead of the tariffs; 0: requests are paid by the token."""
@@ -60,8 +62,12 @@ class Pricing(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
 
     def tariff_of(self, task: int) -> Tariff:
         """That of a task. The bystander sends what the first task sends, with a short prompt and answer."""
-        number = 0 if task == BYSTANDER else task
-        return self.tariffs[number] if number < len(self.tariffs) else Tariff()
+        at = self.position_of(0 if task == BYSTANDER else task)
+        return self.tariffs[at] if at < len(self.tariffs) else Tariff()
+
+    def position_of(self, task: int) -> int:
+        """Position in `tariffs` for the task number of a part."""
+        return self.positions[task] if task < len(self.positions) else task
 
 
 NO_PRICES = Pricing()
