@@ -11,7 +11,8 @@ from helpers.http_servers import Handler, served
 from helpers.processes import llmstress, mock_server
 
 from llmstress.engine.prompts.lengths import Lengths
-from llmstress.engine.prompts.synthetic import SALT_WORDS, Maker, Synthetic
+from llmstress.engine.prompts.synthetic import Maker, Synthetic
+from llmstress.engine.prompts.words import SALT_WORDS
 
 REQUESTS = 60
 

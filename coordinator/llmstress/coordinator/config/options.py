@@ -9,6 +9,7 @@ import msgspec
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.load_options import MOST, LoadOptions, check_bounds
 from llmstress.coordinator.config.parsing import MaxErrors, Resolve, is_address
+from llmstress.coordinator.config.prompt_checks import check_prompts
 from llmstress.coordinator.config.slo_presets import PRESETS
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.prompts.lengths import MOST_TOKENS, Lengths
@@ -52,6 +53,20 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     shared_prefix_tokens: int = 0
     """Tokens at the begin of the made prompts of a group that are the same."""
     prefix_groups: int = 1
+    tokenizer: str | None = None
+    """File of a tokenizer whose tokens the words of made prompts are; None: common words."""
+    token_ids: bool = False
+    """Made prompts are sent as token ids."""
+    prompts: str | None = None
+    """File of prompts, instead of `prompt`."""
+    prompts_format: str | None = None
+    """None: the content of the file says it."""
+    prompt_column: str | None = None
+    """Key or column of the prompt in the file; None: that of the format."""
+    order: str | None = None
+    """sequential, shuffled or random; None: sequential, and random for pools."""
+    salt: bool = False
+    """Each prompt of the file begins with words of its own."""
     min_tokens: int | None = None
     ignore_eos: bool = False
     limit_field: str | None = None
@@ -139,7 +154,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
         if not 1 <= self.progress_s <= LONGEST_PROGRESS_S or self.progress_s % 1:
             raise UsageError("--progress must be whole seconds, from 1s to 1h")
         self._check_contradictions()
-        self._check_prompts()
+        check_prompts(self)
         self._check_objectives()
         self._check_thresholds()
         self._check_words()
@@ -182,36 +197,6 @@ class Options(LoadOptions, frozen=True, kw_only=True):
                 if given:
                     raise UsageError(f"{flag} can't be used with --unix-socket: drop one of them")
 
-    def _check_prompts(self) -> None:
-        if self.prompt_tokens is None:
-            for flag, given in (
-                ("--shared-prefix-tokens", self.shared_prefix_tokens > 0),
-                ("--prefix-groups", self.prefix_groups > 1),
-            ):
-                if given:
-                    raise UsageError(f"{flag} is for prompts that are made: give their length with --prompt-tokens")
-        elif self.prompt != DEFAULT_PROMPT:
-            raise UsageError("--prompt-tokens makes prompts, so it can't be used with --prompt: drop one of them")
-        elif self.prompt_ids:
-            raise UsageError("--prompt-tokens and --prompt-ids can't be used together: drop one of them")
-        elif self.body is not None and "{prompt}" not in self.body:
-            raise UsageError("--prompt-tokens needs a place in --body: write {prompt} where the prompt belongs")
-        elif self.shared_prefix_tokens >= self.prompt_tokens.least > 1:
-            raise UsageError(
-                f"--shared-prefix-tokens {self.shared_prefix_tokens} leaves nothing of a prompt of "
-                f"{self.prompt_tokens.least} tokens (--prompt-tokens {self.prompt_tokens})"
-            )
-        elif self.prefix_groups > 1 and not self.shared_prefix_tokens:
-            raise UsageError("--prefix-groups needs the length of the prefixes: --shared-prefix-tokens")
-        if self.output_tokens is not None:
-            for flag, given, why in (
-                ("--max-tokens", self.max_tokens is not None, "which is one limit for all requests"),
-                ("--min-tokens", self.min_tokens is not None, "use --ignore-eos for answers of exactly these lengths"),
-                ("--trace", self.trace is not None, "which has the lengths of the answers"),
-            ):
-                if given:
-                    raise UsageError(f"--output-tokens can't be used with {flag}, {why}: drop one of them")
-
     def _check_objectives(self) -> None:
         if self.stream:
             return
@@ -253,6 +238,9 @@ class Options(LoadOptions, frozen=True, kw_only=True):
                 raise UsageError(f"{flag} is empty: give a value, or leave it out")
         for flag, text in (
             ("--trace", self.trace),
+            ("--prompts", self.prompts),
+            ("--prompt-column", self.prompt_column),
+            ("--tokenizer", self.tokenizer),
             ("--prompt", self.prompt),
             ("--system", self.system),
             ("--model", self.model),
@@ -295,6 +283,11 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             done=self.done,
             error_event=self.error_event,
         )
+
+    @property
+    def prompt_given(self) -> bool:
+        """Whether the user has given one prompt for all requests."""
+        return self.prompt != DEFAULT_PROMPT
 
     @property
     def objectives(self) -> Objectives:

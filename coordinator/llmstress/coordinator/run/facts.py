@@ -6,15 +6,23 @@ from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.console import program_version, warmup
 from llmstress.coordinator.output.schema import PhaseLengths, RunInfo
 from llmstress.coordinator.output.summary import host
+from llmstress.coordinator.run.plans import NO_PROMPTS, Prompts, total_requests
 from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine.telemetry.broadcast import RunFacts, RunView
 from llmstress.engine.telemetry.formatting import duration
 from llmstress.engine.telemetry.messages import LABELS, Phase, Window
 
 
-def run_facts(options: Options, api: str, target: Target, model: str, trace: TraceFacts | None = None) -> RunFacts:
+def run_facts(
+    options: Options,
+    api: str,
+    target: Target,
+    model: str,
+    trace: TraceFacts | None = None,
+    prompts: Prompts = NO_PROMPTS,
+) -> RunFacts:
     """The facts that viewers get before the run starts."""
-    requests = options.requests
+    requests = total_requests(options, prompts)
     if trace is not None and options.whole_run and options.steady_s is None:
         requests = min(requests or trace.columns.rows, trace.columns.rows)
     return RunFacts(

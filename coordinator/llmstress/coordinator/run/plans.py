@@ -2,21 +2,30 @@
 
 import itertools
 import math
+from collections.abc import Mapping
 
 import msgspec
 
 from llmstress.coordinator.config.load_options import MOST_PROCS, QUEUE_TIMEOUT_S
 from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.prompts.read import PromptFacts
+from llmstress.coordinator.prompts.source import PromptSource, source_of
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.control import Bystander, Network, OpenLoad, Plan, Replay, TaskPlan, Timeouts
+from llmstress.engine.prompts.file import FromFiles
 from llmstress.engine.prompts.synthetic import Synthetic
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Window
 
 DIALS, LEAST_DIALS = 256, 4
 """Connections that may be opened at the same time: in all processes together, and at least in each."""
+
+Prompts = Mapping[PromptSource, PromptFacts]
+"""The files of prompts of a run: those of all its tasks."""
+
+NO_PROMPTS: Prompts = {}
 
 
 def make_plans(
@@ -28,22 +37,19 @@ def make_plans(
     profile: Profile | None = None,
     replay: Replay | None = None,
     salt: int = 0,
+    prompts: Prompts = NO_PROMPTS,
 ) -> list[Plan]:
     """One plan per worker; the shares of streams and requests sum to those of the options.
 
     `networks`: that of each worker. `windows`: those of the run. `profile`: the load over time. `replay`: the
-    trace, whose columns exist. `salt`: see `Synthetic`.
+    trace, whose columns exist. `salt`: see `Synthetic`. `prompts`: the files of prompts, whose indexes exist.
     """
-    ends = list(itertools.accumulate(options.shares))
-    requests: list[int | None] = [None] * options.procs
-    if options.requests is not None and options.open:  # the workers take the arrivals in turns
-        requests = [-(-(options.requests - worker) // options.procs) for worker in range(options.procs)]
-    elif options.requests is not None:  # in proportion to the streams
-        upto = [0, *(options.requests * end // options.total_streams for end in ends)]
-        requests = [after - before for before, after in itertools.pairwise(upto)]
+    task = task_plan(options, resolved, ask, networks[0], salt, prompts)
+    varied = task.synthetic is not None or task.prompts is not None
+    requests = _requests(options, total_requests(options, prompts), in_turns=options.open or varied)
     return [
         Plan(
-            tasks=(task := task_plan(options, resolved, ask, networks[worker], salt),),
+            tasks=(msgspec.structs.replace(task, network=networks[worker]),),
             streams=share,
             worker=worker,
             workers=options.procs,
@@ -69,8 +75,41 @@ def make_plans(
     ]
 
 
-def task_plan(options: Options, resolved: ResolvedTarget, ask: Ask, network: Network, salt: int = 0) -> TaskPlan:
-    """The one kind of request that the options describe. `salt`: see `Synthetic`."""
+def total_requests(options: Options, prompts: Prompts) -> int | None:
+    """Number of requests of all workers together; None: no limit."""
+    known = facts_of(options, prompts)
+    return known.rows if options.once and known is not None else options.requests
+
+
+def facts_of(options: Options, prompts: Prompts) -> PromptFacts | None:
+    """What is known of the options' file of prompts; None: they have none."""
+    source = source_of(options)
+    return None if source is None else prompts[source]
+
+
+def _requests(options: Options, total: int | None, *, in_turns: bool) -> list[int | None]:
+    """Number of requests of each worker; they sum to the total.
+
+    in_turns: request k belongs to worker k modulo the number of workers, so that the requests of a run are the same
+    ones for any number of workers. Else they are in proportion to the streams.
+    """
+    if total is None:
+        return [None] * options.procs
+    if in_turns and (options.open or min(options.shares) > 0):
+        return [max(0, -(-(total - worker) // options.procs)) for worker in range(options.procs)]
+    upto = [0, *(total * end // options.total_streams for end in itertools.accumulate(options.shares))]
+    return [after - before for before, after in itertools.pairwise(upto)]
+
+
+def task_plan(
+    options: Options,
+    resolved: ResolvedTarget,
+    ask: Ask,
+    network: Network,
+    salt: int = 0,
+    prompts: Prompts = NO_PROMPTS,
+) -> TaskPlan:
+    """The one kind of request that the options describe. `salt`, `prompts`: as for `make_plans`."""
     return TaskPlan(
         api=resolved.api_name,
         url=resolved.target.url,
@@ -89,6 +128,7 @@ def task_plan(options: Options, resolved: ResolvedTarget, ask: Ask, network: Net
         require_finish=options.require_finish,
         objectives=options.objectives,
         synthetic=_synthetic(options, salt),
+        prompts=_from_files(options, salt, prompts),
     )
 
 
@@ -102,6 +142,20 @@ def _synthetic(options: Options, salt: int) -> Synthetic | None:
         groups=options.prefix_groups,
         seed=options.seed,
         salt=salt,
+    )
+
+
+def _from_files(options: Options, salt: int, prompts: Prompts) -> FromFiles | None:
+    known = facts_of(options, prompts)
+    if known is None:
+        return None
+    return FromFiles(
+        files=known.files,
+        order=options.order or ("random" if known.pools else "sequential"),  # type: ignore[arg-type]
+        seed=options.seed,
+        salt=salt,
+        salted=options.salt,
+        limits=options.max_tokens is None,
     )
 
 
@@ -132,7 +186,7 @@ def _bystander(options: Options, task: TaskPlan) -> Bystander | None:
         ignore_eos=False,
         batch=1,
     )
-    return Bystander(options.bystander.per_s, msgspec.structs.replace(task, ask=short, synthetic=None))
+    return Bystander(options.bystander.per_s, msgspec.structs.replace(task, ask=short, synthetic=None, prompts=None))
 
 
 def default_procs(total: int | None, cores: int, most_streams: int) -> int:

@@ -1,13 +1,12 @@
 """A rate in tokens as a rate of requests. Pure functions."""
 
 from llmstress.coordinator.config.load_text import Rate
+from llmstress.coordinator.prompts.read import PromptFacts
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.prompts.lengths import Lengths
+from llmstress.engine.prompts.words import BYTES_PER_TOKEN
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.formatting import count, rate
-
-BYTES_PER_TOKEN = 4.0
-"""Of a prompt, until the server has counted its tokens: English text has 4.3 bytes a token."""
 
 LEAST_ANSWERS = 20
 """Answers from which their mean number of tokens replaces the expected one."""
@@ -19,9 +18,12 @@ WORTH_A_LINE = 0.05
 """A mean that differs by more is a line of the log."""
 
 
-def expected_tokens(ask: Ask, prompts: Lengths | None = None) -> float:
+def expected_tokens(ask: Ask, prompts: Lengths | None = None, file: PromptFacts | None = None) -> float:
     """Tokens of a request before any answer: input by the length of the prompt, output by its limit. `prompts`: lengths
-    of prompts that are made, instead of that of `ask`."""
+    of prompts that are made, instead of that of `ask`. `file`: the prompts come from it."""
+    if file is not None:
+        output = ask.limit if ask.max_tokens is not None or file.mean_output is None else file.mean_output
+        return max(1.0, file.mean_input * ask.batch + output)
     prompt = len(ask.prompt.encode()) / BYTES_PER_TOKEN if prompts is None else prompts.mean
     texts = len((ask.system or "").encode()) / BYTES_PER_TOKEN + prompt
     return max(1.0, (len(ask.prompt_ids) or texts) * ask.batch + ask.limit)
