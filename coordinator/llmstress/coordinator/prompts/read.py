@@ -105,11 +105,13 @@ def read_prompts(
         UsageError: the file can't be read, is of no known format, or has a bad row; the text names file and line.
         CouldNotStart: the index can't be written.
     """
+    path, found = source.path, []
     try:
         directory = index_directory(environ, otherwise)
-        found = [_indexed(path, source, directory, say) for path in _paths(source)]
+        for path in _paths(source):
+            found.append(_indexed(path, source, directory, say))
     except ValueError as error:
-        raise UsageError(f"--prompts {source.path}: {error}") from None
+        raise UsageError(f"--prompts {path}: {error}") from None
     except OSError as error:
         raise CouldNotStart(
             f"--prompts {source.path}: its index can't be written ({error.strerror}); set XDG_CACHE_HOME to another "
@@ -214,6 +216,7 @@ def _read(file: BinaryIO, path: str, source: PromptSource, places: Path) -> File
     _replace(places, lambda temporary: write_places(((each.begin, each.end) for each in good), temporary))
     facts.bad, facts.bad_rows = bad.number, tuple(bad.first)
     if not facts.rows:
+        places.unlink()
         first = "".join(f"; line {each.line}: {each.why}" for each in bad.first[:1])
         raise ValueError(f"it has no row with a prompt ({reading.format} format){first}")
     return facts

@@ -21,9 +21,7 @@ def check_prompt_file(prompts: PromptFacts, api: Api, options: Options) -> None:
     for facts in prompts.facts:
         if facts.with_ids and "prompt_ids" not in takes:
             takers = ", ".join(other for other, kind in APIS.items() if "prompt_ids" in kind.TAKES)
-            raise UsageError(
-                f"{name} has token ids, which {chosen} doesn't support: choose an API that does ({takers})"
-            )
+            raise UsageError(f"{name} has token ids, which {chosen} doesn't take: choose an API that does ({takers})")
         if not facts.bodies:
             continue
         if options.system is not None:
@@ -33,7 +31,7 @@ def check_prompt_file(prompts: PromptFacts, api: Api, options: Options) -> None:
             raise UsageError(f"{name} has whole bodies, and {chosen} builds its body from --body: choose another API")
         if wrong := [key for key in facts.bodies if key not in own]:
             raise UsageError(
-                f"{name} has bodies with {wrong[0]}, and the bodies of {chosen} have {' or '.join(sorted(own))}: "
+                f"{name} has bodies with {wrong[0]}, and those of {chosen} have {' or '.join(sorted(own))}: "
                 "choose the API that the bodies were written for with --api"
             )
 

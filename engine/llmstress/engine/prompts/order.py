@@ -23,12 +23,12 @@ def row_of_number(order: Order, rows: int, seed: int) -> Callable[[int], int]:
         case "sequential":
             return lambda number: number % rows
         case "random":
-            return lambda number: mixed(key ^ mixed(number)) * rows >> 64
+            return lambda number: mixed(key + number) * rows >> 64
     bits = max(2, (rows - 1).bit_length())
 
     def shuffled(number: int) -> int:
-        turn, place = divmod(number, rows)
-        pass_key = mixed(key ^ mixed(turn + 1))
+        passes, place = divmod(number, rows)
+        pass_key = mixed(key + passes)
         place = permuted(place, bits, pass_key)
         while place >= rows:  # fewer than 2 steps on average: at least half of all places are rows
             place = permuted(place, bits, pass_key)
