@@ -49,7 +49,7 @@ FLOORS = {
     ),
     "coordinator": (
         ("config",),
-        ("host", "traces"),
+        ("host", "prompts", "traces"),
         ("output",),
         ("target",),
         ("processes",),

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.coordinator.config.errors import UsageError
-from llmstress.coordinator.config.options import DEFAULT_PROMPT, Options
+from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.prompt_options import DEFAULT_PROMPT
 from llmstress.coordinator.config.prompt_text import parse_lengths
 from llmstress.coordinator.config.shown_options import describe
 from llmstress.coordinator.run.token_rate import expected_tokens

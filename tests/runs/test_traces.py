@@ -84,11 +84,14 @@ def test_each_row_is_one_request_at_its_time(tmp_path: Path) -> None:
         "unsorted": 2,
         "span_s": 3.2,
         "speed": 4.0,
-        "lengths": ["output"],
+        "lengths": ["input", "output"],
     }
     assert summary["run"]["phases_s"]["steady"] >= 3.2 / SPEED
     assert not any(rule["id"] == "short-answers" for rule in summary["verdict"]["rules"]), "each is held to its length"
-    assert "trace: 10 rows in 3.2s (Mooncake format, stamps in ms), replayed in 0.8s; output lengths used" in said
+    assert (
+        "trace: 10 rows in 3.2s (Mooncake format, stamps in ms), replayed in 0.8s; input and output lengths used"
+        in said
+    )
     assert "bad rows left out: 2 of 12; line 11: timestamp is 'soon'" in said
     assert "rows earlier than the row above them: 2 of 10; all rows were sorted by their stamps" in said
     assert "whole trace → drain" in said
@@ -100,10 +103,10 @@ def test_a_duration_cuts_a_trace_and_a_limit_of_the_user_replaces_its_lengths(tm
     code, summary, said, seen = replayed(path, "--duration", "1.1s", "--max-tokens", "7")
     assert (code, summary["ended_by"]) == (0, "duration")
     assert summary["trace"]["used"] == 4, "those at 0, 0.4, 0.4 and 0.9 s"
-    assert (summary["trace"]["rows"], summary["trace"]["lengths"]) == (10, [])
+    assert (summary["trace"]["rows"], summary["trace"]["lengths"]) == (10, ["input"])
     assert len(seen) == summary["requests"]["started"] <= 4
     assert {each.max_tokens for each in seen} <= {7}
-    assert "stamps in ms); output lengths not used" in said
+    assert "stamps in ms); input lengths used" in said
     assert "trace, at most 1.1s → drain" in said
 
 

@@ -87,6 +87,8 @@ class Replay(msgspec.Struct, array_like=True, frozen=True):
     0: the trace makes no prompts."""
     salt: int = 0
     """Of the run: see `Synthetic`."""
+    words: tuple[str, ...] = ()
+    """As in `Synthetic`."""
 
 
 class TaskPlan(msgspec.Struct, array_like=True, frozen=True, kw_only=True):

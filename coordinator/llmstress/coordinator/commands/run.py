@@ -22,12 +22,10 @@ from llmstress.coordinator.output.summary import encode, histograms_of, write_at
 from llmstress.coordinator.processes import screen_process
 from llmstress.coordinator.processes.demo_mock import demo_options, demo_url, start_demo_mock
 from llmstress.coordinator.processes.run_directory import PROMPTS, TRACE, own_directory
-from llmstress.coordinator.prompts.read import read_prompts
-from llmstress.coordinator.prompts.source import source_of
+from llmstress.coordinator.prompts.prepared import Prepared, prepare
 from llmstress.coordinator.run.conductor import Result
 from llmstress.coordinator.run.ending import exit_code_reason
 from llmstress.coordinator.run.execute import execute
-from llmstress.coordinator.run.plans import Prompts
 from llmstress.coordinator.run.reports import write_reports
 from llmstress.coordinator.target.api_choice import ask_of, choose_api, name_of_api
 from llmstress.coordinator.traces.read import TraceFacts, read_trace
@@ -73,8 +71,8 @@ def run_command(arguments: dict[str, Any]) -> int:
     try:
         with own_directory() as directory:
             trace = _trace(options, console, directory / TRACE)  # before there is a loop, so that Ctrl-C ends it
-            prompts = _prompts(options, console, directory)
-            result, truth = asyncio.run(_run(options, console, asked_at, screen, directory, trace, prompts, deliver))
+            prepared = prepare([options], os.environ, directory / PROMPTS, console.say)
+            result, truth = asyncio.run(_run(options, console, asked_at, screen, directory, trace, prepared, deliver))
         if saved.path is not None:  # before the table: the explanation of the exit code must be the last line
             console.say()
             console.say(f"summary: {saved.path}")
@@ -103,12 +101,6 @@ def _trace(options: Options, console: Console, directory: Path) -> TraceFacts | 
     return read_trace(options.trace, directory, speed=options.speed, skip_bad_rows=options.skip_bad_rows)
 
 
-def _prompts(options: Options, console: Console, directory: Path) -> Prompts:
-    """What is known of the file of prompts of a run."""
-    source = source_of(options)
-    return {} if source is None else {source: read_prompts(source, os.environ, directory / PROMPTS, console.say)}
-
-
 async def _run(
     options: Options,
     console: Console,
@@ -116,13 +108,15 @@ async def _run(
     screen: bool,
     directory: Path,
     trace: TraceFacts | None,
-    prompts: Prompts,
+    prepared: Prepared,
     deliver: Callable[[Result], Path | None],
 ) -> tuple[Result, dict[str, Any]]:
     """The result of the run, and what the built-in mock reports to have sent (empty for another target)."""
 
     async def load(options: Options, url: str) -> Result:
-        return await execute(options, url, console, asked_at, directory, trace, prompts, screen=screen, deliver=deliver)
+        return await execute(
+            options, url, console, asked_at, directory, trace, prepared, screen=screen, deliver=deliver
+        )
 
     if options.url is not None:
         return await load(options, options.url), {}

@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 
 from llmstress.coordinator.config.errors import UsageError
-from llmstress.coordinator.config.load_options import MOST, LoadOptions, check_bounds
+from llmstress.coordinator.config.load_options import MOST, check_bounds
 from llmstress.coordinator.config.parsing import MaxErrors, Resolve, is_address
-from llmstress.coordinator.config.prompt_checks import check_prompts
+from llmstress.coordinator.config.prompt_options import PromptOptions
 from llmstress.coordinator.config.slo_presets import PRESETS
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.prompts.lengths import MOST_TOKENS, Lengths
+from llmstress.engine.prompts.lengths import MOST_TOKENS
 from llmstress.engine.telemetry.slo import OF_STREAMS, Deadlines, Objectives, Slo
 from llmstress.engine.telemetry.subjects import SUBJECTS
 from llmstress.engine.telemetry.thresholds import Threshold
@@ -20,8 +20,6 @@ from llmstress.engine.telemetry.thresholds import Threshold
 LONGEST_PROGRESS_S = 3600
 
 MOST_RETRIES = 1000
-
-DEFAULT_PROMPT = "Write a short story about a lighthouse keeper who finds a message in a bottle."
 
 MOST_GROUPS = 1_000_000
 
@@ -31,7 +29,7 @@ LONGEST_HEADER = 64 * 1024
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class Options(LoadOptions, frozen=True, kw_only=True):
+class Options(PromptOptions, frozen=True, kw_only=True):
     """All options of a run. Names that end in `_s` are seconds."""
 
     url: str | None = None
@@ -39,35 +37,10 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     api: str | None = None
     """Name of the API; None: guessed from the URL."""
     model: str | None = None
-    prompt: str
     system: str | None = None
-    max_tokens: int | None = None
     stream: bool = True
     extra_body: dict[str, Any] = msgspec.field(default_factory=dict)
     usage: bool = True
-    prompt_ids: tuple[int, ...] = ()
-    prompt_tokens: Lengths | None = None
-    """Prompts of these lengths are made, instead of `prompt`; None: all requests have `prompt`."""
-    output_tokens: Lengths | None = None
-    """Limits of output tokens, instead of `max_tokens`."""
-    shared_prefix_tokens: int = 0
-    """Tokens at the begin of the made prompts of a group that are the same."""
-    prefix_groups: int = 1
-    tokenizer: str | None = None
-    """File of a tokenizer whose tokens the words of made prompts are; None: common words."""
-    token_ids: bool = False
-    """Made prompts are sent as token ids."""
-    prompts: str | None = None
-    """File of prompts, instead of `prompt`."""
-    prompts_format: str | None = None
-    """None: the content of the file says it."""
-    prompt_column: str | None = None
-    """Key or column of the prompt in the file; None: that of the format."""
-    order: str | None = None
-    """sequential, shuffled or random; None: sequential, and random for pools."""
-    salt: bool = False
-    """Each prompt of the file begins with words of its own."""
-    min_tokens: int | None = None
     ignore_eos: bool = False
     limit_field: str | None = None
     batch: int = 1
@@ -75,7 +48,6 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     auth: str | None = None
     api_version: str = ""
     method: str = ""
-    body: str | None = None
     text: str = ""
     done: str = ""
     error_event: str = ""
@@ -154,7 +126,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
         if not 1 <= self.progress_s <= LONGEST_PROGRESS_S or self.progress_s % 1:
             raise UsageError("--progress must be whole seconds, from 1s to 1h")
         self._check_contradictions()
-        check_prompts(self)
+        self.check_prompts()
         self._check_objectives()
         self._check_thresholds()
         self._check_words()
@@ -283,11 +255,6 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             done=self.done,
             error_event=self.error_event,
         )
-
-    @property
-    def prompt_given(self) -> bool:
-        """Whether the user has given one prompt for all requests."""
-        return self.prompt != DEFAULT_PROMPT
 
     @property
     def objectives(self) -> Objectives:

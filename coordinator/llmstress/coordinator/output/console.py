@@ -11,7 +11,7 @@ from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.bystander import line_of
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
-from llmstress.coordinator.output.load_text import load_line, windows_table
+from llmstress.coordinator.output.load_text import asked_line, load_line, windows_table
 from llmstress.coordinator.output.log import LogFile
 from llmstress.coordinator.output.points import FindRow, SweepRow
 from llmstress.coordinator.output.points_text import find_lines, sweep_lines
@@ -195,6 +195,8 @@ class Console:
         if counted:
             source = {"usage": "by usage", "events": "by events", "mixed": "by usage or events", None: "output unknown"}
             self.say(f"tokens    {'; '.join(counted)} ({source[tokens.source]})")
+        if tokens.asked is not None:
+            self.say(asked_line(tokens.asked))
         self._goodput(summary)
         for outcome, error in summary.errors.items():
             text = f": {_cut(error.samples[0].text)}" if error.samples else ""

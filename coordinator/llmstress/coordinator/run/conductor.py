@@ -23,12 +23,13 @@ from llmstress.coordinator.processes.broadcaster import FLUSH_S, Broadcaster
 from llmstress.coordinator.processes.hub import Hub
 from llmstress.coordinator.processes.screen_process import Screen, ScreenClosed
 from llmstress.coordinator.processes.worker_processes import Exited, WorkerProcesses
+from llmstress.coordinator.prompts.prepared import NOTHING_PREPARED, Prepared
 from llmstress.coordinator.run import ending, facts, load_plan, replay, token_rate
 from llmstress.coordinator.run.announcer import Announcer
 from llmstress.coordinator.run.course_driver import driver_of
 from llmstress.coordinator.run.gate import Gate
 from llmstress.coordinator.run.inbox import Inbox, InboxItem, Lost, Signalled, Tick
-from llmstress.coordinator.run.plans import NO_PROMPTS, Prompts, facts_of, make_plans
+from llmstress.coordinator.run.plans import make_plans
 from llmstress.coordinator.run.steering import Steering
 from llmstress.coordinator.target import api_choice, model_listing
 from llmstress.coordinator.target.network import describe_way
@@ -114,10 +115,10 @@ class Conductor:
         announcer: Announcer,
         asked_at: float,
         trace: TraceFacts | None = None,
-        prompts: Prompts = NO_PROMPTS,
+        prepared: Prepared = NOTHING_PREPARED,
     ) -> None:
         self._options = options
-        self._prompts = prompts
+        self._prepared = prepared
         self._trace = trace
         self._replay: Replay | None = None
         self._resolved = resolved
@@ -168,16 +169,16 @@ class Conductor:
         model = await self._choose_model(networks[0])
         ask = api_choice.ask_of(self._options, target.url, model)
         self._tokens_per_request = token_rate.expected_tokens(
-            ask, self._options.prompt_tokens, facts_of(self._options, self._prompts)
+            ask, self._options.prompt_tokens, self._prepared.file(self._options)
         )
         profile = self._token_profile = load_plan.profile_of(self._options, self._tokens_per_request)
-        self._replay = replay.replay_of(self._options, self._resolved.api, ask, self._trace)
         windows = self._aggregate.windows
         salt = secrets.randbits(64)  # another one in each run, so that no cache has its prompts
+        self._replay = replay.replay_of(self._options, self._resolved.api, ask, self._trace, salt, self._prepared)
         plans = make_plans(
-            self._options, self._resolved, ask, networks, windows, profile, self._replay, salt, self._prompts
+            self._options, self._resolved, ask, networks, windows, profile, self._replay, salt, self._prepared
         )
-        self._announcer.publish(facts.run_facts(self._options, name, target, model, self._trace, self._prompts))
+        self._announcer.publish(facts.run_facts(self._options, name, target, model, self._trace, self._prepared))
         if profile is not None:
             self._announcer.publish(Asked(profile))
         try:

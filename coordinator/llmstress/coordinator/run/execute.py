@@ -16,12 +16,13 @@ from llmstress.coordinator.processes.broadcaster import Broadcaster
 from llmstress.coordinator.processes.hub import Hub
 from llmstress.coordinator.processes.run_directory import ABOUT
 from llmstress.coordinator.processes.worker_processes import WorkerProcesses
+from llmstress.coordinator.prompts.prepared import NOTHING_PREPARED, Prepared
 from llmstress.coordinator.run import facts, load_plan, replay
 from llmstress.coordinator.run.announcer import Announcer
 from llmstress.coordinator.run.conductor import Conductor, Result
 from llmstress.coordinator.run.courses.plan import windows_to_come
 from llmstress.coordinator.run.gate import check_thresholds
-from llmstress.coordinator.run.plans import NO_PROMPTS, Prompts, warning_of_ramp
+from llmstress.coordinator.run.plans import warning_of_ramp
 from llmstress.coordinator.run.prompt_files import check_prompt_file, prompt_warnings
 from llmstress.coordinator.target.auth import key_variables, warning_of_plain_http
 from llmstress.coordinator.target.network import resolve, with_sources
@@ -39,7 +40,7 @@ async def execute(
     asked_at: float,
     directory: Path,
     trace: TraceFacts | None = None,
-    prompts: Prompts = NO_PROMPTS,
+    prepared: Prepared = NOTHING_PREPARED,
     *,
     screen: bool,
     deliver: Callable[[Result], Path | None],
@@ -53,7 +54,7 @@ async def execute(
         asked_at: `time.monotonic()` when the command was started.
         directory: that of the run, for its sockets.
         trace: that of the options.
-        prompts: the files of prompts of the options.
+        prepared: what the prompts of the options need.
         screen: open a screen.
         deliver: is called with the result as soon as it is final, and returns the path of the written summary, or None
             if there is none. A screen may stay open after that.
@@ -74,7 +75,7 @@ async def execute(
             warnings.append(warning)
         if trace is not None:
             warnings += replay.trace_warnings(options, trace)
-        for facts_of_file in prompts.values():
+        for facts_of_file in prepared.files.values():
             check_prompt_file(facts_of_file, resolved.api, options)
             warnings += prompt_warnings(facts_of_file, options)
         if options.unix_socket is None and (warning := warning_of_plain_http(target, resolved.headers)):
@@ -84,7 +85,7 @@ async def execute(
             (directory / ABOUT).write_text(f"{redact_url(target.url)}  {size_of(options)}", "utf-8")
             hub = await stack.enter_async_context(Hub(directory, options.procs))
             view = RunView(
-                facts.run_facts(options, resolved.api_name, target, options.model or "", trace, prompts),
+                facts.run_facts(options, resolved.api_name, target, options.model or "", trace, prepared),
                 Aggregate.over(options.shares, facts.row_ns(options.interval_s), windows),
             )
             try:
@@ -94,7 +95,7 @@ async def execute(
                 raise UsageError(f"--record {options.record}: {error.strerror or error}") from error
             announcer = Announcer(broadcaster, console, secrets)
             workers = WorkerProcesses(directory, hub.endpoint, environ)
-            conductor = Conductor(options, resolved, hub, workers, broadcaster, announcer, asked_at, trace, prompts)
+            conductor = Conductor(options, resolved, hub, workers, broadcaster, announcer, asked_at, trace, prepared)
             try:
                 if screen:
                     await conductor.open_screen(directory, environ)

@@ -6,7 +6,8 @@ from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.console import program_version, warmup
 from llmstress.coordinator.output.schema import PhaseLengths, RunInfo
 from llmstress.coordinator.output.summary import host
-from llmstress.coordinator.run.plans import NO_PROMPTS, Prompts, total_requests
+from llmstress.coordinator.prompts.prepared import NOTHING_PREPARED, Prepared
+from llmstress.coordinator.run.plans import total_requests
 from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine.telemetry.broadcast import RunFacts, RunView
 from llmstress.engine.telemetry.formatting import duration
@@ -19,10 +20,10 @@ def run_facts(
     target: Target,
     model: str,
     trace: TraceFacts | None = None,
-    prompts: Prompts = NO_PROMPTS,
+    prepared: Prepared = NOTHING_PREPARED,
 ) -> RunFacts:
     """The facts that viewers get before the run starts."""
-    requests = total_requests(options, prompts)
+    requests = total_requests(options, prepared)
     if trace is not None and options.whole_run and options.steady_s is None:
         requests = min(requests or trace.columns.rows, trace.columns.rows)
     return RunFacts(

@@ -2,14 +2,12 @@
 
 import itertools
 import math
-from collections.abc import Mapping
 
 import msgspec
 
 from llmstress.coordinator.config.load_options import MOST_PROCS, QUEUE_TIMEOUT_S
 from llmstress.coordinator.config.options import Options
-from llmstress.coordinator.prompts.read import PromptFacts
-from llmstress.coordinator.prompts.source import PromptSource, source_of
+from llmstress.coordinator.prompts.prepared import NOTHING_PREPARED, Prepared
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
@@ -22,11 +20,6 @@ from llmstress.engine.telemetry.messages import Window
 DIALS, LEAST_DIALS = 256, 4
 """Connections that may be opened at the same time: in all processes together, and at least in each."""
 
-Prompts = Mapping[PromptSource, PromptFacts]
-"""The files of prompts of a run: those of all its tasks."""
-
-NO_PROMPTS: Prompts = {}
-
 
 def make_plans(
     options: Options,
@@ -37,16 +30,16 @@ def make_plans(
     profile: Profile | None = None,
     replay: Replay | None = None,
     salt: int = 0,
-    prompts: Prompts = NO_PROMPTS,
+    prepared: Prepared = NOTHING_PREPARED,
 ) -> list[Plan]:
     """One plan per worker; the shares of streams and requests sum to those of the options.
 
     `networks`: that of each worker. `windows`: those of the run. `profile`: the load over time. `replay`: the
-    trace, whose columns exist. `salt`: see `Synthetic`. `prompts`: the files of prompts, whose indexes exist.
+    trace, whose columns exist. `salt`: see `Synthetic`. `prepared`: what their prompts need.
     """
-    task = task_plan(options, resolved, ask, networks[0], salt, prompts)
+    task = task_plan(options, resolved, ask, networks[0], salt, prepared)
     varied = task.synthetic is not None or task.prompts is not None
-    requests = _requests(options, total_requests(options, prompts), in_turns=options.open or varied)
+    requests = _requests(options, total_requests(options, prepared), in_turns=options.open or varied)
     return [
         Plan(
             tasks=(msgspec.structs.replace(task, network=networks[worker]),),
@@ -75,16 +68,10 @@ def make_plans(
     ]
 
 
-def total_requests(options: Options, prompts: Prompts) -> int | None:
+def total_requests(options: Options, prepared: Prepared) -> int | None:
     """Number of requests of all workers together; None: no limit."""
-    known = facts_of(options, prompts)
+    known = prepared.file(options)
     return known.rows if options.once and known is not None else options.requests
-
-
-def facts_of(options: Options, prompts: Prompts) -> PromptFacts | None:
-    """What is known of the options' file of prompts; None: they have none."""
-    source = source_of(options)
-    return None if source is None else prompts[source]
 
 
 def _requests(options: Options, total: int | None, *, in_turns: bool) -> list[int | None]:
@@ -107,9 +94,9 @@ def task_plan(
     ask: Ask,
     network: Network,
     salt: int = 0,
-    prompts: Prompts = NO_PROMPTS,
+    prepared: Prepared = NOTHING_PREPARED,
 ) -> TaskPlan:
-    """The one kind of request that the options describe. `salt`, `prompts`: as for `make_plans`."""
+    """The one kind of request that the options describe. `salt`, `prepared`: as for `make_plans`."""
     return TaskPlan(
         api=resolved.api_name,
         url=resolved.target.url,
@@ -127,14 +114,15 @@ def task_plan(
         requests_per_connection=1 if not options.keepalive else options.requests_per_connection or 0,
         require_finish=options.require_finish,
         objectives=options.objectives,
-        synthetic=_synthetic(options, salt),
-        prompts=_from_files(options, salt, prompts),
+        synthetic=_synthetic(options, salt, prepared),
+        prompts=_from_files(options, salt, prepared),
     )
 
 
-def _synthetic(options: Options, salt: int) -> Synthetic | None:
+def _synthetic(options: Options, salt: int, prepared: Prepared) -> Synthetic | None:
     if options.prompt_tokens is None and options.output_tokens is None:
         return None
+    vocabulary = prepared.vocabulary(options)
     return Synthetic(
         prompt=options.prompt_tokens,
         output=options.output_tokens,
@@ -142,11 +130,13 @@ def _synthetic(options: Options, salt: int) -> Synthetic | None:
         groups=options.prefix_groups,
         seed=options.seed,
         salt=salt,
+        words=vocabulary.words if options.tokenizer is not None else (),
+        ids=vocabulary.ids if options.token_ids else (),
     )
 
 
-def _from_files(options: Options, salt: int, prompts: Prompts) -> FromFiles | None:
-    known = facts_of(options, prompts)
+def _from_files(options: Options, salt: int, prepared: Prepared) -> FromFiles | None:
+    known = prepared.file(options)
     if known is None:
         return None
     return FromFiles(
@@ -156,6 +146,7 @@ def _from_files(options: Options, salt: int, prompts: Prompts) -> FromFiles | No
         salt=salt,
         salted=options.salt,
         limits=options.max_tokens is None,
+        words=prepared.vocabulary(options).words if options.tokenizer is not None else (),
     )
 
 

@@ -33,6 +33,8 @@ class TraceFacts(msgspec.Struct, frozen=True):
 
     format: str
     """Name of the format."""
+    block: int
+    """Tokens of the block that a hash id stands for."""
     stamps: str
     """What the stamps are: `ms`, `s` or `dates`."""
     columns: Columns
@@ -74,7 +76,7 @@ def read_trace(path: str, directory: Path, *, speed: float = 1.0, skip_bad_rows:
             f"--trace {path}: at --speed {speed:g} it lasts longer than a year, from its first to its last row; its "
             f"stamps are read as {found.stamps} ({found.name} format)"
         )
-    return TraceFacts(found.name, found.stamps, columns, directory, bad.number, tuple(bad.first))
+    return TraceFacts(found.name, found.block, found.stamps, columns, directory, bad.number, tuple(bad.first))
 
 
 Good = TypeVar("Good")

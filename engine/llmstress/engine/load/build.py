@@ -20,7 +20,9 @@ from llmstress.engine.load.open import OpenModel
 from llmstress.engine.load.sources import of_drawn, of_lengths
 from llmstress.engine.prompts.blocks import BlockMaker
 from llmstress.engine.prompts.file import FilePrompts
+from llmstress.engine.prompts.lengths import MOST_TOKENS
 from llmstress.engine.prompts.synthetic import Drawn, Maker
+from llmstress.engine.prompts.words import WORDS
 from llmstress.engine.stream.failure_policy import COUNT, DEFAULTS, FailurePolicy
 from llmstress.engine.stream.failures import Failures
 from llmstress.engine.stream.link import Dials
@@ -105,13 +107,14 @@ def _of_trace(trace: Trace, replay: Replay, seed: int) -> Callable[[int], Drawn]
     """What makes the prompts of a trace; None: it makes none."""
     if not replay.block:
         return None
-    blocks = BlockMaker(replay.block, seed, replay.salt)
+    blocks = BlockMaker(replay.block, seed, replay.salt, replay.words or WORDS)
 
     def make(number: int) -> Drawn:
-        tokens, _ = trace.shape(number)
-        if tokens == UNKNOWN:
+        given, _ = trace.shape(number)
+        if given == UNKNOWN:
             return Drawn(None, None)
-        return Drawn(blocks.make(number, max(1, tokens), trace.hash_ids(number)), None, input=max(1, tokens))
+        tokens = min(MOST_TOKENS, max(1, given))
+        return Drawn(blocks.make(number, tokens, trace.hash_ids(number)), None, input=tokens)
 
     return make
 

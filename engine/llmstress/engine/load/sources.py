@@ -81,6 +81,12 @@ def _changes(drawn: Drawn, ask: Ask) -> dict[str, Any]:
     return changes
 
 
+def takes_prompts(body: Callable[[Ask], bytes], ask: Ask) -> bool:
+    """Whether the prompt is in the body of a request."""
+    bodies = {body(msgspec.structs.replace(ask, prompt=prompt)) for prompt in ("one", "two")}
+    return len(bodies) > 1
+
+
 def takes_lengths(body: Callable[[Ask], bytes], ask: Ask) -> bool:
     """Whether the limit of output tokens is in the body of a request. It is not if the API has none, or if the user's
     own JSON replaces or removes it."""

@@ -13,12 +13,10 @@ from typing import Any
 
 import msgspec
 
+from llmstress.engine.prompts.lengths import MOST_TOKENS
 from llmstress.engine.prompts.row import Row, Turn
 from llmstress.engine.prompts.words import BYTES_PER_TOKEN
 from llmstress.engine.trace import UNKNOWN
-
-MOST_TOKENS = 10_000_000
-"""The highest length of a prompt or an answer."""
 
 LIMIT_KEYS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 """Names that APIs have for the limit of output tokens."""
