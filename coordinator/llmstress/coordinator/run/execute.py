@@ -1,6 +1,7 @@
 """Sets up a run: resolves the target, checks the machine, opens sockets and processes, and closes all of them again."""
 
 import contextlib
+import datetime
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from llmstress.coordinator.run.courses.plan import windows_to_come
 from llmstress.coordinator.run.gate import check_thresholds
 from llmstress.coordinator.run.plans import warning_of_ramp
 from llmstress.coordinator.run.prompt_files import check_prompt_file, prompt_warnings
+from llmstress.coordinator.run.repeated import digest_of, warning_of_repeated
 from llmstress.coordinator.target.auth import key_variables, warning_of_plain_http
 from llmstress.coordinator.target.network import resolve, with_sources
 from llmstress.coordinator.target.resolved_target import resolve_target
@@ -78,6 +80,9 @@ async def execute(
         for facts_of_file in prepared.files.values():
             check_prompt_file(facts_of_file, resolved.api, options)
             warnings += prompt_warnings(facts_of_file, options)
+        now = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
+        if warning := warning_of_repeated(target.url, digest_of(options, prepared), now, os.environ):
+            warnings.append(warning)
         if options.unix_socket is None and (warning := warning_of_plain_http(target, resolved.headers)):
             warnings.append(warning)
         environ = child_environment(os.environ, secrets, key_variables(options))
