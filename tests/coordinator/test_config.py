@@ -198,7 +198,7 @@ WRONG_FILES: list[tuple[str, str]] = [
     ("qqqq = 1", "run.toml, line 1: unknown key 'qqqq'; `llmstress config --all` prints all keys"),
     ("k" * 10_000 + " = 1", "run.toml, line 1: unknown key 'kkk"),
     ("seed = 1\n[zebra]\nseed = 2", "run.toml, line 2: unknown table 'zebra'; a file has only keys"),
-    ("[[task]]\nseed = 2\n[[task]]", "run.toml, line 1: unknown table 'task'"),
+    ("[[tusk]]\nname = 'a'", "run.toml, line 1: unknown table 'tusk'; did you mean task?"),
     ("seed.a = 2", "run.toml, line 1: seed: expected an integer, not a table"),
     ("config = 'x.toml'", "run.toml, line 1: config can't be set in a file: use --config"),
     ("help = true", "run.toml, line 1: unknown key 'help'"),

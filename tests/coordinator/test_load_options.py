@@ -14,6 +14,7 @@ from llmstress.coordinator.config.target_url import parse_target
 from llmstress.coordinator.output.console import phases, size_of
 from llmstress.coordinator.run.load_plan import profile_of, stage_profile, stage_windows, windows_of
 from llmstress.coordinator.run.plans import make_plans
+from llmstress.coordinator.run.run_tasks import RunTask
 from llmstress.coordinator.run.token_rate import LEAST_ANSWERS, expected_tokens, measured_tokens, note_of
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine.api.ask import Ask
@@ -40,8 +41,8 @@ def plans_of(chosen: Options) -> list[Plan]:
     api = OpenAIChat(Ask())
     resolved = ResolvedTarget("openai-chat", api, parse_target("http://h", api), [], Network(), [])
     networks = [Network()] * chosen.procs
-    profile = profile_of(chosen)
-    return make_plans(chosen, resolved, chosen.ask("m"), networks, windows_of(chosen), profile)
+    task = RunTask(name="", weight=1, options=chosen, resolved=resolved, networks=networks, model="m")
+    return make_plans(chosen, [task], windows_of(chosen), profile_of(chosen))
 
 
 # --- texts

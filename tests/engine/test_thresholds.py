@@ -7,7 +7,7 @@ import pytest
 from helpers.screens import STEP, S, histogram, opening
 
 from llmstress.coordinator.config.threshold_text import parse_threshold
-from llmstress.engine.telemetry.broadcast import Ended, RunView, Windows, WorkerChange
+from llmstress.engine.telemetry.broadcast import Ended, RunView, TaskFacts, Windows, WorkerChange
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.intervals import share_interval
 from llmstress.engine.telemetry.judging import Judge
@@ -262,7 +262,7 @@ def run_of(judge_: Judge, *deltas: Delta, procs: int = 1, steady_s: float | None
 def give(judge_: Judge, view: RunView, *deltas: Delta) -> None:
     for delta in deltas:
         view.apply(delta)
-        judge_.add(delta, view.aggregate)
+        judge_.add(delta, view)
 
 
 def end(view: RunView, steady_s: float = 8.0) -> None:
@@ -293,6 +293,39 @@ def test_latencies_and_rates_cover_the_steady_window_and_counts_the_whole_run() 
         ("passed", 400),
         ("failed", many(500 * MS, 1).max),
         ("failed", 200),
+    ]
+
+
+def test_a_task_is_judged_by_its_own_requests() -> None:
+    judge_ = Judge(
+        [
+            parse_threshold(text)
+            for text in (
+                "ttft.max>300ms",
+                "chat.ttft.max>300ms",
+                "rag.ttft.max>300ms",
+                "rag.requests.ok>1900",
+                "rag.ttft.max>300ms over 3s",
+                "chat.ttft.max>300ms in ramp",
+            )
+        ]
+    )
+    view = opening(procs=1, steady_s=8.0)
+    tasks = [TaskFacts(name=name, weight=1, api="a", url="u", model="m") for name in ("chat", "rag")]
+    view.facts = msgspec.structs.replace(view.facts, tasks=tuple(tasks))
+    for seq in range(LAST):
+        made = quarter(0, seq, 100)
+        [(phase, slow)] = quarter(0, seq, 500).parts.items()
+        give(judge_, view, msgspec.structs.replace(made, parts={**made.parts, key_of(phase, 1): slow}))
+    end(view)
+    high = many(500 * MS, 1).max
+    assert judged(judge_, view) == [
+        ("failed", high),
+        ("passed", 100 * MS),
+        ("failed", high),
+        ("failed", 2000),
+        ("failed", high),
+        ("passed", 100 * MS),
     ]
 
 

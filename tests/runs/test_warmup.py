@@ -25,7 +25,13 @@ def run(url: str, **changes: Any) -> tuple[Result, str]:
     async def measured() -> Result:
         with own_directory() as directory:
             return await execute(
-                options, url, Console(said), time.monotonic(), directory, screen=False, deliver=lambda result: None
+                options,
+                lambda _: url,
+                Console(said),
+                time.monotonic(),
+                directory,
+                screen=False,
+                deliver=lambda result: None,
             )
 
     return asyncio.run(measured()), said.getvalue()

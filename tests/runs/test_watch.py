@@ -21,14 +21,12 @@ from helpers.watching import follow, once, run_of
 
 from llmstress.coordinator.config.errors import CouldNotStart
 from llmstress.coordinator.config.options import Options
-from llmstress.coordinator.config.target_url import parse_target
 from llmstress.coordinator.processes import run_directory
 from llmstress.coordinator.processes.broadcaster import ASK, BACKLOG, Broadcaster
 from llmstress.coordinator.processes.viewer import LiveSource
 from llmstress.coordinator.run.facts import run_facts
 from llmstress.coordinator.run.load_plan import windows_of
-from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.openai_chat import OpenAIChat
+from llmstress.coordinator.run.run_tasks import resolve_tasks
 from llmstress.engine.telemetry import record, snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice
 from llmstress.engine.telemetry.broadcast import (
@@ -332,8 +330,8 @@ def test_a_place_that_others_could_have_made_is_refused(home: Path) -> None:
 
 def test_a_window_that_is_the_whole_run_holds_the_ramp() -> None:
     options = Options(procs=1, prompt="p", requests=10**9, duration_s=60.0, ramp_up_s=30.0)
-    target = parse_target("http://h", OpenAIChat(Ask()))
-    view = RunView(run_facts(options, "openai-chat", target, "m"), Aggregate.over([1], windows=windows_of(options)))
+    tasks = resolve_tasks(options, lambda _: "http://h", {})
+    view = RunView(run_facts(options, tasks), Aggregate.over([1], windows=windows_of(options)))
     view.aggregate.elapsed_ns = 85 * 10**9
     assert view.steady_s == 85
     view.aggregate.elapsed_ns = 120 * 10**9

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from llmstress.coordinator.commands.arguments.configuration import configuration_options
+from llmstress.coordinator.commands.arguments.configuration import configuration_options, probed_task_option
 from llmstress.coordinator.commands.arguments.connection import connection_options
 from llmstress.coordinator.commands.arguments.judging import judging_options
 from llmstress.coordinator.commands.arguments.limits import limit_options, timeout_options
@@ -87,6 +87,7 @@ def _refuse_misplaced(context: click.Context, command: str) -> None:
 @timeout_options
 @view_options
 @configuration_options
+@probed_task_option
 def probe(**arguments: Any) -> int:
     """Send one request and show in detail what happens.
 

@@ -46,21 +46,21 @@ def text_of_run(context: click.Context) -> str:
         UsageError: an option is wrong, or a file can't hold its value.
     """
     from llmstress.coordinator.commands.defaults import options_of  # importing these would slow down --help
-    from llmstress.coordinator.config.config_text import Line, config_text
-    from llmstress.coordinator.config.shown_options import secrets_in_options
+    from llmstress.coordinator.config.config_text import Line, Table, config_text
+    from llmstress.coordinator.config.shown_options import secrets_in_tasks
     from llmstress.coordinator.host import preflight
     from llmstress.coordinator.host.machine import available_cores
     from llmstress.coordinator.output.console import program_version
-    from llmstress.coordinator.target.api_choice import ask_of, choose_api, name_of_api
-    from llmstress.coordinator.target.resolved_target import resolve_target
+    from llmstress.coordinator.run.run_tasks import resolve_tasks
+    from llmstress.coordinator.target.api_choice import check_apis
 
     arguments = dict(context.params)
     everything = arguments.pop("everything")
     options = options_of(arguments, available_cores(), preflight.most_streams())
-    if options.url is None:
-        choose_api(name_of_api(options, ""), ask_of(options, "", options.model or ""))
+    if options.has_target:
+        resolve_tasks(options, lambda own: own.url or "", os.environ)
     else:
-        resolve_target(options, options.url, os.environ)
+        check_apis(options)
     merged: Merged = context.obj
     defaults = click.Command("defaults", params=context.command.params).make_context("defaults", []).params
     of_preset = PRESETS[options.preset].choices if options.preset else {}
@@ -78,9 +78,18 @@ def text_of_run(context: click.Context) -> str:
         for setting in settings_of(context.command)
         if setting.key != "config" and (everything or setting.field in given)
     ]
+    tables = [
+        Table(
+            task.name,
+            task.weight,
+            task.origin,
+            [Line(each, task.given[each.field]) for each in settings_of(context.command) if each.field in task.given],
+        )
+        for task in merged.tasks
+    ]
     title = f"llmstress {program_version()}; `llmstress --config FILE` runs this again"
     try:
-        return config_text(lines, secrets_in_options(options), title)
+        return config_text(lines, secrets_in_tasks(options), title, tables)
     except ValueError as error:
         raise UsageError(str(error)) from error
 

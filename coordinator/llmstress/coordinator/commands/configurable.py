@@ -15,9 +15,10 @@ from llmstress.coordinator.commands.click_types import (
     TargetCommand,
 )
 from llmstress.coordinator.commands.text_input import text_of_config
-from llmstress.coordinator.config.errors import LlmstressError
+from llmstress.coordinator.config.errors import LlmstressError, UsageError
 from llmstress.coordinator.config.merging import Merged, merge, origins_in
 from llmstress.coordinator.config.settings import Given, Kind, Setting
+from llmstress.coordinator.config.tasks import OwnOptions
 
 
 class Configurable(SectionedCommand):
@@ -47,7 +48,9 @@ class Configurable(SectionedCommand):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As `SectionedCommand`; an error ends with the origins of values that are not on the command line."""
         try:
-            return super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, args)
+            ctx.params["tasks"] = _tasks(self, ctx)
+            return rest
         except click.ClickException as error:
             if origins := _origins_in(error.format_message(), ctx):
                 raise click.UsageError(error.format_message().rstrip(".") + origins, ctx) from error
@@ -68,6 +71,33 @@ class ConfigurableCommand(Configurable, TargetCommand):
 
 class ConfigurableGroup(Configurable, SectionedGroup):
     """A configurable command with a target that has subcommands."""
+
+
+def _tasks(command: click.Command, ctx: click.Context) -> tuple[OwnOptions, ...]:
+    """The tasks of the file, with values as the flags of this command have them. What it has no flag for is left out.
+
+    Raises:
+        UsageError: a value is wrong; the message has its place.
+    """
+    if not isinstance(ctx.obj, Merged):
+        return ()
+    flags = {each.name: each for each in command.get_params(ctx)}
+    return tuple(
+        OwnOptions(
+            name=table.name,
+            weight=table.weight,
+            own={field: _converted(flags[field], ctx, each) for field, each in table.given.items() if field in flags},
+            origin=table.origin,
+        )
+        for table in ctx.obj.tasks
+    )
+
+
+def _converted(flag: click.Parameter, ctx: click.Context, given: Given) -> Any:
+    try:
+        return flag.process_value(ctx, given.value)
+    except click.ClickException as error:
+        raise UsageError(f"{given.origin}: {error.format_message()}") from error
 
 
 def _origins_in(message: str, ctx: click.Context) -> str:

@@ -26,6 +26,7 @@ def options_of(arguments: dict[str, Any], cores: int, most_streams: int) -> Opti
         UsageError: an option is out of range, or options contradict each other.
     """
     given = dict(arguments)
+    targeted = bool(given["url"]) or any("url" in task.own for task in given.get("tasks", ()))
     stages, sweep, search = given["stages"], given.get("sweep"), given.get("search")
     course = sweep or search
     arriving = given["rate"] is not None or given["trace"] is not None or any(stage.rate for stage in stages)
@@ -42,10 +43,10 @@ def options_of(arguments: dict[str, Any], cores: int, most_streams: int) -> Opti
         else:
             given["total"] = max(1, *in_streams) if in_streams else default_total(given["procs"])
     if given["procs"] is None:
-        free = cores if given["url"] else max(1, cores - mock_procs(cores))
+        free = cores if targeted else max(1, cores - mock_procs(cores))
         given["procs"] = default_procs(given["total"], free, most_streams)
     ends = given["duration_s"] or given["requests"] or given["trace"] or given.get("once") or stages or course
-    if not (given["url"] or ends):
+    if not (targeted or ends):
         given["duration_s"] = DEMO_STEADY_S
         if given["warmup_requests"] is None:
             given["warmup_s"] = given["warmup_s"] or DEMO_WARMUP_S

@@ -32,7 +32,9 @@ def search_of(given: dict[str, Any], *, most_streams: int) -> Search:
     Raises:
         UsageError: there is no SLO, or a load contradicts its unit.
     """
-    if not (given["slos"] or given["slo_preset"]):
+    if not any(
+        each.get("slos") or each.get("slo_preset") for each in (given, *(task.own for task in given.get("tasks", ())))
+    ):
         raise UsageError("find needs an SLO that requests should meet: add --slo, e.g. --slo 'ttft<1s'")
     rate = given.pop("unit") == "rate"
     bounds: dict[str, float] = {}

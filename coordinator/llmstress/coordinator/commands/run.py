@@ -27,7 +27,7 @@ from llmstress.coordinator.run.conductor import Result
 from llmstress.coordinator.run.ending import exit_code_reason
 from llmstress.coordinator.run.execute import execute
 from llmstress.coordinator.run.reports import write_reports
-from llmstress.coordinator.target.api_choice import ask_of, choose_api, name_of_api
+from llmstress.coordinator.target.api_choice import check_apis
 from llmstress.coordinator.traces.read import TraceFacts, read_trace
 
 LARGE_TRACE = 20_000_000
@@ -51,7 +51,7 @@ def run_command(arguments: dict[str, Any]) -> int:
     """
     asked_at = time.monotonic()
     options = options_of(arguments, available_cores(), preflight.most_streams())
-    choose_api(name_of_api(options, options.url or ""), ask_of(options, options.url or "", options.model or ""))
+    check_apis(options)
     check_outputs(options)
     screen = screen_process.wanted(
         options,
@@ -71,7 +71,7 @@ def run_command(arguments: dict[str, Any]) -> int:
     try:
         with own_directory() as directory:
             trace = _trace(options, console, directory / TRACE)  # before there is a loop, so that Ctrl-C ends it
-            prepared = prepare([options], os.environ, directory / PROMPTS, console.say)
+            prepared = prepare([own for _, own in options.each_task], os.environ, directory / PROMPTS, console.say)
             result, truth = asyncio.run(_run(options, console, asked_at, screen, directory, trace, prepared, deliver))
         if saved.path is not None:  # before the table: the explanation of the exit code must be the last line
             console.say()
@@ -113,20 +113,20 @@ async def _run(
 ) -> tuple[Result, dict[str, Any]]:
     """The result of the run, and what the built-in mock reports to have sent (empty for another target)."""
 
-    async def load(options: Options, url: str) -> Result:
+    async def load(options: Options, url_of: Callable[[Options], str]) -> Result:
         return await execute(
-            options, url, console, asked_at, directory, trace, prepared, screen=screen, deliver=deliver
+            options, url_of, console, asked_at, directory, trace, prepared, screen=screen, deliver=deliver
         )
 
-    if options.url is not None:
-        return await load(options, options.url), {}
+    if options.has_target:
+        return await load(options, lambda own: own.url or ""), {}
     procs = mock_procs(available_cores())
     mock = await start_demo_mock(options, procs)
     console.say(
         f"no --url given: loading the built-in mock LLM, {procs} process{'es' if procs > 1 else ''} at {mock.url}"
     )
     try:
-        result = await load(demo_options(options), demo_url(options, mock))
+        result = await load(demo_options(options), lambda own: demo_url(own, mock))
     finally:
         truth = await mock.stop()
     return result, truth

@@ -8,11 +8,17 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.settings import Entry, Given, Setting, checked, gather, nearest
+from llmstress.coordinator.config.tasks import OF_A_TASK, check_name, check_weight
 
 LARGEST = 1 << 20
 """Most bytes of a file: prompts that are longer have files of their own, which `prompt = "@FILE"` names."""
+
+TASK = "task"
+"""Name of the tables that are tasks: `[[task]]`."""
 
 _ONLY_ELSEWHERE = ("config",)
 """Flags that a file can't set: a file doesn't name another one."""
@@ -29,8 +35,26 @@ _PLACE = re.compile(r"\(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of 
 _KEY = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=")
 
 
-def read_config(text: str, name: str, keys: Mapping[str, Setting]) -> dict[str, Given]:
-    """Field -> value of the settings in a file.
+class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
+    """A task as a file has it."""
+
+    name: str
+    weight: int
+    given: Mapping[str, Given]
+    """Field -> value of the settings that it has for itself."""
+    origin: str
+
+
+class ConfigFile(msgspec.Struct, frozen=True):
+    """The content of a file."""
+
+    given: Mapping[str, Given]
+    """Field -> value of the settings of the run."""
+    tasks: tuple[TaskTable, ...] = ()
+
+
+def read_config(text: str, name: str, keys: Mapping[str, Setting]) -> ConfigFile:
+    """The settings in a file, and its tasks.
 
     Args:
         text: the content of the file; a byte order mark and CRLF are accepted.
@@ -44,6 +68,7 @@ def read_config(text: str, name: str, keys: Mapping[str, Setting]) -> dict[str, 
     document = _parsed(text, name)
     lines = lines_of_names(text)
     usable = {key: setting for key, setting in keys.items() if key not in _ONLY_ELSEWHERE}
+    tables = document.pop(TASK, [])
 
     def entries() -> Iterator[Entry]:
         for written, value in document.items():
@@ -51,10 +76,67 @@ def read_config(text: str, name: str, keys: Mapping[str, Setting]) -> dict[str, 
             if key in _ONLY_ELSEWHERE:
                 raise UsageError(f"{origin}: {key} can't be set in a file: use --{key}")
             if key not in usable:
-                raise UsageError(f"{origin}: {_unknown(written, value, [*usable])}")
+                raise UsageError(f"{origin}: {_unknown(written, value, [*usable, TASK])}")
             yield checked(usable[key], Entry(key, value, origin))
 
-    return gather(entries(), usable)
+    if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
+        raise UsageError(f"{name}, line {lines[TASK]}: a task is a table of its own: begin it with [[task]]")
+    lines_of_tables = _lines_of_tasks(text)
+    if len(lines_of_tables) != len(tables):
+        raise UsageError(f"{name}, line {lines[TASK]}: write each task as a table of its own: begin it with [[task]]")
+    tasks = [_task(table, name, places, usable) for table, places in zip(tables, lines_of_tables, strict=True)]
+    return ConfigFile(gather(entries(), usable), tuple(tasks))
+
+
+def _task(table: Mapping[str, Any], name: str, lines: Mapping[str, int], keys: Mapping[str, Setting]) -> TaskTable:
+    """A task. `lines`: name -> its line; the empty name: that of the header."""
+    own: dict[str, Any] = {"name": None, "weight": 1}
+    known = [key for key, setting in keys.items() if setting.field in OF_A_TASK]
+
+    def entries() -> Iterator[Entry]:
+        for written, value in table.items():
+            key, origin = written.replace("_", "-"), f"{name}, line {lines[written]}"
+            if key in own:
+                try:
+                    own[key] = (check_name if key == "name" else check_weight)(value)
+                except ValueError as error:
+                    raise UsageError(f"{origin}: {key}: {error}") from error
+            elif key in known:
+                yield checked(keys[key], Entry(key, value, origin))
+            elif key in keys:
+                raise UsageError(
+                    f"{origin}: {key} belongs to the run and not to a task: write it above the first [[task]]"
+                )
+            else:
+                raise UsageError(f"{origin}: {_unknown(written, value, [*own, *known])}")
+
+    origin = f"{name}, line {lines['']}"
+    given = gather(entries(), keys)
+    if own["name"] is None:
+        raise UsageError(f'{origin}: the task has no name: write name = "chat" or the like')
+    return TaskTable(name=own["name"], weight=own["weight"], given=given, origin=origin)
+
+
+def _lines_of_tasks(text: str) -> list[dict[str, int]]:
+    """For each `[[task]]` of a valid document: name -> its first line; the empty name: the line of the header."""
+    found: list[dict[str, int]] = []
+    in_task = False
+    for line, statement in _statements(text):
+        if not statement.strip() or statement.lstrip().startswith("#"):
+            continue
+        header = statement.lstrip().startswith("[")
+        names = tomllib.loads(statement)
+        if not header:
+            inside = names if in_task else {}
+        elif isinstance(names.get(TASK), list):
+            found.append({"": line})
+            in_task, inside = True, {}
+        else:  # a table within a task, or beside it
+            in_task = False
+            inside = names[TASK] if isinstance(names.get(TASK), dict) and found else {}
+        for each in inside:
+            found[-1].setdefault(each, line)
+    return found
 
 
 def _unknown(written: str, value: Any, known: list[str]) -> str:

@@ -24,7 +24,16 @@ class Line(msgspec.Struct, frozen=True):
     given: Given | None
 
 
-def config_text(lines: Iterable[Line], secrets: Collection[str], title: str) -> str:
+class Table(msgspec.Struct, frozen=True):
+    """A task with the settings that it has for itself."""
+
+    name: str
+    weight: int
+    origin: str
+    lines: list[Line]
+
+
+def config_text(lines: Iterable[Line], secrets: Collection[str], title: str, tasks: Iterable[Table] = ()) -> str:
     """The content of a configuration file.
 
     A header with a secret gets the form `Name: env:VARIABLE`, another value that holds one is replaced by stars, which
@@ -34,6 +43,7 @@ def config_text(lines: Iterable[Line], secrets: Collection[str], title: str) -> 
         lines: the settings in their order.
         secrets: the texts that must not be printed.
         title: a comment on the first line.
+        tasks: written last, because a table takes all keys that follow.
 
     Raises:
         ValueError: a value is not UTF-8 text; the message names the flag.
@@ -45,6 +55,11 @@ def config_text(lines: Iterable[Line], secrets: Collection[str], title: str) -> 
             section = line.setting.section
             written += ["", f"# {section}"]
         written += _written(line, secrets)
+    for task in tasks:
+        named = tomli_w.dumps({"name": task.name, "weight": task.weight}).rstrip("\n").split("\n")
+        written += ["", f"[[task]]  # {_one_line(task.origin)}", *named]
+        for line in task.lines:
+            written += _written(line, secrets)
     return "\n".join(written) + "\n"
 
 

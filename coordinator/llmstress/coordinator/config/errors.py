@@ -1,6 +1,8 @@
 """The exit codes, and the errors that end the command with one sentence and an exit code."""
 
+import contextlib
 import enum
+from collections.abc import Iterator
 from typing import Self
 
 
@@ -62,3 +64,14 @@ class CouldNotStart(LlmstressError):
     """The options are right, but the run can't be started here and now."""
 
     exit_code = ExitCode.NOT_STARTED
+
+
+@contextlib.contextmanager
+def naming(task: str) -> Iterator[None]:
+    """An error within begins with the name of the task, if it has one."""
+    try:
+        yield
+    except LlmstressError as error:
+        if task:
+            error.args = (f"task {task}: {error}",)
+        raise

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from llmstress.coordinator.config.config_file import read_config
+from llmstress.coordinator.config.config_file import TaskTable, read_config
 from llmstress.coordinator.config.environment import read_environment, unknown_variables
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.presets import read_preset
@@ -29,6 +29,8 @@ class Merged(msgspec.Struct, frozen=True):
     settings: tuple[Setting, ...]
     """All flags that can be set elsewhere than on the command line."""
     warnings: tuple[str, ...] = ()
+    tasks: tuple[TaskTable, ...] = ()
+    """Those of the file."""
 
 
 def merge(
@@ -51,17 +53,21 @@ def merge(
     settings = tuple(settings)
     keys = by_key(settings)
     given = ChainMap(dict(command_line), read_environment(environ, keys))
+    tasks: tuple[TaskTable, ...] = ()
     if config := given.get("config"):
         try:
             text = read(config.value)
         except ValueError as error:
             raise UsageError(f"{config.origin}: {error}") from error
-        file = read_config(text, "stdin" if config.value == "-" else config.value, keys)
-        given.maps.append(file)
+        content = read_config(text, "stdin" if config.value == "-" else config.value, keys)
+        file, tasks = content.given, content.tasks
+        given.maps.append(dict(file))
         _refuse_stars([each for each in settings if given.get(each.field, "") is file.get(each.field)], file)
+        for task in tasks:
+            _refuse_stars([each for each in settings if each.field in task.given], task.given)
     if preset := given.get("preset"):
         given.maps.append(read_preset(preset.value, keys, given))
-    return Merged(dict(given), settings, tuple(unknown_variables(environ, keys)))
+    return Merged(dict(given), settings, tuple(unknown_variables(environ, keys)), tasks)
 
 
 def _refuse_stars(used: Iterable[Setting], file: Mapping[str, Given]) -> None:

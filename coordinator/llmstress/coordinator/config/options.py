@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,10 +12,11 @@ from llmstress.coordinator.config.load_options import MOST, check_bounds
 from llmstress.coordinator.config.parsing import MaxErrors, Resolve, is_address
 from llmstress.coordinator.config.prompt_options import PromptOptions
 from llmstress.coordinator.config.slo_presets import PRESETS
+from llmstress.coordinator.config.tasks import MOST_TASKS, OwnOptions, changes_of
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.prompts.lengths import MOST_TOKENS
 from llmstress.engine.telemetry.slo import OF_STREAMS, Deadlines, Objectives, Slo
-from llmstress.engine.telemetry.subjects import SUBJECTS
+from llmstress.engine.telemetry.subjects import FIRST_WORDS, SUBJECTS
 from llmstress.engine.telemetry.thresholds import Threshold
 
 LONGEST_PROGRESS_S = 3600
@@ -103,6 +105,8 @@ class Options(PromptOptions, frozen=True, kw_only=True):
     """What a threshold that could not be decided does to the exit code: fail or pass."""
     junit: str | None = None
     intervals: bool = False
+    tasks: tuple[OwnOptions, ...] = ()
+    """The tasks of a mix; empty: all requests are of one kind, that of these options."""
 
     def __post_init__(self) -> None:
         """Check bounds, contradictions and texts.
@@ -125,15 +129,62 @@ class Options(PromptOptions, frozen=True, kw_only=True):
             raise UsageError("--interval must lie between 50ms and 10s")
         if not 1 <= self.progress_s <= LONGEST_PROGRESS_S or self.progress_s % 1:
             raise UsageError("--progress must be whole seconds, from 1s to 1h")
-        self._check_contradictions()
-        self.check_prompts()
-        self._check_objectives()
-        self._check_thresholds()
+        self._check_run()
         self._check_words()
+        if self.tasks:
+            self._check_tasks()  # what the options of the run say of a request is only what tasks take over
+        else:
+            self._check_request()
+            self.check_prompts()
+            self._check_objectives()
+        self._check_thresholds()
 
-    def _check_contradictions(self) -> None:
+    def _check_run(self) -> None:
         if self.headless and self.tui:
             raise UsageError("--headless and --tui can't be used together: drop one of them")
+
+    def _check_tasks(self) -> None:
+        names = [task.name for task in self.tasks]
+        if len(names) > MOST_TASKS:
+            raise UsageError(f"{self.tasks[MOST_TASKS].origin}: a run has at most {MOST_TASKS} tasks")
+        for index, task in enumerate(self.tasks):
+            if task.name in names[:index]:
+                raise UsageError(f"{task.origin}: two tasks are called {task.name!r}")
+            if task.name in FIRST_WORDS:
+                raise UsageError(
+                    f"{task.origin}: a task can't be called {task.name!r}, which is a figure of the run in thresholds"
+                )
+        if self.once:
+            raise UsageError("--once can't be used with tasks: say with --requests or --duration how long the run is")
+        without = [task.name for task, own in self.each_task if own.url is None]
+        if 0 < len(without) < len(self.tasks):
+            raise UsageError(
+                f"the task {without[0]} has no target, and others have one: give it a url, or give --url for all"
+            )
+
+    @property
+    def has_target(self) -> bool:
+        """Whether there is a target; if not, the built-in mock is loaded."""
+        return self.url is not None or any(task.own.get("url") is not None for task in self.tasks)
+
+    def of_task(self, task: OwnOptions) -> "Options":
+        """The options of a run whose requests are all of this task.
+
+        Raises:
+            UsageError: they contradict each other.
+        """
+        changes = changes_of(task, DEFAULTS)
+        try:
+            return msgspec.structs.replace(self, **changes, tasks=(), fail_if=(), abort_if=())
+        except UsageError as error:
+            raise UsageError(f"{task.origin}: task {task.name}: {error}") from error
+
+    @property
+    def each_task(self) -> tuple[tuple[OwnOptions, "Options"], ...]:
+        """The tasks with their options. A run without a mix has one, whose name is empty."""
+        return tuple((task, self.of_task(task)) for task in self.tasks) or ((OwnOptions(name=""), self),)
+
+    def _check_request(self) -> None:
         if not self.keepalive and self.requests_per_connection is not None:
             raise UsageError("--no-keepalive and --requests-per-connection can't be used together: drop one of them")
         if self.min_tokens is not None and self.trace is not None:
@@ -188,6 +239,10 @@ class Options(PromptOptions, frozen=True, kw_only=True):
     def _check_thresholds(self) -> None:
         for flag, thresholds in (("--fail-if", self.fail_if), ("--abort-if", self.abort_if)):
             for threshold in thresholds:
+                names = [task.name for task in self.tasks]
+                if threshold.task and threshold.task not in names:
+                    there = f"; there are {', '.join(names)}" if names else ", and none in the run ([[task]] in a file)"
+                    raise UsageError(f"{flag} {threshold.text}: there is no task {threshold.task!r}{there}")
                 needs = SUBJECTS[threshold.subject].needs
                 if needs == "SLOs" and not self.objectives.slos:
                     raise UsageError(f"{flag} {threshold.text} needs limits for good requests: --slo or --slo-preset")
@@ -258,7 +313,10 @@ class Options(PromptOptions, frozen=True, kw_only=True):
 
     @property
     def objectives(self) -> Objectives:
-        """What requests are judged by."""
+        """What requests are judged by; in a mix, the limits of all tasks."""
+        if self.tasks:
+            of_tasks = [slo for _, options in self.each_task for slo in options.objectives.slos]
+            return Objectives(tuple(dict.fromkeys(of_tasks)), self.deadlines, self.reading_speed or 0.0)
         preset = PRESETS[self.slo_preset] if self.slo_preset is not None else ()
         slos = tuple(dict.fromkeys((*preset, *self.slos)))
         return Objectives(slos, self.deadlines, self.reading_speed or 0.0)
@@ -267,3 +325,11 @@ class Options(PromptOptions, frozen=True, kw_only=True):
     def thresholds(self) -> tuple[Threshold, ...]:
         """All thresholds, those of `--fail-if` first."""
         return (*self.fail_if, *(msgspec.structs.replace(each, abort=True) for each in self.abort_if))
+
+
+DEFAULTS: Mapping[str, Any] = {
+    field.name: field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+    for field in msgspec.structs.fields(Options)
+    if not field.required
+}
+"""Field -> default, of the fields that have one."""

@@ -10,7 +10,7 @@ DEFAULT_PROMPT = "Write a short story about a lighthouse keeper who finds a mess
 class PromptOptions(LoadOptions, frozen=True, kw_only=True):
     """What requests ask, and the lengths of prompts and answers."""
 
-    prompt: str
+    prompt: str = DEFAULT_PROMPT
     prompt_ids: tuple[int, ...] = ()
     prompt_tokens: Lengths | None = None
     """Prompts of these lengths are made, instead of `prompt`; None: all requests have `prompt`."""

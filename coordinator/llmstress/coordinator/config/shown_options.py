@@ -17,7 +17,7 @@ _LONGEST_SHOWN = 200
 
 def describe(options: Options) -> dict[str, Any]:
     """The options for the summary: field -> value."""
-    shown: dict[str, Any] = msgspec.to_builtins(options)
+    shown: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(options, tasks=()))
     shown["url"] = redact_url(options.url) if options.url is not None else None
     secrets = secrets_in_options(options)
     shown["headers"] = [f"{name}: {_header_value(name, value, secrets)}" for name, value in options.headers]
@@ -34,8 +34,21 @@ def describe(options: Options) -> dict[str, Any]:
     shown["stages"] = [str(stage) for stage in options.stages]
     shown["proxy"] = redact_url(options.proxy) if options.proxy is not None else None
     shown["slos"] = [slo.text for slo in options.slos]
+    shown["tasks"] = [
+        {
+            "name": task.name,
+            "weight": task.weight,
+            **{field: value for field, value in describe(own).items() if field in task.own},
+        }
+        for task, own in (options.each_task if options.tasks else ())
+    ]
     shown["deadlines"] = deadlines_text(options.deadlines) if options.deadlines is not None else None
     return shown
+
+
+def secrets_in_tasks(options: Options) -> list[str]:
+    """The secrets that are written in the options of all tasks."""
+    return list(dict.fromkeys(secret for _, own in options.each_task for secret in secrets_in_options(own)))
 
 
 def secrets_in_options(options: Options) -> list[str]:

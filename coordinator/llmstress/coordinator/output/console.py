@@ -7,7 +7,6 @@ from typing import Any, TextIO
 
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.sweep_text import level_text
-from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.bystander import line_of
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
@@ -16,7 +15,9 @@ from llmstress.coordinator.output.log import LogFile
 from llmstress.coordinator.output.points import FindRow, SweepRow
 from llmstress.coordinator.output.points_text import find_lines, sweep_lines
 from llmstress.coordinator.output.schema import Bystander, Summary, Undetermined
+from llmstress.coordinator.output.tasks import task_lines, tasks_table
 from llmstress.engine.secrets import distinctive, redact
+from llmstress.engine.telemetry.broadcast import RunFacts
 from llmstress.engine.telemetry.formatting import (
     count,
     duration,
@@ -116,16 +117,16 @@ class Console:
         with contextlib.suppress(OSError):  # a closed pipe or terminal must not end the run
             print(redact(line, self._secrets), file=self._stream, flush=True)
 
-    def banner(self, options: Options, api: str, target: Target, model: str, way: str, more: str = "") -> None:
-        """Print target, API, model, size and phases of the run; `way`: proxy, addresses and TLS, or empty; `more`:
-        another line, or empty."""
-        self.say(
-            f"llmstress {program_version()}   {redact_url(target.url)}   {api}{f'   model {model}' if model else ''}"
-        )
-        if target.note:
-            self.say(f"  {target.note}")
-        if way:
-            self.say(f"  {way}")
+    def banner(self, options: Options, run: RunFacts, notes: Sequence[str], more: str = "") -> None:
+        """Print targets, APIs, models, size and phases of the run; `notes`: how URLs were changed, and proxies,
+        addresses and TLS; `more`: another line, or empty."""
+        of_all = (run.url, run.api, f"model {run.model}" if run.model else "")
+        target = f"{len(run.tasks)} tasks" if run.tasks else "   ".join(filter(None, of_all))
+        self.say(f"llmstress {program_version()}   {target}")
+        for line in task_lines(run.tasks):
+            self.say(f"  {line}")
+        for note in notes:
+            self.say(f"  {note}")
         if more:
             self.say(f"  {more}")
         self.say(f"  {size_of(options)}")
@@ -206,6 +207,10 @@ class Console:
             self.say(f"rate limit{count(said.remaining):>10}{of} {kind} left, lowest {count(said.lowest)}")
         points = _of_points(summary)  # a table of their own
         if lines := [] if points else windows_table(summary.windows, whole_answers=whole_answers):
+            self.say()
+            for line in lines:
+                self.say(line)
+        if lines := tasks_table(summary.tasks, whole_answers=whole_answers):
             self.say()
             for line in lines:
                 self.say(line)

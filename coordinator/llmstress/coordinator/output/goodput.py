@@ -10,7 +10,7 @@ from llmstress.engine.telemetry.slo import Objectives
 
 def goodput_of(found: goodput.Goodput, objectives: Objectives) -> Goodput | None:
     """The good requests of a stretch of time; None without SLOs."""
-    if not objectives.slos:
+    if not (objectives.slos or objectives.others):
         return None
     return Goodput(
         slos=[slo.text for slo in objectives.slos],

@@ -58,4 +58,5 @@ def scope_of(threshold: Threshold) -> str:
         whole = "whole run"
     after = f", without the first {duration(threshold.after_s)}" if threshold.after_s else ""
     over = f", each {duration(threshold.over_s)}" if threshold.over_s else ""
-    return f"{whole}{after}{over}"
+    task = f"{threshold.task}: " if threshold.task else ""
+    return f"{task}{whole}{after}{over}"

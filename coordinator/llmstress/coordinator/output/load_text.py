@@ -50,26 +50,29 @@ def _line(row: WindowRow, metric: str, *, arrivals: bool, pace: bool) -> str:
     begins = row.started_per_s if arrivals else row.requests_per_s
     finished = row.ok + row.failed + row.filtered + row.lost
     asked = f"{rate(row.asked)}/s" if row.unit == "requests" else f"{row.asked:,.4g}"
-    tpot = f"{_value(row.latency_ms.get('tpot'), 'p50'):>10}" if pace else ""
+    tpot = f"{value_of(row.latency_ms.get('tpot'), 'p50'):>10}" if pace else ""
     last = share(row.failed, finished)
     if isinstance(row.goodput, Goodput):
         last = share_range(row.goodput.share, row.goodput.share_max)
     return (
-        f"{_short(row.label):<14}{asked:>9}{_rate(begins):>10}{_rate(row.output_per_s):>8}"
-        f"{_value(row.latency_ms.get(metric), 'p50'):>10}{_value(row.latency_ms.get(metric), 'p99'):>9}"
+        f"{short(row.label, 13):<14}{asked:>9}{rate_or_dash(begins):>10}{rate_or_dash(row.output_per_s):>8}"
+        f"{value_of(row.latency_ms.get(metric), 'p50'):>10}{value_of(row.latency_ms.get(metric), 'p99'):>9}"
         f"{tpot}{last:>8}"
     )
 
 
-def _short(label: str) -> str:
-    return label if len(label) <= 13 else f"{label[:12]}…"
+def short(label: str, most: int) -> str:
+    """A label of at most this many characters."""
+    return label if len(label) <= most else f"{label[: most - 1]}…"
 
 
-def _rate(value: float | None) -> str:
+def rate_or_dash(value: float | None) -> str:
+    """A rate, or a dash."""
     return "–" if value is None else rate(value)
 
 
-def _value(found: Latency | None, name: str) -> str:
+def value_of(found: Latency | None, name: str) -> str:
+    """A percentile, with ~ before it if it has few samples; a dash without samples."""
     value = None if found is None else getattr(found, name)
     thin = "~" if found is not None and value is not None and name in found.low_sample else ""
     return thin + latency(None if value is None else 1000 * value)

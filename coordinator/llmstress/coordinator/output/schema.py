@@ -15,6 +15,7 @@ from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, Smoot
 from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_schema import LevelUnit, Load, TraceInfo
 from llmstress.coordinator.output.points import FindRow, SweepRow
+from llmstress.coordinator.output.task_schema import TaskRow
 from llmstress.engine.telemetry.metrics import LATENCIES, Metric
 from llmstress.engine.telemetry.verdict import Verdict
 
@@ -361,6 +362,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     load: Load
     windows: list[WindowRow]
     """The steady windows, if there is more than one."""
+    tasks: list[TaskRow] = []
+    """Those of a mix; missing if all requests are of one kind."""
+    fairness: float | msgspec.UnsetType = msgspec.UNSET
+    """Jain's index of the output tokens per second of the tasks, each divided by its weight: 1 if all get their share.
+    Only of a mix whose tasks differ in their models alone."""
     timeline_step_s: float
     timeline: list[TimelineRow]
     events: list[EventRow]

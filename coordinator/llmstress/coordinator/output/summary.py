@@ -39,8 +39,10 @@ from llmstress.coordinator.output.schema import (
     WindowRow,
     Worker,
 )
+from llmstress.coordinator.output.tasks import task_rows
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
+from llmstress.engine.telemetry.by_task import TaskFigures
 from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED
 from llmstress.engine.telemetry.histogram import HIGHEST_US, Histogram
 from llmstress.engine.telemetry.intervals import percentile_intervals
@@ -75,6 +77,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     objectives: Objectives = NOT_JUDGED
     judgements: tuple[Judgement, ...] = ()
     trace: TraceInfo | None = None
+    tasks: list[TaskFigures] = []
+    """Those of a mix."""
 
 
 def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
@@ -125,6 +129,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         client=_client(aggregate, facts, window),
         load=load_of(aggregate, facts.windows, facts.arrival, facts.burstiness),
         windows=_windows(aggregate, facts),
+        tasks=task_rows(facts.tasks, facts.objectives),
         timeline_step_s=aggregate.row_ns / 1e9,
         timeline=_timeline(aggregate, judged=bool(facts.objectives.slos)),
         trace=facts.trace if facts.trace is not None else msgspec.UNSET,

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from llmstress.coordinator.config.errors import CouldNotStart, ExitCode, LlmstressError
+from llmstress.coordinator.config.errors import CouldNotStart, ExitCode, LlmstressError, UsageError
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.parsing import is_address
 from llmstress.coordinator.config.target_url import Target, redact_url
@@ -54,6 +54,8 @@ class OutputForm(msgspec.Struct, frozen=True):
     """Include the bytes."""
     events: bool
     """Show all events."""
+    task: str | None = None
+    """Name of the task to probe; None: the first one."""
 
 
 def probe_command(arguments: dict[str, Any]) -> int:
@@ -65,7 +67,7 @@ def probe_command(arguments: dict[str, Any]) -> int:
         LlmstressError: the request could not be sent.
     """
     form = OutputForm(**{name: arguments.pop(name) for name in OutputForm.__struct_fields__})
-    options = Options(**arguments, procs=1, streams=1, requests=1)
+    options = _of_task(Options(**arguments, procs=1, streams=1, requests=1), form.task)
     width = max(text.NARROWEST, shutil.get_terminal_size((PIPED_WIDTH, 0)).columns)
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
@@ -93,6 +95,21 @@ def probe_command(arguments: dict[str, Any]) -> int:
     if probe.outcome == "ok":
         return ExitCode.OK
     return ending.exit_code_of(signals[0]) if signals else ExitCode.NO_SUCCESS
+
+
+def _of_task(options: Options, name: str | None) -> Options:
+    """The options of the task of this name, or of the first one.
+
+    Raises:
+        UsageError: there is no such task.
+    """
+    if name is None and not options.tasks:
+        return options
+    for task, own in api_choice.tasks_of(options):
+        if name in (None, task.name):
+            return own
+    names = ", ".join(task.name for task in options.tasks) or "none: tasks are the [[task]] tables of a file"
+    raise UsageError(f"--task {name}: there is no such task; there are {names}")
 
 
 async def _probe(options: Options, announce: Callable[[Where], None], signals: list[int], *, raw: bool) -> Probe:

@@ -36,5 +36,14 @@ def demo_url(options: Options, mock: MockProcess) -> str:
 
 def demo_options(options: Options) -> Options:
     """`options` for the mock. It is on this machine, so proxies in the environment are ignored."""
-    body = options.body if options.body is not None or options.method else _BODIES.get(options.api or "")
-    return msgspec.structs.replace(options, model=options.model or _MODEL, proxy="none", body=body)
+    tasks = tuple(
+        msgspec.structs.replace(task, own={**task.own, "body": _body(own)})
+        for task, own in (options.each_task if options.tasks else ())
+    )
+    return msgspec.structs.replace(
+        options, model=options.model or _MODEL, proxy="none", body=_body(options), tasks=tasks
+    )
+
+
+def _body(options: Options) -> str | None:
+    return options.body if options.body is not None or options.method else _BODIES.get(options.api or "")

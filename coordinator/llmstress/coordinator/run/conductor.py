@@ -30,13 +30,12 @@ from llmstress.coordinator.run.course_driver import driver_of
 from llmstress.coordinator.run.gate import Gate
 from llmstress.coordinator.run.inbox import Inbox, InboxItem, Lost, Signalled, Tick
 from llmstress.coordinator.run.plans import make_plans
+from llmstress.coordinator.run.run_tasks import RunTask, choose_models
 from llmstress.coordinator.run.steering import Steering
-from llmstress.coordinator.target import api_choice, model_listing
 from llmstress.coordinator.target.network import describe_way
-from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine import schedule
-from llmstress.engine.control import Ack, Final, Go, Hello, Network, Plan, Ready, Replay, Setup, Stop, StopMode
+from llmstress.engine.control import Ack, Final, Go, Hello, Plan, Ready, Replay, Setup, Stop, StopMode
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.broadcast import (
@@ -53,6 +52,7 @@ from llmstress.engine.telemetry.broadcast import (
     StreamsRequested,
     WorkerChange,
 )
+from llmstress.engine.telemetry.by_task import task_figures
 from llmstress.engine.telemetry.formatting import duration
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import PROTOCOL_VERSION, Delta, Phase, Window
@@ -108,7 +108,7 @@ class Conductor:
     def __init__(
         self,
         options: Options,
-        resolved: ResolvedTarget,
+        tasks: list[RunTask],
         hub: Hub,
         workers: WorkerProcesses,
         broadcaster: Broadcaster,
@@ -121,7 +121,8 @@ class Conductor:
         self._prepared = prepared
         self._trace = trace
         self._replay: Replay | None = None
-        self._resolved = resolved
+        self._tasks = tasks
+        self._resolved = tasks[0].resolved
         self._hub = hub
         self._workers = workers
         self._broadcaster = broadcaster
@@ -129,7 +130,7 @@ class Conductor:
         self._aggregate = broadcaster.view.aggregate
         self._announcer = announcer
         self._steering = Steering(hub, self._view, announcer.publish, announcer.notice)
-        self._course = driver_of(options, resolved, self._view, self._steering, announcer.notice)
+        self._course = driver_of(options, self._resolved, self._view, self._steering, announcer.notice)
         self._gate = Gate(options.thresholds, self._view, announcer)
         self._asked_at = asked_at
         self._inbox = Inbox()
@@ -153,32 +154,25 @@ class Conductor:
         self._screen = await Screen.start(directory, environ)
         self._screen_watch = asyncio.create_task(self._screen.watch(self._inbox.put))
 
-    async def conduct(self, networks: list[Network]) -> Result:
+    async def conduct(self) -> Result:
         """Start the workers, drive the run to its end, and return the summary.
-
-        Args:
-            networks: the network of each worker.
 
         Raises:
             CouldNotStart: the workers did not become ready.
             Interrupted: a signal arrived before T0.
         """
-        name, target = self._resolved.api_name, self._resolved.target
         self._inbox.open(self._hub, self._broadcaster)
         await self._workers.start(self._options.procs, self._inbox.put)
-        model = await self._choose_model(networks[0])
-        ask = api_choice.ask_of(self._options, target.url, model)
-        self._tokens_per_request = token_rate.expected_tokens(
-            ask, self._options.prompt_tokens, self._prepared.file(self._options)
+        tasks = self._tasks = await choose_models(self._tasks, self._announcer.warn)
+        self._tokens_per_request = token_rate.expected_in_mix(
+            [(task.weight, task.ask, task.options.prompt_tokens, self._prepared.file(task.options)) for task in tasks]
         )
         profile = self._token_profile = load_plan.profile_of(self._options, self._tokens_per_request)
         windows = self._aggregate.windows
         salt = secrets.randbits(64)  # another one in each run, so that no cache has its prompts
-        self._replay = replay.replay_of(self._options, self._resolved.api, ask, self._trace, salt, self._prepared)
-        plans = make_plans(
-            self._options, self._resolved, ask, networks, windows, profile, self._replay, salt, self._prepared
-        )
-        self._announcer.publish(facts.run_facts(self._options, name, target, model, self._trace, self._prepared))
+        self._replay = replay.replay_of(tasks, self._trace, salt, self._prepared)
+        plans = make_plans(self._options, tasks, windows, profile, self._replay, salt, self._prepared)
+        self._announcer.publish(facts.run_facts(self._options, tasks, self._trace, self._prepared))
         if profile is not None:
             self._announcer.publish(Asked(profile))
         try:
@@ -189,7 +183,7 @@ class Conductor:
         self._startup_s = time.monotonic() - self._asked_at
         started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         replayed = replay.describe_replay(self._options, self._trace, self._replay)
-        self._announcer.console.banner(self._options, name, target, model, describe_way(networks), replayed)
+        self._announcer.console.banner(self._options, self._view.facts, self._notes_of_targets(), replayed)
         await self._go()
         self._announcer.publish(msgspec.structs.replace(self._view.facts, started_at=started_at))
         self._note_window(schedule.first_window(self._aggregate.windows))
@@ -243,16 +237,10 @@ class Conductor:
 
     # --- before T0
 
-    async def _choose_model(self, network: Network) -> str:
-        if self._options.model is None and not self._resolved.api.NEEDS_MODEL:
-            return ""
-        listing = model_listing.ModelListing()
-        if self._options.probe and self._resolved.target.models_url:
-            listing = await model_listing.list_models(self._resolved, network)
-        model, warning = model_listing.choose_model(self._options, listing)
-        if warning:
-            self._announcer.warn(warning)
-        return model
+    def _notes_of_targets(self) -> list[str]:
+        """What the banner says about the ways to the targets."""
+        found = [note for task in self._tasks for note in (task.resolved.target.note, describe_way(task.networks))]
+        return list(dict.fromkeys(filter(None, found)))
 
     async def _get_ready(self, plans: list[Plan]) -> None:
         """The start barrier: returns when every worker has its plan and is ready to start."""
@@ -476,6 +464,7 @@ class Conductor:
             coordinator_cpu_s=times.user + times.system,
             points=None if self._course is None else self._course.found(),
             windows=steady_windows(self._view),
+            tasks=task_figures(self._view),
             arrival=self._view.facts.arrival,
             burstiness=self._options.burstiness,
             bystander_per_s=None if self._options.bystander is None else self._options.bystander.per_s,

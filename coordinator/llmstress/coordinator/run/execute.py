@@ -3,14 +3,13 @@
 import contextlib
 import datetime
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from llmstress.coordinator.config.errors import LlmstressError, UsageError
+from llmstress.coordinator.config.errors import LlmstressError, UsageError, naming
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import redact_url
 from llmstress.coordinator.host import preflight
-from llmstress.coordinator.host.machine import local_ports
 from llmstress.coordinator.output.console import Console, size_of
 from llmstress.coordinator.output.redaction import child_environment
 from llmstress.coordinator.processes.broadcaster import Broadcaster
@@ -26,9 +25,8 @@ from llmstress.coordinator.run.gate import check_thresholds
 from llmstress.coordinator.run.plans import warning_of_ramp
 from llmstress.coordinator.run.prompt_files import check_prompt_file, prompt_warnings
 from llmstress.coordinator.run.repeated import digest_of, warning_of_repeated
+from llmstress.coordinator.run.run_tasks import RunTask, find_networks, resolve_tasks
 from llmstress.coordinator.target.auth import key_variables, warning_of_plain_http
-from llmstress.coordinator.target.network import resolve, with_sources
-from llmstress.coordinator.target.resolved_target import resolve_target
 from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine.secrets import redact
 from llmstress.engine.telemetry.aggregate import Aggregate
@@ -37,7 +35,7 @@ from llmstress.engine.telemetry.broadcast import RunView
 
 async def execute(
     options: Options,
-    url: str,
+    url_of: Callable[[Options], str],
     console: Console,
     asked_at: float,
     directory: Path,
@@ -47,11 +45,11 @@ async def execute(
     screen: bool,
     deliver: Callable[[Result], Path | None],
 ) -> Result:
-    """Run `options` against `url`.
+    """Run `options`.
 
     Args:
         options: the options of the run.
-        url: the target: that of the options, or that of the built-in mock.
+        url_of: gives the target of the options of a task: their own, or that of the built-in mock.
         console: gets the banner, progress lines and warnings; it holds its output back while a screen is open.
         asked_at: `time.monotonic()` when the command was started.
         directory: that of the run, for its sockets.
@@ -64,33 +62,34 @@ async def execute(
     Raises:
         UsageError, CouldNotStart: a check failed; no request was sent.
     """
-    resolved = resolve_target(options, url, os.environ)
-    target, network, secrets = resolved.target, resolved.network, resolved.secrets
+    tasks = resolve_tasks(options, url_of, os.environ)
+    secrets = list(dict.fromkeys(secret for task in tasks for secret in task.resolved.secrets))
     console.hide(secrets)
     try:
         windows = load_plan.windows_of(options)
         check_thresholds(options.thresholds, windows_to_come(options, windows))
-        addresses = await resolve(network, target)
-        networks = with_sources(network, addresses, options.shares, local_ports())
-        warnings = preflight.check_machine(options, target, networks, addresses)
+        tasks = await find_networks(tasks, options.shares)
+        warnings = _of_all(
+            preflight.check_machine(options, task.resolved.target, task.networks, task.addresses) for task in tasks
+        )
         if warning := warning_of_ramp(options):
             warnings.append(warning)
         if trace is not None:
             warnings += replay.trace_warnings(options, trace)
-        for facts_of_file in prepared.files.values():
-            check_prompt_file(facts_of_file, resolved.api, options)
-            warnings += prompt_warnings(facts_of_file, options)
-        now = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
-        if warning := warning_of_repeated(target.url, digest_of(options, prepared), now, os.environ):
-            warnings.append(warning)
-        if options.unix_socket is None and (warning := warning_of_plain_http(target, resolved.headers)):
-            warnings.append(warning)
-        environ = child_environment(os.environ, secrets, key_variables(options))
+        warnings += _of_all(_prompt_warnings(task, prepared) for task in tasks)
+        warnings += _of_all(
+            filter(None, [warning_of_plain_http(task.resolved.target, task.resolved.headers)])
+            for task in tasks
+            if task.options.unix_socket is None
+        )
+        variables = {variable for task in tasks for variable in key_variables(task.options)}
+        environ = child_environment(os.environ, secrets, variables)
+        target = tasks[0].resolved.target
         async with contextlib.AsyncExitStack() as stack:
             (directory / ABOUT).write_text(f"{redact_url(target.url)}  {size_of(options)}", "utf-8")
             hub = await stack.enter_async_context(Hub(directory, options.procs))
             view = RunView(
-                facts.run_facts(options, resolved.api_name, target, options.model or "", trace, prepared),
+                facts.run_facts(options, tasks, trace, prepared),
                 Aggregate.over(options.shares, facts.row_ns(options.interval_s), windows),
             )
             try:
@@ -100,13 +99,13 @@ async def execute(
                 raise UsageError(f"--record {options.record}: {error.strerror or error}") from error
             announcer = Announcer(broadcaster, console, secrets)
             workers = WorkerProcesses(directory, hub.endpoint, environ)
-            conductor = Conductor(options, resolved, hub, workers, broadcaster, announcer, asked_at, trace, prepared)
+            conductor = Conductor(options, tasks, hub, workers, broadcaster, announcer, asked_at, trace, prepared)
             try:
                 if screen:
                     await conductor.open_screen(directory, environ)
                 for warning in warnings:
                     announcer.warn(warning)
-                result = await conductor.conduct(networks)
+                result = await conductor.conduct()
                 if (path := deliver(result)) is not None:
                     announcer.show(f"summary: {path}")
                 await conductor.wait_for_screen()
@@ -117,3 +116,27 @@ async def execute(
     except LlmstressError as error:
         error.args = (redact(str(error), secrets),)
         raise
+
+
+def _of_all(warnings: Iterable[Iterable[str]]) -> list[str]:
+    """The warnings about all tasks, each once."""
+    return list(dict.fromkeys(each for found in warnings for each in found))
+
+
+def _prompt_warnings(task: RunTask, prepared: Prepared) -> list[str]:
+    """What is to be said about the prompts of a task before the run.
+
+    Raises:
+        UsageError: its requests can't ask with the rows of its file.
+    """
+    found = []
+    file = prepared.file(task.options)
+    if file is not None:
+        with naming(task.name):
+            check_prompt_file(file, task.resolved.api, task.options)
+        found += prompt_warnings(file, task.options)
+    now = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
+    target = f"{task.name} {task.resolved.target.url}"
+    if warning := warning_of_repeated(target, digest_of(task.options, prepared), now, os.environ):
+        found.append(warning)
+    return found

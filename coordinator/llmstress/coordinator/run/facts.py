@@ -1,5 +1,7 @@
 """The facts of a run for viewers, the summary and the log. Pure functions."""
 
+from collections.abc import Sequence
+
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.shown_options import describe
 from llmstress.coordinator.config.target_url import Target, redact_url
@@ -8,29 +10,28 @@ from llmstress.coordinator.output.schema import PhaseLengths, RunInfo
 from llmstress.coordinator.output.summary import host
 from llmstress.coordinator.prompts.prepared import NOTHING_PREPARED, Prepared
 from llmstress.coordinator.run.plans import total_requests
+from llmstress.coordinator.run.run_tasks import RunTask
 from llmstress.coordinator.traces.read import TraceFacts
-from llmstress.engine.telemetry.broadcast import RunFacts, RunView
+from llmstress.engine.telemetry.broadcast import RunFacts, RunView, TaskFacts
 from llmstress.engine.telemetry.formatting import duration
 from llmstress.engine.telemetry.messages import LABELS, Phase, Window
 
 
 def run_facts(
     options: Options,
-    api: str,
-    target: Target,
-    model: str,
+    tasks: Sequence[RunTask],
     trace: TraceFacts | None = None,
     prepared: Prepared = NOTHING_PREPARED,
 ) -> RunFacts:
     """The facts that viewers get before the run starts."""
-    requests = total_requests(options, prepared)
+    requests, first = total_requests(options, prepared), tasks[0]
     if trace is not None and options.whole_run and options.steady_s is None:
         requests = min(requests or trace.columns.rows, trace.columns.rows)
     return RunFacts(
         version=program_version(),
-        api=api,
-        url=redact_url(target.url),
-        model=model,
+        api=first.resolved.api_name,
+        url=redact_url(first.resolved.target.url),
+        model=first.model or first.options.model or "",
         procs=options.procs,
         streams=max(options.shares),
         total_streams=options.total_streams,
@@ -46,6 +47,18 @@ def run_facts(
         arrival=options.arrival_name if options.open else "",
         objectives=options.objectives,
         points=0 if options.sweep is None else len(options.sweep.levels),
+        tasks=tuple(_task_facts(task) for task in tasks) if options.tasks else (),
+    )
+
+
+def _task_facts(task: RunTask) -> TaskFacts:
+    return TaskFacts(
+        name=task.name,
+        weight=task.weight,
+        api=task.resolved.api_name,
+        url=redact_url(task.resolved.target.url),
+        model=task.model or task.options.model or "",
+        slos=tuple(slo.text for slo in task.options.objectives.slos),
     )
 
 

@@ -2,12 +2,14 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import msgspec
 
 from llmstress.coordinator.config.load_options import MOST_PROCS, QUEUE_TIMEOUT_S
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.prompts.prepared import NOTHING_PREPARED, Prepared
+from llmstress.coordinator.run.run_tasks import RunTask
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
@@ -23,9 +25,7 @@ DIALS, LEAST_DIALS = 256, 4
 
 def make_plans(
     options: Options,
-    resolved: ResolvedTarget,
-    ask: Ask,
-    networks: list[Network],
+    tasks: Sequence[RunTask],
     windows: tuple[Window, ...],
     profile: Profile | None = None,
     replay: Replay | None = None,
@@ -34,15 +34,29 @@ def make_plans(
 ) -> list[Plan]:
     """One plan per worker; the shares of streams and requests sum to those of the options.
 
-    `networks`: that of each worker. `windows`: those of the run. `profile`: the load over time. `replay`: the
-    trace, whose columns exist. `salt`: see `Synthetic`. `prepared`: what their prompts need.
+    `tasks`: those of the run, with their models. `windows`: those of the run. `profile`: the load over time. `replay`:
+    the trace, whose columns exist. `salt`: see `Synthetic`. `prepared`: what the prompts of the tasks need.
     """
-    task = task_plan(options, resolved, ask, networks[0], salt, prepared)
-    varied = task.synthetic is not None or task.prompts is not None
+    secrets = list(dict.fromkeys(secret for task in tasks for secret in task.resolved.secrets))
+    weights = reduced([task.weight for task in tasks])
+    others = bool(options.tasks and options.objectives.slos)
+    plans_of_tasks = [
+        tuple(
+            msgspec.structs.replace(
+                task_plan(task.options, task.resolved, task.ask, task.networks[worker], salt + number, prepared),
+                name=task.name,
+                weight=weight,
+                objectives=msgspec.structs.replace(task.options.objectives, others=others),
+            )
+            for number, (task, weight) in enumerate(zip(tasks, weights, strict=True))
+        )
+        for worker in range(options.procs)
+    ]
+    varied = any(plan.synthetic is not None or plan.prompts is not None for plan in plans_of_tasks[0])
     requests = _requests(options, total_requests(options, prepared), in_turns=options.open or varied)
     return [
         Plan(
-            tasks=(msgspec.structs.replace(task, network=networks[worker]),),
+            tasks=plans_of_tasks[worker],
             streams=share,
             worker=worker,
             workers=options.procs,
@@ -52,26 +66,32 @@ def make_plans(
             grace_s=options.grace_s,
             interval_s=options.interval_s,
             error_pause_s=options.error_pause_s,
-            connect_gap_ns=_connect_gap_ns(options, resolved.target.url),
+            connect_gap_ns=_connect_gap_ns(options, *(task.resolved.target.url for task in tasks)),
             dials=max(LEAST_DIALS, DIALS // options.procs),
             seed=options.seed,
-            secrets=resolved.secrets,
+            secrets=secrets,
             verbose=options.verbose or options.log_file is not None,
             think=options.think,
             pacing_ns=int(options.pacing_s * 1e9),
             profile=profile,
             open=None if not options.open else _open_load(options, worker),
-            bystander=_bystander(options, task) if worker == 0 else None,
+            bystander=_bystander(options, plans_of_tasks[0][0]) if worker == 0 else None,
             replay=replay,
         )
         for worker, share in enumerate(options.shares)
     ]
 
 
+def reduced(weights: Sequence[int]) -> list[int]:
+    """The smallest whole numbers with the same ratios."""
+    divisor = math.gcd(*weights)
+    return [weight // divisor for weight in weights]
+
+
 def total_requests(options: Options, prepared: Prepared) -> int | None:
     """Number of requests of all workers together; None: no limit."""
-    known = prepared.file(options)
-    return known.rows if options.once and known is not None else options.requests
+    known = prepared.file(options) if options.once else None
+    return options.requests if known is None else known.rows
 
 
 def _requests(options: Options, total: int | None, *, in_turns: bool) -> list[int | None]:
@@ -220,5 +240,5 @@ def _opening_s(options: Options) -> float:
     return max(options.shares) * _connect_gap_ns(options, options.url or "") / 1e9
 
 
-def _connect_gap_ns(options: Options, url: str) -> int:
-    return schedule.connect_gap_ns(options.procs, tls=url.lower().startswith("https:"))
+def _connect_gap_ns(options: Options, *urls: str) -> int:
+    return schedule.connect_gap_ns(options.procs, tls=any(url.lower().startswith("https:") for url in urls))

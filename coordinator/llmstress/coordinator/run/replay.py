@@ -1,11 +1,12 @@
 """The replay of a trace: for the workers, the user and the summary. Pure functions."""
 
+from collections.abc import Sequence
+
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.output.load_schema import SkippedRow, TraceInfo
 from llmstress.coordinator.prompts.prepared import NOTHING_PREPARED, Prepared
+from llmstress.coordinator.run.run_tasks import RunTask
 from llmstress.coordinator.traces.read import TraceFacts
-from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.base import Api
 from llmstress.engine.control import Replay
 from llmstress.engine.load.sources import takes_lengths, takes_prompts
 from llmstress.engine.telemetry.aggregate import Aggregate
@@ -13,25 +14,25 @@ from llmstress.engine.telemetry.formatting import duration
 
 
 def replay_of(
-    options: Options,
-    api: Api,
-    ask: Ask,
-    trace: TraceFacts | None,
-    salt: int = 0,
-    prepared: Prepared = NOTHING_PREPARED,
+    tasks: Sequence[RunTask], trace: TraceFacts | None, salt: int = 0, prepared: Prepared = NOTHING_PREPARED
 ) -> Replay | None:
     """The trace as the workers use it; None: there is none.
 
     Its output lengths are used unless the user gives another limit, with `--max-tokens` or in the body, or the API has
-    none. Prompts of its input lengths are made unless the user gives prompts, or the requests have no place for one.
-    `salt`: see `Synthetic`. `prepared`: what the prompts of the options need.
+    none. Prompts of its input lengths are made unless the user gives prompts, or the requests have no place for one. In
+    a mix neither is used: a row does not say of which task it is.
+
+    `salt`: see `Synthetic`. `prepared`: what the prompts of the tasks need.
     """
     if trace is None:
         return None
     given = trace.columns.without_output < trace.columns.rows
-    lengths = given and options.max_tokens is None and takes_lengths(api.body, ask)
+    [task, *others] = tasks
+    options, body = task.options, task.resolved.api.body
+    lengths = given and not others and options.max_tokens is None and takes_lengths(body, task.ask)
     own = options.prompt_given or options.prompt_ids or options.prompts or options.prompt_tokens is not None
-    made = not own and trace.columns.without_input < trace.columns.rows and takes_prompts(api.body, ask)
+    known = trace.columns.without_input < trace.columns.rows
+    made = known and not own and not others and takes_prompts(body, task.ask)
     return Replay(
         str(trace.directory),
         lengths,

@@ -1,5 +1,7 @@
 """A rate in tokens as a rate of requests. Pure functions."""
 
+from collections.abc import Sequence
+
 from llmstress.coordinator.config.load_text import Rate
 from llmstress.coordinator.prompts.read import PromptFacts
 from llmstress.engine.api.ask import Ask
@@ -27,6 +29,12 @@ def expected_tokens(ask: Ask, prompts: Lengths | None = None, file: PromptFacts 
     prompt = len(ask.prompt.encode()) / BYTES_PER_TOKEN if prompts is None else prompts.mean
     texts = len((ask.system or "").encode()) / BYTES_PER_TOKEN + prompt
     return max(1.0, (len(ask.prompt_ids) or texts) * ask.batch + ask.limit)
+
+
+def expected_in_mix(tasks: Sequence[tuple[int, Ask, Lengths | None, PromptFacts | None]]) -> float:
+    """The mean of `expected_tokens` over tasks, given as weight, content, lengths of made prompts, and file."""
+    total = sum(weight for weight, *_ in tasks)
+    return sum(weight * expected_tokens(ask, prompts, file) for weight, ask, prompts, file in tasks) / total
 
 
 def measured_tokens(aggregate: Aggregate, in_use: float) -> float:

@@ -2,9 +2,10 @@
 
 import msgspec
 
-from llmstress.coordinator.config.errors import UsageError
-from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.errors import UsageError, naming
+from llmstress.coordinator.config.options import DEFAULTS, Options
 from llmstress.coordinator.config.target_url import split_url
+from llmstress.coordinator.config.tasks import OF_A_TASK, OwnOptions
 from llmstress.engine.api import APIS, DEFAULT_API, find_api, guess_api
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.azure_openai import AzureOpenAI
@@ -28,6 +29,9 @@ FLAGS = {
     "error_event": "--error-event",
 }
 """Field of `Ask` -> its flag, for the fields that only some APIs support."""
+
+_OPTION = {"version": ("api_version",), "max_tokens": ("max_tokens", "output_tokens")}
+"""Field of `Ask` -> the options that set it, where they have other names."""
 
 NAMED = "named with --api"
 """The reason for an API that the user chose."""
@@ -66,6 +70,34 @@ def ask_of(options: Options, url: str, model: str) -> Ask:
     if not ask.auth and name in _OPENAI_APIS and split and AzureOpenAI.claims(host, split.path):
         return msgspec.structs.replace(ask, auth=AzureOpenAI.AUTH)
     return ask
+
+
+def tasks_of(options: Options) -> tuple[tuple[OwnOptions, Options], ...]:
+    """The tasks of a run with their options. What a task takes over from the run is left out where its API does not
+    support it: a mix of chats and embeddings may have a limit of output tokens."""
+    return tuple((task, _supported(task, own)) for task, own in options.each_task)
+
+
+def _supported(task: OwnOptions, options: Options) -> Options:
+    try:
+        takes = find_api(name_of_api(options, options.url or "")).TAKES
+    except (LookupError, TypeError, ImportError, AttributeError):
+        return options  # `choose_api` says what is wrong
+    fields = {field: _OPTION.get(field, (field,)) for field in FLAGS if field not in takes}
+    unsupported = {name for names in fields.values() for name in names}
+    dropped = (unsupported & OF_A_TASK) - task.own.keys() if task.name else set()
+    return msgspec.structs.replace(options, **{name: DEFAULTS[name] for name in dropped}) if dropped else options
+
+
+def check_apis(options: Options) -> None:
+    """Check that the API of each task supports its options.
+
+    Raises:
+        UsageError: as for `choose_api`.
+    """
+    for task, own in tasks_of(options):
+        with naming(task.name):
+            choose_api(name_of_api(own, own.url or ""), ask_of(own, own.url or "", own.model or ""))
 
 
 def choose_api(name: str, ask: Ask) -> Api:

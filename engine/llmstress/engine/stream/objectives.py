@@ -144,7 +144,7 @@ def count_judged(
 ) -> None:
     """Count in `part` how a request that ended ok did; `gaps`: all of its gaps in µs, without marks."""
     counters = part.counters
-    if objectives.slos:
+    if objectives.slos or objectives.others:
         judged = judge(objectives.slos, values_of(request, samples, pace))
         for text in judged.missed:
             part.missed[text] = part.missed.get(text, 0) + 1

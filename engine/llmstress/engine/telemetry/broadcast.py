@@ -19,6 +19,21 @@ DETACHED = 10
 """Exit code of a screen that the user left while the run goes on."""
 
 
+class TaskFacts(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """What is known of a task of a mix before the run starts."""
+
+    name: str
+    weight: int
+    """Its share of the requests is this, divided by the sum of the weights of all tasks."""
+    api: str
+    url: str
+    """Without secrets."""
+    model: str
+    """Empty until it is known."""
+    slos: tuple[str, ...] = ()
+    """Texts of the SLOs of its requests."""
+
+
 class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=True):
     """What is known of a run before it starts. Lengths in seconds."""
 
@@ -53,6 +68,12 @@ class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=T
     """What requests are judged by."""
     points: int = 0
     """Planned points of a sweep; 0: no sweep, or a search, which decides its points while it goes on."""
+    tasks: tuple[TaskFacts, ...] = ()
+    """The tasks of a mix; their positions are the task numbers of parts. Empty: all requests are of one kind."""
+
+    def numbers_of(self, task: str) -> frozenset[int]:
+        """The task numbers of the parts that belong to the task of this name."""
+        return frozenset(number for number, each in enumerate(self.tasks) if each.name == task)
 
 
 class WorkerChange(msgspec.Struct, array_like=True, frozen=True, tag=True):

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from llmstress.engine.telemetry import verdict
-from llmstress.engine.telemetry.aggregate import Aggregate, sum_of
+from llmstress.engine.telemetry.aggregate import sum_of
 from llmstress.engine.telemetry.broadcast import RunView, lasted_ns
 from llmstress.engine.telemetry.formatting import duration
 from llmstress.engine.telemetry.messages import (
@@ -21,6 +21,7 @@ from llmstress.engine.telemetry.messages import (
     Window,
     add_counts,
     merge_histograms,
+    task_of,
     window_of,
     without_bystander,
 )
@@ -70,17 +71,22 @@ class Judge:
         """Worker -> end of its last delta (ns after T0)."""
         self._kept: dict[int, Judgement] = {}
 
-    def add(self, delta: Delta, aggregate: Aggregate) -> None:
-        """Collect what `delta` contains; `aggregate` has its windows."""
+    def add(self, delta: Delta, view: RunView) -> None:
+        """Collect what `delta` contains; `view` has its windows and tasks."""
         if not self._tallies:
             return
         self._reached[delta.worker] = delta.t_to
         load, _ = without_bystander(delta.parts)
         for at, tally in self._tallies.items():
             threshold = self._thresholds[at]
-            windows = covered_by(threshold, aggregate.windows)
+            windows = covered_by(threshold, view.aggregate.windows)
             indices = {each.index for each in windows}
-            parts = [part for key, part in load.items() if window_of(key) in indices]
+            tasks = view.facts.numbers_of(threshold.task) if threshold.task else None
+            parts = [
+                part
+                for key, part in load.items()
+                if window_of(key) in indices and (tasks is None or task_of(key) in tasks)
+            ]
             begin = _begin_of(windows)
             if not parts or begin is None:
                 continue
@@ -177,9 +183,19 @@ def _seconds_of(threshold: Threshold, windows: Sequence[Window], view: RunView) 
 
 
 def _part_of(threshold: Threshold, windows: Collection[Window], now: _Now) -> Part:
+    if threshold.task:
+        return _part_of_task(threshold, windows, now)
     if threshold.window:
         return sum_of(now.view.aggregate.of_window(each.index) for each in windows)
     return now.steady if SUBJECTS[threshold.subject].covers == "steady" else now.whole
+
+
+def _part_of_task(threshold: Threshold, windows: Collection[Window], now: _Now) -> Part:
+    aggregate, tasks = now.view.aggregate, now.view.facts.numbers_of(threshold.task)
+    if threshold.window:
+        return sum_of(aggregate.part(each.index, task) for each in windows for task in sorted(tasks))
+    kinds = (Phase.STEADY,) if SUBJECTS[threshold.subject].covers == "steady" else ()
+    return sum_of(aggregate.of_task(task, *kinds) for task in sorted(tasks))
 
 
 def _read(threshold: Threshold, stretch: Stretch) -> Reading:

@@ -46,11 +46,14 @@ class Objectives(msgspec.Struct, array_like=True, frozen=True):
     deadlines: Deadlines | None = None
     reading_speed: float = 0.0
     """Tokens per second that a user reads; 0: not given."""
+    others: bool = False
+    """Other tasks of the run have SLOs: every ok request of a task that has none is good, so that the goodput of the
+    run is a share of all its requests."""
 
     @property
     def given(self) -> bool:
         """Whether there is anything to judge by."""
-        return bool(self.slos or self.deadlines is not None or self.reading_speed)
+        return bool(self.slos or self.deadlines is not None or self.reading_speed or self.others)
 
 
 NOT_JUDGED = Objectives()

@@ -313,6 +313,10 @@ SUBJECTS: Mapping[str, Subject] = {subject.name: subject for subject in _ALL}
 """Name -> subject; `CLASS` in a name stands for a class of endings."""
 
 
+FIRST_WORDS = frozenset(name.partition(".")[0] for name in SUBJECTS)
+"""What names of subjects begin with. No task may be called so."""
+
+
 def find(name: str) -> tuple[Subject, str]:
     """The subject that `name` names, and its argument.
 

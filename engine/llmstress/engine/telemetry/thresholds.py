@@ -50,6 +50,8 @@ class Threshold(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     limit: float = 0.0
     status: str = ""
     """Instead of `limit`: a status of the verdict."""
+    task: str = ""
+    """Name of the task that is judged; empty: all together."""
     window: str = ""
     """Label of the window that is judged; empty: the steady windows, or for counts the whole run."""
     over_s: float = 0.0

@@ -1,73 +1,26 @@
 """The figures of single windows: what was asked for in each, and what was achieved."""
 
 from bisect import bisect_right
-from collections.abc import Mapping
-
-import msgspec
 
 from llmstress.engine.telemetry.aggregate import sum_of
 from llmstress.engine.telemetry.broadcast import RunView, lasted_ns
-from llmstress.engine.telemetry.classes import NOT_FAILED
-from llmstress.engine.telemetry.goodput import Goodput, goodput
-from llmstress.engine.telemetry.histogram import Distribution, distribution_of
 from llmstress.engine.telemetry.load_profile import Profile, Unit
-from llmstress.engine.telemetry.messages import Counters, Phase, Window
+from llmstress.engine.telemetry.messages import Phase, Window
+from llmstress.engine.telemetry.part_figures import PartFigures, part_figures
 
 
-class WindowFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One window. Rates are per second of the window and None while it has no length; latencies are in µs."""
+class WindowFigures(PartFigures, frozen=True, kw_only=True):
+    """One window; its rates are per second of it. `Aggregate.of_window` has the histograms."""
 
     index: int
     label: str
     kind: Phase
     begin_s: float
     """Seconds after T0."""
-    seconds: float
-    """How long it has lasted so far."""
     unit: Unit
     """What `asked` is: streams, requests per second, or seconds of the trace per second."""
     asked: float
     """The mean level of the load that was asked for."""
-    due: int
-    """Requests that arrived in it (open model)."""
-    started: int
-    dropped: int
-    """Requests that arrived, here or earlier, and were given up in this window before they started (open model)."""
-    due_per_s: float | None
-    achieved_per_s: float | None
-    """Started requests."""
-    ok: int
-    failed: int
-    cancelled: int
-    finished: int
-    """All that ended, except the cancelled ones."""
-    ended: Mapping[str, int]
-    """Class of a request's end -> how many."""
-    failed_by: Mapping[str, int]
-    """The same, of the failures only."""
-    requests_per_s: float | None
-    """Requests that ended ok."""
-    events_per_s: float | None
-    tokens_per_s: float | None
-    input_per_s: float | None
-    inputs_per_s: float | None
-    goodput: Goodput
-    """By the SLOs; without any nothing is good."""
-    latency: Mapping[str, Distribution]
-    """Metric -> its samples, without bins; `Aggregate.of_window` has the histograms."""
-    counters: Counters
-    """All sums of the window. Not to be changed."""
-
-    def percentile(self, metric: str, name: str) -> int | None:
-        """A percentile of `histogram.PERCENTILES`, in µs; None without enough samples."""
-        found = self.latency.get(metric)
-        return None if found is None else found.percentile(name)
-
-    @property
-    def interactivity(self) -> float | None:
-        """Tokens per second that a user sees: 1 s ÷ the p50 of `tpot`."""
-        tpot = self.percentile("tpot", "p50")
-        return 1e6 / tpot if tpot else None
 
 
 def steady_windows(view: RunView) -> list[WindowFigures]:
@@ -106,40 +59,16 @@ def _figures(view: RunView, window: Window, until: int, per_event: float | None)
     parts = view.aggregate.parts_of_window(window.index)
     part = parts[0] if len(parts) == 1 else sum_of(parts)
     begin, lasted = window.begin or 0, lasted_ns(window, until)
-    seconds = lasted / 1e9
-    counters, ended = part.counters, part.ended
     unit, asked = asked_of(view, begin, begin + lasted)
-
-    def per_second(n: float) -> float | None:
-        return n / seconds if seconds > 0 else None
-
+    figures = part_figures(part, lasted / 1e9, per_event)
     return WindowFigures(
+        **{name: getattr(figures, name) for name in figures.__struct_fields__},
         index=window.index,
         label=window.label,
         kind=window.kind,
         begin_s=begin / 1e9,
-        seconds=seconds,
         unit=unit,
         asked=asked,
-        due=counters.due,
-        started=counters.started,
-        dropped=counters.dropped,
-        due_per_s=per_second(counters.due),
-        achieved_per_s=per_second(counters.started),
-        ok=ended.get("ok", 0),
-        failed=sum(n for outcome, n in ended.items() if outcome not in NOT_FAILED),
-        cancelled=ended.get("cancelled", 0),
-        finished=sum(n for outcome, n in ended.items() if outcome != "cancelled"),
-        ended=ended,
-        failed_by={outcome: n for outcome, n in ended.items() if n and outcome not in NOT_FAILED},
-        requests_per_s=per_second(ended.get("ok", 0)),
-        events_per_s=per_second(counters.events),
-        tokens_per_s=per_second(counters.output_of_all(per_event or 1.0)),
-        input_per_s=per_second(counters.input),
-        inputs_per_s=per_second(counters.inputs),
-        goodput=goodput(part, seconds),
-        latency={metric: distribution_of(histogram) for metric, histogram in part.latency.items()},
-        counters=counters,
     )
 
 

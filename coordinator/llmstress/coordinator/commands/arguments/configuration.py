@@ -22,3 +22,8 @@ configuration_options = group(
     ),
 )
 """Where flags are set besides the command line."""
+
+probed_task_option = click.option(
+    "--task", metavar="NAME", help="Probe this task of the file ([[task]]); by default the first one."
+)
+"""Which of several tasks is probed."""

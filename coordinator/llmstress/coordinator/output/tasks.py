@@ -1,0 +1,87 @@
+"""The tasks of a mix in the summary and in the table at the end. Pure functions."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from llmstress.coordinator.output.goodput import goodput_of
+from llmstress.coordinator.output.judging_schema import Goodput
+from llmstress.coordinator.output.latencies import describe
+from llmstress.coordinator.output.load_text import rate_or_dash, short, value_of
+from llmstress.coordinator.output.task_schema import TaskRow
+from llmstress.engine.telemetry.broadcast import TaskFacts
+from llmstress.engine.telemetry.by_task import TaskFigures
+from llmstress.engine.telemetry.formatting import share, share_range
+from llmstress.engine.telemetry.metrics import LATENCIES
+from llmstress.engine.telemetry.slo import Objectives
+
+
+def task_lines(tasks: Sequence[TaskFacts]) -> list[str]:
+    """A line for each task before the run: name, share, target, API, model."""
+    total, width = sum(task.weight for task in tasks), max((len(task.name) for task in tasks), default=0)
+    return [
+        f"{task.name:<{width}}  {share(task.weight, total):>6}  {task.url}   {task.api}"
+        f"{f'   model {task.model}' if task.model else ''}"
+        for task in tasks
+    ]
+
+
+def task_rows(tasks: Sequence[TaskFigures], objectives: Objectives) -> list[TaskRow]:
+    """The rows of the summary; `objectives`: those of the run."""
+    return [_row(task, objectives) for task in tasks]
+
+
+def _row(task: TaskFigures, objectives: Objectives) -> TaskRow:
+    facts, ended, whole = task.facts, task.whole.ended, task.whole.counters
+    of_task = tuple(slo for slo in objectives.slos if slo.text in facts.slos)
+    own = Objectives(of_task, others=bool(objectives.slos))
+    return TaskRow(
+        name=facts.name,
+        weight=facts.weight,
+        api=facts.api,
+        url=facts.url,
+        model=facts.model,
+        share=round(task.asked_share, 6),
+        started_share=None if task.started_share is None else round(task.started_share, 6),
+        started=whole.started,
+        ok=ended.get("ok", 0),
+        failed=sum(task.whole_failed_by.values()),
+        filtered=ended.get("filtered", 0),
+        cancelled=ended.get("cancelled", 0),
+        lost=ended.get("lost", 0),
+        failed_by=task.whole_failed_by,
+        requests_per_s=_rounded(task.requests_per_s),
+        output_per_s=_rounded(task.tokens_per_s),
+        output=whole.output,
+        input=whole.input,
+        cached_input=whole.cached_input,
+        latency_ms={name: describe(task.steady.latency[name]) for name in LATENCIES if name in task.steady.latency},
+        goodput=goodput_of(task.goodput, own) or msgspec.UNSET,
+    )
+
+
+def tasks_table(rows: Sequence[TaskRow], *, whole_answers: bool) -> list[str]:
+    """The lines of the table, of at most 80 columns; none without a mix."""
+    if not rows:
+        return []
+    first = "" if whole_answers else f"{'TTFT p50':>10}{'p99':>9}"
+    last = "good" if any(isinstance(row.goodput, Goodput) for row in rows) else "failed"
+    head = f"{'task':<16}{'share':>7}{'req/s':>9}{'tok/s':>8}{first}{'E2E p50':>10}{last:>8}"
+    return [head, *(_line(row, first=bool(first)) for row in rows)]
+
+
+def _line(row: TaskRow, *, first: bool) -> str:
+    ttft, e2e = row.latency_ms.get("ttft"), row.latency_ms.get("e2e")
+    shown = f"{value_of(ttft, 'p50'):>10}{value_of(ttft, 'p99'):>9}" if first else ""
+    last = share(row.failed, row.ok + row.failed + row.filtered + row.lost)
+    if isinstance(row.goodput, Goodput):
+        last = share_range(row.goodput.share, row.goodput.share_max)
+    begun = "–" if row.started_share is None else f"{100 * row.started_share:.3g} %"
+    return (
+        f"{short(row.name, 15):<16}{begun:>7}{rate_or_dash(row.requests_per_s):>9}{rate_or_dash(row.output_per_s):>8}"
+        f"{shown}{value_of(e2e, 'p50'):>10}{last:>8}"
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

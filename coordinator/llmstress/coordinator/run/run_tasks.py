@@ -1,0 +1,99 @@
+"""The tasks of a run with their targets, networks and models."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from llmstress.coordinator.config.errors import naming
+from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.host.machine import local_ports
+from llmstress.coordinator.target import model_listing
+from llmstress.coordinator.target.api_choice import ask_of, tasks_of
+from llmstress.coordinator.target.network import resolve, with_sources
+from llmstress.coordinator.target.resolved_target import ResolvedTarget, resolve_target
+from llmstress.engine.api.ask import Ask
+from llmstress.engine.control import Network
+
+
+class RunTask(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of request of a run."""
+
+    name: str
+    """Empty: it is the only one."""
+    weight: int
+    options: Options
+    """Those of a run whose requests are all of this task."""
+    resolved: ResolvedTarget
+    networks: list[Network] = []
+    """The network of each worker."""
+    addresses: list[str] = []
+    """Addresses that connections will go to."""
+    model: str = ""
+    """Empty: not yet chosen, or not needed."""
+
+    @property
+    def ask(self) -> Ask:
+        """The content of its requests."""
+        return ask_of(self.options, self.resolved.target.url, self.model)
+
+
+def resolve_tasks(options: Options, url_of: Callable[[Options], str], environ: Mapping[str, str]) -> list[RunTask]:
+    """The tasks of a run with their targets.
+
+    Args:
+        options: the options of the run.
+        url_of: the target of the options of a task.
+        environ: the environment.
+
+    Raises:
+        UsageError: as for `resolve_target`; the message names the task.
+    """
+    tasks = []
+    for task, own in tasks_of(options):
+        with naming(task.name):
+            resolved = resolve_target(own, url_of(own), environ)
+        tasks.append(RunTask(name=task.name, weight=task.weight, options=own, resolved=resolved))
+    return tasks
+
+
+async def find_networks(tasks: Sequence[RunTask], shares: list[int]) -> list[RunTask]:
+    """The tasks with the network of each worker, which have these `shares` of the streams.
+
+    Raises:
+        CouldNotStart, UsageError: as for `resolve`.
+    """
+    found = []
+    for task in tasks:
+        with naming(task.name):
+            addresses = await resolve(task.resolved.network, task.resolved.target)
+        networks = with_sources(task.resolved.network, addresses, shares, local_ports())
+        found.append(msgspec.structs.replace(task, addresses=addresses, networks=networks))
+    return found
+
+
+async def choose_models(tasks: Sequence[RunTask], warn: Callable[[str], None]) -> list[RunTask]:
+    """The tasks with their models. A target is asked for its models once.
+
+    Raises:
+        CouldNotStart: the target of a task does not answer, or the model of a task is not known.
+    """
+    listings: dict[tuple[str, tuple[tuple[str, str], ...]], model_listing.ModelListing] = {}
+    warned: set[str] = set()
+    chosen = []
+    for task in tasks:
+        options, resolved, model = task.options, task.resolved, ""
+        if options.model is not None or resolved.api.NEEDS_MODEL:
+            with naming(task.name):
+                asked = resolved.target.models_url, tuple(resolved.headers)
+                if asked not in listings:
+                    listings[asked] = (
+                        await model_listing.list_models(resolved, task.networks[0])
+                        if options.probe and resolved.target.models_url
+                        else model_listing.ModelListing()
+                    )
+                model, warning = model_listing.choose_model(options, listings[asked])
+            if warning and warning not in warned:
+                warned.add(warning)
+                warn(warning)
+        chosen.append(msgspec.structs.replace(task, model=model))
+    return chosen

@@ -1,0 +1,60 @@
+"""The figures of the tasks of a mix, each by itself."""
+
+from collections.abc import Sequence
+
+from llmstress.engine.telemetry.broadcast import RunView, TaskFacts
+from llmstress.engine.telemetry.classes import NOT_FAILED
+from llmstress.engine.telemetry.messages import Part, Phase
+from llmstress.engine.telemetry.part_figures import PartFigures, part_figures
+
+
+class TaskFigures(PartFigures, frozen=True, kw_only=True):
+    """One task over the steady windows; its rates are per second of them."""
+
+    facts: TaskFacts
+    steady: Part
+    """The part that the figures are of, with its histograms. Not to be changed."""
+    whole: Part
+    """What happened to its requests in the whole run. Not to be changed."""
+    asked_share: float
+    """Its share of the requests by the weights."""
+    started_share: float | None
+    """Its share of the requests that have started in the whole run; None: none has."""
+
+    @property
+    def whole_failed_by(self) -> dict[str, int]:
+        """Class of failure -> how many, in the whole run."""
+        return {outcome: n for outcome, n in self.whole.ended.items() if n and outcome not in NOT_FAILED}
+
+
+def task_figures(view: RunView) -> list[TaskFigures]:
+    """The figures of each task, in the order of the mix; none if all requests are of one kind."""
+    tasks = view.facts.tasks
+    weights = sum(task.weight for task in tasks)
+    wholes = [view.aggregate.of_task(number) for number in range(len(tasks))]
+    started = sum(whole.counters.started for whole in wholes)
+    found = []
+    for number, (task, whole) in enumerate(zip(tasks, wholes, strict=True)):
+        part = view.aggregate.of_task(number, Phase.STEADY)
+        figures = part_figures(part, view.steady_s, whole.counters.tokens_per_event)
+        found.append(
+            TaskFigures(
+                **{name: getattr(figures, name) for name in figures.__struct_fields__},
+                facts=task,
+                steady=part,
+                whole=whole,
+                asked_share=task.weight / weights,
+                started_share=whole.counters.started / started if started else None,
+            )
+        )
+    return found
+
+
+def fairness(values: Sequence[float]) -> float | None:
+    """Jain's fairness index of values from 0 on: (sum)² ÷ (n × sum of squares). 1: all are equal; 1/n: one has
+    everything. None: there are none, or all are 0.
+
+    Source: Jain, Chiu, Hawe, "A quantitative measure of fairness and discrimination", DEC-TR-301, 1984.
+    """
+    squares = sum(value * value for value in values)
+    return sum(values) ** 2 / (len(values) * squares) if squares else None

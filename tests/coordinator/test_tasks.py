@@ -1,0 +1,193 @@
+"""Tasks in a file: what each has for itself, what it takes over from the run, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmstress.coordinator.commands import cli
+from llmstress.coordinator.commands.configurable import settings_of
+from llmstress.coordinator.commands.defaults import options_of
+from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.prompt_options import DEFAULT_PROMPT
+from llmstress.coordinator.config.shown_options import describe
+from llmstress.coordinator.config.tasks import OF_A_TASK, OF_AN_ORIGIN, RIVALS
+from llmstress.coordinator.target.api_choice import check_apis, tasks_of
+
+MIX = """\
+url = "http://127.0.0.1:9"
+model = "m"
+max-tokens = 50
+prompt = "of the run"
+header = ["X-Team: abc"]
+slo = ["e2e<9s"]
+
+[[task]]  # a comment with [[task]]
+name = "chat"
+weight = 7
+prompt-tokens = "uniform:100..200"
+slo = ["ttft<1s"]
+
+[[task]]
+
+name = "embed"
+weight = 3
+api = "openai-embeddings"
+batch = 2
+[task.extra-body]
+dimensions = 5
+
+[[task]]
+name = 'other'
+url = "http://127.0.0.1:10"
+output-tokens = 5
+stream = false
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def options(place: Path, text: str, *arguments: str) -> Options:
+    (place / "run.toml").write_text(text)
+    return options_of(
+        cli.cli.make_context("llmstress", ["--config", "run.toml", *arguments]).params, cores=4, most_streams=1000
+    )
+
+
+def refused(capsys: pytest.CaptureFixture[str], place: Path, text: str, *arguments: str) -> str:
+    (place / "run.toml").write_text(text)
+    assert cli.run(["--config", "run.toml", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    return said.removeprefix("llmstress: ").rstrip("\n")
+
+
+def test_every_field_of_a_task_is_an_option_with_a_flag() -> None:
+    flags = {setting.field for setting in settings_of(cli.cli)}
+    assert flags >= OF_A_TASK
+    assert {*Options.__struct_fields__} >= OF_A_TASK >= {*OF_AN_ORIGIN, *RIVALS}
+    assert all(rival in OF_A_TASK for rivals in RIVALS.values() for rival in rivals)
+
+
+def test_a_task_has_its_own_values_and_takes_over_the_others(place: Path) -> None:
+    run = options(place, MIX)
+    assert [(task.name, task.weight, task.origin) for task in run.tasks] == [
+        ("chat", 7, "run.toml, line 8"),
+        ("embed", 3, "run.toml, line 14"),
+        ("other", 1, "run.toml, line 23"),
+    ]
+    chat, embed, other = (own for _, own in run.each_task)
+    assert (chat.model, chat.max_tokens, str(chat.prompt_tokens)) == ("m", 50, "uniform:100..200")
+    assert chat.prompt == DEFAULT_PROMPT, "made prompts replace the run's"
+    assert [slo.text for slo in chat.objectives.slos] == ["ttft<1s"]
+    assert (embed.api, embed.prompt, embed.batch, embed.extra_body) == (
+        "openai-embeddings", "of the run", 2, {"dimensions": 5}
+    )  # fmt: skip
+    assert [slo.text for slo in embed.objectives.slos] == ["e2e<9s"]
+    assert (other.url, other.stream, other.max_tokens, str(other.output_tokens)) == (
+        "http://127.0.0.1:10", False, None, "5"
+    )  # fmt: skip
+    assert [slo.text for slo in run.objectives.slos] == ["ttft<1s", "e2e<9s"]
+
+
+def test_a_key_goes_to_no_other_server_than_the_one_that_it_was_given_for(place: Path) -> None:
+    chat, embed, other = (own for _, own in options(place, MIX).each_task)
+    assert chat.headers == embed.headers == (("X-Team", "abc"),)
+    assert other.headers == ()
+    with_own = MIX + 'header = ["X-Team: other"]\n'
+    assert options(place, with_own).each_task[2][1].headers == (("X-Team", "other"),)
+
+
+def test_a_flag_changes_what_tasks_take_over(place: Path) -> None:
+    chat, _, other = (own for _, own in options(place, MIX, "--max-tokens", "9", "--model", "n").each_task)
+    assert (chat.max_tokens, other.max_tokens, chat.model) == (9, None, "n")
+
+
+def test_what_an_api_does_not_support_is_not_taken_over(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = options(place, MIX)
+    check_apis(run)
+    assert [own.max_tokens for _, own in tasks_of(run)] == [50, None, None]
+    alone = "url = 'http://127.0.0.1:9'\nmodel = 'm'\napi = 'openai-embeddings'\nmax-tokens = 5\n"
+    assert "--max-tokens isn't supported" in refused(capsys, place, alone), "it was given for this request"
+
+
+def test_a_run_without_tasks_is_one_task(place: Path) -> None:
+    run = options(place, "model = 'm'")
+    [(task, own)] = run.each_task
+    assert (task.name, task.weight) == ("", 1)
+    assert own is run
+
+
+def test_a_printed_mix_is_the_same_mix(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = options(place, MIX)
+    assert cli.run(["config", "--config", "run.toml"]) == 0
+    printed = capsys.readouterr().out
+    assert "[[task]]  # run.toml, line 8\nname" in printed
+    again = options(place, printed)
+    assert [(task.name, task.weight, task.own) for task in again.tasks] == [
+        (task.name, task.weight, task.own) for task in asked.tasks
+    ]
+
+
+def test_a_summary_has_the_tasks_without_their_secrets(place: Path) -> None:
+    text = MIX + 'header = ["Authorization: Bearer sk-very-secret-indeed"]\n'
+    shown: list[dict[str, Any]] = describe(options(place, text))["tasks"]
+    assert [task["name"] for task in shown] == ["chat", "embed", "other"]
+    assert shown[2]["headers"] == ["Authorization: ***"]
+    assert "sk-very" not in str(describe(options(place, text)))
+
+
+NAMED = "[[task]]\nname = 'a'\n"
+
+WRONG = [
+    ("[[task]]\nweight = 2", "run.toml, line 1: the task has no name: write name ="),
+    ("[[task]]\nname = 5", "run.toml, line 2: name: expected at most 40 letters"),
+    ("[[task]]\nname = 'two words'", "run.toml, line 2: name: expected at most 40 letters"),
+    ("[[task]]\nname = 'ttft'", "run.toml, line 1: a task can't be called 'ttft', which is a figure of the run"),
+    (NAMED + NAMED, "run.toml, line 3: two tasks are called 'a'"),
+    (NAMED + "weight = 0", "run.toml, line 3: weight: expected a whole number from 1 to 10,000"),
+    (NAMED + "weight = 0.7", "run.toml, line 3: weight: expected a whole number from 1 to 10,000, like 3; for 70 %"),
+    (NAMED + "wieght = 2", "run.toml, line 3: unknown key 'wieght'; did you mean weight?"),
+    (NAMED + "max-token = 2", "run.toml, line 3: unknown key 'max-token'; did you mean max-tokens?"),
+    (NAMED + "duration = '5s'", "run.toml, line 3: duration belongs to the run and not to a task: write it above"),
+    (NAMED + "max-tokens = '5'", "run.toml, line 3: max-tokens: expected an integer, not a string"),
+    (NAMED + "prompt-tokens = 'many'", "run.toml, line 3: Invalid value for '--prompt-tokens': 'many' is not a number"),
+    (NAMED + "timeout-idle = '5'", "run.toml, line 3: --timeout-idle needs a unit, e.g. 5s"),
+    (NAMED + "max-tokens = 0", "run.toml, line 1: task a: --max-tokens must be at least 1, not 0"),
+    (NAMED + "stream = false\nslo = ['ttft<1s']", "run.toml, line 1: task a: --slo ttft<1s needs answers that are"),
+    ("[task]\nname = 'a'", "run.toml, line 1: a task is a table of its own: begin it with [[task]]"),
+    ("task = [{name = 'a'}]", "run.toml, line 1: write each task as a table of its own: begin it with [[task]]"),
+    ("task = 3", "run.toml, line 1: a task is a table of its own: begin it with [[task]]"),
+    (NAMED + "[other]\nb = 1", "run.toml, line 3: unknown table 'other'"),
+    (NAMED + "url = 'http://h:1'\n[[task]]\nname = 'b'", "the task b has no target, and others have one"),
+    (NAMED + "url = 'h:1'", "task a: --url needs a URL like http://localhost:8000, not 'h:1'"),
+    (NAMED + "api = 'openai-embeddings'\nsystem = 's'", "task a: --system isn't supported by openai-embeddings"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), WRONG, ids=[text[:40] for text, _ in WRONG])
+def test_a_mistake_in_a_task_is_told_with_its_place(
+    capsys: pytest.CaptureFixture[str], place: Path, text: str, words: str
+) -> None:
+    assert words in refused(capsys, place, text)
+
+
+def test_a_probe_names_the_tasks_that_there_are(capsys: pytest.CaptureFixture[str], place: Path) -> None:
+    (place / "run.toml").write_text(MIX)
+    assert cli.run(["probe", "--config", "run.toml", "--task", "chta"]) == 2
+    assert "--task chta: there is no such task; there are chat, embed, other" in capsys.readouterr().err
+
+
+def test_a_threshold_names_a_task(capsys: pytest.CaptureFixture[str], place: Path) -> None:
+    [judged] = options(place, MIX, "--fail-if", "chat.ttft.p99>800ms").fail_if
+    assert (judged.task, judged.subject, judged.argument) == ("chat", "ttft", "p99")
+    said = refused(capsys, place, MIX, "--fail-if", "chta.ttft.p99>800ms")
+    assert said == ("--fail-if chta.ttft.p99>800ms: there is no task 'chta'; there are chat, embed, other")
+    assert "none in the run ([[task]] in a file)" in refused(capsys, place, "", "--fail-if", "chat.ttft.p99>800ms")
+    assert "a verdict is about the run" in refused(capsys, place, MIX, "--fail-if", "chat.verdict=invalid")
+    assert "did you mean" in refused(capsys, place, MIX, "--fail-if", "chat.tfft.p99>800ms")
