@@ -3,6 +3,7 @@
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.load_options import LoadOptions
 from llmstress.engine.prompts.lengths import Lengths
+from llmstress.engine.prompts.order import Order
 
 DEFAULT_PROMPT = "Write a short story about a lighthouse keeper who finds a message in a bottle."
 
@@ -29,7 +30,7 @@ class PromptOptions(LoadOptions, frozen=True, kw_only=True):
     """None: the content of the file says it."""
     prompt_column: str | None = None
     """Key or column of the prompt in the file; None: that of the format."""
-    order: str | None = None
+    order: Order | None = None
     """sequential, shuffled or random; None: sequential, and random for pools."""
     salt: bool = False
     """Each prompt of the file begins with words of its own."""

@@ -30,6 +30,7 @@ from llmstress.coordinator.run.course_driver import driver_of
 from llmstress.coordinator.run.gate import Gate
 from llmstress.coordinator.run.inbox import Inbox, InboxItem, Lost, Signalled, Tick
 from llmstress.coordinator.run.plans import make_plans
+from llmstress.coordinator.run.prompt_files import describe_prompts
 from llmstress.coordinator.run.run_tasks import RunTask, choose_models
 from llmstress.coordinator.run.steering import Steering
 from llmstress.coordinator.target.network import describe_way
@@ -238,8 +239,16 @@ class Conductor:
     # --- before T0
 
     def _notes_of_targets(self) -> list[str]:
-        """What the banner says about the ways to the targets."""
-        found = [note for task in self._tasks for note in (task.resolved.target.note, describe_way(task.networks))]
+        """What the banner says about the ways to the targets, and about files of prompts."""
+        found = [
+            note
+            for task in self._tasks
+            for note in (
+                task.resolved.target.note,
+                describe_way(task.networks),
+                describe_prompts(task.options, self._prepared.file(task.options)),
+            )
+        ]
         return list(dict.fromkeys(filter(None, found)))
 
     async def _get_ready(self, plans: list[Plan]) -> None:

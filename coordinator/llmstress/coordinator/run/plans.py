@@ -9,6 +9,7 @@ import msgspec
 from llmstress.coordinator.config.load_options import MOST_PROCS, QUEUE_TIMEOUT_S
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.prompts.prepared import NOTHING_PREPARED, Prepared
+from llmstress.coordinator.run.prompt_files import order_of
 from llmstress.coordinator.run.run_tasks import RunTask
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine import schedule
@@ -161,7 +162,7 @@ def _from_files(options: Options, salt: int, prepared: Prepared) -> FromFiles | 
         return None
     return FromFiles(
         files=known.files,
-        order=options.order or ("random" if known.pools else "sequential"),  # type: ignore[arg-type]
+        order=order_of(options, known),
         seed=options.seed,
         salt=salt,
         salted=options.salt,

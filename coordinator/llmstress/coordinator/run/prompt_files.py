@@ -8,6 +8,7 @@ from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.prompts.read import PromptFacts
 from llmstress.engine.api import APIS
 from llmstress.engine.api.base import Api
+from llmstress.engine.prompts.order import Order
 
 
 def check_prompt_file(prompts: PromptFacts, api: Api, options: Options) -> None:
@@ -70,3 +71,20 @@ def prompt_warnings(prompts: PromptFacts, options: Options) -> list[str]:
             "streams send nothing"
         )
     return found
+
+
+def describe_prompts(options: Options, prompts: PromptFacts | None) -> str:
+    """The line of the banner for a file of prompts; empty: there is none."""
+    if prompts is None:
+        return ""
+    rows = " × ".join(f"{each.rows:,}" for each in prompts.facts)
+    of = f"{rows} row{'' if rows == '1' else 's'} of {prompts.source.path}"
+    form = prompts.facts[0].reading
+    kind = f"{form.format} format" + (", CSV" if form.columns else "")
+    return f"prompts: {of} ({kind}), {order_of(options, prompts)}{', salted' if options.salt else ''}"
+
+
+def order_of(options: Options, prompts: PromptFacts) -> Order:
+    """The order in which the rows are used."""
+    given: Order | None = options.order
+    return given or ("random" if prompts.pools else "sequential")

@@ -12,6 +12,7 @@ from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.output.outputs import state_directory
 from llmstress.coordinator.output.summary import write_atomically
 from llmstress.coordinator.prompts.prepared import Prepared
+from llmstress.coordinator.run.prompt_files import order_of
 
 KEPT = "last-prompts.json"
 """Name of the file in the state directory that says which prompts were sent last to which target."""
@@ -33,9 +34,10 @@ def digest_of(options: Options, prepared: Prepared) -> str:
     known = prepared.file(options)
     if known is None or options.salt or all(each.made == each.rows for each in known.facts):
         return ""
-    seed = options.seed if (options.order or "sequential") != "sequential" or known.pools else 0
+    order = order_of(options, known)
+    seed = 0 if order == "sequential" else options.seed
     files = [(each.path, each.size, each.modified_ns, each.reading) for each in known.files]
-    return hashlib.sha256(msgspec.json.encode([files, options.order, seed])).hexdigest()[:32]
+    return hashlib.sha256(msgspec.json.encode([files, order, seed])).hexdigest()[:32]
 
 
 def warning_of_repeated(url: str, digest: str, now: str, environ: Mapping[str, str]) -> str:
