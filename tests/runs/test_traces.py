@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import pytest
 from helpers.http_servers import Handler, served
-from helpers.processes import DEADLINE_S, Run, llmstress
+from helpers.processes import DEADLINE_S, Run, llmstress, mock_server
 
 from llmstress.coordinator.run.conductor import OPEN_HEAD_START_S
+from llmstress.engine.prompts.blocks import tokens_shared
 
 STAMPS_MS = [0, 400, 400, 900, 1300, 1700, 2000, 2400, 3000, 3200]
 SPEED = 4.0
@@ -108,6 +109,31 @@ def test_a_duration_cuts_a_trace_and_a_limit_of_the_user_replaces_its_lengths(tm
     assert {each.max_tokens for each in seen} <= {7}
     assert "stamps in ms); input lengths used" in said
     assert "trace, at most 1.1s → drain" in said
+
+
+def test_the_cache_of_a_server_hits_what_the_hash_ids_imply(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = []
+    for number in range(30):  # sessions that grow, and some prompts that are cut within a block of another one
+        session, turn = number % 5, number // 5
+        ids = [7, *(100 * session + block for block in range(turn))]
+        tokens = 512 * len(ids) - (100 if number % 3 else 300)
+        rows.append({"timestamp": 20 * number, "input_length": tokens, "output_length": 2, "hash_ids": ids})
+    path = tmp_path / "trace.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    cached, total = tokens_shared([(row["input_length"], row["hash_ids"]) for row in rows], 512)
+    with mock_server("--prefix-cache", "1000000", "--cache-block", "512") as server:
+        code, summary, _ = llmstress(
+            server.url, "--api", "openai-completions", "--model", "mock-7b", "--headless", "--quiet", "--no-probe",
+            *("--proxy", "none", "--procs", "2", "--trace", str(path), "--speed", "2"),
+        )  # fmt: skip
+        truth = server.stop()
+    assert (code, summary["requests"]["ok"]) == (0, 30)
+    assert 0.3 < cached / total < 0.9
+    assert truth["prefix_cache"]["cached"] == summary["tokens"]["cached_input"] == cached
+    assert summary["tokens"]["input"] == total
+    assert summary["tokens"]["asked"] == {
+        "input": total, "input_delivered": total, "output": 60, "output_delivered": 60
+    }  # fmt: skip
 
 
 def test_ctrl_c_ends_the_reading_of_a_trace_that_never_comes(tmp_path: Path) -> None:
