@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from helpers.http_servers import keeping
 from helpers.processes import llmstress, mock_server
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from llmstress.engine.prompts.words import WORDS
 
 COMMON = ("--model", "m", "--headless", "--quiet", "--no-probe", "--proxy", "none", "--no-stream")
 
@@ -99,3 +102,34 @@ def test_token_ids_of_a_file_are_sent_where_the_api_takes_them(tmp_path: Path) -
             *("--prompts", str(path), "--requests", "4", "--procs", "1", "--total-streams", "2"),
         )  # fmt: skip
     assert (code, summary["requests"]["ok"], summary["tokens"]["input"]) == (0, 4, 12)
+
+
+def test_each_task_of_a_mix_has_a_file_of_its_own(tmp_path: Path) -> None:
+    one, other, config = tmp_path / "one.txt", tmp_path / "other.jsonl", tmp_path / "run.toml"
+    one.write_text("one a\none b\n")
+    other.write_text('{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "other"}]}\n')
+    config.write_text(
+        f'prompts = "{one}"\norder = "random"\n[[task]]\nname = "a"\n[[task]]\nname = "b"\nprompts = "{other}"\n'
+        '[[task]]\nname = "c"\nprompt = "hello"\n'
+    )
+    bodies = sent("--config", str(config), "--procs", "2", "--total-streams", "2", "--requests", "30")
+    said = Counter(body["messages"][-1]["content"].split()[0] for body in bodies)
+    assert said == {"one": 10, "other": 10, "hello": 10}
+
+
+def test_token_ids_of_made_prompts_have_exact_lengths(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    words = WORDS[:40]
+    tokenizer = Tokenizer(models.WordLevel({word: 7 + id for id, word in enumerate(words)}, unk_token=words[0]))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(path))
+    with mock_server() as server:
+        code, summary, said = llmstress(
+            server.url, "--api", "openai-completions", *COMMON[2:], "--model", "mock-7b", "--requests", "10",
+            *("--procs", "1", "--total-streams", "2", "--prompt-tokens", "30..50", "--token-ids"),
+            *("--tokenizer", str(path)),
+        )  # fmt: skip
+    assert (code, summary["requests"]["ok"]) == (0, 10)
+    asked = summary["tokens"]["asked"]
+    assert asked["input"] == asked["input_delivered"] == summary["tokens"]["input"]
+    assert f"asked     {asked['input']} input, delivered {asked['input']} (+0.0%)" in said
