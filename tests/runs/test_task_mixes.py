@@ -105,3 +105,20 @@ def test_each_task_has_its_own_figures(tmp_path: Path) -> None:
     assert chat["goodput"]["met"] == chat["ok"]
     assert "\ntask " in said
     assert f"\n  chat        50 %  {server.url}/v1/chat/completions   openai-chat   model mock-7b\n" in said
+
+
+def test_models_are_compared() -> None:
+    with mock_server("--ttft-ms", "5", "--gap-ms", "1") as server:
+        code, summary, said = llmstress(
+            server.url, "--models", "lora/a=3,lora/b=1", "--headless", "--no-probe", "--proxy", "none", "--quiet",
+            *("--procs", "1", "--total-streams", "4", "--requests", "80", "--fail-if", "lora/b.errors.rate>1%"),
+            *("--undecided", "pass"),
+        )  # fmt: skip
+    assert code == 0, said
+    assert [(task["name"], task["model"], task["ok"]) for task in summary["tasks"]] == [
+        ("lora/a", "lora/a", 60), ("lora/b", "lora/b", 20)
+    ]  # fmt: skip
+    a, b = (task["speed"] for task in summary["tasks"])
+    assert summary["fairness"]["models"] == pytest.approx((a + b) ** 2 / (2 * (a * a + b * b)), abs=1e-4)
+    assert summary["thresholds"][0]["scope"] == "lora/b: whole run"
+    assert "fairness of models: " in said

@@ -12,6 +12,7 @@ import msgspec
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.prompts.file import FromFiles
 from llmstress.engine.prompts.synthetic import Synthetic
+from llmstress.engine.telemetry.bands import Bounds
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Delta, Window
 from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
@@ -170,6 +171,8 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     """One worker of a run may have it."""
     replay: Replay | None = None
     """Open model: None if arrivals are random."""
+    bands: Bounds | None = None
+    """Where long prompts and answers begin, to tell requests apart by their tokens; None: they are not."""
 
 
 class Hello(msgspec.Struct, tag=True, array_like=True, frozen=True):

@@ -10,7 +10,9 @@ import click
 
 from llmstress.coordinator.commands.other_tools import ANSWERS, unknown_flag
 from llmstress.coordinator.commands.text_input import text_of
+from llmstress.coordinator.config.band_text import parse_bands
 from llmstress.coordinator.config.load_text import parse_bystander, parse_rate, parse_stage, parse_think_time
+from llmstress.coordinator.config.model_text import parse_models
 from llmstress.coordinator.config.parsing import (
     parse_duration,
     parse_header,
@@ -58,6 +60,8 @@ class TextInput(ParsedText[_Parsed]):
 
 
 LENGTHS = ParsedText("n|distribution", parse_lengths)
+MODELS = ParsedText("name=n,name=n", parse_models)
+BANDS = ParsedText("n,n", parse_bands)
 MAX_ERRORS = ParsedText("n|p%", parse_max_errors)
 RATE = ParsedText("rate", parse_rate)
 THINK_TIME = ParsedText("time", parse_think_time)

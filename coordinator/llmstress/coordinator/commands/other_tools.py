@@ -52,7 +52,7 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
     ("put the port into the URL, e.g. --url http://localhost:8000", "--port"),
     (f"for a target, use --url URL; for users, {_STREAMS}", "-u"),
     ("use --header 'Name: value' for a header, or --url URL for a host", "-H"),
-    ("use --model NAME", "-m --model-name --model-id --models --served-model-name"),
+    ("use --model NAME", "-m --model-name --model-id --served-model-name"),
     (
         "use --api-key-env NAME with the name of the environment variable that holds the key",
         "--api-key --apikey --openai-api-key --token --auth-token --bearer --bearer-token",

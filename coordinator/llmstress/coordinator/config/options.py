@@ -7,14 +7,17 @@ from typing import Any
 
 import msgspec
 
+from llmstress.coordinator.config.band_text import DEFAULT_BANDS, NO_BANDS
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.load_options import MOST, check_bounds
+from llmstress.coordinator.config.model_text import WeightedModel, by_model
 from llmstress.coordinator.config.parsing import MaxErrors, Resolve, is_address
 from llmstress.coordinator.config.prompt_options import PromptOptions
 from llmstress.coordinator.config.slo_presets import PRESETS
 from llmstress.coordinator.config.tasks import MOST_TASKS, OwnOptions, changes_of
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.prompts.lengths import MOST_TOKENS
+from llmstress.engine.telemetry.bands import Bounds
 from llmstress.engine.telemetry.slo import OF_STREAMS, Deadlines, Objectives, Slo
 from llmstress.engine.telemetry.subjects import FIRST_WORDS, SUBJECTS
 from llmstress.engine.telemetry.thresholds import Threshold
@@ -39,6 +42,8 @@ class Options(PromptOptions, frozen=True, kw_only=True):
     api: str | None = None
     """Name of the API; None: guessed from the URL."""
     model: str | None = None
+    models: tuple[WeightedModel, ...] | None = None
+    """Several models, instead of `model`: a task for each."""
     system: str | None = None
     stream: bool = True
     extra_body: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -105,6 +110,9 @@ class Options(PromptOptions, frozen=True, kw_only=True):
     """What a threshold that could not be decided does to the exit code: fail or pass."""
     junit: str | None = None
     intervals: bool = False
+    token_bands: Bounds | None = None
+    """Where long prompts and answers begin. `NO_BANDS`: requests are not told apart; None: they are, with the default
+    bounds, if they differ in length."""
     tasks: tuple[OwnOptions, ...] = ()
     """The tasks of a mix; empty: all requests are of one kind, that of these options."""
 
@@ -131,7 +139,7 @@ class Options(PromptOptions, frozen=True, kw_only=True):
             raise UsageError("--progress must be whole seconds, from 1s to 1h")
         self._check_run()
         self._check_words()
-        if self.tasks:
+        if self.is_mix:
             self._check_tasks()  # what the options of the run say of a request is only what tasks take over
         else:
             self._check_request()
@@ -140,27 +148,36 @@ class Options(PromptOptions, frozen=True, kw_only=True):
         self._check_thresholds()
 
     def _check_run(self) -> None:
+        if self.model is not None and self.models:
+            raise UsageError("--model and --models can't be used together: drop one of them")
         if self.headless and self.tui:
             raise UsageError("--headless and --tui can't be used together: drop one of them")
 
     def _check_tasks(self) -> None:
-        names = [task.name for task in self.tasks]
+        tasks = self.each_task
+        names = [task.name for task, _ in tasks]
         if len(names) > MOST_TASKS:
-            raise UsageError(f"{self.tasks[MOST_TASKS].origin}: a run has at most {MOST_TASKS} tasks")
-        for index, task in enumerate(self.tasks):
+            raise UsageError(f"the run would have {len(names):,} tasks, and at most {MOST_TASKS} are possible")
+        for index, (task, _) in enumerate(tasks):
+            at = f"{task.origin}: " if task.origin else "--models: "
             if task.name in names[:index]:
-                raise UsageError(f"{task.origin}: two tasks are called {task.name!r}")
+                raise UsageError(f"{at}two tasks are called {task.name!r}")
             if task.name in FIRST_WORDS:
                 raise UsageError(
-                    f"{task.origin}: a task can't be called {task.name!r}, which is a figure of the run in thresholds"
+                    f"{at}{task.name!r} can't be the name of a task: it is a figure of the run in thresholds"
                 )
         if self.once:
             raise UsageError("--once can't be used with tasks: say with --requests or --duration how long the run is")
-        without = [task.name for task, own in self.each_task if own.url is None]
-        if 0 < len(without) < len(self.tasks):
+        without = [task.name for task, own in tasks if own.url is None]
+        if 0 < len(without) < len(tasks):
             raise UsageError(
                 f"the task {without[0]} has no target, and others have one: give it a url, or give --url for all"
             )
+
+    @property
+    def is_mix(self) -> bool:
+        """There is more than one kind of request, or the only one has a name."""
+        return bool(self.tasks or self.models)
 
     @property
     def has_target(self) -> bool:
@@ -175,14 +192,20 @@ class Options(PromptOptions, frozen=True, kw_only=True):
         """
         changes = changes_of(task, DEFAULTS)
         try:
-            return msgspec.structs.replace(self, **changes, tasks=(), fail_if=(), abort_if=())
+            return msgspec.structs.replace(self, **{"models": None, **changes}, tasks=(), fail_if=(), abort_if=())
         except UsageError as error:
+            if not task.origin:
+                raise
             raise UsageError(f"{task.origin}: task {task.name}: {error}") from error
 
     @property
     def each_task(self) -> tuple[tuple[OwnOptions, "Options"], ...]:
         """The tasks with their options. A run without a mix has one, whose name is empty."""
-        return tuple((task, self.of_task(task)) for task in self.tasks) or ((OwnOptions(name=""), self),)
+        if not self.is_mix:
+            return ((OwnOptions(name=""), self),)
+        given = self.tasks or (OwnOptions(name=""),)
+        lists = [() if "model" in task.own else task.own.get("models", self.models) or () for task in given]
+        return tuple((task, self.of_task(task)) for task in by_model([*zip(given, lists, strict=True)]))
 
     def _check_request(self) -> None:
         if not self.keepalive and self.requests_per_connection is not None:
@@ -239,9 +262,11 @@ class Options(PromptOptions, frozen=True, kw_only=True):
     def _check_thresholds(self) -> None:
         for flag, thresholds in (("--fail-if", self.fail_if), ("--abort-if", self.abort_if)):
             for threshold in thresholds:
-                names = [task.name for task in self.tasks]
+                names = [task.name for task, _ in self.each_task] if threshold.task else []
                 if threshold.task and threshold.task not in names:
-                    there = f"; there are {', '.join(names)}" if names else ", and none in the run ([[task]] in a file)"
+                    there = (
+                        f"; there are {', '.join(names)}" if any(names) else ": the run has none ([[task]] in a file)"
+                    )
                     raise UsageError(f"{flag} {threshold.text}: there is no task {threshold.task!r}{there}")
                 needs = SUBJECTS[threshold.subject].needs
                 if needs == "SLOs" and not self.objectives.slos:
@@ -314,12 +339,22 @@ class Options(PromptOptions, frozen=True, kw_only=True):
     @property
     def objectives(self) -> Objectives:
         """What requests are judged by; in a mix, the limits of all tasks."""
-        if self.tasks:
+        if self.is_mix:
             of_tasks = [slo for _, options in self.each_task for slo in options.objectives.slos]
             return Objectives(tuple(dict.fromkeys(of_tasks)), self.deadlines, self.reading_speed or 0.0)
         preset = PRESETS[self.slo_preset] if self.slo_preset is not None else ()
         slos = tuple(dict.fromkeys((*preset, *self.slos)))
         return Objectives(slos, self.deadlines, self.reading_speed or 0.0)
+
+    @property
+    def bands(self) -> Bounds | None:
+        """Where long prompts and answers begin; None: requests are not told apart by their tokens."""
+        if self.token_bands is not None:
+            return None if self.token_bands == NO_BANDS else self.token_bands
+        lengths = [each for each in (self.prompt_tokens, self.output_tokens) if each is not None]
+        from_file = self.trace is not None or self.prompts is not None
+        vary = self.is_mix or from_file or any(each.shape != "fixed" for each in lengths)
+        return DEFAULT_BANDS if vary else None
 
     @property
     def thresholds(self) -> tuple[Threshold, ...]:

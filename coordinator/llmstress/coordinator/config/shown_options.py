@@ -31,7 +31,9 @@ def describe(options: Options) -> dict[str, Any]:
         shown[name] = [threshold.text for threshold in getattr(options, name)]
     for name in ("rate", "bystander", "prompt_tokens", "output_tokens"):
         shown[name] = None if shown[name] is None else str(getattr(options, name))
+    shown["models"] = [str(model) for model in options.models or ()]
     shown["stages"] = [str(stage) for stage in options.stages]
+    shown["token_bands"] = None if options.bands is None else f"{options.bands.input},{options.bands.output}"
     shown["proxy"] = redact_url(options.proxy) if options.proxy is not None else None
     shown["slos"] = [slo.text for slo in options.slos]
     shown["tasks"] = [
@@ -40,7 +42,7 @@ def describe(options: Options) -> dict[str, Any]:
             "weight": task.weight,
             **{field: value for field, value in describe(own).items() if field in task.own},
         }
-        for task, own in (options.each_task if options.tasks else ())
+        for task, own in (options.each_task if options.is_mix else ())
     ]
     shown["deadlines"] = deadlines_text(options.deadlines) if options.deadlines is not None else None
     return shown

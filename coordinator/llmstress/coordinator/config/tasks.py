@@ -10,7 +10,7 @@ import msgspec
 OF_A_TASK = frozenset(
     {
         # the target
-        *("url", "api", "model", "api_key_env", "headers", "auth", "api_version"),
+        *("url", "api", "model", "models", "api_key_env", "headers", "auth", "api_version"),
         # the request
         *("prompt", "prompt_ids", "prompt_tokens", "shared_prefix_tokens", "prefix_groups", "system"),
         *("prompts", "prompts_format", "prompt_column", "order", "salt", "skip_bad_rows", "tokenizer", "token_ids"),
@@ -33,6 +33,8 @@ _OF_A_FILE = ("prompts", "prompts_format", "prompt_column", "order", "salt", "sk
 
 RIVALS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "model": ("models",),
+        "models": ("model",),
         "prompt": ("prompt_ids", *_MADE, *_OF_A_FILE),
         "prompt_ids": ("prompt", *_MADE, *_OF_A_FILE),
         "prompt_tokens": ("prompt", "prompt_ids", *_OF_A_FILE),
@@ -64,6 +66,8 @@ class OwnOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Field of `Options` -> value."""
     origin: str = ""
     """Where it was given: `run.toml, line 12`."""
+    group: str = ""
+    """What the tasks of one list of models have in common: the name of the task that has it, or `models`."""
 
 
 def check_name(name: Any) -> str:

@@ -6,7 +6,7 @@ from llmstress.coordinator.config.parsing import parse_duration
 from llmstress.engine.telemetry.subjects import FIRST_WORDS, Subject, find
 from llmstress.engine.telemetry.thresholds import STATUSES, Comparison, Threshold
 
-_SHAPE = re.compile(r"\s*(?P<name>[\w.-]+)\s*(?P<comparison>>=|<=|==|!=|>|<|=)\s*(?P<rest>.*)", re.DOTALL)
+_SHAPE = re.compile(r"\s*(?P<name>[\w.:/@-]+)\s*(?P<comparison>>=|<=|==|!=|>|<|=)\s*(?P<rest>.*)", re.DOTALL)
 
 _NUMBER = re.compile(
     r"(?P<number>[0-9][0-9_]*(?:\.[0-9]+)?)(?:\s?(?P<unit>%|(?!in\b|over\b|after\b)[a-zA-Zµ]+))?(?=\s|$)(?P<rest>.*)",
@@ -70,10 +70,12 @@ def parse_threshold(text: str) -> Threshold:
 
 
 def _find(name: str) -> tuple[str, tuple[Subject, str]]:
-    """The name of the task (empty: none), and subject and argument: `chat.ttft.p99` is the TTFT of the task chat."""
-    task, dot, rest = name.partition(".")
-    if dot and task not in FIRST_WORDS and ("." in rest or rest in FIRST_WORDS):
-        return task, find(rest)
+    """The name of the task (empty: none), and subject and argument: `chat.ttft.p99` is the TTFT of the task chat. The
+    name of a task may contain dots."""
+    words = name.split(".")
+    for at in range(1, len(words)):
+        if words[0] not in FIRST_WORDS and words[at] in FIRST_WORDS:
+            return ".".join(words[:at]), find(".".join(words[at:]))
     return "", find(name)
 
 

@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.sweep_text import level_text
+from llmstress.coordinator.output.bands import bands_table
 from llmstress.coordinator.output.bystander import line_of
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
@@ -15,7 +16,7 @@ from llmstress.coordinator.output.log import LogFile
 from llmstress.coordinator.output.points import FindRow, SweepRow
 from llmstress.coordinator.output.points_text import find_lines, sweep_lines
 from llmstress.coordinator.output.schema import Bystander, Summary, Undetermined
-from llmstress.coordinator.output.tasks import task_lines, tasks_table
+from llmstress.coordinator.output.tasks import fairness_lines, task_lines, tasks_table
 from llmstress.engine.secrets import distinctive, redact
 from llmstress.engine.telemetry.broadcast import RunFacts
 from llmstress.engine.telemetry.formatting import (
@@ -210,7 +211,11 @@ class Console:
             self.say()
             for line in lines:
                 self.say(line)
-        if lines := tasks_table(summary.tasks, whole_answers=whole_answers):
+        if lines := [*tasks_table(summary.tasks, whole_answers=whole_answers), *fairness_lines(summary.fairness)]:
+            self.say()
+            for line in lines:
+                self.say(line)
+        if lines := bands_table(summary.bands, whole_answers=whole_answers):
             self.say()
             for line in lines:
                 self.say(line)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from llmstress.coordinator.output.band_schema import BandRow
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_schema import LevelUnit, Load, TraceInfo
@@ -364,9 +365,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The steady windows, if there is more than one."""
     tasks: list[TaskRow] = []
     """Those of a mix; missing if all requests are of one kind."""
-    fairness: float | msgspec.UnsetType = msgspec.UNSET
-    """Jain's index of the output tokens per second of the tasks, each divided by its weight: 1 if all get their share.
-    Only of a mix whose tasks differ in their models alone."""
+    fairness: dict[str, float] = {}
+    """List of models -> Jain's index of the speeds that users of its models get: 1 if all are equal, 1/n if only one of
+    n models answers at all. Only with `--models`."""
+    bands: list[BandRow] = []
+    """Requests by the length of prompt and answer; missing if all have the same length (`--token-bands`)."""
     timeline_step_s: float
     timeline: list[TimelineRow]
     events: list[EventRow]

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from llmstress.coordinator.host.machine import available_cores
+from llmstress.coordinator.output.bands import band_rows
 from llmstress.coordinator.output.bystander import bystander_of
 from llmstress.coordinator.output.goodput import fluidity_of, goodput_of, smooth_goodput_of
 from llmstress.coordinator.output.judged import threshold_rows
@@ -42,7 +43,8 @@ from llmstress.coordinator.output.schema import (
 from llmstress.coordinator.output.tasks import task_rows
 from llmstress.engine.telemetry import snapshot
 from llmstress.engine.telemetry.aggregate import Aggregate, WorkerState
-from llmstress.engine.telemetry.by_task import TaskFigures
+from llmstress.engine.telemetry.bands import Bounds
+from llmstress.engine.telemetry.by_task import TaskFigures, fairness_of
 from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED
 from llmstress.engine.telemetry.histogram import HIGHEST_US, Histogram
 from llmstress.engine.telemetry.intervals import percentile_intervals
@@ -79,6 +81,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     trace: TraceInfo | None = None
     tasks: list[TaskFigures] = []
     """Those of a mix."""
+    bands: Bounds | None = None
+    """Where long prompts and answers begin; None: requests are not told apart by their tokens."""
 
 
 def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
@@ -130,6 +134,8 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         load=load_of(aggregate, facts.windows, facts.arrival, facts.burstiness),
         windows=_windows(aggregate, facts),
         tasks=task_rows(facts.tasks, facts.objectives),
+        fairness={group: round(index, 6) for group, index in fairness_of(facts.tasks).items()},
+        bands=band_rows(steady, facts.bands),
         timeline_step_s=aggregate.row_ns / 1e9,
         timeline=_timeline(aggregate, judged=bool(facts.objectives.slos)),
         trace=facts.trace if facts.trace is not None else msgspec.UNSET,

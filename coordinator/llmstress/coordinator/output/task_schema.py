@@ -31,6 +31,9 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Ok requests."""
     output_per_s: float | None
     """Output tokens."""
+    speed: float | None
+    """Output tokens per second that one user gets, from the start of a request to its end: of ok requests. Requests per
+    second if they have no tokens."""
     output: int
     """Output tokens of ok requests."""
     input: int

@@ -474,6 +474,7 @@ class Conductor:
             points=None if self._course is None else self._course.found(),
             windows=steady_windows(self._view),
             tasks=task_figures(self._view),
+            bands=self._options.bands,
             arrival=self._view.facts.arrival,
             burstiness=self._options.burstiness,
             bystander_per_s=None if self._options.bystander is None else self._options.bystander.per_s,

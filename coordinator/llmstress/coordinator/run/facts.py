@@ -47,7 +47,7 @@ def run_facts(
         arrival=options.arrival_name if options.open else "",
         objectives=options.objectives,
         points=0 if options.sweep is None else len(options.sweep.levels),
-        tasks=tuple(_task_facts(task) for task in tasks) if options.tasks else (),
+        tasks=tuple(_task_facts(task) for task in tasks) if options.is_mix else (),
     )
 
 
@@ -58,6 +58,7 @@ def _task_facts(task: RunTask) -> TaskFacts:
         api=task.resolved.api_name,
         url=redact_url(task.resolved.target.url),
         model=task.model or task.options.model or "",
+        group=task.group,
         slos=tuple(slo.text for slo in task.options.objectives.slos),
     )
 

@@ -40,7 +40,7 @@ def make_plans(
     """
     secrets = list(dict.fromkeys(secret for task in tasks for secret in task.resolved.secrets))
     weights = reduced([task.weight for task in tasks])
-    others = bool(options.tasks and options.objectives.slos)
+    others = bool(options.is_mix and options.objectives.slos)
     plans_of_tasks = [
         tuple(
             msgspec.structs.replace(
@@ -78,6 +78,7 @@ def make_plans(
             open=None if not options.open else _open_load(options, worker),
             bystander=_bystander(options, plans_of_tasks[0][0]) if worker == 0 else None,
             replay=replay,
+            bands=options.bands,
         )
         for worker, share in enumerate(options.shares)
     ]

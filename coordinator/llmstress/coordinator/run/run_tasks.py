@@ -21,6 +21,8 @@ class RunTask(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """Empty: it is the only one."""
     weight: int
+    group: str = ""
+    """What the tasks of one list of models have in common; empty: it is of no list."""
     options: Options
     """Those of a run whose requests are all of this task."""
     resolved: ResolvedTarget
@@ -52,7 +54,7 @@ def resolve_tasks(options: Options, url_of: Callable[[Options], str], environ: M
     for task, own in tasks_of(options):
         with naming(task.name):
             resolved = resolve_target(own, url_of(own), environ)
-        tasks.append(RunTask(name=task.name, weight=task.weight, options=own, resolved=resolved))
+        tasks.append(RunTask(name=task.name, weight=task.weight, group=task.group, options=own, resolved=resolved))
     return tasks
 
 

@@ -29,6 +29,7 @@ from llmstress.engine.stream.link import Dials
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.task import Source, Task, fixed
 from llmstress.engine.stream.transport_stream import TransportStream
+from llmstress.engine.telemetry.bands import Bounds
 from llmstress.engine.telemetry.load_profile import constant
 from llmstress.engine.telemetry.messages import BYSTANDER
 from llmstress.engine.telemetry.slo import NOT_JUDGED
@@ -52,6 +53,8 @@ class Context(NamedTuple):
     """Gives the length of the answer to the request of a number; None: no trace has lengths."""
     make: Callable[[int], Drawn] | None = None
     """Makes the prompts of tasks that have none of their own; None: nothing does."""
+    bands: Bounds | None = None
+    """Where long prompts and answers begin; None: requests are not told apart by their tokens."""
 
 
 def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> Task:
@@ -79,6 +82,7 @@ def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> T
         requests_per_connection=plan.requests_per_connection,
         require_finish=plan.require_finish,
         objectives=plan.objectives,
+        bands=context.bands,
     )
 
 
@@ -142,7 +146,7 @@ def build_model(
     )
     numbers = random.Random(f"{plan.seed}/{plan.worker}")
     trace = None if plan.replay is None else Trace(Path(plan.replay.directory))
-    context = Context(recorder, numbers.random, plan.secrets)
+    context = Context(recorder, numbers.random, plan.secrets, bands=plan.bands)
     if trace is not None and plan.replay is not None:
         lengths = (lambda number: trace.shape(number)[1]) if plan.replay.lengths else None
         context = context._replace(lengths=lengths, make=_of_trace(trace, plan.replay, plan.seed))

@@ -32,6 +32,8 @@ class TaskFacts(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """Empty until it is known."""
     slos: tuple[str, ...] = ()
     """Texts of the SLOs of its requests."""
+    group: str = ""
+    """What the tasks of one list of models have in common; empty: it is of no list."""
 
 
 class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=True):

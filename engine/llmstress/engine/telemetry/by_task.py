@@ -22,6 +22,15 @@ class TaskFigures(PartFigures, frozen=True, kw_only=True):
     """Its share of the requests that have started in the whole run; None: none has."""
 
     @property
+    def speed(self) -> float | None:
+        """What one user of it gets: output tokens per second of ok requests, from start to end; requests per second if
+        they have no tokens. None: none has ended ok."""
+        e2e = self.steady.latency.get("e2e")
+        if e2e is None or not e2e.sum:
+            return None
+        return (self.counters.output or e2e.count) / (e2e.sum / 1e6)
+
+    @property
     def whole_failed_by(self) -> dict[str, int]:
         """Class of failure -> how many, in the whole run."""
         return {outcome: n for outcome, n in self.whole.ended.items() if n and outcome not in NOT_FAILED}
@@ -47,6 +56,18 @@ def task_figures(view: RunView) -> list[TaskFigures]:
                 started_share=whole.counters.started / started if started else None,
             )
         )
+    return found
+
+
+def fairness_of(tasks: Sequence[TaskFigures]) -> dict[str, float]:
+    """For each list of models, its name -> how equal the models are in the `speed` that their users get. A list with a
+    model that has not answered yet is left out."""
+    found = {}
+    for group in dict.fromkeys(task.facts.group for task in tasks if task.facts.group):
+        speeds = [task.speed for task in tasks if task.facts.group == group]
+        known = [speed for speed in speeds if speed is not None]
+        if len(known) == len(speeds) and (index := fairness(known)) is not None:
+            found[group] = index
     return found
 
 
