@@ -80,7 +80,7 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
     ),
     (
         "no tokenizer is needed; tokens are counted as the server reports them",
-        "--tokenizer --tokenizer-mode --processor --trust-remote-code",
+        "--tokenizer-mode --processor --trust-remote-code",
     ),
     (
         "use --extra-body JSON, e.g. --extra-body '{\"temperature\": 0}'",
