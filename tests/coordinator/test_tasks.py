@@ -149,6 +149,7 @@ WRONG = [
     ("[[task]]\nname = 5", "run.toml, line 2: name: expected at most 40 letters"),
     ("[[task]]\nname = 'two words'", "run.toml, line 2: name: expected at most 40 letters"),
     ("[[task]]\nname = 'ttft'", "run.toml, line 1: 'ttft' can't be the name of a task: it is a figure of the run"),
+    ("[[task]]\nname = 'bystander'", "run.toml, line 1: a task can't be called 'bystander': that is what --bystander"),
     (NAMED + NAMED, "run.toml, line 3: two tasks are called 'a'"),
     (NAMED + "weight = 0", "run.toml, line 3: weight: expected a whole number from 1 to 10,000"),
     (NAMED + "weight = 0.7", "run.toml, line 3: weight: expected a whole number from 1 to 10,000, like 3; for 70 %"),

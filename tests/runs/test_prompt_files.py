@@ -133,3 +133,25 @@ def test_token_ids_of_made_prompts_have_exact_lengths(tmp_path: Path) -> None:
     asked = summary["tokens"]["asked"]
     assert asked["input"] == asked["input_delivered"] == summary["tokens"]["input"]
     assert f"asked     {asked['input']} input, delivered {asked['input']} (+0.0%)" in said
+
+
+def test_rows_with_turns_are_conversations(tmp_path: Path) -> None:
+    path = tmp_path / "talks.json"
+    said = [
+        ("human", "first"),
+        ("gpt", "one"),
+        ("human", "second"),
+        ("gpt", "two"),
+        ("human", "third"),
+        ("gpt", "three"),
+    ]
+    talks = [{"conversations": [{"from": who, "value": text} for who, text in said[:length]]} for length in (6, 2)]
+    path.write_text(json.dumps(talks))
+    bodies = sent(
+        *("--prompts", str(path), "--turns", "2", "--answers", "scripted", "--requests", "3", "--procs", "1"),
+        *("--total-streams", "1", "--salt"),
+    )
+    contents = [[message["content"] for message in body["messages"]] for body in bodies]
+    assert [each[0].split("\n")[1] for each in contents] == ["first"] * 3
+    assert [each[1:] for each in contents] == [[], ["one", "second"], []]
+    assert contents[0][0] == contents[1][0] != contents[2][0]

@@ -122,3 +122,16 @@ def test_models_are_compared() -> None:
     assert summary["fairness"]["models"] == pytest.approx((a + b) ** 2 / (2 * (a * a + b * b)), abs=1e-4)
     assert summary["thresholds"][0]["scope"] == "lora/b: whole run"
     assert "fairness of models: " in said
+
+
+def test_a_failure_has_samples_with_the_name_of_its_task(tmp_path: Path) -> None:
+    """A mix once had counts of failures without samples."""
+    (tmp_path / "mix.toml").write_text('[[task]]\nname = "good"\n[[task]]\nname = "bad"\ncheck = ["contains:zebra"]\n')
+    with mock_server("--ttft-ms", "5", "--gap-ms", "1") as server:
+        code, summary, said = llmstress(
+            server.url, "--config", str(tmp_path / "mix.toml"), "--headless", "--no-probe", "--quiet",
+            *("--model", "mock-7b", "--proxy", "none", "--procs", "1", "--total-streams", "2", "--requests", "8"),
+        )  # fmt: skip
+    assert code == 0, said
+    assert summary["errors"]["validation"]["count"] == 4
+    assert {sample["task"] for sample in summary["errors"]["validation"]["samples"]} == {"bad"}

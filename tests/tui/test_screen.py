@@ -46,6 +46,7 @@ from llmstress.engine.telemetry.broadcast import (
     RunView,
     SaveRequested,
     StreamsRequested,
+    TaskFacts,
     WorkerChange,
 )
 from llmstress.engine.telemetry.histogram import PERCENTILES
@@ -902,7 +903,8 @@ def test_hostile_texts_stay_text(text: str, size: tuple[int, int]) -> None:
     bad.samples = [ErrorSample(text, 500, text, text, text), ErrorSample("http_503", 500, text, text, text)]
     bad.parts[bad.window].ended["http_503"] = 1
     view = opening()
-    view.facts = facts(url=text, model=text, api=text)
+    tasks = (TaskFacts(name=text, weight=0, api=text, url=text, model=text, slos=(text,)),) * 2
+    view.facts = facts(url=text, model=text, api=text, tasks=tasks)
     view.aggregate.note(Notice(0, "warning", text))
     view.aggregate.samples["http_503"] = [ErrorSample("http_503", 500, text + "2", text, text)]
     view.aggregate.rate_limits = {text: RateLimit(9, 5, 3, 0)}
@@ -913,12 +915,12 @@ def test_hostile_texts_stay_text(text: str, size: tuple[int, int]) -> None:
         Notice(1, "warning", text),
         Notice(1, text, text),
         WorkerChange(1, "lost", reason=text),
-        facts(url=text, model=text, api=text),
+        facts(url=text, model=text, api=text, tasks=tasks),
         Ended(text, 1.0, 1.0),
     ]
 
     async def steps(pilot: Pilot[int]) -> None:
-        for tab in "12345":
+        for tab in "123457":
             await press(pilot, tab, "down")
             shown = text_of(app)
             assert all(line.isprintable() for line in shown.splitlines()), tab
@@ -1021,7 +1023,7 @@ def test_retries_have_a_column_and_their_samples_are_shown() -> None:
         "http_503": ["http_503", "2", "29 %", "1", "0s ago"],
         "rate_limited": ["rate_limited", "0", "0 %", "12", "0s ago"],
     }
-    text = samples_text("rate_limited", view.aggregate.samples["rate_limited"]).plain
+    text = samples_text("rate_limited", [("chat", each) for each in view.aggregate.samples["rate_limited"]]).plain
     assert "status 429, retry-after: 2" in text
     assert "slow down" in text
 

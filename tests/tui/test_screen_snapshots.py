@@ -17,14 +17,15 @@ from pathlib import Path
 import pytest
 from helpers.load_stories import beside, load_ending, staged, staged_view, swept, swept_view
 from helpers.screens import S, ending, on_screen, press, settle, story, write_record
+from helpers.task_stories import mixed, mixed_view
 from textual.pilot import Pilot
 
 from llmstress.coordinator.config.threshold_text import parse_threshold
 from llmstress.engine.telemetry.broadcast import Judgements
 from llmstress.engine.telemetry.thresholds import Judgement, Reading, judge
 from llmstress.tui.app import StressApp
-from llmstress.tui.panes.bars import TABS
 from llmstress.tui.sources.replay import Replay
+from llmstress.tui.tabs import TABS
 
 PICTURES = Path(__file__).parent / "pictures"
 CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
@@ -125,6 +126,13 @@ def judged() -> tuple[Judgement, ...]:
 def test_sweep(name: str, keys: str, at_s: float | None, size: tuple[int, int], tmp_path: Path) -> None:
     record = write_record(tmp_path / "run.rec", [*swept(), *load_ending(21 * S)], swept_view())
     check(name, drawn(record, size, *keys, at_s=at_s), size)
+
+
+@pytest.mark.usefixtures("_plain_environment")
+@SIZES
+def test_tasks(size: tuple[int, int], tmp_path: Path) -> None:
+    record = write_record(tmp_path / "run.rec", [*mixed(), *ending()], mixed_view())
+    check("tasks", drawn(record, size, "7", "down"), size)
 
 
 def drawn(record: Path, size: tuple[int, int], *keys: str, at_s: float | None = None) -> str:

@@ -22,18 +22,20 @@ from llmstress.tui.dialogs.help import Help
 from llmstress.tui.format.picture import Picture, picture_of
 from llmstress.tui.messages import ChartsDue, FiguresDue, TabChosen
 from llmstress.tui.panes import bars
-from llmstress.tui.panes.bars import CURVE, TABS, Banner, KeyLine, PlaybackLine, TopLine
-from llmstress.tui.panes.curve import CurvePane, has_curve
+from llmstress.tui.panes.bars import Banner, KeyLine, PlaybackLine, TopLine
+from llmstress.tui.panes.curve import CurvePane
 from llmstress.tui.panes.errors import ErrorsPane
 from llmstress.tui.panes.latency import LatencyPane
 from llmstress.tui.panes.log import LogPane, shows_toast, summary_path
 from llmstress.tui.panes.overview import Overview
 from llmstress.tui.panes.pane import Pane
+from llmstress.tui.panes.tasks import TasksPane
 from llmstress.tui.panes.verdict import VerdictPage
 from llmstress.tui.panes.workers import WorkersPane
 from llmstress.tui.sources.followed_run import FollowedRun
 from llmstress.tui.sources.source import Source
 from llmstress.tui.steering import RequestedLoad
+from llmstress.tui.tabs import ALL_TABS, CURVE, FURTHER, TASKS, further_tabs
 from llmstress.tui.themes import DARK, LIGHT, light_theme
 
 FIGURES_S, CHARTS_S = 1 / 3, 1.0
@@ -59,7 +61,7 @@ class StressApp(App[int]):
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (80, "-narrow"), (100, "-normal"), (160, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(number), f"tab('{tab}')", show=False) for number, tab in enumerate((*TABS, CURVE), 1)),
+        *(Binding(str(number), f"tab('{tab}')", show=False) for number, tab in enumerate(ALL_TABS, 1)),
         Binding("q,ctrl+q", "end_or_leave", show=False),
         Binding("Q", "abort", show=False),
         Binding("ctrl+c", "interrupt", show=False, priority=True),
@@ -115,16 +117,17 @@ class StressApp(App[int]):
         """A line above, the visible pane, and a few lines below."""
         overview, latency = Overview(id="overview", classes="pane"), LatencyPane(id="latency")
         workers, errors, log = WorkersPane(id="workers"), ErrorsPane(id="errors"), LogPane(id="log")
-        self._overview, self._curve = overview, CurvePane(id=CURVE)
+        self._overview = overview
+        self._compared: dict[str, CurvePane | TasksPane] = {CURVE: CurvePane(id=CURVE), TASKS: TasksPane(id=TASKS)}
         self._panes = {
             **{"overview": overview, "latency": latency, "workers": workers, "errors": errors, "log": log},
-            CURVE: self._curve,
+            **self._compared,
         }
         self._top, self._banner, self._keys = TopLine(), Banner(), KeyLine()
         self._playback_line = None if self._run.playback is None else PlaybackLine(self._run.playback)
         waiting = Static("waiting for the run…", id="waiting")
         self._switcher = ContentSwitcher(
-            waiting, overview, latency, workers, errors, log, self._curve, initial="waiting", id="panes"
+            *(waiting, overview, latency, workers, errors, log, *self._compared.values()), initial="waiting", id="panes"
         )
         yield self._top
         yield self._switcher
@@ -184,7 +187,7 @@ class StressApp(App[int]):
             if self._switcher.current != self._tab:
                 self._switcher.current = self._tab
             self._picture = picture_of(self._run.view, whole=self._shows_window, playback=self._run.playback)
-            self._top.offer_curve(has_curve(self._run.view))
+            self._top.offer(further_tabs(self._run.view))
             self._top.show(self._picture, silent_s=silent_s, requested=requested)
             self._panes[self._tab].show(self._picture)
             if isinstance(self.screen, VerdictPage | Confirm | AskLoad):
@@ -233,8 +236,8 @@ class StressApp(App[int]):
 
     def action_tab(self, tab: str) -> None:
         """Show another pane."""
-        if tab == CURVE and not has_curve(self._run.view):
-            self._inform("no curve: the run has neither several stages nor a sweep")
+        if tab in FURTHER and tab not in further_tabs(self._run.view):
+            self._inform(FURTHER[tab].missing)
             return
         self._tab = tab
         self._top.choose(tab)
@@ -255,11 +258,11 @@ class StressApp(App[int]):
             self.push_screen(VerdictPage(self._picture))
 
     def action_curve(self, side: str) -> None:
-        """Show the next chart on one side of the overview, or of the curve."""
+        """Show the next chart on one side of the overview, or of the curve or the tasks."""
         if self._tab == "overview":
             self._overview.next_curve(side)
-        elif self._tab == CURVE:
-            self._curve.next_chart()
+        elif self._tab in self._compared:
+            self._compared[self._tab].next_chart()
 
     def action_theme(self) -> None:
         """Switch between the dark and the light theme."""

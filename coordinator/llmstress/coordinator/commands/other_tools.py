@@ -70,6 +70,14 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
         "--input-len --random-input-len --random-range-ratio --isl --input-tokens --synthetic-input-tokens-mean "
         "--synthetic-input-tokens-stddev --mean-input-tokens --stddev-input-tokens",
     ),
+    (
+        "use --turns N, e.g. --turns 2..10",
+        "--num-turns --multi-turn --conversation-turn-mean --session-turns-mean --gsp-num-turns --max-turns",
+    ),
+    (
+        "use --think-time TIME together with --turns, e.g. --think-time exp:10s",
+        "--conversation-turn-delay-mean --session-turn-delay-mean",
+    ),
     ("use --shared-prefix-tokens N together with --prompt-tokens", "--random-prefix-len --prefix-len"),
     (
         "use --output-tokens N, where N may be a distribution like 128±32, and --ignore-eos for exactly as many tokens "

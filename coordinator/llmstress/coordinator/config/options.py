@@ -12,12 +12,16 @@ from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.load_options import MOST, check_bounds
 from llmstress.coordinator.config.model_text import WeightedModel, by_model
 from llmstress.coordinator.config.parsing import MaxErrors, Resolve, is_address
+from llmstress.coordinator.config.prices import HIGHEST, Money, OnePrice, PriceTable
 from llmstress.coordinator.config.prompt_options import PromptOptions
 from llmstress.coordinator.config.slo_presets import PRESETS
 from llmstress.coordinator.config.tasks import MOST_TASKS, OwnOptions, changes_of
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.checks.check import Check
+from llmstress.engine.control import Think
 from llmstress.engine.prompts.lengths import MOST_TOKENS
 from llmstress.engine.telemetry.bands import Bounds
+from llmstress.engine.telemetry.error_samples import BYSTANDER_NAME
 from llmstress.engine.telemetry.slo import OF_STREAMS, Deadlines, Objectives, Slo
 from llmstress.engine.telemetry.subjects import FIRST_WORDS, SUBJECTS
 from llmstress.engine.telemetry.thresholds import Threshold
@@ -81,6 +85,14 @@ class Options(PromptOptions, frozen=True, kw_only=True):
     """Changes of the failure policy: status or class, and action."""
     max_errors: MaxErrors | None = None
     max_total_tokens: int | None = None
+    price: OnePrice | None = None
+    """Price of the model."""
+    prices: PriceTable | None = None
+    """Prices of models; the built-in ones follow."""
+    cost_per_hour: Money | None = None
+    """Cost of the hardware, instead of prices of tokens."""
+    max_cost: float | None = None
+    """The run ends when it has cost this much."""
     probe: bool = True
     """Request the target's models before the run; False: `--no-probe`."""
     interval_s: float = 0.25
@@ -95,6 +107,12 @@ class Options(PromptOptions, frozen=True, kw_only=True):
     """Time between two progress lines, in whole seconds."""
     histograms: bool = False
     require_finish: bool = False
+    checks: tuple[Check, ...] = ()
+    """An answer that fails one of them is a failure."""
+    abandon: float = 0.0
+    """Share of the requests that are abandoned, after the next two."""
+    abandon_after: Think | None = None
+    abandon_after_tokens: int | None = None
     slos: tuple[Slo, ...] = ()
     slo_preset: str | None = None
     """Name of a set of further SLOs."""
@@ -132,6 +150,7 @@ class Options(PromptOptions, frozen=True, kw_only=True):
             ("--prefix-groups", self.prefix_groups, 1, MOST_GROUPS),
             ("--max-total-tokens", self.max_total_tokens, 1, 10**15),
             ("--retries", self.retries, 0, MOST_RETRIES),
+            ("--abandon-after-tokens", self.abandon_after_tokens, 1, 10**9),
         )
         if not 0.05 <= self.interval_s <= 10:
             raise UsageError("--interval must lie between 50ms and 10s")
@@ -143,9 +162,12 @@ class Options(PromptOptions, frozen=True, kw_only=True):
             self._check_tasks()  # what the options of the run say of a request is only what tasks take over
         else:
             self._check_request()
+            self._check_turns()
             self.check_prompts()
+            self._check_abandoning()
             self._check_objectives()
         self._check_thresholds()
+        self._check_cost()
 
     def _check_run(self) -> None:
         if self.model is not None and self.models:
@@ -162,6 +184,8 @@ class Options(PromptOptions, frozen=True, kw_only=True):
             at = f"{task.origin}: " if task.origin else "--models: "
             if task.name in names[:index]:
                 raise UsageError(f"{at}two tasks are called {task.name!r}")
+            if task.name == BYSTANDER_NAME:
+                raise UsageError(f"{at}a task can't be called {task.name!r}: that is what --bystander sends")
             if task.name in FIRST_WORDS:
                 raise UsageError(
                     f"{at}{task.name!r} can't be the name of a task: it is a figure of the run in thresholds"
@@ -184,6 +208,11 @@ class Options(PromptOptions, frozen=True, kw_only=True):
         """Whether there is a target; if not, the built-in mock is loaded."""
         return self.url is not None or any(task.own.get("url") is not None for task in self.tasks)
 
+    @property
+    def converses(self) -> bool:
+        """Whether requests of any task are turns of conversations."""
+        return self.turns is not None or any(task.own.get("turns") is not None for task in self.tasks)
+
     def of_task(self, task: OwnOptions) -> "Options":
         """The options of a run whose requests are all of this task.
 
@@ -191,6 +220,8 @@ class Options(PromptOptions, frozen=True, kw_only=True):
             UsageError: they contradict each other.
         """
         changes = changes_of(task, DEFAULTS)
+        if self.open and changes.get("turns", self.turns) is None:
+            changes["think"] = Think()  # is for the tasks with conversations
         try:
             return msgspec.structs.replace(self, **{"models": None, **changes}, tasks=(), fail_if=(), abort_if=())
         except UsageError as error:
@@ -243,6 +274,26 @@ class Options(PromptOptions, frozen=True, kw_only=True):
                 if given:
                     raise UsageError(f"{flag} can't be used with --unix-socket: drop one of them")
 
+    def _check_turns(self) -> None:
+        if self.turns is None:
+            return
+        if self.prompt_ids:
+            raise UsageError("--turns needs texts, so it can't be used with --prompt-ids: drop one of them")
+        if self.token_ids:
+            raise UsageError("--turns needs texts, so it can't be used with --token-ids: drop one of them")
+        if self.body is not None and "{prompt}" not in self.body:
+            raise UsageError("--turns needs a place in --body: write {prompt} where the conversation belongs")
+
+    def _check_abandoning(self) -> None:
+        after = "--abandon-after" if self.abandon_after is not None else "--abandon-after-tokens"
+        given = self.abandon_after is not None or self.abandon_after_tokens is not None
+        if given and not self.abandon:
+            raise UsageError(f"{after} needs the share of the requests that are abandoned, e.g. --abandon 20%")
+        if self.abandon and not given:
+            raise UsageError("--abandon needs a moment: --abandon-after 5s, or --abandon-after-tokens 20")
+        if self.abandon_after_tokens is not None and not self.stream:
+            raise UsageError("--abandon-after-tokens needs answers that are streamed: drop --no-stream")
+
     def _check_objectives(self) -> None:
         if self.stream:
             return
@@ -274,6 +325,15 @@ class Options(PromptOptions, frozen=True, kw_only=True):
                 if needs == "arrivals" and not self.open:
                     raise UsageError(f"{flag} {threshold.text} needs requests that arrive at a rate: --rate or --stage")
 
+    def _check_cost(self) -> None:
+        if self.max_cost is not None and not 0 < self.max_cost <= HIGHEST:
+            raise UsageError("--max-cost must be an amount above 0, like 5 or 0.25")
+        for flag, given in (("--price", self.price), ("--prices", self.prices)):
+            if given is not None and self.cost_per_hour is not None:
+                raise UsageError(
+                    f"--cost-per-hour is for your own hardware and {flag} for tokens that are paid: drop one of them"
+                )
+
     def _check_words(self) -> None:
         for name, value in self.headers:
             if name.lower() in ("content-length", "transfer-encoding"):
@@ -293,6 +353,7 @@ class Options(PromptOptions, frozen=True, kw_only=True):
             ("--prompts", self.prompts),
             ("--prompt-column", self.prompt_column),
             ("--tokenizer", self.tokenizer),
+            ("--prices", None if self.prices is None else self.prices.name),
             ("--prompt", self.prompt),
             ("--system", self.system),
             ("--model", self.model),

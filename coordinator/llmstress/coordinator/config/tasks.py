@@ -15,15 +15,18 @@ OF_A_TASK = frozenset(
         *("prompt", "prompt_ids", "prompt_tokens", "shared_prefix_tokens", "prefix_groups", "system"),
         *("prompts", "prompts_format", "prompt_column", "order", "salt", "skip_bad_rows", "tokenizer", "token_ids"),
         *("max_tokens", "output_tokens", "min_tokens", "ignore_eos", "limit_field", "stream", "usage", "extra_body"),
-        *("batch", "encoding", "method", "body", "text", "done", "error_event"),
+        *("batch", "encoding", "method", "body", "text", "done", "error_event", "turns", "answers"),
         # the connection
         *("source_ips", "resolve", "proxy", "unix_socket", "cacert", "insecure", "cert", "key"),
         *("keepalive", "requests_per_connection"),
         # limits, and what follows a failure
         *("timeout_connect_s", "timeout_first_token_s", "timeout_idle_s", "timeout_total_s"),
         *("retries", "on_status", "require_finish"),
-        # what requests are judged by
-        *("slos", "slo_preset"),
+        # what requests cost
+        *("price", "prices"),
+        # what requests are judged by, and users who walk away
+        *("slos", "slo_preset", "checks"),
+        *("abandon", "abandon_after", "abandon_after_tokens"),
     }
 )
 """Fields of `Options` that a task may have for itself. All others belong to the run."""
@@ -39,6 +42,7 @@ RIVALS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "prompt_ids": ("prompt", *_MADE, *_OF_A_FILE),
         "prompt_tokens": ("prompt", "prompt_ids", *_OF_A_FILE),
         "prompts": ("prompt", "prompt_ids", *_MADE),
+        "prices": ("price",),
         "max_tokens": ("output_tokens",),
         "output_tokens": ("max_tokens", "min_tokens"),
     }

@@ -12,6 +12,8 @@ from typing import Annotated, Any
 import msgspec
 
 from llmstress.coordinator.output.band_schema import BandRow
+from llmstress.coordinator.output.conversation_schema import Conversations
+from llmstress.coordinator.output.cost_schema import Cost
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_schema import LevelUnit, Load, TraceInfo
@@ -71,13 +73,15 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 class Requests(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of the whole run. `started` is the sum of ok, failed, filtered, cancelled, lost and open; `open` is 0 once
-    the run has ended. `per_s`: ok requests that ended in the steady window."""
+    the run has ended. `abandoned`: the part of `cancelled` whose users walked away (`--abandon`). `per_s`: ok requests
+    that ended in the steady window."""
 
     started: int
     ok: int
     failed: int
     filtered: int
     cancelled: int
+    abandoned: int
     lost: int
     open: int
     per_s: float | None
@@ -206,10 +210,12 @@ class Sample(msgspec.Struct, frozen=True):
     request_id: str
     headers: str
     """Headers that throttle, or advise whether and when to retry."""
+    task: str = ""
+    """Name of the task; empty: there is no mix."""
 
 
 class ErrorClass(msgspec.Struct, frozen=True):
-    """How often a class of failure occurred, with up to three distinct samples."""
+    """How often a class of failure occurred, with up to three distinct samples of each task."""
 
     count: int
     samples: list[Sample]
@@ -392,6 +398,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Metric -> base64 of HdrHistogram's V2 encoding, in µs, of the steady window."""
     bystander: Bystander | msgspec.UnsetType = msgspec.UNSET
     """Only with `--bystander`."""
+    cost: Cost
+    conversations: Conversations | msgspec.UnsetType = msgspec.UNSET
+    """Only with `--turns`."""
 
 
 def json_schema() -> dict[str, Any]:

@@ -24,7 +24,7 @@ from llmstress.engine.prompts.row import Row, Turn
 from llmstress.engine.prompts.words import BYTES_PER_TOKEN
 from llmstress.engine.trace import UNKNOWN
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 """Raised with every change to what an index holds, or to which rows are good."""
 
 LARGE = 20_000_000
@@ -45,6 +45,8 @@ class FileFacts(msgspec.Struct):
     """Rows that can't be used."""
     bad_rows: tuple[BadRow, ...] = ()
     """The first of them."""
+    texts: int = 0
+    """Rows all of whose turns are texts, or made by their lengths: they may be conversations."""
     with_ids: int = 0
     """Rows whose prompt is a list of token ids."""
     made: int = 0
@@ -296,6 +298,7 @@ def _checked(found: Places, read: Callable[[bytes], Row | None], facts: FileFact
         if row is None:
             facts.left_out += 1
             continue
+        facts.texts += all(bool(turn.text) or turn.input != UNKNOWN for turn in row.turns)
         _count(row.turns[0], facts)
         yield each
 

@@ -23,6 +23,7 @@ from llmstress.coordinator.run.conductor import Conductor, Result
 from llmstress.coordinator.run.courses.plan import windows_to_come
 from llmstress.coordinator.run.gate import check_thresholds
 from llmstress.coordinator.run.plans import warning_of_ramp
+from llmstress.coordinator.run.pricing import check_pricing
 from llmstress.coordinator.run.prompt_files import check_prompt_file, prompt_warnings
 from llmstress.coordinator.run.repeated import digest_of, warning_of_repeated
 from llmstress.coordinator.run.run_tasks import RunTask, find_networks, resolve_tasks
@@ -92,6 +93,8 @@ async def execute(
                 facts.run_facts(options, tasks, trace, prepared),
                 Aggregate.over(options.shares, facts.row_ns(options.interval_s), windows),
             )
+            if all(task.options.model for task in tasks):  # others are known once their targets have listed them
+                check_pricing(options, view.facts.pricing)
             try:
                 record_to = Path(options.record) if options.record is not None else None
                 broadcaster = await stack.enter_async_context(Broadcaster(directory, view, record_to))

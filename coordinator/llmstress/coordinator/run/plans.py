@@ -11,10 +11,11 @@ from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.prompts.prepared import NOTHING_PREPARED, Prepared
 from llmstress.coordinator.run.prompt_files import order_of
 from llmstress.coordinator.run.run_tasks import RunTask
+from llmstress.coordinator.run.turns import steps_of
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.control import Bystander, Network, OpenLoad, Plan, Replay, TaskPlan, Timeouts
+from llmstress.engine.control import Abandonment, Bystander, Network, OpenLoad, Plan, Replay, TaskPlan, Timeouts
 from llmstress.engine.prompts.file import FromFiles
 from llmstress.engine.prompts.synthetic import Synthetic
 from llmstress.engine.telemetry.load_profile import Profile
@@ -43,13 +44,17 @@ def make_plans(
     others = bool(options.is_mix and options.objectives.slos)
     plans_of_tasks = [
         tuple(
-            msgspec.structs.replace(
-                task_plan(task.options, task.resolved, task.ask, task.networks[worker], salt + number, prepared),
-                name=task.name,
-                weight=weight,
-                objectives=msgspec.structs.replace(task.options.objectives, others=others),
-            )
+            plan
             for number, (task, weight) in enumerate(zip(tasks, weights, strict=True))
+            for plan in steps_of(
+                task.options,
+                msgspec.structs.replace(
+                    task_plan(task.options, task.resolved, task.ask, task.networks[worker], salt + number, prepared),
+                    name=task.name,
+                    weight=weight,
+                    objectives=msgspec.structs.replace(task.options.objectives, others=others),
+                ),
+            )
         )
         for worker in range(options.procs)
     ]
@@ -138,7 +143,15 @@ def task_plan(
         objectives=options.objectives,
         synthetic=_synthetic(options, salt, prepared),
         prompts=_from_files(options, salt, prepared),
+        checks=options.checks,
+        abandonment=_abandonment(options),
     )
+
+
+def _abandonment(options: Options) -> Abandonment | None:
+    if not options.abandon:
+        return None
+    return Abandonment(options.abandon, options.abandon_after, options.abandon_after_tokens, options.seed)
 
 
 def _synthetic(options: Options, salt: int, prepared: Prepared) -> Synthetic | None:
@@ -199,7 +212,10 @@ def _bystander(options: Options, task: TaskPlan) -> Bystander | None:
         ignore_eos=False,
         batch=1,
     )
-    return Bystander(options.bystander.per_s, msgspec.structs.replace(task, ask=short, synthetic=None, prompts=None))
+    return Bystander(
+        options.bystander.per_s,
+        msgspec.structs.replace(task, ask=short, synthetic=None, prompts=None, checks=(), abandonment=None),
+    )
 
 
 def default_procs(total: int | None, cores: int, most_streams: int) -> int:

@@ -23,6 +23,8 @@ def check_prompt_file(prompts: PromptFacts, api: Api, options: Options) -> None:
         if facts.with_ids and "prompt_ids" not in takes:
             takers = ", ".join(other for other, kind in APIS.items() if "prompt_ids" in kind.TAKES)
             raise UsageError(f"{name} has token ids, which {chosen} doesn't take: choose an API that does ({takers})")
+        if options.turns is not None and facts.texts < facts.rows:
+            raise UsageError(f"{name} has rows whose turns are no texts, so --turns can't be used: drop it")
         if not facts.bodies:
             continue
         if options.system is not None:

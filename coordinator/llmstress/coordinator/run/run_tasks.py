@@ -7,6 +7,7 @@ import msgspec
 from llmstress.coordinator.config.errors import naming
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.host.machine import local_ports
+from llmstress.coordinator.run.turns import check_turns
 from llmstress.coordinator.target import model_listing
 from llmstress.coordinator.target.api_choice import ask_of, tasks_of
 from llmstress.coordinator.target.network import resolve, with_sources
@@ -54,6 +55,7 @@ def resolve_tasks(options: Options, url_of: Callable[[Options], str], environ: M
     for task, own in tasks_of(options):
         with naming(task.name):
             resolved = resolve_target(own, url_of(own), environ)
+            check_turns(own, resolved.api_name, resolved.api, resolved.api.ask)
         tasks.append(RunTask(name=task.name, weight=task.weight, group=task.group, options=own, resolved=resolved))
     return tasks
 

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,10 +14,13 @@ from llmstress.engine.control import Bystander, OpenLoad, Plan, Replay, TaskPlan
 from llmstress.engine.http.request import RequestBuilder
 from llmstress.engine.load.alarm import Alarm, MakeAlarm
 from llmstress.engine.load.closed import ClosedModel
+from llmstress.engine.load.conversations import Conversations, MadeScript, Script
+from llmstress.engine.load.file_script import FileScript
 from llmstress.engine.load.load import Load, MakeStream, Model
-from llmstress.engine.load.mix import Mix
+from llmstress.engine.load.mix import Entry, Mix
 from llmstress.engine.load.open import OpenModel
 from llmstress.engine.load.sources import of_drawn, of_lengths
+from llmstress.engine.load.watching import watched
 from llmstress.engine.prompts.blocks import BlockMaker
 from llmstress.engine.prompts.file import FilePrompts
 from llmstress.engine.prompts.lengths import MOST_TOKENS
@@ -30,6 +33,7 @@ from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.task import Source, Task, fixed
 from llmstress.engine.stream.transport_stream import TransportStream
 from llmstress.engine.telemetry.bands import Bounds
+from llmstress.engine.telemetry.error_samples import BYSTANDER_NAME
 from llmstress.engine.telemetry.load_profile import constant
 from llmstress.engine.telemetry.messages import BYSTANDER
 from llmstress.engine.telemetry.slo import NOT_JUDGED
@@ -67,7 +71,7 @@ def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> T
         id=id,
         name=plan.name,
         api=api,
-        requests=_source(plan, RequestBuilder(plan, api), context),
+        requests=watched(_source(plan, RequestBuilder(plan, api), context), plan, api),
         dials=dials,
         failures=Failures(
             plan.retries,
@@ -87,6 +91,8 @@ def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> T
 
 
 def _source(plan: TaskPlan, builder: RequestBuilder, context: Context) -> Source:
+    if plan.step:
+        return fixed(b"")  # its session makes the requests
     length = context.lengths
     make = _make(plan) or context.make
     if make is not None:
@@ -151,10 +157,31 @@ def build_model(
         lengths = (lambda number: trace.shape(number)[1]) if plan.replay.lengths else None
         context = context._replace(lengths=lengths, make=_of_trace(trace, plan.replay, plan.seed))
     tasks = [build_task(each, context, dials(each), id) for id, each in enumerate(plan.tasks)]
-    mix = Mix(tasks, [each.weight for each in plan.tasks], plan.worker, plan.workers)
+    firsts = list(_firsts(plan.tasks))
+    entries = [build_entry(plan.tasks[each], tasks[each : each + plan.tasks[each].steps]) for each in firsts]
+    mix = Mix(entries, [plan.tasks[each].weight for each in firsts], plan.worker, plan.workers)
     if plan.open is None:
         return ClosedModel(plan, load, mix, numbers)
     return OpenModel(plan, load, mix, _arrivals(plan, plan.open, trace), make_alarm)
+
+
+def _firsts(plans: Sequence[TaskPlan]) -> Iterator[int]:
+    """The positions of the single tasks, and of the first step of each kind of session."""
+    position = 0
+    while position < len(plans):
+        yield position
+        position += plans[position].steps
+
+
+def build_entry(plan: TaskPlan, tasks: Sequence[Task]) -> Entry:
+    """What the mix has of a task, or of the tasks of one kind of session; `plan`: that of the first one."""
+    if plan.conversation is None:
+        return tasks[0]
+    builder = RequestBuilder(plan, tasks[0].api)
+    script: Script = MadeScript(plan.ask, plan.synthetic, seed=plan.conversation.seed)
+    if plan.prompts is not None:
+        script = FileScript(FilePrompts(plan.prompts), script)
+    return Conversations(plan.conversation, plan.ask, tasks, builder.build, script)
 
 
 def _arrivals(plan: Plan, kind: OpenLoad, trace: Trace | None = None) -> Arrivals:
@@ -189,11 +216,14 @@ def bystander_plan(plan: Plan, bystander: Bystander) -> Plan:
     that ends the run."""
     task = msgspec.structs.replace(
         bystander.task,
-        name="bystander",
+        name=BYSTANDER_NAME,
         weight=1,
         retries=0,
         on_status=[(what, COUNT) for what in DEFAULTS],
         objectives=NOT_JUDGED,
+        step="",
+        steps=1,
+        conversation=None,
     )
     return msgspec.structs.replace(
         plan,

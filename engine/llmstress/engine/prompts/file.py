@@ -142,12 +142,12 @@ class FilePrompts:
         """The request of a number: the first turn of its row."""
         return self.drawn(self.row(number).turns[0], number)
 
-    def drawn(self, turn: Turn, number: int) -> Drawn:
-        """What a turn asks. Only the first turn of a conversation is salted: what follows repeats it."""
+    def drawn(self, turn: Turn, number: int, *, first: bool = True) -> Drawn:
+        """What a turn asks. first: it begins a conversation. Only then it is salted: what follows repeats it."""
         made = turn.input != UNKNOWN
         if made:
             turn = msgspec.structs.replace(turn, text=self._blocks.make(number, turn.input, turn.hash_ids))
-        elif self._of.salted:
+        elif self._of.salted and first:
             salt = self._of.salt
             turn = salted(turn, self._words.salt(number, salt), salted_number(number, salt))
         return Drawn(

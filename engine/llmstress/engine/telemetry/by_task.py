@@ -1,10 +1,14 @@
 """The figures of the tasks of a mix, each by itself."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
+import msgspec
+
+from llmstress.engine.telemetry.aggregate import sum_of
 from llmstress.engine.telemetry.broadcast import RunView, TaskFacts
 from llmstress.engine.telemetry.classes import NOT_FAILED
-from llmstress.engine.telemetry.messages import Part, Phase
+from llmstress.engine.telemetry.messages import Part, Phase, task_of, window_of
+from llmstress.engine.telemetry.metrics import LATENCIES
 from llmstress.engine.telemetry.part_figures import PartFigures, part_figures
 
 
@@ -15,11 +19,11 @@ class TaskFigures(PartFigures, frozen=True, kw_only=True):
     steady: Part
     """The part that the figures are of, with its histograms. Not to be changed."""
     whole: Part
-    """What happened to its requests in the whole run. Not to be changed."""
+    """What happened to its requests in the whole run, without latencies. Not to be changed."""
     asked_share: float
-    """Its share of the requests by the weights."""
+    """Its share by the weights: of the requests, of which a session counts as one."""
     started_share: float | None
-    """Its share of the requests that have started in the whole run; None: none has."""
+    """Its share of what has started in the whole run; a session counts as one request. None: nothing has."""
 
     @property
     def speed(self) -> float | None:
@@ -36,15 +40,17 @@ class TaskFigures(PartFigures, frozen=True, kw_only=True):
         return {outcome: n for outcome, n in self.whole.ended.items() if n and outcome not in NOT_FAILED}
 
 
-def task_figures(view: RunView) -> list[TaskFigures]:
-    """The figures of each task, in the order of the mix; none if all requests are of one kind."""
+def task_figures(view: RunView, latencies: Container[str] = LATENCIES) -> list[TaskFigures]:
+    """The figures of each task, in the order of the mix; none if all requests are of one kind. Merging histograms takes
+    most of the time, so who needs few of the `latencies` should ask for those only."""
     tasks = view.facts.tasks
-    weights = sum(task.weight for task in tasks)
-    wholes = [view.aggregate.of_task(number) for number in range(len(tasks))]
-    started = sum(whole.counters.started for whole in wholes)
+    weights = sum(task.weight for task in tasks) or 1  # 0 only in a damaged record
+    parts = _parts_by_task(view)
+    wholes = [sum_of(_light(part) for _, part in of_task) for of_task in parts]
+    started = sum(_begun(whole) for whole in wholes)
     found = []
-    for number, (task, whole) in enumerate(zip(tasks, wholes, strict=True)):
-        part = view.aggregate.of_task(number, Phase.STEADY)
+    for task, of_task, whole in zip(tasks, parts, wholes, strict=True):
+        part = sum_of(_light(part, latencies) for kind, part in of_task if kind is Phase.STEADY)
         figures = part_figures(part, view.steady_s, whole.counters.tokens_per_event)
         found.append(
             TaskFigures(
@@ -53,7 +59,7 @@ def task_figures(view: RunView) -> list[TaskFigures]:
                 steady=part,
                 whole=whole,
                 asked_share=task.weight / weights,
-                started_share=whole.counters.started / started if started else None,
+                started_share=_begun(whole) / started if started else None,
             )
         )
     return found
@@ -69,6 +75,31 @@ def fairness_of(tasks: Sequence[TaskFigures]) -> dict[str, float]:
         if len(known) == len(speeds) and (index := fairness(known)) is not None:
             found[group] = index
     return found
+
+
+def _parts_by_task(view: RunView) -> list[list[tuple[Phase, Part]]]:
+    """The parts of each task, with the kinds of their windows."""
+    found: list[list[tuple[Phase, Part]]] = [[] for _ in view.facts.tasks]
+    of_number = {
+        number: of_task
+        for task, of_task in zip(view.facts.tasks, found, strict=True)
+        for number in view.facts.numbers_of(task.name)
+    }
+    for key, part in view.aggregate.parts.items():
+        if (of_task := of_number.get(task_of(key))) is not None:
+            of_task.append((view.aggregate.kind_of(window_of(key)), part))
+    return found
+
+
+def _light(part: Part, latencies: Container[str] = ()) -> Part:
+    """A part with these latencies, and with no other histogram."""
+    kept = {name: histogram for name, histogram in part.latency.items() if name in latencies}
+    return msgspec.structs.replace(part, latency=kept, latency_failed={}, aside={}, retracted={})
+
+
+def _begun(whole: Part) -> int:
+    """What the weights share out: requests, or the sessions of a task that has sessions."""
+    return whole.counters.sessions or whole.counters.started
 
 
 def fairness(values: Sequence[float]) -> float | None:

@@ -57,7 +57,9 @@ def sanitize_frame(frame: Frame) -> Frame:
             return Windows(_sanitize_windows(frame.windows))
         case Judgements():
             return Judgements(_sanitize_judgements(frame.judgements))
-        case RunFacts() | WorkerChange() | Ended():
+        case RunFacts():
+            return _sanitize_facts(frame)
+        case WorkerChange() | Ended():
             return _sanitize_fields(frame, MAX_NAME)
         case _:
             return _sanitize_fields(frame)
@@ -66,7 +68,7 @@ def sanitize_frame(frame: Frame) -> Frame:
 
 def _sanitize_view(view: RunView) -> None:
     aggregate = view.aggregate
-    view.facts = _sanitize_fields(view.facts, MAX_NAME)
+    view.facts = _sanitize_facts(view.facts)
     if view.ended is not None:
         view.ended = _sanitize_fields(view.ended, MAX_NAME)
     aggregate.workers = [_sanitize_fields(worker, MAX_NAME) for worker in aggregate.workers]
@@ -86,6 +88,16 @@ def _sanitize_view(view: RunView) -> None:
     view.judgements = _sanitize_judgements(view.judgements)
     for part in aggregate.parts.values():
         _sanitize_part(part)
+
+
+def _sanitize_facts(facts: RunFacts) -> RunFacts:
+    tasks = tuple(
+        msgspec.structs.replace(
+            _sanitize_fields(task, MAX_NAME), slos=tuple(sanitize_text(slo, MAX_NAME) for slo in task.slos)
+        )
+        for task in facts.tasks
+    )
+    return msgspec.structs.replace(_sanitize_fields(facts, MAX_NAME), tasks=tasks)
 
 
 def _sanitize_windows(windows: tuple[Window, ...]) -> tuple[Window, ...]:

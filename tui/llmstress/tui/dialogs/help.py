@@ -17,11 +17,12 @@ from llmstress.tui.format.words import VERDICTS
 LOOKING = (
     ("1 … 5", "overview, latency, workers, errors, log"),
     ("6", "curve: what each stage, or each point of a sweep, has achieved (only in runs that have several)"),
+    ("7", "tasks: what each task of a mix has achieved (only in runs with tasks)"),
     ("↑ ↓", "choose a row; tab goes to the text below a table"),
     ("o  O", "workers: sort by the next column, reverse the order"),
     ("v", "the verdict in full: every reason and note, and every threshold"),
     ("w", "switch between figures of the last seconds and of the steady window, as in the summary"),
-    ("c  C", "overview: next chart on the left, on the right; c on the curve: the next chart"),
+    ("c  C", "overview: next chart on the left, on the right; c on the curve and on tasks: the next chart"),
     ("t", "switch between dark and light"),
     ("e", "save an image of the screen (SVG, and PNG if a converter is installed)"),
     ("?", "this page; any of ? q esc closes it"),

@@ -18,11 +18,8 @@ from llmstress.tui.messages import TabChosen
 from llmstress.tui.panes.log import summary_path
 from llmstress.tui.sources.source import Playback
 from llmstress.tui.steering import Steered, steered_by
+from llmstress.tui.tabs import ALL_TABS, CURVE, FURTHER, TASKS
 from llmstress.tui.widgets.text import TextBlock
-
-TABS = ("overview", "latency", "workers", "errors", "log")
-CURVE = "curve"
-"""A further tab, the last one, of runs with several stages or points."""
 
 
 class Key(NamedTuple):
@@ -44,7 +41,12 @@ NEXT_STAGE = Key("k", "next stage")
 LOOKING = (Key("?", "help"), Key("v", "verdict"), Key("w", "window"), Key("e", "image"), Key("t", "theme"))
 REPLAYING = (Key("space", "pause"), Key("< >", "speed"), Key("← →", "seek"))
 LEAVING = (Key("q", "leave"),)
-TAB_KEYS = {"overview": (Key("c C", "charts"),), CURVE: (Key("c", "chart"),), "workers": (Key("o", "sort"),)}
+TAB_KEYS = {
+    "overview": (Key("c C", "charts"),),
+    "workers": (Key("o", "sort"),),
+    CURVE: (Key("c", "chart"),),
+    TASKS: (Key("c", "chart"),),
+}
 """Tab -> keys that work only there."""
 WINDOWED = ("overview", "latency", "workers")
 """Tabs whose figures depend on the chosen window."""
@@ -87,7 +89,7 @@ def key_line(keys: Sequence[Key], width: int) -> Content:
 
 
 _NAMES_FROM_WIDTH, _ALL_NAMES_FROM_WIDTH = 80, 100
-"""Minimum width with room for the names of all tabs, without and with the tab of the curve."""
+"""Minimum width with room for the names of all tabs, without and with tabs of some runs only."""
 
 
 def status(picture: Picture, width: int, *, silent_s: int, requested: str) -> Content:
@@ -186,8 +188,10 @@ class TopLine(Horizontal):
 
     def __init__(self) -> None:
         super().__init__(id="top")
-        self._tabs = {tab: TabLabel(number, tab) for number, tab in enumerate((*TABS, CURVE), 1)}
-        self._tabs[CURVE].display = False
+        self._tabs = {tab: TabLabel(number, tab) for number, tab in enumerate(ALL_TABS, 1)}
+        for tab in FURTHER:
+            self._tabs[tab].display = False
+        self._further: frozenset[str] = frozenset()
         self._status = TextBlock(id="status")
         self._chosen = ""
         self._last: tuple[Picture, int, str] | None = None
@@ -198,10 +202,12 @@ class TopLine(Horizontal):
         yield from self._tabs.values()
         yield self._status
 
-    def offer_curve(self, offered: bool) -> None:
-        """Show or hide the tab of the curve."""
-        if self._tabs[CURVE].display != offered:
-            self._tabs[CURVE].display = offered
+    def offer(self, further: frozenset[str]) -> None:
+        """Show these tabs of `FURTHER`, and hide the others."""
+        if further != self._further:
+            self._further = further
+            for tab in FURTHER:
+                self._tabs[tab].display = tab in further
             self._update_tabs()
 
     def choose(self, chosen: str) -> None:
@@ -230,7 +236,7 @@ class TopLine(Horizontal):
             self._status.set_text(status(picture, width, silent_s=silent_s, requested=requested))
 
     def _update_tabs(self) -> None:
-        needed = _ALL_NAMES_FROM_WIDTH if self._tabs[CURVE].display else _NAMES_FROM_WIDTH
+        needed = _ALL_NAMES_FROM_WIDTH if self._further else _NAMES_FROM_WIDTH
         for name, tab in self._tabs.items():
             failed = self._failed if name == "errors" else 0
             tab.update_label(chosen=name == self._chosen, failed=failed, short=self.size.width < needed)

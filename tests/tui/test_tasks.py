@@ -1,0 +1,308 @@
+"""The tab of the tasks: its table, its words, its bars, and when there is one."""
+
+import msgspec
+import pytest
+from helpers.load_stories import STAGES
+from helpers.screens import QueueSource, S, ending, on_screen, opening, press, settle, settle_until, text_of
+from helpers.task_stories import TASKS, mixed, mixed_delta, mixed_view
+from textual.pilot import Pilot
+from textual.widgets import DataTable
+
+from llmstress.engine.telemetry.broadcast import RunView, TaskFacts
+from llmstress.engine.telemetry.by_task import TaskFigures, task_figures
+from llmstress.engine.telemetry.messages import Phase
+from llmstress.tui.app import StressApp
+from llmstress.tui.charts.bar_chart import BarChart, BarDrawing, NamedBar, bar_pieces, shown_bars
+from llmstress.tui.charts.by_task import COMPARED, drawings_of
+from llmstress.tui.format.picture import picture_of
+from llmstress.tui.panes.tasks import about, columns_of, has_tasks, name_column, share_text, title_of
+
+
+def after(seconds: float, view: RunView | None = None) -> RunView:
+    """The run of `mixed` at this time."""
+    view = view or mixed_view()
+    for _, frame in mixed(seconds):
+        assert not isinstance(frame, RunView)
+        view.apply(frame)
+    return view
+
+
+def rows(view: RunView, width: int) -> dict[str, dict[str, str]]:
+    """Name of a task -> column -> what the table shows."""
+    tasks = task_figures(view)
+    columns = columns_of(tasks, picture_of(view, whole=True), width)
+    return {task.facts.name: {each.column.label: each.cell(task).text for each in columns} for task in tasks}
+
+
+def task(view: RunView, number: int) -> TaskFigures:
+    return task_figures(view, COMPARED)[number]
+
+
+def words(view: RunView, number: int) -> list[str]:
+    return about(task(view, number), view).plain.split("\n")
+
+
+def test_a_run_of_one_kind_of_requests_has_no_tasks() -> None:
+    assert not has_tasks(None)
+    assert not has_tasks(opening())
+    assert has_tasks(mixed_view())
+
+
+def test_the_rows_of_a_mix() -> None:
+    shown = rows(after(10.0), 200)
+    assert shown == {
+        "chat": {
+            "asked": "60 %",
+            "share": "59.6 %",
+            "req/s": "48.0",
+            "tok/s": "960",
+            "inputs/s": "–",
+            "TTFT p50": "158 ms",
+            "TTFT p99": "~301 ms",
+            "TPOT p50": "20.1 ms",
+            "E2E p50": "538 ms",
+            "failed": "0 %",
+            "good": "83.3 %",
+            "in/req": "40.0",
+            "out/req": "20.0",
+        },
+        "summaries": {
+            "asked": "30 %",
+            "share": "30.4 %",
+            "req/s": "24.0",
+            "tok/s": "480",
+            "inputs/s": "–",
+            "TTFT p50": "304 ms",
+            "TTFT p99": "~308 ms",
+            "TPOT p50": "20.1 ms",
+            "E2E p50": "684 ms",
+            "failed": "2.0 %",
+            "good": "98.0 %",
+            "in/req": "40.0",
+            "out/req": "20.0",
+        },
+        "embeddings": {
+            "asked": "10 %",
+            "share": "9.9 %",
+            "req/s": "8.00",
+            "tok/s": "–",
+            "inputs/s": "8.00",
+            "TTFT p50": "–",
+            "TTFT p99": "–",
+            "TPOT p50": "–",
+            "E2E p50": "80.0 ms",
+            "failed": "0 %",
+            "good": "100 %",
+            "in/req": "8.00",
+            "out/req": "–",
+        },
+    }
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_the_table_fits_and_keeps_what_matters(width: int) -> None:
+    view = after(10.0)
+    tasks = task_figures(view)
+    columns = columns_of(tasks, picture_of(view, whole=True), width)
+    labels = [each.column.label for each in columns]
+    taken = name_column(tasks, width).width + 2 + sum(each.column.width + 2 for each in columns)
+    assert taken <= width
+    assert {"share", "req/s", "TTFT p99", "failed", "good"} <= set(labels)
+    assert ("E2E p50" in labels) == (width >= 80), "one task has no other latency"
+    assert ("in/req" in labels) == (width >= 160)
+
+
+def test_long_names_leave_room_for_figures() -> None:
+    long = tuple(msgspec.structs.replace(each, name=each.name + "x" * 30) for each in TASKS)
+    tasks = task_figures(after(3.0, mixed_view(long)))
+    assert [name_column(tasks, width).width for width in (60, 80, 160, 300)] == [12, 16, 32, 40]
+    assert name_column(task_figures(after(3.0)), 160).width == len("embeddings")
+
+
+def test_before_the_steady_window_shares_and_failures_are_known() -> None:
+    view = after(2.0)
+    assert rows(view, 80)["summaries"] == {
+        "share": "30.4 %",
+        "req/s": "–",
+        "tok/s": "–",
+        "TTFT p50": "–",
+        "TTFT p99": "–",
+        "failed": "2.0 %",
+        "good": "–",
+    }
+    assert title_of(picture_of(view, whole=False)).plain == (
+        "tasks · 3 · steady window (not begun) · share, failed: whole run"
+    )
+    assert words(mixed_view(), 0)[1] == "no request started yet; no request finished"
+
+
+def test_the_title_says_which_time_the_figures_cover() -> None:
+    def title(view: RunView) -> str:
+        return title_of(picture_of(view, whole=False)).plain
+
+    assert title(after(10.0)) == "tasks · 3 · steady window 8s · share, failed: whole run"
+    view = after(10.0)
+    view.aggregate.windows = STAGES
+    assert title(view).startswith("tasks · 3 · all stages 10s · ")
+    view = mixed_view()
+    view.facts = msgspec.structs.replace(view.facts, whole_run=True)
+    assert title(view).startswith("tasks · 3 · whole run")
+    assert not title(view).endswith("share, failed: whole run")
+
+
+def test_the_words_about_a_task() -> None:
+    view = after(10.0)
+    assert words(view, 0) == [
+        "chat  openai-chat · mock-7b · http://127.0.0.1:8000/v1/chat/completions",
+        "480 requests started (59.6 %, asked for 60 %); all 480 requests succeeded",
+        "steady window: ttft<300ms missed by 64 of 384; 25 % of its input came from the server's cache",
+    ]
+    assert words(view, 1)[1:] == [
+        "245 requests started (30.4 %, asked for 30 %); 2% of 245 requests failed (http_503 2%)",
+        "25 % of its input came from the server's cache",
+    ]
+    assert len(words(view, 2)) == 2, "no SLO and no cached input"
+
+
+def test_what_can_t_be_known_is_said() -> None:
+    view = after(10.0)
+    counters = view.aggregate.parts[Phase.STEADY].counters
+    counters.slo_met -= 84
+    counters.slo_unknown += 84
+    counters.usage_seen -= 100
+    assert rows(view, 200)["chat"]["good"] == "≥61.5 %"
+    assert rows(view, 200)["chat"]["in/req"] == "≥40.0"
+    assert "missed by 64 of 384, 84 can't be judged" in words(view, 0)[2]
+    assert words(view, 0)[2].endswith("without usage: 100 answers, whose events are counted as tokens")
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0, "0 %"), (0.0004, "<0.1 %"), (0.0006, "0.1 %"), (1 / 3, "33.3 %"), (0.6, "60 %"), (1, "100 %")],
+)
+def test_a_share(share: float, text: str) -> None:
+    assert share_text(share) == text
+
+
+# --- bars
+
+
+def plain(drawing: BarDrawing, width: int, rows: int) -> list[str]:
+    return "".join(text for text, _ in bar_pieces(drawing, width, rows)).rstrip("\n").split("\n")
+
+
+def test_the_charts_of_a_mix() -> None:
+    view = after(10.0)
+    drawings = drawings_of(task_figures(view, COMPARED), view.aggregate.metrics, "chat")
+    assert [each.title for each in drawings] == [
+        "TTFT by task: p50 █ p99 ░",
+        "requests/s by task",
+        "E2E by task: p50 █ p99 ░",
+        "TPOT by task: p50 █ p99 ░",
+        "tokens/s by task",
+    ]
+    ttft, requests, e2e, _, tokens = drawings
+    assert [each.name for each in ttft.bars] == [each.name for each in tokens.bars] == ["chat", "summaries"]
+    assert [each.text for each in ttft.bars] == ["158 ms · ~301 ms", "304 ms · ~308 ms"]
+    assert [each.value for each in requests.bars] == [48.0, 24.0, 8.0]
+    assert len(e2e.bars) == 3
+    whole = drawings_of([task(view, 2)], {"e2e"}, "embeddings")
+    assert [each.title for each in whole] == ["E2E by task: p50 █ p99 ░", "requests/s by task"]
+
+
+def test_a_bar_ends_at_the_first_value_and_goes_on_to_the_second() -> None:
+    bars = (NamedBar("a", 50.0, "50", 100.0), NamedBar("long name", 25.0, "25"), NamedBar("c", None, "–"))
+    assert plain(BarDrawing("", bars), 33, 3) == [
+        f"       a {'█' * 10}{'░' * 10} 50",
+        f"long na… {'█' * 5} 25",
+        "       c  –",
+    ]
+
+
+@pytest.mark.parametrize("width", [30, 40, 80])
+def test_bars_never_leave_the_chart(width: int) -> None:
+    bars = tuple(NamedBar(f"task number {n}", 1.0 + n, f"{n} ms", 1.5 * n) for n in range(20))
+    for line in plain(BarDrawing("", bars), width, 9):
+        assert len(line) <= width
+
+
+def test_too_many_bars_leave_the_shortest_out_and_say_so() -> None:
+    bars = [NamedBar(str(n), float(n * 7 % 10), "", 0.0) for n in range(10)]
+    assert shown_bars(bars, 10) == (bars, 0)
+    shown, missing = shown_bars(bars, 4)
+    assert [each.value for each in shown] == [9.0, 8.0, 7.0]
+    assert missing == 7
+    assert plain(BarDrawing("", tuple(bars)), 40, 4)[-1] == "7 more, none of them longer"
+
+
+# --- the pane
+
+
+def shown_charts(app: StressApp) -> list[str]:
+    return [str(chart.border_title) for chart in app.query("TasksPane BarChart").results(BarChart) if chart.size.width]
+
+
+@pytest.mark.parametrize(
+    ("size", "charts"),
+    [
+        pytest.param((60, 20), 2, marks=pytest.mark.slow),
+        ((80, 24), 2),
+        pytest.param((100, 30), 4, marks=pytest.mark.slow),
+        ((160, 48), 5),
+    ],
+)
+def test_the_charts_come_in_turn(size: tuple[int, int], charts: int) -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "7")
+        await settle_until(pilot, lambda: len(shown_charts(app)) == charts)
+        titles = shown_charts(app)
+        await press(pilot, "c")
+        assert shown_charts(app)[0] == titles[1]
+        await press(pilot, *("c" * 4))
+        assert shown_charts(app) == titles
+
+    app = StressApp(QueueSource(after(8.0)))
+    on_screen(app, steps, size)
+
+
+def test_the_tab_is_that_of_a_mix_and_follows_the_run() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "7")
+        assert "no tasks: all requests of the run are of one kind" in text_of(app)
+        assert "Overview" in text_of(app).splitlines()[0]
+        source.give(mixed_view())
+        await settle_until(pilot, lambda: "7 Tasks" in text_of(app).splitlines()[0])
+        table = app.query_one("TasksPane DataTable", DataTable)
+        source.give(*(frame for _, frame in mixed(5.0)))
+        await settle(pilot)
+        assert not table.row_count, "nothing is drawn while the tab is hidden"
+        await press(pilot, "7")
+        await settle_until(pilot, lambda: table.row_count == 3)
+        assert "steady window 3s" in text_of(app)
+        assert "chat  openai-chat" in text_of(app)
+        await press(pilot, "down", "down")
+        assert "embeddings  openai-embeddings · mock-e" in text_of(app)
+        source.give(*(frame for t, frame in mixed() if t > 5 * S), *(frame for _, frame in ending()))
+        await settle_until(pilot, lambda: "steady window 8s" in text_of(app))
+        assert "embeddings  openai-embeddings" in text_of(app), "the selection stays"
+
+    source = QueueSource(opening())
+    app = StressApp(source)
+    on_screen(app, steps, (140, 40))
+
+
+def test_many_tasks_can_be_scrolled_and_the_charts_show_the_longest_bars() -> None:
+    async def steps(pilot: Pilot[int]) -> None:
+        await press(pilot, "7")
+        await settle_until(pilot, lambda: "more, none of them longer" in text_of(app))
+        assert len(shown_charts(app)) == 1
+        await press(pilot, *["down"] * 20)
+        assert "task-20  openai-chat" in text_of(app)
+
+    facts = tuple(
+        TaskFacts(name=f"task-{n}", weight=1 + n, api="openai-chat", url="http://h", model="") for n in range(40)
+    )
+    view = mixed_view(facts)
+    view.apply(mixed_delta(0, 12, (1,) * 40))
+    app = StressApp(QueueSource(view))
+    on_screen(app, steps, (80, 24))
