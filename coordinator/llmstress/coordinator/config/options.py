@@ -413,8 +413,8 @@ class Options(PromptOptions, frozen=True, kw_only=True):
         if self.token_bands is not None:
             return None if self.token_bands == NO_BANDS else self.token_bands
         lengths = [each for each in (self.prompt_tokens, self.output_tokens) if each is not None]
-        from_file = self.trace is not None or self.prompts is not None
-        vary = self.is_mix or from_file or any(each.shape != "fixed" for each in lengths)
+        grow = self.trace is not None or self.prompts is not None or self.turns is not None
+        vary = self.is_mix or grow or any(each.shape != "fixed" for each in lengths)
         return DEFAULT_BANDS if vary else None
 
     @property
