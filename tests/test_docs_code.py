@@ -111,6 +111,10 @@ BLOCKS = [block for page in PAGES for block in blocks_of(str(page.relative_to(RO
 COMMANDS = [command for block in BLOCKS for command in commands_of(block)]
 
 
+FILES = {"prices.toml": '[models."my-model"]\ninput = 2.5\noutput = 10\n'}
+"""Files that commands of the pages name, with their content."""
+
+
 def id_of(command: Command) -> str:
     return f"{command.place} {shlex.join(command.arguments)[:40]}".strip()
 
@@ -149,8 +153,9 @@ def test_the_arguments_of_a_command_are_accepted(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in command.arguments:
-        if re.fullmatch(r"@?[\w-]+\.(?:pem|key|rec|txt|json|toml)", name):
-            (tmp_path / name.removeprefix("@")).write_text("" if name.endswith(".toml") else "{}")
+        file = name.removeprefix("@").removeprefix("json-schema:")
+        if re.fullmatch(r"[\w-]+\.(?:pem|key|rec|txt|json|toml)", file):
+            (tmp_path / file).write_text(FILES.get(name, "" if name.endswith(".toml") else "{}"))
     for name, value in environment_of(command.arguments).items():
         monkeypatch.setenv(name, value)
     (tmp_path / "stdin").write_text("Hi")
@@ -203,7 +208,7 @@ def test_a_command_runs(command: Command, server: MockServer, tmp_path: Path) ->
     arguments = localized(command.arguments, server.url)
     for name in arguments:
         if name.endswith(".toml"):
-            (tmp_path / name).write_text(f'url = "{server.url}"\n')
+            (tmp_path / name).write_text(FILES.get(name, f'url = "{server.url}"\n'))
     if kind == "mock":
         port = [] if "--port" in arguments else ["--port", "0"]
         run = Run(*[*with_small_values(arguments), *port])

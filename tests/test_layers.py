@@ -41,6 +41,7 @@ FLOORS = {
         ("outcome", "schedule", "secrets", "trace"),
         ("arrivals",),
         ("api", "health", "prompts"),
+        ("checks",),
         ("control",),
         ("http", "connect", "uplink"),
         ("stream",),

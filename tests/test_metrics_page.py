@@ -149,7 +149,11 @@ def rows_below(heading: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("heading", "cases"),
-    [("## Worked cases", "test_metrics.py"), ("### Worked cases of goodput", "test_objectives.py")],
+    [
+        ("## Worked cases", "test_metrics.py"),
+        ("### Worked cases of goodput", "test_objectives.py"),
+        ("### Worked cases of cost", "test_cost.py"),
+    ],
 )
 def test_worked_cases_are_tests_and_tests_name_the_page(heading: str, cases: str) -> None:
     tree = ast.parse((ROOT / "tests/engine" / cases).read_text("utf-8"))

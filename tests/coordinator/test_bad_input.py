@@ -95,6 +95,24 @@ USAGE: list[tuple[tuple[str, ...], str]] = [
         ((*HTTP, "--on-status", value), "--on-status")
         for value in ("", "404", "404=", "404=skip", "=count", "200=count", "5xx=retry", "ok=end", "404=retry=count")
     ),
+    # checks, and users who leave
+    *(
+        ((*HTTP, "--check", value), "--check")
+        for value in ("", "foo", "contains", "min-tokens:0", "regex:(", "finish:,", "json-schema:{dir}/none", "json:x")
+    ),
+    ((*HTTP, "--check", "json-schema:{text}"), "it is not JSON"),
+    ((*HTTP, "--api", "openai-embeddings", "--check", "contains:x"), "have no text; use min-tokens or finish"),
+    *(((*HTTP, "--abandon", value, "--abandon-after", "5s"), "--abandon") for value in ("", "150%", "-1%", "many")),
+    *(
+        ((*HTTP, "--abandon", "5%", "--abandon-after", value), "--abandon-after")
+        for value in ("", "5", "0s", "3s..1s", "exp:0s")
+    ),
+    ((*HTTP, "--abandon", "5%"), "--abandon needs a moment: --abandon-after 5s, or --abandon-after-tokens 20"),
+    ((*HTTP, "--abandon-after", "5s"), "--abandon-after needs the share"),
+    ((*HTTP, "--abandon-after-tokens", "5"), "--abandon-after-tokens needs the share"),
+    ((*HTTP, "--abandon", "5%", "--abandon-after-tokens", "0"), "--abandon-after-tokens"),
+    ((*HTTP, "--abandon", "5%", "--abandon-after-tokens", "5", "--no-stream"), "drop --no-stream"),
+    ((*HTTP, "--api", "http", "--abandon", "5%", "--abandon-after-tokens", "5"), "are not streamed"),
     # SLOs
     *(
         ((*HTTP, "--slo", value), "--slo")

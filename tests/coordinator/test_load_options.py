@@ -1,48 +1,22 @@
 """Rates, stages and pauses: from the text of a flag to the plans of the workers."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
+from helpers.made_options import options, plans_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstress.coordinator.commands.defaults import options_of
 from llmstress.coordinator.config.load_text import parse_bystander, parse_rate, parse_stage, parse_think_time
-from llmstress.coordinator.config.options import Options
-from llmstress.coordinator.config.target_url import parse_target
 from llmstress.coordinator.output.console import phases, size_of
-from llmstress.coordinator.run.load_plan import profile_of, stage_profile, stage_windows, windows_of
-from llmstress.coordinator.run.plans import make_plans
-from llmstress.coordinator.run.run_tasks import RunTask
+from llmstress.coordinator.run.load_plan import profile_of, stage_profile, stage_windows
 from llmstress.coordinator.run.token_rate import LEAST_ANSWERS, expected_tokens, measured_tokens, note_of
-from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.openai_chat import OpenAIChat
-from llmstress.engine.control import Network, Plan, Think
+from llmstress.engine.control import Think
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.messages import Counters, Part, Phase
 
 S = 1_000_000_000
-
-
-def options(**changes: Any) -> Options:
-    """The options of a run, with the defaults of a machine with 4 cores."""
-    given: dict[str, Any] = {
-        **dict.fromkeys(("procs", "streams", "total", "rate", "ramp_up_s", "duration_s", "requests"), None),
-        **{"warmup_requests": None, "warmup_s": 0.0, "url": "http://h", "prompt": "Hi", "stages": (), "trace": None},
-        **{"sweep": None, "find": None},
-    }
-    known = Options.__struct_fields__
-    return options_of({name: value for name, value in (given | changes).items() if name in known}, 4, 20_000)
-
-
-def plans_of(chosen: Options) -> list[Plan]:
-    api = OpenAIChat(Ask())
-    resolved = ResolvedTarget("openai-chat", api, parse_target("http://h", api), [], Network(), [])
-    networks = [Network()] * chosen.procs
-    task = RunTask(name="", weight=1, options=chosen, resolved=resolved, networks=networks, model="m")
-    return make_plans(chosen, [task], windows_of(chosen), profile_of(chosen))
 
 
 # --- texts

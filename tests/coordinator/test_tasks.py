@@ -147,7 +147,8 @@ WRONG = [
     ("[[task]]\nweight = 2", "run.toml, line 1: the task has no name: write name ="),
     ("[[task]]\nname = 5", "run.toml, line 2: name: expected at most 40 letters"),
     ("[[task]]\nname = 'two words'", "run.toml, line 2: name: expected at most 40 letters"),
-    ("[[task]]\nname = 'ttft'", "run.toml, line 1: a task can't be called 'ttft', which is a figure of the run"),
+    ("[[task]]\nname = 'ttft'", "run.toml, line 1: 'ttft' can't be the name of a task: it is a figure of the run"),
+    ("[[task]]\nname = 'bystander'", "run.toml, line 1: a task can't be called 'bystander': that is what --bystander"),
     (NAMED + NAMED, "run.toml, line 3: two tasks are called 'a'"),
     (NAMED + "weight = 0", "run.toml, line 3: weight: expected a whole number from 1 to 10,000"),
     (NAMED + "weight = 0.7", "run.toml, line 3: weight: expected a whole number from 1 to 10,000, like 3; for 70 %"),
@@ -180,3 +181,51 @@ def test_a_probe_names_the_tasks_that_there_are(capsys: pytest.CaptureFixture[st
     (place / "run.toml").write_text(MIX)
     assert cli.run(["probe", "--config", "run.toml", "--task", "chta"]) == 2
     assert "--task chta: there is no such task; there are chat, embed, other" in capsys.readouterr().err
+
+
+def test_a_threshold_names_a_task(capsys: pytest.CaptureFixture[str], place: Path) -> None:
+    [judged] = options(place, MIX, "--fail-if", "chat.ttft.p99>800ms").fail_if
+    assert (judged.task, judged.subject, judged.argument) == ("chat", "ttft", "p99")
+    said = refused(capsys, place, MIX, "--fail-if", "chta.ttft.p99>800ms")
+    assert said == ("--fail-if chta.ttft.p99>800ms: there is no task 'chta'; there are chat, embed, other")
+    assert "the run has none ([[task]] in a file)" in refused(capsys, place, "", "--fail-if", "chat.ttft.p99>800ms")
+    assert "a verdict is about the run" in refused(capsys, place, MIX, "--fail-if", "chat.verdict=invalid")
+    assert "did you mean" in refused(capsys, place, MIX, "--fail-if", "chat.tfft.p99>800ms")
+
+
+def test_a_list_of_models_is_a_task_for_each(place: Path) -> None:
+    run = options(place, "url = 'http://127.0.0.1:9'", "--models", "llama-3.1=3, org/lora:b = 1")
+    assert [(task.name, task.weight, task.group, own.model) for task, own in run.each_task] == [
+        ("llama-3.1", 3, "models", "llama-3.1"), ("org/lora:b", 1, "models", "org/lora:b")
+    ]  # fmt: skip
+    [judged] = options(place, "", "--models", "llama-3.1,b", "--fail-if", "llama-3.1.ttft.p99>1s").fail_if
+    assert (judged.task, judged.subject, judged.argument) == ("llama-3.1", "ttft", "p99")
+
+
+def test_the_models_of_a_task_share_its_weight(place: Path) -> None:
+    text = MIX.replace('name = "chat"\n', 'name = "chat"\nmodels = "a=1,b=2"\n')
+    run = options(place, text)
+    assert [(task.name, task.weight, task.group, own.model) for task, own in run.each_task] == [
+        ("chat:a", 7, "chat", "a"), ("chat:b", 14, "chat", "b"), ("embed", 9, "", "m"), ("other", 3, "", "m")
+    ]  # fmt: skip
+    assert [task["name"] for task in describe(run)["tasks"]] == ["chat:a", "chat:b", "embed", "other"]
+
+
+@pytest.mark.parametrize(
+    ("models", "words"),
+    [
+        ("", "'' is no model with a weight from 1 to 10,000: write lora-a=3,lora-b=1"),
+        ("a=0,b", "'a=0' is no model with a weight"),
+        ("a=x", "'a=x' is no model with a weight"),
+        ("a,b,a", "the model 'a' is named twice"),
+        (",".join(f"m{n}" for n in range(101)), "101 models are too many: a run has at most 100 tasks"),
+        ("ttft,b", "--models: 'ttft' can't be the name of a task"),
+    ],
+)
+def test_a_wrong_list_of_models_is_refused(
+    capsys: pytest.CaptureFixture[str], place: Path, models: str, words: str
+) -> None:
+    assert words in refused(capsys, place, "", "--models", models)
+    assert "--model and --models can't be used together" in refused(
+        capsys, place, "", "--models", "a,b", "--model", "c"
+    )

@@ -15,7 +15,7 @@ def taken(weights: list[int], n: int, worker: int = 0, workers: int = 1) -> list
     """Task and number of the first n requests of a worker."""
     tasks = [Bench().task for _ in weights]
     mix = Mix(tasks, weights, worker, workers)
-    return [(tasks.index(task), number) for task, number in (mix.take() for _ in range(n))]
+    return [(mix.entries.index(task), number) for task, number in (mix.take() for _ in range(n))]
 
 
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=12), st.integers(1, 400))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from helpers.bench import BEGIN, MS, values
-from helpers.live_load import ANSWER, FAILURE, HOUR, GatedDialer, Site, live, site, until
+from helpers.live_load import ANSWER, FAILURE, HOUR, GatedDialer, Site, live, open_load, site, turns, until
 
 from llmstress.engine.arrivals import amounts, own
 from llmstress.engine.control import OpenLoad, Timeouts
@@ -19,30 +19,11 @@ from llmstress.engine.telemetry.load_profile import Piece, Profile, constant, st
 S = 1_000 * MS
 
 
-def open_load(
-    per_s: float | Profile,
-    *,
-    arrival: str = "constant",
-    burstiness: float = 1.0,
-    max_queue: int | None = None,
-    queue_timeout_ms: int = 0,
-    **changes: object,
-) -> dict[str, Any]:
-    """The part of a plan that makes it open."""
-    profile = per_s if isinstance(per_s, Profile) else constant("requests", per_s)
-    return {"profile": profile, "open": OpenLoad(arrival, burstiness, max_queue, queue_timeout_ms * MS), **changes}
-
-
 def books(here: Site) -> tuple[int, int, int, int]:
     """Requests that were due, have started, were dropped, and wait."""
     here.load.check()
     counters = here.recorder.samples(0).counters
     return counters.due, counters.started, counters.dropped, here.recorder.progress.waiting
-
-
-async def turns(count: int = 5) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 # --- arrivals

@@ -217,6 +217,16 @@ CASES: dict[str, tuple[Measured, str]] = {
         Measured(whole=Part(), load_changes=2),
         "the load was changed manually 2 times during the run: figures may mix values from before and after",
     ),
+    "failed-checks": (
+        run({"ok": 5, "validation": 60, "http_503": 40}),
+        "the server answered, but not as --check expects: 60 of 100 failures are of class validation, and their "
+        "latencies are among those of failed requests: look at the samples of validation",
+    ),
+    "abandoned": (
+        run({"ok": 80, "cancelled": 20}, abandoned=20),
+        "20 of 100 requests were abandoned: ttft and itl include them, tpot and e2e do not, so these show only the "
+        "answers that came in time",
+    ),
 }
 """Rule -> a run in which it applies and no other does, and its words."""
 

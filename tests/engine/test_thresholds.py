@@ -7,7 +7,8 @@ import pytest
 from helpers.screens import STEP, S, histogram, opening
 
 from llmstress.coordinator.config.threshold_text import parse_threshold
-from llmstress.engine.telemetry.broadcast import Ended, RunView, Windows, WorkerChange
+from llmstress.engine.telemetry.broadcast import Ended, RunView, TaskFacts, Windows, WorkerChange
+from llmstress.engine.telemetry.cost import Cost, Price, Pricing, Tariff
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.intervals import share_interval
 from llmstress.engine.telemetry.judging import Judge
@@ -68,6 +69,20 @@ def test_a_thin_percentile_is_undecided_whatever_its_interval() -> None:
         pytest.param("errors.http_503>0", {"value": 1, "rises": True}, "failed", "failed", id="one is too many"),
         pytest.param("requests.ok<100", {"value": 99, "rises": True}, "pending", "failed", id="it may still grow"),
         pytest.param("requests.ok<100", {"value": 100, "rises": True}, "passed", "passed", id="it has grown enough"),
+        pytest.param(
+            "cost.total<5",
+            {"value": 4.0, "low": 3.0, "high": 4.5, "interval": True, "rises": True},
+            "pending",
+            "failed",
+            id="money that may still be spent",
+        ),
+        pytest.param(
+            "cost.total>5",
+            {"value": 4.0, "low": 3.0, "high": 6.0, "interval": True, "rises": True},
+            "undecided",
+            "undecided",
+            id="money that may be billed",
+        ),
         pytest.param("ttft.min>1ms", {"value": 2000, "falls": True}, "pending", "failed", id="it may still fall"),
         pytest.param("tokens.output_per_s<5k", {"value": 10, "early": True}, "pending", "failed", id="too early"),
         pytest.param("tokens.output_per_s<5k", {"value": 10}, "failed", "failed", id="a rate"),
@@ -137,6 +152,10 @@ def test_the_worst_comes_first_and_of_those_the_nearest_to_its_limit() -> None:
             "0.4 % (99 % interval: 0.1 % to 1.2 %), 0.6 % points below the limit; the interval contains the limit",
         ),
         (of("errors.http_503>0", value=0), "0, exactly the limit"),
+        (
+            of("cost.total>5", value=4.0, low=3.0, high=6.0, interval=True),
+            "4 (bounds: 3 to 6), 1 below the limit; the limit lies between the bounds",
+        ),
         (of("tokens.output_per_s<5k", value=5100.5), "5,100, 100.5 above the limit"),
         (of("ttft.p99>1s", value=None, why="no samples"), "no samples"),
         (of("verdict=invalid", value=None, status="degraded"), "the measurement is degraded"),
@@ -171,7 +190,8 @@ PART = Part(
     retried={"rate_limited": 3},
     latency={"ttft": many(200 * MS, 1000)},
 )
-STRETCH = Stretch(part=PART, seconds=10.0, per_event=2.0, status="degraded")
+COST = Cost(input=1.0, output=3.0, ok=100, unfinished=2, unfinished_cost=0.5, unfinished_most=6.0)
+STRETCH = Stretch(part=PART, seconds=10.0, per_event=2.0, status="degraded", cost=COST)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +227,8 @@ STRETCH = Stretch(part=PART, seconds=10.0, per_event=2.0, status="degraded")
         ("dropped", 20),
         ("dropped.rate", 0.1),
         ("load.achieved", 0.65),
+        ("cost.total", 4.5),
+        ("cost.per_request", 0.04),
     ],
 )
 def test_the_value_of_a_subject(name: str, value: float | None) -> None:
@@ -262,7 +284,7 @@ def run_of(judge_: Judge, *deltas: Delta, procs: int = 1, steady_s: float | None
 def give(judge_: Judge, view: RunView, *deltas: Delta) -> None:
     for delta in deltas:
         view.apply(delta)
-        judge_.add(delta, view.aggregate)
+        judge_.add(delta, view)
 
 
 def end(view: RunView, steady_s: float = 8.0) -> None:
@@ -293,6 +315,39 @@ def test_latencies_and_rates_cover_the_steady_window_and_counts_the_whole_run() 
         ("passed", 400),
         ("failed", many(500 * MS, 1).max),
         ("failed", 200),
+    ]
+
+
+def test_a_task_is_judged_by_its_own_requests() -> None:
+    judge_ = Judge(
+        [
+            parse_threshold(text)
+            for text in (
+                "ttft.max>300ms",
+                "chat.ttft.max>300ms",
+                "rag.ttft.max>300ms",
+                "rag.requests.ok>1900",
+                "rag.ttft.max>300ms over 3s",
+                "chat.ttft.max>300ms in ramp",
+            )
+        ]
+    )
+    view = opening(procs=1, steady_s=8.0)
+    tasks = [TaskFacts(name=name, weight=1, api="a", url="u", model="m") for name in ("chat", "rag")]
+    view.facts = msgspec.structs.replace(view.facts, tasks=tuple(tasks))
+    for seq in range(LAST):
+        made = quarter(0, seq, 100)
+        [(phase, slow)] = quarter(0, seq, 500).parts.items()
+        give(judge_, view, msgspec.structs.replace(made, parts={**made.parts, key_of(phase, 1): slow}))
+    end(view)
+    high = many(500 * MS, 1).max
+    assert judged(judge_, view) == [
+        ("failed", high),
+        ("passed", 100 * MS),
+        ("failed", high),
+        ("failed", 2000),
+        ("failed", high),
+        ("passed", 100 * MS),
     ]
 
 
@@ -391,6 +446,27 @@ def test_the_bystander_is_not_judged(suffix: str) -> None:
         give(judge_, view, delta)
     end(view)
     assert judged(judge_, view) == [("passed", 400), ("passed", 200 * MS)]
+
+
+def test_money_is_judged_by_the_prices_of_the_tasks() -> None:
+    """In a quarter of a second each of two tasks has 50 ok requests with 100 output tokens in all: $1 and $2."""
+    texts = ("cost.total>119", "cost.per_request>0.02", "cost.total>12 in ramp", "cost.total>11 over 1s")
+    judge_ = Judge([parse_threshold(text) for text in (*texts, "cost.total>72 after 2s")])
+    view = opening(procs=1)
+    tariffs = tuple(Tariff(price=Price(input=0.0, output=output)) for output in (10_000.0, 20_000.0))
+    view.facts = msgspec.structs.replace(view.facts, pricing=Pricing(tariffs=tariffs))
+    for seq in range(LAST):
+        delta = quarter(0, seq, 200)
+        [window] = delta.parts
+        spent = Part(Counters(started=50, output=100, input_seen=50, usage_seen=50), {"ok": 50})
+        delta.parts = {key_of(window): spent, key_of(window, 1): spent}
+        give(judge_, view, delta)
+    end(view)
+    states, values = zip(*judged(judge_, view), strict=True)
+    assert states == ("failed", "failed", "passed", "failed", "passed")
+    assert values == pytest.approx((120, 0.03, 12, 12, 72))
+    free = Judge([parse_threshold("cost.total>5")])
+    assert [each.why for each in free.judgements(run_of(free, quarter(0, 0, 200)))] == ["no price is known"]
 
 
 def test_memory_does_not_grow_with_the_run() -> None:

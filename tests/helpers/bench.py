@@ -8,6 +8,8 @@ from typing import Any, cast
 from llmstress.engine.api import make_api
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.control import Timeouts
+from llmstress.engine.outcome import End as RequestEnd
+from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.failure_policy import FailurePolicy
 from llmstress.engine.stream.failures import Failures
 from llmstress.engine.stream.link import Dials
@@ -97,8 +99,20 @@ class BenchLink:
         self.closed = True
 
 
+class BenchTimer:
+    """A call that is to come, once the test says that it is time."""
+
+    def __init__(self, at: int, act: Callable[[int], None]) -> None:
+        self.at = at
+        self.act = act
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
 class Bench:
-    """Implements `stream.Runtime` for one stream. Times are milliseconds after the test's time 0."""
+    """Implements `stream.runtime.Runtime` for one stream. Times are milliseconds after the test's time 0."""
 
     def __init__(
         self,
@@ -140,6 +154,7 @@ class Bench:
         self.waits: list[float] = []
         """Milliseconds from the end of an attempt to the next one."""
         self.links: list[BenchLink] = []
+        self.timers: list[BenchTimer] = []
         self.stream = TransportStream(self, self.reads)
         begins = [0, *(None if edge is None else edge * MS for edge in edges)]
         self.windows = consecutive([(kind, LABELS[kind], begin) for kind, begin in zip(Phase, begins, strict=True)])
@@ -160,8 +175,21 @@ class Bench:
     def retry(self, stream: Stream, at: int) -> None:
         self.waits.append((at - self.now) / MS)
 
-    def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
-        self.freed.append(failed)
+    def call_at(self, at: int, act: Callable[[int], None]) -> "BenchTimer":
+        self.timers.append(BenchTimer(at, act))
+        return self.timers[-1]
+
+    def ring(self, ms: float) -> None:
+        """Call what is due at `ms`."""
+        self.at(ms)
+        due = [timer for timer in self.timers if timer.at <= self.now]
+        self.timers = [timer for timer in self.timers if timer not in due]
+        for timer in due:
+            if not timer.cancelled:
+                timer.act(self.now)
+
+    def free(self, stream: Stream, exchange: Exchange, end: RequestEnd, *, fatal: bool, now: int) -> None:
+        self.freed.append(end.failed)
         self.fatal.append(fatal)
 
     def at(self, ms: float) -> "Bench":

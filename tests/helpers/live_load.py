@@ -9,7 +9,7 @@ import contextlib
 import functools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from helpers.bench import BEGIN, DONE, END, FINISH, HEAD, MS, TOKEN
@@ -19,12 +19,13 @@ from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.openai_chat import OpenAIChat
 from llmstress.engine.connect.dialer import Dialer, TakenOver
 from llmstress.engine.connect.loop import Loop
-from llmstress.engine.control import Network, Plan, TaskPlan, Timeouts
+from llmstress.engine.control import Network, OpenLoad, Plan, TaskPlan, Timeouts
 from llmstress.engine.load.build import build_model
 from llmstress.engine.schedule import windows
 from llmstress.engine.stream.progress import NEVER
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.states import PARKED
+from llmstress.engine.telemetry.load_profile import Profile, constant
 from llmstress.engine.telemetry.messages import Part, Phase
 
 HOUR = 3_600_000
@@ -72,9 +73,10 @@ class Peer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.data += data
-        _, _, body = self.data.partition(b"\r\n\r\n")
-        if body == BODY:
+        head, _, body = self.data.partition(b"\r\n\r\n")
+        if body and len(body) == int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0]):
             self.data = b""
+            self.server.bodies.append(body)
             self.server.ask(self)
 
 
@@ -86,6 +88,8 @@ class Server:
         self.accepted = 0
         self.waiting: list[Peer] = []
         """Requests that have come and are not answered, the oldest first."""
+        self.bodies: list[bytes] = []
+        """Of all requests that have come."""
         self.requests = 0
         self.peak = 0
 
@@ -267,6 +271,25 @@ def plan_of(url: str, streams: int, **changes: object) -> Plan:
     return msgspec.structs.replace(plan, **{name: each for name, each in changes.items() if name not in of_task})
 
 
+def open_load(
+    per_s: float | Profile,
+    *,
+    arrival: str = "constant",
+    burstiness: float = 1.0,
+    max_queue: int | None = None,
+    queue_timeout_ms: int = 0,
+    **changes: object,
+) -> dict[str, Any]:
+    """The part of a plan that makes it open."""
+    profile = per_s if isinstance(per_s, Profile) else constant("requests", per_s)
+    return {"profile": profile, "open": OpenLoad(arrival, burstiness, max_queue, queue_timeout_ms * MS), **changes}
+
+
+async def turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 @contextlib.asynccontextmanager
 async def listening() -> AsyncIterator[tuple[Server, str]]:
     """A server on a free port, and its URL."""
@@ -288,6 +311,8 @@ async def site(
     """A load of `streams` streams that hasn't started."""
     async with listening() as (server, url):
         plan = plan_of(url, streams, **changes)
+        tasks = tuple(msgspec.structs.replace(each, url=url) for each in plan.tasks)
+        plan = msgspec.structs.replace(plan, tasks=tasks)
         async with make_dialer(url, plan.tasks[0].timeouts) as dialer:
             if not gated:
                 dialer.gate.set()

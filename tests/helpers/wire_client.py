@@ -47,6 +47,11 @@ class Heard(NamedTuple):
         return [json.loads(each) for each in self.data if each != "[DONE]"]
 
     @property
+    def json(self) -> Any:
+        """An answer that is not streamed."""
+        return json.loads(self.text)
+
+    @property
     def words(self) -> list[str]:
         """The text, as far as it is in whole events of chat."""
         choices = [choice for each in self.events for choice in each.get("choices", ())]
@@ -85,7 +90,16 @@ class Client:
         if path in (CHAT, MESSAGES):
             told = {"messages": SAY, "max_tokens": 1_000, **told}
         body = json.dumps({key: value for key, value in told.items() if value is not None}).encode()
-        self.socket.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        self._post(path, body, "")
+
+    def post(self, path: str, body: bytes, **headers: str) -> Heard:
+        """A request with just these bytes, and its answer."""
+        self._post(path, body, "".join(f"{name}: {value}\r\n" for name, value in headers.items()))
+        return self.hear()
+
+    def _post(self, path: str, body: bytes, headers: str) -> None:
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
+        self.socket.sendall(head.encode() + body)
 
     def ask(self, path: str = CHAT, **fields: Any) -> Heard:
         """A request and its answer."""

@@ -105,3 +105,33 @@ def test_each_task_has_its_own_figures(tmp_path: Path) -> None:
     assert chat["goodput"]["met"] == chat["ok"]
     assert "\ntask " in said
     assert f"\n  chat        50 %  {server.url}/v1/chat/completions   openai-chat   model mock-7b\n" in said
+
+
+def test_models_are_compared() -> None:
+    with mock_server("--ttft-ms", "5", "--gap-ms", "1") as server:
+        code, summary, said = llmstress(
+            server.url, "--models", "lora/a=3,lora/b=1", "--headless", "--no-probe", "--proxy", "none", "--quiet",
+            *("--procs", "1", "--total-streams", "4", "--requests", "80", "--fail-if", "lora/b.errors.rate>1%"),
+            *("--undecided", "pass"),
+        )  # fmt: skip
+    assert code == 0, said
+    assert [(task["name"], task["model"], task["ok"]) for task in summary["tasks"]] == [
+        ("lora/a", "lora/a", 60), ("lora/b", "lora/b", 20)
+    ]  # fmt: skip
+    a, b = (task["speed"] for task in summary["tasks"])
+    assert summary["fairness"]["models"] == pytest.approx((a + b) ** 2 / (2 * (a * a + b * b)), abs=1e-4)
+    assert summary["thresholds"][0]["scope"] == "lora/b: whole run"
+    assert "fairness of models: " in said
+
+
+def test_a_failure_has_samples_with_the_name_of_its_task(tmp_path: Path) -> None:
+    """A mix once had counts of failures without samples."""
+    (tmp_path / "mix.toml").write_text('[[task]]\nname = "good"\n[[task]]\nname = "bad"\ncheck = ["contains:zebra"]\n')
+    with mock_server("--ttft-ms", "5", "--gap-ms", "1") as server:
+        code, summary, said = llmstress(
+            server.url, "--config", str(tmp_path / "mix.toml"), "--headless", "--no-probe", "--quiet",
+            *("--model", "mock-7b", "--proxy", "none", "--procs", "1", "--total-streams", "2", "--requests", "8"),
+        )  # fmt: skip
+    assert code == 0, said
+    assert summary["errors"]["validation"]["count"] == 4
+    assert {sample["task"] for sample in summary["errors"]["validation"]["samples"]} == {"bad"}

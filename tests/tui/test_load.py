@@ -30,6 +30,7 @@ from llmstress.tui.format.load_line import bystander_line, load_line
 from llmstress.tui.format.picture import Picture, picture_of
 from llmstress.tui.panes import bars
 from llmstress.tui.panes.tiles import tiles_of
+from llmstress.tui.tabs import CURVE
 
 
 def after(view: RunView, told: list[tuple[int, Frame]], until_s: float = math.inf) -> RunView:
@@ -336,7 +337,7 @@ def test_the_keys_name_what_they_change() -> None:
     swept_keys = shown_keys(after(swept_view(), swept(), 3.0))
     assert "+ - =" not in swept_keys
     assert "next stage" not in swept_keys, "the sweep decides when a point ends"
-    assert "c chart" in shown_keys(staged_view(), bars.CURVE)
+    assert "c chart" in shown_keys(staged_view(), CURVE)
 
 
 def test_the_status_names_the_stage() -> None:

@@ -1023,7 +1023,7 @@ def test_retries_have_a_column_and_their_samples_are_shown() -> None:
         "http_503": ["http_503", "2", "29 %", "1", "0s ago"],
         "rate_limited": ["rate_limited", "0", "0 %", "12", "0s ago"],
     }
-    text = samples_text("rate_limited", view.aggregate.samples["rate_limited"]).plain
+    text = samples_text("rate_limited", [("chat", each) for each in view.aggregate.samples["rate_limited"]]).plain
     assert "status 429, retry-after: 2" in text
     assert "slow down" in text
 

@@ -10,7 +10,9 @@ import enum
 import msgspec
 
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.checks.check import Check
 from llmstress.engine.prompts.synthetic import Synthetic
+from llmstress.engine.telemetry.bands import Bounds
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Delta, Window
 from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
@@ -61,6 +63,18 @@ class Think(msgspec.Struct, array_like=True, frozen=True):
     high_ns: int = 0
 
 
+class Abandonment(msgspec.Struct, array_like=True, frozen=True):
+    """Users who walk away before their answer has ended."""
+
+    share: float
+    """Of the requests, from 0 to 1: whether it is one of them depends on the seed and the number of a request alone."""
+    after: Think | None = None
+    """Time from the start of a request until it is abandoned; None: only `tokens` counts."""
+    tokens: int | None = None
+    """Token events after which it is abandoned; None: only `after` counts. If both are given: what comes first."""
+    seed: int = 0
+
+
 class OpenLoad(msgspec.Struct, array_like=True, frozen=True):
     """When requests arrive in the open model, beside the rate."""
 
@@ -81,6 +95,19 @@ class Replay(msgspec.Struct, array_like=True, frozen=True):
     """Where its columns are (`trace.py`)."""
     lengths: bool
     """The limit of output tokens of each request is the length of its row's answer."""
+
+
+class Conversation(msgspec.Struct, array_like=True, frozen=True):
+    """What the conversations of one kind are like."""
+
+    fewest: int
+    most: int
+    """Turns of a conversation; each number from `fewest` to `most` is equally likely."""
+    keeps_answers: bool
+    """The history has the server's answers; else scripted ones."""
+    think: Think
+    """The think time before every turn but the first one."""
+    seed: int
 
 
 class TaskPlan(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
@@ -112,6 +139,18 @@ class TaskPlan(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """What requests are judged by."""
     synthetic: Synthetic | None = None
     """Prompts and limits that differ from request to request; None: all requests are alike."""
+    checks: tuple[Check, ...] = ()
+    """What is expected of the answers."""
+    abandonment: Abandonment | None = None
+    """None: nobody walks away."""
+    step: str = ""
+    """Name of the step of a session whose requests these are, such as `turn 1`; empty: they are no part of a
+    session."""
+    steps: int = 1
+    """So many plans, this one and those after it, are the steps of the sessions of one kind: their weight is that of
+    the first one."""
+    conversation: Conversation | None = None
+    """Of the first step: the sessions are conversations."""
 
 
 class Bystander(msgspec.Struct, array_like=True, frozen=True):
@@ -160,6 +199,8 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     """One worker of a run may have it."""
     replay: Replay | None = None
     """Open model: None if arrivals are random."""
+    bands: Bounds | None = None
+    """Where long prompts and answers begin, to tell requests apart by their tokens; None: they are not."""
 
 
 class Hello(msgspec.Struct, tag=True, array_like=True, frozen=True):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from llmstress.engine.telemetry.classes import NOT_FAILED
+from llmstress.engine.telemetry.classes import ANSWERED, NOT_FAILED
 
 _QUOTA_WORDS = (
     # OpenAI: the type, and the codes that come with it
@@ -49,6 +49,11 @@ class End(msgspec.Struct, frozen=True):
         """Whether the request counts as failed."""
         return self.outcome not in NOT_FAILED
 
+    @property
+    def pauses(self) -> bool:
+        """Whether a stream pauses after it (`--error-pause`): not if the server has answered as it should."""
+        return self.outcome not in ANSWERED
+
 
 UNEXPLAINED = frozenset({"truncated", "empty", "timeout_first_token", "timeout_idle", "timeout_total"})
 """Classes that the server does not explain: what it said outside of its API is looked for instead."""
@@ -56,3 +61,5 @@ UNEXPLAINED = frozenset({"truncated", "empty", "timeout_first_token", "timeout_i
 OK = End("ok")
 FILTERED = End("filtered")
 CANCELLED = End("cancelled")
+ABANDONED = End("cancelled", "abandoned")
+"""The user has walked away (`--abandon`)."""

@@ -18,6 +18,7 @@ from llmstress.engine.connect.loop import Loop
 from llmstress.engine.connect.tcpinfo import address_text, ends_of, retransmissions, tls_of
 from llmstress.engine.control import TaskPlan
 from llmstress.engine.load.build import Context, build_task
+from llmstress.engine.outcome import End
 from llmstress.engine.schedule import windows
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.observer import Ending, Observer
@@ -213,7 +214,11 @@ class Witness(Observer):
         """No failure has another attempt."""
         raise RuntimeError("a request was to be sent again that is sent only once")
 
-    def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
+    def call_at(self, at: int, act: Callable[[int], None]) -> asyncio.Handle:
+        """Nothing is planned: the request's observer is this one."""
+        raise RuntimeError("the one request of a probe was to be abandoned")
+
+    def free(self, stream: Stream, exchange: Exchange, end: End, *, fatal: bool, now: int) -> None:
         """The request has ended."""
         self._over.set()
 

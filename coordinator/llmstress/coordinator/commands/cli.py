@@ -6,8 +6,11 @@ from typing import Any
 
 import click
 
+from llmstress.coordinator.commands.arguments.checks import check_options
 from llmstress.coordinator.commands.arguments.configuration import configuration_options, probed_task_option
 from llmstress.coordinator.commands.arguments.connection import connection_options
+from llmstress.coordinator.commands.arguments.conversations import conversation_options
+from llmstress.coordinator.commands.arguments.cost import cost_options
 from llmstress.coordinator.commands.arguments.judging import judging_options
 from llmstress.coordinator.commands.arguments.limits import limit_options, timeout_options
 from llmstress.coordinator.commands.arguments.load import load_options
@@ -40,10 +43,13 @@ LONGEST = 600
 @trace_options
 @request_options
 @prompt_options
+@conversation_options
 @api_options
 @connection_options
 @timeout_options
 @limit_options
+@check_options
+@cost_options
 @slo_options
 @judging_options
 @output_options
@@ -109,10 +115,13 @@ def probe(**arguments: Any) -> int:
 @load_options
 @request_options
 @prompt_options
+@conversation_options
 @api_options
 @connection_options
 @timeout_options
 @limit_options
+@check_options
+@cost_options
 @judging_options
 @output_options
 @configuration_options

@@ -9,8 +9,17 @@ from typing import Any, TypeVar
 import click
 
 from llmstress.coordinator.commands.other_tools import ANSWERS, unknown_flag
-from llmstress.coordinator.commands.text_input import text_of
-from llmstress.coordinator.config.load_text import parse_bystander, parse_rate, parse_stage, parse_think_time
+from llmstress.coordinator.commands.text_input import text_of, text_of_config
+from llmstress.coordinator.config.band_text import parse_bands
+from llmstress.coordinator.config.check_text import parse_abandon_after, parse_check
+from llmstress.coordinator.config.load_text import (
+    parse_bystander,
+    parse_rate,
+    parse_stage,
+    parse_think_time,
+    parse_turns,
+)
+from llmstress.coordinator.config.model_text import parse_models
 from llmstress.coordinator.config.parsing import (
     parse_duration,
     parse_header,
@@ -20,11 +29,13 @@ from llmstress.coordinator.config.parsing import (
     parse_share,
     parse_token_ids,
 )
+from llmstress.coordinator.config.prices import PriceTable, parse_money, parse_price, read_prices
 from llmstress.coordinator.config.prompt_text import parse_lengths
 from llmstress.coordinator.config.slo_presets import parse_preset
 from llmstress.coordinator.config.slo_text import parse_deadlines, parse_reading_speed, parse_slo
 from llmstress.coordinator.config.sweep_text import parse_attain, parse_bound, parse_sweep
 from llmstress.coordinator.config.threshold_text import parse_threshold
+from llmstress.engine.checks.check import Check
 from llmstress.engine.stream.failure_policy import parse_entry
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -57,9 +68,34 @@ class TextInput(ParsedText[_Parsed]):
         return value if ctx is not None and ctx.resilient_parsing else super().convert(value, param, ctx)
 
 
+class CheckText(ParsedText[Check]):
+    """A check of answers. For the completion of a shell, no file is read."""
+
+    def __init__(self) -> None:
+        super().__init__("check", lambda text: parse_check(text, lambda path: text_of(f"@{path}")))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Check:
+        """As in `ParsedText`."""
+        return value if ctx is not None and ctx.resilient_parsing else super().convert(value, param, ctx)
+
+
+CHECK = CheckText()
+ABANDON_AFTER = ParsedText("time", parse_abandon_after)
+
+
+def _prices_in(path: str) -> PriceTable:
+    return read_prices(text_of_config(path), path)
+
+
+MONEY = ParsedText("amount", parse_money)
+PRICE = ParsedText("input=p,output=p", parse_price)
+PRICES = ParsedText("file", _prices_in)
 LENGTHS = ParsedText("n|distribution", parse_lengths)
+MODELS = ParsedText("name=n,name=n", parse_models)
+BANDS = ParsedText("n,n", parse_bands)
 MAX_ERRORS = ParsedText("n|p%", parse_max_errors)
 RATE = ParsedText("rate", parse_rate)
+TURNS = ParsedText("n|n..n", parse_turns)
 THINK_TIME = ParsedText("time", parse_think_time)
 BYSTANDER = ParsedText("rate", parse_bystander)
 STAGE = ParsedText("time:load", parse_stage)

@@ -52,7 +52,7 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
     ("put the port into the URL, e.g. --url http://localhost:8000", "--port"),
     (f"for a target, use --url URL; for users, {_STREAMS}", "-u"),
     ("use --header 'Name: value' for a header, or --url URL for a host", "-H"),
-    ("use --model NAME", "-m --model-name --model-id --models --served-model-name"),
+    ("use --model NAME", "-m --model-name --model-id --served-model-name"),
     (
         "use --api-key-env NAME with the name of the environment variable that holds the key",
         "--api-key --apikey --openai-api-key --token --auth-token --bearer --bearer-token",
@@ -68,6 +68,14 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
         "use --prompt-tokens N, where N may be a distribution like 512±64",
         "--input-len --random-input-len --random-range-ratio --isl --input-tokens --synthetic-input-tokens-mean "
         "--synthetic-input-tokens-stddev --mean-input-tokens --stddev-input-tokens",
+    ),
+    (
+        "use --turns N, e.g. --turns 2..10",
+        "--num-turns --multi-turn --conversation-turn-mean --session-turns-mean --gsp-num-turns --max-turns",
+    ),
+    (
+        "use --think-time TIME together with --turns, e.g. --think-time exp:10s",
+        "--conversation-turn-delay-mean --session-turn-delay-mean",
     ),
     ("use --shared-prefix-tokens N together with --prompt-tokens", "--random-prefix-len --prefix-len"),
     (

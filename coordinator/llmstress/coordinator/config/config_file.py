@@ -201,3 +201,46 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
             yield first, text[start : match.start()]
             start, first = match.end(), line
     yield first, text[start:]
+
+
+Path = tuple[str, ...]
+"""Names of tables and of a key in them, from the top of a document."""
+
+
+def read_toml(text: str, name: str) -> tuple[dict[str, Any], dict[Path, int]]:
+    """The TOML document in `text`, and the first line of every table and key.
+
+    Args:
+        text: a byte order mark and CRLF are accepted.
+        name: name of the file, for messages.
+
+    Raises:
+        UsageError: it is not TOML; the message names the line.
+    """
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    document = _parsed(text, name)
+    lines: dict[Path, int] = {}
+    table: Path = ()
+    for line, statement in _statements(text):
+        found = tomllib.loads(statement)
+        if not found:
+            continue
+        if statement.lstrip().startswith("["):
+            table = max(_paths_in(found), key=len)
+            paths = [table]
+        else:
+            paths = [table + path for path in _paths_in(found)]
+        for path in paths:
+            for length in range(1, len(path) + 1):
+                lines.setdefault(path[:length], line)
+    return document, lines
+
+
+def _paths_in(table: dict[str, Any]) -> list[Path]:
+    """The paths of all keys of a table, and of the tables in it. Tables in arrays are left out."""
+    found: list[Path] = []
+    for key, value in table.items():
+        found.append((key,))
+        if isinstance(value, dict):
+            found += [(key, *path) for path in _paths_in(value)]
+    return found

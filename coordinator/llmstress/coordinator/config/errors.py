@@ -20,7 +20,8 @@ class ExitCode(enum.IntEnum):
 
     OK = (
         0,
-        "the run ended as planned, even if single requests failed; also after `--max-total-tokens` (see `ended_by`); "
+        "the run ended as planned, even if single requests failed; also after `--max-total-tokens` or "
+        "`--max-cost` (see `ended_by`); "
         "`find` has found a capacity, or that it is at least so high",
     )
     INTERNAL = 1, "internal error"

@@ -3,7 +3,7 @@
 import msgspec
 
 from llmstress.coordinator.config.errors import UsageError
-from llmstress.coordinator.config.load_text import MOST_PERIODS, Rate, Stage
+from llmstress.coordinator.config.load_text import MOST_PERIODS, Rate, Stage, Turns
 from llmstress.coordinator.config.sweep_text import Search, Sweep
 from llmstress.engine import schedule
 from llmstress.engine.control import Think
@@ -83,6 +83,10 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     """A request that has waited this long for a stream is dropped; 0: no limit; None: `QUEUE_TIMEOUT_S`."""
     think: Think = Think()
     pacing_s: float = 0.0
+    turns: Turns | None = None
+    """Requests are the turns of conversations. None: each request stands for itself."""
+    answers: str | None = None
+    """The answers in the history of a conversation: server or scripted; None: server."""
     stages: tuple[Stage, ...] = ()
     trace: str | None = None
     """Open model: requests arrive at the times in this file. None: there is no trace."""
@@ -127,6 +131,7 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
         if self.stages:
             self._check_stages()
         self._check_trace()
+        self._check_turns()
         if self.open:
             self._check_open()
         else:
@@ -192,8 +197,22 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
             if given:
                 raise UsageError(f"{flag} can't be used with --trace, which sets the arrivals: drop one of them")
 
+    def _check_turns(self) -> None:
+        if self.turns is None:
+            if self.answers is not None:
+                raise UsageError("--answers is for conversations: give their turns with --turns, e.g. --turns 8")
+            return
+        if self.trace is not None:
+            raise UsageError("--turns can't be used with --trace, whose rows are single requests: drop one of them")
+        if self.rate is not None and self.rate.tokens:
+            raise UsageError(
+                f"--rate {self.rate}: with --turns the rate is one of conversations, which no number of tokens says; "
+                "write it like --rate 5/s"
+            )
+
     def _check_open(self) -> None:
-        for flag, given in (("--think-time", self.think != Think()), ("--pacing", self.pacing_s > 0)):
+        thinks = self.think != Think() and not self.converses
+        for flag, given in (("--think-time", thinks), ("--pacing", self.pacing_s > 0)):
             if given:
                 raise UsageError(
                     f"{flag} is for streams that begin after their last answer; at a rate or with a trace, requests "
@@ -227,6 +246,11 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     def total_streams(self) -> int:
         """Streams of all processes together."""
         return sum(self.shares)
+
+    @property
+    def converses(self) -> bool:
+        """Whether requests are turns of conversations."""
+        return self.turns is not None
 
     @property
     def open(self) -> bool:

@@ -22,6 +22,9 @@ _SCALES = {"": 1, "k": 1_000, "M": 1_000_000}
 _RATE = re.compile(r"(\d+(?:\.\d+)?)(k|M)?(?:[- ]?(tokens|requests))?/([a-z]+)", re.ASCII)
 
 
+_TURNS = re.compile(r"(\d{1,9})(?:\.\.(\d{1,9}))?", re.ASCII)
+
+
 class Rate(msgspec.Struct, frozen=True):
     """A rate of requests, or of tokens."""
 
@@ -55,6 +58,37 @@ class Stage(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         """As it is given on the command line."""
         return self.text
+
+
+MOST_TURNS = 1_000
+
+
+class Turns(msgspec.Struct, frozen=True):
+    """How many turns conversations have: each number from `fewest` to `most` is equally likely."""
+
+    fewest: int
+    most: int
+
+    def __str__(self) -> str:
+        """As it is given on the command line."""
+        return f"{self.fewest}" if self.fewest == self.most else f"{self.fewest}..{self.most}"
+
+
+def parse_turns(text: str) -> Turns:
+    """The turns of `8`, or `2..10`.
+
+    Raises:
+        ValueError: the text has another form, or a number is out of range.
+    """
+    match = _TURNS.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a number of turns; write it like 8, or 2..10")
+    fewest, most = int(match[1]), int(match[2] or match[1])
+    if fewest > most:
+        raise ValueError(f"{text!r}: the first number is higher than the second one")
+    if not 1 <= fewest <= most <= MOST_TURNS:
+        raise ValueError(f"{text!r}: a conversation has from 1 to {MOST_TURNS:,} turns")
+    return Turns(fewest, most)
 
 
 def parse_rate(text: str) -> Rate:

@@ -7,21 +7,25 @@ from typing import Any
 
 import msgspec
 
+from llmstress.coordinator.config.band_text import DEFAULT_BANDS, NO_BANDS
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.load_options import MOST, LoadOptions, check_bounds
+from llmstress.coordinator.config.model_text import WeightedModel, by_model
 from llmstress.coordinator.config.parsing import MaxErrors, Resolve, is_address
+from llmstress.coordinator.config.prices import HIGHEST, Money, OnePrice, PriceTable
 from llmstress.coordinator.config.slo_presets import PRESETS
 from llmstress.coordinator.config.tasks import MOST_TASKS, OwnOptions, changes_of
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.checks.check import Check
+from llmstress.engine.control import Think
 from llmstress.engine.prompts.lengths import MOST_TOKENS, Lengths
+from llmstress.engine.telemetry.bands import Bounds
+from llmstress.engine.telemetry.error_samples import BYSTANDER_NAME
 from llmstress.engine.telemetry.slo import OF_STREAMS, Deadlines, Objectives, Slo
-from llmstress.engine.telemetry.subjects import SUBJECTS
+from llmstress.engine.telemetry.subjects import FIRST_WORDS, SUBJECTS
 from llmstress.engine.telemetry.thresholds import Threshold
 
 LONGEST_PROGRESS_S = 3600
-
-SUBJECT_WORDS = frozenset(name.partition(".")[0] for name in SUBJECTS)
-"""The first words of what thresholds judge, which no task may be called."""
 
 MOST_RETRIES = 1000
 
@@ -43,6 +47,8 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     api: str | None = None
     """Name of the API; None: guessed from the URL."""
     model: str | None = None
+    models: tuple[WeightedModel, ...] | None = None
+    """Several models, instead of `model`: a task for each."""
     prompt: str = DEFAULT_PROMPT
     system: str | None = None
     max_tokens: int | None = None
@@ -92,6 +98,14 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     """Changes of the failure policy: status or class, and action."""
     max_errors: MaxErrors | None = None
     max_total_tokens: int | None = None
+    price: OnePrice | None = None
+    """Price of the model."""
+    prices: PriceTable | None = None
+    """Prices of models; the built-in ones follow."""
+    cost_per_hour: Money | None = None
+    """Cost of the hardware, instead of prices of tokens."""
+    max_cost: float | None = None
+    """The run ends when it has cost this much."""
     probe: bool = True
     """Request the target's models before the run; False: `--no-probe`."""
     interval_s: float = 0.25
@@ -106,6 +120,12 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     """Time between two progress lines, in whole seconds."""
     histograms: bool = False
     require_finish: bool = False
+    checks: tuple[Check, ...] = ()
+    """An answer that fails one of them is a failure."""
+    abandon: float = 0.0
+    """Share of the requests that are abandoned, after the next two."""
+    abandon_after: Think | None = None
+    abandon_after_tokens: int | None = None
     slos: tuple[Slo, ...] = ()
     slo_preset: str | None = None
     """Name of a set of further SLOs."""
@@ -121,6 +141,9 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     """What a threshold that could not be decided does to the exit code: fail or pass."""
     junit: str | None = None
     intervals: bool = False
+    token_bands: Bounds | None = None
+    """Where long prompts and answers begin. `NO_BANDS`: requests are not told apart; None: they are, with the default
+    bounds, if they differ in length."""
     tasks: tuple[OwnOptions, ...] = ()
     """The tasks of a mix; empty: all requests are of one kind, that of these options."""
 
@@ -140,6 +163,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             ("--prefix-groups", self.prefix_groups, 1, MOST_GROUPS),
             ("--max-total-tokens", self.max_total_tokens, 1, 10**15),
             ("--retries", self.retries, 0, MOST_RETRIES),
+            ("--abandon-after-tokens", self.abandon_after_tokens, 1, 10**9),
         )
         if not 0.05 <= self.interval_s <= 10:
             raise UsageError("--interval must lie between 50ms and 10s")
@@ -147,39 +171,57 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             raise UsageError("--progress must be whole seconds, from 1s to 1h")
         self._check_run()
         self._check_words()
-        if self.tasks:
+        if self.is_mix:
             self._check_tasks()  # what the options of the run say of a request is only what tasks take over
         else:
             self._check_request()
             self._check_prompts()
+            self._check_abandoning()
             self._check_objectives()
         self._check_thresholds()
+        self._check_cost()
 
     def _check_run(self) -> None:
+        if self.model is not None and self.models:
+            raise UsageError("--model and --models can't be used together: drop one of them")
         if self.headless and self.tui:
             raise UsageError("--headless and --tui can't be used together: drop one of them")
 
     def _check_tasks(self) -> None:
-        names = [task.name for task in self.tasks]
+        tasks = self.each_task
+        names = [task.name for task, _ in tasks]
         if len(names) > MOST_TASKS:
-            raise UsageError(f"{self.tasks[MOST_TASKS].origin}: a run has at most {MOST_TASKS} tasks")
-        for index, task in enumerate(self.tasks):
+            raise UsageError(f"the run would have {len(names):,} tasks, and at most {MOST_TASKS} are possible")
+        for index, (task, _) in enumerate(tasks):
+            at = f"{task.origin}: " if task.origin else "--models: "
             if task.name in names[:index]:
-                raise UsageError(f"{task.origin}: two tasks are called {task.name!r}")
-            if task.name in SUBJECT_WORDS:
+                raise UsageError(f"{at}two tasks are called {task.name!r}")
+            if task.name == BYSTANDER_NAME:
+                raise UsageError(f"{at}a task can't be called {task.name!r}: that is what --bystander sends")
+            if task.name in FIRST_WORDS:
                 raise UsageError(
-                    f"{task.origin}: a task can't be called {task.name!r}, which is a figure of the run in thresholds"
+                    f"{at}{task.name!r} can't be the name of a task: it is a figure of the run in thresholds"
                 )
-        without = [task.name for task, own in self.each_task if own.url is None]
-        if 0 < len(without) < len(self.tasks):
+        without = [task.name for task, own in tasks if own.url is None]
+        if 0 < len(without) < len(tasks):
             raise UsageError(
                 f"the task {without[0]} has no target, and others have one: give it a url, or give --url for all"
             )
 
     @property
+    def is_mix(self) -> bool:
+        """There is more than one kind of request, or the only one has a name."""
+        return bool(self.tasks or self.models)
+
+    @property
     def has_target(self) -> bool:
         """Whether there is a target; if not, the built-in mock is loaded."""
         return self.url is not None or any(task.own.get("url") is not None for task in self.tasks)
+
+    @property
+    def converses(self) -> bool:
+        """Whether requests of any task are turns of conversations."""
+        return self.turns is not None or any(task.own.get("turns") is not None for task in self.tasks)
 
     def of_task(self, task: OwnOptions) -> "Options":
         """The options of a run whose requests are all of this task.
@@ -188,15 +230,23 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             UsageError: they contradict each other.
         """
         changes = changes_of(task, DEFAULTS)
+        if self.open and changes.get("turns", self.turns) is None:
+            changes["think"] = Think()  # is for the tasks with conversations
         try:
-            return msgspec.structs.replace(self, **changes, tasks=(), fail_if=(), abort_if=())
+            return msgspec.structs.replace(self, **{"models": None, **changes}, tasks=(), fail_if=(), abort_if=())
         except UsageError as error:
+            if not task.origin:
+                raise
             raise UsageError(f"{task.origin}: task {task.name}: {error}") from error
 
     @property
     def each_task(self) -> tuple[tuple[OwnOptions, "Options"], ...]:
         """The tasks with their options. A run without a mix has one, whose name is empty."""
-        return tuple((task, self.of_task(task)) for task in self.tasks) or ((OwnOptions(name=""), self),)
+        if not self.is_mix:
+            return ((OwnOptions(name=""), self),)
+        given = self.tasks or (OwnOptions(name=""),)
+        lists = [() if "model" in task.own else task.own.get("models", self.models) or () for task in given]
+        return tuple((task, self.of_task(task)) for task in by_model([*zip(given, lists, strict=True)]))
 
     def _check_request(self) -> None:
         if not self.keepalive and self.requests_per_connection is not None:
@@ -235,6 +285,11 @@ class Options(LoadOptions, frozen=True, kw_only=True):
                     raise UsageError(f"{flag} can't be used with --unix-socket: drop one of them")
 
     def _check_prompts(self) -> None:
+        if self.turns is not None:
+            if self.prompt_ids:
+                raise UsageError("--turns needs texts, so it can't be used with --prompt-ids: drop one of them")
+            if self.body is not None and "{prompt}" not in self.body:
+                raise UsageError("--turns needs a place in --body: write {prompt} where the conversation belongs")
         if self.prompt_tokens is None:
             for flag, given in (
                 ("--shared-prefix-tokens", self.shared_prefix_tokens > 0),
@@ -264,6 +319,16 @@ class Options(LoadOptions, frozen=True, kw_only=True):
                 if given:
                     raise UsageError(f"--output-tokens can't be used with {flag}, {why}: drop one of them")
 
+    def _check_abandoning(self) -> None:
+        after = "--abandon-after" if self.abandon_after is not None else "--abandon-after-tokens"
+        given = self.abandon_after is not None or self.abandon_after_tokens is not None
+        if given and not self.abandon:
+            raise UsageError(f"{after} needs the share of the requests that are abandoned, e.g. --abandon 20%")
+        if self.abandon and not given:
+            raise UsageError("--abandon needs a moment: --abandon-after 5s, or --abandon-after-tokens 20")
+        if self.abandon_after_tokens is not None and not self.stream:
+            raise UsageError("--abandon-after-tokens needs answers that are streamed: drop --no-stream")
+
     def _check_objectives(self) -> None:
         if self.stream:
             return
@@ -283,11 +348,26 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     def _check_thresholds(self) -> None:
         for flag, thresholds in (("--fail-if", self.fail_if), ("--abort-if", self.abort_if)):
             for threshold in thresholds:
+                names = [task.name for task, _ in self.each_task] if threshold.task else []
+                if threshold.task and threshold.task not in names:
+                    there = (
+                        f"; there are {', '.join(names)}" if any(names) else ": the run has none ([[task]] in a file)"
+                    )
+                    raise UsageError(f"{flag} {threshold.text}: there is no task {threshold.task!r}{there}")
                 needs = SUBJECTS[threshold.subject].needs
                 if needs == "SLOs" and not self.objectives.slos:
                     raise UsageError(f"{flag} {threshold.text} needs limits for good requests: --slo or --slo-preset")
                 if needs == "arrivals" and not self.open:
                     raise UsageError(f"{flag} {threshold.text} needs requests that arrive at a rate: --rate or --stage")
+
+    def _check_cost(self) -> None:
+        if self.max_cost is not None and not 0 < self.max_cost <= HIGHEST:
+            raise UsageError("--max-cost must be an amount above 0, like 5 or 0.25")
+        for flag, given in (("--price", self.price), ("--prices", self.prices)):
+            if given is not None and self.cost_per_hour is not None:
+                raise UsageError(
+                    f"--cost-per-hour is for your own hardware and {flag} for tokens that are paid: drop one of them"
+                )
 
     def _check_words(self) -> None:
         for name, value in self.headers:
@@ -305,6 +385,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
                 raise UsageError(f"{flag} is empty: give a value, or leave it out")
         for flag, text in (
             ("--trace", self.trace),
+            ("--prices", None if self.prices is None else self.prices.name),
             ("--prompt", self.prompt),
             ("--system", self.system),
             ("--model", self.model),
@@ -351,12 +432,21 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     @property
     def objectives(self) -> Objectives:
         """What requests are judged by; in a mix, the limits of all tasks."""
-        if self.tasks:
+        if self.is_mix:
             of_tasks = [slo for _, options in self.each_task for slo in options.objectives.slos]
             return Objectives(tuple(dict.fromkeys(of_tasks)), self.deadlines, self.reading_speed or 0.0)
         preset = PRESETS[self.slo_preset] if self.slo_preset is not None else ()
         slos = tuple(dict.fromkeys((*preset, *self.slos)))
         return Objectives(slos, self.deadlines, self.reading_speed or 0.0)
+
+    @property
+    def bands(self) -> Bounds | None:
+        """Where long prompts and answers begin; None: requests are not told apart by their tokens."""
+        if self.token_bands is not None:
+            return None if self.token_bands == NO_BANDS else self.token_bands
+        lengths = [each for each in (self.prompt_tokens, self.output_tokens) if each is not None]
+        vary = self.is_mix or self.trace is not None or any(each.shape != "fixed" for each in lengths)
+        return DEFAULT_BANDS if vary else None
 
     @property
     def thresholds(self) -> tuple[Threshold, ...]:

@@ -17,7 +17,10 @@ _LONGEST_SHOWN = 200
 
 def describe(options: Options) -> dict[str, Any]:
     """The options for the summary: field -> value."""
-    shown: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(options, tasks=()))
+    hidden = ("tasks", "fail_if", "abort_if")
+    shown: dict[str, Any] = {
+        name: msgspec.to_builtins(getattr(options, name)) for name in options.__struct_fields__ if name not in hidden
+    }
     shown["url"] = redact_url(options.url) if options.url is not None else None
     secrets = secrets_in_options(options)
     shown["headers"] = [f"{name}: {_header_value(name, value, secrets)}" for name, value in options.headers]
@@ -29,18 +32,22 @@ def describe(options: Options) -> dict[str, Any]:
         shown["prompt_ids"] = [*options.prompt_ids[:_LONGEST_SHOWN], f"… {len(options.prompt_ids):,} token ids"]
     for name in ("fail_if", "abort_if"):
         shown[name] = [threshold.text for threshold in getattr(options, name)]
-    for name in ("rate", "bystander", "prompt_tokens", "output_tokens"):
+    for name in ("rate", "bystander", "prompt_tokens", "output_tokens", "turns", "price", "cost_per_hour"):
         shown[name] = None if shown[name] is None else str(getattr(options, name))
+    shown["prices"] = None if options.prices is None else options.prices.name
+    shown["models"] = [str(model) for model in options.models or ()]
     shown["stages"] = [str(stage) for stage in options.stages]
+    shown["token_bands"] = None if options.bands is None else f"{options.bands.input},{options.bands.output}"
     shown["proxy"] = redact_url(options.proxy) if options.proxy is not None else None
     shown["slos"] = [slo.text for slo in options.slos]
+    shown["checks"] = [check.text for check in options.checks]
     shown["tasks"] = [
         {
             "name": task.name,
             "weight": task.weight,
             **{field: value for field, value in describe(own).items() if field in task.own},
         }
-        for task, own in (options.each_task if options.tasks else ())
+        for task, own in (options.each_task if options.is_mix else ())
     ]
     shown["deadlines"] = deadlines_text(options.deadlines) if options.deadlines is not None else None
     return shown

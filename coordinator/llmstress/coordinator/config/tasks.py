@@ -10,28 +10,34 @@ import msgspec
 OF_A_TASK = frozenset(
     {
         # the target
-        *("url", "api", "model", "api_key_env", "headers", "auth", "api_version"),
+        *("url", "api", "model", "models", "api_key_env", "headers", "auth", "api_version"),
         # the request
         *("prompt", "prompt_ids", "prompt_tokens", "shared_prefix_tokens", "prefix_groups", "system"),
         *("max_tokens", "output_tokens", "min_tokens", "ignore_eos", "limit_field", "stream", "usage", "extra_body"),
-        *("batch", "encoding", "method", "body", "text", "done", "error_event"),
+        *("batch", "encoding", "method", "body", "text", "done", "error_event", "turns", "answers"),
         # the connection
         *("source_ips", "resolve", "proxy", "unix_socket", "cacert", "insecure", "cert", "key"),
         *("keepalive", "requests_per_connection"),
         # limits, and what follows a failure
         *("timeout_connect_s", "timeout_first_token_s", "timeout_idle_s", "timeout_total_s"),
         *("retries", "on_status", "require_finish"),
-        # what requests are judged by
-        *("slos", "slo_preset"),
+        # what requests cost
+        *("price", "prices"),
+        # what requests are judged by, and users who walk away
+        *("slos", "slo_preset", "checks"),
+        *("abandon", "abandon_after", "abandon_after_tokens"),
     }
 )
 """Fields of `Options` that a task may have for itself. All others belong to the run."""
 
 RIVALS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "model": ("models",),
+        "models": ("model",),
         "prompt": ("prompt_ids", "prompt_tokens", "shared_prefix_tokens", "prefix_groups"),
         "prompt_ids": ("prompt", "prompt_tokens", "shared_prefix_tokens", "prefix_groups"),
         "prompt_tokens": ("prompt", "prompt_ids"),
+        "prices": ("price",),
         "max_tokens": ("output_tokens",),
         "output_tokens": ("max_tokens", "min_tokens"),
     }
@@ -59,6 +65,8 @@ class OwnOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Field of `Options` -> value."""
     origin: str = ""
     """Where it was given: `run.toml, line 12`."""
+    group: str = ""
+    """What the tasks of one list of models have in common: the name of the task that has it, or `models`."""
 
 
 def check_name(name: Any) -> str:

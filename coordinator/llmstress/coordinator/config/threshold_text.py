@@ -3,10 +3,10 @@
 import re
 
 from llmstress.coordinator.config.parsing import parse_duration
-from llmstress.engine.telemetry.subjects import Subject, find
+from llmstress.engine.telemetry.subjects import FIRST_WORDS, Subject, find
 from llmstress.engine.telemetry.thresholds import STATUSES, Comparison, Threshold
 
-_SHAPE = re.compile(r"\s*(?P<name>[\w.-]+)\s*(?P<comparison>>=|<=|==|!=|>|<|=)\s*(?P<rest>.*)", re.DOTALL)
+_SHAPE = re.compile(r"\s*(?P<name>[\w.:/@-]+)\s*(?P<comparison>>=|<=|==|!=|>|<|=)\s*(?P<rest>.*)", re.DOTALL)
 
 _NUMBER = re.compile(
     r"(?P<number>[0-9][0-9_]*(?:\.[0-9]+)?)(?:\s?(?P<unit>%|(?!in\b|over\b|after\b)[a-zA-Zµ]+))?(?=\s|$)(?P<rest>.*)",
@@ -31,7 +31,7 @@ EXAMPLE = "'ttft.p99>800ms'"
 
 def parse_threshold(text: str) -> Threshold:
     """The threshold of `ttft.p99>800ms`, `errors.rate>1% in stage 3`, `tokens.output_per_s<5k over 30s after 10s`, or
-    `verdict=invalid`.
+    `verdict=invalid`. `chat.ttft.p99>800ms` is about the requests of the task chat.
 
     Raises:
         ValueError: the text has another form, or names something that can't be judged; the text says what to write.
@@ -43,9 +43,11 @@ def parse_threshold(text: str) -> Threshold:
     if match is None:
         quoted = "; in a shell the threshold must be quoted, because > redirects the output" if given else ""
         raise ValueError(f"{given!r} has no comparison; write it like {EXAMPLE}{quoted}")
-    subject, argument = find(match["name"])
+    task, (subject, argument) = _find(match["name"])
     comparison, rest = match["comparison"], match["rest"]
     if subject.unit == "status":
+        if task:
+            raise ValueError(f"{given!r}: a verdict is about the run, not about a task")
         return _of_status(given, comparison, rest)
     if comparison not in (">", ">=", "<", "<="):
         raise ValueError(f"{given!r}: {match['name']} is compared with >, >=, < or <=, not with {comparison}")
@@ -60,10 +62,21 @@ def parse_threshold(text: str) -> Threshold:
         unit=subject.unit,
         comparison=kind,
         limit=limit,
+        task=task,
         window=suffixes.get("in", ""),
         over_s=_length(given, suffixes, "over"),
         after_s=_length(given, suffixes, "after"),
     )
+
+
+def _find(name: str) -> tuple[str, tuple[Subject, str]]:
+    """The name of the task (empty: none), and subject and argument: `chat.ttft.p99` is the TTFT of the task chat. The
+    name of a task may contain dots."""
+    words = name.split(".")
+    for at in range(1, len(words)):
+        if words[0] not in FIRST_WORDS and words[at] in FIRST_WORDS:
+            return ".".join(words[:at]), find(".".join(words[at:]))
+    return "", find(name)
 
 
 def _of_status(text: str, comparison: str, rest: str) -> Threshold:

@@ -6,12 +6,10 @@ from llmstress.coordinator.output.latencies import Latency, describe
 from llmstress.coordinator.output.schema import Bystander, ErrorClass, Sample
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED
+from llmstress.engine.telemetry.error_samples import BYSTANDER_NAME
 from llmstress.engine.telemetry.formatting import count, latency
 from llmstress.engine.telemetry.messages import Phase
 from llmstress.engine.telemetry.metrics import BESIDE, BESIDE_LINE, METRICS
-
-NAME = "bystander"
-"""Name of the task: error samples of its requests begin with it."""
 
 
 def bystander_of(aggregate: Aggregate, asked_per_s: float | None) -> Bystander | msgspec.UnsetType:
@@ -57,5 +55,5 @@ def _percentiles(found: Latency) -> str:
 
 
 def _samples(aggregate: Aggregate, outcome: str) -> list[Sample]:
-    kept = aggregate.samples.get(f"{NAME} {outcome}", [])
+    kept = aggregate.samples.get(f"{BYSTANDER_NAME} {outcome}", [])
     return [Sample(each.status, each.text, each.request_id, each.headers) for each in kept]

@@ -7,7 +7,11 @@ from typing import Any, TextIO
 
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.sweep_text import level_text
+from llmstress.coordinator.output.bands import bands_table
 from llmstress.coordinator.output.bystander import line_of
+from llmstress.coordinator.output.conversation_schema import Conversations
+from llmstress.coordinator.output.conversations import conversation_lines
+from llmstress.coordinator.output.cost import cost_lines
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_text import load_line, windows_table
@@ -15,7 +19,7 @@ from llmstress.coordinator.output.log import LogFile
 from llmstress.coordinator.output.points import FindRow, SweepRow
 from llmstress.coordinator.output.points_text import find_lines, sweep_lines
 from llmstress.coordinator.output.schema import Bystander, Summary, Undetermined
-from llmstress.coordinator.output.tasks import task_lines, tasks_table
+from llmstress.coordinator.output.tasks import fairness_lines, task_lines, tasks_table
 from llmstress.engine.secrets import distinctive, redact
 from llmstress.engine.telemetry.broadcast import RunFacts
 from llmstress.engine.telemetry.formatting import (
@@ -168,8 +172,9 @@ class Console:
         """Print the table at the end of a run; `intervals`: with the confidence intervals of the percentiles."""
         requests, tokens = summary.requests, summary.tokens
         ends = [f"{count(requests.ok)} ok"]
-        others = ("failed", "filtered", "cancelled", "lost")
-        ends += [f"{count(n)} {name}" for name in others if (n := getattr(requests, name))]
+        others = [(requests.failed, "failed"), (requests.filtered, "filtered"), (requests.abandoned, "abandoned")]
+        others += [(requests.cancelled - requests.abandoned, "cancelled"), (requests.lost, "lost")]
+        ends += [f"{count(n)} {name}" for n, name in others if n]
         self.say()
         self.say(f"outcome: {summary.outcome.text}")
         self.say(f"measurement: {summary.verdict.status}{_of_what(summary)}")
@@ -197,6 +202,10 @@ class Console:
             source = {"usage": "by usage", "events": "by events", "mixed": "by usage or events", None: "output unknown"}
             self.say(f"tokens    {'; '.join(counted)} ({source[tokens.source]})")
         self._goodput(summary)
+        given = summary.run.options
+        asked = any(given.get(name) is not None for name in ("price", "prices"))
+        for line in cost_lines(summary.cost, asked=asked):
+            self.say(line)
         for outcome, error in summary.errors.items():
             text = f": {_cut(error.samples[0].text)}" if error.samples else ""
             self.say(f"{outcome:<20}{count(error.count):>10}{text}")
@@ -208,7 +217,11 @@ class Console:
             self.say()
             for line in lines:
                 self.say(line)
-        if lines := tasks_table(summary.tasks, whole_answers=whole_answers):
+        if lines := [*tasks_table(summary.tasks, whole_answers=whole_answers), *fairness_lines(summary.fairness)]:
+            self.say()
+            for line in lines:
+                self.say(line)
+        if lines := bands_table(summary.bands, whole_answers=whole_answers):
             self.say()
             for line in lines:
                 self.say(line)
@@ -226,6 +239,10 @@ class Console:
             self._undetermined(summary.tpot_undetermined)
         for line in points:
             self.say(line)
+        if isinstance(summary.conversations, Conversations):
+            self.say()
+            for line in conversation_lines(summary.conversations):
+                self.say(line)
         if isinstance(summary.bystander, Bystander):
             self.say(line_of(summary.bystander))
         self._thresholds(summary.thresholds)
@@ -332,7 +349,8 @@ def _arrivals(picture: Snapshot) -> list[str]:
     """Asked and achieved rate of the open model, and the requests that wait or were dropped."""
     if picture.asked_per_s is None:
         return []
-    parts = [f"asked {rate(picture.asked_per_s)}/s started {rate(picture.now.started_per_s)}/s"]
+    of = " sessions" if picture.asked_unit == "sessions" else ""
+    parts = [f"asked {rate(picture.asked_per_s)}{of}/s started {rate(picture.now.started_per_s)}/s"]
     parts += [f"waiting {count(picture.waiting)}"] if picture.waiting else []
     return parts + ([f"dropped {count(picture.dropped)}"] if picture.dropped else [])
 

@@ -8,7 +8,7 @@ from llmstress.engine.telemetry.subjects import SUBJECTS
 from llmstress.engine.telemetry.threshold_words import judgement_words
 from llmstress.engine.telemetry.thresholds import Judgement, Threshold, Unit
 
-_UNITS: dict[Unit, str] = {"latency": "ms", "share": "share", "number": "number", "status": "status"}
+_UNITS: dict[Unit, str] = {"latency": "ms", "share": "share", "number": "number", "money": "money", "status": "status"}
 """Unit of a subject -> its name in the summary."""
 
 
@@ -45,6 +45,8 @@ def _row(judgement: Judgement) -> ThresholdRow:
 
 
 def _in_summary(value: float, unit: Unit) -> float:
+    if unit == "money":
+        return float(f"{value:.10g}")  # a request may cost a millionth
     return round(value / 1000, 3) if unit == "latency" else round(value, 6)
 
 
@@ -58,4 +60,5 @@ def scope_of(threshold: Threshold) -> str:
         whole = "whole run"
     after = f", without the first {duration(threshold.after_s)}" if threshold.after_s else ""
     over = f", each {duration(threshold.over_s)}" if threshold.over_s else ""
-    return f"{whole}{after}{over}"
+    task = f"{threshold.task}: " if threshold.task else ""
+    return f"{task}{whole}{after}{over}"

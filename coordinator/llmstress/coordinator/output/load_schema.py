@@ -4,8 +4,9 @@ from typing import Literal
 
 import msgspec
 
-LevelUnit = Literal["streams", "requests", "trace"]
-"""What the level of a load is: streams, requests per second, or seconds of the trace per second."""
+LevelUnit = Literal["streams", "requests", "trace", "sessions"]
+"""What the level of a load is: streams, requests per second, seconds of the trace per second, or sessions per
+second."""
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,9 +24,9 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     burstiness: float | None = None
     """Shape of gamma arrivals."""
     asked_per_s: float | None = None
-    """Mean of the rate that was asked for."""
+    """Mean of the rate that was asked for, in requests or, if `unit` says so, in sessions."""
     due: int | None = None
-    """Requests that arrived."""
+    """Requests that arrived. The later requests of a session arrive when their think time is over."""
     dropped: int | None = None
     """Requests that arrived and never started."""
     due_per_s: float | None = None

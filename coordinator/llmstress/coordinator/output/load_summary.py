@@ -9,6 +9,7 @@ from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_schema import Load
 from llmstress.coordinator.output.schema import WindowRow
 from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.load_profile import RATES
 from llmstress.engine.telemetry.windows import WindowFigures
 
 
@@ -34,7 +35,7 @@ def load_of(aggregate: Aggregate, windows: Sequence[WindowFigures], arrival: str
         arrival=arrival,
         burstiness=burstiness,
         unit=unit,
-        asked_per_s=round(asked / seconds, 3) if unit == "requests" and seconds else None,
+        asked_per_s=round(asked / seconds, 3) if unit in RATES and seconds else None,
         due=whole.due,
         started=whole.started,
         dropped=whole.dropped,

@@ -7,6 +7,7 @@ from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_schema import Load
 from llmstress.coordinator.output.schema import WindowRow
 from llmstress.engine.telemetry.formatting import count, latency, rate, share, share_range
+from llmstress.engine.telemetry.load_profile import RATES
 
 MOST_ROWS = 40
 """Lines of the table; the summary has all windows."""
@@ -16,7 +17,7 @@ def load_line(load: Load) -> str:
     """Rates of the open model, and how many requests were dropped or late; empty in the closed model."""
     if load.model == "closed":
         return ""
-    asked = "asked for the trace" if load.asked_per_s is None else f"asked {rate(load.asked_per_s)}/s"
+    asked = "asked for the trace" if load.asked_per_s is None else f"asked {rate(load.asked_per_s)}{_unit(load)}"
     parts = [asked]
     if load.due_per_s is not None and load.achieved_per_s is not None:
         of_due = "" if load.achieved_share is None else f" ({_percent(load.achieved_share)})"
@@ -27,6 +28,10 @@ def load_line(load: Load) -> str:
     if load.waiting_max:
         parts.append(f"{count(load.waiting_max)} waited at most")
     return f"load      {', '.join(parts)}"
+
+
+def _unit(load: Load) -> str:
+    return " sessions/s" if load.unit == "sessions" else "/s"
 
 
 def windows_table(rows: Sequence[WindowRow], *, whole_answers: bool) -> list[str]:
@@ -49,7 +54,7 @@ def windows_table(rows: Sequence[WindowRow], *, whole_answers: bool) -> list[str
 def _line(row: WindowRow, metric: str, *, arrivals: bool, pace: bool) -> str:
     begins = row.started_per_s if arrivals else row.requests_per_s
     finished = row.ok + row.failed + row.filtered + row.lost
-    asked = f"{rate(row.asked)}/s" if row.unit == "requests" else f"{row.asked:,.4g}"
+    asked = f"{rate(row.asked)}/s" if row.unit in RATES else f"{row.asked:,.4g}"
     tpot = f"{value_of(row.latency_ms.get('tpot'), 'p50'):>10}" if pace else ""
     last = share(row.failed, finished)
     if isinstance(row.goodput, Goodput):

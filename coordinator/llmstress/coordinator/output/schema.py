@@ -11,6 +11,9 @@ from typing import Annotated, Any
 
 import msgspec
 
+from llmstress.coordinator.output.band_schema import BandRow
+from llmstress.coordinator.output.conversation_schema import Conversations
+from llmstress.coordinator.output.cost_schema import Cost
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_schema import LevelUnit, Load, TraceInfo
@@ -70,13 +73,15 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 class Requests(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of the whole run. `started` is the sum of ok, failed, filtered, cancelled, lost and open; `open` is 0 once
-    the run has ended. `per_s`: ok requests that ended in the steady window."""
+    the run has ended. `abandoned`: the part of `cancelled` whose users walked away (`--abandon`). `per_s`: ok requests
+    that ended in the steady window."""
 
     started: int
     ok: int
     failed: int
     filtered: int
     cancelled: int
+    abandoned: int
     lost: int
     open: int
     per_s: float | None
@@ -193,10 +198,12 @@ class Sample(msgspec.Struct, frozen=True):
     request_id: str
     headers: str
     """Headers that throttle, or advise whether and when to retry."""
+    task: str = ""
+    """Name of the task; empty: there is no mix."""
 
 
 class ErrorClass(msgspec.Struct, frozen=True):
-    """How often a class of failure occurred, with up to three distinct samples."""
+    """How often a class of failure occurred, with up to three distinct samples of each task."""
 
     count: int
     samples: list[Sample]
@@ -352,9 +359,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The steady windows, if there is more than one."""
     tasks: list[TaskRow] = []
     """Those of a mix; missing if all requests are of one kind."""
-    fairness: float | msgspec.UnsetType = msgspec.UNSET
-    """Jain's index of the output tokens per second of the tasks, each divided by its weight: 1 if all get their share.
-    Only of a mix whose tasks differ in their models alone."""
+    fairness: dict[str, float] = {}
+    """List of models -> Jain's index of the speeds that users of its models get: 1 if all are equal, 1/n if only one of
+    n models answers at all. Only with `--models`."""
+    bands: list[BandRow] = []
+    """Requests by the length of prompt and answer; missing if all have the same length (`--token-bands`)."""
     timeline_step_s: float
     timeline: list[TimelineRow]
     events: list[EventRow]
@@ -377,6 +386,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Metric -> base64 of HdrHistogram's V2 encoding, in µs, of the steady window."""
     bystander: Bystander | msgspec.UnsetType = msgspec.UNSET
     """Only with `--bystander`."""
+    cost: Cost
+    conversations: Conversations | msgspec.UnsetType = msgspec.UNSET
+    """Only with `--turns`."""
 
 
 def json_schema() -> dict[str, Any]:

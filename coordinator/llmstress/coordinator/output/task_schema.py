@@ -16,9 +16,9 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     url: str
     model: str
     share: float
-    """Its share of the requests by the weights."""
+    """Its share of the requests by the weights. A conversation counts as one request."""
     started_share: float | None
-    """Its share of the requests that started; null if none did."""
+    """Its share of what started, in the same sense; null if nothing did."""
     started: int
     ok: int
     failed: int
@@ -31,6 +31,9 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Ok requests."""
     output_per_s: float | None
     """Output tokens."""
+    speed: float | None
+    """Output tokens per second that one user gets, from the start of a request to its end: of ok requests. Requests per
+    second if they have no tokens."""
     output: int
     """Output tokens of ok requests."""
     input: int

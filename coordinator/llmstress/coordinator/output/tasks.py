@@ -1,6 +1,6 @@
 """The tasks of a mix in the summary and in the table at the end. Pure functions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -52,6 +52,7 @@ def _row(task: TaskFigures, objectives: Objectives) -> TaskRow:
         failed_by=task.whole_failed_by,
         requests_per_s=_rounded(task.requests_per_s),
         output_per_s=_rounded(task.tokens_per_s),
+        speed=_rounded(task.speed),
         output=whole.output,
         input=whole.input,
         cached_input=whole.cached_input,
@@ -68,6 +69,12 @@ def tasks_table(rows: Sequence[TaskRow], *, whole_answers: bool) -> list[str]:
     last = "good" if any(isinstance(row.goodput, Goodput) for row in rows) else "failed"
     head = f"{'task':<16}{'share':>7}{'req/s':>9}{'tok/s':>8}{first}{'E2E p50':>10}{last:>8}"
     return [head, *(_line(row, first=bool(first)) for row in rows)]
+
+
+def fairness_lines(fairness: Mapping[str, float]) -> list[str]:
+    """A line for each list of models."""
+    means = "Jain's index of tokens/s per user"
+    return [f"fairness of {group}: {index:.3f} ({means})" for group, index in fairness.items()]
 
 
 def _line(row: TaskRow, *, first: bool) -> str:

@@ -37,12 +37,10 @@ def demo_url(options: Options, mock: MockProcess) -> str:
 def demo_options(options: Options) -> Options:
     """`options` for the mock. It is on this machine, so proxies in the environment are ignored."""
     tasks = tuple(
-        msgspec.structs.replace(task, own={**task.own, "body": _body(own)})
-        for task, own in (options.each_task if options.tasks else ())
+        msgspec.structs.replace(task, own={**task.own, "body": _body(options.of_task(task))}) for task in options.tasks
     )
-    return msgspec.structs.replace(
-        options, model=options.model or _MODEL, proxy="none", body=_body(options), tasks=tasks
-    )
+    model = options.model or (None if options.models else _MODEL)
+    return msgspec.structs.replace(options, model=model, proxy="none", body=_body(options), tasks=tasks)
 
 
 def _body(options: Options) -> str | None:

@@ -29,6 +29,7 @@ from llmstress.coordinator.run.course_driver import driver_of
 from llmstress.coordinator.run.gate import Gate
 from llmstress.coordinator.run.inbox import Inbox, InboxItem, Lost, Signalled, Tick
 from llmstress.coordinator.run.plans import make_plans
+from llmstress.coordinator.run.pricing import check_pricing
 from llmstress.coordinator.run.run_tasks import RunTask, choose_models
 from llmstress.coordinator.run.steering import Steering
 from llmstress.coordinator.target.network import describe_way
@@ -170,6 +171,7 @@ class Conductor:
         salt = secrets.randbits(64)  # another one in each run, so that no cache has its prompts
         plans = make_plans(self._options, tasks, windows, profile, self._replay, salt)
         self._announcer.publish(facts.run_facts(self._options, tasks, self._trace))
+        check_pricing(self._options, self._view.facts.pricing)
         if profile is not None:
             self._announcer.publish(Asked(profile))
         try:
@@ -371,7 +373,9 @@ class Conductor:
     async def _check_limits(self) -> None:
         drains = self._ended_by or self._aggregate.phase == Phase.DRAIN
         url, api = redact_url(self._resolved.target.url), self._resolved.api_name
-        limit = None if drains else ending.limit_reached(self._options, self._aggregate, url, api)
+        limit = (
+            None if drains else ending.limit_reached(self._options, self._aggregate, url, api, self._view.facts.pricing)
+        )
         if limit is not None:
             self._ended_by = limit.ended_by
             self._announcer.warn(f"{limit.text}; {self._draining_text()}")
@@ -426,7 +430,8 @@ class Conductor:
         if self._ticks % int(self._options.progress_s) == 0:
             window_s = min(max(MIN_PROGRESS_WINDOW_S, self._options.progress_s), float(FINE_S))
             asked = asked_lately(self._view, window_s)
-            picture = snapshot.take(self._aggregate, window_s=window_s, asked_per_s=asked)
+            unit = "requests" if self._view.profile is None else self._view.profile.unit
+            picture = snapshot.take(self._aggregate, window_s=window_s, asked_per_s=asked, asked_unit=unit)
             self._announcer.console.progress(picture, self._view.facts.objectives)
         if self._ticks % FLUSH_S == 0:
             self._announcer.flush_record()
@@ -462,11 +467,14 @@ class Conductor:
             points=None if self._course is None else self._course.found(),
             windows=steady_windows(self._view),
             tasks=task_figures(self._view),
+            bands=self._options.bands,
             arrival=self._view.facts.arrival,
             burstiness=self._options.burstiness,
             bystander_per_s=None if self._options.bystander is None else self._options.bystander.per_s,
             objectives=self._view.facts.objectives,
+            steps=self._view.facts.steps,
             judgements=self._view.judgements,
+            pricing=self._view.facts.pricing,
             trace=replay.trace_info(self._options, self._trace, self._replay, self._aggregate),
         )
         return summarise(self._aggregate, known)

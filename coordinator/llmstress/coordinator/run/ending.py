@@ -14,8 +14,11 @@ from llmstress.coordinator.target.url_typos import url_meant
 from llmstress.engine.control import Final
 from llmstress.engine.stream.failure_policy import END, END_FIRST
 from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.cost import NO_PRICES, Pricing
+from llmstress.engine.telemetry.formatting import money
 from llmstress.engine.telemetry.messages import ErrorSample
 from llmstress.engine.telemetry.sanitize import sanitize_text
+from llmstress.engine.telemetry.spending import committed, total_cost
 from llmstress.engine.telemetry.threshold_words import judgement_words
 from llmstress.engine.telemetry.thresholds import Judgement
 
@@ -36,7 +39,9 @@ class Limit(msgspec.Struct, frozen=True):
     """The reason as shown to the user."""
 
 
-def limit_reached(options: Options, aggregate: Aggregate, url: str = "", api: str = "") -> Limit | None:
+def limit_reached(
+    options: Options, aggregate: Aggregate, url: str = "", api: str = "", pricing: Pricing = NO_PRICES
+) -> Limit | None:
     """The limit or the fatal failure that ends the run now; None: the run goes on.
 
     Args:
@@ -44,6 +49,7 @@ def limit_reached(options: Options, aggregate: Aggregate, url: str = "", api: st
         aggregate: what has been measured so far.
         url: the target's endpoint, without secrets; if the server does not know its path, the text suggests another.
         api: name of the API.
+        pricing: what the requests cost.
     """
     if (failure := _fatal_failure(aggregate, url, api)) is not None:
         return failure
@@ -51,7 +57,18 @@ def limit_reached(options: Options, aggregate: Aggregate, url: str = "", api: st
         return Limit("errors", f"--max-errors is reached ({aggregate.failed():,} failed requests)")
     if options.max_total_tokens is not None and (tokens := tokens_so_far(aggregate)) >= options.max_total_tokens:
         return Limit("quota", f"--max-total-tokens is reached ({tokens:,} tokens)")
-    return None
+    return _too_dear(options, aggregate, pricing)
+
+
+def _too_dear(options: Options, aggregate: Aggregate, pricing: Pricing) -> Limit | None:
+    """The end of a run that has cost, with the requests in flight, as much as `--max-cost` allows."""
+    if options.max_cost is None:
+        return None
+    spent, coming = total_cost(aggregate, pricing).value, committed(aggregate, pricing)
+    if spent + coming < options.max_cost:
+        return None
+    expected = f", and about {money(coming, pricing.currency)} for the requests in flight" if coming else ""
+    return Limit("quota", f"--max-cost is reached ({money(spent, pricing.currency)} so far{expected})")
 
 
 def tokens_so_far(aggregate: Aggregate) -> int:

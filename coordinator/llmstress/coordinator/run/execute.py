@@ -21,6 +21,7 @@ from llmstress.coordinator.run.conductor import Conductor, Result
 from llmstress.coordinator.run.courses.plan import windows_to_come
 from llmstress.coordinator.run.gate import check_thresholds
 from llmstress.coordinator.run.plans import warning_of_ramp
+from llmstress.coordinator.run.pricing import check_pricing
 from llmstress.coordinator.run.run_tasks import find_networks, resolve_tasks
 from llmstress.coordinator.target.auth import key_variables, warning_of_plain_http
 from llmstress.coordinator.traces.read import TraceFacts
@@ -85,6 +86,8 @@ async def execute(
                 facts.run_facts(options, tasks, trace),
                 Aggregate.over(options.shares, facts.row_ns(options.interval_s), windows),
             )
+            if all(task.options.model for task in tasks):  # others are known once their targets have listed them
+                check_pricing(options, view.facts.pricing)
             try:
                 record_to = Path(options.record) if options.record is not None else None
                 broadcaster = await stack.enter_async_context(Broadcaster(directory, view, record_to))

@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.shown_options import describe
 from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.console import program_version, warmup
 from llmstress.coordinator.output.schema import PhaseLengths, RunInfo
 from llmstress.coordinator.output.summary import host
+from llmstress.coordinator.run.pricing import pricing_of
 from llmstress.coordinator.run.run_tasks import RunTask
+from llmstress.coordinator.run.turns import turn_names
 from llmstress.coordinator.traces.read import TraceFacts
-from llmstress.engine.telemetry.broadcast import RunFacts, RunView, TaskFacts
+from llmstress.engine.telemetry.broadcast import RunFacts, RunView, StepFacts, TaskFacts
 from llmstress.engine.telemetry.formatting import duration
 from llmstress.engine.telemetry.messages import LABELS, Phase, Window
 
@@ -18,13 +22,14 @@ from llmstress.engine.telemetry.messages import LABELS, Phase, Window
 def run_facts(options: Options, tasks: Sequence[RunTask], trace: TraceFacts | None = None) -> RunFacts:
     """The facts that viewers get before the run starts."""
     requests, first = options.requests, tasks[0]
+    pricing = pricing_of([(task.options, task.resolved.target.url, _model_of(task)) for task in tasks])
     if trace is not None and options.whole_run and options.steady_s is None:
         requests = min(requests or trace.columns.rows, trace.columns.rows)
     return RunFacts(
         version=program_version(),
         api=first.resolved.api_name,
         url=redact_url(first.resolved.target.url),
-        model=first.model or first.options.model or "",
+        model=_model_of(first),
         procs=options.procs,
         streams=max(options.shares),
         total_streams=options.total_streams,
@@ -40,8 +45,15 @@ def run_facts(options: Options, tasks: Sequence[RunTask], trace: TraceFacts | No
         arrival=options.arrival_name if options.open else "",
         objectives=options.objectives,
         points=0 if options.sweep is None else len(options.sweep.levels),
-        tasks=tuple(_task_facts(task) for task in tasks) if options.tasks else (),
+        pricing=msgspec.structs.replace(pricing, positions=_positions(tasks)),
+        tasks=tuple(_task_facts(task) for task in tasks) if options.is_mix else (),
+        steps=_step_facts(tasks),
     )
+
+
+def _model_of(task: RunTask) -> str:
+    """Empty: not yet chosen, or not needed."""
+    return task.model or task.options.model or ""
 
 
 def _task_facts(task: RunTask) -> TaskFacts:
@@ -50,8 +62,26 @@ def _task_facts(task: RunTask) -> TaskFacts:
         weight=task.weight,
         api=task.resolved.api_name,
         url=redact_url(task.resolved.target.url),
-        model=task.model or task.options.model or "",
+        model=_model_of(task),
+        group=task.group,
         slos=tuple(slo.text for slo in task.options.objectives.slos),
+    )
+
+
+def _positions(tasks: Sequence[RunTask]) -> tuple[int, ...]:
+    """Task number -> position in `tasks`."""
+    names = [turn_names(task.options.turns) or ("",) for task in tasks]
+    return tuple(position for position, steps in enumerate(names) for _ in steps)
+
+
+def _step_facts(tasks: Sequence[RunTask]) -> tuple[StepFacts, ...]:
+    """What the task numbers of the run stand for; empty if no task has conversations."""
+    if all(task.options.turns is None for task in tasks):
+        return ()
+    return tuple(
+        StepFacts(task=task.name, step=name, conversation=bool(name))
+        for task in tasks
+        for name in turn_names(task.options.turns) or ("",)
     )
 
 

@@ -48,7 +48,7 @@ class Gate:
 
     def add(self, delta: Delta) -> None:
         """Collect what `delta` contains; the view has taken it in."""
-        self._judge.add(delta, self._view.aggregate)
+        self._judge.add(delta, self._view)
 
     def crossed(self) -> Judgement | None:
         """The threshold of `--abort-if` that has failed; looked for once in each interval of the reports."""

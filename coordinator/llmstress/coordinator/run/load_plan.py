@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from llmstress.coordinator.config.load_text import Stage
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.run.courses.plan import course_of, first_profile, first_windows
@@ -37,6 +39,13 @@ def profile_of(options: Options, tokens_per_request: float = 1.0) -> Profile | N
 
     `tokens_per_request`: the mean number of tokens of a request, for a rate in tokens.
     """
+    profile = _profile(options, tokens_per_request)
+    if profile is not None and profile.unit == "requests" and options.converses:
+        return msgspec.structs.replace(profile, unit="sessions")
+    return profile
+
+
+def _profile(options: Options, tokens_per_request: float) -> Profile | None:
     if (course := course_of(options)) is not None:
         return first_profile(course)
     if options.stages:

@@ -9,10 +9,11 @@ import msgspec
 from llmstress.coordinator.config.load_options import MOST_PROCS, QUEUE_TIMEOUT_S
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.run.run_tasks import RunTask
+from llmstress.coordinator.run.turns import steps_of
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.control import Bystander, Network, OpenLoad, Plan, Replay, TaskPlan, Timeouts
+from llmstress.engine.control import Abandonment, Bystander, Network, OpenLoad, Plan, Replay, TaskPlan, Timeouts
 from llmstress.engine.prompts.synthetic import Synthetic
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Window
@@ -43,16 +44,20 @@ def make_plans(
         requests = [after - before for before, after in itertools.pairwise(upto)]
     secrets = list(dict.fromkeys(secret for task in tasks for secret in task.resolved.secrets))
     weights = reduced([task.weight for task in tasks])
-    others = bool(options.tasks and options.objectives.slos)
+    others = bool(options.is_mix and options.objectives.slos)
     plans_of_tasks = [
         tuple(
-            msgspec.structs.replace(
-                task_plan(task.options, task.resolved, task.ask, task.networks[worker], salt + number),
-                name=task.name,
-                weight=weight,
-                objectives=msgspec.structs.replace(task.options.objectives, others=others),
-            )
+            plan
             for number, (task, weight) in enumerate(zip(tasks, weights, strict=True))
+            for plan in steps_of(
+                task.options,
+                msgspec.structs.replace(
+                    task_plan(task.options, task.resolved, task.ask, task.networks[worker], salt + number),
+                    name=task.name,
+                    weight=weight,
+                    objectives=msgspec.structs.replace(task.options.objectives, others=others),
+                ),
+            )
         )
         for worker in range(options.procs)
     ]
@@ -79,6 +84,7 @@ def make_plans(
             open=None if not options.open else _open_load(options, worker),
             bystander=_bystander(options, plans_of_tasks[0][0]) if worker == 0 else None,
             replay=replay,
+            bands=options.bands,
         )
         for worker, share in enumerate(options.shares)
     ]
@@ -110,7 +116,15 @@ def task_plan(options: Options, resolved: ResolvedTarget, ask: Ask, network: Net
         require_finish=options.require_finish,
         objectives=options.objectives,
         synthetic=_synthetic(options, salt),
+        checks=options.checks,
+        abandonment=_abandonment(options),
     )
+
+
+def _abandonment(options: Options) -> Abandonment | None:
+    if not options.abandon:
+        return None
+    return Abandonment(options.abandon, options.abandon_after, options.abandon_after_tokens, options.seed)
 
 
 def _synthetic(options: Options, salt: int) -> Synthetic | None:
@@ -153,7 +167,10 @@ def _bystander(options: Options, task: TaskPlan) -> Bystander | None:
         ignore_eos=False,
         batch=1,
     )
-    return Bystander(options.bystander.per_s, msgspec.structs.replace(task, ask=short, synthetic=None))
+    return Bystander(
+        options.bystander.per_s,
+        msgspec.structs.replace(task, ask=short, synthetic=None, checks=(), abandonment=None),
+    )
 
 
 def default_procs(total: int | None, cores: int, most_streams: int) -> int:

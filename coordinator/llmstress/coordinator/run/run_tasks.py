@@ -7,6 +7,7 @@ import msgspec
 from llmstress.coordinator.config.errors import naming
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.host.machine import local_ports
+from llmstress.coordinator.run.turns import check_turns
 from llmstress.coordinator.target import model_listing
 from llmstress.coordinator.target.api_choice import ask_of, tasks_of
 from llmstress.coordinator.target.network import resolve, with_sources
@@ -21,6 +22,8 @@ class RunTask(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """Empty: it is the only one."""
     weight: int
+    group: str = ""
+    """What the tasks of one list of models have in common; empty: it is of no list."""
     options: Options
     """Those of a run whose requests are all of this task."""
     resolved: ResolvedTarget
@@ -52,7 +55,8 @@ def resolve_tasks(options: Options, url_of: Callable[[Options], str], environ: M
     for task, own in tasks_of(options):
         with naming(task.name):
             resolved = resolve_target(own, url_of(own), environ)
-        tasks.append(RunTask(name=task.name, weight=task.weight, options=own, resolved=resolved))
+            check_turns(own, resolved.api_name, resolved.api, resolved.api.ask)
+        tasks.append(RunTask(name=task.name, weight=task.weight, group=task.group, options=own, resolved=resolved))
     return tasks
 
 

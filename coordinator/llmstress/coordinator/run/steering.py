@@ -10,7 +10,7 @@ from llmstress.coordinator.processes.hub import Hub
 from llmstress.engine import control, schedule
 from llmstress.engine.telemetry.broadcast import Asked, Message, Paused, RunView, Windows, WorkerChange
 from llmstress.engine.telemetry.formatting import rate
-from llmstress.engine.telemetry.load_profile import Profile
+from llmstress.engine.telemetry.load_profile import RATES, Profile
 from llmstress.engine.telemetry.messages import LABELS, Phase, Window
 
 HEAD_START_NS = 50_000_000
@@ -54,7 +54,7 @@ class Steering:
     async def set_rate(self, per_s: float) -> None:
         """Open model: another rate, until the next stage begins."""
         profile = self._view.profile
-        if profile is None or profile.unit != "requests":
+        if profile is None or profile.unit not in RATES:
             begin = "streams begin after their last answer"
             if profile is not None and profile.unit == "trace":
                 begin = "requests arrive at the times of a trace"

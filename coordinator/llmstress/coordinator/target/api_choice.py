@@ -10,6 +10,7 @@ from llmstress.engine.api import APIS, DEFAULT_API, find_api, guess_api
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.azure_openai import AzureOpenAI
 from llmstress.engine.api.base import Api
+from llmstress.engine.checks.check import KINDS
 
 FLAGS = {
     "prompt_ids": "--prompt-ids",
@@ -97,7 +98,8 @@ def check_apis(options: Options) -> None:
     """
     for task, own in tasks_of(options):
         with naming(task.name):
-            choose_api(name_of_api(own, own.url or ""), ask_of(own, own.url or "", own.model or ""))
+            name = name_of_api(own, own.url or "")
+            refuse_unfit(own, name, choose_api(name, ask_of(own, own.url or "", own.model or "")))
 
 
 def choose_api(name: str, ask: Ask) -> Api:
@@ -119,3 +121,16 @@ def choose_api(name: str, ask: Ask) -> Api:
         return kind(ask)
     except ValueError as error:
         raise UsageError(f"--api {name}: {error}") from error
+
+
+def refuse_unfit(options: Options, name: str, api: Api) -> None:
+    """Refuse what is asked of answers that the answers of this API can't have.
+
+    Raises:
+        UsageError: a check or a moment of leaving does not fit the API.
+    """
+    for check in options.checks:
+        if KINDS[check.kind].reads and not api.reads_text:
+            raise UsageError(f"--check {check}: the answers of {name} have no text; use min-tokens or finish")
+    if options.abandon_after_tokens is not None and not api.streamed:
+        raise UsageError(f"--abandon-after-tokens: the answers of {name} are not streamed; use --abandon-after TIME")

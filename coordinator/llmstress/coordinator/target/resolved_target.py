@@ -39,6 +39,7 @@ def resolve_target(options: Options, url: str, environ: Mapping[str, str]) -> Re
     """
     api_name = api_choice.name_of_api(options, url)
     api = api_choice.choose_api(api_name, api_choice.ask_of(options, url, options.model or ""))
+    api_choice.refuse_unfit(options, api_name, api)
     target = parse_target(url, api)
     headers = build_headers(options, api, target, environ)
     network = network_of(options, target, environ)

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from llmstress.engine.api.answers import Draft, dicts_in, objects_in
 from llmstress.engine.api.ask import Ask, text_of
 from llmstress.engine.api.base import Api, Classify
 from llmstress.engine.api.lenient import (
@@ -183,7 +184,7 @@ def _sum_of(
 ) -> _Parts:
     given = (fresh or 0) + (written or 0) + (read or 0) or None
     cached = read if given is not None else None
-    return _Parts(given, output, cached, reasoning, fresh=fresh, written=written, read=read)
+    return _Parts(given, output, cached, reasoning, written, fresh=fresh, written=written, read=read)
 
 
 def _usage_in(value: Any) -> Usage | None:
@@ -206,6 +207,33 @@ def _usage_of_bedrock(value: dict[str, Any]) -> Usage | None:
     return _sum_of(fresh, written, read, output, None) if fresh or output else None
 
 
+def add_to(draft: Draft, data: bytes, name: bytes = b"") -> None:
+    """Add what an event or a whole answer says to `draft`. Never raises."""
+    for event in objects_in(data):
+        kind, delta, index = event.get("type"), event.get("delta"), event.get("index")
+        if kind == "content_block_start":
+            _add_block(draft, index, event.get("content_block"))
+        elif isinstance(delta, dict):
+            draft.finish(delta.get("stop_reason"))
+            draft.add_text(delta.get("text"))
+            draft.add_reasoning(delta.get("thinking"))
+            if delta.get("partial_json"):
+                draft.add_call(index, arguments=delta["partial_json"])
+        elif "content" in event:
+            draft.finish(event.get("stop_reason"))
+            for position, block in enumerate(dicts_in(event["content"])):
+                _add_block(draft, position, block)
+
+
+def _add_block(draft: Draft, key: Any, block: Any) -> None:
+    if not isinstance(block, dict):
+        return
+    draft.add_text(block.get("text"))
+    draft.add_reasoning(block.get("thinking"))
+    if _is_call(block.get("type"), block.get("name")):
+        draft.add_call(key, name=block["name"], arguments=block.get("input") or "")
+
+
 class Anthropic(Api):
     """`POST /v1/messages`."""
 
@@ -216,6 +244,7 @@ class Anthropic(Api):
 
     classify: Classify = staticmethod(classify)
     read_answer = staticmethod(read_answer)
+    add_to = staticmethod(add_to)
 
     @classmethod
     def claims(cls, host: str, path: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Protocol
 
 import msgspec
 
+from llmstress.engine.api.answers import Answer, Draft, events_in, is_event_stream
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.meaning import NOTHING, Meaning
 
@@ -72,6 +73,11 @@ class Api:
         """The requests ask for a stream."""
         self.ends_with_body = self.ENDS_WITH_BODY
         """The proper end of the body is a finish signal for these requests."""
+
+    @property
+    def reads_text(self) -> bool:
+        """The API knows what its answers say (`read_text`)."""
+        return type(self).add_to is not Api.add_to or type(self).read_text is not Api.read_text
 
     # --- what is sent
 
@@ -140,6 +146,23 @@ class Api:
     def read_answer(self, body: bytes, content_type: str = "") -> Meaning:
         """The meaning of the body of an answer that is not streamed. Never raises."""
         raise NotImplementedError
+
+    def read_text(self, body: bytes, *, streamed: bool) -> Answer:
+        """What the body of a complete answer says, without its content coding. Never raises.
+
+        streamed: the request asked for a stream. The body may be a JSON object nonetheless.
+        """
+        draft = Draft()
+        if streamed and is_event_stream(body):
+            for name, data in events_in(body):
+                self.add_to(draft, data, name)
+        else:
+            self.add_to(draft, body)
+        return draft.answer()
+
+    def add_to(self, draft: Draft, data: bytes, name: bytes = b"") -> None:
+        """Add what one event of a stream says, or a whole answer, to the draft of an answer. `name` is the event's
+        `event:` field. Never raises. An API that doesn't override this has answers without text."""
 
 
 class BodyTemplate:

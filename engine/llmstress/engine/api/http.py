@@ -1,5 +1,6 @@
 """A plain HTTP request of any method, with an answer of any content."""
 
+from llmstress.engine.api.answers import Answer
 from llmstress.engine.api.lenient import not_json, read_json
 from llmstress.engine.api.meaning import END_OF_BODY, Meaning
 from llmstress.engine.api.template import Template
@@ -22,3 +23,7 @@ class Http(Template):
             except (ValueError, RecursionError) as fault:
                 return not_json(fault, body)
         return _GOOD
+
+    def read_text(self, body: bytes, *, streamed: bool) -> Answer:
+        """The body, whatever its Content-Type is."""
+        return Answer(body.decode("utf-8", "replace"), finish=END_OF_BODY)

@@ -5,12 +5,13 @@ import msgspec
 
 class Usage(msgspec.Struct, frozen=True):
     """Token counts as the server reports them; None: not reported. `output` contains `reasoning`, `input` contains
-    `cached_input`."""
+    `cached_input`, and `cache_written`, which a provider may bill at a price of its own."""
 
     input: int | None = None
     output: int | None = None
     cached_input: int | None = None
     reasoning: int | None = None
+    cache_written: int | None = None
 
     def updated(self, later: "Usage") -> "Usage":
         """The counts after a later report. Counts are cumulative; a count that the later report lacks is kept."""
@@ -19,6 +20,7 @@ class Usage(msgspec.Struct, frozen=True):
             self.output if later.output is None else later.output,
             self.cached_input if later.cached_input is None else later.cached_input,
             self.reasoning if later.reasoning is None else later.reasoning,
+            self.cache_written if later.cache_written is None else later.cache_written,
         )
 
 

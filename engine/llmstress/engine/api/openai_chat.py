@@ -5,10 +5,11 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
+from llmstress.engine.api.answers import Draft, dicts_in
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api, Classify
 from llmstress.engine.api.meaning import NOTHING, TOKEN, Meaning, TokenOf
-from llmstress.engine.api.openai_choices import Chunk, Dialect, whole
+from llmstress.engine.api.openai_choices import Chunk, Dialect, add_unknown_reasoning, first_choice_in, whole
 
 # A field is `Any` if only its truth value is used, or if dialects differ: an unexpected type must not make the typed
 # decode of the whole event fail.
@@ -144,6 +145,36 @@ def _has_audio(payload: _Payload[Any]) -> bool:
     return isinstance(audio, dict) and bool(audio.get("data") or audio.get("transcript"))
 
 
+def add_to(draft: Draft, data: bytes, name: bytes = b"") -> None:
+    """Add what a chunk or a whole answer says to `draft`. Never raises."""
+    for choice in first_choice_in(data, draft):
+        payload = choice.get("delta") or choice.get("message")
+        if not isinstance(payload, dict):
+            continue
+        content = payload.get("content")
+        if isinstance(content, list):  # Mistral's list of parts
+            draft.add_reasoning([part.get("thinking") for part in dicts_in(content)])
+            content = [part.get("text") for part in dicts_in(content)]
+        draft.add_text(content)
+        draft.add_text(payload.get("refusal"))
+        audio = payload.get("audio")
+        draft.add_text(audio.get("transcript") if isinstance(audio, dict) else None)
+        # some servers send the same reasoning in several of these
+        draft.add_reasoning(
+            payload.get("reasoning_content") or payload.get("reasoning") or payload.get("reasoning_details")
+        )
+        add_unknown_reasoning(draft, payload, _DIALECT.known)
+        for position, call in enumerate(dicts_in(payload.get("tool_calls"))):
+            index = call.get("index")
+            _add_call(draft, position if index is None else index, call.get("function"), call.get("id"))
+        _add_call(draft, "function_call", payload.get("function_call"))
+
+
+def _add_call(draft: Draft, key: Any, function: Any, id: Any = "") -> None:
+    if isinstance(function, dict):
+        draft.add_call(key, name=function.get("name"), arguments=function.get("arguments"), id=id)
+
+
 class OpenAIChat(Api):
     """`POST /v1/chat/completions`."""
 
@@ -154,6 +185,7 @@ class OpenAIChat(Api):
 
     classify: Classify = staticmethod(classify)
     read_answer = staticmethod(read_answer)
+    add_to = staticmethod(add_to)
 
     def fields(self, ask: Ask) -> dict[str, Any]:
         """The members of the body, named as in the API's reference."""

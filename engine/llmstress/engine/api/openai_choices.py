@@ -1,11 +1,12 @@
 """The common part of chat completions and completions: an event is a list of choices, each of which may have content
 and a finish reason."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from llmstress.engine.api.answers import Draft, dicts_in, objects_in
 from llmstress.engine.api.error_shapes import is_error
 from llmstress.engine.api.lenient import (
     converted,
@@ -141,3 +142,19 @@ def whole(event: Meaning, body: bytes, what: str) -> Meaning:
     a valid answer, for the text of an invalid one."""
     invalid = event.unknown or event.done or event.foreign
     return unreadable_answer(f"the answer is not a {what}", body) if invalid else event
+
+
+def first_choice_in(data: bytes, draft: Draft) -> Iterator[dict[str, Any]]:
+    """What a chunk or a whole answer says of choice 0, usually one object. Its finish reason is noted in `draft`."""
+    for chunk in objects_in(data):
+        for choice in dicts_in(chunk.get("choices")):
+            if not choice.get("index"):
+                yield choice
+                draft.finish(choice.get("finish_reason"))
+
+
+def add_unknown_reasoning(draft: Draft, payload: dict[str, Any], known: frozenset[str]) -> None:
+    """Add the text of the field that counts as reasoning although its module doesn't know it, if there is one."""
+    if not known.issuperset(payload) and (name := unknown_text_field(payload, known)):
+        outer, _, inner = name.partition(".")
+        draft.add_reasoning(payload[name] if name in payload else (payload.get(outer) or {}).get(inner))

@@ -4,10 +4,11 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from llmstress.engine.api.answers import Draft
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api, Classify
 from llmstress.engine.api.meaning import TOKEN, Meaning, TokenOf
-from llmstress.engine.api.openai_choices import Chunk, Dialect, whole
+from llmstress.engine.api.openai_choices import Chunk, Dialect, add_unknown_reasoning, first_choice_in, whole
 
 _Text = TypeVar("_Text")
 
@@ -49,6 +50,13 @@ def read_answer(body: bytes, content_type: str = "") -> Meaning:
     return whole(classify(body), body, "completion")
 
 
+def add_to(draft: Draft, data: bytes, name: bytes = b"") -> None:
+    """Add what a chunk or a whole answer says to `draft`. Never raises."""
+    for choice in first_choice_in(data, draft):
+        draft.add_text(choice.get("text"))
+        add_unknown_reasoning(draft, choice, _DIALECT.known)
+
+
 class OpenAICompletions(Api):
     """`POST /v1/completions`. `echo` is never requested, because the prompt would be taken for the first token."""
 
@@ -57,6 +65,7 @@ class OpenAICompletions(Api):
 
     classify: Classify = staticmethod(classify)
     read_answer = staticmethod(read_answer)
+    add_to = staticmethod(add_to)
 
     @classmethod
     def claims(cls, host: str, path: str) -> bool:

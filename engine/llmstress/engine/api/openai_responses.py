@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from llmstress.engine.api.answers import Draft, dicts_in, objects_in
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api, Classify
 from llmstress.engine.api.error_shapes import is_error
@@ -181,6 +182,71 @@ def _has_output(item: dict[str, Any]) -> bool:
     return text or any(bool(item.get(key)) for key in ("name", "arguments", "input", "code", "result", "action"))
 
 
+_TEXT_DELTAS = frozenset(
+    f"response.{kind}.delta" for kind in ("output_text", "refusal", "audio.transcript", "output_audio_transcript")
+)
+_ARGUMENT_DELTAS = frozenset(
+    f"response.{kind}.delta"
+    for kind in (
+        *("function_call_arguments", "custom_tool_call_input", "mcp_call_arguments"),
+        *("code_interpreter_call_code", "shell_call_command"),
+    )
+)
+
+
+def add_to(draft: Draft, data: bytes, name: bytes = b"") -> None:
+    """Add what an event or a whole answer says to `draft`. Never raises."""
+    for event in objects_in(data):
+        kind, delta, item = event.get("type"), event.get("delta"), event.get("item")
+        if not isinstance(kind, str):
+            _add_response(draft, event)
+        elif kind in _TEXT_DELTAS:
+            draft.add_text(delta)
+        elif kind in _ARGUMENT_DELTAS:
+            draft.add_call(_key_of(event), arguments=delta)
+        elif kind in ("response.output_item.added", "response.output_item.done"):
+            if isinstance(item, dict):
+                _add_call(draft, _key_of(event), item)
+        elif kind in _END_EVENTS:
+            _add_response(draft, event.get("response"))
+        elif _DELTAS.get(kind, TOKEN).tokens[0].reasoning or kind not in _DELTAS:
+            begin, end = _UNKNOWN_DELTA
+            if kind.startswith(begin) and kind.endswith(end):
+                draft.add_reasoning(delta)
+
+
+def _add_response(draft: Draft, response: Any) -> None:
+    """Add a complete response, which an end event repeats after the events with its parts."""
+    if not isinstance(response, dict):
+        return
+    status, details = response.get("status"), response.get("incomplete_details")
+    reason = details.get("reason") if isinstance(details, dict) else None
+    draft.finish(finish_in(reason) or (status if status in ("completed", "incomplete") else None))
+    if not draft.is_empty:
+        return
+    for position, item in enumerate(dicts_in(response.get("output"))):
+        if item.get("type") == "reasoning":
+            draft.add_reasoning(item.get("content") or item.get("summary"))
+        elif item.get("type") == "message":
+            parts = dicts_in(item.get("content"))
+            draft.add_text([part.get("text") or part.get("refusal") for part in parts])
+        else:
+            _add_call(draft, position, item)
+
+
+def _add_call(draft: Draft, key: Any, item: dict[str, Any]) -> None:
+    """Add an item if it is a call."""
+    if item.get("type") in _CALLS:
+        arguments = item.get("arguments") or item.get("input")
+        draft.add_call(key, name=item.get("name"), arguments=arguments, whole=True)
+
+
+def _key_of(event: dict[str, Any]) -> Any:
+    """What is the same in all events of an item."""
+    index = event.get("output_index")
+    return event.get("item_id") if index is None else index
+
+
 class OpenAIResponses(Api):
     """`POST /v1/responses`. Usage need not be requested. `store` is false: otherwise the provider would store every
     answer of a load test."""
@@ -191,6 +257,7 @@ class OpenAIResponses(Api):
 
     classify: Classify = staticmethod(classify)
     read_answer = staticmethod(read_answer)
+    add_to = staticmethod(add_to)
 
     def fields(self, ask: Ask) -> dict[str, Any]:
         """The members of the body, named as in the API's reference."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from llmstress.engine.api.answers import Draft
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.lenient import is_ping, named_error, not_json, read_json, read_odd, unknown, unreadable_answer
 from llmstress.engine.api.meaning import FOREIGN, NOTHING, TOKEN, Meaning
@@ -57,6 +58,22 @@ class Sse(Template):
         if isinstance(value, Meaning) and value.error:
             return value
         return unreadable_answer("the answer is not an event stream", body)
+
+    def add_to(self, draft: Draft, data: bytes, name: bytes = b"") -> None:
+        """Add the text of an event to the draft: what is at the path, or all data of the event."""
+        meaning = self.classify(data, name)
+        draft.finish(meaning.finish)
+        if not meaning.tokens:
+            return
+        try:
+            value = read_json(data)
+            if self.ask.text:
+                value = self._path.follow(value)
+                draft.add_text(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+            else:
+                draft.add_text(value if isinstance(value, str) else data.decode("utf-8", "replace"))
+        except (ValueError, RecursionError, LookupError):
+            draft.add_text(data.decode("utf-8", "replace"))
 
     def _classify_text(self, data: bytes, name: bytes = b"") -> Meaning:
         if name and (event := self._meaning_of_name(name, data)) is not None:

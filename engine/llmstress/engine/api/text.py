@@ -1,5 +1,6 @@
 """A stream of text without framing, as BentoML's generators and plain streaming responses send it."""
 
+from llmstress.engine.api.answers import Answer
 from llmstress.engine.api.base import Classify, Framing
 from llmstress.engine.api.meaning import END_OF_BODY, NOTHING, TOKEN, Meaning
 from llmstress.engine.api.template import Template
@@ -27,3 +28,7 @@ class Text(Template):
 
     classify: Classify = staticmethod(classify)
     read_answer = staticmethod(read_answer)
+
+    def read_text(self, body: bytes, *, streamed: bool) -> Answer:
+        """The body."""
+        return Answer(body.decode("utf-8", "replace"), finish=END_OF_BODY)

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,10 +14,12 @@ from llmstress.engine.control import Bystander, OpenLoad, Plan, TaskPlan
 from llmstress.engine.http.request import RequestBuilder
 from llmstress.engine.load.alarm import Alarm, MakeAlarm
 from llmstress.engine.load.closed import ClosedModel
+from llmstress.engine.load.conversations import Conversations, MadeScript
 from llmstress.engine.load.load import Load, MakeStream, Model
-from llmstress.engine.load.mix import Mix
+from llmstress.engine.load.mix import Entry, Mix
 from llmstress.engine.load.open import OpenModel
 from llmstress.engine.load.sources import of_lengths, of_made_prompts
+from llmstress.engine.load.watching import watched
 from llmstress.engine.prompts.synthetic import Maker
 from llmstress.engine.stream.failure_policy import COUNT, DEFAULTS, FailurePolicy
 from llmstress.engine.stream.failures import Failures
@@ -25,6 +27,8 @@ from llmstress.engine.stream.link import Dials
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.task import Source, Task, fixed
 from llmstress.engine.stream.transport_stream import TransportStream
+from llmstress.engine.telemetry.bands import Bounds
+from llmstress.engine.telemetry.error_samples import BYSTANDER_NAME
 from llmstress.engine.telemetry.load_profile import constant
 from llmstress.engine.telemetry.messages import BYSTANDER
 from llmstress.engine.telemetry.slo import NOT_JUDGED
@@ -46,6 +50,8 @@ class Context(NamedTuple):
     """Strings that must not appear in error samples."""
     trace: Trace | None = None
     """Its rows have the lengths of the answers."""
+    bands: Bounds | None = None
+    """Where long prompts and answers begin; None: requests are not told apart by their tokens."""
 
 
 def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> Task:
@@ -58,7 +64,7 @@ def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> T
         id=id,
         name=plan.name,
         api=api,
-        requests=_source(plan, RequestBuilder(plan, api), context.trace),
+        requests=watched(_source(plan, RequestBuilder(plan, api), context.trace), plan, api),
         dials=dials,
         failures=Failures(
             plan.retries,
@@ -73,10 +79,13 @@ def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> T
         requests_per_connection=plan.requests_per_connection,
         require_finish=plan.require_finish,
         objectives=plan.objectives,
+        bands=context.bands,
     )
 
 
 def _source(plan: TaskPlan, builder: RequestBuilder, trace: Trace | None) -> Source:
+    if plan.step:
+        return fixed(b"")  # its session makes the requests
     length = None if trace is None else lambda number: trace.shape(number)[1]
     if plan.synthetic is not None:
         return of_made_prompts(builder.build, plan.ask, Maker(plan.synthetic).make, length)
@@ -109,12 +118,31 @@ def build_model(
     numbers = random.Random(f"{plan.seed}/{plan.worker}")
     trace = None if plan.replay is None else Trace(Path(plan.replay.directory))
     lengths = trace if plan.replay is not None and plan.replay.lengths else None
-    context = Context(recorder, numbers.random, plan.secrets, lengths)
+    context = Context(recorder, numbers.random, plan.secrets, lengths, plan.bands)
     tasks = [build_task(each, context, dials(each), id) for id, each in enumerate(plan.tasks)]
-    mix = Mix(tasks, [each.weight for each in plan.tasks], plan.worker, plan.workers)
+    firsts = list(_firsts(plan.tasks))
+    entries = [build_entry(plan.tasks[each], tasks[each : each + plan.tasks[each].steps]) for each in firsts]
+    mix = Mix(entries, [plan.tasks[each].weight for each in firsts], plan.worker, plan.workers)
     if plan.open is None:
         return ClosedModel(plan, load, mix, numbers)
     return OpenModel(plan, load, mix, _arrivals(plan, plan.open, trace), make_alarm)
+
+
+def _firsts(plans: Sequence[TaskPlan]) -> Iterator[int]:
+    """The positions of the single tasks, and of the first step of each kind of session."""
+    position = 0
+    while position < len(plans):
+        yield position
+        position += plans[position].steps
+
+
+def build_entry(plan: TaskPlan, tasks: Sequence[Task]) -> Entry:
+    """What the mix has of a task, or of the tasks of one kind of session; `plan`: that of the first one."""
+    if plan.conversation is None:
+        return tasks[0]
+    builder = RequestBuilder(plan, tasks[0].api)
+    script = MadeScript(plan.ask, plan.synthetic, seed=plan.conversation.seed)
+    return Conversations(plan.conversation, plan.ask, tasks, builder.build, script)
 
 
 def _arrivals(plan: Plan, kind: OpenLoad, trace: Trace | None = None) -> Arrivals:
@@ -149,11 +177,14 @@ def bystander_plan(plan: Plan, bystander: Bystander) -> Plan:
     that ends the run."""
     task = msgspec.structs.replace(
         bystander.task,
-        name="bystander",
+        name=BYSTANDER_NAME,
         weight=1,
         retries=0,
         on_status=[(what, COUNT) for what in DEFAULTS],
         objectives=NOT_JUDGED,
+        step="",
+        steps=1,
+        conversation=None,
     )
     return msgspec.structs.replace(
         plan,

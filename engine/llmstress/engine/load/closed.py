@@ -1,4 +1,7 @@
-"""The closed model: a number of streams, each of which begins its next request when its last one has ended."""
+"""The closed model: a number of streams, each of which begins its next request when its last one has ended.
+
+A stream makes all requests of a session before it takes something else from the mix.
+"""
 
 import asyncio
 import contextlib
@@ -9,9 +12,13 @@ from llmstress.engine.control import Plan, Think
 from llmstress.engine.load.load import Load, Model
 from llmstress.engine.load.mix import Mix
 from llmstress.engine.load.pacing import RAMP_STEP_NS, Release, climb
+from llmstress.engine.load.sessions import Sessions
 from llmstress.engine.load.think import think_times
+from llmstress.engine.outcome import End
+from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.states import PARKED, RELEASED, WAITING, move
 from llmstress.engine.stream.stream import Stream
+from llmstress.engine.stream.task import Request, Task
 from llmstress.engine.telemetry.load_profile import Profile, steps
 
 PAUSE_STEPS = 20
@@ -33,6 +40,7 @@ class ClosedModel(Model):
         load.add_streams(0 if plan.profile is not None else plan.streams)
         self._plan = plan
         self.mix = mix
+        self._sessions = Sessions()
         self._random = uniform
         self._pause_ns = int(plan.error_pause_s * 1e9)
         self._stop_order_ns = int((plan.interval_s + STOP_ORDER_DELAY_S) * 1e9)
@@ -86,10 +94,11 @@ class ClosedModel(Model):
         for stream in load.add_streams(number - len(load.streams)):
             move(stream, PARKED)
         self._surplus = set(load.streams[number:])
+        self._park_waiting()
         for stream in load.streams[number:]:
             if stream.exchange is None:
                 stream.drop_link()
-        self._park_waiting()
+                self._sessions.cut(stream)
         self._release(due)
 
     def set_profile(self, profile: Profile) -> None:
@@ -125,18 +134,23 @@ class ClosedModel(Model):
         self._park_waiting()
         self._release(self.load.clock())
 
-    def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
-        """A stream has ended a request: it begins the next one, after a pause if the request failed."""
-        if not failed:
+    def free(self, stream: Stream, exchange: Exchange, end: End, *, fatal: bool, now: int) -> None:
+        """A stream has ended a request: it begins the next one, after a pause if the request failed. A session that
+        goes on decides itself how long it waits."""
+        if self._sessions.running and (wait_ns := self._sessions.ended(stream, exchange, end)) is not None:
+            if stream in self._surplus:
+                self._sessions.cut(stream)
+            self._wait(stream, now + wait_ns, now)
+        elif not (end.pauses or fatal):
             if self._waits is None and not self._pacing_ns:
                 self._begin(stream, now)
             else:
                 self._wait(stream, now + (next(self._waits) if self._waits is not None else 0), now)
-            return
-        # the random pause lasts at least half of `pause_ns`, so twice the time of a stop order is enough for it
-        pause_ns = max(self._pause_ns, 2 * self._stop_order_ns) if fatal else self._pause_ns
-        due = now + schedule.after_failure(pause_ns, self._random.random())
-        self._wait(stream, due + (self._pause_offset_ns - due) % self._pause_step_ns, now)
+        else:
+            # the random pause lasts at least half of `pause_ns`, so twice the time of a stop order is enough for it
+            pause_ns = max(self._pause_ns, 2 * self._stop_order_ns) if fatal else self._pause_ns
+            due = now + schedule.after_failure(pause_ns, self._random.random())
+            self._wait(stream, due + (self._pause_offset_ns - due) % self._pause_step_ns, now)
 
     def _wait(self, stream: Stream, due: int, now: int) -> None:
         """Begin the stream's next request at stamp `due`, or later if its pace says so."""
@@ -171,13 +185,24 @@ class ClosedModel(Model):
         else:
             if self._pacing_ns:
                 self._begun_at[stream] = due
-            task, number = self.mix.take()
-            load.begin(stream, task.request(number), due)
+            load.begin(stream, self._next(stream), due)
+
+    def _next(self, stream: Stream) -> Request:
+        """The next request of the stream's session, or else what comes next in the mix."""
+        if self._sessions.running and (request := self._sessions.take(stream)) is not None:
+            return request
+        entry, number = self.mix.take()
+        return entry.request(number) if isinstance(entry, Task) else self._sessions.begin(stream, entry, number)
+
+    def not_begun(self, stream: Stream, request: Request) -> None:
+        """The run is over: so is the session of a stream that waited for a connection."""
+        self._sessions.cut(stream)
 
     def _park_waiting(self) -> None:
         """Park the streams that wait for a connection but may not begin any more: they will be due anew."""
-        for stream, _ in self.load.dialing.withdraw(lambda stream, _: self._paused or stream in self._surplus):
+        for stream, request in self.load.dialing.withdraw(lambda stream, _: self._paused or stream in self._surplus):
             move(stream, PARKED)
+            self._sessions.put_back(stream, request)
 
     def _release(self, due: int) -> None:
         """Let the parked streams that may begin requests do so: they are due at stamp `due`."""

@@ -13,12 +13,14 @@ from collections.abc import Callable
 from llmstress.engine.load.dialing import Dialing
 from llmstress.engine.load.mix import Mix
 from llmstress.engine.load.slices import SlicedReads
+from llmstress.engine.outcome import End
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.progress import NEVER
 from llmstress.engine.stream.read_loop import Reads
 from llmstress.engine.stream.recorder import Recorder
+from llmstress.engine.stream.runtime import Runtime
 from llmstress.engine.stream.states import DIALING, OVER, move
-from llmstress.engine.stream.stream import Runtime, Stream
+from llmstress.engine.stream.stream import Stream
 from llmstress.engine.stream.task import Request
 from llmstress.engine.stream.transport_stream import TransportStream
 from llmstress.engine.telemetry.load_profile import Profile
@@ -44,8 +46,9 @@ class Model(ABC):
         """Begin requests from stamp `t0` on."""
 
     @abstractmethod
-    def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
-        """A stream has ended a request at stamp `now`; `fatal`: its failure may end the run."""
+    def free(self, stream: Stream, exchange: Exchange, end: End, *, fatal: bool, now: int) -> None:
+        """A stream has ended a request with `end` at stamp `now`; `exchange`: its last attempt; `fatal`: its failure
+        may end the run."""
 
     def not_begun(self, stream: Stream, request: Request) -> None:  # noqa: B027
         """A stream that waited for a connection is over without having begun its request: the run's time or its
@@ -187,10 +190,21 @@ class Load:
         else:
             stream.resume()
 
-    def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
+    def call_at(self, at: int, act: Callable[[int], None]) -> asyncio.Handle:
+        """Call `act` at stamp `at` or later, with the stamp up to which everything has been processed then."""
+        return asyncio.get_running_loop().call_later(max(0, at - self.clock()) / 1e9, self._call_when_read, at, act)
+
+    def _call_when_read(self, at: int, act: Callable[[int], None]) -> None:
+        now = self.reads.oldest() or self.clock()
+        if now <= at:  # what came before waits to be processed, or the timer was early
+            self.call_at(at, act)
+        else:
+            act(now)
+
+    def free(self, stream: Stream, exchange: Exchange, end: End, *, fatal: bool, now: int) -> None:
         """The stream has ended a request: the model decides what it does next."""
         self.open -= 1
-        self.model.free(stream, failed=failed, fatal=fatal, now=now)
+        self.model.free(stream, exchange, end, fatal=fatal, now=now)
 
     # --- while the run lasts
 

@@ -1,18 +1,22 @@
-"""Which task each request of a worker is of: as often as its weight says."""
+"""Which task each request of a worker is of, or which kind each session: as often as its weight says."""
 
 import math
 from collections.abc import Callable, Sequence
 from itertools import count
 
+from llmstress.engine.load.sessions import SessionKind
 from llmstress.engine.stream.link import Dials
 from llmstress.engine.stream.task import Task
 
-Next = tuple[Task, int]
-"""A task, and the number of its next request."""
+Entry = Task | SessionKind
+
+Next = tuple[Entry, int]
+"""A task, and the number of its next request; or a kind of session, and the number of the next one."""
 
 
 class Mix:
-    """The tasks of a worker, and the order of their requests.
+    """The tasks of a worker, and the order of their requests. A session takes one place in that order, however many
+    requests it has.
 
     Each worker follows the weights by itself: after any number of its requests, the number of those of a task differs
     from its share of them by less than one. Request j of a task (from 0) has a window of places in the order, from
@@ -25,26 +29,30 @@ class Mix:
     of each task.
     """
 
-    def __init__(self, tasks: Sequence[Task], weights: Sequence[int], worker: int, workers: int) -> None:
-        """weights: of each task, whole numbers from 1 on."""
-        self.tasks = tuple(tasks)
+    def __init__(self, entries: Sequence[Entry], weights: Sequence[int], worker: int, workers: int) -> None:
+        """weights: of each entry, whole numbers from 1 on."""
+        self.entries = tuple(entries)
+        self.tasks = tuple(
+            task for entry in entries for task in (entry.tasks if isinstance(entry, SessionKind) else [entry])
+        )
+        """Also those of the requests of sessions."""
         self._weights = list(weights)
         self._total = sum(weights)
-        self._chosen = [0] * len(tasks)
+        self._chosen = [0] * len(entries)
         self._place = 0
-        self._numbers = [count(worker, workers) for _ in tasks]
-        self.take: Callable[[], Next] = self._take if len(tasks) > 1 else self._take_only
-        """The next request of this worker: its task and number."""
-        if len(tasks) > 1:
+        self._numbers = [count(worker, workers) for _ in entries]
+        self.take: Callable[[], Next] = self._take if len(entries) > 1 else self._take_only
+        """The next request or session of this worker: its task or kind, and its number."""
+        if len(entries) > 1:
             for _ in range(self._total * worker // workers):
                 self._choose()
 
     def _take_only(self) -> Next:
-        return self.tasks[0], next(self._numbers[0])
+        return self.entries[0], next(self._numbers[0])
 
     def _take(self) -> Next:
         chosen = self._choose()
-        return self.tasks[chosen], next(self._numbers[chosen])
+        return self.entries[chosen], next(self._numbers[chosen])
 
     def _choose(self) -> int:
         total, place = self._total, self._place
@@ -58,8 +66,9 @@ class Mix:
 
     @property
     def origins(self) -> dict[Dials, float]:
-        """What opens connections to each origin, and the share of the requests that go there."""
-        shares: dict[Dials, float] = {}
-        for task, weight in zip(self.tasks, self._weights, strict=True):
-            shares[task.dials] = shares.get(task.dials, 0.0) + weight / self._total
+        """What opens connections to each origin, and the share of what is taken that begins there: later requests of a
+        session have the connection of the first one, or open one when they need it."""
+        shares = dict.fromkeys((task.dials for task in self.tasks), 0.0)
+        for entry, weight in zip(self.entries, self._weights, strict=True):
+            shares[entry.dials] += weight / self._total
         return shares

@@ -1,5 +1,10 @@
-"""The open model: requests arrive by a schedule of their own, however long the answers take."""
+"""The open model: requests arrive by a schedule of their own, however long the answers take.
 
+A session arrives with its first request and keeps its stream until it is over: each later request is due when the user
+has thought about the last answer.
+"""
+
+import asyncio
 from collections import deque
 from collections.abc import Iterator
 
@@ -7,11 +12,14 @@ from llmstress.engine.arrivals import Arrivals
 from llmstress.engine.control import OpenLoad, Plan
 from llmstress.engine.load.alarm import Alarm, MakeAlarm
 from llmstress.engine.load.load import Load, Model
-from llmstress.engine.load.mix import Mix, Next
+from llmstress.engine.load.mix import Entry, Mix, Next
 from llmstress.engine.load.pacing import TURN
 from llmstress.engine.load.pool import Pool
+from llmstress.engine.load.sessions import Sessions
+from llmstress.engine.outcome import End
+from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.progress import NEVER
-from llmstress.engine.stream.states import FREE, PARKED, move
+from llmstress.engine.stream.states import FREE, PARKED, WAITING, move
 from llmstress.engine.stream.stream import Stream
 from llmstress.engine.stream.task import Request, Task
 from llmstress.engine.telemetry.load_profile import Profile, stamps
@@ -41,7 +49,10 @@ class OpenModel(Model):
         """Stamp of the next arrival; None: none comes as the profile is."""
         self._t0 = 0
         self._left = NEVER if plan.requests is None else plan.requests
-        """Requests that may still arrive in the steady window or later."""
+        """Requests that may still be due in the steady window or later, those of sessions included."""
+        self._sessions = Sessions()
+        self._held: list[Stream] = []
+        """The streams whose sessions go on when the pause ends."""
         self._started = self._paused = self._stopped = False
         self._over = not self._left
         self._queue: deque[tuple[int, Next]] = deque()
@@ -84,6 +95,9 @@ class OpenModel(Model):
         self._paused = on
         self._profile = self._profile.held(at, 0.0) if on else self._profile.joined(at, self._planned)
         self._begin_waiting()
+        held, self._held = self._held, []
+        for stream in held:
+            self._go_on(stream, self.load.clock())
         self._look_ahead()
 
     def _look_ahead(self) -> None:
@@ -116,25 +130,47 @@ class OpenModel(Model):
         load = self.load
         if not load.was_due(due):
             return
-        arrived = task, number = self.mix.take()
-        self._count_due(task, due)
-        stream = None if self._queue else self._pool.take(task.dials, linked=not load.may_begin(due))
+        arrived = entry, number = self.mix.take()
+        self._count_due(entry, due)
+        stream = None if self._queue else self._pool.take(entry.dials, linked=not load.may_begin(due))
         if stream is not None:
-            load.begin(stream, task.request(number), due)
+            load.begin(stream, self._request(stream, entry, number), due)
         elif self._open.max_queue is not None and len(self._queue) >= self._open.max_queue:
-            self._drop(task)
+            self._drop(entry)
         else:
             self._queue.append((due, arrived))
         self._note_waiting()
 
+    def _request(self, stream: Stream, entry: Entry, number: int) -> Request:
+        return entry.request(number) if isinstance(entry, Task) else self._sessions.begin(stream, entry, number)
+
     # --- streams
 
-    def free(self, stream: Stream, *, failed: bool, fatal: bool, now: int) -> None:
-        """A stream is free: the request that has waited longest begins on it."""
+    def free(self, stream: Stream, exchange: Exchange, end: End, *, fatal: bool, now: int) -> None:
+        """A stream is free: the request that has waited longest begins on it, unless its session goes on."""
+        if self._sessions.running and (wait_ns := self._sessions.ended(stream, exchange, end)) is not None:
+            move(stream, WAITING)
+            # in a later turn of the loop: a stream whose requests end at once would recurse
+            asyncio.get_running_loop().call_soon(self._go_on, stream, now + wait_ns)
+            return
         self._pool.put_back(stream)
         if self._queue:
             self._begin_waiting()
         self.load.note_if_exhausted()
+
+    def _go_on(self, stream: Stream, due: int) -> None:
+        """Begin the next request of the stream's session at stamp `due`."""
+        load = self.load
+        if (wait := due - load.clock()) > 0 and not self._stopped:
+            asyncio.get_running_loop().call_later(wait / 1e9, self._go_on, stream, due)
+        elif self._stopped or not self._left or not load.may_begin(due):
+            self._sessions.cut(stream)
+            load.give_up(stream)
+        elif self._paused:
+            self._held.append(stream)
+        elif (request := self._sessions.take(stream)) is not None:
+            self._count_due(request.task, due)
+            load.begin(stream, request, due)
 
     def set_streams(self, number: int) -> None:
         """At most this many requests in flight from now on."""
@@ -145,8 +181,9 @@ class OpenModel(Model):
 
     @property
     def pending(self) -> bool:
-        """Requests wait for a stream or a connection."""
-        return bool(self._queue or self.load.dialing.waiting)
+        """Requests wait for a stream or a connection, or sessions go on."""
+        goes_on = self._sessions.running and self._left and not self._stopped
+        return bool(self._queue or self.load.dialing.waiting or goes_on)
 
     @property
     def over(self) -> bool:
@@ -158,11 +195,12 @@ class OpenModel(Model):
         limit = self._open.queue_timeout_ns
         if limit and not self._paused:
             while self._queue and now - self._queue[0][0] >= limit:
-                _, (task, _) = self._queue.popleft()
-                self._drop(task)
+                _, (entry, _) = self._queue.popleft()
+                self._drop(entry)
             if self.load.dialing.waiting:
                 for stream, request in self.load.dialing.withdraw(lambda _, due: now - due >= limit):
                     move(stream, FREE)
+                    self._sessions.cut(stream)
                     self._pool.put_back(stream)
                     self._drop(request.task)
         self._note_waiting()
@@ -173,20 +211,21 @@ class OpenModel(Model):
         """Begin the requests in the queue for which there are streams."""
         load = self.load
         while self._queue and not self._paused:
-            due, (task, number) = self._queue[0]
-            stream = self._pool.take(task.dials)
+            due, (entry, number) = self._queue[0]
+            stream = self._pool.take(entry.dials)
             if stream is None:
                 break
             self._queue.popleft()
             if load.may_begin(due):
-                load.begin(stream, task.request(number), due)
+                load.begin(stream, self._request(stream, entry, number), due)
             else:
-                self._drop(task)
+                self._drop(entry)
                 self._pool.put_back(stream)
         self._note_waiting()
 
     def not_begun(self, stream: Stream, request: Request) -> None:
         """The request of this stream is dropped: the run has ended while it waited for a connection."""
+        self._sessions.cut(stream)
         self._drop(request.task)
 
     def stop(self, now: int) -> None:
@@ -203,22 +242,24 @@ class OpenModel(Model):
         withdrawn = self.load.dialing.withdraw(lambda _stream, _due: True)
         for stream, request in withdrawn:
             move(stream, PARKED)
+            self._sessions.cut(stream)
             self._drop(request.task)
-        for _, (task, _) in self._queue:
-            self._drop(task)
+        for _, (entry, _) in self._queue:
+            self._drop(entry)
         self._queue.clear()
         self._note_waiting()
 
-    def _count_due(self, task: Task, due: int) -> None:
+    def _count_due(self, entry: Entry, due: int) -> None:
         progress = self.load.recorder.progress
-        task.samples.part(progress.window_at(due)).counters.due += 1
+        entry.samples.part(progress.window_at(due)).counters.due += 1
         if due >= progress.steady_began:  # those of ramp and warm-up come on top of the requests that were asked for
             self._left -= 1
-            self._over = not self._left
+            if not self._left:
+                self._over, self._next = True, None
 
-    def _drop(self, task: Task) -> None:
+    def _drop(self, entry: Entry) -> None:
         progress = self.load.recorder.progress
-        task.samples.part(progress.window_at(self.load.clock())).counters.dropped += 1
+        entry.samples.part(progress.window_at(self.load.clock())).counters.dropped += 1
 
     def _note_waiting(self) -> None:
         self.mix.tasks[0].samples.waiting(len(self._queue) + self.load.dialing.waiting)

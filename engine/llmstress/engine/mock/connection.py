@@ -32,6 +32,7 @@ class ClientConnection(asyncio.Protocol):
         "_connections",
         "_full",
         "_keep_alive",
+        "_number",
         "_pacer",
         "_parser",
         "_reading",
@@ -52,6 +53,7 @@ class ClientConnection(asyncio.Protocol):
         self._keep_alive = True
         self._full = False
         self._reading = True
+        self._number = 0
         self.fd = -1
 
     # asyncio.Protocol
@@ -62,6 +64,7 @@ class ClientConnection(asyncio.Protocol):
         self.fd = transport.get_extra_info("socket").fileno()
         self._connections.add(self)
         self._pacer.record.truth.connections += 1
+        self._number = self._pacer.record.truth.connections
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Abort the current answer. The event loop calls this before it closes the descriptor."""
@@ -166,7 +169,7 @@ class ClientConnection(asyncio.Protocol):
             self._answer_to(request)
 
     def _answer_to(self, request: Request) -> None:
-        todo = self._service.respond(request)
+        todo = self._service.respond(request, self._number)
         match todo:
             case Response() if request.method == "HEAD":
                 self._respond(todo._replace(data=todo.data[: todo.data.index(b"\r\n\r\n") + 4]))

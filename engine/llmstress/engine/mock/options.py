@@ -109,6 +109,36 @@ class MockOptions(msgspec.Struct, frozen=True):
         Literal["asked", "always", "never"],
         msgspec.Meta(description="When streams report usage, in APIs where the client decides."),
     ] = "asked"
+    prefix_cache: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            le=MOST_TOKENS,
+            description="Tokens that a cache of prompts holds; equal beginnings of prompts are reported as cached. "
+            "Each process has its own part of it. 0: no cache.",
+        ),
+    ] = 0
+    cache_block: Annotated[
+        int, msgspec.Meta(ge=1, le=1_000_000, description="Tokens per block of the cache; only full blocks are cached.")
+    ] = 16
+    cached_ttft: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0,
+            le=1,
+            description="The time to the first token is multiplied by the share of the prompt that is not cached, but "
+            "by no less than this.",
+        ),
+    ] = 0.1
+    context_tokens: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            le=MOST_TOKENS,
+            description="Tokens that a prompt and the limit of its answer may have together; more are refused with "
+            "400. 0: no limit.",
+        ),
+    ] = 0
     no_done: Annotated[bool, msgspec.Meta(description="Leave out the end event, e.g. [DONE].")] = False
 
     tokens_per_event: Annotated[int, msgspec.Meta(ge=1, le=10_000, description="Tokens per event.")] = 1
@@ -145,6 +175,21 @@ class MockOptions(msgspec.Struct, frozen=True):
         msgspec.Meta(description="Form of retry-after in a 429; ms: seconds, and retry-after-ms as well."),
     ] = "seconds"
 
+    login_ttl_ms: Annotated[
+        float,
+        msgspec.Meta(ge=1, le=3_600_000, description="How long a token of POST /login is valid."),
+    ] = 3_600_000.0
+    login_required: Annotated[
+        bool, msgspec.Meta(description="Refuse requests for an answer with 401 unless their key is such a token.")
+    ] = False
+    keep_requests: Annotated[
+        str,
+        msgspec.Meta(
+            description="For tests: append each request for an answer to this file, as a line of JSON without the key. "
+            "The file has no maximum size."
+        ),
+    ] = ""
+
     fault: Annotated[
         tuple[FaultShare, ...],
         msgspec.Meta(description="A fault and the share of requests that get it, e.g. cut=5%; repeatable."),
@@ -159,6 +204,8 @@ class MockOptions(msgspec.Struct, frozen=True):
                 raise ValueError(f"out of range: {flag_of(name)} from {low:g} to {high:g}")
         if 0 < self.slots < self.procs or 0 < self.faults_until < self.procs:
             raise ValueError("--slots and --faults-until are shared by the processes and must be at least --procs")
+        if 0 < self.prefix_cache < self.cache_block * self.procs:
+            raise ValueError("--prefix-cache is shared by the processes and must be at least --cache-block for each")
         if sum(each.share for each in self.fault) > 1 + 1e-9:
             raise ValueError("--fault: the shares add up to more than 100%")
         if (self.freeze_every_ms or self.freeze_for_ms) and not 0 < self.freeze_for_ms < self.freeze_every_ms:

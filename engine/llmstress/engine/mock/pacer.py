@@ -268,7 +268,10 @@ class Pacer:
             self.record.queued(now - answer.last_event_us)
         reply = answer.job.reply
         if reply.writes:
-            answer.due_us = now + self._ttft.next() + self._gap.total(reply.gaps_before(0))
+            ttft_us = self._ttft.next()
+            if answer.job.ttft_share < 1:
+                ttft_us = int(ttft_us * answer.job.ttft_share)
+            answer.due_us = now + ttft_us + self._gap.total(reply.gaps_before(0))
             self.schedule(answer)
 
     def _wake(self) -> None:

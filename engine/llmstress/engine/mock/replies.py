@@ -128,6 +128,10 @@ class Job(NamedTuple):
     """Whether the request has a fault that a client should count as a failure."""
     inputs: int = 0
     """Number of texts whose embeddings are sent."""
+    ttft_share: float = 1.0
+    """The share of the time to the first token that this answer takes, because of cached tokens."""
+    number: int = -1
+    """Number of the request in the journal, if there is one."""
 
 
 def in_one_write(stream: StreamedReply, head: Callable[[int], bytes]) -> SingleWriteReply:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from llmstress.engine.mock.application import Action
 from llmstress.engine.mock.dialects import (
     anthropic,
     openai_chat,
@@ -39,6 +40,8 @@ class Route(NamedTuple):
         ValueError: the request is invalid.
         LookupError: the requested object does not exist.
     """
+    action: Action | None = None
+    """What the application does with the request; None: it is not for the application."""
 
 
 _OPENAI: dict[str, Dialect] = {
@@ -60,6 +63,7 @@ _COUNTS: dict[str, tuple[Dialect, Callable[[Request], bytes]]] = {
 _AZURE_ERRORS = Azure(openai_chat)
 _AZURE_PATH = re.compile(r"/openai(?P<kind>/v1|/deployments/[^/]+|)(?P<rest>/.*)")
 _PLAIN: dict[str, Dialect] = {"/stream": Plain("sse"), "/text": Plain("text"), "/json": Plain("json")}
+_ACTIONS: dict[str, Action] = {"/login": "login", "/search": "search"}
 _PLAIN_METHODS = {
     "/stream": ("GET", "POST"),
     "/text": ("POST",),
@@ -87,6 +91,8 @@ def find_route(request: Request) -> Route:
         return _only(request, ("POST",), Route(anthropic))
     if path in _PLAIN:
         return _only(request, _PLAIN_METHODS[path], Route(_PLAIN[path]))
+    if path in _ACTIONS:
+        return _only(request, ("POST",), Route(Plain("json"), action=_ACTIONS[path]))
     return _unknown(request, anthropic if path.startswith("/messages/") else openai_chat)
 
 

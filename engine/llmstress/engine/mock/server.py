@@ -5,6 +5,7 @@ import contextlib
 import gc
 import os
 import resource
+import secrets
 import signal
 import socket
 import ssl
@@ -17,6 +18,7 @@ import uvloop
 
 from llmstress.engine.health.orphan import die_with_parent
 from llmstress.engine.mock.connection import ClientConnection, TlsClientConnection
+from llmstress.engine.mock.journal import Journal
 from llmstress.engine.mock.listen import BACKLOG, listen, server_context, url_of
 from llmstress.engine.mock.options import MockOptions
 from llmstress.engine.mock.pacer import Pacer, clock_us
@@ -32,6 +34,10 @@ class SharedSetup(NamedTuple):
 
     options: MockOptions
     tls: ssl.SSLContext | None
+    login_key: bytes
+    """Signs the tokens of logins."""
+    journal_fd: int
+    """The file of received requests, opened for appending; -1: there is none."""
     epoch_us: int
     """Stamp of the start, from which freezes are counted, so that all processes freeze together."""
 
@@ -44,22 +50,34 @@ def serve(options: MockOptions, on_listening: Callable[[str], None]) -> Truth:
 
     Raises:
         OSError: the address can't be bound.
-        ValueError: a TLS file can't be used.
+        ValueError: a file of TLS or of `keep_requests` can't be used; the text names the option.
         RuntimeError: one of several processes died.
     """
     tls = server_context(options)
+    journal_fd = _open_journal(options.keep_requests)
     sockets = listen(options)
     url = url_of(options, sockets[0])
     _raise_file_limit()
-    setup = SharedSetup(options, tls, clock_us())
+    setup = SharedSetup(options, tls, secrets.token_bytes(32), journal_fd, clock_us())
     try:
         if len(sockets) == 1:
             return _serve_here(setup, 0, sockets[0], lambda: on_listening(url))
         return _serve_in_children(setup, sockets, lambda: on_listening(url))
     finally:
+        if journal_fd >= 0:
+            os.close(journal_fd)
         if options.unix_socket:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(options.unix_socket)
+
+
+def _open_journal(path: str) -> int:
+    if not path:
+        return -1
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError as error:
+        raise ValueError(f"--keep-requests {path}: {error.strerror}") from error
 
 
 def _raise_file_limit() -> None:
@@ -83,9 +101,10 @@ async def _serve(setup: SharedSetup, index: int, sock: socket.socket, on_ready: 
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, stopped.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
-    record = TruthRecorder()
+    journal = None if setup.journal_fd < 0 else Journal(setup.journal_fd, index)
+    record = TruthRecorder(journal)
     pacer = Pacer(setup.options, index, record, setup.epoch_us)
-    service = Service(setup.options, index, record, clock_us)
+    service = Service(setup.options, index, record, clock_us, login_key=setup.login_key, journal=journal)
     connections: set[ClientConnection] = set()
     pacer.attach(loop)
     kind = ClientConnection if setup.tls is None else TlsClientConnection

@@ -1,23 +1,32 @@
-"""Decides how each request is answered: with an immediate response, a paced answer, or a fault; no I/O."""
+"""Decides how each request is answered: with an immediate response, a paced answer, or a fault.
+
+No I/O, except for lines in the journal."""
 
 import random
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
+
 from llmstress.engine.mock.answering import answer_to
+from llmstress.engine.mock.application import Action, Application, Refused
 from llmstress.engine.mock.buckets import RateLimits
 from llmstress.engine.mock.chunking import Chunking, StreamedReply
+from llmstress.engine.mock.context import fit
 from llmstress.engine.mock.dialects import openai_chat
 from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, RequestParams
-from llmstress.engine.mock.dialects.dialect import AnswerEncoder, Dialect, RateLimitState
+from llmstress.engine.mock.dialects.dialect import AnswerEncoder, Dialect, Overflow, RateLimitState
+from llmstress.engine.mock.dialects.prompts import Token
 from llmstress.engine.mock.draws import NO_DRAW, Draw, Draws
 from llmstress.engine.mock.endings import Termination, plan_for
 from llmstress.engine.mock.faults import HARMLESS, Fault
 from llmstress.engine.mock.framing import WireFormat
 from llmstress.engine.mock.heads import head, response, stream_head
 from llmstress.engine.mock.http import Headers, Request
+from llmstress.engine.mock.journal import Journal
 from llmstress.engine.mock.options import MockOptions
+from llmstress.engine.mock.prefix_cache import PrefixCache, ttft_share
 from llmstress.engine.mock.replies import Job, in_one_write, whole_reply
 from llmstress.engine.mock.routes import Refusal, find_route
 from llmstress.engine.mock.truth import TruthRecorder
@@ -58,7 +67,17 @@ class Response(NamedTuple):
 class Service:
     """Answers the requests of one process."""
 
-    def __init__(self, options: MockOptions, index: int, record: TruthRecorder, clock_us: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        options: MockOptions,
+        index: int,
+        record: TruthRecorder,
+        clock_us: Callable[[], int],
+        *,
+        login_key: bytes,
+        journal: Journal | None,
+    ) -> None:
+        """`index`: number of the process. `login_key`: signs tokens. `journal`: where received requests are written."""
         procs = options.procs
         self._options = options
         self._record = record
@@ -70,14 +89,23 @@ class Service:
         )
         until = share(options.faults_until, procs, index)
         self._draws = Draws(options.fault, f"{options.seed}/{index}", until)
+        blocks = share(options.prefix_cache // options.cache_block, procs, index)
+        self._cache = PrefixCache(blocks, options.cache_block) if blocks else None
+        self._application = Application(login_key, int(options.login_ttl_ms * 1e3), record, clock_us)
+        self._journal = journal
         self._uses_draws = bool(options.fault) or options.tokens.low != options.tokens.high
 
-    def respond(self, request: Request) -> Response | Job | Termination:
-        """An immediate response, an answer to be sent, or, without a response, what happens to the connection."""
+    def respond(self, request: Request, connection: int) -> Response | Job | Termination:
+        """An immediate response, an answer to be sent, or, without a response, what happens to the connection.
+
+        `connection`: number of the connection in this process, for the journal.
+        """
         route = find_route(request)
         dialect, keep_alive = route.dialect, request.keep_alive
         if route.refusal is not None:
             return self._refusal_response(dialect, route.refusal, keep_alive)
+        if route.action is not None:
+            return self._application_response(dialect, route.action, request)
         if route.immediate is not None:
             try:
                 body = route.immediate(request, self._options.model)
@@ -93,21 +121,30 @@ class Service:
             return self._refusal_response(dialect, Refusal(400, f"invalid request: {error}"), keep_alive)
         draw = self._draws.of(self._record.truth.requests) if self._uses_draws else NO_DRAW
         self._record.understood(dialect.name)
+        asked, overflow = params.limit, None
+        if self._options.context_tokens:
+            fitted = fit(params, self._options.context_tokens)
+            params, overflow = (params, fitted) if isinstance(fitted, Overflow) else (fitted, None)
         answer = answer_to(params, self._options, draw, id=self._new_id(), created=int(time.time()))
-        if self._limits and (
-            wait_us := self._limits.admit(answer.prompt_tokens + answer.output_tokens, self._clock_us())
-        ):
-            self._record.rate_limited(dialect.name)
-            return self._refusal_response(
-                dialect, Refusal(429, "rate limit reached"), keep_alive, retry_after_s=wait_us / 1e6
+        rejection = self._rejection(request, dialect, answer, draw, overflow)
+        ttft = 1.0
+        if self._cache is not None and rejection is None and not params.dimensions:
+            answer, ttft = self._from_cache(self._cache, dialect.tokens(request), answer)
+        number = -1
+        if self._journal is not None:
+            number = self._journal.received(
+                request,
+                connection=connection,
+                stamp_us=self._clock_us(),
+                api=dialect.name,
+                limit=asked,
+                answer=answer,
+                status=rejection.status if isinstance(rejection, Response) else None if rejection else 200,
             )
-        if draw.fault is not None:
-            self._record.fault(draw.fault)
-            early = self._early_fault(dialect, draw.fault, keep_alive)
-            if early is not None:
-                self._record.failed(dialect.name)
-                return early
-        return self._job(request, dialect, params, answer, draw)
+        if rejection is not None:
+            return rejection
+        job = self._job(request, dialect, params, answer, draw)
+        return job if ttft == 1 and number < 0 else job._replace(ttft_share=ttft, number=number)
 
     def unparsable(self, status: int, message: str, head_only: Request | None) -> Response:
         """The response to a request that can't be parsed; the connection has to be closed.
@@ -116,6 +153,49 @@ class Service:
         """
         dialect = openai_chat if head_only is None else find_route(head_only).dialect
         return self._refusal_response(dialect, Refusal(status, message), keep_alive=False)
+
+    def _application_response(self, dialect: Dialect, action: Action, request: Request) -> Response:
+        try:
+            body = self._application.respond(action, request)
+        except Refused as refused:
+            refusal = Refusal(refused.status, refused.message, refused.headers)
+            return self._refusal_response(dialect, refusal, request.keep_alive)
+        return Response(200, response(200, body, keep_alive=request.keep_alive))
+
+    def _rejection(
+        self, request: Request, dialect: Dialect, answer: AnswerSpec, draw: Draw, overflow: Overflow | None
+    ) -> Response | Termination | None:
+        """What is sent or done instead of an answer; None: the request is accepted."""
+        name, keep_alive = dialect.name, request.keep_alive
+        if self._options.login_required and not self._application.admits(request):
+            self._record.rejected(name, "unauthorized")
+            return self._refusal_response(dialect, Refusal(401, "the token is unknown or expired"), keep_alive)
+        if overflow is not None:
+            self._record.rejected(name, "too_long")
+            refusal = Refusal(400, dialect.overflow_message(overflow))
+            return self._refusal_response(dialect, refusal, keep_alive, code="context_length_exceeded")
+        if self._limits and (
+            wait_us := self._limits.admit(answer.prompt_tokens + answer.output_tokens, self._clock_us())
+        ):
+            self._record.rejected(name, "rate_limited")
+            refusal = Refusal(429, "rate limit reached")
+            return self._refusal_response(dialect, refusal, keep_alive, retry_after_s=wait_us / 1e6)
+        if draw.fault is None:
+            return None
+        self._record.fault(draw.fault)
+        early = self._early_fault(dialect, draw.fault, keep_alive)
+        if early is not None:
+            self._record.failed(name)
+        return early
+
+    def _from_cache(
+        self, cache: PrefixCache, prompts: list[list[Token]], answer: AnswerSpec
+    ) -> tuple[AnswerSpec, float]:
+        """`answer` with its cached tokens, and the share of the time to the first token that it takes."""
+        cached = sum(map(cache.enter, prompts))
+        self._record.looked_up(answer.prompt_tokens, cached)
+        answer = msgspec.structs.replace(answer, cached_tokens=cached)
+        return answer, ttft_share(cached, answer.prompt_tokens, self._options.cached_ttft)
 
     def _early_fault(self, dialect: Dialect, fault: Fault, keep_alive: bool) -> Response | Termination | None:
         """What a fault sends or does instead of an answer; None: there is an answer."""

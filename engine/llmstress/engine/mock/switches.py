@@ -13,6 +13,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Listening": ("host", "port", "unix_socket", "procs", "tls_cert", "tls_key", "tls_client_ca"),
     "Delays": ("ttft_ms", "gap_ms", "delays", "jitter", "slots", "freeze_every_ms", "freeze_for_ms", "seed"),
     "Answers": ("model", "tokens", "reasoning", "hidden_reasoning", "tool_call", "usage", "no_done"),
+    "Prompts": ("prefix_cache", "cache_block", "cached_ttft", "context_tokens", "keep_requests"),
+    "Logins": ("login_ttl_ms", "login_required"),
     "Wire format": (
         *("tokens_per_event", "events_per_write", "one_byte_writes", "crlf", "ping_every_ms"),
         *("gzip", "content_length", "close"),
@@ -23,11 +25,14 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 """Section title -> its fields, in this order."""
 
 _METAVARS: Mapping[str, str] = {
-    **dict.fromkeys(("tls_cert", "tls_key", "tls_client_ca"), "FILE"),
+    **dict.fromkeys(("tls_cert", "tls_key", "tls_client_ca", "keep_requests"), "FILE"),
     "unix_socket": "PATH",
     "tokens": "N|A..B",
     "fault": "NAME=P%",
 }
+
+_SHARES = ("jitter", "cached_ttft")
+"""Fields that are shares."""
 
 
 class ValueKind(enum.Enum):
@@ -107,7 +112,7 @@ def _switch(name: str, section: str, hint: Any, default: Any) -> Switch:
 def _value_kind(name: str, of: Any) -> tuple[ValueKind, Callable[[str], Any]]:
     if name.endswith(DURATION_SUFFIX):
         return ValueKind.MS, float
-    if name == "jitter":
+    if name in _SHARES:
         return ValueKind.SHARE, float
     if get_origin(of) is Literal:
         return ValueKind.CHOICE, str

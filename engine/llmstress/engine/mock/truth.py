@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from llmstress.engine.mock.faults import Fault
+from llmstress.engine.mock.journal import Journal
 from llmstress.engine.mock.replies import Job
 from llmstress.engine.telemetry.histogram import PERCENTILES, Histogram
 
@@ -18,6 +19,10 @@ AnswerOutcome = Literal["done", "failed", "aborted", "open"]
 """How an answer ended: as planned, by its fault, because the client disconnected, or still open at shutdown."""
 
 
+Rejection = Literal["rate_limited", "too_long", "unauthorized"]
+"""Why a request is rejected, unless because of a fault."""
+
+
 def _none() -> dict[str, int]:
     return {}
 
@@ -25,8 +30,8 @@ def _none() -> dict[str, int]:
 class Truth(msgspec.Struct):
     """Counts and histograms (µs) of everything sent. All of them merge by addition.
 
-    Each request is done, failed, aborted or rate limited, or was still open at the end. Latencies are kept separately
-    for `done` answers, for `failed` ones, and for the others, called unfinished.
+    Each request is done, failed, aborted, rate limited, too long or unauthorized, or was still open at the end.
+    Latencies are kept separately for `done` answers, for `failed` ones, and for the others, called unfinished.
     """
 
     connections: int = 0
@@ -41,6 +46,10 @@ class Truth(msgspec.Struct):
     """Requests without such a fault whose client disconnected before the end of the answer."""
     rate_limited: int = 0
     """Requests rejected because of a rate limit."""
+    too_long: int = 0
+    """Requests rejected because they don't fit into the context."""
+    unauthorized: int = 0
+    """Requests rejected because they have no valid token of a login."""
     open_max: int = 0
     """Maximum number of open requests; with several processes the sum of their maxima, an upper bound."""
     events: int = 0
@@ -54,7 +63,12 @@ class Truth(msgspec.Struct):
     tokens: dict[str, int] = msgspec.field(default_factory=_none)
     """Visible tokens by kind: text, reasoning, tool."""
     usage: dict[str, int] = msgspec.field(default_factory=_none)
-    """Sums over the reported usage: answers with usage, input, output, and the reasoning included in output."""
+    """Sums over the reported usage: answers with usage, input, output, the reasoning included in output, and, if there
+    are any, the cached tokens included in input."""
+    prefix_cache: dict[str, int] = msgspec.field(default_factory=_none)
+    """Sums over the prompts that were looked up in the cache: requests, tokens, and the cached ones of these."""
+    application: dict[str, int] = msgspec.field(default_factory=_none)
+    """Requests to the application: logins, searches, and rejected ones by reason."""
     endings: dict[str, int] = msgspec.field(default_factory=_none)
     """Reported finish reasons: stop, length, tool_call, content_filter."""
     faults: dict[str, int] = msgspec.field(default_factory=_none)
@@ -72,6 +86,9 @@ class Truth(msgspec.Struct):
     gap_failed: Histogram = msgspec.field(default_factory=Histogram)
     ttft_unfinished: Histogram = msgspec.field(default_factory=Histogram)
     gap_unfinished: Histogram = msgspec.field(default_factory=Histogram)
+    left_after: Histogram = msgspec.field(default_factory=Histogram)
+    """Visible tokens, not µs, that were written of an answer before its client disconnected. The client may have read
+    fewer of them."""
     queue: Histogram = msgspec.field(default_factory=Histogram)
     """From the complete request to a free slot; empty without a limit of slots."""
     lateness: Histogram = msgspec.field(default_factory=Histogram)
@@ -90,12 +107,15 @@ class Truth(msgspec.Struct):
         """The printed form: counts, percentiles in ms (None: too few samples), CPU time in s."""
         counts = {name: getattr(self, name) for name in self.__struct_fields__}
         histograms = {name: counts.pop(name) for name, value in list(counts.items()) if isinstance(value, Histogram)}
-        cpu_ns, tokens = counts.pop("cpu_ns"), counts.pop("tokens")
+        cpu_ns, tokens, left_after = counts.pop("cpu_ns"), counts.pop("tokens"), histograms.pop("left_after")
+        cache = counts.pop("prefix_cache")
         return {
             **counts,
             "tokens": sum(tokens.values()),
             "tokens_by_kind": tokens,
-            **{f"{name}_ms": _in_ms(histogram) for name, histogram in histograms.items()},
+            "prefix_cache": {**cache, "hit_rate": cache["cached"] / max(1, cache["tokens"])} if cache else {},
+            "left_after_tokens": _percentiles(left_after, 1),
+            **{f"{name}_ms": _percentiles(histogram, 1e3) for name, histogram in histograms.items()},
             "cpu_s": round(cpu_ns / 1e9, 3),
         }
 
@@ -106,8 +126,10 @@ class TruthRecorder:
     The pacing loop appends µs to `lateness_us`, at about 20 ns each, and regularly calls `fold`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Journal | None = None) -> None:
+        """`journal` is told of answers that clients left."""
         self.truth = Truth()
+        self._journal = journal
         self.open = 0
         self.lateness_us: list[int] = []
         self._ttft_us = array("q")
@@ -132,10 +154,19 @@ class TruthRecorder:
         self.truth.failed += 1
         self._count(api, "failed")
 
-    def rate_limited(self, api: str) -> None:
-        """Count a request rejected because of a rate limit."""
-        self.truth.rate_limited += 1
-        self._count(api, "rate_limited")
+    def rejected(self, api: str, why: Rejection) -> None:
+        """Count a rejected request."""
+        setattr(self.truth, why, getattr(self.truth, why) + 1)
+        self._count(api, why)
+
+    def looked_up(self, tokens: int, cached: int) -> None:
+        """Count a request whose `tokens` tokens were looked up in the prefix cache."""
+        for name, count in (("requests", 1), ("tokens", tokens), ("cached", cached)):
+            _add(self.truth.prefix_cache, name, count)
+
+    def application(self, what: str) -> None:
+        """Count a request to the application."""
+        _add(self.truth.application, what, 1)
 
     def responded(self, status: int) -> None:
         """Count a response whose head was sent."""
@@ -154,8 +185,12 @@ class TruthRecorder:
         """Record an answer that ended after `writes` writes; `ttft_us` is negative if no token event was sent."""
         truth, answer, reply, api = self.truth, job.answer, job.reply, self.truth.apis[job.api]
         self.open -= 1
-        if outcome == "aborted" and job.failing:
-            outcome = "failed"
+        if outcome == "aborted":
+            tokens = sum(reply.tokens_in(writes).values())
+            truth.left_after.record(tokens)
+            if self._journal is not None:
+                self._journal.left(job.number, tokens)
+            outcome = "failed" if job.failing else outcome
         if outcome != "open":
             setattr(truth, outcome, getattr(truth, outcome) + 1)
             _add(api, outcome, 1)
@@ -176,6 +211,8 @@ class TruthRecorder:
                 counts = {"answers": 1, "input": answer.prompt_tokens, "output": answer.output_tokens}
                 for name, count in {**counts, "reasoning": answer.all_reasoning_tokens}.items():
                     _add(truth.usage, name, count)
+                if answer.cached_tokens:
+                    _add(truth.usage, "cached", answer.cached_tokens)
         if outcome == "done":
             # collected for large batches: adding the values of a single answer to a histogram costs more per value
             self._gap_us.extend(gaps_us * answer.choices)
@@ -228,14 +265,15 @@ def _sum(total: Any, value: Any) -> Any:
     return total + value
 
 
-def _in_ms(histogram: Histogram) -> dict[str, float | None]:
+def _percentiles(histogram: Histogram, unit: float) -> dict[str, float | None]:
+    """Count, percentiles, maximum and mean, in units of `unit`."""
     mean = histogram.mean
     return {
         "count": histogram.count,
         **{
-            name: None if us is None else us / 1e3
-            for name, us in zip(PERCENTILES, histogram.percentiles(PERCENTILES.values()), strict=True)
+            name: None if value is None else value / unit
+            for name, value in zip(PERCENTILES, histogram.percentiles(PERCENTILES.values()), strict=True)
         },
-        "max": histogram.max / 1e3 if histogram.count else None,
-        "mean": None if mean is None else round(mean / 1e3, 3),
+        "max": histogram.max / unit if histogram.count else None,
+        "mean": None if mean is None else round(mean / unit, 3),
     }

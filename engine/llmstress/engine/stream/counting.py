@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from llmstress.engine.api.meaning import Usage
-from llmstress.engine.outcome import End
+from llmstress.engine.outcome import ABANDONED, End
 from llmstress.engine.stream.usage_reports import FEWER
 from llmstress.engine.telemetry.blocks import LONG_ANSWER, in_blocks, late_ns
 from llmstress.engine.telemetry.histogram import Histogram
@@ -55,11 +55,13 @@ def count_end(request: Answered, end: End, part: Part, least_output: int) -> Non
     least_output: tokens that the answer was asked to have, at least; 0: no minimum.
     """
     counters, events = part.counters, request.event_count
-    if end.outcome == "cancelled":
-        counters.output_cancelled += events
-        return
     if end.outcome != "ok":
-        counters.output_failed += events
+        if end.outcome == "cancelled":
+            counters.output_cancelled += events
+            counters.abandoned += end is ABANDONED
+        else:
+            counters.output_failed += events
+        _count_unfinished(request, counters, events)
         return
     output, by_usage = request.output
     usage = request.usage
@@ -85,13 +87,28 @@ def count_end(request: Answered, end: End, part: Part, least_output: int) -> Non
         return
     reasoning = usage.reasoning or 0
     counters.input += usage.input or 0
+    counters.input_seen += usage.input is not None
     counters.cached_input += usage.cached_input or 0
+    counters.cache_written += usage.cache_written or 0
     counters.reasoning += reasoning
     if usage.output and (not by_usage or output < FEWER * events or reasoning > output):
         counters.contradicted += 1
         counters.usage_stopped += not by_usage
         counters.contradicted_output += output if by_usage else usage.output
         counters.contradicted_events += events
+
+
+def _count_unfinished(request: Answered, counters: Counters, events: int) -> None:
+    """Count what had come of an answer that did not end ok: its provider may bill it."""
+    usage = request.usage
+    if not events and usage is None:
+        return
+    counters.unfinished_begun += 1
+    counters.unfinished_output += request.output[0]
+    if usage is not None and usage.input is not None:
+        counters.unfinished_seen += 1
+        counters.unfinished_input += usage.input
+        counters.unfinished_cached += usage.cached_input or 0
 
 
 def _count_blocks(request: Answered, counters: Counters, events: int) -> None:

@@ -1,6 +1,7 @@
 """How the code that began a request is told what becomes of it. Requests without an observer cost nothing more."""
 
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple, Protocol
 
 from llmstress.engine.api.meaning import Meaning
 from llmstress.engine.http.body import BufferedBody
@@ -24,6 +25,48 @@ class Ending(NamedTuple):
     """Of an answer that was kept until it was complete, still coded if it is an error's. None: it was a stream."""
 
 
+class Answered(Protocol):
+    """An answer that has ended well."""
+
+    @property
+    def finish(self) -> str:
+        """Its finish reason."""
+
+    @property
+    def output(self) -> tuple[int, bool]:
+        """Its output tokens, and whether the server's usage says so; otherwise token events are counted."""
+
+
+class Timer(Protocol):
+    """A call that is to come."""
+
+    def cancel(self) -> None:
+        """It is not wanted any more."""
+
+
+class HasEvents(Protocol):
+    """An attempt."""
+
+    @property
+    def event_count(self) -> int:
+        """Token events that have been processed."""
+
+
+class InFlight(Protocol):
+    """A request in flight, as its observer may act on it."""
+
+    @property
+    def exchange(self) -> HasEvents | None:
+        """The attempt in flight; None: it is over."""
+
+    def call_at(self, at: int, act: Callable[[int], None]) -> Timer:
+        """Call `act` at stamp `at` or later, with the stamp up to which everything has been processed then."""
+
+    def leave(self, now: int) -> None:
+        """Abandon the request at stamp `now`, as a user does who walks away. It ends as cancelled, unless its answer is
+        complete already."""
+
+
 class Observer:
     """Is told what becomes of one request. A method does nothing unless it is overridden.
 
@@ -37,6 +80,9 @@ class Observer:
     EVENTS: ClassVar[bool] = False
     """`read`, `event` and `comment` are called, too. No event of such a request takes the fast path."""
 
+    def begun(self, in_flight: InFlight, stamp: int) -> None:
+        """The request has started. `in_flight` is valid until `ended`."""
+
     def head(self, head: Head, stamp: int) -> None:
         """Status line and headers of the final response are complete."""
 
@@ -45,6 +91,11 @@ class Observer:
 
     def retried(self, end: End, stamp: int) -> None:
         """An attempt has failed so; the request will be sent again."""
+
+    def judged(self, end: End, answered: Answered) -> End:
+        """An attempt has ended ok: gives `end`, or another end that it is to have. This is called once, before anything
+        is counted; a failure then has the same consequences as any other."""
+        return end
 
     def ended(self, ending: Ending) -> None:
         """The request has ended. The stream's next request has not begun yet."""
@@ -70,3 +121,43 @@ def ending_of(end: End, stamp: int, reader: ResponseReader | None, buffered: Buf
         keep_alive=reader is not None and complete and reader.keep_alive,
         body=buffered.content() if buffered is not None else None,
     )
+
+
+class Both(Observer):
+    """Two observers of one request, neither of which needs `EVENTS`."""
+
+    __slots__ = ("_first", "_second")
+
+    def __init__(self, first: Observer, second: Observer) -> None:
+        self._first = first
+        self._second = second
+
+    def begun(self, in_flight: InFlight, stamp: int) -> None:
+        """Tell both."""
+        self._first.begun(in_flight, stamp)
+        self._second.begun(in_flight, stamp)
+
+    def head(self, head: Head, stamp: int) -> None:
+        """Tell both."""
+        self._first.head(head, stamp)
+        self._second.head(head, stamp)
+
+    def piece(self, data: bytes, stamp: int) -> None:
+        """Tell both."""
+        self._first.piece(data, stamp)
+        self._second.piece(data, stamp)
+
+    def retried(self, end: End, stamp: int) -> None:
+        """Tell both."""
+        self._first.retried(end, stamp)
+        self._second.retried(end, stamp)
+
+    def judged(self, end: End, answered: Answered) -> End:
+        """The first judgement that is not ok counts."""
+        judged = self._first.judged(end, answered)
+        return judged if judged.failed else self._second.judged(end, answered)
+
+    def ended(self, ending: Ending) -> None:
+        """Tell both."""
+        self._first.ended(ending)
+        self._second.ended(ending)

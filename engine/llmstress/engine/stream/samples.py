@@ -9,11 +9,14 @@ from array import array
 from collections.abc import Iterable
 from typing import Protocol
 
+from llmstress.engine.api.meaning import Usage
 from llmstress.engine.http.response import Head
 from llmstress.engine.outcome import End
+from llmstress.engine.stream.banded import count_banded
 from llmstress.engine.stream.objectives import Answered, count_judged
 from llmstress.engine.stream.pace import Pace
 from llmstress.engine.stream.progress import Progress
+from llmstress.engine.telemetry.bands import Bounds
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.messages import BYSTANDER, MAX_FIELDS, MAX_WINDOWS, Counters, Part
 from llmstress.engine.telemetry.metrics import METRICS, MetricName
@@ -39,6 +42,10 @@ class Ended(Answered, Protocol):
     gaps: "array[int]"
     marks: int
 
+    @property
+    def usage(self) -> Usage | None:
+        """What the server has reported so far."""
+
     def mark(self, sign: int) -> None:
         """Append `sign` to `gaps` and count it in `marks`."""
 
@@ -60,6 +67,7 @@ class Samples:
         "_plain",
         "_progress",
         "_texts_begun",
+        "bands",
         "fields",
         "gaps",
         "keeps_texts",
@@ -83,6 +91,8 @@ class Samples:
         of equal bytes are one object, so this costs a comparison for each answer."""
         self.objectives: Objectives | None = None
         """What requests are judged by; None: nothing."""
+        self.bands: Bounds | None = None
+        """Where long prompts and answers begin; None: requests are not told apart by their tokens."""
         self.fields: dict[str, None] = {}
         """Names of the fields that `note_field` was called for in this run, in order."""
         self.parts: dict[int, Part] = {}
@@ -187,6 +197,8 @@ class Samples:
                 us: dict[str, int] = {metric: nanoseconds // 1000 for metric, _, nanoseconds in samples}
                 plain = [gap for gap in request.gaps if gap < EDGE] if request.marks else request.gaps
                 count_judged(self.objectives, request, us, pace, plain, part)
+            if self.bands is not None:
+                count_banded(self.bands, request, pace, part)
         if end.failed:
             self._retract(request)
             self._record_failed(samples)

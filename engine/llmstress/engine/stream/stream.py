@@ -14,44 +14,25 @@ needs from its surroundings is in `Runtime`. A stream doesn't know how its bytes
 """
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from llmstress.engine.api.base import Framing
-from llmstress.engine.api.lenient import is_informative
-from llmstress.engine.api.meaning import Meaning
 from llmstress.engine.connect.connect_errors import end_before_head
-from llmstress.engine.http.body import MAX_SERVER_TEXT, BufferedBody, may_be_stream, succeeded, with_server_text
+from llmstress.engine.http.body import BufferedBody, may_be_stream, succeeded, with_server_text
 from llmstress.engine.http.decompress import Inflater, inflater_of
 from llmstress.engine.http.response import Head, Malformed, ResponseReader
 from llmstress.engine.http.sse import Decoder, ServerEvent
 from llmstress.engine.http.unframed import Unframed
-from llmstress.engine.outcome import CANCELLED, UNEXPLAINED, End
+from llmstress.engine.outcome import ABANDONED, CANCELLED, UNEXPLAINED, End
 from llmstress.engine.stream.chunk_run import take_run
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.failures import ENDED
 from llmstress.engine.stream.linger import LONGEST_NS, SLOW_GAPS
 from llmstress.engine.stream.link import Dials, Link
-from llmstress.engine.stream.observer import Observer, ending_of
-from llmstress.engine.stream.recorder import Recorder
+from llmstress.engine.stream.meanings import meanings_of
+from llmstress.engine.stream.observer import Observer, Timer, ending_of
+from llmstress.engine.stream.runtime import Runtime
 from llmstress.engine.stream.states import FREE, IN_FLIGHT, move
 from llmstress.engine.stream.task import Request
-
-
-class Runtime(Protocol):
-    """What a stream needs from its surroundings."""
-
-    clock: Callable[[], int]
-    recorder: Recorder
-
-    def redial(self, stream: "Stream") -> None:
-        """Open another connection for the stream, whose request is to be sent again: `connected` or `not_connected`
-        follows."""
-
-    def retry(self, stream: "Stream", at: int) -> None:
-        """Call `resume` at stamp `at`."""
-
-    def free(self, stream: "Stream", *, failed: bool, fatal: bool, now: int) -> None:
-        """The stream has ended a request at stamp `now`; `fatal`: its failure may end the run."""
 
 
 class Stream:
@@ -61,6 +42,7 @@ class Stream:
         "_buffered",
         "_decoder",
         "_inflater",
+        "_leaves",
         "_linked_at",
         "_lost_by",
         "_observer",
@@ -96,6 +78,7 @@ class Stream:
         self._requests = 0  # requests sent on this connection
         self._reused = False
         self._retried = False
+        self._leaves = False  # the request is to be abandoned as soon as it can be
 
     # --- sending
 
@@ -107,6 +90,9 @@ class Stream:
         move(self, IN_FLIGHT)
         request.task.samples.started()
         self._retried = False
+        self._leaves = False
+        if request.observer is not None:
+            request.observer.begun(self, exchange.begun)
         self._reused = self.link is not None
         if self._reused:
             self._send(exchange)
@@ -119,6 +105,9 @@ class Stream:
         exchange = self.exchange
         if exchange is None:
             return  # cut off meanwhile
+        if self._leaves:
+            self._abandon(self._runtime.clock())
+            return
         self._retried = False
         self._reused = self.link is not None
         if self._reused:
@@ -135,6 +124,9 @@ class Stream:
             return
         exchange.task.samples.counters.connections += 1
         self._take(link, exchange.task.dials)
+        if self._leaves:
+            self._abandon(self._runtime.clock())
+            return
         self._send(exchange)
         link.catch_up(self)
 
@@ -308,33 +300,11 @@ class Stream:
 
     def _take_all(self, events: list[ServerEvent], exchange: Exchange, now: int) -> End | None:
         for event in events:
-            for meaning in self._meanings(event, exchange):
+            for meaning in meanings_of(event, exchange, self._observer):
                 end = exchange.apply(meaning, now, event.data)
                 if end is not None:
                     return end
         return None
-
-    def _meanings(self, event: ServerEvent, exchange: Exchange) -> list[Meaning]:
-        name, data = event
-        classify, observer = exchange.task.api.classify, self._observer
-        meaning = classify(data, name)
-        if meaning.tokens and observer is None:
-            return [meaning]
-        if (meaning.malformed or meaning.foreign) and b"\n" in data:
-            # A server that puts one newline between events instead of two: the standard joins such events to one,
-            # which is not JSON, although each line is.
-            lines = data.split(b"\n")
-            meanings = [classify(line) for line in lines]
-            if not any(line.malformed for line in meanings) and not all(line.foreign for line in meanings):
-                if observer is not None:
-                    for line, each in zip(lines, meanings, strict=True):
-                        observer.event(b"", line, each)
-                return meanings
-        if meaning.unknown or (meaning.foreign and is_informative(data, name)):
-            exchange.stray_data = data[:MAX_SERVER_TEXT]
-        if observer is not None:
-            observer.event(name, data, meaning)
-        return [meaning]
 
     # --- ending
 
@@ -393,9 +363,12 @@ class Stream:
         ):  # the class has no text of the server: other data that it sent may explain the end
             stray = self._decoder.stray if isinstance(self._decoder, Decoder) else b""
             end = with_server_text(end, exchange.stray_data or stray, buffered)
+        observer = self._observer
+        if observer is not None and end.outcome == "ok":
+            end = observer.judged(end, exchange)
         sequel = ENDED if not end.failed else task.failures.judge(exchange, end, head)
-        if self._observer is not None:
-            self._tell_end(self._observer, end, now, final=sequel.again_ns is None)
+        if observer is not None:
+            self._tell_end(observer, end, now, final=sequel.again_ns is None)
         self._reader = self._inflater = self._decoder = self._buffered = self.fast = self.exchange = None
         if sequel.again_ns is None:
             move(self, FREE)
@@ -407,7 +380,7 @@ class Stream:
         elif not reader.keep_alive or reader.surplus or 0 < task.requests_per_connection <= self._requests:
             self.drop_link()
         if sequel.again_ns is None:
-            self._runtime.free(self, failed=end.failed, fatal=sequel.fatal, now=now)
+            self._runtime.free(self, exchange, end, fatal=sequel.fatal, now=now)
         else:
             self._runtime.retry(self, now + sequel.again_ns)
 
@@ -417,6 +390,25 @@ class Stream:
             return
         self._observer = None
         observer.ended(ending_of(end, now, self._reader, self._buffered))
+
+    # --- what an observer may do
+
+    def call_at(self, at: int, act: Callable[[int], None]) -> Timer:
+        """Call `act` at stamp `at` or later, with the stamp up to which everything has been processed then."""
+        return self._runtime.call_at(at, act)
+
+    def leave(self, now: int) -> None:
+        """Abandon the request in flight at stamp `now`, and close its connection. If its answer is complete, it ends as
+        it would have. While a connection is being opened, or another attempt waits for its time, the request is
+        abandoned at the end of that."""
+        if self._reader is None:
+            self._leaves = True
+        else:
+            self._abandon(now)
+
+    def _abandon(self, now: int) -> None:
+        if self.exchange is not None:
+            self._end(self.exchange.end_of_stream() if self.exchange.over else ABANDONED, now)
 
     def cut(self, now: int) -> None:
         """The run is over: cancel what is in flight, and close the connection."""

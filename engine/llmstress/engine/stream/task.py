@@ -11,6 +11,7 @@ from llmstress.engine.stream.linger import Linger
 from llmstress.engine.stream.link import Dials
 from llmstress.engine.stream.observer import Observer
 from llmstress.engine.stream.recorder import Recorder
+from llmstress.engine.telemetry.bands import Bounds
 from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
 
 
@@ -49,13 +50,14 @@ class Task:
         requests_per_connection: int = 0,
         require_finish: bool = False,
         objectives: Objectives = NOT_JUDGED,
+        bands: Bounds | None = None,
     ) -> None:
         """
         id: its number within the run, from 0. name: empty if it is the only one. requests: where its
         requests come from. dials: opens connections to its origin. failures: says what follows a failed attempt.
         requests_per_connection: after so many a connection is closed; 0: it is kept as long as the server keeps it.
         require_finish: an answer that ends without a finish reason is truncated. objectives: what its requests are
-        judged by.
+        judged by. bands: where long prompts and answers begin; None: requests are not told apart by their tokens.
         """
         self.id = id
         self.name = name
@@ -68,6 +70,7 @@ class Task:
         self.samples = recorder.samples(id)
         """Collects what its requests measure."""
         self.samples.objectives = objectives if objectives.given else None
+        self.samples.bands = bands
         self.timeouts = timeouts
         self.requests_per_connection = requests_per_connection
         self.require_finish = require_finish

@@ -3,7 +3,8 @@
 import asyncio
 
 from llmstress.engine.stream.read_loop import Reads
-from llmstress.engine.stream.stream import Runtime, Stream
+from llmstress.engine.stream.runtime import Runtime
+from llmstress.engine.stream.stream import Stream
 
 
 class TransportStream(Stream, asyncio.Protocol):

@@ -10,6 +10,7 @@ from typing import assert_never
 import msgspec
 
 from llmstress.engine.telemetry.aggregate import Aggregate, Notice
+from llmstress.engine.telemetry.cost import NO_PRICES, Pricing
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Delta, Phase, Window
 from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
@@ -32,6 +33,20 @@ class TaskFacts(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """Empty until it is known."""
     slos: tuple[str, ...] = ()
     """Texts of the SLOs of its requests."""
+    group: str = ""
+    """What the tasks of one list of models have in common; empty: it is of no list."""
+
+
+class StepFacts(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """What has a task number, and so statistics, of its own: a step of the sessions of a task, or a task without
+    sessions."""
+
+    task: str = ""
+    """Name of the task; empty: there is no mix."""
+    step: str = ""
+    """Name of the step, such as `turn 1`; empty: requests of this task are no part of a session."""
+    conversation: bool = False
+    """The step is a turn of conversations."""
 
 
 class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=True):
@@ -69,7 +84,16 @@ class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=T
     points: int = 0
     """Planned points of a sweep; 0: no sweep, or a search, which decides its points while it goes on."""
     tasks: tuple[TaskFacts, ...] = ()
-    """The tasks of a mix; their positions are the task numbers of parts. Empty: all requests are of one kind."""
+    """The tasks of a mix. Empty: all requests are of one kind."""
+    steps: tuple[StepFacts, ...] = ()
+    """What the task numbers of parts stand for, if a task has sessions. Empty: they are the positions in `tasks`."""
+    pricing: Pricing = NO_PRICES
+    """What the requests cost, by task."""
+
+    def numbers_of(self, task: str) -> frozenset[int]:
+        """The task numbers of the parts that belong to the task of this name."""
+        names = [each.task for each in self.steps] or [each.name for each in self.tasks]
+        return frozenset(number for number, name in enumerate(names) if name == task)
 
 
 class WorkerChange(msgspec.Struct, array_like=True, frozen=True, tag=True):

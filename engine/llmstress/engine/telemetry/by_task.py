@@ -4,7 +4,7 @@ from collections.abc import Container, Sequence
 
 import msgspec
 
-from llmstress.engine.telemetry.aggregate import Aggregate, sum_of
+from llmstress.engine.telemetry.aggregate import sum_of
 from llmstress.engine.telemetry.broadcast import RunView, TaskFacts
 from llmstress.engine.telemetry.classes import NOT_FAILED
 from llmstress.engine.telemetry.messages import Part, Phase, task_of, window_of
@@ -21,9 +21,18 @@ class TaskFigures(PartFigures, frozen=True, kw_only=True):
     whole: Part
     """What happened to its requests in the whole run, without latencies. Not to be changed."""
     asked_share: float
-    """Its share of the requests by the weights."""
+    """Its share by the weights: of the requests, of which a session counts as one."""
     started_share: float | None
-    """Its share of the requests that have started in the whole run; None: none has."""
+    """Its share of what has started in the whole run; a session counts as one request. None: nothing has."""
+
+    @property
+    def speed(self) -> float | None:
+        """What one user of it gets: output tokens per second of ok requests, from start to end; requests per second if
+        they have no tokens. None: none has ended ok."""
+        e2e = self.steady.latency.get("e2e")
+        if e2e is None or not e2e.sum:
+            return None
+        return (self.counters.output or e2e.count) / (e2e.sum / 1e6)
 
     @property
     def whole_failed_by(self) -> dict[str, int]:
@@ -36,9 +45,9 @@ def task_figures(view: RunView, latencies: Container[str] = LATENCIES) -> list[T
     most of the time, so who needs few of the `latencies` should ask for those only."""
     tasks = view.facts.tasks
     weights = sum(task.weight for task in tasks) or 1  # 0 only in a damaged record
-    parts = _parts_by_task(view.aggregate, len(tasks))
+    parts = _parts_by_task(view)
     wholes = [sum_of(_light(part) for _, part in of_task) for of_task in parts]
-    started = sum(whole.counters.started for whole in wholes)
+    started = sum(_begun(whole) for whole in wholes)
     found = []
     for task, of_task, whole in zip(tasks, parts, wholes, strict=True):
         part = sum_of(_light(part, latencies) for kind, part in of_task if kind is Phase.STEADY)
@@ -50,18 +59,35 @@ def task_figures(view: RunView, latencies: Container[str] = LATENCIES) -> list[T
                 steady=part,
                 whole=whole,
                 asked_share=task.weight / weights,
-                started_share=whole.counters.started / started if started else None,
+                started_share=_begun(whole) / started if started else None,
             )
         )
     return found
 
 
-def _parts_by_task(aggregate: Aggregate, tasks: int) -> list[list[tuple[Phase, Part]]]:
+def fairness_of(tasks: Sequence[TaskFigures]) -> dict[str, float]:
+    """For each list of models, its name -> how equal the models are in the `speed` that their users get. A list with a
+    model that has not answered yet is left out."""
+    found = {}
+    for group in dict.fromkeys(task.facts.group for task in tasks if task.facts.group):
+        speeds = [task.speed for task in tasks if task.facts.group == group]
+        known = [speed for speed in speeds if speed is not None]
+        if len(known) == len(speeds) and (index := fairness(known)) is not None:
+            found[group] = index
+    return found
+
+
+def _parts_by_task(view: RunView) -> list[list[tuple[Phase, Part]]]:
     """The parts of each task, with the kinds of their windows."""
-    found: list[list[tuple[Phase, Part]]] = [[] for _ in range(tasks)]
-    for key, part in aggregate.parts.items():
-        if task_of(key) < tasks:
-            found[task_of(key)].append((aggregate.kind_of(window_of(key)), part))
+    found: list[list[tuple[Phase, Part]]] = [[] for _ in view.facts.tasks]
+    of_number = {
+        number: of_task
+        for task, of_task in zip(view.facts.tasks, found, strict=True)
+        for number in view.facts.numbers_of(task.name)
+    }
+    for key, part in view.aggregate.parts.items():
+        if (of_task := of_number.get(task_of(key))) is not None:
+            of_task.append((view.aggregate.kind_of(window_of(key)), part))
     return found
 
 
@@ -69,6 +95,11 @@ def _light(part: Part, latencies: Container[str] = ()) -> Part:
     """A part with these latencies, and with no other histogram."""
     kept = {name: histogram for name, histogram in part.latency.items() if name in latencies}
     return msgspec.structs.replace(part, latency=kept, latency_failed={}, aside={}, retracted={})
+
+
+def _begun(whole: Part) -> int:
+    """What the weights share out: requests, or the sessions of a task that has sessions."""
+    return whole.counters.sessions or whole.counters.started
 
 
 def fairness(values: Sequence[float]) -> float | None:

@@ -32,8 +32,12 @@ class EndClass(msgspec.Struct, frozen=True, kw_only=True):
     counted_in: CountedIn = "failed"
     action: Action = "count"
     """What such a failure does, unless `--on-status` says otherwise."""
+    pauses: bool = True
+    """A stream pauses after such a failure (`--error-pause`)."""
     limit: str = ""
     """The flag whose time limit was exceeded; empty: the class is none of a time limit."""
+    unserved: bool = False
+    """The server refused the request or never got it, so it generated nothing that a provider could bill."""
 
 
 HTTP = "http_<code>"
@@ -47,23 +51,29 @@ CLASSES: tuple[EndClass, ...] = (
     ),
     EndClass(name="filtered", when="the provider's moderation ended the answer", counted_in="filtered"),
     EndClass(
-        name="cancelled", when="the end of the run cut the request off (`--grace` was over)", counted_in="cancelled"
+        name="cancelled",
+        when="the end of the run cut the request off (`--grace` was over), or its user walked away (`--abandon`); "
+        "these are also counted apart, as `abandoned`",
+        counted_in="cancelled",
     ),
     EndClass(name="lost", when="the request was in flight in a worker that died", counted_in="lost"),
     EndClass(
         name="rate_limited",
         when="status 429 or 529, 402 with `Retry-After`, or Bedrock's throttle with status 400",
+        unserved=True,
         action="retry",
     ),
     EndClass(
         name="quota",
         when="status 402, or a 429 whose body says that credit or a daily quota is used up",
+        unserved=True,
         action="end",
     ),
     EndClass(
         name=HTTP,
         when="any other final status that is no 2xx with a body of the API: `http_404`, `http_503`, `http_307`, "
         "`http_204`",
+        unserved=True,
     ),
     EndClass(
         name="stream_error",
@@ -81,6 +91,11 @@ CLASSES: tuple[EndClass, ...] = (
     ),
     EndClass(name="empty", when="the answer ended without a token"),
     EndClass(
+        name="validation",
+        when="the answer would be `ok`, but it fails a check (`--check`), or could not be checked. No pause follows",
+        pauses=False,
+    ),
+    EndClass(
         name="timeout_first_token",
         when="no first token (of a whole answer: no first byte of the body) in time after `start`, whatever pings came",
         limit="--timeout-first-token",
@@ -96,13 +111,13 @@ CLASSES: tuple[EndClass, ...] = (
         when="the connection was closed or reset before the head was complete. A kept connection that fails before a "
         "byte was read is replaced once; that is counted, but it is no failure",
     ),
-    EndClass(name="dns", when="DNS has no address for the host"),
-    EndClass(name="connect_refused", when="nothing listens on the port"),
-    EndClass(name="connect_timeout", when="no connection in time", limit="--timeout-connect"),
-    EndClass(name="unreachable", when="no route to the address, or another error of the network"),
-    EndClass(name="tls", when="the TLS handshake failed, or the certificate was refused"),
-    EndClass(name="proxy", when="the proxy can't be reached, or opens no tunnel"),
-    EndClass(name="local", when="this machine has no port, file descriptor, address or memory left"),
+    EndClass(name="dns", when="DNS has no address for the host", unserved=True),
+    EndClass(name="connect_refused", when="nothing listens on the port", unserved=True),
+    EndClass(name="connect_timeout", when="no connection in time", limit="--timeout-connect", unserved=True),
+    EndClass(name="unreachable", when="no route to the address, or another error of the network", unserved=True),
+    EndClass(name="tls", when="the TLS handshake failed, or the certificate was refused", unserved=True),
+    EndClass(name="proxy", when="the proxy can't be reached, or opens no tunnel", unserved=True),
+    EndClass(name="local", when="this machine has no port, file descriptor, address or memory left", unserved=True),
 )
 """All of them."""
 
@@ -119,6 +134,11 @@ STATUS_ACTIONS: Mapping[int, Action] = {
 NOT_FAILED = frozenset(each.name for each in CLASSES if each.counted_in != "failed")
 """Classes that don't count as failed."""
 
+ANSWERED = NOT_FAILED | {each.name for each in CLASSES if not each.pauses}
+"""Classes after which a stream does not pause."""
+UNSERVED = frozenset(each.name for each in CLASSES if each.unserved)
+"""Classes of requests on which the server did not work; statuses: `HTTP`."""
+
 NOT_ERRORS = frozenset({"ok", "cancelled"})
 """Classes that the summary's `errors` and the screen's table of errors leave out."""
 
@@ -127,6 +147,11 @@ TIME_LIMITS = tuple(each.name for each in CLASSES if each.limit)
 
 BY_NAME = tuple(each.name for each in CLASSES if each.counted_in == "failed" and each.name != HTTP)
 """Classes of failure that are no status, as `--on-status` names them."""
+
+
+def was_served(name: str) -> bool:
+    """Whether the server may have worked on a request that ended in the class `name`."""
+    return name not in UNSERVED and not name.startswith("http_")
 
 
 def is_class(name: str) -> bool:

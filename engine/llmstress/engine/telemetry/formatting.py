@@ -1,5 +1,6 @@
 """Formats figures for people. Pure functions, used by the screen, the console and the probe."""
 
+import math
 from collections.abc import Mapping
 
 from llmstress.engine.telemetry.messages import RateLimit
@@ -20,6 +21,21 @@ def rate(per_second: float) -> str:
     if per_second >= 9_999.5:
         return f"{_three_digits(per_second / 1000)}k"
     return f"{per_second:,.0f}" if per_second >= 999.5 else _three_digits(per_second)
+
+
+_SIGNS = {"USD": "$", "EUR": "€", "GBP": "£"}
+"""Currency -> its sign, which stands before an amount."""
+
+
+def money(amount: float, currency: str) -> str:
+    """An amount of money, with three digits or to the cent: `$1,234.50`, `$0.0123`, `€0`, `CHF 12.00`."""
+    sign = _SIGNS.get(currency, f"{currency} ")
+    if not amount:
+        return f"{sign}0"
+    if amount >= 0.995:
+        return f"{sign}{amount:,.2f}"
+    decimals = 2 - math.floor(math.log10(amount))
+    return f"{sign}{amount:.{min(decimals, 12)}f}"
 
 
 def latency(us: float | None) -> str:

@@ -11,8 +11,9 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from llmstress.engine.telemetry import verdict
-from llmstress.engine.telemetry.aggregate import Aggregate, sum_of
+from llmstress.engine.telemetry.aggregate import sum_of
 from llmstress.engine.telemetry.broadcast import RunView, lasted_ns
+from llmstress.engine.telemetry.cost import Cost, cost_of
 from llmstress.engine.telemetry.formatting import duration
 from llmstress.engine.telemetry.messages import (
     Delta,
@@ -21,9 +22,11 @@ from llmstress.engine.telemetry.messages import (
     Window,
     add_counts,
     merge_histograms,
+    task_of,
     window_of,
     without_bystander,
 )
+from llmstress.engine.telemetry.spending import by_task, in_windows, steady_by_task, total_cost
 from llmstress.engine.telemetry.subjects import SUBJECTS, Stretch
 from llmstress.engine.telemetry.thresholds import STATES, Judgement, Reading, Threshold, judge
 from llmstress.engine.telemetry.windows import measured_until
@@ -39,6 +42,8 @@ class _Tally(msgspec.Struct):
 
     stretches: dict[int, Part] = msgspec.field(default_factory=dict)
     """Number of a stretch that is not over -> its measurements."""
+    tasks: dict[int, dict[int, Part]] = msgspec.field(default_factory=dict)
+    """The same by task, for a subject that needs prices."""
     closed: int = 0
     """Stretches that are over and judged."""
     worst: Judgement | None = None
@@ -70,17 +75,22 @@ class Judge:
         """Worker -> end of its last delta (ns after T0)."""
         self._kept: dict[int, Judgement] = {}
 
-    def add(self, delta: Delta, aggregate: Aggregate) -> None:
-        """Collect what `delta` contains; `aggregate` has its windows."""
+    def add(self, delta: Delta, view: RunView) -> None:
+        """Collect what `delta` contains; `view` has its windows and tasks."""
         if not self._tallies:
             return
         self._reached[delta.worker] = delta.t_to
         load, _ = without_bystander(delta.parts)
         for at, tally in self._tallies.items():
             threshold = self._thresholds[at]
-            windows = covered_by(threshold, aggregate.windows)
+            windows = covered_by(threshold, view.aggregate.windows)
             indices = {each.index for each in windows}
-            parts = [part for key, part in load.items() if window_of(key) in indices]
+            tasks = view.facts.numbers_of(threshold.task) if threshold.task else None
+            parts = {
+                key: part
+                for key, part in load.items()
+                if window_of(key) in indices and (tasks is None or task_of(key) in tasks)
+            }
             begin = _begin_of(windows)
             if not parts or begin is None:
                 continue
@@ -91,8 +101,10 @@ class Judge:
                 continue
             number = since // int(threshold.over_s * _NS) if threshold.over_s else 0
             mine = tally.stretches.setdefault(number, Part())
-            for part in parts:
+            for key, part in parts.items():
                 _collect(mine, part, threshold)
+                if _needs_prices(threshold):
+                    _collect(tally.tasks.setdefault(number, {}).setdefault(task_of(key), Part()), part, threshold)
 
     def keep(self, judgement: Judgement) -> None:
         """Keep the judgement that ended the run: what comes after it does not change it."""
@@ -117,14 +129,17 @@ class Judge:
         windows = covered_by(threshold, now.view.aggregate.windows)
         seconds = _seconds_of(threshold, windows, now.view)
         tally = self._tallies.get(at)
+        cost = None
         if tally is None:
             part = _part_of(threshold, windows, now)
+            cost = _cost_in(threshold, windows, now, seconds)
         elif threshold.over_s:
             self._close(tally, threshold, now)
             return _of_stretches(threshold, tally, over=now.over)
         else:
             part, seconds = tally.stretches.get(0, Part()), max(0.0, seconds - threshold.after_s)
-        stretch = Stretch(part=part, seconds=seconds, per_event=now.per_event, status=now.status)
+            cost = _cost_of_tasks(threshold, tally.tasks.get(0, {}), now, seconds)
+        stretch = Stretch(part=part, seconds=seconds, per_event=now.per_event, status=now.status, cost=cost)
         return judge(threshold, _read(threshold, stretch), over=now.over)
 
     def _close(self, tally: _Tally, threshold: Threshold, now: _Now) -> None:
@@ -136,7 +151,8 @@ class Judge:
         over_ns, first = int(threshold.over_s * _NS), begin + int(threshold.after_s * _NS)
         while first + (tally.closed + 1) * over_ns <= until + _ROUNDING_NS:
             part = tally.stretches.pop(tally.closed, Part())
-            stretch = Stretch(part=part, seconds=threshold.over_s, per_event=now.per_event)
+            cost = _cost_of_tasks(threshold, tally.tasks.pop(tally.closed, {}), now, threshold.over_s)
+            stretch = Stretch(part=part, seconds=threshold.over_s, per_event=now.per_event, cost=cost)
             found = judge(threshold, _read(threshold, stretch), over=True)
             found = msgspec.structs.replace(found, at_s=(first + tally.closed * over_ns) / _NS)
             tally.closed += 1
@@ -177,9 +193,45 @@ def _seconds_of(threshold: Threshold, windows: Sequence[Window], view: RunView) 
 
 
 def _part_of(threshold: Threshold, windows: Collection[Window], now: _Now) -> Part:
+    if threshold.task:
+        return _part_of_task(threshold, windows, now)
     if threshold.window:
         return sum_of(now.view.aggregate.of_window(each.index) for each in windows)
     return now.steady if SUBJECTS[threshold.subject].covers == "steady" else now.whole
+
+
+def _part_of_task(threshold: Threshold, windows: Collection[Window], now: _Now) -> Part:
+    aggregate, tasks = now.view.aggregate, now.view.facts.numbers_of(threshold.task)
+    if threshold.window:
+        return sum_of(aggregate.part(each.index, task) for each in windows for task in sorted(tasks))
+    kinds = (Phase.STEADY,) if SUBJECTS[threshold.subject].covers == "steady" else ()
+    return sum_of(aggregate.of_task(task, *kinds) for task in sorted(tasks))
+
+
+def _needs_prices(threshold: Threshold) -> bool:
+    return SUBJECTS[threshold.subject].needs == "prices"
+
+
+def _cost_in(threshold: Threshold, windows: Collection[Window], now: _Now, seconds: float) -> Cost | None:
+    """What the requests cost that a threshold without `over` and `after` judges; `windows` last `seconds`."""
+    aggregate, facts = now.view.aggregate, now.view.facts
+    if not _needs_prices(threshold) or not facts.pricing.known:
+        return None
+    whole = SUBJECTS[threshold.subject].covers == "run"
+    if threshold.window:
+        parts = in_windows(aggregate, {each.index for each in windows})
+    elif whole and not threshold.task:
+        return total_cost(aggregate, facts.pricing)
+    else:
+        parts = by_task(aggregate) if whole else steady_by_task(aggregate)
+    if threshold.task:
+        parts = {task: part for task, part in parts.items() if task in facts.numbers_of(threshold.task)}
+    return cost_of(facts.pricing, parts, seconds)
+
+
+def _cost_of_tasks(threshold: Threshold, tasks: dict[int, Part], now: _Now, seconds: float) -> Cost | None:
+    pricing = now.view.facts.pricing
+    return cost_of(pricing, tasks, seconds) if _needs_prices(threshold) and pricing.known else None
 
 
 def _read(threshold: Threshold, stretch: Stretch) -> Reading:

@@ -1,7 +1,8 @@
 """How much load a run asks for at each moment: a level that is a piecewise linear function of time.
 
-The level is a number of streams (closed model), requests per second (open model), or seconds of a trace per second. Its
-integral up to a time is the *amount* by then: of a rate, the number of requests that were to arrive.
+The level is a number of streams (closed model), requests or sessions per second (open model), or seconds of a trace per
+second. Its integral up to a time is the *amount* by then: of a rate, the number of requests or sessions that were to
+arrive.
 """
 
 import math
@@ -11,8 +12,11 @@ from typing import Literal
 
 import msgspec
 
-Unit = Literal["streams", "requests", "trace"]
-"""What a level is: streams, requests per second, seconds of the trace per second."""
+Unit = Literal["streams", "requests", "trace", "sessions"]
+"""What a level is: streams, requests per second, seconds of the trace per second, sessions per second."""
+
+RATES: frozenset[Unit] = frozenset({"requests", "sessions"})
+"""The units of rates."""
 
 SINE_LINES = 48
 """Straight lines that stand for one period of a sine wave: they differ from it by less than 0.3 % of its height."""

@@ -188,6 +188,28 @@ class Counters(msgspec.Struct, array_like=True):
     """Answers that met at least `goodput.FLUID` of their deadlines."""
     benefit_milli: int = 0
     """Sum of the benefits that readers had of ok answers (`--reading-speed`), in thousandths of a token."""
+    abandoned: int = 0
+    """Cancelled requests whose users walked away (`--abandon`); the others were cut off by the end of the run."""
+    input_seen: int = 0
+    """Ok requests whose usage has the input."""
+    cache_written: int = 0
+    """The part of `input` that the server wrote to its cache, where usage says so (Anthropic)."""
+    unfinished_begun: int = 0
+    """Requests that did not end ok, and of whose answer something had come: a token event, or usage."""
+    unfinished_seen: int = 0
+    """The part of them whose usage has the input."""
+    unfinished_input: int = 0
+    """Input of `unfinished_seen`."""
+    unfinished_cached: int = 0
+    unfinished_output: int = 0
+    """Output tokens of `unfinished_begun`: by usage, else their token events."""
+    sessions: int = 0
+    """Sessions (`load/sessions.py`) that have started. A session is counted where its first request is."""
+    sessions_completed: int = 0
+    sessions_failed: int = 0
+    """Sessions that ended because a request failed."""
+    sessions_overflowed: int = 0
+    """Sessions that ended because the model's context was full."""
 
     @property
     def tokens_per_event(self) -> float | None:

@@ -216,6 +216,9 @@ BESIDE: tuple[MetricName, ...] = ("queue", "connect", "ttfb", "ttft", "ttft_due"
 BESIDE_LINE: tuple[MetricName, ...] = ("ttft", "e2e")
 """The bystander's line on the console."""
 
+BANDED: tuple[MetricName, ...] = ("ttft", "tpot", "e2e")
+"""Those by token band."""
+
 CHARTED: tuple[MetricName, ...] = ("itl", "tpot", "e2e")
 """What a row of the timeline keeps in coarse bins (`Histogram.coarse`), besides `ttft`."""
 

@@ -62,7 +62,8 @@ def late_workers(measured: Measured) -> Iterator[Values]:
 
 def cut_off(measured: Measured) -> Iterator[Values]:
     """Requests that the end of the run cancelled."""
-    started, cancelled = measured.whole.counters.started, measured.whole.ended.get("cancelled", 0)
+    started = measured.whole.counters.started
+    cancelled = measured.whole.ended.get("cancelled", 0) - measured.whole.counters.abandoned
     if started and cancelled / started > MAX_CANCELLED_SHARE:
         yield {"cancelled": cancelled, "started": started}
 
@@ -180,7 +181,7 @@ REASONS = (
     Rule(
         id="cut-off",
         status="degraded",
-        looks_at="cancelled requests",
+        looks_at="cancelled requests, except those that were abandoned (`--abandon`)",
         limit=f"over {MAX_CANCELLED_SHARE:.0%} of the started ones",
         sentence="{cancelled:,} of {started:,} requests were cut off at the end, so e2e and tpot are biased to short "
         "answers",

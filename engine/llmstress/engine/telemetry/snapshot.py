@@ -6,6 +6,7 @@ from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.classes import NOT_FAILED
 from llmstress.engine.telemetry.goodput import Goodput, goodput
 from llmstress.engine.telemetry.histogram import Histogram
+from llmstress.engine.telemetry.load_profile import Unit
 from llmstress.engine.telemetry.messages import Phase, RateLimit, add_counts, merge_histograms
 from llmstress.engine.telemetry.timeline import RECENT_S, Recent, WorkerRecent
 
@@ -78,6 +79,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Kind -> what the server has reported; not to be changed."""
     asked_per_s: float | None = None
     """The rate that was asked for in the stretch of `now`; None: closed model, or arrivals of a trace."""
+    asked_unit: Unit = "requests"
+    """What it is a rate of."""
     waiting: int = 0
     """Requests that have arrived and wait for a stream."""
     dropped: int = 0
@@ -91,6 +94,7 @@ def take(
     *,
     widen: bool = False,
     asked_per_s: float | None = None,
+    asked_unit: Unit = "requests",
 ) -> Snapshot:
     """A picture of `aggregate`.
 
@@ -100,6 +104,7 @@ def take(
         window_s: how far the live figures look back, in seconds.
         widen: as for `recent`.
         asked_per_s: the rate that was asked for in these seconds (`windows.asked_lately`).
+        asked_unit: what it is a rate of.
     """
     return Snapshot(
         phase=aggregate.phase,
@@ -113,6 +118,7 @@ def take(
         retries=sum(aggregate.retried().values()),
         rate_limits=aggregate.rate_limits,
         asked_per_s=asked_per_s,
+        asked_unit=asked_unit,
         waiting=aggregate.waiting,
         dropped=aggregate.counters().dropped,
     )

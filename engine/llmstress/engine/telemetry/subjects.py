@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from llmstress.engine.telemetry.classes import BY_NAME, NOT_ERRORS, NOT_FAILED, is_class
+from llmstress.engine.telemetry.cost import Cost
 from llmstress.engine.telemetry.goodput import goodput
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.intervals import least_samples, percentile_intervals, share_interval
@@ -39,6 +40,8 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens of a token event."""
     status: str = ""
     """Of the verdict."""
+    cost: Cost | None = None
+    """What its requests cost; None: nothing has a price, or the subject does not need it."""
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +53,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     covers: Literal["steady", "run"]
     """Without a suffix: the steady windows, or the whole run. The same as in the summary."""
     argument: Literal["", "statistic", "class"] = ""
-    needs: Literal["", "SLOs", "arrivals"] = ""
+    needs: Literal["", "SLOs", "arrivals", "prices"] = ""
     """What the run must have so that there is a value."""
     read: Callable[[Stretch, str], Reading]
     """The value in a stretch, from the argument."""
@@ -145,6 +148,22 @@ def _of_arrivals(of: Callable[[Counters], float], *, rises: bool = False) -> Cal
         return Reading(value=of(counters), rises=rises, early=not rises and counters.due < LEAST_SAMPLES)
 
     return read
+
+
+def _cost_total(stretch: Stretch, _: str) -> Reading:
+    cost = stretch.cost
+    if cost is None:
+        return Reading(value=None, why="no price is known")
+    return Reading(value=cost.value, low=cost.low, high=cost.high, interval=cost.low != cost.high, rises=True)
+
+
+def _cost_per_request(stretch: Stretch, _: str) -> Reading:
+    cost = stretch.cost
+    if cost is None or not cost.ok:
+        return Reading(value=None, why="no price is known" if cost is None else "no request ended ok")
+    value, is_exact = cost.of_ok / cost.ok, not cost.unknown
+    high = value if is_exact else None
+    return Reading(value=value, low=value, high=high, interval=not is_exact, early=cost.ok < LEAST_SAMPLES)
 
 
 _ALL = (
@@ -301,6 +320,22 @@ _ALL = (
         read=_rate(lambda part, _: part.counters.good_output),
     ),
     Subject(
+        name="cost.total",
+        unit="money",
+        meaning="money for all requests, in the currency of the prices ([cost](cost.md))",
+        covers="run",
+        needs="prices",
+        read=_cost_total,
+    ),
+    Subject(
+        name="cost.per_request",
+        unit="money",
+        meaning="money for an ok request, on average",
+        covers="steady",
+        needs="prices",
+        read=_cost_per_request,
+    ),
+    Subject(
         name="verdict",
         unit="status",
         meaning="status of the measurement: `verdict=invalid`; `verdict=degraded` means degraded or worse",
@@ -311,6 +346,10 @@ _ALL = (
 
 SUBJECTS: Mapping[str, Subject] = {subject.name: subject for subject in _ALL}
 """Name -> subject; `CLASS` in a name stands for a class of endings."""
+
+
+FIRST_WORDS = frozenset(name.partition(".")[0] for name in SUBJECTS)
+"""What names of subjects begin with. No task may be called so."""
 
 
 def find(name: str) -> tuple[Subject, str]:

@@ -18,7 +18,8 @@ def value_words(value: float, unit: Unit) -> str:
 
 def judgement_words(judgement: Judgement) -> str:
     """The value, its interval, and its distance from the limit."""
-    interval = f" ({100 * CONFIDENCE:.0f} % interval: {_limits(judgement)})" if judgement.interval else ""
+    name = "bounds" if judgement.threshold.unit == "money" else f"{100 * CONFIDENCE:.0f} % interval"
+    interval = f" ({name}: {_limits(judgement)})" if judgement.interval else ""
     why = f"; {judgement.why}" if judgement.why else ""
     return _words(judgement, interval, " the limit", why)
 

@@ -21,7 +21,7 @@ over."""
 STATES: tuple[State, ...] = ("failed", "undecided", "pending", "passed")
 """The worst one first."""
 
-Unit = Literal["latency", "share", "number", "status"]
+Unit = Literal["latency", "share", "number", "money", "status"]
 
 Comparison = Literal[">", ">=", "<", "<=", "="]
 
@@ -50,6 +50,8 @@ class Threshold(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     limit: float = 0.0
     status: str = ""
     """Instead of `limit`: a status of the verdict."""
+    task: str = ""
+    """Name of the task that is judged; empty: all together."""
     window: str = ""
     """Label of the window that is judged; empty: the steady windows, or for counts the whole run."""
     over_s: float = 0.0
@@ -75,7 +77,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None = None
     """Limits of the confidence interval; None: unbounded."""
     interval: bool = False
-    """The value is an estimate, and its interval decides."""
+    """The value is an estimate, and its interval decides. For money the interval has the least and the most that is
+    possible; for anything else it is a confidence interval."""
     status: str = ""
     """Instead of a value: the status of the verdict."""
     why: str = ""
@@ -146,9 +149,11 @@ def _state(threshold: Threshold, reading: Reading, *, over: bool) -> tuple[State
         if reading.value_max is not None and threshold.crossed_by(reading.value_max) != crossed:
             return "undecided", "some requests could not be judged"
         return ("pending", "decided at the end") if all_of_them and crossed and not over else _plain(crossed)
+    may_change = (reading.rises and not above) or (reading.falls and above)
+    if may_change and crossed and not over:
+        return "pending", "decided at the end"
     if not reading.interval:
-        may_change = (reading.rises and not above) or (reading.falls and above)
-        return ("pending", "decided at the end") if may_change and crossed and not over else _plain(crossed)
+        return _plain(crossed)
     if reading.why:
         return "undecided", reading.why
     near, far = (reading.low, reading.high) if above else (reading.high, reading.low)
@@ -156,7 +161,10 @@ def _state(threshold: Threshold, reading: Reading, *, over: bool) -> tuple[State
         return "failed", ""
     if far is not None and not threshold.crossed_by(far):
         return "passed", ""
-    return "undecided", "the interval contains the limit"
+    return (
+        "undecided",
+        "the limit lies between the bounds" if threshold.unit == "money" else "the interval contains the limit",
+    )
 
 
 def _plain(crossed: bool) -> tuple[State, str]:

@@ -3,12 +3,13 @@
 import msgspec
 
 from llmstress.engine.telemetry.aggregate import Aggregate
+from llmstress.engine.telemetry.expectations import NOTES as EXPECTATIONS
 from llmstress.engine.telemetry.messages import Part
 from llmstress.engine.telemetry.notes import NOTES
 from llmstress.engine.telemetry.reasons import REASONS
 from llmstress.engine.telemetry.rules import Finding, Measured, Rule, findings, measured_of
 
-RULES: tuple[Rule, ...] = (*REASONS, *NOTES)
+RULES: tuple[Rule, ...] = (*REASONS, *NOTES, *EXPECTATIONS)
 """All of them, in the order in which they are printed; docs/metrics.md lists them."""
 
 

@@ -4,7 +4,7 @@ from bisect import bisect_right
 
 from llmstress.engine.telemetry.aggregate import sum_of
 from llmstress.engine.telemetry.broadcast import RunView, lasted_ns
-from llmstress.engine.telemetry.load_profile import Profile, Unit
+from llmstress.engine.telemetry.load_profile import RATES, Profile, Unit
 from llmstress.engine.telemetry.messages import Phase, Window
 from llmstress.engine.telemetry.part_figures import PartFigures, part_figures
 
@@ -18,7 +18,7 @@ class WindowFigures(PartFigures, frozen=True, kw_only=True):
     begin_s: float
     """Seconds after T0."""
     unit: Unit
-    """What `asked` is: streams, requests per second, or seconds of the trace per second."""
+    """What `asked` is: see `load_profile.Unit`."""
     asked: float
     """The mean level of the load that was asked for."""
 
@@ -48,8 +48,9 @@ def asked_of(view: RunView, begin: int, end: int) -> tuple[Unit, float]:
 
 
 def asked_lately(view: RunView, window_s: float) -> float | None:
-    """The mean rate (requests/s) that was asked for in the last `window_s` seconds; None: the run has none."""
-    if view.profile is None or view.profile.unit != "requests":
+    """The mean rate (per second, of requests or sessions) that was asked for in the last `window_s` seconds; None: the
+    run has none."""
+    if view.profile is None or view.profile.unit not in RATES:
         return None
     now = view.aggregate.elapsed_ns
     return asked_of(view, max(0, now - int(window_s * 1e9)), now)[1]

@@ -10,7 +10,12 @@ from llmstress.tui.charts.lines import LOG_ABOVE, Drawing, Line
 
 Value = Callable[[WindowFigures], float | None]
 
-_UNITS = {"streams": "streams", "requests": "asked requests/s", "trace": "speed of the trace"}
+_UNITS = {
+    "streams": "streams",
+    "requests": "asked requests/s",
+    "trace": "speed of the trace",
+    "sessions": "asked sessions/s",
+}
 """Unit of a load -> how the horizontal axis is called."""
 
 _NOTHING = "nothing to draw yet: no stage or point is over"

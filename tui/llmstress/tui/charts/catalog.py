@@ -193,6 +193,7 @@ def _load(
         "streams": ("streams", {"asked": asked, "open": open_}),
         "requests": ("requests started/s", {"asked": asked, "started": started}),
         "trace": ("requests started/s", {"arrived": arrived, "started": started}),
+        "sessions": ("requests started/s", {"due": arrived, "started": started}),
     }[profile.unit]
     return lines.rate_drawing(title, columns, counters, elapsed_s, ended=ended, marks=marks)
 

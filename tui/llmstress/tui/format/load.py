@@ -78,10 +78,15 @@ def level_number(level: float, unit: Unit) -> str:
 
 
 def level_words(level: float, unit: Unit) -> str:
-    """A level with its unit: `1,000 streams`, `50/s`, `2 × trace`."""
+    """A level with its unit: `1,000 streams`, `50/s`, `2 × trace`, `5 sessions/s`."""
     number = level_number(level, unit)
     streams = "stream" if number == "1" else "streams"
-    return {"streams": f"{number} {streams}", "requests": f"{number}/s", "trace": f"{number} × trace"}[unit]
+    return {
+        "streams": f"{number} {streams}",
+        "requests": f"{number}/s",
+        "trace": f"{number} × trace",
+        "sessions": f"{number} sessions/s",
+    }[unit]
 
 
 def rate_number(per_second: float) -> str:

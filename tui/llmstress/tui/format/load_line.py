@@ -32,7 +32,8 @@ def load_line(picture: Picture, width: int) -> list[StyledText]:
     pieces: list[StyledText] = []
     if asked is not None and figures.seconds > 0:
         achieved = f"achieved {rate_number(figures.started_per_s)}/s"
-        pieces += [(f"asked {rate_number(asked)}/s, ", ""), (achieved, "bold"), (" · ", QUIET)]
+        rate = level_words(asked, "sessions" if profile.unit == "sessions" else "requests")
+        pieces += [(f"asked {rate}, ", ""), (achieved, "bold"), (" · ", QUIET)]
     waiting, dropped = aggregate.waiting, aggregate.counters().dropped
     pieces += [(f"{formatting.count(waiting)} waiting", "bold $text-warning" if waiting else ""), (" · ", QUIET)]
     pieces += [(f"{formatting.count(dropped)} dropped", "bold $text-error" if dropped else "")]
@@ -42,7 +43,8 @@ def load_line(picture: Picture, width: int) -> list[StyledText]:
     now = level_words(profile.level_at(aggregate.elapsed_ns), profile.unit)
     if picture.paused:
         now = f"{level_words(0.0, profile.unit)} (paused)"
-    if asked is None or now == f"{rate_number(asked)}/s" or picture.stage in ("drain", "done"):
+    steady = asked is not None and now == level_words(asked, profile.unit)
+    if asked is None or steady or picture.stage in ("drain", "done"):
         return [("load: ", ""), *pieces]
     before = f"now {now} · "
     return [("load: ", ""), *([(before, "")] if _length(pieces) + len(before) + 6 <= width else []), *pieces]

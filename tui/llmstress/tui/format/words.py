@@ -37,7 +37,7 @@ ENDS = {
     "signal": "ended by you",
     "abort": "ended at once by you",
     "lost": "all workers were lost",
-    "quota": "the quota or --max-total-tokens was used up",
+    "quota": "the quota, --max-total-tokens or --max-cost was used up",
     "errors": "ended by failed requests",
     "points": "the sweep or the search is over",
     "threshold": "a threshold of --abort-if was crossed",

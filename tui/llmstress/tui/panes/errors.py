@@ -9,6 +9,7 @@ from textual.widgets import DataTable
 from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED
+from llmstress.engine.telemetry.error_samples import samples_of
 from llmstress.engine.telemetry.messages import ErrorSample
 from llmstress.tui.charts import catalog
 from llmstress.tui.charts.chart import Chart
@@ -49,13 +50,14 @@ def error_rows(aggregate: Aggregate) -> dict[str, list[Cell]]:
     return rows
 
 
-def samples_text(name: str, samples: list[ErrorSample]) -> Content:
-    """Samples of one class, in the server's words."""
+def samples_text(name: str, samples: list[tuple[str, ErrorSample]]) -> Content:
+    """Samples of one class, in the server's words, each with the name of its task (empty: it has none)."""
     if not samples:
         return Content.assemble((name, "bold"), "  no sample was kept")
     lines = [Content.assemble((name, "bold"), "  samples:")]
-    for sample in samples:
-        about = f"status {sample.status}" if sample.status else "no status"
+    for task, sample in samples:
+        about = f"{task}: " if task else ""
+        about += f"status {sample.status}" if sample.status else "no status"
         if sample.request_id:
             about += f", request {sample.request_id}"
         if sample.headers:
@@ -115,4 +117,4 @@ class ErrorsPane(RedrawnPane):
         name = self._table.selected
         if name is None or self._aggregate is None:
             return
-        self._samples.set_text(samples_text(name, self._aggregate.samples.get(name, [])))
+        self._samples.set_text(samples_text(name, samples_of(self._aggregate.samples, name)))

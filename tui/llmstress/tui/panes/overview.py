@@ -12,6 +12,7 @@ from llmstress.tui.charts.chart import Chart
 from llmstress.tui.charts.heatmap import Heatmap
 from llmstress.tui.charts.lines import Drawing, TimelineCache
 from llmstress.tui.format import headline
+from llmstress.tui.format.cost_line import cost_line
 from llmstress.tui.format.headline import StyledText
 from llmstress.tui.format.judged_lines import goodput_line, threshold_block
 from llmstress.tui.format.load_line import bystander_line, load_line
@@ -86,6 +87,7 @@ class Overview(RedrawnPane):
         self._load = StyledLine("overview-load", optional=True)
         self._bystander = StyledLine("overview-bystander", optional=True)
         self._goodput = StyledLine("overview-goodput", optional=True)
+        self._cost = StyledLine("overview-cost", optional=True)
         self._measurement = StyledLine("overview-measurement")
         self._outcome = StyledLine("overview-outcome")
         self._thresholds = StyledLines("overview-thresholds")
@@ -106,6 +108,7 @@ class Overview(RedrawnPane):
         yield self._measurement
         yield self._outcome
         yield self._goodput
+        yield self._cost
         yield self._thresholds
         yield self._stretch
         with Horizontal(id="overview-tiles"):
@@ -125,12 +128,13 @@ class Overview(RedrawnPane):
         self._load.show(load_line(picture, width))
         self._bystander.show(bystander_line(picture, width))
         self._goodput.show(goodput_line(picture, width))
+        self._cost.show(cost_line(picture, width))
         self._measurement.show(headline.measurement_line(picture, self._measurement.size.width))
         self._outcome.show(headline.outcome_line(picture, self._outcome.size.width))
         short = _MOST_ON_SHORT if self.screen.size.height >= 24 else _LEAST_THRESHOLDS
         room = short if self.screen.has_class("-short") else _MOST_THRESHOLDS
         self._thresholds.show(judged := threshold_block(picture.view.judgements, room, width))
-        more = len(judged) + sum(line.display for line in (self._load, self._bystander, self._goodput))
+        more = len(judged) + sum(line.display for line in (self._load, self._bystander, self._goodput, self._cost))
         self.set_class(more >= _CROWDED, "-crowded")
         tiles = tiles_of(picture)
         thin = any(tile.thin for tile in tiles)

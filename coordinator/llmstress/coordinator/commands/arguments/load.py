@@ -56,8 +56,9 @@ load_options = group(
     click.option(
         "--rate",
         type=RATE,
-        help="Requests arrive at this rate, however long answers take (open model): 200/s, 50/m, 10/h, or in tokens, "
-        "input and output together: 600k-tokens/m. --total-streams is then the most requests in flight.",
+        help="Requests (with --turns: conversations) arrive at this rate, however long answers take (open model): "
+        "200/s, 50/m, 10/h, or in tokens, input and output together: 600k-tokens/m. --total-streams is then the most "
+        "requests in flight.",
     ),
     click.option(
         "--arrival",
@@ -98,7 +99,8 @@ load_options = group(
         type=THINK_TIME,
         default="0s",
         metavar="TIME",
-        help="Pause of a stream after an answer: 2s, 1s..3s (uniform), exp:2s (exponential, mean 2 s).",
+        help="Pause of a stream after an answer, or of a user between two turns: 2s, 1s..3s (uniform), exp:2s "
+        "(exponential, mean 2 s).",
     ),
     click.option(
         "--pacing",

@@ -3,7 +3,7 @@
 import click
 
 from llmstress.coordinator.commands.arguments.group import group
-from llmstress.coordinator.commands.click_types import Duration
+from llmstress.coordinator.commands.click_types import BANDS, Duration
 
 output_options = group(
     "Output",
@@ -34,6 +34,12 @@ output_options = group(
         help="Append all messages to FILE, each with the time.",
     ),
     click.option("--histograms", is_flag=True, help="Include the histograms in the summary on stdout."),
+    click.option(
+        "--token-bands",
+        type=BANDS,
+        help="From how many input and output tokens on a prompt and an answer are long: figures by length. off: none.  "
+        "[default: 1000,250 if lengths differ]",
+    ),
     click.option(
         "--interval",
         "interval_s",

@@ -3,7 +3,7 @@
 import click
 
 from llmstress.coordinator.commands.arguments.group import group
-from llmstress.coordinator.commands.click_types import HEADER
+from llmstress.coordinator.commands.click_types import HEADER, MODELS
 
 
 def _names_of_apis(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -28,6 +28,11 @@ target_options = group(
         "azure-openai, sse, text, http.  [default: guessed from the URL, else openai-chat]",
     ),
     click.option("--model", help="Model to request. It may be left out if the target lists exactly one."),
+    click.option(
+        "--models",
+        type=MODELS,
+        help="Several models with weights, e.g. lora-a=3,lora-b=1; each is a task with figures of its own.",
+    ),
     click.option("--api-key-env", metavar="NAME", help="Name of the environment variable that holds the API key."),
     click.option(
         "--header",

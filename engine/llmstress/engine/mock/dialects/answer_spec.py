@@ -42,6 +42,9 @@ class RequestParams(msgspec.Struct, frozen=True):
     limit: int | None = None
     """Maximum number of output tokens; None: no limit."""
     prompt_tokens: int = 0
+    """Tokens of all prompts."""
+    longest_prompt: int = 0
+    """Tokens of the longest of several prompts; 0: there can be only one."""
     choices: int = 1
     """Number of answers."""
     reasoning: ReasoningMode = "shown"

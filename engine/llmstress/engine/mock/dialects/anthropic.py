@@ -6,6 +6,7 @@ import msgspec
 
 from llmstress.engine.mock.dialects import limits, prompts, sse
 from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, FinishReason, ReasoningMode, RequestParams, TokenKind
+from llmstress.engine.mock.dialects.dialect import Overflow
 from llmstress.engine.mock.http import Headers, Request
 
 name = "anthropic"
@@ -108,6 +109,21 @@ def count(request: Request) -> bytes:
         ValueError: as for `Dialect.read`.
     """
     return sse.to_json({"input_tokens": prompts.decode(_prompt_decoder, request.body).tokens})
+
+
+def tokens(request: Request) -> list[list[prompts.Token]]:
+    prompt = prompts.decode(_prompt_decoder, request.body)
+    return [[*prompts.content_tokens(prompt.system), *prompts.conversation_tokens(prompt.messages)]]
+
+
+def overflow_message(overflow: Overflow) -> str:
+    prompt, context = overflow.prompt, overflow.context
+    if prompt > context:
+        return f"prompt is too long: {prompt} tokens > {context} maximum"
+    return (
+        f"input length and `max_tokens` exceed context limit: {prompt} + {overflow.limit} > {context}, "
+        "decrease input length or `max_tokens` and try again"
+    )
 
 
 def _reasoning(thinking: _Thinking | None) -> ReasoningMode:

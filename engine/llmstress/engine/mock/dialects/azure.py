@@ -8,7 +8,8 @@ import msgspec
 
 from llmstress.engine.mock.dialects import limits, openai, sse
 from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, RequestParams, TokenKind, words
-from llmstress.engine.mock.dialects.dialect import AnswerEncoder, Dialect, RateLimitState
+from llmstress.engine.mock.dialects.dialect import AnswerEncoder, Dialect, Overflow, RateLimitState
+from llmstress.engine.mock.dialects.prompts import Token
 from llmstress.engine.mock.http import Headers, Request
 
 ASYNC_SUFFIX = "-async"
@@ -39,6 +40,12 @@ class Azure(msgspec.Struct, frozen=True):
         deployment = _DEPLOYMENT.match(request.path)
         params = self.api.read(request)
         return msgspec.structs.replace(params, model=deployment[1]) if deployment else params
+
+    def tokens(self, request: Request) -> list[list[Token]]:
+        return self.api.tokens(request)
+
+    def overflow_message(self, overflow: Overflow) -> str:
+        return self.api.overflow_message(overflow)
 
     def encoder(self, answer: AnswerSpec, params: RequestParams) -> AnswerEncoder:
         if self.filtered is None:

@@ -1,11 +1,12 @@
 """The interface between the mock server and each API."""
 
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
 from llmstress.engine.mock.buckets import Allowance
 from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, RequestParams, TokenKind
+from llmstress.engine.mock.dialects.prompts import Token
 from llmstress.engine.mock.http import Headers, Request
 
 RetryAfterStyle = Literal["seconds", "ms", "date", "none"]
@@ -23,6 +24,17 @@ class RateLimitState(msgspec.Struct, frozen=True):
     retry_after_s: float | None = None
     """Seconds to wait before the next attempt; None: the request was not rejected."""
     retry_after: RetryAfterStyle = "seconds"
+
+
+class Overflow(NamedTuple):
+    """Why a request does not fit into the context."""
+
+    prompt: int
+    """Tokens of the prompt."""
+    limit: int | None
+    """The client's limit of output tokens."""
+    context: int
+    """Maximum number of tokens of prompt and answer together."""
 
 
 class AnswerEncoder(Protocol):
@@ -88,8 +100,14 @@ class Dialect(Protocol):
             ValueError: the body is not JSON, or a field that the mock uses is missing or has an invalid value.
         """
 
+    def tokens(self, request: Request) -> list[list[Token]]:
+        """The tokens of each prompt of a request that `read` accepts, together as many as its `prompt_tokens`."""
+
     def encoder(self, answer: AnswerSpec, params: RequestParams) -> AnswerEncoder:
         """The encoder of an answer to a request."""
+
+    def overflow_message(self, overflow: Overflow) -> str:
+        """What the API says about a request that does not fit into the context."""
 
     def error_body(self, status: int, message: str, code: str = "", id: str = "") -> bytes:
         """The JSON body of a response with an error status.

@@ -3,6 +3,7 @@
 from typing import Any
 
 from llmstress.engine.mock.dialects import limits, sse
+from llmstress.engine.mock.dialects.dialect import Overflow
 from llmstress.engine.mock.http import Headers
 
 rate_limit_headers = limits.openai_headers
@@ -25,6 +26,17 @@ def error_object(status: int, message: str, code: str = "") -> dict[str, Any]:
 
 def error_body(status: int, message: str, code: str = "", id: str = "") -> bytes:
     return sse.to_json({"error": error_object(status, message, code)})
+
+
+def overflow_message(overflow: Overflow) -> str:
+    """What OpenAI's Chat Completions, Completions and Embeddings, and vLLM say."""
+    start = f"This model's maximum context length is {overflow.context} tokens. However, "
+    if overflow.limit is None:
+        return f"{start}your messages resulted in {overflow.prompt} tokens. Please reduce the length of the messages."
+    return (
+        f"{start}you requested {overflow.prompt + overflow.limit} tokens ({overflow.prompt} in the messages, "
+        f"{overflow.limit} in the completion). Please reduce the length of the messages or completion."
+    )
 
 
 def headers(id: str) -> Headers:

@@ -6,11 +6,21 @@ import msgspec
 
 from llmstress.engine.mock.dialects import prompts, sse
 from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, RequestParams, TokenKind
-from llmstress.engine.mock.dialects.openai import error_body, headers, rate_limit_headers
+from llmstress.engine.mock.dialects.openai import error_body, headers, overflow_message, rate_limit_headers
 from llmstress.engine.mock.dialects.openai_chunks import FINISH_REASONS, ChunksEncoder, usage
 from llmstress.engine.mock.http import Request
 
-__all__ = ["ChatEncoder", "encoder", "error_body", "headers", "name", "rate_limit_headers", "read"]
+__all__ = [
+    "ChatEncoder",
+    "encoder",
+    "error_body",
+    "headers",
+    "name",
+    "overflow_message",
+    "rate_limit_headers",
+    "read",
+    "tokens",
+]
 
 name = "openai-chat"
 
@@ -57,6 +67,10 @@ def read(request: Request) -> RequestParams:
         json=form.json,
         document=form.document,
     )
+
+
+def tokens(request: Request) -> list[list[prompts.Token]]:
+    return [prompts.conversation_tokens(prompts.decode(_decoder, request.body).messages)]
 
 
 def encoder(answer: AnswerSpec, params: RequestParams) -> "ChatEncoder":

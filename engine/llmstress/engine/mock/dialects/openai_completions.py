@@ -6,11 +6,21 @@ import msgspec
 
 from llmstress.engine.mock.dialects import prompts, sse
 from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, RequestParams, TokenKind
-from llmstress.engine.mock.dialects.openai import error_body, headers, rate_limit_headers
+from llmstress.engine.mock.dialects.openai import error_body, headers, overflow_message, rate_limit_headers
 from llmstress.engine.mock.dialects.openai_chunks import FINISH_REASONS, ChunksEncoder, usage
 from llmstress.engine.mock.http import Request
 
-__all__ = ["CompletionsEncoder", "encoder", "error_body", "headers", "name", "rate_limit_headers", "read"]
+__all__ = [
+    "CompletionsEncoder",
+    "encoder",
+    "error_body",
+    "headers",
+    "name",
+    "overflow_message",
+    "rate_limit_headers",
+    "read",
+    "tokens",
+]
 
 name = "openai-completions"
 
@@ -35,6 +45,7 @@ def read(request: Request) -> RequestParams:
     options = body.stream_options or prompts.StreamOptions()
     given = prompts.prompts_in(body.prompt)
     choices = prompts.choices(body.n, len(given))
+    lengths = [prompts.tokens_in(prompt) for prompt in given]
     return RequestParams(
         model=body.model,
         stream=stream,
@@ -42,10 +53,16 @@ def read(request: Request) -> RequestParams:
         text_only=True,
         running_usage=options.continuous_usage_stats is True,
         limit=prompts.at_least(1, body.max_tokens),
-        prompt_tokens=sum(map(prompts.tokens_in, given)),
+        prompt_tokens=sum(lengths),
+        longest_prompt=max(lengths),
         choices=choices,
         echoes=tuple([text for text in map(_text, given) for _ in range(choices // len(given))]) if body.echo else (),
     )
+
+
+def tokens(request: Request) -> list[list[prompts.Token]]:
+    given = prompts.prompts_in(prompts.decode(_decoder, request.body).prompt)
+    return [prompts.prompt_tokens(prompt) for prompt in given]
 
 
 def encoder(answer: AnswerSpec, params: RequestParams) -> "CompletionsEncoder":

@@ -8,11 +8,20 @@ import msgspec
 
 from llmstress.engine.mock.dialects import prompts, sse
 from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, RequestParams
-from llmstress.engine.mock.dialects.openai import error_body, headers, rate_limit_headers
+from llmstress.engine.mock.dialects.openai import error_body, headers, overflow_message, rate_limit_headers
 from llmstress.engine.mock.dialects.whole import BodyEncoder
 from llmstress.engine.mock.http import Request
 
-__all__ = ["encoder", "error_body", "headers", "name", "rate_limit_headers", "read"]
+__all__ = [
+    "encoder",
+    "error_body",
+    "headers",
+    "name",
+    "overflow_message",
+    "rate_limit_headers",
+    "read",
+    "tokens",
+]
 
 name = "openai-embeddings"
 
@@ -42,16 +51,22 @@ def read(request: Request) -> RequestParams:
     dimensions = _DIMENSIONS if body.dimensions is None else body.dimensions
     if not 1 <= dimensions <= _MOST_DIMENSIONS:
         raise ValueError(f"dimensions have to be from 1 to {_MOST_DIMENSIONS}")
+    lengths = [prompts.tokens_in(text) for text in given]
     return RequestParams(
         model=body.model,
         limit=0,
         text_only=True,
         reports="usage",
-        prompt_tokens=sum(map(prompts.tokens_in, given)),
+        prompt_tokens=sum(lengths),
+        longest_prompt=max(lengths),
         choices=len(given),
         dimensions=dimensions,
         base64=body.encoding_format == "base64",
     )
+
+
+def tokens(request: Request) -> list[list[prompts.Token]]:
+    return [prompts.prompt_tokens(text) for text in prompts.prompts_in(prompts.decode(_decoder, request.body).input)]
 
 
 def encoder(answer: AnswerSpec, params: RequestParams) -> BodyEncoder:

@@ -6,10 +6,21 @@ import msgspec
 
 from llmstress.engine.mock.dialects import openai, prompts, sse
 from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, RequestParams, TokenKind
+from llmstress.engine.mock.dialects.dialect import Overflow
 from llmstress.engine.mock.dialects.openai import error_body, headers, rate_limit_headers
 from llmstress.engine.mock.http import Request
 
-__all__ = ["ResponsesEncoder", "encoder", "error_body", "headers", "name", "rate_limit_headers", "read"]
+__all__ = [
+    "ResponsesEncoder",
+    "encoder",
+    "error_body",
+    "headers",
+    "name",
+    "overflow_message",
+    "rate_limit_headers",
+    "read",
+    "tokens",
+]
 
 name = "openai-responses"
 
@@ -51,7 +62,7 @@ def read(request: Request) -> RequestParams:
         model=body.model,
         stream=body.stream is True,
         limit=prompts.at_least(1, body.max_output_tokens),
-        prompt_tokens=_prompt_tokens(body),
+        prompt_tokens=prompts.tokens_of(_messages(body)),
         reasoning="none" if reasoning.effort == "none" else "shown",
         summary=reasoning.summary is not None,
         tool=tool,
@@ -63,11 +74,11 @@ def read(request: Request) -> RequestParams:
     )
 
 
-def _prompt_tokens(body: _Body) -> int:
-    messages = [prompts.Message(body.input)] if isinstance(body.input, str) else body.input
+def _messages(body: _Body) -> list[prompts.Message]:
+    messages = [prompts.Message(body.input, "user")] if isinstance(body.input, str) else body.input
     if body.instructions is not None:
-        messages = [prompts.Message(body.instructions), *messages]
-    return prompts.tokens_of(messages)
+        messages = [prompts.Message(body.instructions, "system"), *messages]
+    return messages
 
 
 def count(request: Request) -> bytes:
@@ -76,8 +87,18 @@ def count(request: Request) -> bytes:
     Raises:
         ValueError: as for `Dialect.read`.
     """
-    tokens = _prompt_tokens(prompts.decode(_decoder, request.body))
-    return sse.to_json({"object": "response.input_tokens", "input_tokens": tokens})
+    counted = prompts.tokens_of(_messages(prompts.decode(_decoder, request.body)))
+    return sse.to_json({"object": "response.input_tokens", "input_tokens": counted})
+
+
+def tokens(request: Request) -> list[list[prompts.Token]]:
+    return [prompts.conversation_tokens(_messages(prompts.decode(_decoder, request.body)))]
+
+
+def overflow_message(overflow: Overflow) -> str:
+    if overflow.prompt >= overflow.context:
+        return "Your input exceeds the context window of this model. Please adjust your input and try again."
+    return openai.overflow_message(overflow)
 
 
 def encoder(answer: AnswerSpec, params: RequestParams) -> "ResponsesEncoder":

@@ -7,7 +7,7 @@ import msgspec
 
 from llmstress.engine.mock.dialects import limits, prompts, sse
 from llmstress.engine.mock.dialects.answer_spec import AnswerSpec, RequestParams, TokenKind
-from llmstress.engine.mock.dialects.dialect import RateLimitState
+from llmstress.engine.mock.dialects.dialect import Overflow, RateLimitState
 from llmstress.engine.mock.dialects.whole import BodyEncoder
 from llmstress.engine.mock.http import Headers, Request
 
@@ -33,8 +33,7 @@ class Plain(msgspec.Struct, frozen=True):
 
     def read(self, request: Request) -> RequestParams:
         """Parse a request; its parameters are in a JSON body, or in the query if there is no body."""
-        query = {name: values[-1] for name, values in parse_qs(request.query).items()}
-        body = prompts.decode(_decoder, request.body) if request.body else msgspec.convert(query, _Body, strict=False)
+        body = _body(request)
         if body.prompt is None and self.form != "json":
             raise ValueError("there is no prompt")
         return RequestParams(
@@ -45,6 +44,12 @@ class Plain(msgspec.Struct, frozen=True):
             text_only=True,
             reports="nothing",
         )
+
+    def tokens(self, request: Request) -> list[list[prompts.Token]]:
+        return [prompts.content_tokens(_body(request).prompt)]
+
+    def overflow_message(self, overflow: Overflow) -> str:
+        return f"the prompt has {overflow.prompt} tokens and the context {overflow.context}"
 
     def encoder(self, answer: AnswerSpec, params: RequestParams) -> "BodyEncoder | EventsEncoder | TextEncoder":
         if self.form == "json":
@@ -60,6 +65,13 @@ class Plain(msgspec.Struct, frozen=True):
 
     def rate_limit_headers(self, limit: RateLimitState) -> Headers:
         return limits.retry_after(limit)
+
+
+def _body(request: Request) -> _Body:
+    if request.body:
+        return prompts.decode(_decoder, request.body)
+    query = {name: values[-1] for name, values in parse_qs(request.query).items()}
+    return msgspec.convert(query, _Body, strict=False)
 
 
 class EventsEncoder:

@@ -27,10 +27,15 @@ def decode(decoder: "msgspec.json.Decoder[_Body]", body: bytes) -> _Body:
         raise ValueError("too deeply nested") from None
 
 
+Token = str | int
+"""A token of a prompt: a word, the mark of a role, or a token id."""
+
+
 class Message(msgspec.Struct):
     """A message; its `content` is text or a list of parts."""
 
     content: Any = None
+    role: Any = None
 
 
 class StreamOptions(msgspec.Struct):
@@ -46,14 +51,27 @@ def words_in(content: Any) -> int:
 
     `content` is text, or a list of texts and of parts with a `text`; anything else counts as 0.
     """
-    parts = content if isinstance(content, list) else [content]
-    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
-    return sum(len(text.split()) for text in texts if isinstance(text, str))
+    return sum([len(text.split()) for text in _texts(content)])
 
 
 def tokens_of(messages: list[Message]) -> int:
     """Number of tokens of a conversation."""
     return sum(TOKENS_PER_MESSAGE + words_in(message.content) for message in messages)
+
+
+def content_tokens(content: Any) -> list[Token]:
+    """The tokens that `words_in` counts."""
+    return [word for text in _texts(content) for word in text.split()]
+
+
+def conversation_tokens(messages: list[Message]) -> list[Token]:
+    """The tokens that `tokens_of` counts. Those of a conversation begin with those of its earlier turns."""
+    tokens: list[Token] = []
+    for message in messages:
+        # no word contains a line end, so a mark of a role equals no word
+        tokens += [f"\n{message.role}"] * TOKENS_PER_MESSAGE
+        tokens += content_tokens(message.content)
+    return tokens
 
 
 def prompts_in(given: str | list[Any]) -> list[str | list[int]]:
@@ -74,6 +92,11 @@ def prompts_in(given: str | list[Any]) -> list[str | list[int]]:
 def tokens_in(prompt: str | list[int]) -> int:
     """Number of tokens of one prompt: its words, or its token ids."""
     return words_in(prompt) if isinstance(prompt, str) else len(prompt)
+
+
+def prompt_tokens(prompt: str | list[int]) -> list[Token]:
+    """The tokens that `tokens_in` counts."""
+    return content_tokens(prompt) if isinstance(prompt, str) else [*prompt]
 
 
 def at_least(least: int, limit: int | None) -> int | None:
@@ -154,6 +177,12 @@ def arguments_of(tools: list[Any] | None, name: str) -> str:
             schema = function.get("parameters", function.get("input_schema"))
             return document(schema) if function.get("strict") is True and isinstance(schema, dict) else ""
     return ""
+
+
+def _texts(content: Any) -> list[str]:
+    parts = content if isinstance(content, list) else [content]
+    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+    return [text for text in texts if isinstance(text, str)]
 
 
 def _are_ids(value: Any) -> bool:

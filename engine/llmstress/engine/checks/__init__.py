@@ -1,0 +1,1 @@
+"""What is expected of an answer besides that it came: checks of its text, its length and how it ended."""

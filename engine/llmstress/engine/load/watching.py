@@ -1,0 +1,69 @@
+"""The observers of a task's requests: those that check answers, and those that abandon requests."""
+
+import random
+from collections.abc import Callable
+
+from llmstress.engine.api.base import Api
+from llmstress.engine.checks.judge import Judge
+from llmstress.engine.control import Abandonment, TaskPlan
+from llmstress.engine.load.think import think_times
+from llmstress.engine.stream.checking import Checked, CheckedText
+from llmstress.engine.stream.leaving import Leaver
+from llmstress.engine.stream.observer import Both, Observer
+from llmstress.engine.stream.task import Request, Source, Task
+
+Observe = Callable[[int], Observer | None]
+"""Gives the observer of the request of a number; None: it has none."""
+
+
+def watched(source: Source, plan: TaskPlan, api: Api) -> Source:
+    """The requests of `source`, with the observers that the plan asks for; `source` itself if it asks for none."""
+    observe: Observe | None = _checking(Judge(plan.checks), api) if plan.checks else None
+    if plan.abandonment is not None:
+        leaving = leavers(plan.abandonment, plan.name)
+        observe = leaving if observe is None else _both(observe, leaving)
+    return source if observe is None else observed(source, observe)
+
+
+def observed(source: Source, observe: Observe) -> Source:
+    """The requests of `source`, with the observers that `observe` gives beside those that they have."""
+
+    def requests(task: Task) -> Callable[[int], Request]:
+        request_of = source(task)
+
+        def request(number: int) -> Request:
+            request, observer = request_of(number), observe(number)
+            if observer is None:
+                return request
+            return request._replace(observer=observer if request.observer is None else Both(request.observer, observer))
+
+        return request
+
+    return requests
+
+
+def leavers(plan: Abandonment, name: str) -> Observe:
+    """The observers of the requests that are abandoned. Which ones, and when, depends on the seed, the name of the task
+    and the number of the request alone, so it is the same in any process."""
+    numbers = random.Random()
+    times = think_times(plan.after, numbers) if plan.after is not None else None
+
+    def leaver(number: int) -> Observer | None:
+        numbers.seed(f"{plan.seed}/{name}/abandon/{number}")
+        if numbers.random() >= plan.share:
+            return None
+        return Leaver(next(times) if times is not None else None, plan.tokens)
+
+    return leaver
+
+
+def _checking(judge: Judge, api: Api) -> Observe:
+    return lambda _: CheckedText(judge, api) if judge.reads else Checked(judge)
+
+
+def _both(first: Observe, second: Observe) -> Observe:
+    def observer(number: int) -> Observer | None:
+        one, other = first(number), second(number)
+        return Both(one, other) if one is not None and other is not None else one or other
+
+    return observer
