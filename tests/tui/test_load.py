@@ -16,6 +16,7 @@ from helpers.load_stories import (
     swept_view,
 )
 from helpers.screens import S, facts, opening, story
+from llmstress.tui.tabs import CURVE
 
 from llmstress.engine.telemetry.broadcast import Asked, Frame, Paused, RunView, WorkerChange
 from llmstress.engine.telemetry.load_profile import Piece, Profile, constant, sine
@@ -30,7 +31,6 @@ from llmstress.tui.format.load_line import bystander_line, load_line
 from llmstress.tui.format.picture import Picture, picture_of
 from llmstress.tui.panes import bars
 from llmstress.tui.panes.tiles import tiles_of
-from llmstress.tui.tabs import CURVE
 
 
 def after(view: RunView, told: list[tuple[int, Frame]], until_s: float = math.inf) -> RunView:
