@@ -16,7 +16,6 @@ from helpers.load_stories import (
     swept_view,
 )
 from helpers.screens import S, facts, opening, story
-from llmstress.tui.tabs import CURVE
 
 from llmstress.engine.telemetry.broadcast import Asked, Frame, Paused, RunView, WorkerChange
 from llmstress.engine.telemetry.load_profile import Piece, Profile, constant, sine
@@ -30,6 +29,7 @@ from llmstress.tui.format.judged_lines import goodput_line
 from llmstress.tui.format.load_line import bystander_line, load_line
 from llmstress.tui.format.picture import Picture, picture_of
 from llmstress.tui.panes import bars
+from llmstress.tui.panes.tabs import CURVE
 from llmstress.tui.panes.tiles import tiles_of
 
 

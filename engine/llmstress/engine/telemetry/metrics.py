@@ -219,8 +219,11 @@ BESIDE_LINE: tuple[MetricName, ...] = ("ttft", "e2e")
 BANDED: tuple[MetricName, ...] = ("ttft", "tpot", "e2e")
 """Those by token band."""
 
-OF_TASKS: tuple[MetricName, ...] = ("ttft", "e2e", "tpot")
+BY_TASK: tuple[MetricName, ...] = ("ttft", "e2e", "tpot")
 """Those by task on the screen."""
+
+BY_TURN: tuple[MetricName, ...] = ("ttft", "tpot", "e2e")
+"""Those of each turn of conversations."""
 
 CHARTED: tuple[MetricName, ...] = ("itl", "tpot", "e2e")
 """What a row of the timeline keeps in coarse bins (`Histogram.coarse`), besides `ttft`."""
