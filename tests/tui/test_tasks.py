@@ -8,7 +8,7 @@ from helpers.task_stories import TASKS, mixed, mixed_delta, mixed_view
 from textual.pilot import Pilot
 from textual.widgets import DataTable
 
-from llmstress.engine.telemetry.broadcast import RunView, TaskFacts
+from llmstress.engine.telemetry.broadcast import RunView, StepFacts, TaskFacts
 from llmstress.engine.telemetry.by_task import TaskFigures, task_figures
 from llmstress.engine.telemetry.messages import Phase
 from llmstress.engine.telemetry.metrics import TASKS_CHARTED
@@ -100,6 +100,15 @@ def test_the_rows_of_a_mix() -> None:
     }
 
 
+def test_a_task_with_steps_has_one_row() -> None:
+    view = mixed_view(TASKS[:2])
+    steps = (StepFacts(task="chat", step="turn 1"), StepFacts(task="chat", step="turn 2"), StepFacts(task="summaries"))
+    view.facts = msgspec.structs.replace(view.facts, steps=steps)
+    shown = rows(after(10.0, view), 200)
+    assert {name: row["req/s"] for name, row in shown.items()} == {"chat": "72.0", "summaries": "8.00"}
+    assert shown["chat"]["failed"] == "0.7 %"
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 160])
 def test_the_table_fits_and_keeps_what_matters(width: int) -> None:
     view = after(10.0)
@@ -155,11 +164,11 @@ def test_the_words_about_a_task() -> None:
     view = after(10.0)
     assert words(view, 0) == [
         "chat  openai-chat · mock-7b · http://127.0.0.1:8000/v1/chat/completions",
-        "480 requests started (59.6 %, asked for 60 %); all 480 requests succeeded",
+        "480 requests started (share 59.6 %, asked for 60 %); all 480 requests succeeded",
         "steady window: ttft<300ms missed by 64 of 384; 25 % of its input came from the server's cache",
     ]
     assert words(view, 1)[1:] == [
-        "245 requests started (30.4 %, asked for 30 %); 2% of 245 requests failed (http_503 2%)",
+        "245 requests started (share 30.4 %, asked for 30 %); 2% of 245 requests failed (http_503 2%)",
         "25 % of its input came from the server's cache",
     ]
     assert len(words(view, 2)) == 2, "no SLO and no cached input"

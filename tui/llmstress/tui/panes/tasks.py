@@ -157,7 +157,7 @@ def about(task: TaskFigures, view: RunView) -> Content:
     if task.started_share is not None:
         n = whole.counters.started
         requests = "1 request" if n == 1 else f"{formatting.count(n)} requests"
-        shares = f"{share_text(task.started_share)}, asked for {share_text(task.asked_share)}"
+        shares = f"share {share_text(task.started_share)}, asked for {share_text(task.asked_share)}"
         started = f"{requests} started ({shares})"
     lines = [
         Content.assemble((facts.name, "bold"), f"  {target}"),
