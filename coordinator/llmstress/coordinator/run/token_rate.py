@@ -24,9 +24,14 @@ WORTH_A_LINE = 0.05
 def expected_tokens(ask: Ask, prompts: Lengths | None = None) -> float:
     """Tokens of a request before any answer: input by the length of the prompt, output by its limit. `prompts`: lengths
     of prompts that are made, instead of that of `ask`."""
+    return max(1.0, expected_input(ask, prompts) + ask.limit)
+
+
+def expected_input(ask: Ask, prompts: Lengths | None = None) -> float:
+    """The part of `expected_tokens` that is input."""
     prompt = len(ask.prompt.encode()) / BYTES_PER_TOKEN if prompts is None else prompts.mean
     texts = len((ask.system or "").encode()) / BYTES_PER_TOKEN + prompt
-    return max(1.0, (len(ask.prompt_ids) or texts) * ask.batch + ask.limit)
+    return (len(ask.prompt_ids) or texts) * ask.batch
 
 
 def expected_in_mix(tasks: Sequence[tuple[int, Ask, Lengths | None]]) -> float:

@@ -1,0 +1,251 @@
+"""The plan of a run in words: how many requests of which kind, what they ask, and what they may cost. Pure functions."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from llmstress.coordinator.config.options import DEFAULT_PROMPT, Options
+from llmstress.coordinator.run import token_rate
+from llmstress.coordinator.run.run_tasks import RunTask
+from llmstress.coordinator.traces.read import TraceFacts
+from llmstress.engine.control import Plan
+from llmstress.engine.load.mix import Entry, Mix
+from llmstress.engine.prompts.lengths import Lengths
+from llmstress.engine.telemetry.cost import PER, SECONDS_PER_HOUR, Pricing
+from llmstress.engine.telemetry.formatting import duration, money, share
+from llmstress.engine.telemetry.messages import Phase
+
+MOST_STEPS = 2_000_000
+"""Steps of work to find the exact number of requests of each task; beyond it the numbers are near ones."""
+
+
+class Described(msgspec.Struct, frozen=True):
+    """The plan in lines."""
+
+    run: list[str]
+    tasks: list[list[str]]
+    numbers: list[int | None]
+    """The exact number of requests of each task, as far as it is known before the run."""
+
+
+class _Number(msgspec.Struct, frozen=True):
+    """How many requests, or sessions, there will be."""
+
+    text: str
+    exact: int | None = None
+    expected: float | None = None
+    """None: nobody knows."""
+
+
+def plan_lines(
+    options: Options,
+    tasks: Sequence[RunTask],
+    plans: Sequence[Plan],
+    entries: Sequence[Entry],
+    pricing: Pricing,
+    trace: TraceFacts | None,
+) -> Described:
+    """The plan of a run, and of each of its tasks.
+
+    `plans`: those of the workers. `entries`: what the mix has of each task. `pricing`: that of the run. `trace`: that of
+    the options.
+    """
+    numbers = _numbers(options, tasks, plans, entries, trace)
+    run = [f"  threshold: {'--abort-if' if each.abort else '--fail-if'} {each.text}" for each in options.thresholds]
+    costs = [_cost(task, number, pricing, at) for at, (task, number) in enumerate(zip(tasks, numbers, strict=True))]
+    run += _total_cost(pricing, costs, plans[0])
+    if options.max_cost is not None:
+        run.append(f"  ends when it has cost {money(options.max_cost, pricing.currency)} (--max-cost)")
+    total = sum(task.weight for task in tasks)
+    described = []
+    for task, number, cost in zip(tasks, numbers, costs, strict=True):
+        lines = [f"{f'task {task.name}' if task.name else 'requests'}: {number.text}"]
+        if task.name:
+            lines.append(f"  weight {task.weight} of {total:,}: {share(task.weight, total)}")
+        lines += [f"  {line}" for line in _about(task.options, task)]
+        if cost is not None:
+            lines.append(f"  cost: about {money(cost, pricing.currency)}, if every answer is as long as its limit")
+        described.append(lines)
+    return Described(run, described, [number.exact for number in numbers])
+
+
+def _numbers(
+    options: Options,
+    tasks: Sequence[RunTask],
+    plans: Sequence[Plan],
+    entries: Sequence[Entry],
+    trace: TraceFacts | None,
+) -> list[_Number]:
+    total = sum(task.weight for task in tasks)
+    units = ["conversations" if task.options.turns is not None else "requests" for task in tasks]
+    counted: list[int] | None = (
+        None if any(plan.requests is None for plan in plans) else [plan.requests or 0 for plan in plans]
+    )
+    if counted is None and trace is not None and options.steady_s is None:
+        counted = [max(0, -(-(trace.columns.rows - plan.worker) // plan.workers)) for plan in plans]
+    whole = options.whole_run and not any(
+        plan.profile is not None and plan.requests is not None and options.ramp_up_s for plan in plans
+    )
+    if counted is not None and (options.open or not options.converses):
+        besides = "" if whole else ", besides those of ramp-up and warm-up"
+        limit = "" if options.steady_s is None else "at most "
+        exact = _split(counted, [task.weight for task in tasks], entries)
+        if exact is not None:
+            return [
+                _Number(f"{limit}{n:,} {unit if n != 1 else unit[:-1]}{besides}", n if whole else None, n)
+                for n, unit in zip(exact, units, strict=True)
+            ]
+        return [
+            _Number(
+                f"{limit}about {sum(counted) * task.weight / total:,.0f} {unit}{besides}",
+                None,
+                sum(counted) * task.weight / total,
+            )
+            for task, unit in zip(tasks, units, strict=True)
+        ]
+    if counted is not None:
+        text = f"as many as its conversations have among the {sum(counted):,} requests of the run"
+        return [_Number(text) for _ in tasks]
+    expected = _arrivals(plans[0])
+    if expected is not None and options.open:
+        return [
+            _Number(
+                f"about {expected * task.weight / total:,.0f} {unit}, as they arrive",
+                None,
+                expected * task.weight / total,
+            )
+            for task, unit in zip(tasks, units, strict=True)
+        ]
+    text = "as many as the search sends" if options.course else "as many as the answers allow in this time"
+    return [_Number(text) for _ in tasks]
+
+
+def _arrivals(plan: Plan) -> float | None:
+    """How many requests are to arrive before the drain; None: that is not known."""
+    drain = next((window.begin for window in plan.windows if window.kind is Phase.DRAIN), None)
+    if plan.profile is None or drain is None or plan.profile.unit not in ("requests", "sessions"):
+        return None
+    return plan.profile.amount(0, drain)
+
+
+def _split(counted: Sequence[int], weights: Sequence[int], entries: Sequence[Entry]) -> list[int] | None:
+    """How many of the requests of all workers are of each task; None: to find it would take too long.
+
+    counted: of each worker. The order of a mix repeats, so only the rest of the last round is followed.
+    """
+    if len(entries) == 1:
+        return [sum(counted)]
+    divided = sum(weights)
+    if len(counted) * divided * len(entries) > MOST_STEPS:
+        return None
+    found = [0] * len(entries)
+    for worker, number in enumerate(counted):
+        rounds, rest = divmod(number, divided)
+        mix = Mix(entries, weights, worker, len(counted))
+        for at, weight in enumerate(weights):
+            found[at] += rounds * weight
+        for _ in range(rest):
+            entry, _ = mix.take()
+            found[next(at for at, each in enumerate(entries) if each is entry)] += 1
+    return found
+
+
+def _about(options: Options, task: RunTask) -> list[str]:
+    """What one kind of request is like."""
+    lines = [f"prompt: {_prompt(options)}"]
+    if options.turns is not None:
+        answers = "scripted answers" if options.answers == "scripted" else "the answers that the server has given"
+        lines.append(
+            f"conversations of {options.turns} turns: every later request has the texts before it, with {answers}; "
+            "only first requests are shown"
+        )
+    if task.resolved.api.STREAMS or task.ask.limit:
+        lines.append(f"answer: {_answer(options, task)}")
+    lines.append(f"expected: {_expected(options, task)}")
+    limits = [
+        ("connect", options.timeout_connect_s),
+        ("first token", options.timeout_first_token_s),
+        ("idle", options.timeout_idle_s),
+        ("total", options.timeout_total_s),
+    ]
+    lines.append(f"time limits: {', '.join(f'{name} {duration(s)}' for name, s in limits if s) or 'none'}")
+    if options.retries:
+        lines.append(f"retries: at most {options.retries}")
+    if slos := options.objectives.slos:
+        lines.append(f"SLOs: {', '.join(slo.text for slo in slos)}")
+    if options.checks:
+        lines.append(f"checks: {', '.join(check.text for check in options.checks)}")
+    if options.abandon:
+        when = [duration(options.abandon_after.low_ns / 1e9)] if options.abandon_after is not None else []
+        if options.abandon_after is not None and options.abandon_after.high_ns > options.abandon_after.low_ns:
+            when = [f"{when[0]} to {duration(options.abandon_after.high_ns / 1e9)}"]
+        if options.abandon_after is not None and options.abandon_after.exponential:
+            when = [f"a time with the mean {duration(options.abandon_after.low_ns / 1e9)}"]
+        if options.abandon_after_tokens is not None:
+            when.append(f"{options.abandon_after_tokens:,} tokens")
+        lines.append(f"walking away: {share(options.abandon, 1)} of the users, after {' or '.join(when)}")
+    return lines
+
+
+def _prompt(options: Options) -> str:
+    if options.prompt_tokens is not None:
+        shared = ""
+        if options.shared_prefix_tokens:
+            groups = f" in {options.prefix_groups:,} groups" if options.prefix_groups > 1 else ""
+            shared = f", the first {options.shared_prefix_tokens:,} of them shared{groups}"
+        return f"made texts of {options.prompt_tokens} tokens{shared}; a run has other words each time"
+    if options.body is not None:
+        return "in the body of --body, the same in every request"
+    if options.prompt_ids:
+        return f"{len(options.prompt_ids):,} token ids, the same in every request"
+    origin = "the default text" if options.prompt == DEFAULT_PROMPT else "a text"
+    return f"{origin} of {len(options.prompt):,} characters, the same in every request"
+
+
+def _answer(options: Options, task: RunTask) -> str:
+    if options.output_tokens is not None:
+        text = f"limits of {options.output_tokens} tokens"
+    else:
+        text = f"at most {task.ask.limit:,} tokens"
+    if options.ignore_eos:
+        return f"{text}, used up by servers that know ignore_eos"
+    return text if options.min_tokens is None else f"{text}, at least {options.min_tokens:,}"
+
+
+def _expected(options: Options, task: RunTask) -> str:
+    """Tokens of a request in words."""
+    input = token_rate.expected_input(task.ask, options.prompt_tokens)
+    grows = "in the first turn, more in each later one" if options.turns is not None else "a request"
+    exact = "" if options.prompt_tokens is None and options.prompt_ids else ", by 4 bytes a token"
+    if options.prompt_tokens is not None:
+        exact = ", by one word a token"
+    return f"about {input:,.0f} input tokens {grows}{exact}"
+
+
+def _cost(task: RunTask, number: _Number, pricing: Pricing, at: int) -> float | None:
+    """The expected cost of the requests of a task; None: it is not known."""
+    tariff = pricing.tariffs[at] if at < len(pricing.tariffs) else None
+    if number.expected is None or tariff is None or tariff.price is None or task.options.turns is not None:
+        return None
+    output = _mean_limit(task.options.output_tokens, tariff.limit)
+    if not output:
+        return None
+    input = token_rate.expected_input(task.ask, task.options.prompt_tokens)
+    return number.expected * (input * tariff.price.input + output * tariff.price.output) / PER
+
+
+def _mean_limit(lengths: Lengths | None, limit: int) -> float:
+    return float(limit) if lengths is None else lengths.mean
+
+
+def _total_cost(pricing: Pricing, costs: Sequence[float | None], plan: Plan) -> list[str]:
+    if pricing.per_hour:
+        per_hour = f"{money(pricing.per_hour, pricing.currency)} an hour"
+        ends = next((window.begin for window in plan.windows if window.kind is Phase.DRAIN), None)
+        if ends is None:
+            return [f"  cost: {per_hour}"]
+        return [f"  cost: {money(pricing.per_hour * ends / 1e9 / SECONDS_PER_HOUR, pricing.currency)} ({per_hour})"]
+    known = [cost for cost in costs if cost is not None]
+    if not known or len(known) < len(costs):
+        return []
+    return [f"  cost: about {money(sum(known), pricing.currency)}, if every answer is as long as its limit"]
