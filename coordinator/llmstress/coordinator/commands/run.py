@@ -102,9 +102,8 @@ def _dry_run(options: Options) -> int:
             text = dry_run(options, lambda own: own.url or "", os.environ, trace)
         else:
             base = f"http://127.0.0.1:{MockOptions().port}"
-            notes = [
-                f"no --url given: the run starts the built-in mock LLM at a free port; `llmstress mock` starts it at {base}"
-            ]
+            mock = "the run starts the built-in mock LLM at a free port"
+            notes = [f"no --url given: {mock}; `llmstress mock` starts it at {base}"]
             text = dry_run(demo_options(options), lambda own: demo_url(own, base), os.environ, trace, notes)
     write_out(text.encode("utf-8", "replace"))
     return ExitCode.OK

@@ -31,7 +31,9 @@ class Blanks(msgspec.Struct, frozen=True):
     """Name of a header, in lower case -> the secret in its value, and the environment variable that has it."""
 
 
-def curl_command(data: bytes, url: str, network: Network, blanks: Blanks, *, streamed: bool) -> str:
+def curl_command(
+    data: bytes, url: str, network: Network, blanks: Blanks, *, streamed: bool, proxies: bool = False
+) -> str:
     """The lines of a command that sends a request.
 
     Args:
@@ -40,6 +42,7 @@ def curl_command(data: bytes, url: str, network: Network, blanks: Blanks, *, str
         network: the way to the target.
         blanks: what is left out.
         streamed: the answer comes in pieces.
+        proxies: the environment names proxies, which curl would use.
     """
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
@@ -55,6 +58,8 @@ def curl_command(data: bytes, url: str, network: Network, blanks: Blanks, *, str
     elif method != ("POST" if body else "GET"):
         arguments.append(f"-X {shlex.quote(method)}")
     arguments += _way(place.hostname or "", place.port or (443 if place.scheme == "https" else 80), network, blanks)
+    if proxies and not (network.proxy or network.unix_socket):
+        arguments.append("--noproxy '*'")
     arguments += [
         f"-H {_header(name, value, blanks)}"
         for name, value in headers
@@ -97,8 +102,6 @@ def _way(host: str, port: int, network: Network, blanks: Blanks) -> list[str]:
         ("--key", network.tls.key_file),
     ]
     found = [f"{option} {shlex.quote(value)}" for option, value in given if value]
-    if not network.proxy:
-        found.append("--noproxy '*'")  # what the environment says was read before, and none is used
     return found
 
 

@@ -30,14 +30,13 @@ from llmstress.coordinator.target.auth import find_key_variable, warning_of_plai
 from llmstress.coordinator.target.model_listing import ModelListing, choose_model
 from llmstress.coordinator.target.network import describe_way, with_sources
 from llmstress.coordinator.traces.read import TraceFacts
-from llmstress.engine.control import Plan, TaskPlan
+from llmstress.engine.control import Plan
 from llmstress.engine.load.build import build_mix
 from llmstress.engine.load.mix import Entry
 from llmstress.engine.load.sessions import SessionKind
 from llmstress.engine.secrets import distinctive, redact
 from llmstress.engine.stream.link import Link
 from llmstress.engine.stream.recorder import Recorder
-from llmstress.engine.stream.task import Request
 from llmstress.engine.telemetry.sanitize import MAX_TEXT, sanitize_text
 from llmstress.engine.trace import Trace
 
@@ -123,7 +122,8 @@ def _text(
     for task, entry, about, number in zip(tasks, mix.entries, described.tasks, described.numbers, strict=True):
         lines += ["", *(redact(sanitize_text(line, 4 * MAX_TEXT), distinctive(hidden)) for line in about)]
         blanks = Blanks(hidden, _variables(task, environ))
-        lines += _requests(entry, plans[0], blanks, SHOWN if number is None else min(SHOWN, number))
+        proxies = any(name.lower().endswith("_proxy") for name in environ)
+        lines += _requests(entry, plans[0], blanks, SHOWN if number is None else min(SHOWN, number), proxies=proxies)
     return "\n".join([*lines, "", "nothing was sent (--dry-run)", ""])
 
 
@@ -186,7 +186,7 @@ def _variables(task: RunTask, environ: Mapping[str, str]) -> dict[str, tuple[str
     return found
 
 
-def _requests(entry: Entry, plan: Plan, blanks: Blanks, number: int) -> list[str]:
+def _requests(entry: Entry, plan: Plan, blanks: Blanks, number: int, *, proxies: bool) -> list[str]:
     """The first requests of a task, or the first ones of sessions, as commands."""
     lines: list[str] = []
     for index in range(number):
@@ -194,9 +194,8 @@ def _requests(entry: Entry, plan: Plan, blanks: Blanks, number: int) -> list[str
             title, request = f"# session {index + 1}, first request", entry.begin(index).first()
         else:
             title, request = f"# request {index + 1}", entry.request(index)
-        lines += ["", title, *_command(request, plan.tasks[request.task.id], blanks).split("\n")]
+        of_task = plan.tasks[request.task.id]
+        streamed = request.task.api.streamed
+        command = curl_command(request.data, of_task.url, of_task.network, blanks, streamed=streamed, proxies=proxies)
+        lines += ["", title, *command.split("\n")]
     return lines
-
-
-def _command(request: Request, plan: TaskPlan, blanks: Blanks) -> str:
-    return curl_command(request.data, plan.url, plan.network, blanks, streamed=request.task.api.streamed)

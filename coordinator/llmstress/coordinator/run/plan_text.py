@@ -1,4 +1,4 @@
-"""The plan of a run in words: how many requests of which kind, what they ask, and what they may cost. Pure functions."""
+"""The plan of a run in words: how many requests of which kind, what they ask, what they may cost. Pure functions."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from llmstress.coordinator.config.options import DEFAULT_PROMPT, Options
 from llmstress.coordinator.run import token_rate
 from llmstress.coordinator.run.run_tasks import RunTask
 from llmstress.coordinator.traces.read import TraceFacts
-from llmstress.engine.control import Plan
+from llmstress.engine.control import Plan, Think
 from llmstress.engine.load.mix import Entry, Mix
 from llmstress.engine.prompts.lengths import Lengths
 from llmstress.engine.telemetry.cost import PER, SECONDS_PER_HOUR, Pricing
@@ -47,8 +47,7 @@ def plan_lines(
 ) -> Described:
     """The plan of a run, and of each of its tasks.
 
-    `plans`: those of the workers. `entries`: what the mix has of each task. `pricing`: that of the run. `trace`: that of
-    the options.
+    `plans`: those of the workers. `entries`: what the mix has of each task. `pricing`, `trace`: those of the run.
     """
     numbers = _numbers(options, tasks, plans, entries, trace)
     run = [f"  threshold: {'--abort-if' if each.abort else '--fail-if'} {each.text}" for each in options.thresholds]
@@ -57,12 +56,13 @@ def plan_lines(
     if options.max_cost is not None:
         run.append(f"  ends when it has cost {money(options.max_cost, pricing.currency)} (--max-cost)")
     total = sum(task.weight for task in tasks)
+    lengths = plans[0].replay is not None and plans[0].replay.lengths
     described = []
     for task, number, cost in zip(tasks, numbers, costs, strict=True):
         lines = [f"{f'task {task.name}' if task.name else 'requests'}: {number.text}"]
         if task.name:
             lines.append(f"  weight {task.weight} of {total:,}: {share(task.weight, total)}")
-        lines += [f"  {line}" for line in _about(task.options, task)]
+        lines += [f"  {line}" for line in _about(task.options, task, lengths=lengths)]
         if cost is not None:
             lines.append(f"  cost: about {money(cost, pricing.currency)}, if every answer is as long as its limit")
         described.append(lines)
@@ -76,48 +76,50 @@ def _numbers(
     entries: Sequence[Entry],
     trace: TraceFacts | None,
 ) -> list[_Number]:
-    total = sum(task.weight for task in tasks)
     units = ["conversations" if task.options.turns is not None else "requests" for task in tasks]
-    counted: list[int] | None = (
-        None if any(plan.requests is None for plan in plans) else [plan.requests or 0 for plan in plans]
-    )
-    if counted is None and trace is not None and options.steady_s is None:
-        counted = [max(0, -(-(trace.columns.rows - plan.worker) // plan.workers)) for plan in plans]
-    whole = options.whole_run and not any(
-        plan.profile is not None and plan.requests is not None and options.ramp_up_s for plan in plans
-    )
-    if counted is not None and (options.open or not options.converses):
-        besides = "" if whole else ", besides those of ramp-up and warm-up"
-        limit = "" if options.steady_s is None else "at most "
-        exact = _split(counted, [task.weight for task in tasks], entries)
-        if exact is not None:
-            return [
-                _Number(f"{limit}{n:,} {unit if n != 1 else unit[:-1]}{besides}", n if whole else None, n)
-                for n, unit in zip(exact, units, strict=True)
-            ]
+    weights = [task.weight for task in tasks]
+    counted = _counted(options, plans, trace)
+    if counted is None:
+        expected = _arrivals(plans[0])
+        if expected is None:
+            return [_Number(_unknown(options)) for _ in tasks]
+        parts = [expected * weight / sum(weights) for weight in weights]
         return [
-            _Number(
-                f"{limit}about {sum(counted) * task.weight / total:,.0f} {unit}{besides}",
-                None,
-                sum(counted) * task.weight / total,
-            )
-            for task, unit in zip(tasks, units, strict=True)
+            _Number(f"about {part:,.0f} {unit}, as they arrive", expected=part)
+            for part, unit in zip(parts, units, strict=True)
         ]
-    if counted is not None:
-        text = f"as many as its conversations have among the {sum(counted):,} requests of the run"
-        return [_Number(text) for _ in tasks]
-    expected = _arrivals(plans[0])
-    if expected is not None and options.open:
+    if not options.open and options.converses:
+        return [_Number(f"those of its conversations among the {sum(counted):,} requests of the run") for _ in tasks]
+    limit = "" if options.steady_s is None else "at most "
+    besides = "" if options.whole_run else ", besides those of ramp-up and warm-up"
+    if (exact := _split(counted, weights, entries)) is not None:
         return [
-            _Number(
-                f"about {expected * task.weight / total:,.0f} {unit}, as they arrive",
-                None,
-                expected * task.weight / total,
-            )
-            for task, unit in zip(tasks, units, strict=True)
+            _Number(f"{limit}{n:,} {unit if n != 1 else unit[:-1]}{besides}", n if options.whole_run else None, n)
+            for n, unit in zip(exact, units, strict=True)
         ]
-    text = "as many as the search sends" if options.course else "as many as the answers allow in this time"
-    return [_Number(text) for _ in tasks]
+    parts = [sum(counted) * weight / sum(weights) for weight in weights]
+    return [
+        _Number(f"{limit}about {part:,.0f} {unit}{besides}", expected=part)
+        for part, unit in zip(parts, units, strict=True)
+    ]
+
+
+def _counted(options: Options, plans: Sequence[Plan], trace: TraceFacts | None) -> list[int] | None:
+    """Number of requests of each worker, or in the open model of arrivals; None: they are not counted."""
+    if trace is None:
+        given = [plan.requests for plan in plans if plan.requests is not None]
+        return given or None
+    if options.requests is None and options.steady_s is not None:
+        return None
+    total = min(options.requests or trace.columns.rows, trace.columns.rows)
+    return [max(0, -(-(total - plan.worker) // plan.workers)) for plan in plans]
+
+
+def _unknown(options: Options) -> str:
+    """What is known of the number of requests if nobody knows it."""
+    if options.course:
+        return "as many as the search needs" if options.search is not None else "as many as its points need"
+    return "as many as the trace has in this time" if options.trace is not None else "as many as the answers allow"
 
 
 def _arrivals(plan: Plan) -> float | None:
@@ -150,18 +152,19 @@ def _split(counted: Sequence[int], weights: Sequence[int], entries: Sequence[Ent
     return found
 
 
-def _about(options: Options, task: RunTask) -> list[str]:
-    """What one kind of request is like."""
-    lines = [f"prompt: {_prompt(options)}"]
+def _about(options: Options, task: RunTask, *, lengths: bool) -> list[str]:
+    """What one kind of request is like. `lengths`: the limits of its answers are those of a trace."""
+    lines = [f"prompt: {_prompt(options)}" if _has_prompt(task) else "prompt: none, its body is always the same"]
     if options.turns is not None:
         answers = "scripted answers" if options.answers == "scripted" else "the answers that the server has given"
         lines.append(
             f"conversations of {options.turns} turns: every later request has the texts before it, with {answers}; "
             "only first requests are shown"
         )
-    if task.resolved.api.STREAMS or task.ask.limit:
-        lines.append(f"answer: {_answer(options, task)}")
-    lines.append(f"expected: {_expected(options, task)}")
+    if "max_tokens" in type(task.resolved.api).TAKES:
+        lines.append(f"answer: {'as long as the rows of the trace say' if lengths else _answer(options, task)}")
+    if _has_prompt(task):
+        lines.append(f"expected: {_expected(options, task)}")
     limits = [
         ("connect", options.timeout_connect_s),
         ("first token", options.timeout_first_token_s),
@@ -176,15 +179,25 @@ def _about(options: Options, task: RunTask) -> list[str]:
     if options.checks:
         lines.append(f"checks: {', '.join(check.text for check in options.checks)}")
     if options.abandon:
-        when = [duration(options.abandon_after.low_ns / 1e9)] if options.abandon_after is not None else []
-        if options.abandon_after is not None and options.abandon_after.high_ns > options.abandon_after.low_ns:
-            when = [f"{when[0]} to {duration(options.abandon_after.high_ns / 1e9)}"]
-        if options.abandon_after is not None and options.abandon_after.exponential:
-            when = [f"a time with the mean {duration(options.abandon_after.low_ns / 1e9)}"]
+        when = [] if options.abandon_after is None else [_time(options.abandon_after)]
         if options.abandon_after_tokens is not None:
             when.append(f"{options.abandon_after_tokens:,} tokens")
         lines.append(f"walking away: {share(options.abandon, 1)} of the users, after {' or '.join(when)}")
     return lines
+
+
+def _has_prompt(task: RunTask) -> bool:
+    """Whether the prompt is in the body of a request: a body of the user's own may have no place for it."""
+    api, ask = task.resolved.api, task.ask
+    bodies = {api.body(msgspec.structs.replace(ask, prompt=text, prompt_ids=())) for text in ("a", "b")}
+    return len(bodies) > 1
+
+
+def _time(think: Think) -> str:
+    low, high = (duration(ns / 1e9) for ns in (think.low_ns, think.high_ns))
+    if think.exponential:
+        return f"a random time with the mean {low}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _prompt(options: Options) -> str:
@@ -194,8 +207,6 @@ def _prompt(options: Options) -> str:
             groups = f" in {options.prefix_groups:,} groups" if options.prefix_groups > 1 else ""
             shared = f", the first {options.shared_prefix_tokens:,} of them shared{groups}"
         return f"made texts of {options.prompt_tokens} tokens{shared}; a run has other words each time"
-    if options.body is not None:
-        return "in the body of --body, the same in every request"
     if options.prompt_ids:
         return f"{len(options.prompt_ids):,} token ids, the same in every request"
     origin = "the default text" if options.prompt == DEFAULT_PROMPT else "a text"
@@ -226,6 +237,8 @@ def _cost(task: RunTask, number: _Number, pricing: Pricing, at: int) -> float | 
     """The expected cost of the requests of a task; None: it is not known."""
     tariff = pricing.tariffs[at] if at < len(pricing.tariffs) else None
     if number.expected is None or tariff is None or tariff.price is None or task.options.turns is not None:
+        return None
+    if not _has_prompt(task):
         return None
     output = _mean_limit(task.options.output_tokens, tariff.limit)
     if not output:
