@@ -81,7 +81,7 @@ price = "input=10,output=0"
         "utf-8",
     )
     text = printed(capfdbinary, "--config", str(file))
-    numbers = [int(found) for found in re.findall(r"^task \w+: (\d+) requests$", text, re.M)]
+    numbers = [int(found) for found in re.findall(r"^task \w+: (\d+) requests$", text, re.MULTILINE)]
     assert sum(numbers) == 1001
     assert abs(numbers[0] - 700.7) < 3  # each worker is off by less than one
     for line in (
@@ -112,9 +112,11 @@ def test_a_rate_has_an_expected_number(capfdbinary: pytest.CaptureFixture[bytes]
 
 def test_no_more_than_a_run_would_know(capfdbinary: pytest.CaptureFixture[bytes], silent: socket.socket) -> None:
     text = printed(capfdbinary, url_of(silent), "--turns", "2..4", "--requests", "9", "--max-tokens", "5")
-    assert '"model":"MODEL"' in text and "MODEL stands for the model" in text
+    assert '"model":"MODEL"' in text
+    assert "MODEL stands for the model" in text
     assert "requests: those of its conversations among the 9 requests of the run" in text
-    assert text.count("# session") == 3 and "only first requests are shown" in text
+    assert text.count("# session") == 3
+    assert "only first requests are shown" in text
     assert "name the model with --model" in refused(capfdbinary, url_of(silent), "--no-probe")
     wrong = ("--model", "m", "--fail-if", "ttft.p99>1s@peak")
     assert "the run has no window 'peak'" in refused(capfdbinary, url_of(silent), *wrong)
@@ -144,10 +146,12 @@ def test_no_secret_is_printed(
         *("--model", "m"),
     )
     assert "planted" not in text.replace('"content":"say', "")
-    assert ": pla'" not in text and '"password":"***"' in text
+    assert ": pla'" not in text
+    assert '"password":"***"' in text
     assert '-H "Authorization: Bearer $MY_KEY"' in text
     assert '-H "X-Here: $MY_HEADER"' in text
-    assert "-H 'X-Secret: ***'" in text and "-H 'X-Plain: costs $5'" in text
+    assert "-H 'X-Secret: ***'" in text
+    assert "-H 'X-Plain: costs $5'" in text
     assert f"--proxy 'http://***@{place}'" in text
     assert "Proxy-Authorization" not in text
 
@@ -194,7 +198,8 @@ def test_a_long_body_is_cut_between_characters() -> None:
     command = curl_command(head + body, "http://h/", Network(), Blanks(), streamed=False)
     shown, _, comment = command.rpartition("\n")
     kept = shlex.split(shown)[-1].encode()
-    assert body.startswith(kept) and LONGEST_BODY - 2 < len(kept) <= LONGEST_BODY
+    assert body.startswith(kept)
+    assert LONGEST_BODY - 2 < len(kept) <= LONGEST_BODY
     assert comment == f"# ... {len(body) - len(kept):,} more bytes: the body is cut here"
 
 

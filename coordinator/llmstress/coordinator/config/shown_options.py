@@ -17,7 +17,7 @@ _LONGEST_SHOWN = 200
 
 def describe(options: Options) -> dict[str, Any]:
     """The options for the summary: field -> value."""
-    hidden = ("tasks", "fail_if", "abort_if", "dry_run")
+    hidden = ("tasks", "fail_if", "abort_if")
     shown: dict[str, Any] = {
         name: msgspec.to_builtins(getattr(options, name)) for name in options.__struct_fields__ if name not in hidden
     }
