@@ -118,9 +118,21 @@ def test_no_more_than_a_run_would_know(capfdbinary: pytest.CaptureFixture[bytes]
     assert text.count("# session") == 3
     assert "only first requests are shown" in text
     assert "name the model with --model" in refused(capfdbinary, url_of(silent), "--no-probe")
-    wrong = ("--model", "m", "--fail-if", "ttft.p99>1s@peak")
+    wrong = ("--model", "m", "--fail-if", "ttft.p99>1s in peak")
     assert "the run has no window 'peak'" in refused(capfdbinary, url_of(silent), *wrong)
     assert "/nowhere" in refused(capfdbinary, url_of(silent), "--model", "m", "--trace", "/nowhere")
+
+
+def test_rows_of_a_file(capfdbinary: pytest.CaptureFixture[bytes], silent: socket.socket, tmp_path: Path) -> None:
+    file = tmp_path / "prompts.txt"
+    file.write_text("one\ntwo\nthree\nfour\n", "utf-8")
+    given = (url_of(silent), "--model", "m", "--prompts", str(file))
+    text = printed(capfdbinary, *given, "--once", "--total-streams", "1")
+    assert re.findall('"content":"(.*?)"', text) == ["one", "two", "three"]
+    assert "requests: 4 requests" in text
+    assert f"  prompt: 4 rows of {file}" in text
+    file.write_text("", "utf-8")
+    assert str(file) in refused(capfdbinary, *given)
 
 
 def test_find_and_the_mock(capfdbinary: pytest.CaptureFixture[bytes], silent: socket.socket) -> None:

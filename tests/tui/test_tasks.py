@@ -11,9 +11,10 @@ from textual.widgets import DataTable
 from llmstress.engine.telemetry.broadcast import RunView, TaskFacts
 from llmstress.engine.telemetry.by_task import TaskFigures, task_figures
 from llmstress.engine.telemetry.messages import Phase
+from llmstress.engine.telemetry.metrics import TASKS_CHARTED
 from llmstress.tui.app import StressApp
 from llmstress.tui.charts.bar_chart import BarChart, BarDrawing, NamedBar, bar_pieces, shown_bars
-from llmstress.tui.charts.by_task import COMPARED, drawings_of
+from llmstress.tui.charts.by_task import drawings_of
 from llmstress.tui.format.picture import picture_of
 from llmstress.tui.panes.tasks import about, columns_of, has_tasks, name_column, share_text, title_of
 
@@ -35,7 +36,7 @@ def rows(view: RunView, width: int) -> dict[str, dict[str, str]]:
 
 
 def task(view: RunView, number: int) -> TaskFigures:
-    return task_figures(view, COMPARED)[number]
+    return task_figures(view, TASKS_CHARTED)[number]
 
 
 def words(view: RunView, number: int) -> list[str]:
@@ -193,7 +194,7 @@ def plain(drawing: BarDrawing, width: int, rows: int) -> list[str]:
 
 def test_the_charts_of_a_mix() -> None:
     view = after(10.0)
-    drawings = drawings_of(task_figures(view, COMPARED), view.aggregate.metrics, "chat")
+    drawings = drawings_of(task_figures(view, TASKS_CHARTED), view.aggregate.metrics, "chat")
     assert [each.title for each in drawings] == [
         "TTFT by task: p50 █ p99 ░",
         "requests/s by task",

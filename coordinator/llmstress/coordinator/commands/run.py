@@ -21,7 +21,8 @@ from llmstress.coordinator.output.schema import Summary
 from llmstress.coordinator.output.summary import encode, histograms_of, write_atomically
 from llmstress.coordinator.processes import screen_process
 from llmstress.coordinator.processes.demo_mock import demo_options, demo_url, start_demo_mock
-from llmstress.coordinator.processes.run_directory import TRACE, own_directory
+from llmstress.coordinator.processes.run_directory import PROMPTS, TRACE, own_directory
+from llmstress.coordinator.prompts.prepared import Prepared, prepare
 from llmstress.coordinator.run.conductor import Result
 from llmstress.coordinator.run.dry_run import dry_run
 from llmstress.coordinator.run.ending import exit_code_reason
@@ -74,7 +75,8 @@ def run_command(arguments: dict[str, Any]) -> int:
     try:
         with own_directory() as directory:
             trace = _trace(options, console, directory / TRACE)  # before there is a loop, so that Ctrl-C ends it
-            result, truth = asyncio.run(_run(options, console, asked_at, screen, directory, trace, deliver))
+            prepared = prepare([own for _, own in options.each_task], os.environ, directory / PROMPTS, console.say)
+            result, truth = asyncio.run(_run(options, console, asked_at, screen, directory, trace, prepared, deliver))
         if saved.path is not None:  # before the table: the explanation of the exit code must be the last line
             console.say()
             console.say(f"summary: {saved.path}")
@@ -97,14 +99,16 @@ def run_command(arguments: dict[str, Any]) -> int:
 def _dry_run(options: Options) -> int:
     """Print what the run would do, and send nothing."""
     with own_directory() as directory:
-        trace = _trace(options, Console(sys.stderr), directory / TRACE)
+        console = Console(sys.stderr)
+        trace = _trace(options, console, directory / TRACE)
+        prepared = prepare([own for _, own in options.each_task], os.environ, directory / PROMPTS, console.say)
         if options.has_target:
-            text = dry_run(options, lambda own: own.url or "", os.environ, trace)
+            text = dry_run(options, lambda own: own.url or "", os.environ, trace, prepared)
         else:
             base = f"http://127.0.0.1:{MockOptions().port}"
             mock = "the run starts the built-in mock LLM at a free port"
             notes = [f"no --url given: {mock}; `llmstress mock` starts it at {base}"]
-            text = dry_run(demo_options(options), lambda own: demo_url(own, base), os.environ, trace, notes)
+            text = dry_run(demo_options(options), lambda own: demo_url(own, base), os.environ, trace, prepared, notes)
     write_out(text.encode("utf-8", "replace"))
     return ExitCode.OK
 
@@ -125,12 +129,15 @@ async def _run(
     screen: bool,
     directory: Path,
     trace: TraceFacts | None,
+    prepared: Prepared,
     deliver: Callable[[Result], Path | None],
 ) -> tuple[Result, dict[str, Any]]:
     """The result of the run, and what the built-in mock reports to have sent (empty for another target)."""
 
     async def load(options: Options, url_of: Callable[[Options], str]) -> Result:
-        return await execute(options, url_of, console, asked_at, directory, trace, screen=screen, deliver=deliver)
+        return await execute(
+            options, url_of, console, asked_at, directory, trace, prepared, screen=screen, deliver=deliver
+        )
 
     if options.has_target:
         return await load(options, lambda own: own.url or ""), {}

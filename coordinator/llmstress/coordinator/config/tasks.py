@@ -13,6 +13,7 @@ OF_A_TASK = frozenset(
         *("url", "api", "model", "models", "api_key_env", "headers", "auth", "api_version"),
         # the request
         *("prompt", "prompt_ids", "prompt_tokens", "shared_prefix_tokens", "prefix_groups", "system"),
+        *("prompts", "prompts_format", "prompt_column", "order", "salt", "skip_bad_rows", "tokenizer", "token_ids"),
         *("max_tokens", "output_tokens", "min_tokens", "ignore_eos", "limit_field", "stream", "usage", "extra_body"),
         *("batch", "encoding", "method", "body", "text", "done", "error_event", "turns", "answers"),
         # the connection
@@ -30,13 +31,17 @@ OF_A_TASK = frozenset(
 )
 """Fields of `Options` that a task may have for itself. All others belong to the run."""
 
+_MADE = ("prompt_tokens", "shared_prefix_tokens", "prefix_groups", "token_ids")
+_OF_A_FILE = ("prompts", "prompts_format", "prompt_column", "order", "salt", "skip_bad_rows")
+
 RIVALS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "model": ("models",),
         "models": ("model",),
-        "prompt": ("prompt_ids", "prompt_tokens", "shared_prefix_tokens", "prefix_groups"),
-        "prompt_ids": ("prompt", "prompt_tokens", "shared_prefix_tokens", "prefix_groups"),
-        "prompt_tokens": ("prompt", "prompt_ids"),
+        "prompt": ("prompt_ids", *_MADE, *_OF_A_FILE),
+        "prompt_ids": ("prompt", *_MADE, *_OF_A_FILE),
+        "prompt_tokens": ("prompt", "prompt_ids", *_OF_A_FILE),
+        "prompts": ("prompt", "prompt_ids", *_MADE),
         "prices": ("price",),
         "max_tokens": ("output_tokens",),
         "output_tokens": ("max_tokens", "min_tokens"),

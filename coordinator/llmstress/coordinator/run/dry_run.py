@@ -19,12 +19,14 @@ from llmstress.coordinator.host import preflight
 from llmstress.coordinator.host.machine import local_ports
 from llmstress.coordinator.output.console import Console
 from llmstress.coordinator.output.curl import Blanks, curl_command
+from llmstress.coordinator.prompts.prepared import NOTHING_PREPARED, Prepared
 from llmstress.coordinator.run import facts, load_plan, replay, token_rate
 from llmstress.coordinator.run.courses.plan import windows_to_come
 from llmstress.coordinator.run.gate import check_thresholds
 from llmstress.coordinator.run.plan_text import plan_lines
 from llmstress.coordinator.run.plans import make_plans, warning_of_ramp
 from llmstress.coordinator.run.pricing import check_pricing
+from llmstress.coordinator.run.prompt_files import check_prompt_file, describe_prompts, prompt_warnings
 from llmstress.coordinator.run.run_tasks import RunTask, resolve_tasks
 from llmstress.coordinator.target.auth import find_key_variable, warning_of_plain_http
 from llmstress.coordinator.target.model_listing import ModelListing, choose_model
@@ -59,6 +61,7 @@ def dry_run(
     url_of: Callable[[Options], str],
     environ: Mapping[str, str],
     trace: TraceFacts | None = None,
+    prepared: Prepared = NOTHING_PREPARED,
     notes: Sequence[str] = (),
 ) -> str:
     """The plan of a run with `options`, as a text without secrets, after the checks that need no connection.
@@ -68,6 +71,7 @@ def dry_run(
         url_of: gives the target of the options of a task.
         environ: the environment.
         trace: that of the options, whose columns exist.
+        prepared: what the prompts of the options need.
         notes: said before all others.
 
     Raises:
@@ -76,7 +80,7 @@ def dry_run(
     tasks = resolve_tasks(options, url_of, environ)
     hidden = list(dict.fromkeys(secret for task in tasks for secret in task.resolved.secrets))
     try:
-        return _text(options, tasks, hidden, environ, trace, notes)
+        return _text(options, tasks, hidden, environ, trace, prepared, notes)
     except LlmstressError as error:
         error.args = (redact(str(error), hidden),)
         raise
@@ -88,20 +92,24 @@ def _text(
     hidden: list[str],
     environ: Mapping[str, str],
     trace: TraceFacts | None,
+    prepared: Prepared,
     notes: Sequence[str],
 ) -> str:
     windows = load_plan.windows_of(options)
     check_thresholds(options.thresholds, windows_to_come(options, windows))
     tasks = [_with_networks(task, options.shares) for task in tasks]
-    remarks = [*notes, *_warnings(options, tasks, trace)]
+    remarks = [*notes, *_warnings(options, tasks, trace, prepared)]
     tasks, of_models = _with_models(tasks)
-    run = facts.run_facts(options, tasks, trace)
+    run = facts.run_facts(options, tasks, trace, prepared)
     if not of_models:
         check_pricing(options, run.pricing)
-    per_request = token_rate.expected_in_mix([(task.weight, task.ask, task.options.prompt_tokens) for task in tasks])
+    per_request = token_rate.expected_in_mix(
+        [(task.weight, task.ask, task.options.prompt_tokens, prepared.file(task.options)) for task in tasks]
+    )
     profile = load_plan.profile_of(options, per_request)
-    replayed = replay.replay_of(tasks, trace)
-    plans = make_plans(options, tasks, windows, profile, replayed, secrets.randbits(64))
+    salt = secrets.randbits(64)
+    replayed = replay.replay_of(tasks, trace, salt, prepared)
+    plans = make_plans(options, tasks, windows, profile, replayed, salt, prepared)
     mix = build_mix(
         plans[0],
         Recorder(0),
@@ -112,12 +120,15 @@ def _text(
     kept = io.StringIO()
     console = Console(kept)
     console.hide(hidden)
-    ways = [note for task in tasks for note in (task.resolved.target.note, describe_way(task.networks))]
+    ways = []
+    for task in tasks:
+        file = prepared.file(task.options)
+        ways += [task.resolved.target.note, describe_way(task.networks), describe_prompts(task.options, file)]
     more = replay.describe_replay(options, trace, replayed)
     console.banner(options, run, list(dict.fromkeys(filter(None, ways))), more)
     lines = kept.getvalue().splitlines()
     lines += [f"  note: {each}" for each in dict.fromkeys([*remarks, *of_models])]
-    described = plan_lines(options, tasks, plans, mix.entries, run.pricing, trace)
+    described = plan_lines(options, tasks, plans, mix.entries, run.pricing, trace, prepared)
     lines = [redact(sanitize_text(line, 4 * MAX_TEXT), distinctive(hidden)) for line in [*lines, *described.run]]
     for task, entry, about, number in zip(tasks, mix.entries, described.tasks, described.numbers, strict=True):
         lines += ["", *(redact(sanitize_text(line, 4 * MAX_TEXT), distinctive(hidden)) for line in about)]
@@ -154,10 +165,11 @@ def _with_models(tasks: Sequence[RunTask]) -> tuple[list[RunTask], list[str]]:
     return found, notes
 
 
-def _warnings(options: Options, tasks: Sequence[RunTask], trace: TraceFacts | None) -> list[str]:
+def _warnings(options: Options, tasks: Sequence[RunTask], trace: TraceFacts | None, prepared: Prepared) -> list[str]:
     """The warnings of a run that need no connection.
 
     Raises:
+        UsageError: the requests of a task can't ask with the rows of its file.
         CouldNotStart: this machine does not suffice.
     """
     found = []
@@ -167,6 +179,10 @@ def _warnings(options: Options, tasks: Sequence[RunTask], trace: TraceFacts | No
     if trace is not None:
         found += replay.trace_warnings(options, trace)
     for task in tasks:
+        if (file := prepared.file(task.options)) is not None:
+            with naming(task.name):
+                check_prompt_file(file, task.resolved.api, task.options)
+            found += prompt_warnings(file, task.options)
         if task.options.unix_socket is None:
             found.append(warning_of_plain_http(task.resolved.target, task.resolved.headers))
     return [each for each in found if each]

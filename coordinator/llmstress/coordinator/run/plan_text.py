@@ -4,8 +4,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from llmstress.coordinator.config.options import DEFAULT_PROMPT, Options
+from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.prompt_options import DEFAULT_PROMPT
+from llmstress.coordinator.prompts.prepared import Prepared
+from llmstress.coordinator.prompts.read import PromptFacts
 from llmstress.coordinator.run import token_rate
+from llmstress.coordinator.run.prompt_files import describe_prompts
 from llmstress.coordinator.run.run_tasks import RunTask
 from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine.control import Plan, Think
@@ -44,14 +48,19 @@ def plan_lines(
     entries: Sequence[Entry],
     pricing: Pricing,
     trace: TraceFacts | None,
+    prepared: Prepared,
 ) -> Described:
     """The plan of a run, and of each of its tasks.
 
-    `plans`: those of the workers. `entries`: what the mix has of each task. `pricing`, `trace`: those of the run.
+    `plans`: those of the workers. `entries`: what the mix has of each task. `pricing`, `trace`, `prepared`: those of
+    the run.
     """
     numbers = _numbers(options, tasks, plans, entries, trace)
     run = [f"  threshold: {'--abort-if' if each.abort else '--fail-if'} {each.text}" for each in options.thresholds]
-    costs = [_cost(task, number, pricing, at) for at, (task, number) in enumerate(zip(tasks, numbers, strict=True))]
+    costs = [
+        _cost(task, number, pricing, at, prepared.file(task.options))
+        for at, (task, number) in enumerate(zip(tasks, numbers, strict=True))
+    ]
     run += _total_cost(pricing, costs, plans[0])
     if options.max_cost is not None:
         run.append(f"  ends when it has cost {money(options.max_cost, pricing.currency)} (--max-cost)")
@@ -62,7 +71,7 @@ def plan_lines(
         lines = [f"{f'task {task.name}' if task.name else 'requests'}: {number.text}"]
         if task.name:
             lines.append(f"  weight {task.weight} of {total:,}: {share(task.weight, total)}")
-        lines += [f"  {line}" for line in _about(task.options, task, lengths=lengths)]
+        lines += [f"  {line}" for line in _about(task.options, task, prepared.file(task.options), lengths=lengths)]
         if cost is not None:
             lines.append(f"  cost: about {money(cost, pricing.currency)}, if every answer is as long as its limit")
         described.append(lines)
@@ -152,9 +161,9 @@ def _split(counted: Sequence[int], weights: Sequence[int], entries: Sequence[Ent
     return found
 
 
-def _about(options: Options, task: RunTask, *, lengths: bool) -> list[str]:
+def _about(options: Options, task: RunTask, file: PromptFacts | None, *, lengths: bool) -> list[str]:
     """What one kind of request is like. `lengths`: the limits of its answers are those of a trace."""
-    lines = [f"prompt: {_prompt(options)}" if _has_prompt(task) else "prompt: none, its body is always the same"]
+    lines = [f"prompt: {_prompt(options, file)}" if _has_prompt(task) else "prompt: none, its body is always the same"]
     if options.turns is not None:
         answers = "scripted answers" if options.answers == "scripted" else "the answers that the server has given"
         lines.append(
@@ -164,7 +173,7 @@ def _about(options: Options, task: RunTask, *, lengths: bool) -> list[str]:
     if "max_tokens" in type(task.resolved.api).TAKES:
         lines.append(f"answer: {'as long as the rows of the trace say' if lengths else _answer(options, task)}")
     if _has_prompt(task):
-        lines.append(f"expected: {_expected(options, task)}")
+        lines.append(f"expected: {_expected(options, task, file)}")
     limits = [
         ("connect", options.timeout_connect_s),
         ("first token", options.timeout_first_token_s),
@@ -200,7 +209,9 @@ def _time(think: Think) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _prompt(options: Options) -> str:
+def _prompt(options: Options, file: PromptFacts | None) -> str:
+    if file is not None:
+        return describe_prompts(options, file).removeprefix("prompts: ")
     if options.prompt_tokens is not None:
         shared = ""
         if options.shared_prefix_tokens:
@@ -223,9 +234,9 @@ def _answer(options: Options, task: RunTask) -> str:
     return text if options.min_tokens is None else f"{text}, at least {options.min_tokens:,}"
 
 
-def _expected(options: Options, task: RunTask) -> str:
+def _expected(options: Options, task: RunTask, file: PromptFacts | None) -> str:
     """Tokens of a request in words."""
-    input = token_rate.expected_input(task.ask, options.prompt_tokens)
+    input = token_rate.expected_input(task.ask, options.prompt_tokens, file)
     grows = "in the first turn, more in each later one" if options.turns is not None else "a request"
     exact = "" if options.prompt_tokens is None and options.prompt_ids else ", by 4 bytes a token"
     if options.prompt_tokens is not None:
@@ -233,17 +244,17 @@ def _expected(options: Options, task: RunTask) -> str:
     return f"about {input:,.0f} input tokens {grows}{exact}"
 
 
-def _cost(task: RunTask, number: _Number, pricing: Pricing, at: int) -> float | None:
+def _cost(task: RunTask, number: _Number, pricing: Pricing, at: int, file: PromptFacts | None) -> float | None:
     """The expected cost of the requests of a task; None: it is not known."""
     tariff = pricing.tariffs[at] if at < len(pricing.tariffs) else None
     if number.expected is None or tariff is None or tariff.price is None or task.options.turns is not None:
         return None
-    if not _has_prompt(task):
+    if not _has_prompt(task) or (file is not None and file.mean_output is not None):
         return None
     output = _mean_limit(task.options.output_tokens, tariff.limit)
     if not output:
         return None
-    input = token_rate.expected_input(task.ask, task.options.prompt_tokens)
+    input = token_rate.expected_input(task.ask, task.options.prompt_tokens, file)
     return number.expected * (input * tariff.price.input + output * tariff.price.output) / PER
 
 

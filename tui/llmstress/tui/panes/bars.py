@@ -16,9 +16,9 @@ from llmstress.tui.format.picture import Picture
 from llmstress.tui.format.words import ENDS, OUTCOMES, VERDICTS, clock_time
 from llmstress.tui.messages import TabChosen
 from llmstress.tui.panes.log import summary_path
+from llmstress.tui.panes.tabs import ALL_TABS, CURVE, FURTHER, TASKS
 from llmstress.tui.sources.source import Playback
 from llmstress.tui.steering import Steered, steered_by
-from llmstress.tui.tabs import ALL_TABS, CURVE, FURTHER, TASKS
 from llmstress.tui.widgets.text import TextBlock
 
 
