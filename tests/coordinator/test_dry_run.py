@@ -114,7 +114,7 @@ def test_no_more_than_a_run_would_know(capfdbinary: pytest.CaptureFixture[bytes]
     text = printed(capfdbinary, url_of(silent), "--turns", "2..4", "--requests", "9", "--max-tokens", "5")
     assert '"model":"MODEL"' in text
     assert "MODEL stands for the model" in text
-    assert "requests: its part of the 9 requests of the run, of which a conversation has several" in text
+    assert "requests: its part of the 9 requests; a conversation has several" in text
     assert text.count("# session") == 3
     assert "only first requests are shown" in text
     assert "name the model with --model" in refused(capfdbinary, url_of(silent), "--no-probe")

@@ -98,7 +98,7 @@ def _numbers(
             for part, unit in zip(parts, units, strict=True)
         ]
     if not options.open and options.converses:
-        return [_Number(f"its part of the {sum(counted):,} requests of the run, of which a conversation has several") for _ in tasks]
+        return [_Number(f"its part of the {sum(counted):,} requests; a conversation has several") for _ in tasks]
     limit = "" if options.steady_s is None else "at most "
     besides = "" if options.whole_run else ", besides those of ramp-up and warm-up"
     if (exact := _split(counted, weights, entries)) is not None:
