@@ -210,6 +210,8 @@ class Counters(msgspec.Struct, array_like=True):
     """Sessions that ended because a request failed."""
     sessions_overflowed: int = 0
     """Sessions that ended because the model's context was full."""
+    set_up_again: int = 0
+    """How often the set-up of a user was done again after a 401, in flows."""
 
     @property
     def tokens_per_event(self) -> float | None:
