@@ -85,7 +85,7 @@ def _tasks(command: click.Command, ctx: click.Context) -> tuple[OwnOptions, ...]
     """
     if not isinstance(ctx.obj, Merged):
         return ()
-    flags = {each.name: each for each in command.get_params(ctx)}
+    flags = {each.name or "": each for each in command.get_params(ctx)}
     return tuple(
         OwnOptions(
             name=table.name,
@@ -98,17 +98,25 @@ def _tasks(command: click.Command, ctx: click.Context) -> tuple[OwnOptions, ...]
     )
 
 
-def _step(table: StepTable, flags: Mapping[str | None, click.Parameter], ctx: click.Context) -> OwnStep:
+def _step(table: StepTable, flags: Mapping[str, click.Parameter], ctx: click.Context) -> OwnStep:
     own = _own(table.given, flags, ctx)
     think = own.pop("think", None) or Think()
     try:
         extracts = tuple(map(parse_extraction, table.extract))
     except ValueError as error:
         raise UsageError(f"{table.extract_origin}: extract: {error}") from error
-    return OwnStep(name=table.name, own=own, setup=table.setup, extracts=extracts, think=think, origin=table.origin)
+    return OwnStep(
+        name=table.name,
+        own=own,
+        setup=table.setup,
+        extracts=extracts,
+        think=think,
+        origin=table.origin,
+        origins={field: each.origin for field, each in table.given.items()},
+    )
 
 
-def _own(given: Mapping[str, Given], flags: Mapping[str | None, click.Parameter], ctx: click.Context) -> dict[str, Any]:
+def _own(given: Mapping[str, Given], flags: Mapping[str, click.Parameter], ctx: click.Context) -> dict[str, Any]:
     return {field: _converted(flags[field], ctx, each) for field, each in given.items() if field in flags}
 
 

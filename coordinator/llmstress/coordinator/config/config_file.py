@@ -226,8 +226,9 @@ def _lines_of_tasks(text: str) -> list[_Lines]:
                 named, places = step, found[-1].steps[-1]
         else:  # a table beside it
             named, places, inside = {}, None, None
-        for each in named if places is not None else ():
-            places.setdefault(each, line)
+        if places is not None:
+            for each in named:
+                places.setdefault(each, line)
     return found
 
 

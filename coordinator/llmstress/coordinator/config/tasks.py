@@ -78,6 +78,8 @@ class OwnStep(msgspec.Struct, frozen=True, kw_only=True):
     """The wait before it."""
     origin: str = ""
     """Where it was given: `run.toml, line 12`."""
+    origins: dict[str, str] = {}
+    """The same of each of `own`."""
 
 
 class OwnOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +122,7 @@ def check_weight(weight: Any) -> int:
 
 def has_url(task: OwnOptions) -> bool:
     """Whether a task or a step of it has a target of its own."""
-    return any(each.own.get("url") is not None for each in (task, *task.steps))
+    return any(own.get("url") is not None for own in (task.own, *(step.own for step in task.steps)))
 
 
 def changes_of(task: OwnOptions | OwnStep, defaults: Mapping[str, Any]) -> dict[str, Any]:
