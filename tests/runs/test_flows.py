@@ -99,7 +99,7 @@ def test_each_stream_logs_in_once_and_answers_go_into_later_requests(procs: str,
 
 
 def test_a_user_logs_in_again_when_the_token_has_expired_and_no_flow_fails(tmp_path: Path) -> None:
-    with mock_server("--login-required", "--login-ttl", "200ms", "--ttft-ms", "1", "--gap-ms", "0.1") as mock:
+    with mock_server("--login-required", "--login-ttl-ms", "200", "--ttft-ms", "1", "--gap-ms", "0.1") as mock:
         code, summary, said = run(tmp_path, mock.url, FLOW, "--procs", "2", "--total-streams", "4", "--duration", "1s")
         truth = mock.stop()
     assert code == 0, said
@@ -113,20 +113,14 @@ def test_a_user_logs_in_again_when_the_token_has_expired_and_no_flow_fails(tmp_p
 
 
 def test_a_second_401_fails_the_flow_and_the_run_goes_on(tmp_path: Path) -> None:
-    text = FLOW.replace(
-        '["Authorization: Bearer {{token}}"]\nextract', '["Authorization: Bearer no{{token}}"]\nextract'
-    )
+    text = FLOW.replace("Bearer {{token}}", "Bearer no{{token}}", 1)
     with mock_server() as mock:
-        _, summary, _ = run(tmp_path, mock.url, text, "--procs", "1", "--total-streams", "1", "--requests", "12")
+        _, summary, _ = run(tmp_path, mock.url, text, "--procs", "1", "--total-streams", "1", "--requests", "13")
         truth = mock.stop()
-    [flow] = summary["flows"]
-    assert (
-        steps(flow) == {"login": (6, 6, 0), "search": (6, 0, 6), "chat": (0, 0, 0), "more": (0, 0, 0)}
-        or flow["cut_off"]
-    )
-    assert flow["completed"] == 0
-    assert flow["failed"] >= 2
-    assert truth["application"]["search_unauthorized"] == steps(flow)["search"][2]
+    [flow] = summary["flows"]  # a login, then in each flow a search, another login, and the search again
+    assert steps(flow) == {"login": (5, 5, 0), "search": (8, 0, 8), "chat": (0, 0, 0), "more": (0, 0, 0)}
+    assert (flow["started"], flow["completed"], flow["failed"], flow["set_up_again"]) == (4, 0, 4, 4)
+    assert truth["application"] == {"logins": 5, "search_unauthorized": 8}
 
 
 def test_an_extraction_that_finds_nothing_fails_the_flow_and_says_where(tmp_path: Path) -> None:
