@@ -48,7 +48,13 @@ class FlowRequests:
             data = self._templated.build(ask, values)
         extractor = None
         if self.plan.extracts or self.plan.keeps_answer:
-            extractor = Extractor(self.name, self.plan.extracts, self.task.api, keeps_answer=self.plan.keeps_answer)
+            extractor = Extractor(
+                self.name,
+                self.plan.extracts,
+                self.task.api,
+                keeps_answer=self.plan.keeps_answer,
+                shows=not self.plan.setup,
+            )
         observer = None if self._observe is None else self._observe(number)
         if observer is None or extractor is None:
             return Request(self.task, data, ask.least_output, observer or extractor), extractor

@@ -20,15 +20,19 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 class Extractor(Keeper):
     """Keeps the answer if it is needed, and fails a request whose answer lacks a value."""
 
-    __slots__ = ("_api", "_extractions", "_headers", "_keeps_answer", "_step", "values")
+    __slots__ = ("_api", "_extractions", "_headers", "_keeps_answer", "_shows", "_step", "values")
 
-    def __init__(self, step: str, extractions: Sequence[Extraction], api: Api, *, keeps_answer: bool) -> None:
-        """step: its name. extractions: what is taken. keeps_answer: the text is wanted as a whole, too."""
+    def __init__(
+        self, step: str, extractions: Sequence[Extraction], api: Api, *, keeps_answer: bool, shows: bool
+    ) -> None:
+        """step: its name. extractions: what is taken. keeps_answer: the text is wanted as a whole, too. shows: a failure
+        may show the answer; that to a login may hold a secret."""
         super().__init__(MOST_BYTES if keeps_answer or any(each.kind != "header" for each in extractions) else 0)
         self._step = step
         self._extractions = extractions
         self._api = api
         self._keeps_answer = keeps_answer
+        self._shows = shows
         self._headers = _NONE
         self.values: dict[str, str] | None = None
         """Variable -> value, once the answer has ended well; `STEP.answer` is the text. None: something is missing."""
@@ -51,7 +55,7 @@ class Extractor(Keeper):
         except TookTooLong:
             return self._fault(f"the extractions took more than {LONGEST_S * 1000:g} ms")
         if missing is not None:
-            said = f"; the answer says {text}" if missing.kind != "header" else ""
+            said = f"; the answer says {text}" if self._shows and missing.kind != "header" else ""
             return self._fault(f"{missing.name}: nothing at {missing}{said}")
         if self._keeps_answer:
             values[f"{self._step}.answer"] = text
