@@ -17,9 +17,11 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Runs keep their last summaries in a directory of the suite, not in the user's, and get no flags of the user's."""
+    """Runs keep their last summaries and indexes in directories of the suite, not in the user's, and get no flags of
+    the user's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         for name in [name for name in os.environ if name.startswith("LLMSTRESS_")]:
             patch.delenv(name)
         yield

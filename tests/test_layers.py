@@ -50,7 +50,7 @@ FLOORS = {
     ),
     "coordinator": (
         ("config",),
-        ("host", "traces"),
+        ("host", "prompts", "traces"),
         ("output",),
         ("target",),
         ("processes",),

@@ -120,7 +120,7 @@ def test_a_mistake_is_told_in_one_sentence(
         (("--threads", "5"), "use --procs N"),
         (("-cpus", "5"), "use --procs N"),
         (("-H", "X: y"), "use --header 'Name: value'"),
-        (("--dataset-name", "sharegpt"), "use --prompt-tokens N"),
+        (("--dataset-name", "sharegpt"), "use --prompts FILE"),
         (("--isl", "512"), "use --prompt-tokens N"),
         (("--prefix-len", "512"), "use --shared-prefix-tokens N"),
         (("--temperature", "0"), "use --extra-body JSON"),

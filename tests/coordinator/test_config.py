@@ -429,6 +429,9 @@ def test_a_preset_leaves_out_what_is_given_in_another_way(place: Path) -> None:
     prompt = options("--preset", "chat", "--prompt", "hi")
     assert (prompt.prompt, prompt.prompt_tokens, prompt.max_tokens) == ("hi", None, 340)
     assert options("--preset", "chat", "--prompt-ids", "1,2").prompt_tokens is None
+    assert options("--preset", "chat", "--prompts", "file").prompt_tokens is None
+    traced = options("--preset", "chat", "--trace", "file")
+    assert (traced.prompt_tokens, traced.max_tokens) == (None, None)
     lengths = options("--preset", "chat", "--output-tokens", "7")
     assert (str(lengths.prompt_tokens), str(lengths.output_tokens), lengths.max_tokens) == ("160", "7", None)
 

@@ -5,8 +5,9 @@ import json
 
 import msgspec
 import pytest
-from helpers.screens import opening
+from helpers.screens import QueueSource, S, on_screen, opening, settle_until, text_of
 from helpers.summaries import SCHEMA, check, facts_of
+from textual.pilot import Pilot
 
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.output.console import Console
@@ -17,6 +18,7 @@ from llmstress.coordinator.run.ending import Limit, limit_reached
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.cost import Price, Pricing, Tariff
 from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase, key_of
+from llmstress.tui.app import StressApp
 from llmstress.tui.format.cost_line import cost_line
 from llmstress.tui.format.picture import picture_of
 
@@ -138,6 +140,23 @@ def test_the_screen_shows_what_the_run_has_cost_so_far() -> None:
     assert shown(PRICED, 40) == "cost: $0.00750 so far · $0.000750 per r…"
     assert shown(Pricing()) == ""
     assert shown(Pricing(per_hour=3.6)).startswith("cost: $0.00400 so far · ")
+
+
+@pytest.mark.parametrize("size", [(100, 30), (80, 24), (200, 50)])
+def test_the_line_stands_on_the_overview(size: tuple[int, int]) -> None:
+    view = opening(procs=1, pricing=PRICED)
+    part = Part(counters=Counters(**TEN_OK), ended={"ok": 10})
+    shown: list[str] = []
+
+    async def steps(pilot: Pilot[int]) -> None:
+        source.give(Delta(0, 0, 2 * S, 4 * S, 2, 0, 0, 0, 0, {key_of(Phase.STEADY): part}, []))
+        await settle_until(pilot, lambda: "cost: $0.00750 so far · $0.000750 per request" in text_of(app))
+        shown.append(text_of(app))
+
+    source = QueueSource(view)
+    app = StressApp(source)
+    on_screen(app, steps, size)
+    assert len(shown) == 1
 
 
 @pytest.mark.parametrize(

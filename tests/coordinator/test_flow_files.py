@@ -87,6 +87,13 @@ def test_a_step_takes_over_what_its_task_and_the_run_have(place: Path) -> None:
     assert not run.converses
 
 
+def test_a_step_without_a_place_for_a_prompt_takes_over_none(place: Path) -> None:
+    run = options(place, FLOW.replace("max-tokens = 50", "prompt-tokens = 20\nshared-prefix-tokens = 5"))
+    login, chat, more, other = (own.prompt_tokens for *_, own in run.each_step)
+    assert login is chat is more is None  # one has no place, and two have a prompt of their own
+    assert other is not None
+
+
 def test_a_printed_flow_is_the_same_flow(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = options(place, FLOW)
     assert cli.run(["config", "--config", "run.toml"]) == 0

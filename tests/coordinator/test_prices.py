@@ -279,8 +279,8 @@ OURS = read_prices('[models."gpt-4o"]\ninput = 1\noutput = 2', "ours.toml")
         ({}, "gpt-4o-2024-08-06", 2.5, f"{built_in().origin} (gpt-4o)"),
         ({"prices": OURS}, "gpt-4o", 1.0, "prices of ours.toml"),
         ({"prices": OURS}, "gpt-4.1", 2.0, built_in().origin),
-        ({"prices": OURS, "price": parse_price("input=7,output=8")}, "gpt-4o", 7.0, "price of --price"),
-        ({"price": parse_price("input=7,output=8")}, "anything", 7.0, "price of --price"),
+        ({"prices": OURS, "price": parse_price("input=7,output=8")}, "gpt-4o", 7.0, "prices of --price"),
+        ({"price": parse_price("input=7,output=8")}, "anything", 7.0, "prices of --price"),
     ],
 )
 def test_what_is_given_comes_before_what_is_built_in(

@@ -9,9 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.coordinator.config.errors import UsageError
-from llmstress.coordinator.config.options import DEFAULT_PROMPT, Options
+from llmstress.coordinator.config.load_text import parse_stage
+from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.prompt_options import DEFAULT_PROMPT
 from llmstress.coordinator.config.prompt_text import parse_lengths
 from llmstress.coordinator.config.shown_options import describe
+from llmstress.coordinator.config.sweep_text import parse_sweep
 from llmstress.coordinator.run.token_rate import expected_tokens
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.prompts.lengths import Lengths
@@ -74,6 +77,7 @@ def options(**changes: Any) -> Options:
 
 
 MADE = {"prompt_tokens": Lengths("fixed", 512)}
+FILE = {"prompts": "file"}
 
 
 @pytest.mark.parametrize(
@@ -89,6 +93,28 @@ MADE = {"prompt_tokens": Lengths("fixed", 512)}
         ({**MADE, "prompt": "hi"}, "--prompt-tokens makes prompts"),
         ({**MADE, "prompt_ids": (1, 2)}, "--prompt-tokens and --prompt-ids"),
         ({**MADE, "api": "http", "body": "fixed"}, "--prompt-tokens needs a place in --body"),
+        ({**MADE, "prompts": "f"}, "--prompt-tokens makes prompts, so it can't be used with --prompts"),
+        ({"token_ids": True}, "--token-ids is for prompts that are made"),
+        ({"tokenizer": "f"}, "--tokenizer is for prompts that are made"),
+        ({"prompts_format": "csv"}, "--prompts-format is for prompts from a file"),
+        ({"prompt_column": "q"}, "--prompt-column is for prompts from a file"),
+        ({"order": "random"}, "--order is for prompts from a file"),
+        ({"once": True}, "--once is for prompts from a file"),
+        ({"salt": True}, "--salt is for prompts from a file"),
+        ({"skip_bad_rows": True}, "--skip-bad-rows needs a file with rows"),
+        ({"prompts": ""}, "--prompts is empty"),
+        ({**FILE, "prompt": "hi"}, "--prompts and --prompt can't be used together"),
+        ({**FILE, "prompt_ids": (1,)}, "--prompts and --prompt-ids can't be used together"),
+        ({**FILE, "api": "http", "body": "fixed"}, "--prompts needs a place in --body"),
+        ({**FILE, "prompt_column": "q", "prompts_format": "sharegpt"}, "--prompt-column can't be used with"),
+        ({**FILE, "once": True, "order": "random"}, "--order random draws rows"),
+        ({**FILE, "once": True, "requests": 5}, "--once and --requests can't be used together"),
+        ({**FILE, "once": True, "trace": "t"}, "--once and --trace can't be used together"),
+        ({**FILE, "once": True, "stages": (parse_stage("10s:5/s"),)}, "--once and --stage can't be used together"),
+        ({**FILE, "once": True, "sweep": parse_sweep("1/s..10/s x2")}, "--once and --sweep can't be used together"),
+        ({**FILE, "once": True, "warmup_s": 5.0}, "--once and --warmup can't be used together"),
+        ({**FILE, "once": True, "warmup_requests": 5}, "--once and --warmup-requests can't be used together"),
+        ({**FILE, "once": True, "procs": 5, "streams": None, "total": 3}, "--once needs a stream for each of the 5"),
         ({"output_tokens": Lengths("fixed", 5), "max_tokens": 5}, "--output-tokens can't be used with --max-tokens"),
         ({"output_tokens": Lengths("fixed", 5), "min_tokens": 5}, "--output-tokens can't be used with --min-tokens"),
         ({"output_tokens": Lengths("fixed", 5), "trace": "t"}, "--output-tokens can't be used with --trace"),

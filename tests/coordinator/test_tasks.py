@@ -8,7 +8,8 @@ import pytest
 from llmstress.coordinator.commands import cli
 from llmstress.coordinator.commands.configurable import settings_of
 from llmstress.coordinator.commands.defaults import options_of
-from llmstress.coordinator.config.options import DEFAULT_PROMPT, Options
+from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.prompt_options import DEFAULT_PROMPT
 from llmstress.coordinator.config.shown_options import describe
 from llmstress.coordinator.config.tasks import OF_A_TASK, OF_AN_ORIGIN, RIVALS
 from llmstress.coordinator.target.api_choice import check_apis, tasks_of

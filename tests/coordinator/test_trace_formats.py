@@ -329,7 +329,7 @@ def test_a_trace_that_lasts_too_long(tmp_path: Path) -> None:
 
 def test_a_line_that_never_ends() -> None:
     with open("/dev/zero", "rb") as file, pytest.raises(ValueError, match="line 1 is longer than 16 MiB"):
-        list(lines_of(file))
+        list(lines_of(file, "a trace"))
 
 
 def test_too_many_rows() -> None:

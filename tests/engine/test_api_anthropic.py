@@ -163,7 +163,7 @@ MEANINGS: dict[str, tuple[bytes, Meaning]] = {
     ),
     "input is reported in three parts": (
         begin(input_tokens=9, cache_creation_input_tokens=20, cache_read_input_tokens=300, output_tokens=1),
-        Meaning(usage=Usage(329, cached_input=300)),
+        Meaning(usage=Usage(329, cached_input=300, cache_written=20)),
     ),
     "input all of which was cached": (
         begin(input_tokens=0, cache_read_input_tokens=300),

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.load.sources import of_made_prompts
+from llmstress.engine.load.sources import of_drawn
 from llmstress.engine.prompts.lengths import Lengths
-from llmstress.engine.prompts.synthetic import SALT_WORDS, WORDS, Maker, Synthetic
+from llmstress.engine.prompts.synthetic import Maker, Synthetic
+from llmstress.engine.prompts.words import SALT_WORDS, WORDS
 from llmstress.engine.trace import UNKNOWN
 
 LENGTHS = {
@@ -120,7 +121,7 @@ def test_only_the_limit_may_differ() -> None:
 def test_requests_have_prompt_and_limit_of_their_numbers() -> None:
     made = maker(output=Lengths("uniform", 5, 500))
     ask = Ask(model="m", ignore_eos=True)
-    request = of_made_prompts(lambda asked: msgspec.json.encode(asked), ask, made.make)(Bench().task)
+    request = of_drawn(lambda asked: msgspec.json.encode(asked), ask, made.make)(Bench().task)
     for number in range(20):
         drawn, sent = made.make(number), request(number)
         assert (drawn.prompt or "").encode() in sent.data
@@ -130,7 +131,7 @@ def test_requests_have_prompt_and_limit_of_their_numbers() -> None:
 def test_the_answers_of_a_trace_have_its_lengths() -> None:
     made = maker()
     lengths = [0, 7, UNKNOWN]
-    request = of_made_prompts(
+    request = of_drawn(
         lambda asked: b"%d %b" % (asked.limit, asked.prompt.encode()),
         Ask(max_tokens=50),
         made.make,

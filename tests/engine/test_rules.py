@@ -131,7 +131,7 @@ CASES: dict[str, tuple[Measured, str]] = {
     "cached-input": (
         run(input=1_000, cached_input=380),
         "38% of the input came from the server's cache (380 of 1,000 tokens): TTFT is shorter than with prompts that "
-        "the server has not seen: for prompts that no cache has, use --prompt-tokens",
+        "the server has not seen: for prompts that no cache has, use --prompt-tokens, or --salt with --prompts",
     ),
     "usage-contradicts": (
         run(contradicted=3, contradicted_output=1_200, contradicted_events=3_000),
@@ -156,6 +156,17 @@ CASES: dict[str, tuple[Measured, str]] = {
         run(short=3),
         "3 of 100 answers (3%) had fewer tokens than --min-tokens or --ignore-eos asked for: the server does not "
         "support or ignores them",
+    ),
+    "asked-input": (
+        run(asked_input=1_000, delivered_input=1_021),
+        "the server counts 1,021 tokens in the made prompts, and 1,000 were asked for (+2.1%): its template and a "
+        "system message come on top, and its tokenizer may have other words: for exact lengths, use --tokenizer with "
+        "the model's tokenizer.json",
+    ),
+    "asked-output": (
+        run(asked_output=1_000, delivered_output=979),
+        "the answers have 979 tokens, and lengths of 1,000 were asked for (-2.1%): if the server supports it, "
+        "--ignore-eos makes answers as long as asked",
     ),
     "open-body": (
         run(stayed_open=1, stayed_open_ns=S // 2),

@@ -4,6 +4,9 @@ import contextlib
 import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import msgspec
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -40,3 +43,23 @@ def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
+
+
+ANSWER = msgspec.json.encode(
+    {"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}], "usage": {"completion_tokens": 1}}
+)
+
+
+@contextlib.contextmanager
+def keeping(bodies: list[dict[str, Any]]) -> Iterator[str]:
+    """The URL of a server that keeps the bodies of all requests and gives the same answer to all."""
+
+    class Keeper(Handler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            bodies.append(msgspec.json.decode(self.body()))
+            self.answer(200, ANSWER, {"Content-Type": "application/json"})
+
+    with served(Keeper) as url:
+        yield url

@@ -1,38 +1,17 @@
 """Made prompts as they arrive at a server."""
 
-import contextlib
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import pytest
-from helpers.http_servers import Handler, served
+from helpers.http_servers import keeping
 from helpers.processes import llmstress, mock_server
 
 from llmstress.engine.prompts.lengths import Lengths
-from llmstress.engine.prompts.synthetic import SALT_WORDS, Maker, Synthetic
+from llmstress.engine.prompts.synthetic import Maker, Synthetic
+from llmstress.engine.prompts.words import SALT_WORDS
 
 REQUESTS = 60
-
-ANSWER = msgspec.json.encode(
-    {"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}], "usage": {"completion_tokens": 1}}
-)
-
-
-@contextlib.contextmanager
-def keeping(bodies: list[dict[str, Any]]) -> Iterator[str]:
-    """The URL of a server that keeps the bodies of all requests and gives the same answer to all."""
-
-    class Keeper(Handler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            bodies.append(msgspec.json.decode(self.body()))
-            self.answer(200, ANSWER, {"Content-Type": "application/json"})
-
-    with served(Keeper) as url:
-        yield url
 
 
 @pytest.mark.parametrize("procs", ["1", "2", pytest.param("5", marks=pytest.mark.slow)])

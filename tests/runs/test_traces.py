@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import pytest
 from helpers.http_servers import Handler, served
-from helpers.processes import DEADLINE_S, Run, llmstress
+from helpers.processes import DEADLINE_S, Run, llmstress, mock_server
 
 from llmstress.coordinator.run.conductor import OPEN_HEAD_START_S
+from llmstress.engine.prompts.blocks import tokens_shared
 
 STAMPS_MS = [0, 400, 400, 900, 1300, 1700, 2000, 2400, 3000, 3200]
 SPEED = 4.0
@@ -84,11 +85,14 @@ def test_each_row_is_one_request_at_its_time(tmp_path: Path) -> None:
         "unsorted": 2,
         "span_s": 3.2,
         "speed": 4.0,
-        "lengths": ["output"],
+        "lengths": ["input", "output"],
     }
     assert summary["run"]["phases_s"]["steady"] >= 3.2 / SPEED
     assert not any(rule["id"] == "short-answers" for rule in summary["verdict"]["rules"]), "each is held to its length"
-    assert "trace: 10 rows in 3.2s (Mooncake format, stamps in ms), replayed in 0.8s; output lengths used" in said
+    assert (
+        "trace: 10 rows in 3.2s (Mooncake format, stamps in ms), replayed in 0.8s; input and output lengths used"
+        in said
+    )
     assert "bad rows left out: 2 of 12; line 11: timestamp is 'soon'" in said
     assert "rows earlier than the row above them: 2 of 10; all rows were sorted by their stamps" in said
     assert "whole trace → drain" in said
@@ -100,11 +104,36 @@ def test_a_duration_cuts_a_trace_and_a_limit_of_the_user_replaces_its_lengths(tm
     code, summary, said, seen = replayed(path, "--duration", "1.1s", "--max-tokens", "7")
     assert (code, summary["ended_by"]) == (0, "duration")
     assert summary["trace"]["used"] == 4, "those at 0, 0.4, 0.4 and 0.9 s"
-    assert (summary["trace"]["rows"], summary["trace"]["lengths"]) == (10, [])
+    assert (summary["trace"]["rows"], summary["trace"]["lengths"]) == (10, ["input"])
     assert len(seen) == summary["requests"]["started"] <= 4
     assert {each.max_tokens for each in seen} <= {7}
-    assert "stamps in ms); output lengths not used" in said
+    assert "stamps in ms); input lengths used" in said
     assert "trace, at most 1.1s → drain" in said
+
+
+def test_the_cache_of_a_server_hits_what_the_hash_ids_imply(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = []
+    for number in range(30):  # sessions that grow, and some prompts that are cut within a block of another one
+        session, turn = number % 5, number // 5
+        ids = [7, *(100 * session + block for block in range(turn))]
+        tokens = 512 * len(ids) - (100 if number % 3 else 300)
+        rows.append({"timestamp": 20 * number, "input_length": tokens, "output_length": 2, "hash_ids": ids})
+    path = tmp_path / "trace.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    cached, total = tokens_shared([(row["input_length"], row["hash_ids"]) for row in rows], 512)
+    with mock_server("--prefix-cache", "1000000", "--cache-block", "512") as server:
+        code, summary, _ = llmstress(
+            server.url, "--api", "openai-completions", "--model", "mock-7b", "--headless", "--quiet", "--no-probe",
+            *("--proxy", "none", "--procs", "2", "--trace", str(path), "--speed", "2"),
+        )  # fmt: skip
+        truth = server.stop()
+    assert (code, summary["requests"]["ok"]) == (0, 30)
+    assert 0.3 < cached / total < 0.9
+    assert truth["prefix_cache"]["cached"] == summary["tokens"]["cached_input"] == cached
+    assert summary["tokens"]["input"] == total
+    assert summary["tokens"]["asked"] == {
+        "input": total, "input_delivered": total, "output": 60, "output_delivered": 60
+    }  # fmt: skip
 
 
 def test_ctrl_c_ends_the_reading_of_a_trace_that_never_comes(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ from llmstress.tui.format.judged_lines import goodput_line
 from llmstress.tui.format.load_line import bystander_line, load_line
 from llmstress.tui.format.picture import Picture, picture_of
 from llmstress.tui.panes import bars
+from llmstress.tui.panes.tabs import CURVE
 from llmstress.tui.panes.tiles import tiles_of
-from llmstress.tui.tabs import CURVE
 
 
 def after(view: RunView, told: list[tuple[int, Frame]], until_s: float = math.inf) -> RunView:

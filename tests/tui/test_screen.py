@@ -45,10 +45,12 @@ from llmstress.engine.telemetry.broadcast import (
     PauseRequested,
     RunView,
     SaveRequested,
+    StepFacts,
     StreamsRequested,
     TaskFacts,
     WorkerChange,
 )
+from llmstress.engine.telemetry.cost import Pricing, Tariff
 from llmstress.engine.telemetry.histogram import PERCENTILES
 from llmstress.engine.telemetry.messages import ErrorSample, Part, Phase, RateLimit
 from llmstress.engine.telemetry.metrics import LATENCIES, METRICS
@@ -904,7 +906,9 @@ def test_hostile_texts_stay_text(text: str, size: tuple[int, int]) -> None:
     bad.parts[bad.window].ended["http_503"] = 1
     view = opening()
     tasks = (TaskFacts(name=text, weight=0, api=text, url=text, model=text, slos=(text,)),) * 2
-    view.facts = facts(url=text, model=text, api=text, tasks=tasks)
+    steps_told = (StepFacts(task=text, step=text),) * 2
+    priced = Pricing(tariffs=(Tariff(model=text, origin=text, why=text),), currency=text, per_hour=1.0)
+    view.facts = facts(url=text, model=text, api=text, tasks=tasks, steps=steps_told, pricing=priced)
     view.aggregate.note(Notice(0, "warning", text))
     view.aggregate.samples["http_503"] = [ErrorSample("http_503", 500, text + "2", text, text)]
     view.aggregate.rate_limits = {text: RateLimit(9, 5, 3, 0)}
@@ -915,7 +919,7 @@ def test_hostile_texts_stay_text(text: str, size: tuple[int, int]) -> None:
         Notice(1, "warning", text),
         Notice(1, text, text),
         WorkerChange(1, "lost", reason=text),
-        facts(url=text, model=text, api=text, tasks=tasks),
+        facts(url=text, model=text, api=text, tasks=tasks, steps=steps_told, pricing=priced),
         Ended(text, 1.0, 1.0),
     ]
 

@@ -24,8 +24,8 @@ from llmstress.coordinator.config.threshold_text import parse_threshold
 from llmstress.engine.telemetry.broadcast import Judgements
 from llmstress.engine.telemetry.thresholds import Judgement, Reading, judge
 from llmstress.tui.app import StressApp
+from llmstress.tui.panes.tabs import TABS
 from llmstress.tui.sources.replay import Replay
-from llmstress.tui.tabs import TABS
 
 PICTURES = Path(__file__).parent / "pictures"
 CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"

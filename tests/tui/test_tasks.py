@@ -8,12 +8,13 @@ from helpers.task_stories import TASKS, mixed, mixed_delta, mixed_view
 from textual.pilot import Pilot
 from textual.widgets import DataTable
 
-from llmstress.engine.telemetry.broadcast import RunView, TaskFacts
+from llmstress.engine.telemetry.broadcast import RunView, StepFacts, TaskFacts
 from llmstress.engine.telemetry.by_task import TaskFigures, task_figures
 from llmstress.engine.telemetry.messages import Phase
+from llmstress.engine.telemetry.metrics import TASKS_CHARTED
 from llmstress.tui.app import StressApp
 from llmstress.tui.charts.bar_chart import BarChart, BarDrawing, NamedBar, bar_pieces, shown_bars
-from llmstress.tui.charts.by_task import COMPARED, drawings_of
+from llmstress.tui.charts.by_task import drawings_of
 from llmstress.tui.format.picture import picture_of
 from llmstress.tui.panes.tasks import about, columns_of, has_tasks, name_column, share_text, title_of
 
@@ -35,7 +36,7 @@ def rows(view: RunView, width: int) -> dict[str, dict[str, str]]:
 
 
 def task(view: RunView, number: int) -> TaskFigures:
-    return task_figures(view, COMPARED)[number]
+    return task_figures(view, TASKS_CHARTED)[number]
 
 
 def words(view: RunView, number: int) -> list[str]:
@@ -99,6 +100,15 @@ def test_the_rows_of_a_mix() -> None:
     }
 
 
+def test_a_task_with_steps_has_one_row() -> None:
+    view = mixed_view(TASKS[:2])
+    steps = (StepFacts(task="chat", step="turn 1"), StepFacts(task="chat", step="turn 2"), StepFacts(task="summaries"))
+    view.facts = msgspec.structs.replace(view.facts, steps=steps)
+    shown = rows(after(10.0, view), 200)
+    assert {name: row["req/s"] for name, row in shown.items()} == {"chat": "72.0", "summaries": "8.00"}
+    assert shown["chat"]["failed"] == "0.7 %"
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 160])
 def test_the_table_fits_and_keeps_what_matters(width: int) -> None:
     view = after(10.0)
@@ -154,11 +164,11 @@ def test_the_words_about_a_task() -> None:
     view = after(10.0)
     assert words(view, 0) == [
         "chat  openai-chat · mock-7b · http://127.0.0.1:8000/v1/chat/completions",
-        "480 requests started (59.6 %, asked for 60 %); all 480 requests succeeded",
+        "480 requests started (share 59.6 %, asked for 60 %); all 480 requests succeeded",
         "steady window: ttft<300ms missed by 64 of 384; 25 % of its input came from the server's cache",
     ]
     assert words(view, 1)[1:] == [
-        "245 requests started (30.4 %, asked for 30 %); 2% of 245 requests failed (http_503 2%)",
+        "245 requests started (share 30.4 %, asked for 30 %); 2% of 245 requests failed (http_503 2%)",
         "25 % of its input came from the server's cache",
     ]
     assert len(words(view, 2)) == 2, "no SLO and no cached input"
@@ -193,7 +203,7 @@ def plain(drawing: BarDrawing, width: int, rows: int) -> list[str]:
 
 def test_the_charts_of_a_mix() -> None:
     view = after(10.0)
-    drawings = drawings_of(task_figures(view, COMPARED), view.aggregate.metrics, "chat")
+    drawings = drawings_of(task_figures(view, TASKS_CHARTED), view.aggregate.metrics, "chat")
     assert [each.title for each in drawings] == [
         "TTFT by task: p50 █ p99 ░",
         "requests/s by task",

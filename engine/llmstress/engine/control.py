@@ -12,6 +12,7 @@ import msgspec
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.checks.check import Check
 from llmstress.engine.flows.extraction import Extraction
+from llmstress.engine.prompts.file import FromFiles
 from llmstress.engine.prompts.synthetic import Synthetic
 from llmstress.engine.telemetry.bands import Bounds
 from llmstress.engine.telemetry.load_profile import Profile
@@ -96,6 +97,13 @@ class Replay(msgspec.Struct, array_like=True, frozen=True):
     """Where its columns are (`trace.py`)."""
     lengths: bool
     """The limit of output tokens of each request is the length of its row's answer."""
+    block: int = 0
+    """Prompts are made with the lengths of the rows, and share what their hash ids say; tokens of the block of an id.
+    0: the trace makes no prompts."""
+    salt: int = 0
+    """Of the run: see `Synthetic`."""
+    words: tuple[str, ...] = ()
+    """As in `Synthetic`."""
 
 
 class Conversation(msgspec.Struct, array_like=True, frozen=True):
@@ -153,7 +161,9 @@ class TaskPlan(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     objectives: Objectives = NOT_JUDGED
     """What requests are judged by."""
     synthetic: Synthetic | None = None
-    """Prompts and limits that differ from request to request; None: all requests are alike."""
+    """Prompts and limits that differ from request to request; None: none are made."""
+    prompts: FromFiles | None = None
+    """Prompts from files; None: there are none."""
     checks: tuple[Check, ...] = ()
     """What is expected of the answers."""
     abandonment: Abandonment | None = None

@@ -29,13 +29,13 @@ from llmstress.tui.panes.latency import LatencyPane
 from llmstress.tui.panes.log import LogPane, shows_toast, summary_path
 from llmstress.tui.panes.overview import Overview
 from llmstress.tui.panes.pane import Pane
+from llmstress.tui.panes.tabs import ALL_TABS, CURVE, FURTHER, TASKS, further_tabs
 from llmstress.tui.panes.tasks import TasksPane
 from llmstress.tui.panes.verdict import VerdictPage
 from llmstress.tui.panes.workers import WorkersPane
 from llmstress.tui.sources.followed_run import FollowedRun
 from llmstress.tui.sources.source import Source
 from llmstress.tui.steering import RequestedLoad
-from llmstress.tui.tabs import ALL_TABS, CURVE, FURTHER, TASKS, further_tabs
 from llmstress.tui.themes import DARK, LIGHT, light_theme
 
 FIGURES_S, CHARTS_S = 1 / 3, 1.0

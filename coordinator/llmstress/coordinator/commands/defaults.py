@@ -46,7 +46,8 @@ def options_of(arguments: dict[str, Any], cores: int, most_streams: int) -> Opti
     if given["procs"] is None:
         free = cores if targeted else max(1, cores - mock_procs(cores))
         given["procs"] = default_procs(given["total"], free, most_streams)
-    if not (targeted or given["duration_s"] or given["requests"] or given["trace"] or stages or course):
+    ends = given["duration_s"] or given["requests"] or given["trace"] or given.get("once") or stages or course
+    if not (targeted or ends):
         given["duration_s"] = DEMO_STEADY_S
         if given["warmup_requests"] is None:
             given["warmup_s"] = given["warmup_s"] or DEMO_WARMUP_S

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 _STREAMS = "use --total-streams N for all processes together, or --streams N for each process"
 _RATE = "for a request rate, use --rate with a unit, e.g. --rate 50/s"
 _DURATION = "use --duration with a unit, e.g. --duration 60s"
-_DATA = "use --prompt-tokens N for made prompts; prompts from a file are not supported yet"
+_DATA = "use --prompts FILE for prompts from a file, or --prompt-tokens N for made ones"
 _TIMEOUT = "use --timeout-total, --timeout-first-token, --timeout-idle or --timeout-connect"
 _BODY = "use --extra-body JSON to add to the request, or --body TEMPLATE with --api sse, text or http"
 
@@ -57,7 +57,8 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
         "use --api-key-env NAME with the name of the environment variable that holds the key",
         "--api-key --apikey --openai-api-key --token --auth-token --bearer --bearer-token",
     ),
-    ("use --prompt TEXT, or --prompt @FILE", "-p --prompts --prompt-file --prompts-file --user-prompt --message"),
+    ("use --prompt TEXT, or --prompt @FILE", "-p --user-prompt --message"),
+    ("use --prompts FILE with a prompt in each row, or --prompt @FILE for one prompt", "--prompt-file --prompts-file"),
     ("use --system TEXT, or --system @FILE", "--system-prompt --system-message"),
     (
         _DATA,
@@ -87,7 +88,7 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
     ),
     (
         "no tokenizer is needed; tokens are counted as the server reports them",
-        "--tokenizer --tokenizer-mode --processor --trust-remote-code",
+        "--tokenizer-mode --processor --trust-remote-code",
     ),
     (
         "use --extra-body JSON, e.g. --extra-body '{\"temperature\": 0}'",

@@ -21,7 +21,8 @@ from llmstress.coordinator.output.schema import Summary
 from llmstress.coordinator.output.summary import encode, histograms_of, write_atomically
 from llmstress.coordinator.processes import screen_process
 from llmstress.coordinator.processes.demo_mock import demo_options, demo_url, start_demo_mock
-from llmstress.coordinator.processes.run_directory import TRACE, own_directory
+from llmstress.coordinator.processes.run_directory import PROMPTS, TRACE, own_directory
+from llmstress.coordinator.prompts.prepared import Prepared, prepare
 from llmstress.coordinator.run.conductor import Result
 from llmstress.coordinator.run.ending import exit_code_reason
 from llmstress.coordinator.run.execute import execute
@@ -70,7 +71,8 @@ def run_command(arguments: dict[str, Any]) -> int:
     try:
         with own_directory() as directory:
             trace = _trace(options, console, directory / TRACE)  # before there is a loop, so that Ctrl-C ends it
-            result, truth = asyncio.run(_run(options, console, asked_at, screen, directory, trace, deliver))
+            prepared = prepare([own for *_, own in options.each_step], os.environ, directory / PROMPTS, console.say)
+            result, truth = asyncio.run(_run(options, console, asked_at, screen, directory, trace, prepared, deliver))
         if saved.path is not None:  # before the table: the explanation of the exit code must be the last line
             console.say()
             console.say(f"summary: {saved.path}")
@@ -106,12 +108,15 @@ async def _run(
     screen: bool,
     directory: Path,
     trace: TraceFacts | None,
+    prepared: Prepared,
     deliver: Callable[[Result], Path | None],
 ) -> tuple[Result, dict[str, Any]]:
     """The result of the run, and what the built-in mock reports to have sent (empty for another target)."""
 
     async def load(options: Options, url_of: Callable[[Options], str]) -> Result:
-        return await execute(options, url_of, console, asked_at, directory, trace, screen=screen, deliver=deliver)
+        return await execute(
+            options, url_of, console, asked_at, directory, trace, prepared, screen=screen, deliver=deliver
+        )
 
     if options.has_target:
         return await load(options, lambda own: own.url or ""), {}

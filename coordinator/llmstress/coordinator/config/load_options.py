@@ -93,6 +93,8 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     speed: float = 1.0
     """The trace is replayed so many times as fast as it was recorded."""
     skip_bad_rows: bool = False
+    once: bool = False
+    """The run is over when each row of the file of prompts was asked once."""
     bystander: Rate | None = None
     """Rate of short requests beside the load."""
     seed: int = 0
@@ -181,9 +183,8 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def _check_trace(self) -> None:
         if self.trace is None:
-            for flag, given in (("--speed", self.speed != 1), ("--skip-bad-rows", self.skip_bad_rows)):
-                if given:
-                    raise UsageError(f"{flag} needs a trace: give its file with --trace FILE")
+            if self.speed != 1:
+                raise UsageError("--speed needs a trace: give its file with --trace FILE")
             return
         if not SLOWEST <= self.speed <= FASTEST:
             raise UsageError(f"--speed must lie between {SLOWEST:g} and {FASTEST:g}, not {self.speed:g}")
@@ -293,8 +294,9 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def counted(self) -> bool:
-        """Whether the run is over when its requests are used up: those that were asked for, or those of a trace."""
-        return self.requests is not None or self.trace is not None
+        """Whether the run is over when its requests are used up: those that were asked for, those of a trace, or one
+        for each row of a file of prompts."""
+        return self.requests is not None or self.trace is not None or self.once
 
     @property
     def whole_run(self) -> bool:

@@ -10,16 +10,17 @@ import msgspec
 from llmstress.coordinator.config.band_text import DEFAULT_BANDS, NO_BANDS
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.flow_check import check_flow
-from llmstress.coordinator.config.load_options import MOST, LoadOptions, check_bounds
+from llmstress.coordinator.config.load_options import MOST, check_bounds
 from llmstress.coordinator.config.model_text import WeightedModel, by_model
 from llmstress.coordinator.config.parsing import MaxErrors, Resolve, is_address
 from llmstress.coordinator.config.prices import HIGHEST, Money, OnePrice, PriceTable
+from llmstress.coordinator.config.prompt_options import PromptOptions
 from llmstress.coordinator.config.slo_presets import PRESETS
-from llmstress.coordinator.config.tasks import MOST_TASKS, OwnOptions, OwnStep, changes_of, has_url
+from llmstress.coordinator.config.tasks import MOST_TASKS, OwnOptions, OwnStep, changes_of, changes_of_step, has_url
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.checks.check import Check
 from llmstress.engine.control import Think
-from llmstress.engine.prompts.lengths import MOST_TOKENS, Lengths
+from llmstress.engine.prompts.lengths import MOST_TOKENS
 from llmstress.engine.telemetry.bands import Bounds
 from llmstress.engine.telemetry.error_samples import BYSTANDER_NAME
 from llmstress.engine.telemetry.slo import OF_STREAMS, Deadlines, Objectives, Slo
@@ -30,8 +31,6 @@ LONGEST_PROGRESS_S = 3600
 
 MOST_RETRIES = 1000
 
-DEFAULT_PROMPT = "Write a short story about a lighthouse keeper who finds a message in a bottle."
-
 MOST_GROUPS = 1_000_000
 
 LONGEST_HEADER = 64 * 1024
@@ -40,7 +39,7 @@ LONGEST_HEADER = 64 * 1024
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class Options(LoadOptions, frozen=True, kw_only=True):
+class Options(PromptOptions, frozen=True, kw_only=True):
     """All options of a run. Names that end in `_s` are seconds."""
 
     url: str | None = None
@@ -50,21 +49,10 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     model: str | None = None
     models: tuple[WeightedModel, ...] | None = None
     """Several models, instead of `model`: a task for each."""
-    prompt: str = DEFAULT_PROMPT
     system: str | None = None
-    max_tokens: int | None = None
     stream: bool = True
     extra_body: dict[str, Any] = msgspec.field(default_factory=dict)
     usage: bool = True
-    prompt_ids: tuple[int, ...] = ()
-    prompt_tokens: Lengths | None = None
-    """Prompts of these lengths are made, instead of `prompt`; None: all requests have `prompt`."""
-    output_tokens: Lengths | None = None
-    """Limits of output tokens, instead of `max_tokens`."""
-    shared_prefix_tokens: int = 0
-    """Tokens at the begin of the made prompts of a group that are the same."""
-    prefix_groups: int = 1
-    min_tokens: int | None = None
     ignore_eos: bool = False
     limit_field: str | None = None
     batch: int = 1
@@ -72,7 +60,6 @@ class Options(LoadOptions, frozen=True, kw_only=True):
     auth: str | None = None
     api_version: str = ""
     method: str = ""
-    body: str | None = None
     text: str = ""
     done: str = ""
     error_event: str = ""
@@ -176,7 +163,8 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             self._check_tasks()  # what the options of the run say of a request is only what tasks take over
         else:
             self._check_request()
-            self._check_prompts()
+            self._check_turns()
+            self.check_prompts()
             self._check_abandoning()
             self._check_objectives()
         self._check_thresholds()
@@ -203,6 +191,8 @@ class Options(LoadOptions, frozen=True, kw_only=True):
                 raise UsageError(
                     f"{at}{task.name!r} can't be the name of a task: it is a figure of the run in thresholds"
                 )
+        if self.once:
+            raise UsageError("--once can't be used with tasks: say with --requests or --duration how long the run is")
         for task, own in tasks:
             if task.steps:
                 check_flow(task, self, own)
@@ -278,7 +268,7 @@ class Options(LoadOptions, frozen=True, kw_only=True):
             UsageError: they contradict each other.
         """
         try:
-            return msgspec.structs.replace(self, **changes_of(step, DEFAULTS))
+            return msgspec.structs.replace(self, **changes_of_step(step, msgspec.structs.asdict(self), DEFAULTS))
         except UsageError as error:
             raise UsageError(f"{step.origin}: step {step.name}: {error}") from error
 
@@ -318,40 +308,15 @@ class Options(LoadOptions, frozen=True, kw_only=True):
                 if given:
                     raise UsageError(f"{flag} can't be used with --unix-socket: drop one of them")
 
-    def _check_prompts(self) -> None:
-        if self.turns is not None:
-            if self.prompt_ids:
-                raise UsageError("--turns needs texts, so it can't be used with --prompt-ids: drop one of them")
-            if self.body is not None and "{prompt}" not in self.body:
-                raise UsageError("--turns needs a place in --body: write {prompt} where the conversation belongs")
-        if self.prompt_tokens is None:
-            for flag, given in (
-                ("--shared-prefix-tokens", self.shared_prefix_tokens > 0),
-                ("--prefix-groups", self.prefix_groups > 1),
-            ):
-                if given:
-                    raise UsageError(f"{flag} is for prompts that are made: give their length with --prompt-tokens")
-        elif self.prompt != DEFAULT_PROMPT:
-            raise UsageError("--prompt-tokens makes prompts, so it can't be used with --prompt: drop one of them")
-        elif self.prompt_ids:
-            raise UsageError("--prompt-tokens and --prompt-ids can't be used together: drop one of them")
-        elif self.body is not None and "{prompt}" not in self.body:
-            raise UsageError("--prompt-tokens needs a place in --body: write {prompt} where the prompt belongs")
-        elif self.shared_prefix_tokens >= self.prompt_tokens.least > 1:
-            raise UsageError(
-                f"--shared-prefix-tokens {self.shared_prefix_tokens} leaves nothing of a prompt of "
-                f"{self.prompt_tokens.least} tokens (--prompt-tokens {self.prompt_tokens})"
-            )
-        elif self.prefix_groups > 1 and not self.shared_prefix_tokens:
-            raise UsageError("--prefix-groups needs the length of the prefixes: --shared-prefix-tokens")
-        if self.output_tokens is not None:
-            for flag, given, why in (
-                ("--max-tokens", self.max_tokens is not None, "which is one limit for all requests"),
-                ("--min-tokens", self.min_tokens is not None, "use --ignore-eos for answers of exactly these lengths"),
-                ("--trace", self.trace is not None, "which has the lengths of the answers"),
-            ):
-                if given:
-                    raise UsageError(f"--output-tokens can't be used with {flag}, {why}: drop one of them")
+    def _check_turns(self) -> None:
+        if self.turns is None:
+            return
+        if self.prompt_ids:
+            raise UsageError("--turns needs texts, so it can't be used with --prompt-ids: drop one of them")
+        if self.token_ids:
+            raise UsageError("--turns needs texts, so it can't be used with --token-ids: drop one of them")
+        if self.body is not None and "{prompt}" not in self.body:
+            raise UsageError("--turns needs a place in --body: write {prompt} where the conversation belongs")
 
     def _check_abandoning(self) -> None:
         after = "--abandon-after" if self.abandon_after is not None else "--abandon-after-tokens"
@@ -419,6 +384,9 @@ class Options(LoadOptions, frozen=True, kw_only=True):
                 raise UsageError(f"{flag} is empty: give a value, or leave it out")
         for flag, text in (
             ("--trace", self.trace),
+            ("--prompts", self.prompts),
+            ("--prompt-column", self.prompt_column),
+            ("--tokenizer", self.tokenizer),
             ("--prices", None if self.prices is None else self.prices.name),
             ("--prompt", self.prompt),
             ("--system", self.system),
@@ -479,7 +447,8 @@ class Options(LoadOptions, frozen=True, kw_only=True):
         if self.token_bands is not None:
             return None if self.token_bands == NO_BANDS else self.token_bands
         lengths = [each for each in (self.prompt_tokens, self.output_tokens) if each is not None]
-        vary = self.is_mix or self.trace is not None or any(each.shape != "fixed" for each in lengths)
+        grow = self.trace is not None or self.prompts is not None or self.turns is not None
+        vary = self.is_mix or grow or any(each.shape != "fixed" for each in lengths)
         return DEFAULT_BANDS if vary else None
 
     @property

@@ -14,7 +14,7 @@ from llmstress.coordinator.config.load_text import parse_stage
 from llmstress.coordinator.config.settings import Entry, Given, Setting, checked, gather
 
 RIVALS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"prompt-tokens": ("prompt", "prompt-ids"), "max-tokens": ("output-tokens",)}
+    {"prompt-tokens": ("prompt", "prompt-ids", "prompts", "trace"), "max-tokens": ("output-tokens", "trace")}
 )
 """Key of a preset -> keys that say the same in another way: the preset's value is left out if one of them is given."""
 

@@ -16,6 +16,7 @@ OF_A_TASK = frozenset(
         *("url", "api", "model", "models", "api_key_env", "headers", "auth", "api_version"),
         # the request
         *("prompt", "prompt_ids", "prompt_tokens", "shared_prefix_tokens", "prefix_groups", "system"),
+        *("prompts", "prompts_format", "prompt_column", "order", "salt", "skip_bad_rows", "tokenizer", "token_ids"),
         *("max_tokens", "output_tokens", "min_tokens", "ignore_eos", "limit_field", "stream", "usage", "extra_body"),
         *("batch", "encoding", "method", "body", "text", "done", "error_event", "turns", "answers"),
         # the connection
@@ -33,13 +34,17 @@ OF_A_TASK = frozenset(
 )
 """Fields of `Options` that a task may have for itself. All others belong to the run."""
 
+_MADE = ("prompt_tokens", "shared_prefix_tokens", "prefix_groups", "token_ids")
+_OF_A_FILE = ("prompts", "prompts_format", "prompt_column", "order", "salt", "skip_bad_rows")
+
 RIVALS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "model": ("models",),
         "models": ("model",),
-        "prompt": ("prompt_ids", "prompt_tokens", "shared_prefix_tokens", "prefix_groups"),
-        "prompt_ids": ("prompt", "prompt_tokens", "shared_prefix_tokens", "prefix_groups"),
-        "prompt_tokens": ("prompt", "prompt_ids"),
+        "prompt": ("prompt_ids", *_MADE, *_OF_A_FILE),
+        "prompt_ids": ("prompt", *_MADE, *_OF_A_FILE),
+        "prompt_tokens": ("prompt", "prompt_ids", *_OF_A_FILE),
+        "prompts": ("prompt", "prompt_ids", *_MADE),
         "prices": ("price",),
         "max_tokens": ("output_tokens",),
         "output_tokens": ("max_tokens", "min_tokens"),
@@ -123,6 +128,19 @@ def check_weight(weight: Any) -> int:
 def has_url(task: OwnOptions) -> bool:
     """Whether a task or a step of it has a target of its own."""
     return any(own.get("url") is not None for own in (task.own, *(step.own for step in task.steps)))
+
+
+def changes_of_step(step: OwnStep, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What is other in the options of a step than in those of its task: field -> value. A step that has no place for a
+    prompt takes over none.
+
+    options: field -> value, those of the task.
+    """
+    changes = changes_of(step, defaults)
+    body, api = changes.get("body"), changes.get("api", options["api"])
+    placeless = (body is not None and "{prompt}" not in body) or (api == "http" and not (body or options["body"]))
+    dropped = ("prompt", *RIVALS["prompt"], "skip_bad_rows", "tokenizer") if placeless else ()
+    return {**{field: defaults[field] for field in dropped}, **changes}
 
 
 def changes_of(task: OwnOptions | OwnStep, defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from llmstress.coordinator.output.load_text import value_of
 from llmstress.engine.telemetry.bands import BANDS, Bounds, values_of
 from llmstress.engine.telemetry.formatting import count
 from llmstress.engine.telemetry.messages import Part
-from llmstress.engine.telemetry.metrics import BANDED
+from llmstress.engine.telemetry.metrics import COMPARED
 
 
 def band_rows(steady: Part, bounds: Bounds | None) -> list[BandRow]:
@@ -42,7 +42,7 @@ def bands_table(rows: Sequence[BandRow], *, whole_answers: bool) -> list[str]:
 
 
 def _line(row: BandRow, *, of_tokens: bool) -> str:
-    ttft, tpot, e2e = (row.latency_ms.get(metric) for metric in BANDED)
+    ttft, tpot, e2e = (row.latency_ms.get(metric) for metric in COMPARED)
     shown = f"{value_of(ttft, 'p50'):>10}{value_of(ttft, 'p99'):>9}{value_of(tpot, 'p50'):>10}" if of_tokens else ""
     prompt = f"{'≥' if row.input == 'long' else '<'}{row.input_bound:,}"
     answer = f"{'≥' if row.output == 'long' else '<'}{row.output_bound:,}"

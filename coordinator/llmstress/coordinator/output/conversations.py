@@ -10,9 +10,7 @@ from llmstress.engine.telemetry.broadcast import StepFacts
 from llmstress.engine.telemetry.classes import NOT_FAILED
 from llmstress.engine.telemetry.formatting import count, rate
 from llmstress.engine.telemetry.messages import Counters, Phase
-
-_SHOWN = ("ttft", "tpot", "e2e")
-"""Latencies of a turn."""
+from llmstress.engine.telemetry.metrics import COMPARED
 
 
 def conversations_of(aggregate: Aggregate, steps: Sequence[StepFacts], seconds: float) -> Conversations | None:
@@ -55,7 +53,7 @@ def _row(aggregate: Aggregate, number: int, step: StepFacts) -> TurnRow:
         failed=sum(n for outcome, n in whole.ended.items() if outcome not in NOT_FAILED),
         input_mean=round(counters.input / counters.usage_seen, 1) if counters.usage_seen and counters.input else None,
         output_mean=round(counters.output / known, 1) if known else None,
-        latency_ms={metric: describe(steady.latency[metric]) for metric in _SHOWN if metric in steady.latency},
+        latency_ms={metric: describe(steady.latency[metric]) for metric in COMPARED if metric in steady.latency},
     )
 
 

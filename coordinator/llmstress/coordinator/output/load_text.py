@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from llmstress.coordinator.output.judging_schema import Goodput
 from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_schema import Load
-from llmstress.coordinator.output.schema import WindowRow
+from llmstress.coordinator.output.schema import Asked, WindowRow
 from llmstress.engine.telemetry.formatting import count, latency, rate, share, share_range
 from llmstress.engine.telemetry.load_profile import RATES
 
@@ -87,3 +87,16 @@ def _percent(part: float) -> str:
     """A share near 1: `100 %` only if nothing is missing."""
     percent = 100 * part
     return f"{percent:.0f} %" if percent == 100 or percent >= 100.5 else f"{min(percent, 99.99):.4g} %"
+
+
+def asked_line(asked: Asked) -> str:
+    """The line of the table about tokens that were asked for and delivered."""
+    parts = [
+        f"{count(wanted)} {name}, delivered {count(got)} ({got / wanted - 1:+.1%})"
+        for name, wanted, got in (
+            ("input", asked.input, asked.input_delivered),
+            ("output", asked.output, asked.output_delivered),
+        )
+        if wanted
+    ]
+    return f"asked     {'; '.join(parts)}"

@@ -92,6 +92,16 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True):
     """The same by class of failure."""
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """Tokens that requests asked for by lengths of their own, and what they got: sums over the ok requests whose tokens
+    are known. Input is that of made prompts, output that of answers whose length was asked for one by one."""
+
+    input: int
+    input_delivered: int
+    output: int
+    output_delivered: int
+
+
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     """`output` is of ok requests; `events` are token events; `source` is usage, events or mixed, null if the tokens
     were not counted; `inputs` are those of embeddings, of which a request has several."""
@@ -111,6 +121,8 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     events_shared_a_read: int
     per_event: float | None
     source: str | None
+    asked: Asked | None
+    """None: no request had a length of its own."""
 
 
 class Streams(msgspec.Struct, frozen=True):

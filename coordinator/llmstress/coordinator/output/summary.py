@@ -22,6 +22,7 @@ from llmstress.coordinator.output.load_summary import load_of, window_row
 from llmstress.coordinator.output.points import FindRow, SweepRow
 from llmstress.coordinator.output.schema import (
     SCHEMA,
+    Asked,
     Client,
     ErrorClass,
     EventRow,
@@ -291,7 +292,14 @@ def _tokens(whole: Counters, figures: Figures, ok: int) -> Tokens:
         events_shared_a_read=whole.events_shared,
         per_event=None if whole.tokens_per_event is None else round(whole.tokens_per_event, 4),
         source=source,
+        asked=_asked(whole),
     )
+
+
+def _asked(whole: Counters) -> Asked | None:
+    if not (whole.asked_input or whole.asked_output):
+        return None
+    return Asked(whole.asked_input, whole.delivered_input, whole.asked_output, whole.delivered_output)
 
 
 def _tps_user(tpot: Histogram | None) -> TpsUser:

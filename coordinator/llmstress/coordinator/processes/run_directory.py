@@ -24,6 +24,9 @@ SCREEN_LOG = "screen.log"
 TRACE = "trace"
 """Name of the directory in a run's directory with the arrivals of its trace (`engine/trace.py`)."""
 
+PROMPTS = "prompts"
+"""Name of the directory in a run's directory with the indexes of its prompts, if they can be kept nowhere else."""
+
 _LONGEST = 80
 """Most characters of the base directory's path: the path of a Unix socket may have 107 bytes."""
 

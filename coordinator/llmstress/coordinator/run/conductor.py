@@ -23,6 +23,7 @@ from llmstress.coordinator.processes.broadcaster import FLUSH_S, Broadcaster
 from llmstress.coordinator.processes.hub import Hub
 from llmstress.coordinator.processes.screen_process import Screen, ScreenClosed
 from llmstress.coordinator.processes.worker_processes import Exited, WorkerProcesses
+from llmstress.coordinator.prompts.prepared import NOTHING_PREPARED, Prepared
 from llmstress.coordinator.run import ending, facts, load_plan, replay, token_rate
 from llmstress.coordinator.run.announcer import Announcer
 from llmstress.coordinator.run.course_driver import driver_of
@@ -30,6 +31,7 @@ from llmstress.coordinator.run.gate import Gate
 from llmstress.coordinator.run.inbox import Inbox, InboxItem, Lost, Signalled, Tick
 from llmstress.coordinator.run.plans import make_plans
 from llmstress.coordinator.run.pricing import check_pricing
+from llmstress.coordinator.run.prompt_files import describe_prompts
 from llmstress.coordinator.run.run_tasks import RunTask, choose_models
 from llmstress.coordinator.run.steering import Steering
 from llmstress.coordinator.target.network import describe_way
@@ -115,8 +117,10 @@ class Conductor:
         announcer: Announcer,
         asked_at: float,
         trace: TraceFacts | None = None,
+        prepared: Prepared = NOTHING_PREPARED,
     ) -> None:
         self._options = options
+        self._prepared = prepared
         self._trace = trace
         self._replay: Replay | None = None
         self._tasks = tasks
@@ -163,14 +167,14 @@ class Conductor:
         await self._workers.start(self._options.procs, self._inbox.put)
         tasks = self._tasks = await choose_models(self._tasks, self._announcer.warn)
         self._tokens_per_request = token_rate.expected_in_mix(
-            [(task.weight, task.ask, task.options.prompt_tokens) for task in tasks]
+            [(task.weight, task.ask, task.options.prompt_tokens, self._prepared.file(task.options)) for task in tasks]
         )
         profile = self._token_profile = load_plan.profile_of(self._options, self._tokens_per_request)
-        self._replay = replay.replay_of(tasks, self._trace)
         windows = self._aggregate.windows
         salt = secrets.randbits(64)  # another one in each run, so that no cache has its prompts
-        plans = make_plans(self._options, tasks, windows, profile, self._replay, salt)
-        self._announcer.publish(facts.run_facts(self._options, tasks, self._trace))
+        self._replay = replay.replay_of(tasks, self._trace, salt, self._prepared)
+        plans = make_plans(self._options, tasks, windows, profile, self._replay, salt, self._prepared)
+        self._announcer.publish(facts.run_facts(self._options, tasks, self._trace, self._prepared))
         check_pricing(self._options, self._view.facts.pricing)
         if profile is not None:
             self._announcer.publish(Asked(profile))
@@ -237,8 +241,16 @@ class Conductor:
     # --- before T0
 
     def _notes_of_targets(self) -> list[str]:
-        """What the banner says about the ways to the targets."""
-        found = [note for task in self._tasks for note in (task.resolved.target.note, describe_way(task.networks))]
+        """What the banner says about the ways to the targets, and about files of prompts."""
+        found = [
+            note
+            for task in self._tasks
+            for note in (
+                task.resolved.target.note,
+                describe_way(task.networks),
+                describe_prompts(task.options, self._prepared.file(task.options)),
+            )
+        ]
         return list(dict.fromkeys(filter(None, found)))
 
     async def _get_ready(self, plans: list[Plan]) -> None:

@@ -1,11 +1,12 @@
 """Sets up a run: resolves the target, checks the machine, opens sockets and processes, and closes all of them again."""
 
 import contextlib
+import datetime
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from llmstress.coordinator.config.errors import LlmstressError, UsageError
+from llmstress.coordinator.config.errors import LlmstressError, UsageError, naming
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import redact_url
 from llmstress.coordinator.host import preflight
@@ -15,6 +16,7 @@ from llmstress.coordinator.processes.broadcaster import Broadcaster
 from llmstress.coordinator.processes.hub import Hub
 from llmstress.coordinator.processes.run_directory import ABOUT
 from llmstress.coordinator.processes.worker_processes import WorkerProcesses
+from llmstress.coordinator.prompts.prepared import NOTHING_PREPARED, Prepared
 from llmstress.coordinator.run import facts, load_plan, replay
 from llmstress.coordinator.run.announcer import Announcer
 from llmstress.coordinator.run.conductor import Conductor, Result
@@ -22,7 +24,9 @@ from llmstress.coordinator.run.courses.plan import windows_to_come
 from llmstress.coordinator.run.gate import check_thresholds
 from llmstress.coordinator.run.plans import warning_of_ramp
 from llmstress.coordinator.run.pricing import check_pricing
-from llmstress.coordinator.run.run_tasks import find_networks, resolve_tasks
+from llmstress.coordinator.run.prompt_files import check_prompt_file, prompt_warnings
+from llmstress.coordinator.run.repeated import digest_of, warning_of_repeated
+from llmstress.coordinator.run.run_tasks import RunTask, find_networks, resolve_tasks
 from llmstress.coordinator.target.auth import key_variables, warning_of_plain_http
 from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine.secrets import redact
@@ -37,6 +41,7 @@ async def execute(
     asked_at: float,
     directory: Path,
     trace: TraceFacts | None = None,
+    prepared: Prepared = NOTHING_PREPARED,
     *,
     screen: bool,
     deliver: Callable[[Result], Path | None],
@@ -50,6 +55,7 @@ async def execute(
         asked_at: `time.monotonic()` when the command was started.
         directory: that of the run, for its sockets.
         trace: that of the options.
+        prepared: what the prompts of the options need.
         screen: open a screen.
         deliver: is called with the result as soon as it is final, and returns the path of the written summary, or None
             if there is none. A screen may stay open after that.
@@ -71,6 +77,7 @@ async def execute(
             warnings.append(warning)
         if trace is not None:
             warnings += replay.trace_warnings(options, trace)
+        warnings += _of_all(_prompt_warnings(task, prepared) for task in tasks)
         warnings += _of_all(
             filter(None, [warning_of_plain_http(task.resolved.target, task.resolved.headers)])
             for task in tasks
@@ -83,7 +90,7 @@ async def execute(
             (directory / ABOUT).write_text(f"{redact_url(target.url)}  {size_of(options)}", "utf-8")
             hub = await stack.enter_async_context(Hub(directory, options.procs))
             view = RunView(
-                facts.run_facts(options, tasks, trace),
+                facts.run_facts(options, tasks, trace, prepared),
                 Aggregate.over(options.shares, facts.row_ns(options.interval_s), windows),
             )
             if all(task.options.model for task in tasks):  # others are known once their targets have listed them
@@ -95,7 +102,7 @@ async def execute(
                 raise UsageError(f"--record {options.record}: {error.strerror or error}") from error
             announcer = Announcer(broadcaster, console, secrets)
             workers = WorkerProcesses(directory, hub.endpoint, environ)
-            conductor = Conductor(options, tasks, hub, workers, broadcaster, announcer, asked_at, trace)
+            conductor = Conductor(options, tasks, hub, workers, broadcaster, announcer, asked_at, trace, prepared)
             try:
                 if screen:
                     await conductor.open_screen(directory, environ)
@@ -117,3 +124,22 @@ async def execute(
 def _of_all(warnings: Iterable[Iterable[str]]) -> list[str]:
     """The warnings about all tasks, each once."""
     return list(dict.fromkeys(each for found in warnings for each in found))
+
+
+def _prompt_warnings(task: RunTask, prepared: Prepared) -> list[str]:
+    """What is to be said about the prompts of a task before the run.
+
+    Raises:
+        UsageError: its requests can't ask with the rows of its file.
+    """
+    found = []
+    file = prepared.file(task.options)
+    if file is not None:
+        with naming(task.label):
+            check_prompt_file(file, task.resolved.api, task.options)
+        found += prompt_warnings(file, task.options)
+    now = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
+    target = f"{task.label} {task.resolved.target.url}"
+    if warning := warning_of_repeated(target, digest_of(task.options, prepared), now, os.environ):
+        found.append(warning)
+    return found

@@ -10,6 +10,8 @@ from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.console import program_version, warmup
 from llmstress.coordinator.output.schema import PhaseLengths, RunInfo
 from llmstress.coordinator.output.summary import host
+from llmstress.coordinator.prompts.prepared import NOTHING_PREPARED, Prepared
+from llmstress.coordinator.run.plans import total_requests
 from llmstress.coordinator.run.pricing import pricing_of
 from llmstress.coordinator.run.run_tasks import RunTask
 from llmstress.coordinator.run.turns import turn_names
@@ -19,9 +21,14 @@ from llmstress.engine.telemetry.formatting import duration
 from llmstress.engine.telemetry.messages import LABELS, Phase, Window
 
 
-def run_facts(options: Options, tasks: Sequence[RunTask], trace: TraceFacts | None = None) -> RunFacts:
+def run_facts(
+    options: Options,
+    tasks: Sequence[RunTask],
+    trace: TraceFacts | None = None,
+    prepared: Prepared = NOTHING_PREPARED,
+) -> RunFacts:
     """The facts that viewers get before the run starts."""
-    requests, first = options.requests, _main_of(tasks)
+    requests, first = total_requests(options, prepared), _main_of(tasks)
     pricing = pricing_of([(task.options, task.resolved.target.url, _model_of(task)) for task in tasks])
     if trace is not None and options.whole_run and options.steady_s is None:
         requests = min(requests or trace.columns.rows, trace.columns.rows)

@@ -9,13 +9,16 @@ import msgspec
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.load_options import MOST_PROCS, QUEUE_TIMEOUT_S
 from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.prompts.prepared import NOTHING_PREPARED, Prepared
 from llmstress.coordinator.run.flow_steps import flow_step
+from llmstress.coordinator.run.prompt_files import order_of
 from llmstress.coordinator.run.run_tasks import RunTask
 from llmstress.coordinator.run.turns import steps_of
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.control import Abandonment, Bystander, Network, OpenLoad, Plan, Replay, TaskPlan, Timeouts
+from llmstress.engine.prompts.file import FromFiles
 from llmstress.engine.prompts.synthetic import Synthetic
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Window
@@ -31,19 +34,13 @@ def make_plans(
     profile: Profile | None = None,
     replay: Replay | None = None,
     salt: int = 0,
+    prepared: Prepared = NOTHING_PREPARED,
 ) -> list[Plan]:
     """One plan per worker; the shares of streams and requests sum to those of the options.
 
     `tasks`: those of the run, with their models. `windows`: those of the run. `profile`: the load over time. `replay`:
-    the trace, whose columns exist. `salt`: see `Synthetic`.
+    the trace, whose columns exist. `salt`: see `Synthetic`. `prepared`: what the prompts of the tasks need.
     """
-    ends = list(itertools.accumulate(options.shares))
-    requests: list[int | None] = [None] * options.procs
-    if options.requests is not None and options.open:  # the workers take the arrivals in turns
-        requests = [-(-(options.requests - worker) // options.procs) for worker in range(options.procs)]
-    elif options.requests is not None:  # in proportion to the streams
-        upto = [0, *(options.requests * end // options.total_streams for end in ends)]
-        requests = [after - before for before, after in itertools.pairwise(upto)]
     secrets = list(dict.fromkeys(secret for task in tasks for secret in task.resolved.secrets))
     divisor = math.gcd(*(task.weight for task in tasks))
     others = bool(options.is_mix and options.objectives.slos)
@@ -55,7 +52,7 @@ def make_plans(
                 task,
                 tasks,
                 msgspec.structs.replace(
-                    task_plan(task.options, task.resolved, task.ask, task.networks[worker], salt + number),
+                    task_plan(task.options, task.resolved, task.ask, task.networks[worker], salt + number, prepared),
                     name=task.name,
                     weight=task.weight // divisor,
                     objectives=msgspec.structs.replace(task.options.objectives, others=others),
@@ -64,6 +61,8 @@ def make_plans(
         )
         for worker in range(options.procs)
     ]
+    varied = any(plan.synthetic is not None or plan.prompts is not None for plan in plans_of_tasks[0])
+    requests = _requests(options, total_requests(options, prepared), in_turns=options.open or varied)
     return [
         Plan(
             tasks=plans_of_tasks[worker],
@@ -101,8 +100,35 @@ def _kinds(task: RunTask, tasks: Sequence[RunTask], plan: TaskPlan) -> tuple[Tas
     return steps_of(task.options, plan)
 
 
-def task_plan(options: Options, resolved: ResolvedTarget, ask: Ask, network: Network, salt: int = 0) -> TaskPlan:
-    """The one kind of request that the options describe. `salt`: see `Synthetic`."""
+def total_requests(options: Options, prepared: Prepared) -> int | None:
+    """Number of requests of all workers together; None: no limit."""
+    known = prepared.file(options) if options.once else None
+    return options.requests if known is None else known.rows
+
+
+def _requests(options: Options, total: int | None, *, in_turns: bool) -> list[int | None]:
+    """Number of requests of each worker; they sum to the total.
+
+    in_turns: request k belongs to worker k modulo the number of workers, so that the requests of a run are the same
+    ones for any number of workers. Else they are in proportion to the streams.
+    """
+    if total is None:
+        return [None] * options.procs
+    if in_turns and (options.open or min(options.shares) > 0):
+        return [max(0, -(-(total - worker) // options.procs)) for worker in range(options.procs)]
+    upto = [0, *(total * end // options.total_streams for end in itertools.accumulate(options.shares))]
+    return [after - before for before, after in itertools.pairwise(upto)]
+
+
+def task_plan(
+    options: Options,
+    resolved: ResolvedTarget,
+    ask: Ask,
+    network: Network,
+    salt: int = 0,
+    prepared: Prepared = NOTHING_PREPARED,
+) -> TaskPlan:
+    """The one kind of request that the options describe. `salt`, `prepared`: as for `make_plans`."""
     return TaskPlan(
         api=resolved.api_name,
         url=resolved.target.url,
@@ -120,7 +146,8 @@ def task_plan(options: Options, resolved: ResolvedTarget, ask: Ask, network: Net
         requests_per_connection=1 if not options.keepalive else options.requests_per_connection or 0,
         require_finish=options.require_finish,
         objectives=options.objectives,
-        synthetic=_synthetic(options, salt),
+        synthetic=_synthetic(options, salt, prepared),
+        prompts=_from_files(options, salt, prepared),
         checks=options.checks,
         abandonment=_abandonment(options),
     )
@@ -132,9 +159,10 @@ def _abandonment(options: Options) -> Abandonment | None:
     return Abandonment(options.abandon, options.abandon_after, options.abandon_after_tokens, options.seed)
 
 
-def _synthetic(options: Options, salt: int) -> Synthetic | None:
+def _synthetic(options: Options, salt: int, prepared: Prepared) -> Synthetic | None:
     if options.prompt_tokens is None and options.output_tokens is None:
         return None
+    vocabulary = prepared.vocabulary(options)
     return Synthetic(
         prompt=options.prompt_tokens,
         output=options.output_tokens,
@@ -142,6 +170,23 @@ def _synthetic(options: Options, salt: int) -> Synthetic | None:
         groups=options.prefix_groups,
         seed=options.seed,
         salt=salt,
+        words=vocabulary.words if options.tokenizer is not None else (),
+        ids=vocabulary.ids if options.token_ids else (),
+    )
+
+
+def _from_files(options: Options, salt: int, prepared: Prepared) -> FromFiles | None:
+    known = prepared.file(options)
+    if known is None:
+        return None
+    return FromFiles(
+        files=known.files,
+        order=order_of(options, known),
+        seed=options.seed,
+        salt=salt,
+        salted=options.salt,
+        limits=options.max_tokens is None,
+        words=prepared.vocabulary(options).words if options.tokenizer is not None else (),
     )
 
 
@@ -178,7 +223,7 @@ def _bystander(options: Options, tasks: Sequence[TaskPlan]) -> Bystander | None:
     )
     return Bystander(
         options.bystander.per_s,
-        msgspec.structs.replace(task, ask=short, synthetic=None, checks=(), abandonment=None),
+        msgspec.structs.replace(task, ask=short, synthetic=None, prompts=None, checks=(), abandonment=None),
     )
 
 

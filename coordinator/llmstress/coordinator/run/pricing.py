@@ -38,7 +38,7 @@ def _tariff_of(options: Options, url: str, model: str) -> tuple[Tariff, str]:
     """What the requests of a task cost, and the currency."""
     limit = _limit_of(options)
     if (given := options.price) is not None:
-        return Tariff(model=model, price=given.price, origin="price of --price", limit=limit), given.currency
+        return Tariff(model=model, price=given.price, origin="prices of --price", limit=limit), given.currency
     host = urlsplit(url).hostname or ""
     # the built-in mock costs nothing, whatever its model is called
     tables = [options.prices] if options.url is None else [options.prices, built_in()]

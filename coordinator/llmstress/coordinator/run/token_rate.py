@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 from llmstress.coordinator.config.load_text import Rate
+from llmstress.coordinator.prompts.read import PromptFacts
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.prompts.lengths import Lengths
+from llmstress.engine.prompts.words import BYTES_PER_TOKEN
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.formatting import count, rate
-
-BYTES_PER_TOKEN = 4.0
-"""Of a prompt, until the server has counted its tokens: English text has 4.3 bytes a token."""
 
 LEAST_ANSWERS = 20
 """Answers from which their mean number of tokens replaces the expected one."""
@@ -21,18 +20,21 @@ WORTH_A_LINE = 0.05
 """A mean that differs by more is a line of the log."""
 
 
-def expected_tokens(ask: Ask, prompts: Lengths | None = None) -> float:
+def expected_tokens(ask: Ask, prompts: Lengths | None = None, file: PromptFacts | None = None) -> float:
     """Tokens of a request before any answer: input by the length of the prompt, output by its limit. `prompts`: lengths
-    of prompts that are made, instead of that of `ask`."""
+    of prompts that are made, instead of that of `ask`. `file`: the prompts come from it."""
+    if file is not None:
+        output = ask.limit if ask.max_tokens is not None or file.mean_output is None else file.mean_output
+        return max(1.0, file.mean_input * ask.batch + output)
     prompt = len(ask.prompt.encode()) / BYTES_PER_TOKEN if prompts is None else prompts.mean
     texts = len((ask.system or "").encode()) / BYTES_PER_TOKEN + prompt
     return max(1.0, (len(ask.prompt_ids) or texts) * ask.batch + ask.limit)
 
 
-def expected_in_mix(tasks: Sequence[tuple[int, Ask, Lengths | None]]) -> float:
-    """The mean of `expected_tokens` over tasks, given as weight, content and lengths of made prompts."""
-    total = sum(weight for weight, _, _ in tasks)
-    return sum(weight * expected_tokens(ask, prompts) for weight, ask, prompts in tasks) / total
+def expected_in_mix(tasks: Sequence[tuple[int, Ask, Lengths | None, PromptFacts | None]]) -> float:
+    """The mean of `expected_tokens` over tasks, given as weight, content, lengths of made prompts, and file."""
+    total = sum(weight for weight, *_ in tasks)
+    return sum(weight * expected_tokens(ask, prompts, file) for weight, ask, prompts, file in tasks) / total
 
 
 def measured_tokens(aggregate: Aggregate, in_use: float) -> float:

@@ -35,6 +35,8 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     """Column of the hash ids."""
     mark: str = ""
     """A column that distinguishes the format from a later one in `FORMATS`; empty: none is needed."""
+    block: int = 512
+    """Tokens of the block that a hash id stands for."""
 
     @property
     def columns(self) -> tuple[str, str, str, str]:
@@ -53,7 +55,7 @@ _UNITS = {_DATE: "dates", _MS: "ms", _S: "s"}
 FORMATS = (
     Format(name="BurstGPT", unit_ns=_S, input="request tokens", output="response tokens"),
     Format(name="Azure", unit_ns=_DATE, input="contexttokens", output="generatedtokens"),
-    Format(name="Bailian", unit_ns=_S, input="input_length", output="output_length", mark="chat_id"),
+    Format(name="Bailian", unit_ns=_S, input="input_length", output="output_length", mark="chat_id", block=16),
     Format(name="Mooncake", unit_ns=_MS, input="input_length", output="output_length"),
 )
 """The formats that are understood, in the order in which they are tried."""

@@ -7,13 +7,13 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import msgspec
 
 from llmstress.coordinator.config.errors import CouldNotStart, UsageError
 from llmstress.coordinator.config.parsing import LONGEST_S
-from llmstress.coordinator.traces.rows import BadRow, Rows, rows_of
+from llmstress.coordinator.traces.rows import BadRow, rows_of
 from llmstress.engine.trace import Arrival, Columns, write_columns
 
 LONGEST_LINE = 16 << 20
@@ -33,6 +33,8 @@ class TraceFacts(msgspec.Struct, frozen=True):
 
     format: str
     """Name of the format."""
+    block: int
+    """Tokens of the block that a hash id stands for."""
     stamps: str
     """What the stamps are: `ms`, `s` or `dates`."""
     columns: Columns
@@ -54,10 +56,10 @@ def read_trace(path: str, directory: Path, *, speed: float = 1.0, skip_bad_rows:
         UsageError: the file can't be read, is no trace, has a bad row, or lasts too long; the text names file and line.
         CouldNotStart: the arrivals can't be written.
     """
-    bad = _BadRows(path, skip_bad_rows)
+    bad = BadRows(f"--trace {path}", skip_bad_rows)
     try:
         with _opened(path) as file:
-            found, rows = rows_of(lines_of(file))
+            found, rows = rows_of(lines_of(file, "a trace"))
             columns = write_columns(at_most(MOST_ROWS, bad.left_out(rows)), directory)
     except ValueError as error:
         raise UsageError(f"--trace {path}: {error}") from None
@@ -74,32 +76,34 @@ def read_trace(path: str, directory: Path, *, speed: float = 1.0, skip_bad_rows:
             f"--trace {path}: at --speed {speed:g} it lasts longer than a year, from its first to its last row; its "
             f"stamps are read as {found.stamps} ({found.name} format)"
         )
-    return TraceFacts(found.name, found.stamps, columns, directory, bad.number, tuple(bad.first))
+    return TraceFacts(found.name, found.block, found.stamps, columns, directory, bad.number, tuple(bad.first))
 
 
-class _BadRows:
+Good = TypeVar("Good")
+
+
+class BadRows:
     """The bad rows of a file, which are left out or end the reading."""
 
-    def __init__(self, path: str, skip: bool) -> None:
+    def __init__(self, file: str, skip: bool) -> None:
+        """file: the flag and its file. skip: leave bad rows out."""
         self.number = 0
         self.first: list[BadRow] = []
-        self._path = path
+        self._file = file
         self._skip = skip
 
-    def left_out(self, rows: Rows) -> Iterator[Arrival]:
+    def left_out(self, rows: Iterable[Good | BadRow]) -> Iterator[Good]:
         """The good ones of `rows`.
 
         Raises:
             UsageError: there is a bad one, and it may not be skipped.
         """
         for row in rows:
-            if isinstance(row, Arrival):
+            if not isinstance(row, BadRow):
                 yield row
                 continue
             if not self._skip:
-                raise UsageError(
-                    f"--trace {self._path}, line {row.line}: {row.why}; --skip-bad-rows leaves such rows out"
-                )
+                raise UsageError(f"{self._file}, line {row.line}: {row.why}; --skip-bad-rows leaves such rows out")
             self.number += 1
             if self.number <= BAD_SHOWN:
                 self.first.append(row)
@@ -117,8 +121,8 @@ def at_most(most: int, arrivals: Iterable[Arrival]) -> Iterator[Arrival]:
         yield arrival
 
 
-def lines_of(file: BinaryIO) -> Iterator[bytes]:
-    """The lines of a file.
+def lines_of(file: BinaryIO, what: str) -> Iterator[bytes]:
+    """The lines of a file, which should be `what`.
 
     Raises:
         ValueError: the file can't be read on, or a line is too long.
@@ -128,7 +132,7 @@ def lines_of(file: BinaryIO) -> Iterator[bytes]:
         while line := file.readline(LONGEST_LINE):
             number += 1
             if len(line) == LONGEST_LINE:
-                raise ValueError(f"line {number} is longer than {LONGEST_LINE >> 20} MiB; is this a trace?")
+                raise ValueError(f"line {number} is longer than {LONGEST_LINE >> 20} MiB; is this {what}?")
             yield line
     except (OSError, EOFError, zlib.error) as error:  # the last two and a subclass of the first: damaged gzip files
         why = getattr(error, "strerror", None) or error
@@ -144,7 +148,7 @@ def _opened(path: str) -> Iterator[BinaryIO]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(open(path, "rb", opener=_open_nonblocking))
+            file = stack.enter_context(open(path, "rb", opener=open_nonblocking))
             os.set_blocking(file.fileno(), True)
             packed = file.peek(len(_GZIP)).startswith(_GZIP)
         except OSError as error:
@@ -152,6 +156,6 @@ def _opened(path: str) -> Iterator[BinaryIO]:
         yield io.BufferedReader(gzip.GzipFile(fileobj=file)) if packed else file
 
 
-def _open_nonblocking(path: str, flags: int) -> int:
+def open_nonblocking(path: str, flags: int) -> int:
     """Open without waiting: opening a pipe without a writer would block forever."""
     return os.open(path, flags | os.O_NONBLOCK)

@@ -184,7 +184,7 @@ def _sum_of(
 ) -> _Parts:
     given = (fresh or 0) + (written or 0) + (read or 0) or None
     cached = read if given is not None else None
-    return _Parts(given, output, cached, reasoning, written, fresh=fresh, written=written, read=read)
+    return _Parts(given, output, cached, reasoning, written or None, fresh=fresh, written=written, read=read)
 
 
 def _usage_in(value: Any) -> Usage | None:

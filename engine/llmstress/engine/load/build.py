@@ -10,19 +10,24 @@ import msgspec
 
 from llmstress.engine.api import make_api
 from llmstress.engine.arrivals import POISSON, Arrivals, random_arrivals, trace_arrivals
-from llmstress.engine.control import Bystander, OpenLoad, Plan, TaskPlan
+from llmstress.engine.control import Bystander, OpenLoad, Plan, Replay, TaskPlan
 from llmstress.engine.http.request import RequestBuilder
 from llmstress.engine.load.alarm import Alarm, MakeAlarm
 from llmstress.engine.load.closed import ClosedModel
-from llmstress.engine.load.conversations import Conversations, MadeScript
+from llmstress.engine.load.conversations import Conversations, MadeScript, Script
+from llmstress.engine.load.file_script import FileScript
 from llmstress.engine.load.flow_requests import FlowRequests
 from llmstress.engine.load.flows import Flows, Users
 from llmstress.engine.load.load import Load, MakeStream, Model
 from llmstress.engine.load.mix import Entry, Mix
 from llmstress.engine.load.open import OpenModel
-from llmstress.engine.load.sources import of_lengths, of_made_prompts
+from llmstress.engine.load.sources import of_drawn, of_lengths
 from llmstress.engine.load.watching import watched
-from llmstress.engine.prompts.synthetic import Maker
+from llmstress.engine.prompts.blocks import BlockMaker
+from llmstress.engine.prompts.file import FilePrompts
+from llmstress.engine.prompts.lengths import MOST_TOKENS
+from llmstress.engine.prompts.synthetic import Drawn, Maker
+from llmstress.engine.prompts.words import WORDS
 from llmstress.engine.stream.failure_policy import COUNT, DEFAULTS, FailurePolicy
 from llmstress.engine.stream.failures import Failures
 from llmstress.engine.stream.link import Dials
@@ -34,7 +39,7 @@ from llmstress.engine.telemetry.error_samples import BYSTANDER_NAME
 from llmstress.engine.telemetry.load_profile import constant
 from llmstress.engine.telemetry.messages import BYSTANDER
 from llmstress.engine.telemetry.slo import NOT_JUDGED
-from llmstress.engine.trace import Trace
+from llmstress.engine.trace import UNKNOWN, Trace
 
 BYSTANDER_IN_FLIGHT, BYSTANDER_WAIT_NS = 100, 60_000_000_000
 """The bystander has at most so many requests in flight, and drops those that have waited for so long."""
@@ -50,14 +55,16 @@ class Context(NamedTuple):
     """Random numbers in [0, 1)."""
     secrets: Sequence[str] = ()
     """Strings that must not appear in error samples."""
-    trace: Trace | None = None
-    """Its rows have the lengths of the answers."""
+    lengths: Callable[[int], int] | None = None
+    """Gives the length of the answer to the request of a number; None: no trace has lengths."""
+    make: Callable[[int], Drawn] | None = None
+    """Makes the prompts of tasks that have none of their own; None: nothing does."""
     bands: Bounds | None = None
     """Where long prompts and answers begin; None: requests are not told apart by their tokens."""
 
 
 def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> Task:
-    """A task. Its requests are all the same, unless its prompts are made or a trace has the lengths of its answers.
+    """A task. Its requests are all the same, unless its prompts are made or come from files, or a trace has lengths.
 
     dials: opens connections to the target. id: see `Task`.
     """
@@ -66,7 +73,7 @@ def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> T
         id=id,
         name=plan.name,
         api=api,
-        requests=watched(_source(plan, RequestBuilder(plan, api), context.trace), plan, api),
+        requests=watched(_source(plan, RequestBuilder(plan, api), context), plan, api),
         dials=dials,
         failures=Failures(
             plan.retries,
@@ -85,15 +92,43 @@ def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> T
     )
 
 
-def _source(plan: TaskPlan, builder: RequestBuilder, trace: Trace | None) -> Source:
+def _source(plan: TaskPlan, builder: RequestBuilder, context: Context) -> Source:
     if plan.step:
         return fixed(b"")  # its session makes the requests
-    length = None if trace is None else lambda number: trace.shape(number)[1]
-    if plan.synthetic is not None:
-        return of_made_prompts(builder.build, plan.ask, Maker(plan.synthetic).make, length)
+    length = context.lengths
+    make = _make(plan) or context.make
+    if make is not None:
+        return of_drawn(builder.build, plan.ask, make, length)
     if length is not None:
         return of_lengths(builder.build, plan.ask, length)
     return fixed(builder.build(plan.ask), plan.ask.least_output)
+
+
+def _make(plan: TaskPlan) -> Callable[[int], Drawn] | None:
+    """What gives prompts and limits of the task's requests; None: nothing of the task does."""
+    made = None if plan.synthetic is None else Maker(plan.synthetic).make
+    if plan.prompts is None:
+        return made
+    rows = FilePrompts(plan.prompts).make
+    if made is None:
+        return rows
+    return lambda number: msgspec.structs.replace(rows(number), output=made(number).output)
+
+
+def _of_trace(trace: Trace, replay: Replay, seed: int) -> Callable[[int], Drawn] | None:
+    """What makes the prompts of a trace; None: it makes none."""
+    if not replay.block:
+        return None
+    blocks = BlockMaker(replay.block, seed, replay.salt, replay.words or WORDS)
+
+    def make(number: int) -> Drawn:
+        given, _ = trace.shape(number)
+        if given == UNKNOWN:
+            return Drawn(None, None)
+        tokens = min(MOST_TOKENS, max(1, given))
+        return Drawn(blocks.make(number, tokens, trace.hash_ids(number)), None, input=tokens)
+
+    return make
 
 
 MakeDials = Callable[[TaskPlan], Dials]
@@ -119,8 +154,10 @@ def build_model(
     )
     numbers = random.Random(f"{plan.seed}/{plan.worker}")
     trace = None if plan.replay is None else Trace(Path(plan.replay.directory))
-    lengths = trace if plan.replay is not None and plan.replay.lengths else None
-    context = Context(recorder, numbers.random, plan.secrets, lengths, plan.bands)
+    context = Context(recorder, numbers.random, plan.secrets, bands=plan.bands)
+    if trace is not None and plan.replay is not None:
+        lengths = (lambda number: trace.shape(number)[1]) if plan.replay.lengths else None
+        context = context._replace(lengths=lengths, make=_of_trace(trace, plan.replay, plan.seed))
     tasks = [build_task(each, context, dials(each), id) for id, each in enumerate(plan.tasks)]
     firsts = list(_firsts(plan.tasks))
     users = Users(plan.worker, plan.workers)
@@ -144,11 +181,13 @@ def build_entry(plans: Sequence[TaskPlan], tasks: Sequence[Task], users: Users) 
     """What the mix has of a task, or of the tasks of one kind of session. `users`: those of the worker."""
     plan = plans[0]
     if plan.flow is not None:
-        return Flows([FlowRequests(*each) for each in zip(plans, tasks, strict=True)], users)
+        return Flows([FlowRequests(each, task, _make(each)) for each, task in zip(plans, tasks, strict=True)], users)
     if plan.conversation is None:
         return tasks[0]
     builder = RequestBuilder(plan, tasks[0].api)
-    script = MadeScript(plan.ask, plan.synthetic, seed=plan.conversation.seed)
+    script: Script = MadeScript(plan.ask, plan.synthetic, seed=plan.conversation.seed)
+    if plan.prompts is not None:
+        script = FileScript(FilePrompts(plan.prompts), script)
     return Conversations(plan.conversation, plan.ask, tasks, builder.build, script)
 
 

@@ -160,7 +160,7 @@ class Talk(Session):
         ask = msgspec.structs.replace(kind.ask, **changes)
         task = kind.tasks[min(turn, len(kind.tasks) - 1)]
         keeps = kind.plan.keeps_answers and turn + 1 < self._turns
-        return Request(task, kind.build(ask), ask.least_output, Keeper() if keeps else None)
+        return Request(task, kind.build(ask), ask.least_output, observer=Keeper() if keeps else None)
 
     def _answer(self, exchange: Exchange) -> str | None:
         """The text of the answer; None: it is too long to be kept."""

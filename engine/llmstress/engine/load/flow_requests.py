@@ -1,31 +1,34 @@
 """The requests of one step of a flow."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from llmstress.engine.control import FlowStep, TaskPlan
 from llmstress.engine.http.templated import TemplatedRequests
+from llmstress.engine.load.sources import changes_by, takes_lengths
 from llmstress.engine.load.watching import observe_of
-from llmstress.engine.prompts.synthetic import Maker
+from llmstress.engine.prompts.synthetic import Drawn
 from llmstress.engine.stream.extracting import Extractor
 from llmstress.engine.stream.observer import Both
 from llmstress.engine.stream.task import Request, Task
+
+_NOTHING = Drawn(None, None)
 
 
 class FlowRequests:
     """Makes the requests of a step. One without variables whose prompt is always the same is encoded once."""
 
-    def __init__(self, plan: TaskPlan, task: Task) -> None:
-        """plan: is a step of a flow."""
+    def __init__(self, plan: TaskPlan, task: Task, make: Callable[[int], Drawn] | None) -> None:
+        """plan: is a step of a flow. make: gives prompts and limits that differ; None: they don't."""
         assert plan.flow is not None
         self.name = plan.step
         self.plan: FlowStep = plan.flow
         self.task = task
         self._ask = plan.ask
         self._templated = TemplatedRequests(plan, task.api)
-        self._make = None if plan.synthetic is None else Maker(plan.synthetic).make
+        self._make = make
+        self._limited = takes_lengths(task.api.body, plan.ask)
         self._observe = observe_of(plan, task.api)
         changes = self._make is not None or self._templated.names
         self._fixed = None if changes else self._templated.build(plan.ask, {})
@@ -35,16 +38,13 @@ class FlowRequests:
 
         values: of the variables.
         """
-        ask, data = self._ask, self._fixed
+        ask, data, drawn, output = self._ask, self._fixed, _NOTHING, 0
         if data is None:
             if self._make is not None:
                 drawn = self._make(number)
-                changes: dict[str, Any] = {}
-                if drawn.prompt is not None:
-                    changes["prompt"] = drawn.prompt
-                if drawn.output is not None:
-                    changes["max_tokens"] = drawn.output
+                changes = changes_by(drawn, ask)
                 ask = msgspec.structs.replace(ask, **changes)
+                output = ask.limit if self._limited and "max_tokens" in changes else 0
             data = self._templated.build(ask, values)
         extractor = None
         if self.plan.extracts or self.plan.keeps_answer:
@@ -56,6 +56,5 @@ class FlowRequests:
                 shows=not self.plan.setup,
             )
         observer = None if self._observe is None else self._observe(number)
-        if observer is None or extractor is None:
-            return Request(self.task, data, ask.least_output, observer or extractor), extractor
-        return Request(self.task, data, ask.least_output, Both(observer, extractor)), extractor
+        both = observer or extractor if observer is None or extractor is None else Both(observer, extractor)
+        return Request(self.task, data, ask.least_output, drawn.input * ask.batch, output, both), extractor

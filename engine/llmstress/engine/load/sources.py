@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
@@ -29,14 +30,14 @@ def of_lengths(build: Callable[[Ask], bytes], ask: Ask, length: Callable[[int], 
         @lru_cache(maxsize=max(1, CACHED_BYTES // size))
         def of_length(tokens: int) -> Request:
             asked = ask if tokens == UNKNOWN else msgspec.structs.replace(ask, max_tokens=max(1, tokens))
-            return Request(task, build(asked), asked.least_output)
+            return Request(task, build(asked), asked.least_output, 0, 0 if tokens == UNKNOWN else asked.limit)
 
         return lambda number: of_length(length(number))
 
     return requests
 
 
-def of_made_prompts(
+def of_drawn(
     build: Callable[[Ask], bytes], ask: Ask, make: Callable[[int], Drawn], length: Callable[[int], int] | None = None
 ) -> Source:
     """Requests that ask `ask`, each with a prompt and a limit of its own.
@@ -47,23 +48,43 @@ def of_made_prompts(
         make: gives prompt and limit of the request of a number.
         length: as for `of_lengths`; None: the lengths of the answers are those of `make`.
     """
+    limited = takes_lengths(build, ask)
 
     def requests(task: Task) -> Callable[[int], Request]:
         def request(number: int) -> Request:
             drawn, tokens = make(number), UNKNOWN if length is None else length(number)
-            changes: dict[str, object] = {}
-            if drawn.prompt is not None:
-                changes["prompt"] = drawn.prompt
+            changes = changes_by(drawn, ask)
             if tokens != UNKNOWN:
                 changes["max_tokens"] = max(1, tokens)
-            elif drawn.output is not None:
-                changes["max_tokens"] = drawn.output
             asked = msgspec.structs.replace(ask, **changes)
-            return Request(task, build(asked), asked.least_output)
+            output = asked.limit if limited and "max_tokens" in changes else 0
+            return Request(task, build(asked), asked.least_output, drawn.input * ask.batch, output)
 
         return request
 
     return requests
+
+
+def changes_by(drawn: Drawn, ask: Ask) -> dict[str, Any]:
+    """The fields of `ask` that a request has of its own."""
+    changes: dict[str, Any] = {}
+    if drawn.output is not None:
+        changes["max_tokens"] = drawn.output
+    if drawn.prompt is not None:
+        changes["prompt"] = drawn.prompt
+    elif drawn.ids:
+        changes["prompt_ids"] = drawn.ids
+    elif drawn.messages:
+        changes["messages"] = drawn.messages
+    if drawn.body:
+        changes["extra"] = {**drawn.body, **ask.extra}
+    return changes
+
+
+def takes_prompts(body: Callable[[Ask], bytes], ask: Ask) -> bool:
+    """Whether the prompt is in the body of a request."""
+    bodies = {body(msgspec.structs.replace(ask, prompt=prompt)) for prompt in ("one", "two")}
+    return len(bodies) > 1
 
 
 def takes_lengths(body: Callable[[Ask], bytes], ask: Ask) -> bool:

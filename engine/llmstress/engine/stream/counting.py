@@ -49,10 +49,13 @@ class Answered(Protocol):
         """Not 0: the answer had tokens, but no event that carried one."""
 
 
-def count_end(request: Answered, end: End, part: Part, least_output: int) -> None:
+def count_end(
+    request: Answered, end: End, part: Part, least_output: int, asked_input: int = 0, asked_output: int = 0
+) -> None:
     """Count a request that ended with `end` in the part that its end belongs to.
 
-    least_output: tokens that the answer was asked to have, at least; 0: no minimum.
+    least_output: tokens that the answer was asked to have, at least; 0: no minimum. asked_input, asked_output: tokens
+    that prompt and answer should have; 0: no such number.
     """
     counters, events = part.counters, request.event_count
     if end.outcome != "ok":
@@ -78,6 +81,9 @@ def count_end(request: Answered, end: End, part: Part, least_output: int) -> Non
         counters.inputs += request.inputs
         counters.tokens_unknown += not by_usage
         counters.without_text += request.unseen_at > 0
+    if asked_output and (by_usage or events):
+        counters.asked_output += asked_output
+        counters.delivered_output += output
     if by_usage:
         counters.usage_seen += 1
         if output < least_output:
@@ -87,6 +93,9 @@ def count_end(request: Answered, end: End, part: Part, least_output: int) -> Non
         return
     reasoning = usage.reasoning or 0
     counters.input += usage.input or 0
+    if asked_input and usage.input:
+        counters.asked_input += asked_input
+        counters.delivered_input += usage.input
     counters.input_seen += usage.input is not None
     counters.cached_input += usage.cached_input or 0
     counters.cache_written += usage.cache_written or 0

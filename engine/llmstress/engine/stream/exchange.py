@@ -355,7 +355,9 @@ class Exchange:
         """Count this request as ended so at `now`: its class, its samples, its tokens."""
         if end.outcome == "ok":
             self._check_stamps()
-        count_end(self, end, self._samples.ended(self, end, now), self.request.least_output * max(1, self.choices))
+        asked, choices = self.request, max(1, self.choices)
+        part = self._samples.ended(self, end, now)
+        count_end(self, end, part, asked.least_output * choices, asked.asked_input, asked.asked_output * choices)
 
     def _check_stamps(self) -> None:
         """Assert the order of a good answer's stamps: otherwise figures would contradict each other."""

@@ -25,8 +25,8 @@ class Extractor(Keeper):
     def __init__(
         self, step: str, extractions: Sequence[Extraction], api: Api, *, keeps_answer: bool, shows: bool
     ) -> None:
-        """step: its name. extractions: what is taken. keeps_answer: the text is wanted as a whole, too. shows: a failure
-        may show the answer; that to a login may hold a secret."""
+        """step: its name. extractions: what is taken. keeps_answer: the text is wanted as a whole, too. shows: a
+        failure may show the answer; that to a login may hold a secret."""
         super().__init__(MOST_BYTES if keeps_answer or any(each.kind != "header" for each in extractions) else 0)
         self._step = step
         self._extractions = extractions

@@ -91,6 +91,10 @@ class Request(NamedTuple):
     """Head and body."""
     least_output: int = 0
     """Tokens that each choice of the answer is asked to have, at least; 0: no minimum."""
+    asked_input: int = 0
+    """Tokens that its prompt was made to have; 0: it was not made."""
+    asked_output: int = 0
+    """Tokens that each choice of the answer should have, by a length that is the request's own; 0: there is none."""
     observer: Observer | None = None
     """Is told what becomes of the request."""
 

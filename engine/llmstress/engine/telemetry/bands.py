@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from llmstress.engine.telemetry.histogram import Histogram
-from llmstress.engine.telemetry.metrics import BANDED
+from llmstress.engine.telemetry.metrics import COMPARED
 
 
 class Bounds(msgspec.Struct, array_like=True, frozen=True):
@@ -33,4 +33,4 @@ def name_of(band: int, metric: str) -> str:
 
 def values_of(aside: Mapping[str, Histogram], band: int) -> dict[str, Histogram]:
     """Metric -> the values (µs) of a band. `e2e` has one for each request."""
-    return {metric: found for metric in BANDED if (found := aside.get(name_of(band, metric))) is not None}
+    return {metric: found for metric in COMPARED if (found := aside.get(name_of(band, metric))) is not None}

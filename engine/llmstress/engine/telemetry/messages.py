@@ -210,6 +210,14 @@ class Counters(msgspec.Struct, array_like=True):
     """Sessions that ended because a request failed."""
     sessions_overflowed: int = 0
     """Sessions that ended because the model's context was full."""
+    asked_input: int = 0
+    """Tokens that the prompts of ok requests were made to have, where the server has counted them."""
+    delivered_input: int = 0
+    """Tokens that the server has counted in these prompts, with its template and the system message."""
+    asked_output: int = 0
+    """Tokens that ok answers should have, by lengths of their own, where their tokens are known."""
+    delivered_output: int = 0
+    """Tokens that these answers had."""
     set_up_again: int = 0
     """How often the set-up of a user was done again after a 401, in flows."""
 

@@ -216,8 +216,11 @@ BESIDE: tuple[MetricName, ...] = ("queue", "connect", "ttfb", "ttft", "ttft_due"
 BESIDE_LINE: tuple[MetricName, ...] = ("ttft", "e2e")
 """The bystander's line on the console."""
 
-BANDED: tuple[MetricName, ...] = ("ttft", "tpot", "e2e")
-"""Those by token band."""
+COMPARED: tuple[MetricName, ...] = ("ttft", "tpot", "e2e")
+"""Those of each token band and of each turn of conversations."""
+
+TASKS_CHARTED: tuple[MetricName, ...] = ("ttft", "e2e", "tpot")
+"""What the screen compares the tasks in, the first chart first."""
 
 CHARTED: tuple[MetricName, ...] = ("itl", "tpot", "e2e")
 """What a row of the timeline keeps in coarse bins (`Histogram.coarse`), besides `ttft`."""

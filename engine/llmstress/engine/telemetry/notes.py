@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from llmstress.engine.telemetry import collecting
+from llmstress.engine.telemetry.asked import ASKED
 from llmstress.engine.telemetry.formatting import share_range
 from llmstress.engine.telemetry.goodput import goodput
 from llmstress.engine.telemetry.reasons import (
@@ -261,7 +262,7 @@ NOTES = (
         limit=f"over {MAX_CACHED_SHARE:.0%}",
         sentence="{share:.0%} of the input came from the server's cache ({cached:,} of {input:,} tokens): TTFT is "
         "shorter than with prompts that the server has not seen",
-        advice="for prompts that no cache has, use --prompt-tokens",
+        advice="for prompts that no cache has, use --prompt-tokens, or --salt with --prompts",
         applies=cached_input,
     ),
     Rule(
@@ -323,6 +324,7 @@ NOTES = (
         of_one_answer=True,
         applies=short_answers,
     ),
+    *ASKED,
     Rule(
         id="open-body",
         status="note",

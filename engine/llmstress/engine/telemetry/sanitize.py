@@ -97,7 +97,13 @@ def _sanitize_facts(facts: RunFacts) -> RunFacts:
         )
         for task in facts.tasks
     )
-    return msgspec.structs.replace(_sanitize_fields(facts, MAX_NAME), tasks=tasks)
+    tariffs = tuple(_sanitize_fields(each, MAX_NAME) for each in facts.pricing.tariffs)
+    return msgspec.structs.replace(
+        _sanitize_fields(facts, MAX_NAME),
+        tasks=tasks,
+        steps=tuple(_sanitize_fields(step, MAX_NAME) for step in facts.steps),
+        pricing=msgspec.structs.replace(_sanitize_fields(facts.pricing, MAX_NAME), tariffs=tariffs),
+    )
 
 
 def _sanitize_windows(windows: tuple[Window, ...]) -> tuple[Window, ...]:

@@ -4,11 +4,8 @@ from collections.abc import Callable, Sequence
 
 from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.by_task import TaskFigures
-from llmstress.engine.telemetry.metrics import METRICS
+from llmstress.engine.telemetry.metrics import METRICS, TASKS_CHARTED
 from llmstress.tui.charts.bar_chart import BarDrawing, NamedBar
-
-COMPARED = ("ttft", "e2e", "tpot")
-"""Latencies that are shown by task."""
 
 
 def drawings_of(tasks: Sequence[TaskFigures], metrics: set[str], chosen: str) -> list[BarDrawing]:
@@ -19,7 +16,7 @@ def drawings_of(tasks: Sequence[TaskFigures], metrics: set[str], chosen: str) ->
         metrics: latencies of which the run has had a sample.
         chosen: name of the selected task.
     """
-    made = [_latencies(metric, tasks, chosen) for metric in COMPARED if metric in metrics]
+    made = [_latencies(metric, tasks, chosen) for metric in TASKS_CHARTED if metric in metrics]
     made.insert(1, _rates("requests/s", tasks, chosen, lambda each: each.requests_per_s))
     if any(has_tokens(each) for each in tasks):
         made.append(_rates("tokens/s", tasks, chosen, lambda each: each.tokens_per_s if has_tokens(each) else None))

@@ -38,8 +38,10 @@ def shortened(text: str, width: int) -> str:
 
 
 def target_line(view: RunView, width: int) -> list[StyledText]:
-    """The target, and the load. The URL is the first to be cut."""
+    """The target, and the load; of a mix, the number of its tasks. The URL is the first to be cut."""
     facts = view.facts
+    if facts.tasks:
+        return [(f"{len(facts.tasks)} tasks", "bold"), (f" · {_load(view)}", QUIET)]
     rest = [each for each in (facts.api, facts.model, _load(view)) if each]
     while len(rest) > 1 and width - len("".join(f" · {each}" for each in rest)) < _LEAST_URL:
         rest.pop(0)

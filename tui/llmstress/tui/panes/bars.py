@@ -16,9 +16,9 @@ from llmstress.tui.format.picture import Picture
 from llmstress.tui.format.words import ENDS, OUTCOMES, VERDICTS, clock_time
 from llmstress.tui.messages import TabChosen
 from llmstress.tui.panes.log import summary_path
+from llmstress.tui.panes.tabs import ALL_TABS, CURVE, FURTHER, TASKS
 from llmstress.tui.sources.source import Playback
 from llmstress.tui.steering import Steered, steered_by
-from llmstress.tui.tabs import ALL_TABS, CURVE, FURTHER, TASKS
 from llmstress.tui.widgets.text import TextBlock
 
 
@@ -227,7 +227,6 @@ class TopLine(Horizontal):
     def on_resize(self) -> None:
         """Adapt the texts to the new width."""
         self._update_tabs()
-        self.call_after_refresh(self._update_status)
 
     def _update_status(self) -> None:
         if self._last is not None:
@@ -240,6 +239,7 @@ class TopLine(Horizontal):
         for name, tab in self._tabs.items():
             failed = self._failed if name == "errors" else 0
             tab.update_label(chosen=name == self._chosen, failed=failed, short=self.size.width < needed)
+        self.call_after_refresh(self._update_status)  # what the tabs leave free has changed
 
 
 class KeyLine(TextBlock):

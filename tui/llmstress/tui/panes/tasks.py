@@ -12,9 +12,10 @@ from textual.widgets import DataTable
 from llmstress.engine.telemetry import formatting
 from llmstress.engine.telemetry.broadcast import RunView
 from llmstress.engine.telemetry.by_task import TaskFigures, task_figures
+from llmstress.engine.telemetry.metrics import TASKS_CHARTED
 from llmstress.engine.telemetry.outcomes import describe_outcome
 from llmstress.tui.charts.bar_chart import BarChart
-from llmstress.tui.charts.by_task import COMPARED, drawings_of, has_tokens, latency_text
+from llmstress.tui.charts.by_task import drawings_of, has_tokens, latency_text
 from llmstress.tui.format.load import measured_name
 from llmstress.tui.format.picture import Picture
 from llmstress.tui.panes.pane import RedrawnPane
@@ -156,7 +157,7 @@ def about(task: TaskFigures, view: RunView) -> Content:
     if task.started_share is not None:
         n = whole.counters.started
         requests = "1 request" if n == 1 else f"{formatting.count(n)} requests"
-        shares = f"{share_text(task.started_share)}, asked for {share_text(task.asked_share)}"
+        shares = f"share {share_text(task.started_share)}, asked for {share_text(task.asked_share)}"
         started = f"{requests} started ({shares})"
     lines = [
         Content.assemble((facts.name, "bold"), f"  {target}"),
@@ -227,7 +228,7 @@ class TasksPane(RedrawnPane):
         self._picture = picture
         if not self.size.width:
             return
-        tasks = task_figures(picture.view, COMPARED)
+        tasks = task_figures(picture.view, TASKS_CHARTED)
         self._figures = {each.facts.name: each for each in tasks}
         first, columns = name_column(tasks, self.size.width), columns_of(tasks, picture, self.size.width)
         self._table.set_columns((first, *(each.column for each in columns)))

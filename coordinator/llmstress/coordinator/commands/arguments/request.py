@@ -4,7 +4,7 @@ import click
 
 from llmstress.coordinator.commands.arguments.group import group
 from llmstress.coordinator.commands.click_types import JSON_OBJECT, TEXT, TOKEN_IDS
-from llmstress.coordinator.config.options import DEFAULT_PROMPT
+from llmstress.coordinator.config.prompt_options import DEFAULT_PROMPT
 
 request_options = group(
     "Request",

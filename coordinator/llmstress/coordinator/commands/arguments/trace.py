@@ -10,8 +10,8 @@ trace_options = group(
         "--trace",
         type=click.Path(),
         metavar="FILE",
-        help="Send requests at the times of a trace, with its output lengths: JSON lines (Mooncake, Bailian) or CSV "
-        "(BurstGPT, Azure), also compressed with gzip.",
+        help="Send requests at the times of a trace, with its lengths of prompts and answers: JSON lines "
+        "(Mooncake, Bailian) or CSV (BurstGPT, Azure), also compressed with gzip.",
     ),
     click.option(
         "--speed",
@@ -24,7 +24,8 @@ trace_options = group(
     click.option(
         "--skip-bad-rows",
         is_flag=True,
-        help="Leave out and count rows of the trace that can't be used; without this flag the first one is an error.",
+        help="Leave out and count rows of a trace or of a file of prompts that can't be used; without this flag the "
+        "first one is an error.",
     ),
 )
 """Arrivals from a trace."""

@@ -1,0 +1,1 @@
+"""Files of prompts: where their rows stand, and the check before a run."""
