@@ -41,7 +41,7 @@ FLOORS = {
         ("outcome", "schedule", "secrets", "trace"),
         ("arrivals",),
         ("api", "health", "prompts"),
-        ("checks",),
+        ("checks", "flows"),
         ("control",),
         ("http", "connect", "uplink"),
         ("stream",),

@@ -111,7 +111,7 @@ def test_a_flag_changes_what_tasks_take_over(place: Path) -> None:
 def test_what_an_api_does_not_support_is_not_taken_over(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = options(place, MIX)
     check_apis(run)
-    assert [own.max_tokens for _, own in tasks_of(run)] == [50, None, None]
+    assert [own.max_tokens for _, _, own in tasks_of(run)] == [50, None, None]
     alone = "url = 'http://127.0.0.1:9'\nmodel = 'm'\napi = 'openai-embeddings'\nmax-tokens = 5\n"
     assert "--max-tokens isn't supported" in refused(capsys, place, alone), "it was given for this request"
 

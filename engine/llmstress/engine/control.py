@@ -11,6 +11,7 @@ import msgspec
 
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.checks.check import Check
+from llmstress.engine.flows.extraction import Extraction
 from llmstress.engine.prompts.file import FromFiles
 from llmstress.engine.prompts.synthetic import Synthetic
 from llmstress.engine.telemetry.bands import Bounds
@@ -118,6 +119,20 @@ class Conversation(msgspec.Struct, array_like=True, frozen=True):
     seed: int
 
 
+class FlowStep(msgspec.Struct, array_like=True, frozen=True):
+    """What a step of a flow is, beside its request."""
+
+    setup: bool = False
+    """It is made once for each user, and again after a 401."""
+    extracts: tuple[Extraction, ...] = ()
+    """What later steps need of its answer."""
+    keeps_answer: bool = False
+    """Later steps need the text of its answer: `{{STEP.answer}}`."""
+    think: Think = Think()
+    """The wait before it."""
+    seed: int = 0
+
+
 class TaskPlan(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """One kind of request, and all that a worker needs to send such requests to their target."""
 
@@ -161,6 +176,8 @@ class TaskPlan(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     the first one."""
     conversation: Conversation | None = None
     """Of the first step: the sessions are conversations."""
+    flow: FlowStep | None = None
+    """Of every step of a flow."""
 
 
 class Bystander(msgspec.Struct, array_like=True, frozen=True):

@@ -1,16 +1,20 @@
 """`llmstress config`: prints the run that the flags, the environment, a file and a preset ask for, as a file."""
 
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from llmstress.coordinator.commands.configurable import ConfigurableCommand, settings_of
+from llmstress.coordinator.config.config_file import StepTable
 from llmstress.coordinator.config.errors import ExitCode, UsageError
 from llmstress.coordinator.config.merging import Merged
 from llmstress.coordinator.config.presets import PRESETS
-from llmstress.coordinator.config.settings import Given
+from llmstress.coordinator.config.settings import Given, Setting
+
+if TYPE_CHECKING:
+    from llmstress.coordinator.config.config_text import Line
 
 _HELP = """Print a run as a file for --config.
 
@@ -78,12 +82,13 @@ def text_of_run(context: click.Context) -> str:
         for setting in settings_of(context.command)
         if setting.key not in ("config", "dry-run") and (everything or setting.field in given)
     ]
+    settings = settings_of(context.command)
     tables = [
         Table(
-            task.name,
-            task.weight,
+            {"name": task.name, "weight": task.weight},
             task.origin,
-            [Line(each, task.given[each.field]) for each in settings_of(context.command) if each.field in task.given],
+            _lines(settings, task.given),
+            tuple(Table(_own_keys(step), step.origin, _lines(settings, step.given)) for step in task.steps),
         )
         for task in merged.tasks
     ]
@@ -92,6 +97,20 @@ def text_of_run(context: click.Context) -> str:
         return config_text(lines, secrets_in_tasks(options), title, tables)
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def _lines(settings: Iterable[Setting], given: Mapping[str, Given]) -> "list[Line]":
+    from llmstress.coordinator.config.config_text import Line
+
+    return [Line(each, given[each.field]) for each in settings if each.field in given]
+
+
+def _own_keys(step: StepTable) -> dict[str, Any]:
+    return {
+        "name": step.name,
+        **({"setup": True} if step.setup else {}),
+        **({"extract": list(step.extract)} if step.extract else {}),
+    }
 
 
 def _defaults(command: click.Command) -> dict[str, Given]:

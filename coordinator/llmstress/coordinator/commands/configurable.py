@@ -1,6 +1,7 @@
 """Commands whose flags can also be set in a file, by variables of the environment and by a preset."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -15,10 +16,13 @@ from llmstress.coordinator.commands.click_types import (
     TargetCommand,
 )
 from llmstress.coordinator.commands.text_input import text_of_config
+from llmstress.coordinator.config.config_file import StepTable
 from llmstress.coordinator.config.errors import LlmstressError, UsageError
 from llmstress.coordinator.config.merging import Merged, merge, origins_in
 from llmstress.coordinator.config.settings import Given, Kind, Setting
-from llmstress.coordinator.config.tasks import OwnOptions
+from llmstress.coordinator.config.tasks import OwnOptions, OwnStep
+from llmstress.engine.control import Think
+from llmstress.engine.flows.extraction import parse_extraction
 
 
 class Configurable(SectionedCommand):
@@ -81,16 +85,39 @@ def _tasks(command: click.Command, ctx: click.Context) -> tuple[OwnOptions, ...]
     """
     if not isinstance(ctx.obj, Merged):
         return ()
-    flags = {each.name: each for each in command.get_params(ctx)}
+    flags = {each.name or "": each for each in command.get_params(ctx)}
     return tuple(
         OwnOptions(
             name=table.name,
             weight=table.weight,
-            own={field: _converted(flags[field], ctx, each) for field, each in table.given.items() if field in flags},
+            own=_own(table.given, flags, ctx),
             origin=table.origin,
+            steps=tuple(_step(step, flags, ctx) for step in table.steps),
         )
         for table in ctx.obj.tasks
     )
+
+
+def _step(table: StepTable, flags: Mapping[str, click.Parameter], ctx: click.Context) -> OwnStep:
+    own = _own(table.given, flags, ctx)
+    think = own.pop("think", None) or Think()
+    try:
+        extracts = tuple(map(parse_extraction, table.extract))
+    except ValueError as error:
+        raise UsageError(f"{table.extract_origin}: extract: {error}") from error
+    return OwnStep(
+        name=table.name,
+        own=own,
+        setup=table.setup,
+        extracts=extracts,
+        think=think,
+        origin=table.origin,
+        origins={field: each.origin for field, each in table.given.items()},
+    )
+
+
+def _own(given: Mapping[str, Given], flags: Mapping[str, click.Parameter], ctx: click.Context) -> dict[str, Any]:
+    return {field: _converted(flags[field], ctx, each) for field, each in given.items() if field in flags}
 
 
 def _converted(flag: click.Parameter, ctx: click.Context, given: Given) -> Any:

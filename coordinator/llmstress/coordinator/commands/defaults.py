@@ -8,6 +8,7 @@ import msgspec
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.load_options import DEFAULT_IN_FLIGHT, default_total
 from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.tasks import has_url
 from llmstress.coordinator.run.plans import default_procs, default_ramp_s
 
 DEMO_WARMUP_S, DEMO_STEADY_S = 2.0, 8.0
@@ -26,7 +27,7 @@ def options_of(arguments: dict[str, Any], cores: int, most_streams: int) -> Opti
         UsageError: an option is out of range, or options contradict each other.
     """
     given = dict(arguments)
-    targeted = bool(given["url"]) or any("url" in task.own for task in given.get("tasks", ()))
+    targeted = bool(given["url"]) or any(map(has_url, given.get("tasks", ())))
     stages, sweep, search = given["stages"], given.get("sweep"), given.get("search")
     course = sweep or search
     arriving = given["rate"] is not None or given["trace"] is not None or any(stage.rate for stage in stages)

@@ -75,7 +75,7 @@ def run_command(arguments: dict[str, Any]) -> int:
     try:
         with own_directory() as directory:
             trace = _trace(options, console, directory / TRACE)  # before there is a loop, so that Ctrl-C ends it
-            prepared = prepare([own for _, own in options.each_task], os.environ, directory / PROMPTS, console.say)
+            prepared = prepare([own for *_, own in options.each_step], os.environ, directory / PROMPTS, console.say)
             result, truth = asyncio.run(_run(options, console, asked_at, screen, directory, trace, prepared, deliver))
         if saved.path is not None:  # before the table: the explanation of the exit code must be the last line
             console.say()

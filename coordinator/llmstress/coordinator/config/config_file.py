@@ -5,20 +5,23 @@
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.settings import Entry, Given, Setting, checked, gather, nearest
-from llmstress.coordinator.config.tasks import OF_A_TASK, check_name, check_weight
+from llmstress.coordinator.config.tasks import OF_A_STEP, OF_A_TASK, check_name, check_weight
 
 LARGEST = 1 << 20
 """Most bytes of a file: prompts that are longer have files of their own, which `prompt = "@FILE"` names."""
 
 TASK = "task"
 """Name of the tables that are tasks: `[[task]]`."""
+
+STEP = "step"
+"""Name of the tables in a task that are the steps of a flow: `[[task.step]]`."""
 
 _ONLY_ELSEWHERE = ("config",)
 """Flags that a file can't set: a file doesn't name another one."""
@@ -35,6 +38,18 @@ _PLACE = re.compile(r"\(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of 
 _KEY = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=")
 
 
+class StepTable(msgspec.Struct, frozen=True, kw_only=True):
+    """A step of a flow as a file has it."""
+
+    name: str
+    setup: bool = False
+    extract: tuple[str, ...] = ()
+    given: Mapping[str, Given]
+    """Field -> value of the settings that it has for itself. `think` is the wait before it."""
+    origin: str
+    extract_origin: str = ""
+
+
 class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
     """A task as a file has it."""
 
@@ -43,6 +58,8 @@ class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
     given: Mapping[str, Given]
     """Field -> value of the settings that it has for itself."""
     origin: str
+    steps: tuple[StepTable, ...] = ()
+    """Its requests are the steps of a flow; empty: each one stands for itself."""
 
 
 class ConfigFile(msgspec.Struct, frozen=True):
@@ -88,17 +105,76 @@ def read_config(text: str, name: str, keys: Mapping[str, Setting]) -> ConfigFile
     return ConfigFile(gather(entries(), usable), tuple(tasks))
 
 
-def _task(table: Mapping[str, Any], name: str, lines: Mapping[str, int], keys: Mapping[str, Setting]) -> TaskTable:
-    """A task. `lines`: name -> its line; the empty name: that of the header."""
+class _Lines(msgspec.Struct):
+    """Where a `[[task]]` has its keys."""
+
+    keys: dict[str, int]
+    """Name -> its first line; the empty name: that of the header."""
+    steps: list[dict[str, int]]
+    """The same of its steps."""
+
+
+def _task(table: Mapping[str, Any], name: str, lines: _Lines, keys: Mapping[str, Setting]) -> TaskTable:
     own: dict[str, Any] = {"name": None, "weight": 1}
+    rows = {key: value for key, value in table.items() if key != STEP}
+    origin = f"{name}, line {lines.keys['']}"
     known = [key for key, setting in keys.items() if setting.field in OF_A_TASK]
+    checks = {"name": check_name, "weight": check_weight}
+    given = _settings(rows, name, lines.keys, keys, own, checks, known)
+    if own["name"] is None:
+        raise UsageError(f'{origin}: the task has no name: write name = "chat" or the like')
+    steps = table.get(STEP, [])
+    if len(lines.steps) != (len(steps) if isinstance(steps, list) else -1):
+        at = lines.keys.get(STEP, lines.keys[""])
+        raise UsageError(f"{name}, line {at}: write each step as a table of its own: begin it with [[task.step]]")
+    return TaskTable(
+        name=own["name"],
+        weight=own["weight"],
+        given=given,
+        origin=origin,
+        steps=tuple(_step(step, name, places, keys) for step, places in zip(steps, lines.steps, strict=True)),
+    )
+
+
+def _step(table: Mapping[str, Any], name: str, lines: Mapping[str, int], keys: Mapping[str, Setting]) -> StepTable:
+    own: dict[str, Any] = {"name": None, "setup": False, "extract": ()}
+    known = [key for key, setting in keys.items() if setting.field in OF_A_STEP or setting.field == "think"]
+    checks = {"name": check_name, "setup": _check_switch, "extract": _check_texts}
+    given = _settings(table, name, lines, keys, own, checks, known)
+    origin = f"{name}, line {lines['']}"
+    if own["name"] is None:
+        raise UsageError(f'{origin}: the step has no name: write name = "login" or the like')
+    at = f"{name}, line {lines['extract']}" if own["extract"] else ""
+    return StepTable(**own, given=given, origin=origin, extract_origin=at)
+
+
+def _settings(
+    table: Mapping[str, Any],
+    name: str,
+    lines: Mapping[str, int],
+    keys: Mapping[str, Setting],
+    own: dict[str, Any],
+    checks: Mapping[str, Callable[[Any], Any]],
+    known: list[str],
+) -> dict[str, Given]:
+    """Field -> value of the settings in a table.
+
+    Args:
+        table: has them.
+        name: of the file.
+        lines: name -> its line.
+        keys: every key.
+        own: the keys that only such a table has; their values are replaced by those of the table.
+        checks: check these values.
+        known: keys of the settings that such a table may have.
+    """
 
     def entries() -> Iterator[Entry]:
         for written, value in table.items():
             key, origin = written.replace("_", "-"), f"{name}, line {lines[written]}"
             if key in own:
                 try:
-                    own[key] = (check_name if key == "name" else check_weight)(value)
+                    own[key] = checks[key](value)
                 except ValueError as error:
                     raise UsageError(f"{origin}: {key}: {error}") from error
             elif key in known:
@@ -110,32 +186,49 @@ def _task(table: Mapping[str, Any], name: str, lines: Mapping[str, int], keys: M
             else:
                 raise UsageError(f"{origin}: {_unknown(written, value, [*own, *known])}")
 
-    origin = f"{name}, line {lines['']}"
-    given = gather(entries(), keys)
-    if own["name"] is None:
-        raise UsageError(f'{origin}: the task has no name: write name = "chat" or the like')
-    return TaskTable(name=own["name"], weight=own["weight"], given=given, origin=origin)
+    return gather(entries(), keys)
 
 
-def _lines_of_tasks(text: str) -> list[dict[str, int]]:
-    """For each `[[task]]` of a valid document: name -> its first line; the empty name: the line of the header."""
-    found: list[dict[str, int]] = []
-    in_task = False
+def _check_switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("expected true or false")
+    return value
+
+
+def _check_texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError('expected an array of strings, like extract = ["token = json:token"]')
+    return tuple(value)
+
+
+def _lines_of_tasks(text: str) -> list[_Lines]:
+    """The lines of each `[[task]]` of a valid document."""
+    found: list[_Lines] = []
+    inside: dict[str, int] | None = None
     for line, statement in _statements(text):
         if not statement.strip() or statement.lstrip().startswith("#"):
             continue
         header = statement.lstrip().startswith("[")
         names = tomllib.loads(statement)
+        table = names.get(TASK)
         if not header:
-            inside = names if in_task else {}
-        elif isinstance(names.get(TASK), list):
-            found.append({"": line})
-            in_task, inside = True, {}
-        else:  # a table within a task, or beside it
-            in_task = False
-            inside = names[TASK] if isinstance(names.get(TASK), dict) and found else {}
-        for each in inside:
-            found[-1].setdefault(each, line)
+            named, places = names, inside
+        elif isinstance(table, list):
+            found.append(_Lines({"": line}, []))
+            named, places, inside = {}, None, found[-1].keys
+        elif isinstance(table, dict) and found:  # a table within a task
+            step, inside = table.get(STEP), None
+            named, places = table, found[-1].keys
+            if isinstance(step, list):
+                found[-1].steps.append({"": line})
+                named, inside = {}, found[-1].steps[-1]
+            elif isinstance(step, dict) and found[-1].steps:
+                named, places = step, found[-1].steps[-1]
+        else:  # a table beside it
+            named, places, inside = {}, None, None
+        if places is not None:
+            for each in named:
+                places.setdefault(each, line)
     return found
 
 

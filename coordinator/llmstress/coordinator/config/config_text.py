@@ -25,12 +25,13 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """A task with the settings that it has for itself."""
+    """A task, or a step of one, with the settings that it has for itself."""
 
-    name: str
-    weight: int
+    named: dict[str, Any]
+    """Its own keys and their values: name, weight and the like."""
     origin: str
     lines: list[Line]
+    steps: tuple["Table", ...] = ()
 
 
 def config_text(lines: Iterable[Line], secrets: Collection[str], title: str, tasks: Iterable[Table] = ()) -> str:
@@ -56,11 +57,16 @@ def config_text(lines: Iterable[Line], secrets: Collection[str], title: str, tas
             written += ["", f"# {section}"]
         written += _written(line, secrets)
     for task in tasks:
-        named = tomli_w.dumps({"name": task.name, "weight": task.weight}).rstrip("\n").split("\n")
-        written += ["", f"[[task]]  # {_one_line(task.origin)}", *named]
-        for line in task.lines:
-            written += _written(line, secrets)
+        written += _table("task", task, secrets)
+        for step in task.steps:
+            written += _table("task.step", step, secrets)
     return "\n".join(written) + "\n"
+
+
+def _table(name: str, table: Table, secrets: Collection[str]) -> list[str]:
+    own = tomli_w.dumps(table.named).rstrip("\n").split("\n")
+    settings = [text for line in table.lines for text in _written(line, secrets)]
+    return ["", f"[[{name}]]  # {_one_line(table.origin)}", *own, *settings]
 
 
 def _written(line: Line, secrets: Collection[str]) -> list[str]:

@@ -28,6 +28,9 @@ _SHORTEST_KEY = 8
 _LONG, _LONG_CODED = 16, 24
 """From this many characters on, a mix of letters and digits, or base64, is taken for a key and not for a name."""
 
+_IN_FLOW = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]* +)?\{\{[^{}]*\}\}")
+"""A variable of a flow, such as `Bearer {{token}}`: its value is not written in the options."""
+
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
@@ -38,7 +41,7 @@ def is_secret_name(name: str) -> bool:
 
 def is_secret(name: str, value: str) -> bool:
     """Whether a header as given contains a secret: by its name, or by the form of its value."""
-    return is_secret_name(name) or looks_like_key(value)
+    return not _IN_FLOW.fullmatch(value) and (is_secret_name(name) or looks_like_key(value))
 
 
 def looks_like_key(value: str) -> bool:
@@ -97,7 +100,7 @@ def _may_be_shown(variable: str) -> bool:
 
 def names_a_secret(name: str, value: Any) -> bool:
     """Whether a member of a JSON object is a string whose name says that it is a secret."""
-    return isinstance(value, str) and is_secret_name(name)
+    return isinstance(value, str) and is_secret_name(name) and not _IN_FLOW.fullmatch(value)
 
 
 def keys_in(value: Any) -> list[tuple[str, str]]:

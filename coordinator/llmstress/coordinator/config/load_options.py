@@ -249,6 +249,11 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
         return sum(self.shares)
 
     @property
+    def tokens_asked(self) -> bool:
+        """The rate is one of tokens."""
+        return self.rate is not None and self.rate.tokens
+
+    @property
     def converses(self) -> bool:
         """Whether requests are turns of conversations."""
         return self.turns is not None

@@ -64,7 +64,8 @@ def merge(
         given.maps.append(dict(file))
         _refuse_stars([each for each in settings if given.get(each.field, "") is file.get(each.field)], file)
         for task in tasks:
-            _refuse_stars([each for each in settings if each.field in task.given], task.given)
+            for own in (task.given, *(step.given for step in task.steps)):
+                _refuse_stars([each for each in settings if each.field in own], own)
     if preset := given.get("preset"):
         given.maps.append(read_preset(preset.value, keys, given))
     return Merged(dict(given), settings, tuple(unknown_variables(environ, keys)), tasks)

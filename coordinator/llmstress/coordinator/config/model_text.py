@@ -58,6 +58,6 @@ def by_model(tasks: Sequence[tuple[OwnOptions, Sequence[WeightedModel]]]) -> lis
         for model in models:
             name = f"{task.name}:{model.name}" if task.name else model.name
             own, group = {**task.own, "models": None, "model": model.name}, task.name or "models"
-            made.append(OwnOptions(name=name, weight=weight * model.weight, own=own, origin=task.origin, group=group))
+            made.append(msgspec.structs.replace(task, name=name, weight=weight * model.weight, own=own, group=group))
     divisor = math.gcd(*(task.weight for task in made))
     return [msgspec.structs.replace(task, weight=task.weight // divisor) for task in made]

@@ -9,13 +9,14 @@ import msgspec
 
 from llmstress.coordinator.config.band_text import DEFAULT_BANDS, NO_BANDS
 from llmstress.coordinator.config.errors import UsageError
+from llmstress.coordinator.config.flow_check import check_flow
 from llmstress.coordinator.config.load_options import MOST, check_bounds
 from llmstress.coordinator.config.model_text import WeightedModel, by_model
 from llmstress.coordinator.config.parsing import MaxErrors, Resolve, is_address
 from llmstress.coordinator.config.prices import HIGHEST, Money, OnePrice, PriceTable
 from llmstress.coordinator.config.prompt_options import PromptOptions
 from llmstress.coordinator.config.slo_presets import PRESETS
-from llmstress.coordinator.config.tasks import MOST_TASKS, OwnOptions, changes_of
+from llmstress.coordinator.config.tasks import MOST_TASKS, OwnOptions, OwnStep, changes_of, changes_of_step, has_url
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.checks.check import Check
 from llmstress.engine.control import Think
@@ -194,8 +195,12 @@ class Options(PromptOptions, frozen=True, kw_only=True):
                 )
         if self.once:
             raise UsageError("--once can't be used with tasks: say with --requests or --duration how long the run is")
-        without = [task.name for task, own in tasks if own.url is None]
-        if 0 < len(without) < len(tasks):
+        for task, own in tasks:
+            if task.steps:
+                check_flow(task, self, own)
+        steps = self.each_step
+        without = [task.name for task, _, own in steps if own.url is None]
+        if 0 < len(without) < len(steps):
             raise UsageError(
                 f"the task {without[0]} has no target, and others have one: give it a url, or give --url for all"
             )
@@ -208,7 +213,12 @@ class Options(PromptOptions, frozen=True, kw_only=True):
     @property
     def has_target(self) -> bool:
         """Whether there is a target; if not, the built-in mock is loaded."""
-        return self.url is not None or any(task.own.get("url") is not None for task in self.tasks)
+        return self.url is not None or any(map(has_url, self.tasks))
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether requests of any task are turns of conversations, or steps of flows."""
+        return self.converses or any(task.steps for task in self.tasks)
 
     @property
     def converses(self) -> bool:
@@ -239,6 +249,30 @@ class Options(PromptOptions, frozen=True, kw_only=True):
         given = self.tasks or (OwnOptions(name=""),)
         lists = [() if "model" in task.own else task.own.get("models", self.models) or () for task in given]
         return tuple((task, self.of_task(task)) for task in by_model([*zip(given, lists, strict=True)]))
+
+    @property
+    def each_step(self) -> tuple[tuple[OwnOptions, OwnStep | None, "Options"], ...]:
+        """The tasks with their options, and instead of one that is a flow, its steps with theirs.
+
+        Raises:
+            UsageError: the options of a step contradict each other.
+        """
+        return tuple(
+            (task, step, options if step is None else options.of_step(step))
+            for task, options in self.each_task
+            for step in (task.steps or (None,))
+        )
+
+    def of_step(self, step: OwnStep) -> "Options":
+        """The options of a run whose requests are all those of this step. These here are the options of its task.
+
+        Raises:
+            UsageError: they contradict each other.
+        """
+        try:
+            return msgspec.structs.replace(self, **changes_of_step(step, msgspec.structs.asdict(self), DEFAULTS))
+        except UsageError as error:
+            raise UsageError(f"{step.origin}: step {step.name}: {error}") from error
 
     def _check_request(self) -> None:
         if not self.keepalive and self.requests_per_connection is not None:
@@ -403,7 +437,7 @@ class Options(PromptOptions, frozen=True, kw_only=True):
     def objectives(self) -> Objectives:
         """What requests are judged by; in a mix, the limits of all tasks."""
         if self.is_mix:
-            of_tasks = [slo for _, options in self.each_task for slo in options.objectives.slos]
+            of_tasks = [slo for _, _, options in self.each_step for slo in options.objectives.slos]
             return Objectives(tuple(dict.fromkeys(of_tasks)), self.deadlines, self.reading_speed or 0.0)
         preset = PRESETS[self.slo_preset] if self.slo_preset is not None else ()
         slos = tuple(dict.fromkeys((*preset, *self.slos)))

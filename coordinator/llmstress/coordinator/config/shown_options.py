@@ -55,7 +55,7 @@ def describe(options: Options) -> dict[str, Any]:
 
 def secrets_in_tasks(options: Options) -> list[str]:
     """The secrets that are written in the options of all tasks."""
-    return list(dict.fromkeys(secret for _, own in options.each_task for secret in secrets_in_options(own)))
+    return list(dict.fromkeys(secret for _, _, own in options.each_step for secret in secrets_in_options(own)))
 
 
 def secrets_in_options(options: Options) -> list[str]:

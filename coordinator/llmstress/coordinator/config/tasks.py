@@ -7,6 +7,9 @@ from typing import Any
 
 import msgspec
 
+from llmstress.engine.control import Think
+from llmstress.engine.flows.extraction import Extraction
+
 OF_A_TASK = frozenset(
     {
         # the target
@@ -60,6 +63,30 @@ HEAVIEST = 10_000
 MOST_TASKS = 100
 
 
+OF_A_STEP = OF_A_TASK - {"turns", "answers", "models"}
+"""Fields of `Options` that a step of a flow may have for itself."""
+
+MOST_STEPS = 50
+
+
+class OwnStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A step of a flow, and the options that it has for itself."""
+
+    name: str
+    own: dict[str, Any] = {}
+    """Field of `Options` -> value."""
+    setup: bool = False
+    """It is made once for each user, and again after a 401."""
+    extracts: tuple[Extraction, ...] = ()
+    """What later steps need of its answer."""
+    think: Think = Think()
+    """The wait before it."""
+    origin: str = ""
+    """Where it was given: `run.toml, line 12`."""
+    origins: dict[str, str] = {}
+    """The same of each of `own`."""
+
+
 class OwnOptions(msgspec.Struct, frozen=True, kw_only=True):
     """A task, and the options that it has for itself."""
 
@@ -72,6 +99,8 @@ class OwnOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Where it was given: `run.toml, line 12`."""
     group: str = ""
     """What the tasks of one list of models have in common: the name of the task that has it, or `models`."""
+    steps: tuple[OwnStep, ...] = ()
+    """Its requests are the steps of a flow; empty: each one stands for itself."""
 
 
 def check_name(name: Any) -> str:
@@ -96,8 +125,27 @@ def check_weight(weight: Any) -> int:
     return weight
 
 
-def changes_of(task: OwnOptions, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """What is other in the options of a task than in those of the run: field -> value.
+def has_url(task: OwnOptions) -> bool:
+    """Whether a task or a step of it has a target of its own."""
+    return any(own.get("url") is not None for own in (task.own, *(step.own for step in task.steps)))
+
+
+def changes_of_step(step: OwnStep, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What is other in the options of a step than in those of its task: field -> value. A step that has no place for a
+    prompt takes over none.
+
+    options: field -> value, those of the task.
+    """
+    changes = changes_of(step, defaults)
+    body, api = changes.get("body"), changes.get("api", options["api"])
+    placeless = (body is not None and "{prompt}" not in body) or (api == "http" and not (body or options["body"]))
+    dropped = ("prompt", *RIVALS["prompt"], "skip_bad_rows", "tokenizer") if placeless else ()
+    return {**{field: defaults[field] for field in dropped}, **changes}
+
+
+def changes_of(task: OwnOptions | OwnStep, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What is other in the options of a task than in those of the run, or in those of a step than in those of its task:
+    field -> value.
 
     defaults: field -> default, of all fields.
     """

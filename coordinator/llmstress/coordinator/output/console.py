@@ -12,6 +12,7 @@ from llmstress.coordinator.output.bystander import line_of
 from llmstress.coordinator.output.conversation_schema import Conversations
 from llmstress.coordinator.output.conversations import conversation_lines
 from llmstress.coordinator.output.cost import cost_lines
+from llmstress.coordinator.output.flows import flow_lines
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_text import asked_line, load_line, windows_table
@@ -244,6 +245,10 @@ class Console:
         if isinstance(summary.conversations, Conversations):
             self.say()
             for line in conversation_lines(summary.conversations):
+                self.say(line)
+        if isinstance(summary.flows, list):
+            self.say()
+            for line in flow_lines(summary.flows):
                 self.say(line)
         if isinstance(summary.bystander, Bystander):
             self.say(line_of(summary.bystander))

@@ -14,6 +14,7 @@ import msgspec
 from llmstress.coordinator.output.band_schema import BandRow
 from llmstress.coordinator.output.conversation_schema import Conversations
 from llmstress.coordinator.output.cost_schema import Cost
+from llmstress.coordinator.output.flow_schema import FlowRow
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_schema import LevelUnit, Load, TraceInfo
@@ -401,6 +402,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cost: Cost
     conversations: Conversations | msgspec.UnsetType = msgspec.UNSET
     """Only with `--turns`."""
+    flows: list[FlowRow] | msgspec.UnsetType = msgspec.UNSET
+    """A row for each task with steps; missing if there is none."""
 
 
 def json_schema() -> dict[str, Any]:

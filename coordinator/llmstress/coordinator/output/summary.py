@@ -13,6 +13,7 @@ from llmstress.coordinator.output.bands import band_rows
 from llmstress.coordinator.output.bystander import bystander_of
 from llmstress.coordinator.output.conversations import conversations_of
 from llmstress.coordinator.output.cost import cost_row
+from llmstress.coordinator.output.flows import flows_of
 from llmstress.coordinator.output.goodput import fluidity_of, goodput_of, smooth_goodput_of
 from llmstress.coordinator.output.judged import threshold_rows
 from llmstress.coordinator.output.latencies import describe, in_ms
@@ -157,9 +158,17 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         fluidity=fluidity_of(steady, facts.objectives) or msgspec.UNSET,
         smooth_goodput=smooth_goodput_of(steady, facts.objectives, window) or msgspec.UNSET,
         thresholds=threshold_rows(facts.judgements),
-        cost=cost_row(aggregate, facts.pricing, window, [task.facts.name for task in facts.tasks]),
+        cost=cost_row(aggregate, facts.pricing, window, _names(facts)),
         conversations=conversations_of(aggregate, facts.steps, window) or msgspec.UNSET,
+        flows=flows_of(aggregate, facts.steps, window) or msgspec.UNSET,
     )
+
+
+def _names(facts: "Facts") -> list[str]:
+    """The names of what has a price of its own: tasks, and the steps of flows."""
+    if not any(step.flow for step in facts.steps):
+        return [task.facts.name for task in facts.tasks]
+    return list(dict.fromkeys(f"{step.task} {step.step}" if step.flow else step.task for step in facts.steps))
 
 
 def histograms_of(aggregate: Aggregate) -> dict[str, str]:

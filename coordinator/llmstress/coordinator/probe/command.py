@@ -105,7 +105,12 @@ def _of_task(options: Options, name: str | None) -> Options:
     """
     if name is None and not options.tasks:
         return options
-    for task, own in api_choice.tasks_of(options):
+    for task, step, own in api_choice.tasks_of(options):
+        if name in (None, task.name) and step is not None:
+            raise UsageError(
+                f"the task {task.name} is a flow, whose steps need the answers of others; name another task with "
+                "--task, or try the flow with `llmstress --config FILE --total-streams 1 --requests 10`"
+            )
         if name in (None, task.name):
             return own
     names = ", ".join(task.name for task in options.tasks) or "none: tasks are the [[task]] tables of a file"

@@ -135,11 +135,11 @@ def _prompt_warnings(task: RunTask, prepared: Prepared) -> list[str]:
     found = []
     file = prepared.file(task.options)
     if file is not None:
-        with naming(task.name):
+        with naming(task.label):
             check_prompt_file(file, task.resolved.api, task.options)
         found += prompt_warnings(file, task.options)
     now = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
-    target = f"{task.name} {task.resolved.target.url}"
+    target = f"{task.label} {task.resolved.target.url}"
     if warning := warning_of_repeated(target, digest_of(task.options, prepared), now, os.environ):
         found.append(warning)
     return found

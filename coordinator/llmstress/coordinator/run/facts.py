@@ -28,7 +28,7 @@ def run_facts(
     prepared: Prepared = NOTHING_PREPARED,
 ) -> RunFacts:
     """The facts that viewers get before the run starts."""
-    requests, first = total_requests(options, prepared), tasks[0]
+    requests, first = total_requests(options, prepared), _main_of(tasks)
     pricing = pricing_of([(task.options, task.resolved.target.url, _model_of(task)) for task in tasks])
     if trace is not None and options.whole_run and options.steady_s is None:
         requests = min(requests or trace.columns.rows, trace.columns.rows)
@@ -53,7 +53,7 @@ def run_facts(
         objectives=options.objectives,
         points=0 if options.sweep is None else len(options.sweep.levels),
         pricing=msgspec.structs.replace(pricing, positions=_positions(tasks)),
-        tasks=tuple(_task_facts(task) for task in tasks) if options.is_mix else (),
+        tasks=tuple(_task_facts(each, tasks) for each in tasks if each.begins) if options.is_mix else (),
         steps=_step_facts(tasks),
     )
 
@@ -63,7 +63,14 @@ def _model_of(task: RunTask) -> str:
     return task.model or task.options.model or ""
 
 
-def _task_facts(task: RunTask) -> TaskFacts:
+def _main_of(tasks: Sequence[RunTask]) -> RunTask:
+    """What the first task is known by: of a flow, the first step that asks a model."""
+    of_first = [each for each in tasks if each.name == tasks[0].name]
+    return next((each for each in of_first if each.resolved.api.NEEDS_MODEL), tasks[0])
+
+
+def _task_facts(first: RunTask, tasks: Sequence[RunTask]) -> TaskFacts:
+    task = _main_of([each for each in tasks if each.name == first.name])
     return TaskFacts(
         name=task.name,
         weight=task.weight,
@@ -82,13 +89,20 @@ def _positions(tasks: Sequence[RunTask]) -> tuple[int, ...]:
 
 
 def _step_facts(tasks: Sequence[RunTask]) -> tuple[StepFacts, ...]:
-    """What the task numbers of the run stand for; empty if no task has conversations."""
-    if all(task.options.turns is None for task in tasks):
+    """What the task numbers of the run stand for; empty if no task has sessions."""
+    if all(task.options.turns is None and task.step is None for task in tasks):
         return ()
     return tuple(
-        StepFacts(task=task.name, step=name, conversation=bool(name))
+        fact
         for task in tasks
-        for name in turn_names(task.options.turns) or ("",)
+        for fact in (
+            [StepFacts(task=task.name, step=task.step.name, flow=True)]
+            if task.step is not None
+            else [
+                StepFacts(task=task.name, step=name, conversation=bool(name))
+                for name in turn_names(task.options.turns) or ("",)
+            ]
+        )
     )
 
 

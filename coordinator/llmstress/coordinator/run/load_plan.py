@@ -40,7 +40,7 @@ def profile_of(options: Options, tokens_per_request: float = 1.0) -> Profile | N
     `tokens_per_request`: the mean number of tokens of a request, for a rate in tokens.
     """
     profile = _profile(options, tokens_per_request)
-    if profile is not None and profile.unit == "requests" and options.converses:
+    if profile is not None and profile.unit == "requests" and options.has_sessions:
         return msgspec.structs.replace(profile, unit="sessions")
     return profile
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.load_options import MOST_PROCS, QUEUE_TIMEOUT_S
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.prompts.prepared import NOTHING_PREPARED, Prepared
+from llmstress.coordinator.run.flow_steps import flow_step
 from llmstress.coordinator.run.prompt_files import order_of
 from llmstress.coordinator.run.run_tasks import RunTask
 from llmstress.coordinator.run.turns import steps_of
@@ -40,18 +42,19 @@ def make_plans(
     the trace, whose columns exist. `salt`: see `Synthetic`. `prepared`: what the prompts of the tasks need.
     """
     secrets = list(dict.fromkeys(secret for task in tasks for secret in task.resolved.secrets))
-    weights = reduced([task.weight for task in tasks])
+    divisor = math.gcd(*(task.weight for task in tasks))
     others = bool(options.is_mix and options.objectives.slos)
     plans_of_tasks = [
         tuple(
             plan
-            for number, (task, weight) in enumerate(zip(tasks, weights, strict=True))
-            for plan in steps_of(
-                task.options,
+            for number, task in enumerate(tasks)
+            for plan in _kinds(
+                task,
+                tasks,
                 msgspec.structs.replace(
                     task_plan(task.options, task.resolved, task.ask, task.networks[worker], salt + number, prepared),
                     name=task.name,
-                    weight=weight,
+                    weight=task.weight // divisor,
                     objectives=msgspec.structs.replace(task.options.objectives, others=others),
                 ),
             )
@@ -81,7 +84,7 @@ def make_plans(
             pacing_ns=int(options.pacing_s * 1e9),
             profile=profile,
             open=None if not options.open else _open_load(options, worker),
-            bystander=_bystander(options, plans_of_tasks[0][0]) if worker == 0 else None,
+            bystander=_bystander(options, plans_of_tasks[0]) if worker == 0 else None,
             replay=replay,
             bands=options.bands,
         )
@@ -89,10 +92,12 @@ def make_plans(
     ]
 
 
-def reduced(weights: Sequence[int]) -> list[int]:
-    """The smallest whole numbers with the same ratios."""
-    divisor = math.gcd(*weights)
-    return [weight // divisor for weight in weights]
+def _kinds(task: RunTask, tasks: Sequence[RunTask], plan: TaskPlan) -> tuple[TaskPlan, ...]:
+    """The kinds of requests of a task: one for each turn of its conversations; the step itself for one of a flow."""
+    if task.step is not None:
+        steps = [each.options for each in tasks if each.name == task.name]
+        return (flow_step(task.own, task.step, steps, plan, task.options.seed),)
+    return steps_of(task.options, plan)
 
 
 def total_requests(options: Options, prepared: Prepared) -> int | None:
@@ -198,10 +203,14 @@ BYSTANDER_PROMPT, BYSTANDER_TOKENS = "Say hello.", 8
 """What the bystander asks, and its limit of output tokens."""
 
 
-def _bystander(options: Options, task: TaskPlan) -> Bystander | None:
-    """What the bystander sends: the request of the load, but with a short prompt and a short answer."""
+def _bystander(options: Options, tasks: Sequence[TaskPlan]) -> Bystander | None:
+    """What the bystander sends: the request of the load's first task, but with a short prompt and a short answer. A
+    flow is no such task: it has no request without the answers before."""
     if options.bystander is None:
         return None
+    task = next((each for each in tasks if each.flow is None), None)
+    if task is None:
+        raise UsageError("--bystander needs a task without steps, whose requests it sends: add one, or drop it")
     short = msgspec.structs.replace(
         task.ask,
         prompt=BYSTANDER_PROMPT,

@@ -6,10 +6,12 @@ import msgspec
 
 from llmstress.coordinator.config.errors import naming
 from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.tasks import OwnOptions, OwnStep
 from llmstress.coordinator.host.machine import local_ports
+from llmstress.coordinator.run.flow_steps import check_extractions
 from llmstress.coordinator.run.turns import check_turns
 from llmstress.coordinator.target import model_listing
-from llmstress.coordinator.target.api_choice import ask_of, tasks_of
+from llmstress.coordinator.target.api_choice import ask_of, label_of, tasks_of
 from llmstress.coordinator.target.network import resolve, with_sources
 from llmstress.coordinator.target.resolved_target import ResolvedTarget, resolve_target
 from llmstress.engine.api.ask import Ask
@@ -17,10 +19,13 @@ from llmstress.engine.control import Network
 
 
 class RunTask(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of request of a run."""
+    """One kind of request of a run: a task, or a step of one that is a flow."""
 
     name: str
-    """Empty: it is the only one."""
+    """Of the task; empty: it is the only one."""
+    own: OwnOptions
+    step: OwnStep | None = None
+    """None: the task is no flow."""
     weight: int
     group: str = ""
     """What the tasks of one list of models have in common; empty: it is of no list."""
@@ -33,6 +38,16 @@ class RunTask(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses that connections will go to."""
     model: str = ""
     """Empty: not yet chosen, or not needed."""
+
+    @property
+    def label(self) -> str:
+        """Its name for messages."""
+        return label_of(self.own, self.step)
+
+    @property
+    def begins(self) -> bool:
+        """It is a whole task, or the first step of one."""
+        return self.step is None or self.step is self.own.steps[0]
 
     @property
     def ask(self) -> Ask:
@@ -52,11 +67,22 @@ def resolve_tasks(options: Options, url_of: Callable[[Options], str], environ: M
         UsageError: as for `resolve_target`; the message names the task.
     """
     tasks = []
-    for task, own in tasks_of(options):
-        with naming(task.name):
+    for task, step, own in tasks_of(options):
+        with naming(label_of(task, step)):
             resolved = resolve_target(own, url_of(own), environ)
             check_turns(own, resolved.api_name, resolved.api, resolved.api.ask)
-        tasks.append(RunTask(name=task.name, weight=task.weight, group=task.group, options=own, resolved=resolved))
+            check_extractions(step, resolved.api_name, resolved.api)
+        tasks.append(
+            RunTask(
+                name=task.name,
+                own=task,
+                step=step,
+                weight=task.weight,
+                group=task.group,
+                options=own,
+                resolved=resolved,
+            )
+        )
     return tasks
 
 
@@ -68,7 +94,7 @@ async def find_networks(tasks: Sequence[RunTask], shares: list[int]) -> list[Run
     """
     found = []
     for task in tasks:
-        with naming(task.name):
+        with naming(task.label):
             addresses = await resolve(task.resolved.network, task.resolved.target)
         networks = with_sources(task.resolved.network, addresses, shares, local_ports())
         found.append(msgspec.structs.replace(task, addresses=addresses, networks=networks))
@@ -87,7 +113,7 @@ async def choose_models(tasks: Sequence[RunTask], warn: Callable[[str], None]) -
     for task in tasks:
         options, resolved, model = task.options, task.resolved, ""
         if options.model is not None or resolved.api.NEEDS_MODEL:
-            with naming(task.name):
+            with naming(task.label):
                 asked = resolved.target.models_url, tuple(resolved.headers)
                 if asked not in listings:
                     listings[asked] = (

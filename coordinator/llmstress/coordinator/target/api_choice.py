@@ -5,7 +5,7 @@ import msgspec
 from llmstress.coordinator.config.errors import UsageError, naming
 from llmstress.coordinator.config.options import DEFAULTS, Options
 from llmstress.coordinator.config.target_url import split_url
-from llmstress.coordinator.config.tasks import OF_A_TASK, OwnOptions
+from llmstress.coordinator.config.tasks import OF_A_TASK, OwnOptions, OwnStep
 from llmstress.engine.api import APIS, DEFAULT_API, find_api, guess_api
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.azure_openai import AzureOpenAI
@@ -73,20 +73,25 @@ def ask_of(options: Options, url: str, model: str) -> Ask:
     return ask
 
 
-def tasks_of(options: Options) -> tuple[tuple[OwnOptions, Options], ...]:
-    """The tasks of a run with their options. What a task takes over from the run is left out where its API does not
-    support it: a mix of chats and embeddings may have a limit of output tokens."""
-    return tuple((task, _supported(task, own)) for task, own in options.each_task)
+def tasks_of(options: Options) -> tuple[tuple[OwnOptions, OwnStep | None, Options], ...]:
+    """The tasks of a run, or the steps of those that are flows, with their options. What a task or a step takes over is
+    left out where its API does not support it: a mix of chats and embeddings may have a limit of output tokens."""
+    return tuple((task, step, _supported(task, step, own)) for task, step, own in options.each_step)
 
 
-def _supported(task: OwnOptions, options: Options) -> Options:
+def label_of(task: OwnOptions, step: OwnStep | None) -> str:
+    """Name of a task, or of a step of it, for messages."""
+    return task.name if step is None else f"{task.name}, step {step.name}"
+
+
+def _supported(task: OwnOptions, step: OwnStep | None, options: Options) -> Options:
     try:
         takes = find_api(name_of_api(options, options.url or "")).TAKES
     except (LookupError, TypeError, ImportError, AttributeError):
         return options  # `choose_api` says what is wrong
     fields = {field: _OPTION.get(field, (field,)) for field in FLAGS if field not in takes}
     unsupported = {name for names in fields.values() for name in names}
-    dropped = (unsupported & OF_A_TASK) - task.own.keys() if task.name else set()
+    dropped = (unsupported & OF_A_TASK) - (step or task).own.keys() if task.name else set()
     return msgspec.structs.replace(options, **{name: DEFAULTS[name] for name in dropped}) if dropped else options
 
 
@@ -96,8 +101,8 @@ def check_apis(options: Options) -> None:
     Raises:
         UsageError: as for `choose_api`.
     """
-    for task, own in tasks_of(options):
-        with naming(task.name):
+    for task, step, own in tasks_of(options):
+        with naming(label_of(task, step)):
             name = name_of_api(own, own.url or "")
             refuse_unfit(own, name, choose_api(name, ask_of(own, own.url or "", own.model or "")))
 

@@ -9,7 +9,9 @@ from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api, Endpoint, escaped
 
 _PLACEHOLDER = re.compile(r"\{(prompt|model)\}")
-_OTHER_PLACEHOLDER = re.compile(r"\{(?!prompt\}|model\})[A-Za-z_]+\}")
+_OTHER_PLACEHOLDER = re.compile(r"(?<!\{)\{(?!prompt\}|model\})[A-Za-z_]+\}(?!\})")
+"""Two braces are variables of flows."""
+
 _METHOD = re.compile(r"(?!CONNECT$)[A-Z]{1,20}")
 
 

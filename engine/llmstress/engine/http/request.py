@@ -7,7 +7,7 @@ from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api, Framing
 from llmstress.engine.control import TaskPlan
 
-_LENGTH = b"\n\n"
+LENGTH = "\n\n"
 """Placeholder for the length of the body in an encoded head. Lines end with CR LF, so a head contains it nowhere
 else."""
 
@@ -20,7 +20,7 @@ class RequestBuilder:
     def __init__(self, plan: TaskPlan, api: Api) -> None:
         """Takes the URL, the headers and the network settings from `plan`, and method and body from `api`."""
         self._api = api
-        self._head, _, self._rest = _head(plan, api).partition(_LENGTH)
+        self._head, _, self._rest = head_of(plan, api).partition(LENGTH.encode())
 
     def build(self, ask: Ask) -> bytes:
         """Head and body of a request that asks `ask`."""
@@ -30,8 +30,8 @@ class RequestBuilder:
         return b"%b%d%b%b" % (self._head, len(body), self._rest, body)
 
 
-def _head(plan: TaskPlan, api: Api) -> bytes:
-    """The head of the task's requests, with `_LENGTH` where the length of the body belongs.
+def head_of(plan: TaskPlan, api: Api) -> bytes:
+    """The head of the task's requests, with `LENGTH` where the length of the body belongs.
 
     It asks for `Accept-Encoding: identity`, because a compressed stream arrives in bursts unless the server flushes the
     compressor after every event.
@@ -61,7 +61,7 @@ def _head(plan: TaskPlan, api: Api) -> bytes:
     if proxied and (credentials := urlsplit(plan.network.proxy).netloc.rpartition("@")[0]):
         headers["Proxy-Authorization"] = basic(credentials)
     if body or api.method in ("POST", "PUT", "PATCH"):
-        headers["Content-Length"] = _LENGTH.decode()
+        headers["Content-Length"] = LENGTH
     lines = [f"{api.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
 

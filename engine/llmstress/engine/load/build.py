@@ -16,6 +16,8 @@ from llmstress.engine.load.alarm import Alarm, MakeAlarm
 from llmstress.engine.load.closed import ClosedModel
 from llmstress.engine.load.conversations import Conversations, MadeScript, Script
 from llmstress.engine.load.file_script import FileScript
+from llmstress.engine.load.flow_requests import FlowRequests
+from llmstress.engine.load.flows import Flows, Users
 from llmstress.engine.load.load import Load, MakeStream, Model
 from llmstress.engine.load.mix import Entry, Mix
 from llmstress.engine.load.open import OpenModel
@@ -171,7 +173,9 @@ def build_mix(
         context = context._replace(lengths=lengths, make=_of_trace(trace, plan.replay, plan.seed))
     tasks = [build_task(each, context, dials(each), id) for id, each in enumerate(plan.tasks)]
     firsts = list(_firsts(plan.tasks))
-    entries = [build_entry(plan.tasks[each], tasks[each : each + plan.tasks[each].steps]) for each in firsts]
+    users = Users(plan.worker, plan.workers)
+    slices = [slice(each, each + plan.tasks[each].steps) for each in firsts]
+    entries = [build_entry(plan.tasks[each], tasks[each], users) for each in slices]
     return Mix(entries, [plan.tasks[each].weight for each in firsts], plan.worker, plan.workers)
 
 
@@ -183,8 +187,11 @@ def _firsts(plans: Sequence[TaskPlan]) -> Iterator[int]:
         position += plans[position].steps
 
 
-def build_entry(plan: TaskPlan, tasks: Sequence[Task]) -> Entry:
-    """What the mix has of a task, or of the tasks of one kind of session; `plan`: that of the first one."""
+def build_entry(plans: Sequence[TaskPlan], tasks: Sequence[Task], users: Users) -> Entry:
+    """What the mix has of a task, or of the tasks of one kind of session. `users`: those of the worker."""
+    plan = plans[0]
+    if plan.flow is not None:
+        return Flows([FlowRequests(each, task, _make(each)) for each, task in zip(plans, tasks, strict=True)], users)
     if plan.conversation is None:
         return tasks[0]
     builder = RequestBuilder(plan, tasks[0].api)
@@ -234,6 +241,7 @@ def bystander_plan(plan: Plan, bystander: Bystander) -> Plan:
         step="",
         steps=1,
         conversation=None,
+        flow=None,
     )
     return msgspec.structs.replace(
         plan,

@@ -20,6 +20,7 @@ from llmstress.engine.prompts.lengths import Lengths
 from llmstress.engine.prompts.synthetic import Maker, Synthetic
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.keeper import Keeper
+from llmstress.engine.stream.stream import Stream
 from llmstress.engine.stream.task import Request, Task
 
 NO_TEXT = "(no text)"
@@ -110,7 +111,7 @@ class Conversations(SessionKind):
         self.build = build
         self.script = script
 
-    def begin(self, number: int) -> "Talk":
+    def begin(self, number: int, stream: Stream) -> "Talk":
         """The conversation of a number."""
         return Talk(self, number)
 

@@ -64,9 +64,9 @@ class SessionKind(ABC):
         self.tasks = tuple(tasks)
 
     @abstractmethod
-    def begin(self, number: int) -> Session:
+    def begin(self, number: int, stream: Stream) -> Session:
         """The session of a number. The sessions of a kind are numbered over the run as the requests of a task are, so a
-        session follows from its number, whichever worker has it."""
+        session follows from its number, whichever worker has it. `stream`: takes it; its sessions are of one user."""
 
     @property
     def dials(self) -> Dials:
@@ -106,7 +106,7 @@ class Sessions:
 
     def begin(self, stream: Stream, kind: SessionKind, number: int) -> Request:
         """Begin the session of a number on this stream; gives its first request."""
-        session = kind.begin(number)
+        session = kind.begin(number, stream)
         self.running[stream] = _Running(kind, session)
         kind.samples.counters.sessions += 1
         return session.first()

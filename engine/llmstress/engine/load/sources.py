@@ -53,11 +53,9 @@ def of_drawn(
     def requests(task: Task) -> Callable[[int], Request]:
         def request(number: int) -> Request:
             drawn, tokens = make(number), UNKNOWN if length is None else length(number)
-            changes = _changes(drawn, ask)
+            changes = changes_by(drawn, ask)
             if tokens != UNKNOWN:
                 changes["max_tokens"] = max(1, tokens)
-            elif drawn.output is not None:
-                changes["max_tokens"] = drawn.output
             asked = msgspec.structs.replace(ask, **changes)
             output = asked.limit if limited and "max_tokens" in changes else 0
             return Request(task, build(asked), asked.least_output, drawn.input * ask.batch, output)
@@ -67,9 +65,11 @@ def of_drawn(
     return requests
 
 
-def _changes(drawn: Drawn, ask: Ask) -> dict[str, Any]:
+def changes_by(drawn: Drawn, ask: Ask) -> dict[str, Any]:
     """The fields of `ask` that a request has of its own."""
     changes: dict[str, Any] = {}
+    if drawn.output is not None:
+        changes["max_tokens"] = drawn.output
     if drawn.prompt is not None:
         changes["prompt"] = drawn.prompt
     elif drawn.ids:

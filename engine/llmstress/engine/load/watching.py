@@ -18,11 +18,17 @@ Observe = Callable[[int], Observer | None]
 
 def watched(source: Source, plan: TaskPlan, api: Api) -> Source:
     """The requests of `source`, with the observers that the plan asks for; `source` itself if it asks for none."""
+    observe = observe_of(plan, api)
+    return source if observe is None else observed(source, observe)
+
+
+def observe_of(plan: TaskPlan, api: Api) -> Observe | None:
+    """Gives the observers that the plan asks for; None: it asks for none."""
     observe: Observe | None = _checking(Judge(plan.checks), api) if plan.checks else None
     if plan.abandonment is not None:
         leaving = leavers(plan.abandonment, plan.name)
         observe = leaving if observe is None else _both(observe, leaving)
-    return source if observe is None else observed(source, observe)
+    return observe
 
 
 def observed(source: Source, observe: Observe) -> Source:

@@ -116,6 +116,10 @@ class Samples:
         """The counters of the window that lasts."""
         return self.part(self._progress.window).counters
 
+    def set_aside(self, name: str, us: int) -> None:
+        """Record a value (µs) of the window that lasts in `Part.aside`."""
+        self.part(self._progress.window).aside.setdefault(name, Histogram()).record(us)
+
     # --- recording
 
     def started(self) -> None:

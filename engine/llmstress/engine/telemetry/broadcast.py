@@ -47,6 +47,8 @@ class StepFacts(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """Name of the step, such as `turn 1`; empty: requests of this task are no part of a session."""
     conversation: bool = False
     """The step is a turn of conversations."""
+    flow: bool = False
+    """The step is one of a flow."""
 
 
 class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=True):

@@ -218,6 +218,8 @@ class Counters(msgspec.Struct, array_like=True):
     """Tokens that ok answers should have, by lengths of their own, where their tokens are known."""
     delivered_output: int = 0
     """Tokens that these answers had."""
+    set_up_again: int = 0
+    """How often the set-up of a user was done again after a 401, in flows."""
 
     @property
     def tokens_per_event(self) -> float | None:
