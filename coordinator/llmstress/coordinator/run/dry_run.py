@@ -207,7 +207,7 @@ def _requests(entry: Entry, plan: Plan, blanks: Blanks, number: int, *, proxies:
     lines: list[str] = []
     for index in range(number):
         if isinstance(entry, SessionKind):
-            title, request = f"# session {index + 1}, first request", entry.begin(index).first()
+            title, request = f"# session {index + 1}, first request", entry.begin(index, index).first()
         else:
             title, request = f"# request {index + 1}", entry.request(index)
         of_task = plan.tasks[request.task.id]
