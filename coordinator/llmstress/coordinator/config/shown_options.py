@@ -9,6 +9,7 @@ from llmstress.coordinator.config.keys import is_secret, keys_in, names_a_secret
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.slo_text import deadlines_text
 from llmstress.coordinator.config.target_url import redact_url, secret_parameters, user_information
+from llmstress.coordinator.config.tasks import OwnStep
 from llmstress.engine.secrets import redact
 
 _LONGEST_SHOWN = 200
@@ -46,11 +47,24 @@ def describe(options: Options) -> dict[str, Any]:
             "name": task.name,
             "weight": task.weight,
             **{field: value for field, value in describe(own).items() if field in task.own},
+            **({"steps": [_step(step, own) for step in task.steps]} if task.steps else {}),
         }
         for task, own in (options.each_task if options.is_mix else ())
     ]
     shown["deadlines"] = deadlines_text(options.deadlines) if options.deadlines is not None else None
     return shown
+
+
+def _step(step: OwnStep, options: Options) -> dict[str, Any]:
+    """A step of a flow, whose task has these options."""
+    shown = describe(options.of_step(step))
+    return {
+        "name": step.name,
+        "setup": step.setup,
+        "extract": [f"{each.name} = {each}" for each in step.extracts],
+        "think": msgspec.to_builtins(step.think),
+        **{field: value for field, value in shown.items() if field in step.own},
+    }
 
 
 def secrets_in_tasks(options: Options) -> list[str]:

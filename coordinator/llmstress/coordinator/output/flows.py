@@ -62,7 +62,7 @@ def _step(aggregate: Aggregate, number: int, name: str) -> FlowStepRow:
 def flow_lines(rows: Sequence[FlowRow]) -> list[str]:
     """For each task with flows a line about them, and a table of at most 80 columns with a line for each step and one
     for the whole flow."""
-    return [line for row in rows for line in _lines(row)]
+    return [line for number, row in enumerate(rows) for line in ([""] if number else []) + _lines(row)]
 
 
 def _lines(row: FlowRow) -> list[str]:

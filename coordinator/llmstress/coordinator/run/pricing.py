@@ -7,12 +7,15 @@ from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.prices import built_in, find_price
 from llmstress.engine.prompts.lengths import Lengths
-from llmstress.engine.telemetry.cost import DEFAULT_CURRENCY, Pricing, Tariff
+from llmstress.engine.telemetry.cost import DEFAULT_CURRENCY, Price, Pricing, Tariff
 from llmstress.engine.telemetry.subjects import SUBJECTS
 from llmstress.engine.telemetry.thresholds import Threshold
 
 PricedTask = tuple[Options, str, str]
 """The options of a task, its URL, and its model."""
+
+
+_FREE = Tariff(price=Price(input=0.0, output=0.0), origin="plain HTTP requests have no tokens")
 
 
 def pricing_of(tasks: Sequence[PricedTask]) -> Pricing:
@@ -31,7 +34,11 @@ def pricing_of(tasks: Sequence[PricedTask]) -> Pricing:
             f"the prices of the tasks are in {' and '.join(currencies)}, which can't be added: give all of them in one "
             "currency (--prices)"
         )
-    return Pricing(tariffs=tuple(tariff for tariff, _ in found), currency=(*currencies, DEFAULT_CURRENCY)[0])
+    tariffs = [tariff for tariff, _ in found]
+    if currencies:  # beside models that have a price, a login or a search of theirs has the price 0
+        free = [options.api == "http" and not model for options, _, model in tasks]
+        tariffs = [_FREE if no and tariff.price is None else tariff for tariff, no in zip(tariffs, free, strict=True)]
+    return Pricing(tariffs=tuple(tariffs), currency=(*currencies, DEFAULT_CURRENCY)[0])
 
 
 def _tariff_of(options: Options, url: str, model: str) -> tuple[Tariff, str]:
