@@ -130,7 +130,8 @@ def _text(
     lines += [f"  note: {each}" for each in dict.fromkeys([*remarks, *of_models])]
     described = plan_lines(options, tasks, plans, mix.entries, run.pricing, trace, prepared)
     lines = [redact(sanitize_text(line, 4 * MAX_TEXT), distinctive(hidden)) for line in [*lines, *described.run]]
-    for task, entry, about, number in zip(tasks, mix.entries, described.tasks, described.numbers, strict=True):
+    wholes = [task for task in tasks if task.begins]
+    for task, entry, about, number in zip(wholes, mix.entries, described.tasks, described.numbers, strict=True):
         lines += ["", *(redact(sanitize_text(line, 4 * MAX_TEXT), distinctive(hidden)) for line in about)]
         blanks = Blanks(hidden, _variables(task, environ))
         proxies = any(name.lower().endswith("_proxy") for name in environ)

@@ -6,6 +6,7 @@ import msgspec
 
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.prompt_options import DEFAULT_PROMPT
+from llmstress.coordinator.config.target_url import redact_url
 from llmstress.coordinator.prompts.prepared import Prepared
 from llmstress.coordinator.prompts.read import PromptFacts
 from llmstress.coordinator.run import token_rate
@@ -55,23 +56,28 @@ def plan_lines(
     `plans`: those of the workers. `entries`: what the mix has of each task. `pricing`, `trace`, `prepared`: those of
     the run.
     """
-    numbers = _numbers(options, tasks, plans, entries, trace)
+    wholes = [task for task in tasks if task.begins]
+    numbers = _numbers(options, wholes, plans, entries, trace)
     run = [f"  threshold: {'--abort-if' if each.abort else '--fail-if'} {each.text}" for each in options.thresholds]
     costs = [
-        _cost(task, number, pricing, at, prepared.file(task.options))
-        for at, (task, number) in enumerate(zip(tasks, numbers, strict=True))
+        _cost(task, number, pricing, tasks.index(task), prepared.file(task.options))
+        for task, number in zip(wholes, numbers, strict=True)
     ]
     run += _total_cost(pricing, costs, plans[0])
     if options.max_cost is not None:
         run.append(f"  ends when it has cost {money(options.max_cost, pricing.currency)} (--max-cost)")
-    total = sum(task.weight for task in tasks)
+    total = sum(task.weight for task in wholes)
     lengths = plans[0].replay is not None and plans[0].replay.lengths
     described = []
-    for task, number, cost in zip(tasks, numbers, costs, strict=True):
+    for task, number, cost in zip(wholes, numbers, costs, strict=True):
         lines = [f"{f'task {task.name}' if task.name else 'requests'}: {number.text}"]
         if task.name:
             lines.append(f"  weight {task.weight} of {total:,}: {share(task.weight, total)}")
-        lines += [f"  {line}" for line in _about(task.options, task, prepared.file(task.options), lengths=lengths)]
+        if task.step is None:
+            about = _about(task.options, task, prepared.file(task.options), lengths=lengths)
+        else:
+            about = _steps([each for each in tasks if each.own is task.own])
+        lines += [f"  {line}" for line in about]
         if cost is not None:
             lines.append(f"  cost: about {money(cost, pricing.currency)}, if every answer is as long as its limit")
         described.append(lines)
@@ -85,7 +91,7 @@ def _numbers(
     entries: Sequence[Entry],
     trace: TraceFacts | None,
 ) -> list[_Number]:
-    units = ["conversations" if task.options.turns is not None else "requests" for task in tasks]
+    units = [_unit(task) for task in tasks]
     weights = [task.weight for task in tasks]
     counted = _counted(options, plans, trace)
     if counted is None:
@@ -97,8 +103,9 @@ def _numbers(
             _Number(f"about {part:,.0f} {unit}, as they arrive", expected=part)
             for part, unit in zip(parts, units, strict=True)
         ]
-    if not options.open and options.converses:
-        return [_Number(f"its part of the {sum(counted):,} requests; a conversation has several") for _ in tasks]
+    if not options.open and (sessions := [unit for unit in units if unit != "requests"]):
+        several = f"one of its {sessions[0]} has several"
+        return [_Number(f"its part of the {sum(counted):,} requests; {several}") for _ in tasks]
     limit = "" if options.steady_s is None else "at most "
     besides = "" if options.whole_run else ", besides those of ramp-up and warm-up"
     if (exact := _split(counted, weights, entries)) is not None:
@@ -111,6 +118,25 @@ def _numbers(
         _Number(f"{limit}about {part:,.0f} {unit}{besides}", expected=part)
         for part, unit in zip(parts, units, strict=True)
     ]
+
+
+def _unit(task: RunTask) -> str:
+    if task.step is not None:
+        return "flows"
+    return "conversations" if task.options.turns is not None else "requests"
+
+
+def _steps(steps: Sequence[RunTask]) -> list[str]:
+    """The steps of a flow, a line for each."""
+    lines = []
+    for each in steps:
+        assert each.step is not None
+        once = ", once for each user" if each.step.setup else ""
+        taken = ", ".join(extraction.name for extraction in each.step.extracts)
+        takes = f"; its answer gives {taken}" if taken else ""
+        request = f"{each.resolved.api.method} {redact_url(each.resolved.target.url)}"
+        lines.append(f"step {each.step.name}: {request}{once}{takes}")
+    return [*lines, "only first requests are shown: those of later steps have what the answers give"]
 
 
 def _counted(options: Options, plans: Sequence[Plan], trace: TraceFacts | None) -> list[int] | None:
@@ -247,7 +273,9 @@ def _expected(options: Options, task: RunTask, file: PromptFacts | None) -> str:
 def _cost(task: RunTask, number: _Number, pricing: Pricing, at: int, file: PromptFacts | None) -> float | None:
     """The expected cost of the requests of a task; None: it is not known."""
     tariff = pricing.tariffs[at] if at < len(pricing.tariffs) else None
-    if number.expected is None or tariff is None or tariff.price is None or task.options.turns is not None:
+    if number.expected is None or tariff is None or tariff.price is None:
+        return None
+    if task.options.turns is not None or task.step is not None:
         return None
     if not _has_prompt(task) or (file is not None and file.mean_output is not None):
         return None
