@@ -11,8 +11,12 @@ from helpers.bench import MS, values
 from helpers.live_load import FAILURE, HOUR, Site, live, open_load, site, task_of, turns, until
 
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.control import Conversation, TaskPlan, Think
+from llmstress.engine.checks.check import split_check
+from llmstress.engine.control import Abandonment, Conversation, TaskPlan, Think
+from llmstress.engine.prompts.lengths import Lengths
+from llmstress.engine.prompts.synthetic import Synthetic
 from llmstress.engine.stream.states import IN_FLIGHT, PARKED, WAITING
+from llmstress.engine.telemetry.aggregate import sum_of
 
 ASK = Ask(prompt="hi", max_tokens=3)
 
@@ -51,6 +55,12 @@ def sessions(here: Site) -> tuple[int, int, int, int]:
 def started(here: Site) -> list[int]:
     """Requests of each turn."""
     return [here.recorder.samples(task).counters.started for task in range(len(here.plan.tasks))]
+
+
+def ended(here: Site) -> list[dict[str, int]]:
+    """Class -> requests of each turn that ended so."""
+    parts = [here.recorder.samples(task).parts for task in range(len(here.plan.tasks))]
+    return [sum_of(of_task.values()).ended for of_task in parts]
 
 
 def arrivals(here: Site) -> tuple[int, int, int]:
@@ -106,6 +116,42 @@ async def test_a_failed_turn_ends_the_session_and_the_next_one_begins_after_the_
         here.later(HOUR)
         await here.asked(1)
         assert said(here) == [1, 2, 1]
+
+
+@live
+@pytest.mark.parametrize("keeps", [True, False])
+async def test_the_answers_of_all_turns_are_checked(keeps: bool) -> None:
+    tasks = steps(2, checks=(split_check("not-contains:tok"), split_check("min-tokens:2")))
+    assert tasks[0].conversation is not None
+    conversation = msgspec.structs.replace(tasks[0].conversation, keeps_answers=keeps)
+    first = msgspec.structs.replace(tasks[0], conversation=conversation)
+    async with talks(1, (first, *tasks[1:]), error_pause_s=0.01) as here:
+        here.start()
+        await here.rounds(1, 1)
+        assert ended(here) == [{"validation": 1}, {}]
+        assert sessions(here) == (2, 0, 1, 0)
+
+
+@live
+async def test_users_walk_away_from_any_turn_and_their_session_is_cut_off() -> None:
+    async with talks(1, steps(2, abandonment=Abandonment(1.0, Think(low_ns=MS, high_ns=MS)))) as here:
+        here.start()
+        await here.asked(1)
+        here.later(5)
+        await until(lambda: ended(here)[0])
+        assert ended(here) == [{"cancelled": 1}, {}]
+        assert sessions(here)[1:] == (0, 0, 0)
+
+
+@live
+async def test_the_drawn_lengths_of_turns_are_asked_for_and_compared() -> None:
+    made = Synthetic(output=Lengths("fixed", 7), seed=1, salt=1)
+    async with talks(1, steps(2, synthetic=made)) as here:
+        here.start()
+        await here.rounds(1, 1)
+        counters = here.recorder.samples(0).part(2).counters
+        assert msgspec.json.decode(here.server.bodies[0])["max_tokens"] == 7
+        assert (counters.asked_output, counters.delivered_output) == (7, 1)
 
 
 @live

@@ -14,12 +14,15 @@ from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.context_limit import FULL, says_context_is_full
 from llmstress.engine.control import Conversation
 from llmstress.engine.load.sessions import Over, Session, SessionKind, Step
+from llmstress.engine.load.sources import takes_lengths
 from llmstress.engine.load.think import think_times
+from llmstress.engine.load.watching import Observe
 from llmstress.engine.outcome import End
 from llmstress.engine.prompts.lengths import Lengths
 from llmstress.engine.prompts.synthetic import Maker, Synthetic
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.keeper import Keeper
+from llmstress.engine.stream.observer import both
 from llmstress.engine.stream.task import Request, Task
 
 NO_TEXT = "(no text)"
@@ -102,9 +105,14 @@ class Conversations(SessionKind):
         tasks: Sequence[Task],
         build: Callable[[Ask], bytes],
         script: Script,
+        observe: Observe | None = None,
     ) -> None:
-        """ask: has what all requests have in common. build: head and body of a request."""
+        """ask: has what all requests have in common. build: head and body of a request. observe: gives the observers
+        of requests, each of which has a number of its own; None: they have none."""
         super().__init__(tasks)
+        self.observe = observe
+        self.limited = takes_lengths(build, ask)
+        """The limit of an answer is in the body."""
         self.plan = plan
         self.ask = ask
         self.build = build
@@ -118,7 +126,7 @@ class Conversations(SessionKind):
 class Talk(Session):
     """One conversation."""
 
-    __slots__ = ("_kind", "_messages", "_number", "_turn", "_turns", "_waits")
+    __slots__ = ("_keeper", "_kind", "_messages", "_number", "_turn", "_turns", "_waits")
 
     def __init__(self, kind: Conversations, number: int) -> None:
         plan = kind.plan
@@ -128,6 +136,8 @@ class Talk(Session):
         self._turns = kind.script.turns(number, numbers.randint(plan.fewest, plan.most))
         self._waits = think_times(plan.think, numbers)
         self._turn = 0
+        self._keeper: Keeper | None = None
+        """Has the answer to the last request, if it is needed."""
         self._messages: list[dict[str, Any]] = []
 
     def first(self) -> Request:
@@ -158,13 +168,15 @@ class Talk(Session):
             changes["max_tokens"] = limit
         ask = msgspec.structs.replace(kind.ask, **changes)
         task = kind.tasks[min(turn, len(kind.tasks) - 1)]
-        keeps = kind.plan.keeps_answers and turn + 1 < self._turns
-        return Request(task, kind.build(ask), ask.least_output, observer=Keeper() if keeps else None)
+        asked = ask.limit if kind.limited and limit is not None else 0
+        self._keeper = Keeper() if kind.plan.keeps_answers and turn + 1 < self._turns else None
+        watching = None if kind.observe is None else kind.observe(self._number * _TURNS + turn)
+        observer = both(watching, self._keeper)
+        return Request(task, kind.build(ask), ask.least_output, asked_output=asked, observer=observer)
 
     def _answer(self, exchange: Exchange) -> str | None:
         """The text of the answer; None: it is too long to be kept."""
-        observer = exchange.request.observer
-        if not isinstance(observer, Keeper):
+        if self._keeper is None:
             return self._kind.script.answer(self._number, self._turn)
-        answer = observer.answer(exchange.task.api)
+        answer = self._keeper.answer(exchange.task.api)
         return None if answer is None else answer.text

@@ -123,6 +123,11 @@ def ending_of(end: End, stamp: int, reader: ResponseReader | None, buffered: Buf
     )
 
 
+def both(first: Observer | None, second: Observer | None) -> Observer | None:
+    """The observers that there are, as one."""
+    return Both(first, second) if first is not None and second is not None else first or second
+
+
 class Both(Observer):
     """Two observers of one request, neither of which needs `EVENTS`."""
 
