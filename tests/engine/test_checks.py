@@ -169,6 +169,13 @@ def test_a_check_that_takes_too_long_is_undecided(check: str, value: str | None)
     assert fault("not-empty", text) == ""
 
 
+def test_a_number_too_large_for_a_schema_is_undecided() -> None:
+    pytest.importorskip("jsonschema")
+    check = Check("json-schema", '{"multipleOf": 0.1}', "json-schema:a.json")
+    found = Judge([check]).fault(Ended(Answer(text="1" + "0" * 400), "stop", 1))
+    assert found == "json-schema:a.json: undecided, the answer has a number that is too large"
+
+
 def test_a_time_limit_leaves_other_errors_alone() -> None:
     with pytest.raises(KeyError), time_limit(5):
         raise KeyError

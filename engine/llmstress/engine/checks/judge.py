@@ -60,6 +60,8 @@ class Judge:
             return f"{check}: {TOO_LONG}, it took more than {LONGEST_S * 1000:g} ms"
         except RecursionError:
             return f"{check}: {TOO_LONG}, the answer is nested too deeply"
+        except OverflowError:
+            return f"{check}: {TOO_LONG}, the answer has a number that is too large"
         return ""
 
 
