@@ -3,10 +3,13 @@
 from typing import Any
 
 import pytest
-from helpers.bench import BEGIN, DONE, END, FINISH, HEAD, MS, ROLE, TOKEN, Bench, answer, values
+from helpers.bench import BEGIN, DONE, END, FINISH, HEAD, MS, ROLE, TOKEN, Bench, answer, body_of, chunk, values
+from helpers.live_load import task_of
 
+from llmstress.engine.api import make_api
+from llmstress.engine.api.ask import Ask
 from llmstress.engine.control import Abandonment, Think
-from llmstress.engine.load.watching import leavers
+from llmstress.engine.load.watching import leavers, observe_of
 from llmstress.engine.outcome import End
 from llmstress.engine.stream.leaving import Leaver
 from llmstress.engine.stream.observer import Observer
@@ -58,6 +61,23 @@ def test_after_a_number_of_tokens_whichever_way_they_take(reads: list[int]) -> N
         bench.read(100 + number, TOKEN * tokens)
     bench.ring(110)
     assert_abandoned(bench, 4)
+
+
+def test_several_tokens_in_one_read_are_all_counted() -> None:
+    bench = left(tokens=3)
+    bench.read(90, HEAD + ROLE)
+    bench.read(100, TOKEN * 5)
+    bench.ring(100)
+    assert_abandoned(bench, 5)
+
+
+@pytest.mark.parametrize("joined", [2, 5])
+def test_several_tokens_in_one_piece_are_all_counted(joined: int) -> None:
+    bench = left(tokens=2)
+    bench.read(90, HEAD + ROLE)
+    bench.read(100, chunk(body_of(*[TOKEN] * joined)))
+    bench.ring(100)
+    assert_abandoned(bench, joined)
 
 
 def test_events_without_tokens_are_not_counted() -> None:
@@ -152,6 +172,18 @@ def test_the_choice_depends_on_seed_task_and_number_alone() -> None:
         assert {n: t for part in parts for n, t in part.items()} == whole
     assert chosen(plan, range(2000), "other").keys() != whole.keys()
     assert chosen(Abandonment(0.2, plan.after, seed=6), range(2000)).keys() != whole.keys()
+
+
+def test_each_step_of_a_flow_is_left_by_users_of_its_own() -> None:
+    ask = Ask()
+    chosen_of_steps = []
+    for step in ("search", "chat"):
+        plan = task_of("http://h/", step=step, abandonment=Abandonment(0.2, None, 1))
+        observe = observe_of(plan, make_api("openai-chat", ask))
+        assert observe is not None
+        chosen_of_steps.append({number for number in range(1000) if observe(number) is not None})
+    both = chosen_of_steps[0] & chosen_of_steps[1]
+    assert 10 < len(both) < 80, "about 40 of 1,000"
 
 
 def test_shares_and_times_are_as_asked() -> None:

@@ -26,7 +26,7 @@ def observe_of(plan: TaskPlan, api: Api) -> Observe | None:
     """Gives the observers that the plan asks for; None: it asks for none."""
     observe: Observe | None = _checking(Judge(plan.checks), api) if plan.checks else None
     if plan.abandonment is not None:
-        leaving = leavers(plan.abandonment, plan.name)
+        leaving = leavers(plan.abandonment, f"{plan.name}/{plan.step}" if plan.step else plan.name)
         observe = leaving if observe is None else _both(observe, leaving)
     return observe
 

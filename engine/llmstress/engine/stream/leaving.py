@@ -24,7 +24,8 @@ class Leaver(Observer):
 
     def piece(self, data: bytes, stamp: int) -> None:
         """Look at the tokens once this piece has been counted, if it can be the one that brings the last of them."""
-        if self._in_flight is not None and not self._looks and self._are_there(1):
+        # no event has less than a line
+        if self._in_flight is not None and not self._looks and self._are_there(1 + data.count(b"\n")):
             self._looks = True
             self._in_flight.call_at(stamp, self._look)
 
