@@ -228,3 +228,8 @@ def test_a_correction_is_told_if_it_is_large() -> None:
     assert note_of(asked, 100.0, 200.0) == (
         "a request has 200 tokens on average, not 100: 60k-tokens/m are 5.00 requests/s from now on"
     )
+
+
+def test_which_requests_are_abandoned_does_not_depend_on_the_number_of_processes() -> None:
+    chosen = options(procs=3, total=10, requests=10, abandon=0.2, abandon_after_tokens=1)
+    assert [plan.requests for plan in plans_of(chosen)] == [4, 3, 3]

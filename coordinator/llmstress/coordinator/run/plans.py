@@ -61,7 +61,7 @@ def make_plans(
         )
         for worker in range(options.procs)
     ]
-    varied = any(plan.synthetic is not None or plan.prompts is not None for plan in plans_of_tasks[0])
+    varied = any(plan.synthetic or plan.prompts or plan.abandonment for plan in plans_of_tasks[0])
     requests = _requests(options, total_requests(options, prepared), in_turns=options.open or varied)
     return [
         Plan(
