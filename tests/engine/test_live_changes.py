@@ -20,6 +20,8 @@ from llmstress.coordinator.processes.hub import Hub
 from llmstress.engine.control import Ack, Final, Go, Hello, Pause, Ready, SetStreams, Setup, Stop, StopMode
 from llmstress.engine.load.closed import ClosedModel
 from llmstress.engine.load.pacing import TURN
+from llmstress.engine.prompts.lengths import Lengths
+from llmstress.engine.prompts.synthetic import Synthetic
 from llmstress.engine.telemetry.messages import Delta
 
 # --- more and fewer streams
@@ -581,3 +583,23 @@ def test_a_worker_that_is_stopped_before_it_begins_starts_nothing(tmp_path: Path
             assert server.accepted == 0
 
     asyncio.run(drive())
+
+
+@live
+@pytest.mark.parametrize("how", ["pause", "fewer"])
+async def test_a_request_that_was_held_back_while_it_waited_for_a_connection_is_not_left_out(how: str) -> None:
+    made = Synthetic(prompt=Lengths("fixed", 20), seed=1, salt=1)
+    async with site(3, gated=True, dials=1, synthetic=made) as here:
+        here.start()
+        await until(lambda: here.recorder.open == 1 and here.load.dialing.waiting == 2)
+        if how == "pause":
+            here.model.pause(True, 0)
+            here.model.pause(False, 0)
+        else:
+            here.model.set_streams(1)
+            here.model.set_streams(3)
+        here.gate.set()
+        await here.asked(3)
+        [task] = here.model.mix.tasks
+        expected = {task.request(number).data.partition(b"\r\n\r\n")[2] for number in range(3)}
+        assert set(here.server.bodies) == expected

@@ -6,6 +6,7 @@ A stream makes all requests of a session before it takes something else from the
 import asyncio
 import contextlib
 import random
+from collections import deque
 
 from llmstress.engine import schedule
 from llmstress.engine.control import Plan, Think
@@ -41,6 +42,8 @@ class ClosedModel(Model):
         self._plan = plan
         self.mix = mix
         self._sessions = Sessions()
+        self._held_back: deque[Request] = deque()
+        """Single requests that were to begin, and were withdrawn while they waited for a connection."""
         self._random = uniform
         self._pause_ns = int(plan.error_pause_s * 1e9)
         self._stop_order_ns = int((plan.interval_s + STOP_ORDER_DELAY_S) * 1e9)
@@ -188,9 +191,11 @@ class ClosedModel(Model):
             load.begin(stream, self._next(stream), due)
 
     def _next(self, stream: Stream) -> Request:
-        """The next request of the stream's session, or else what comes next in the mix."""
+        """The next request of the stream's session, or else what was held back or comes next in the mix."""
         if self._sessions.running and (request := self._sessions.take(stream)) is not None:
             return request
+        if self._held_back:
+            return self._held_back.popleft()
         entry, number = self.mix.take()
         return entry.request(number) if isinstance(entry, Task) else self._sessions.begin(stream, entry, number)
 
@@ -202,7 +207,8 @@ class ClosedModel(Model):
         """Park the streams that wait for a connection but may not begin any more: they will be due anew."""
         for stream, request in self.load.dialing.withdraw(lambda stream, _: self._paused or stream in self._surplus):
             move(stream, PARKED)
-            self._sessions.put_back(stream, request)
+            if not self._sessions.put_back(stream, request):
+                self._held_back.append(request)
 
     def _release(self, due: int) -> None:
         """Let the parked streams that may begin requests do so: they are due at stamp `due`."""

@@ -144,10 +144,11 @@ class Sessions:
         request, running.next = running.next, None
         return request
 
-    def put_back(self, stream: Stream, request: Request) -> None:
-        """The request of the stream's session has not begun: it is to be made later."""
+    def put_back(self, stream: Stream, request: Request) -> bool:
+        """The request of the stream's session has not begun: it is to be made later. False: it has no session."""
         if (running := self.running.get(stream)) is not None:
             running.next = request
+        return running is not None
 
     def cut(self, stream: Stream) -> None:
         """The stream's session, if it has one, makes no more requests. One whose first request never began has not
