@@ -182,6 +182,7 @@ OVERFLOW = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refusal", [OVERFLOW, b'{"error": {"message": "no such thing"}}'], ids=["overflow", "other"])
 def test_a_full_context_ends_a_conversation_and_is_told_from_other_failures(refusal: bytes) -> None:
     noted = Noted([], [])
