@@ -189,7 +189,7 @@ class Bench:
                 timer.act(self.now)
 
     def free(self, stream: Stream, exchange: Exchange, end: RequestEnd, *, fatal: bool, now: int) -> None:
-        self.freed.append(end.failed)
+        self.freed.append(end.pauses or fatal)
         self.fatal.append(fatal)
 
     def at(self, ms: float) -> "Bench":

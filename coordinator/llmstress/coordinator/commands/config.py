@@ -80,7 +80,7 @@ def text_of_run(context: click.Context) -> str:
     lines = [
         Line(setting, given.get(setting.field))
         for setting in settings_of(context.command)
-        if setting.key != "config" and (everything or setting.field in given)
+        if setting.key not in ("config", "dry-run") and (everything or setting.field in given)
     ]
     settings = settings_of(context.command)
     tables = [

@@ -24,11 +24,13 @@ from llmstress.coordinator.processes.demo_mock import demo_options, demo_url, st
 from llmstress.coordinator.processes.run_directory import PROMPTS, TRACE, own_directory
 from llmstress.coordinator.prompts.prepared import Prepared, prepare
 from llmstress.coordinator.run.conductor import Result
+from llmstress.coordinator.run.dry_run import dry_run
 from llmstress.coordinator.run.ending import exit_code_reason
 from llmstress.coordinator.run.execute import execute
 from llmstress.coordinator.run.reports import write_reports
 from llmstress.coordinator.target.api_choice import check_apis
 from llmstress.coordinator.traces.read import TraceFacts, read_trace
+from llmstress.engine.mock.options import MockOptions
 
 LARGE_TRACE = 20_000_000
 """Bytes of a trace from which on a line says that it is being read: a million rows of CSV have 40 MB and take 3 s."""
@@ -53,6 +55,8 @@ def run_command(arguments: dict[str, Any]) -> int:
     options = options_of(arguments, available_cores(), preflight.most_streams())
     check_apis(options)
     check_outputs(options)
+    if options.dry_run:
+        return _dry_run(options)
     screen = screen_process.wanted(
         options,
         os.environ,
@@ -92,6 +96,23 @@ def run_command(arguments: dict[str, Any]) -> int:
     return ExitCode.INTERNAL if saved.output_failed or not reported else result.exit_code
 
 
+def _dry_run(options: Options) -> int:
+    """Print what the run would do, and send nothing."""
+    with own_directory() as directory:
+        console = Console(sys.stderr)
+        trace = _trace(options, console, directory / TRACE)
+        prepared = prepare([own for _, own in options.each_task], os.environ, directory / PROMPTS, console.say)
+        if options.has_target:
+            text = dry_run(options, lambda own: own.url or "", os.environ, trace, prepared)
+        else:
+            base = f"http://127.0.0.1:{MockOptions().port}"
+            mock = "the run starts the built-in mock LLM at a free port"
+            notes = [f"no --url given: {mock}; `llmstress mock` starts it at {base}"]
+            text = dry_run(demo_options(options), lambda own: demo_url(own, base), os.environ, trace, prepared, notes)
+    write_out(text.encode("utf-8", "replace"))
+    return ExitCode.OK
+
+
 def _trace(options: Options, console: Console, directory: Path) -> TraceFacts | None:
     """What is known of the trace of a run, whose columns are in `directory` then; None: there is none."""
     if options.trace is None:
@@ -126,7 +147,7 @@ async def _run(
         f"no --url given: loading the built-in mock LLM, {procs} process{'es' if procs > 1 else ''} at {mock.url}"
     )
     try:
-        result = await load(demo_options(options), lambda own: demo_url(own, mock))
+        result = await load(demo_options(options), lambda own: demo_url(own, mock.url))
     finally:
         truth = await mock.stop()
     return result, truth

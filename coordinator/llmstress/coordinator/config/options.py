@@ -97,6 +97,8 @@ class Options(PromptOptions, frozen=True, kw_only=True):
     probe: bool = True
     """Request the target's models before the run; False: `--no-probe`."""
     interval_s: float = 0.25
+    dry_run: bool = False
+    """Print the plan and send nothing."""
     headless: bool = False
     tui: bool = False
     record: str | None = None

@@ -124,7 +124,7 @@ async def _probe(options: Options, announce: Callable[[Where], None], signals: l
     mock = await start_demo_mock(options, procs=1)
     adapted = msgspec.structs.replace(demo_options(options), model=options.model)
     try:
-        return await probe_target(adapted, demo_url(options, mock), announce, signals, raw=raw)
+        return await probe_target(adapted, demo_url(options, mock.url), announce, signals, raw=raw)
     finally:
         await mock.stop()
 

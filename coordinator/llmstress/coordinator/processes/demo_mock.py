@@ -29,9 +29,9 @@ async def start_demo_mock(options: Options, procs: int) -> MockProcess:
     return await MockProcess.start(procs, options.seed, environ)
 
 
-def demo_url(options: Options, mock: MockProcess) -> str:
-    """The URL of the mock for the API of `options`."""
-    return mock.url + _PATHS.get(options.api or "", "")
+def demo_url(options: Options, base: str) -> str:
+    """The URL for the API of `options` of a mock with the URL `base`."""
+    return base + _PATHS.get(options.api or "", "")
 
 
 def demo_options(options: Options) -> Options:

@@ -23,12 +23,19 @@ WORTH_A_LINE = 0.05
 def expected_tokens(ask: Ask, prompts: Lengths | None = None, file: PromptFacts | None = None) -> float:
     """Tokens of a request before any answer: input by the length of the prompt, output by its limit. `prompts`: lengths
     of prompts that are made, instead of that of `ask`. `file`: the prompts come from it."""
+    output: float = ask.limit
+    if file is not None and ask.max_tokens is None and file.mean_output is not None:
+        output = file.mean_output
+    return max(1.0, expected_input(ask, prompts, file) + output)
+
+
+def expected_input(ask: Ask, prompts: Lengths | None = None, file: PromptFacts | None = None) -> float:
+    """The part of `expected_tokens` that is input."""
     if file is not None:
-        output = ask.limit if ask.max_tokens is not None or file.mean_output is None else file.mean_output
-        return max(1.0, file.mean_input * ask.batch + output)
+        return file.mean_input * ask.batch
     prompt = len(ask.prompt.encode()) / BYTES_PER_TOKEN if prompts is None else prompts.mean
     texts = len((ask.system or "").encode()) / BYTES_PER_TOKEN + prompt
-    return max(1.0, (len(ask.prompt_ids) or texts) * ask.batch + ask.limit)
+    return (len(ask.prompt_ids) or texts) * ask.batch
 
 
 def expected_in_mix(tasks: Sequence[tuple[int, Ask, Lengths | None, PromptFacts | None]]) -> float:

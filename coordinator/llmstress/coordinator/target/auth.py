@@ -58,7 +58,13 @@ def given_headers(options: Options, environ: Mapping[str, str]) -> list[tuple[st
 
 
 def find_key(options: Options, host: str, environ: Mapping[str, str]) -> str | None:
-    """The API key to send to `host`: from the variable of `--api-key-env`, else from the provider's own variable if
+    """The API key to send to `host`; None if there is none. Raises as `find_key_variable`."""
+    name = find_key_variable(options, host, environ)
+    return None if name is None else environ[name].strip()
+
+
+def find_key_variable(options: Options, host: str, environ: Mapping[str, str]) -> str | None:
+    """The environment variable with the API key to send to `host`: that of `--api-key-env`, else the provider's own if
     `host` is the provider's; None if there is no key.
 
     Raises:
@@ -77,7 +83,7 @@ def find_key(options: Options, host: str, environ: Mapping[str, str]) -> str | N
                 raise UsageError(
                     f"the key in {name} (--api-key-env) contains characters that are not allowed in a header"
                 )
-            return key
+            return name
     return None
 
 

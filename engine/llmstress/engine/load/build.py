@@ -154,7 +154,20 @@ def build_model(
     )
     numbers = random.Random(f"{plan.seed}/{plan.worker}")
     trace = None if plan.replay is None else Trace(Path(plan.replay.directory))
-    context = Context(recorder, numbers.random, plan.secrets, bands=plan.bands)
+    mix = build_mix(plan, recorder, dials, numbers.random, trace)
+    if plan.open is None:
+        return ClosedModel(plan, load, mix, numbers)
+    return OpenModel(plan, load, mix, _arrivals(plan, plan.open, trace), make_alarm)
+
+
+def build_mix(
+    plan: Plan, recorder: Recorder, dials: MakeDials, uniform: Callable[[], float], trace: Trace | None = None
+) -> Mix:
+    """The tasks of the plan and the kinds of its sessions, mixed. Opens no connection and needs no loop.
+
+    uniform: random numbers in [0, 1). trace: that of `plan.replay`.
+    """
+    context = Context(recorder, uniform, plan.secrets, bands=plan.bands)
     if trace is not None and plan.replay is not None:
         lengths = (lambda number: trace.shape(number)[1]) if plan.replay.lengths else None
         context = context._replace(lengths=lengths, make=_of_trace(trace, plan.replay, plan.seed))
@@ -163,10 +176,7 @@ def build_model(
     users = Users(plan.worker, plan.workers)
     slices = [slice(each, each + plan.tasks[each].steps) for each in firsts]
     entries = [build_entry(plan.tasks[each], tasks[each], users) for each in slices]
-    mix = Mix(entries, [plan.tasks[each].weight for each in firsts], plan.worker, plan.workers)
-    if plan.open is None:
-        return ClosedModel(plan, load, mix, numbers)
-    return OpenModel(plan, load, mix, _arrivals(plan, plan.open, trace), make_alarm)
+    return Mix(entries, [plan.tasks[each].weight for each in firsts], plan.worker, plan.workers)
 
 
 def _firsts(plans: Sequence[TaskPlan]) -> Iterator[int]:

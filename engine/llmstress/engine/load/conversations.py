@@ -5,7 +5,7 @@ Each request has the whole history: what the user wrote, and after each text the
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,7 +20,6 @@ from llmstress.engine.prompts.lengths import Lengths
 from llmstress.engine.prompts.synthetic import Maker, Synthetic
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.keeper import Keeper
-from llmstress.engine.stream.stream import Stream
 from llmstress.engine.stream.task import Request, Task
 
 NO_TEXT = "(no text)"
@@ -111,7 +110,7 @@ class Conversations(SessionKind):
         self.build = build
         self.script = script
 
-    def begin(self, number: int, stream: Stream) -> "Talk":
+    def begin(self, number: int, user: Hashable) -> "Talk":
         """The conversation of a number."""
         return Talk(self, number)
 

@@ -5,7 +5,7 @@ A stream is a user. Set-up steps are made once for each user, before its first f
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from llmstress.engine.load.flow_requests import FlowRequests
 from llmstress.engine.load.sessions import Over, Session, SessionKind, Step
@@ -14,7 +14,6 @@ from llmstress.engine.outcome import End
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.extracting import Extractor
 from llmstress.engine.stream.link import Dials
-from llmstress.engine.stream.stream import Stream
 from llmstress.engine.stream.task import Request
 from llmstress.engine.telemetry.flows import DURATION
 
@@ -28,11 +27,11 @@ class Users:
     def __init__(self, worker: int, workers: int) -> None:
         self._worker = worker
         self._workers = workers
-        self._numbers: dict[Stream, int] = {}
+        self._numbers: dict[Hashable, int] = {}
 
-    def number(self, stream: Stream) -> int:
-        """The number of the user that a stream is."""
-        return self._numbers.setdefault(stream, self._worker + 1 + len(self._numbers) * self._workers)
+    def number(self, user: Hashable) -> int:
+        """The number of a user; `user`: its stream."""
+        return self._numbers.setdefault(user, self._worker + 1 + len(self._numbers) * self._workers)
 
 
 class Flows(SessionKind):
@@ -52,9 +51,9 @@ class Flows(SessionKind):
         """What opens connections for the first step: few flows begin with the set-up."""
         return self.steps[0].task.dials
 
-    def begin(self, number: int, stream: Stream) -> "Flow":
-        """The flow of a number, of the user that the stream is."""
-        return Flow(self, number, self.users.number(stream))
+    def begin(self, number: int, user: Hashable) -> "Flow":
+        """The flow of a number, of this user."""
+        return Flow(self, number, self.users.number(user))
 
 
 class Flow(Session):

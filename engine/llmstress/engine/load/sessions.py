@@ -8,7 +8,7 @@ it keeps its connection as long as the server does.
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 from llmstress.engine.outcome import CANCELLED, End
@@ -64,9 +64,10 @@ class SessionKind(ABC):
         self.tasks = tuple(tasks)
 
     @abstractmethod
-    def begin(self, number: int, stream: Stream) -> Session:
+    def begin(self, number: int, user: Hashable) -> Session:
         """The session of a number. The sessions of a kind are numbered over the run as the requests of a task are, so a
-        session follows from its number, whichever worker has it. `stream`: takes it; its sessions are of one user."""
+        session follows from its number, whichever worker has it. `user`: the stream that takes it; all sessions of a
+        stream are those of one user."""
 
     @property
     def dials(self) -> Dials:

@@ -8,6 +8,11 @@ from llmstress.coordinator.commands.click_types import BANDS, Duration
 output_options = group(
     "Output",
     click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Print the plan: tasks, numbers, and the first three requests of each as curl commands. Nothing is sent.",
+    ),
+    click.option(
         "--headless", is_flag=True, help="Open no screen; print the JSON summary even if stdout is a terminal."
     ),
     click.option("--tui", is_flag=True, help="Open the screen even if TERM is dumb or CI is set."),
