@@ -13,6 +13,7 @@ from llmstress.coordinator.run.prompt_files import describe_prompts
 from llmstress.coordinator.run.run_tasks import RunTask
 from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine.control import Plan, Think
+from llmstress.engine.flows.templates import names_in
 from llmstress.engine.load.mix import Entry, Mix
 from llmstress.engine.prompts.lengths import Lengths
 from llmstress.engine.telemetry.cost import PER, SECONDS_PER_HOUR, Pricing
@@ -55,23 +56,32 @@ def plan_lines(
     `plans`: those of the workers. `entries`: what the mix has of each task. `pricing`, `trace`, `prepared`: those of
     the run.
     """
-    numbers = _numbers(options, tasks, plans, entries, trace)
+    begins = [at for at, task in enumerate(tasks) if task.begins]
+    wholes = [tasks[at] for at in begins]
+    numbers = _numbers(options, wholes, plans, entries, trace)
     run = [f"  threshold: {'--abort-if' if each.abort else '--fail-if'} {each.text}" for each in options.thresholds]
     costs = [
         _cost(task, number, pricing, at, prepared.file(task.options))
-        for at, (task, number) in enumerate(zip(tasks, numbers, strict=True))
+        for at, task, number in zip(begins, wholes, numbers, strict=True)
     ]
     run += _total_cost(pricing, costs, plans[0])
     if options.max_cost is not None:
         run.append(f"  ends when it has cost {money(options.max_cost, pricing.currency)} (--max-cost)")
-    total = sum(task.weight for task in tasks)
+    total = sum(task.weight for task in wholes)
     lengths = plans[0].replay is not None and plans[0].replay.lengths
     described = []
-    for task, number, cost in zip(tasks, numbers, costs, strict=True):
+    for task, number, cost in zip(wholes, numbers, costs, strict=True):
         lines = [f"{f'task {task.name}' if task.name else 'requests'}: {number.text}"]
         if task.name:
             lines.append(f"  weight {task.weight} of {total:,}: {share(task.weight, total)}")
-        lines += [f"  {line}" for line in _about(task.options, task, prepared.file(task.options), lengths=lengths)]
+        for each in tasks:
+            if each.name != task.name:
+                continue
+            about = _about(each.options, each, prepared.file(each.options), lengths=lengths)
+            if each.step is not None:
+                lines.append(f"  step {each.step.name}{' (set-up, once for each user)' if each.step.setup else ''}")
+                about = [f"  {line}" for line in about]
+            lines += [f"  {line}" for line in about]
         if cost is not None:
             lines.append(f"  cost: about {money(cost, pricing.currency)}, if every answer is as long as its limit")
         described.append(lines)
@@ -85,7 +95,7 @@ def _numbers(
     entries: Sequence[Entry],
     trace: TraceFacts | None,
 ) -> list[_Number]:
-    units = ["conversations" if task.options.turns is not None else "requests" for task in tasks]
+    units = [_unit(task) for task in tasks]
     weights = [task.weight for task in tasks]
     counted = _counted(options, plans, trace)
     if counted is None:
@@ -97,8 +107,9 @@ def _numbers(
             _Number(f"about {part:,.0f} {unit}, as they arrive", expected=part)
             for part, unit in zip(parts, units, strict=True)
         ]
-    if not options.open and options.converses:
-        return [_Number(f"its part of the {sum(counted):,} requests; a conversation has several") for _ in tasks]
+    if not options.open and options.has_sessions:
+        whole = f"its part of the {sum(counted):,} requests"
+        return [_Number(whole if unit == "requests" else f"{whole}; a {unit[:-1]} has several") for unit in units]
     limit = "" if options.steady_s is None else "at most "
     besides = "" if options.whole_run else ", besides those of ramp-up and warm-up"
     if (exact := _split(counted, weights, entries)) is not None:
@@ -111,6 +122,12 @@ def _numbers(
         _Number(f"{limit}about {part:,.0f} {unit}{besides}", expected=part)
         for part, unit in zip(parts, units, strict=True)
     ]
+
+
+def _unit(task: RunTask) -> str:
+    if task.step is not None:
+        return "flows"
+    return "conversations" if task.options.turns is not None else "requests"
 
 
 def _counted(options: Options, plans: Sequence[Plan], trace: TraceFacts | None) -> list[int] | None:
@@ -163,7 +180,13 @@ def _split(counted: Sequence[int], weights: Sequence[int], entries: Sequence[Ent
 
 def _about(options: Options, task: RunTask, file: PromptFacts | None, *, lengths: bool) -> list[str]:
     """What one kind of request is like. `lengths`: the limits of its answers are those of a trace."""
-    lines = [f"prompt: {_prompt(options, file)}" if _has_prompt(task) else "prompt: none, its body is always the same"]
+    varies = task.step is not None and bool(names_in(options.prompt))
+    if varies:
+        lines = ["prompt: a text with variables"]
+    elif _has_prompt(task):
+        lines = [f"prompt: {_prompt(options, file)}"]
+    else:
+        lines = ["prompt: none" if task.step is not None else "prompt: none, its body is always the same"]
     if options.turns is not None:
         answers = "scripted answers" if options.answers == "scripted" else "the answers that the server has given"
         lines.append(
@@ -172,7 +195,7 @@ def _about(options: Options, task: RunTask, file: PromptFacts | None, *, lengths
         )
     if "max_tokens" in type(task.resolved.api).TAKES:
         lines.append(f"answer: {'as long as the rows of the trace say' if lengths else _answer(options, task)}")
-    if _has_prompt(task):
+    if _has_prompt(task) and not varies:
         lines.append(f"expected: {_expected(options, task, file)}")
     limits = [
         ("connect", options.timeout_connect_s),
@@ -247,7 +270,7 @@ def _expected(options: Options, task: RunTask, file: PromptFacts | None) -> str:
 def _cost(task: RunTask, number: _Number, pricing: Pricing, at: int, file: PromptFacts | None) -> float | None:
     """The expected cost of the requests of a task; None: it is not known."""
     tariff = pricing.tariffs[at] if at < len(pricing.tariffs) else None
-    if number.expected is None or tariff is None or tariff.price is None or task.options.turns is not None:
+    if number.expected is None or tariff is None or tariff.price is None or _unit(task) != "requests":
         return None
     if not _has_prompt(task) or (file is not None and file.mean_output is not None):
         return None
