@@ -114,7 +114,7 @@ def test_no_more_than_a_run_would_know(capfdbinary: pytest.CaptureFixture[bytes]
     text = printed(capfdbinary, url_of(silent), "--turns", "2..4", "--requests", "9", "--max-tokens", "5")
     assert '"model":"MODEL"' in text
     assert "MODEL stands for the model" in text
-    assert "requests: its part of the 9 requests; a conversation has several" in text
+    assert "requests: its part of the 9 requests; one of its conversations has several" in text
     assert text.count("# session") == 3
     assert "only first requests are shown" in text
     assert "name the model with --model" in refused(capfdbinary, url_of(silent), "--no-probe")
@@ -219,3 +219,18 @@ def test_a_printed_file_has_no_dry_run(capfdbinary: pytest.CaptureFixture[bytes]
     for more in ((), ("--all",)):
         assert cli.run(["config", "--dry-run", *more]) == 0
         assert b"dry-run" not in capfdbinary.readouterr().out
+
+
+def test_a_flow_is_shown_with_its_steps(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], silent: socket.socket
+) -> None:
+    (tmp_path / "flow.toml").write_text(
+        '[[task]]\nname = "rag"\n[[task.step]]\nname = "login"\nsetup = true\napi = "http"\n'
+        'body = \'{"user": "u{{user}}"}\'\n'
+        'extract = ["token = json:token"]\n[[task.step]]\nname = "chat"\nheader = ["Authorization: Bearer {{token}}"]\n'
+    )
+    text = printed(capfdbinary, url_of(silent), "--model", "m", "--config", str(tmp_path / "flow.toml"))
+    assert f"  step login: POST {url_of(silent)}/, once for each user; its answer gives token" in text
+    assert f"  step chat: POST {url_of(silent)}/v1/chat/completions" in text
+    first, *_ = commands_in(text)
+    assert '{"user": "u1"}' in first

@@ -126,7 +126,11 @@ class Console:
         """Print targets, APIs, models, size and phases of the run; `notes`: how URLs were changed, and proxies,
         addresses and TLS; `more`: another line, or empty."""
         of_all = (run.url, run.api, f"model {run.model}" if run.model else "")
-        target = f"{len(run.tasks)} tasks" if run.tasks else "   ".join(filter(None, of_all))
+        target = (
+            f"{len(run.tasks)} task{'s' if len(run.tasks) > 1 else ''}"
+            if run.tasks
+            else "   ".join(filter(None, of_all))
+        )
         self.say(f"llmstress {program_version()}   {target}")
         for line in task_lines(run.tasks):
             self.say(f"  {line}")

@@ -6,6 +6,7 @@ import msgspec
 
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.prompt_options import DEFAULT_PROMPT
+from llmstress.coordinator.config.target_url import redact_url
 from llmstress.coordinator.prompts.prepared import Prepared
 from llmstress.coordinator.prompts.read import PromptFacts
 from llmstress.coordinator.run import token_rate
@@ -13,7 +14,6 @@ from llmstress.coordinator.run.prompt_files import describe_prompts
 from llmstress.coordinator.run.run_tasks import RunTask
 from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine.control import Plan, Think
-from llmstress.engine.flows.templates import names_in
 from llmstress.engine.load.mix import Entry, Mix
 from llmstress.engine.prompts.lengths import Lengths
 from llmstress.engine.telemetry.cost import PER, SECONDS_PER_HOUR, Pricing
@@ -56,13 +56,12 @@ def plan_lines(
     `plans`: those of the workers. `entries`: what the mix has of each task. `pricing`, `trace`, `prepared`: those of
     the run.
     """
-    begins = [at for at, task in enumerate(tasks) if task.begins]
-    wholes = [tasks[at] for at in begins]
+    wholes = [task for task in tasks if task.begins]
     numbers = _numbers(options, wholes, plans, entries, trace)
     run = [f"  threshold: {'--abort-if' if each.abort else '--fail-if'} {each.text}" for each in options.thresholds]
     costs = [
-        _cost(task, number, pricing, at, prepared.file(task.options))
-        for at, task, number in zip(begins, wholes, numbers, strict=True)
+        _cost(task, number, pricing, tasks.index(task), prepared.file(task.options))
+        for task, number in zip(wholes, numbers, strict=True)
     ]
     run += _total_cost(pricing, costs, plans[0])
     if options.max_cost is not None:
@@ -74,14 +73,11 @@ def plan_lines(
         lines = [f"{f'task {task.name}' if task.name else 'requests'}: {number.text}"]
         if task.name:
             lines.append(f"  weight {task.weight} of {total:,}: {share(task.weight, total)}")
-        for each in tasks:
-            if each.name != task.name:
-                continue
-            about = _about(each.options, each, prepared.file(each.options), lengths=lengths)
-            if each.step is not None:
-                lines.append(f"  step {each.step.name}{' (set-up, once for each user)' if each.step.setup else ''}")
-                about = [f"  {line}" for line in about]
-            lines += [f"  {line}" for line in about]
+        if task.step is None:
+            about = _about(task.options, task, prepared.file(task.options), lengths=lengths)
+        else:
+            about = _steps([each for each in tasks if each.own is task.own])
+        lines += [f"  {line}" for line in about]
         if cost is not None:
             lines.append(f"  cost: about {money(cost, pricing.currency)}, if every answer is as long as its limit")
         described.append(lines)
@@ -107,9 +103,9 @@ def _numbers(
             _Number(f"about {part:,.0f} {unit}, as they arrive", expected=part)
             for part, unit in zip(parts, units, strict=True)
         ]
-    if not options.open and options.has_sessions:
-        whole = f"its part of the {sum(counted):,} requests"
-        return [_Number(whole if unit == "requests" else f"{whole}; a {unit[:-1]} has several") for unit in units]
+    if not options.open and (sessions := [unit for unit in units if unit != "requests"]):
+        several = f"one of its {sessions[0]} has several"
+        return [_Number(f"its part of the {sum(counted):,} requests; {several}") for _ in tasks]
     limit = "" if options.steady_s is None else "at most "
     besides = "" if options.whole_run else ", besides those of ramp-up and warm-up"
     if (exact := _split(counted, weights, entries)) is not None:
@@ -128,6 +124,19 @@ def _unit(task: RunTask) -> str:
     if task.step is not None:
         return "flows"
     return "conversations" if task.options.turns is not None else "requests"
+
+
+def _steps(steps: Sequence[RunTask]) -> list[str]:
+    """The steps of a flow, a line for each."""
+    lines = []
+    for each in steps:
+        assert each.step is not None
+        once = ", once for each user" if each.step.setup else ""
+        taken = ", ".join(extraction.name for extraction in each.step.extracts)
+        takes = f"; its answer gives {taken}" if taken else ""
+        request = f"{each.resolved.api.method} {redact_url(each.resolved.target.url)}"
+        lines.append(f"step {each.step.name}: {request}{once}{takes}")
+    return [*lines, "the requests of the first flow are shown; what only the answers give stands by its name"]
 
 
 def _counted(options: Options, plans: Sequence[Plan], trace: TraceFacts | None) -> list[int] | None:
@@ -180,13 +189,7 @@ def _split(counted: Sequence[int], weights: Sequence[int], entries: Sequence[Ent
 
 def _about(options: Options, task: RunTask, file: PromptFacts | None, *, lengths: bool) -> list[str]:
     """What one kind of request is like. `lengths`: the limits of its answers are those of a trace."""
-    varies = task.step is not None and bool(names_in(options.prompt))
-    if varies:
-        lines = ["prompt: a text with variables"]
-    elif _has_prompt(task):
-        lines = [f"prompt: {_prompt(options, file)}"]
-    else:
-        lines = ["prompt: none" if task.step is not None else "prompt: none, its body is always the same"]
+    lines = [f"prompt: {_prompt(options, file)}" if _has_prompt(task) else "prompt: none, its body is always the same"]
     if options.turns is not None:
         answers = "scripted answers" if options.answers == "scripted" else "the answers that the server has given"
         lines.append(
@@ -195,7 +198,7 @@ def _about(options: Options, task: RunTask, file: PromptFacts | None, *, lengths
         )
     if "max_tokens" in type(task.resolved.api).TAKES:
         lines.append(f"answer: {'as long as the rows of the trace say' if lengths else _answer(options, task)}")
-    if _has_prompt(task) and not varies:
+    if _has_prompt(task):
         lines.append(f"expected: {_expected(options, task, file)}")
     limits = [
         ("connect", options.timeout_connect_s),
@@ -270,7 +273,9 @@ def _expected(options: Options, task: RunTask, file: PromptFacts | None) -> str:
 def _cost(task: RunTask, number: _Number, pricing: Pricing, at: int, file: PromptFacts | None) -> float | None:
     """The expected cost of the requests of a task; None: it is not known."""
     tariff = pricing.tariffs[at] if at < len(pricing.tariffs) else None
-    if number.expected is None or tariff is None or tariff.price is None or _unit(task) != "requests":
+    if number.expected is None or tariff is None or tariff.price is None:
+        return None
+    if task.options.turns is not None or task.step is not None:
         return None
     if not _has_prompt(task) or (file is not None and file.mean_output is not None):
         return None
