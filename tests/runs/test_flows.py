@@ -36,6 +36,7 @@ extract = ["document = json:documents.0.text", "kind = header:Content-Type", 'id
 name = "chat"
 prompt = "Answer with this document ({{id}}, {{kind}}): {{document}}"
 system = "Be brief to user {{user}}."
+check = ["not-empty"]
 header = ["Authorization: Bearer {{token}}"]
 
 [[task.step]]
