@@ -198,8 +198,7 @@ def build_entry(plans: Sequence[TaskPlan], tasks: Sequence[Task], users: Users) 
     script: Script = MadeScript(plan.ask, plan.synthetic, seed=plan.conversation.seed)
     if plan.prompts is not None:
         script = FileScript(FilePrompts(plan.prompts), script)
-    observe = observe_of(plan, tasks[0].api)
-    return Conversations(plan.conversation, plan.ask, tasks, builder.build, script, observe)
+    return Conversations(plan.conversation, plan.ask, tasks, builder.build, script, observe_of(plan, tasks[0].api))
 
 
 def _arrivals(plan: Plan, kind: OpenLoad, trace: Trace | None = None) -> Arrivals:

@@ -107,16 +107,16 @@ class Conversations(SessionKind):
         script: Script,
         observe: Observe | None = None,
     ) -> None:
-        """ask: has what all requests have in common. build: head and body of a request. observe: gives the observers
-        of requests, each of which has a number of its own; None: they have none."""
+        """ask: has what all requests have in common. build: head and body of a request. observe: gives further
+        observers of requests, each of which has a number of its own; None: there are none."""
         super().__init__(tasks)
-        self.observe = observe
         self.limited = takes_lengths(build, ask)
         """The limit of an answer is in the body."""
         self.plan = plan
         self.ask = ask
         self.build = build
         self.script = script
+        self.observe = observe
 
     def begin(self, number: int, user: Hashable) -> "Talk":
         """The conversation of a number."""
@@ -136,9 +136,8 @@ class Talk(Session):
         self._turns = kind.script.turns(number, numbers.randint(plan.fewest, plan.most))
         self._waits = think_times(plan.think, numbers)
         self._turn = 0
-        self._keeper: Keeper | None = None
-        """Has the answer to the last request, if it is needed."""
         self._messages: list[dict[str, Any]] = []
+        self._keeper: Keeper | None = None
 
     def first(self) -> Request:
         """The first text of the user."""
@@ -168,10 +167,10 @@ class Talk(Session):
             changes["max_tokens"] = limit
         ask = msgspec.structs.replace(kind.ask, **changes)
         task = kind.tasks[min(turn, len(kind.tasks) - 1)]
-        asked = ask.limit if kind.limited and limit is not None else 0
         self._keeper = Keeper() if kind.plan.keeps_answers and turn + 1 < self._turns else None
-        watching = None if kind.observe is None else kind.observe(self._number * _TURNS + turn)
-        observer = both(watching, self._keeper)
+        further = None if kind.observe is None else kind.observe(self._number * _TURNS + turn)
+        observer = both(self._keeper, further)
+        asked = ask.limit if kind.limited and limit is not None else 0
         return Request(task, kind.build(ask), ask.least_output, asked_output=asked, observer=observer)
 
     def _answer(self, exchange: Exchange) -> str | None:

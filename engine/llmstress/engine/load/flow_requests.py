@@ -56,5 +56,5 @@ class FlowRequests:
                 shows=not self.plan.setup,
             )
         observer = None if self._observe is None else self._observe(number)
-        asked_input = drawn.input * ask.batch
-        return Request(self.task, data, ask.least_output, asked_input, output, both(observer, extractor)), extractor
+        observers = both(observer, extractor)
+        return Request(self.task, data, ask.least_output, drawn.input * ask.batch, output, observers), extractor
