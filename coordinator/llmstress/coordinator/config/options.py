@@ -165,7 +165,7 @@ class Options(PromptOptions, frozen=True, kw_only=True):
             self._check_tasks()  # what the options of the run say of a request is only what tasks take over
         else:
             self._check_request()
-            self._check_turns()
+            self._check_texts_of_turns()
             self.check_prompts()
             self._check_abandoning()
             self._check_objectives()
@@ -310,7 +310,7 @@ class Options(PromptOptions, frozen=True, kw_only=True):
                 if given:
                     raise UsageError(f"{flag} can't be used with --unix-socket: drop one of them")
 
-    def _check_turns(self) -> None:
+    def _check_texts_of_turns(self) -> None:
         if self.turns is None:
             return
         if self.prompt_ids:
