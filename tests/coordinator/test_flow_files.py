@@ -159,3 +159,19 @@ def test_flows_have_no_trace_and_no_rate_in_tokens(place: Path, capsys: pytest.C
     assert "a flow can't be used with --trace" in capsys.readouterr().err
     assert cli.run(["probe", "--config", "run.toml"]) == 2
     assert "the task rag is a flow" in capsys.readouterr().err
+
+
+def test_a_dry_run_shows_each_step_with_the_names_of_what_only_a_server_knows(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "run.toml").write_text(FLOW)
+    assert cli.run(["--config", "run.toml", "--dry-run", "--rate", "5/s", "--duration", "4s"]) == 0
+    said = capsys.readouterr().out
+    assert "task rag: about 10 flows, as they arrive" in said
+    assert "task other: about 10 requests, as they arrive" in said
+    assert "step login: POST http://127.0.0.1:9/login, once for each user; its answer gives token" in said
+    assert said.count("# step ") == 3
+    assert '{"user": "1"}' in said
+    assert "Authorization: Bearer {{token}}" in said
+    assert '"content":"{{token}} 1"' in said
+    assert '"content":"{{chat.answer}}"' in said

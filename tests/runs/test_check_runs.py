@@ -91,6 +91,7 @@ def test_an_answer_that_fails_a_check_is_a_failure(server: MockServer, rate: tup
     assert "tool:get: no call" in words
 
 
+@pytest.mark.slow
 def test_a_file_with_checks_and_a_schema(server: MockServer, tmp_path: Path) -> None:
     schema, config = tmp_path / "s.json", tmp_path / "run.toml"
     schema.write_text('{"type": "object", "required": ["other"]}')
@@ -109,6 +110,7 @@ async def test_a_regular_expression_without_end_does_not_hang(server: MockServer
     assert outcome.texts == [r"regex:(( tok\d)+)+$x: undecided, it took more than 50 ms"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [("--total-streams", "20"), pytest.param(("--rate", "100/s"), marks=pytest.mark.slow)],
@@ -145,6 +147,7 @@ async def test_those_leave_whom_the_seed_says_and_nobody_whose_answer_ends_befor
     assert (await load(server.url, requests=12, streams=12, abandonment=late)).ended == {"ok": 12}
 
 
+@pytest.mark.slow
 def test_the_same_ones_leave_in_three_processes(server: MockServer) -> None:
     # in the open model every number begins; in the closed one a stream that waits for a connection may come too late
     flags = ("--procs", "3", "--rate", "100/s", "--seed", "3", "--abandon", "30%", "--abandon-after", "20ms")

@@ -182,6 +182,7 @@ OVERFLOW = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refusal", [OVERFLOW, b'{"error": {"message": "no such thing"}}'], ids=["overflow", "other"])
 def test_a_full_context_ends_a_conversation_and_is_told_from_other_failures(refusal: bytes) -> None:
     noted = Noted([], [])
@@ -232,3 +233,17 @@ def test_conversations_arrive_at_the_rate_and_are_the_same_in_any_number_of_proc
         assert stamp - begun.get(talk, 0.0) >= 0.05  # nobody thinks less than that
         begun[talk] = stamp
     assert len(begun) == 60
+
+
+def test_answers_in_conversations_are_checked_and_users_walk_away() -> None:
+    """Both were once ignored in conversations."""
+    common = ("--headless", "--no-probe", "--quiet", "--proxy", "none", "--model", "mock-7b", "--procs", "1")
+    with mock_server("--ttft-ms", "5", "--gap-ms", "1") as server:
+        load = (server.url, *common, "--turns", "2", "--total-streams", "2", "--requests", "8")
+        code, checked, said = llmstress(*load, "--check", "contains:zebra")
+        assert code == 5, said
+        _, left, _ = llmstress(*load, "--abandon", "100%", "--abandon-after-tokens", "2")
+        truth = server.stop()
+    assert checked["errors"]["validation"]["count"] == checked["conversations"]["failed"] == 8
+    assert left["requests"]["abandoned"] == truth["aborted"] == 8
+    assert left["conversations"]["cut_off"] == 8

@@ -47,6 +47,7 @@ def test_the_cost_is_the_price_of_what_the_mock_has_sent(tmp_path: Path) -> None
     ]
 
 
+@pytest.mark.slow
 def test_tasks_of_a_mix_have_prices_of_their_own(tmp_path: Path) -> None:
     (config := tmp_path / "run.toml").write_text(
         """price = "input=1,output=10"
@@ -100,6 +101,7 @@ def test_max_cost_ends_the_run_and_counts_on_the_requests_in_flight() -> None:
     assert allowed - 1e-9 <= spent < allowed + 2 * streams * tokens * 10 / 1e6
 
 
+@pytest.mark.slow
 def test_what_the_end_cut_off_is_an_estimate() -> None:
     with mock_server("--tokens", "100000") as server:
         code, summary, said = llmstress(
@@ -114,6 +116,7 @@ def test_what_the_end_cut_off_is_an_estimate() -> None:
     assert "is an estimate for 3 requests that did not end ok: from $0 to an unknown amount" in said
 
 
+@pytest.mark.slow
 def test_own_hardware_has_a_price_for_a_million_tokens() -> None:
     with mock_server() as server:
         code, summary, _ = llmstress(

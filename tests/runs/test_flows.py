@@ -36,6 +36,7 @@ extract = ["document = json:documents.0.text", "kind = header:Content-Type", 'id
 name = "chat"
 prompt = "Answer with this document ({{id}}, {{kind}}): {{document}}"
 system = "Be brief to user {{user}}."
+check = ["not-empty"]
 header = ["Authorization: Bearer {{token}}"]
 
 [[task.step]]
@@ -65,7 +66,7 @@ def steps(flow: dict[str, Any]) -> dict[str, tuple[int, int, int]]:
     return {row["step"]: (row["started"], row["ok"], row["failed"]) for row in flow["steps"]}
 
 
-@pytest.mark.parametrize("procs", ["1", "2"])
+@pytest.mark.parametrize("procs", [pytest.param("1", marks=pytest.mark.slow), "2"])
 def test_each_stream_logs_in_once_and_answers_go_into_later_requests(procs: str, tmp_path: Path) -> None:
     kept = tmp_path / "kept.jsonl"
     with mock_server("--login-required", "--ttft-ms", "1", "--gap-ms", "0.1", "--keep-requests", str(kept)) as mock:
@@ -112,6 +113,7 @@ def test_a_user_logs_in_again_when_the_token_has_expired_and_no_flow_fails(tmp_p
     assert f"set up again after a 401: {flow['set_up_again']}" in said
 
 
+@pytest.mark.slow
 def test_a_second_401_fails_the_flow_and_the_run_goes_on(tmp_path: Path) -> None:
     text = FLOW.replace("Bearer {{token}}", "Bearer no{{token}}", 1)
     with mock_server() as mock:
@@ -136,6 +138,7 @@ def test_an_extraction_that_finds_nothing_fails_the_flow_and_says_where(tmp_path
     assert sample["text"].startswith("step search: document: nothing at json:documents.7.text; the answer says {")
 
 
+@pytest.mark.slow
 def test_flows_arrive_at_the_rate_and_the_slots_keep_their_logins(tmp_path: Path) -> None:
     text = FLOW.replace('prompt = "You', 'think-time = "5ms"\nprompt = "You')
     with mock_server("--login-required", "--ttft-ms", "1", "--gap-ms", "0.1") as mock:

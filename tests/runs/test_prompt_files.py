@@ -23,7 +23,9 @@ def sent(*flags: str) -> list[dict[str, Any]]:
     return bodies
 
 
-@pytest.mark.parametrize("procs", ["1", "2", pytest.param("5", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "procs", [pytest.param("1", marks=pytest.mark.slow), "2", pytest.param("5", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("load", [("--total-streams", "7"), ("--rate", "100/s")], ids=["closed", "open"])
 def test_each_row_is_sent_once_by_any_number_of_processes(tmp_path: Path, procs: str, load: tuple[str, str]) -> None:
     path = tmp_path / "prompts.jsonl"
@@ -35,6 +37,7 @@ def test_each_row_is_sent_once_by_any_number_of_processes(tmp_path: Path, procs:
     )
 
 
+@pytest.mark.slow
 def test_rows_are_used_again_in_their_order(tmp_path: Path) -> None:
     path = tmp_path / "prompts.txt"
     path.write_text("one\ntwo\nthree\n")
@@ -45,6 +48,7 @@ def test_rows_are_used_again_in_their_order(tmp_path: Path) -> None:
     assert {body["max_tokens"] for body in bodies} == {9}
 
 
+@pytest.mark.slow
 def test_the_flags_of_a_file_work_in_a_configuration(tmp_path: Path) -> None:
     path, config = tmp_path / "prompts.csv", tmp_path / "run.toml"
     path.write_text("question\nwhy?\nhow?\n")
@@ -59,6 +63,7 @@ def test_the_flags_of_a_file_work_in_a_configuration(tmp_path: Path) -> None:
     assert {body["max_tokens"] for body in bodies} == {3}
 
 
+@pytest.mark.slow
 def test_whole_bodies_are_sent_with_model_stream_and_limits_of_the_run(tmp_path: Path) -> None:
     path = tmp_path / "bodies.jsonl"
     messages = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
@@ -93,6 +98,7 @@ def test_nothing_starts_with_a_file_that_cant_be_sent(tmp_path: Path, name: str)
     assert why in said
 
 
+@pytest.mark.slow
 def test_token_ids_of_a_file_are_sent_where_the_api_takes_them(tmp_path: Path) -> None:
     path = tmp_path / "ids.jsonl"
     path.write_text('{"prompt": [5, 6, 7]}\n')
@@ -104,6 +110,7 @@ def test_token_ids_of_a_file_are_sent_where_the_api_takes_them(tmp_path: Path) -
     assert (code, summary["requests"]["ok"], summary["tokens"]["input"]) == (0, 4, 12)
 
 
+@pytest.mark.slow
 def test_each_task_of_a_mix_has_a_file_of_its_own(tmp_path: Path) -> None:
     one, other, config = tmp_path / "one.txt", tmp_path / "other.jsonl", tmp_path / "run.toml"
     one.write_text("one a\none b\n")
@@ -117,6 +124,7 @@ def test_each_task_of_a_mix_has_a_file_of_its_own(tmp_path: Path) -> None:
     assert said == {"one": 10, "other": 10, "hello": 10}
 
 
+@pytest.mark.slow
 def test_token_ids_of_made_prompts_have_exact_lengths(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     words = WORDS[:40]

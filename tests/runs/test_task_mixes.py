@@ -55,7 +55,9 @@ def keeping(seen: list[tuple[str, dict[str, Any], str]]) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("procs", ["1", "2", pytest.param("5", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "procs", [pytest.param("1", marks=pytest.mark.slow), "2", pytest.param("5", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("load", [("--total-streams", "10"), ("--rate", "200/s")], ids=["closed", "open"])
 def test_weights_hold_and_requests_are_the_same_in_any_number_of_processes(
     tmp_path: Path, procs: str, load: tuple[str, str]
@@ -107,6 +109,7 @@ def test_each_task_has_its_own_figures(tmp_path: Path) -> None:
     assert f"\n  chat        50 %  {server.url}/v1/chat/completions   openai-chat   model mock-7b\n" in said
 
 
+@pytest.mark.slow
 def test_models_are_compared() -> None:
     with mock_server("--ttft-ms", "5", "--gap-ms", "1") as server:
         code, summary, said = llmstress(

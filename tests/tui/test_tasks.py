@@ -301,6 +301,7 @@ def test_the_tab_is_that_of_a_mix_and_follows_the_run() -> None:
     on_screen(app, steps, (140, 40))
 
 
+@pytest.mark.slow
 def test_many_tasks_can_be_scrolled_and_the_charts_show_the_longest_bars() -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await press(pilot, "7")

@@ -12,9 +12,7 @@ from llmstress.engine.telemetry.classes import NOT_FAILED
 from llmstress.engine.telemetry.flows import DURATION
 from llmstress.engine.telemetry.formatting import count, rate
 from llmstress.engine.telemetry.messages import Phase
-
-_SHOWN = ("ttft", "tpot", "e2e")
-"""Latencies of a step."""
+from llmstress.engine.telemetry.metrics import COMPARED
 
 
 def flows_of(aggregate: Aggregate, steps: Sequence[StepFacts], seconds: float) -> list[FlowRow]:
@@ -55,7 +53,7 @@ def _step(aggregate: Aggregate, number: int, name: str) -> FlowStepRow:
         started=whole.counters.started,
         ok=whole.ended.get("ok", 0),
         failed=sum(n for outcome, n in whole.ended.items() if outcome not in NOT_FAILED),
-        latency_ms={metric: describe(steady.latency[metric]) for metric in _SHOWN if metric in steady.latency},
+        latency_ms={metric: describe(steady.latency[metric]) for metric in COMPARED if metric in steady.latency},
     )
 
 

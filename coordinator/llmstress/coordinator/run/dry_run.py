@@ -34,11 +34,13 @@ from llmstress.coordinator.target.network import describe_way, with_sources
 from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine.control import Plan
 from llmstress.engine.load.build import build_mix
+from llmstress.engine.load.flows import Flows
 from llmstress.engine.load.mix import Entry
 from llmstress.engine.load.sessions import SessionKind
 from llmstress.engine.secrets import distinctive, redact
 from llmstress.engine.stream.link import Link
 from llmstress.engine.stream.recorder import Recorder
+from llmstress.engine.stream.task import Request
 from llmstress.engine.telemetry.sanitize import MAX_TEXT, sanitize_text
 from llmstress.engine.trace import Trace
 
@@ -158,7 +160,7 @@ def _with_models(tasks: Sequence[RunTask]) -> tuple[list[RunTask], list[str]]:
         options, resolved, model = task.options, task.resolved, task.options.model or ""
         if not model and resolved.api.NEEDS_MODEL:
             if not (options.probe and resolved.target.models_url):
-                with naming(task.name):
+                with naming(task.label):
                     choose_model(options, ModelListing())
             model = PLACEHOLDER
             notes.append(f"{PLACEHOLDER} stands for the model, for which the run asks the target; --model names it")
@@ -181,7 +183,7 @@ def _warnings(options: Options, tasks: Sequence[RunTask], trace: TraceFacts | No
         found += replay.trace_warnings(options, trace)
     for task in tasks:
         if (file := prepared.file(task.options)) is not None:
-            with naming(task.name):
+            with naming(task.label):
                 check_prompt_file(file, task.resolved.api, task.options)
             found += prompt_warnings(file, task.options)
         if task.options.unix_socket is None:
@@ -206,11 +208,15 @@ def _variables(task: RunTask, environ: Mapping[str, str]) -> dict[str, tuple[str
 def _requests(entry: Entry, plan: Plan, blanks: Blanks, number: int, *, proxies: bool) -> list[str]:
     """The first requests of a task, or the first ones of sessions, as commands."""
     lines: list[str] = []
-    for index in range(number):
+    shown: list[tuple[str, Request]] = []
+    if isinstance(entry, Flows):
+        shown = [(f"# step {name} of the first flow", request) for name, request in entry.examples()]
+    for index in range(0 if shown else number):
         if isinstance(entry, SessionKind):
-            title, request = f"# session {index + 1}, first request", entry.begin(index, index).first()
+            shown.append((f"# session {index + 1}, first request", entry.begin(index, index).first()))
         else:
-            title, request = f"# request {index + 1}", entry.request(index)
+            shown.append((f"# request {index + 1}", entry.request(index)))
+    for title, request in shown:
         of_task = plan.tasks[request.task.id]
         streamed = request.task.api.streamed
         command = curl_command(request.data, of_task.url, of_task.network, blanks, streamed=streamed, proxies=proxies)

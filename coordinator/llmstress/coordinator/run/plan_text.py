@@ -136,7 +136,7 @@ def _steps(steps: Sequence[RunTask]) -> list[str]:
         takes = f"; its answer gives {taken}" if taken else ""
         request = f"{each.resolved.api.method} {redact_url(each.resolved.target.url)}"
         lines.append(f"step {each.step.name}: {request}{once}{takes}")
-    return [*lines, "only first requests are shown: those of later steps have what the answers give"]
+    return [*lines, "the requests of the first flow are shown; what only the answers give stands by its name"]
 
 
 def _counted(options: Options, plans: Sequence[Plan], trace: TraceFacts | None) -> list[int] | None:

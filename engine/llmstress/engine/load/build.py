@@ -22,7 +22,7 @@ from llmstress.engine.load.load import Load, MakeStream, Model
 from llmstress.engine.load.mix import Entry, Mix
 from llmstress.engine.load.open import OpenModel
 from llmstress.engine.load.sources import of_drawn, of_lengths
-from llmstress.engine.load.watching import watched
+from llmstress.engine.load.watching import observe_of, watched
 from llmstress.engine.prompts.blocks import BlockMaker
 from llmstress.engine.prompts.file import FilePrompts
 from llmstress.engine.prompts.lengths import MOST_TOKENS
@@ -198,7 +198,7 @@ def build_entry(plans: Sequence[TaskPlan], tasks: Sequence[Task], users: Users) 
     script: Script = MadeScript(plan.ask, plan.synthetic, seed=plan.conversation.seed)
     if plan.prompts is not None:
         script = FileScript(FilePrompts(plan.prompts), script)
-    return Conversations(plan.conversation, plan.ask, tasks, builder.build, script)
+    return Conversations(plan.conversation, plan.ask, tasks, builder.build, script, observe_of(plan, tasks[0].api))
 
 
 def _arrivals(plan: Plan, kind: OpenLoad, trace: Trace | None = None) -> Arrivals:

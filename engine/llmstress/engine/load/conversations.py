@@ -15,11 +15,13 @@ from llmstress.engine.api.context_limit import FULL, says_context_is_full
 from llmstress.engine.control import Conversation
 from llmstress.engine.load.sessions import Over, Session, SessionKind, Step
 from llmstress.engine.load.think import think_times
+from llmstress.engine.load.watching import Observe
 from llmstress.engine.outcome import End
 from llmstress.engine.prompts.lengths import Lengths
 from llmstress.engine.prompts.synthetic import Maker, Synthetic
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.keeper import Keeper
+from llmstress.engine.stream.observer import both
 from llmstress.engine.stream.task import Request, Task
 
 NO_TEXT = "(no text)"
@@ -102,13 +104,16 @@ class Conversations(SessionKind):
         tasks: Sequence[Task],
         build: Callable[[Ask], bytes],
         script: Script,
+        observe: Observe | None = None,
     ) -> None:
-        """ask: has what all requests have in common. build: head and body of a request."""
+        """ask: has what all requests have in common. build: head and body of a request. observe: gives further
+        observers of requests, each of which has a number of its own; None: there are none."""
         super().__init__(tasks)
         self.plan = plan
         self.ask = ask
         self.build = build
         self.script = script
+        self.observe = observe
 
     def begin(self, number: int, user: Hashable) -> "Talk":
         """The conversation of a number."""
@@ -118,7 +123,7 @@ class Conversations(SessionKind):
 class Talk(Session):
     """One conversation."""
 
-    __slots__ = ("_kind", "_messages", "_number", "_turn", "_turns", "_waits")
+    __slots__ = ("_keeper", "_kind", "_messages", "_number", "_turn", "_turns", "_waits")
 
     def __init__(self, kind: Conversations, number: int) -> None:
         plan = kind.plan
@@ -129,6 +134,7 @@ class Talk(Session):
         self._waits = think_times(plan.think, numbers)
         self._turn = 0
         self._messages: list[dict[str, Any]] = []
+        self._keeper: Keeper | None = None
 
     def first(self) -> Request:
         """The first text of the user."""
@@ -158,13 +164,14 @@ class Talk(Session):
             changes["max_tokens"] = limit
         ask = msgspec.structs.replace(kind.ask, **changes)
         task = kind.tasks[min(turn, len(kind.tasks) - 1)]
-        keeps = kind.plan.keeps_answers and turn + 1 < self._turns
-        return Request(task, kind.build(ask), ask.least_output, observer=Keeper() if keeps else None)
+        self._keeper = Keeper() if kind.plan.keeps_answers and turn + 1 < self._turns else None
+        further = None if kind.observe is None else kind.observe(self._number * _TURNS + turn)
+        observer = both(self._keeper, further)
+        return Request(task, kind.build(ask), ask.least_output, observer=observer)
 
     def _answer(self, exchange: Exchange) -> str | None:
         """The text of the answer; None: it is too long to be kept."""
-        observer = exchange.request.observer
-        if not isinstance(observer, Keeper):
+        if self._keeper is None:
             return self._kind.script.answer(self._number, self._turn)
-        answer = observer.answer(exchange.task.api)
+        answer = self._keeper.answer(exchange.task.api)
         return None if answer is None else answer.text

@@ -10,7 +10,7 @@ from llmstress.engine.load.sources import changes_by, takes_lengths
 from llmstress.engine.load.watching import observe_of
 from llmstress.engine.prompts.synthetic import Drawn
 from llmstress.engine.stream.extracting import Extractor
-from llmstress.engine.stream.observer import Both
+from llmstress.engine.stream.observer import both
 from llmstress.engine.stream.task import Request, Task
 
 _NOTHING = Drawn(None, None)
@@ -56,5 +56,5 @@ class FlowRequests:
                 shows=not self.plan.setup,
             )
         observer = None if self._observe is None else self._observe(number)
-        both = observer or extractor if observer is None or extractor is None else Both(observer, extractor)
-        return Request(self.task, data, ask.least_output, drawn.input * ask.batch, output, both), extractor
+        observers = both(observer, extractor)
+        return Request(self.task, data, ask.least_output, drawn.input * ask.batch, output, observers), extractor

@@ -55,6 +55,19 @@ class Flows(SessionKind):
         """The flow of a number, of this user."""
         return Flow(self, number, self.users.number(user))
 
+    def examples(self) -> list[tuple[str, Request]]:
+        """The name and the request of each step of the first flow, in which variables whose values only a server knows
+        stand by their names."""
+        values = _Named(user="1", number="1")
+        return [(each.name, each.make(0, values)[0]) for each in (*self.setup, *self.steps)]
+
+
+class _Named(dict[str, str]):
+    """Values of variables; one that is missing stands by its name."""
+
+    def __missing__(self, name: str) -> str:
+        return f"{{{{{name}}}}}"
+
 
 class Flow(Session):
     """One flow."""

@@ -9,7 +9,7 @@ from llmstress.engine.control import Abandonment, TaskPlan
 from llmstress.engine.load.think import think_times
 from llmstress.engine.stream.checking import Checked, CheckedText
 from llmstress.engine.stream.leaving import Leaver
-from llmstress.engine.stream.observer import Both, Observer
+from llmstress.engine.stream.observer import Observer, both
 from llmstress.engine.stream.task import Request, Source, Task
 
 Observe = Callable[[int], Observer | None]
@@ -39,9 +39,7 @@ def observed(source: Source, observe: Observe) -> Source:
 
         def request(number: int) -> Request:
             request, observer = request_of(number), observe(number)
-            if observer is None:
-                return request
-            return request._replace(observer=observer if request.observer is None else Both(request.observer, observer))
+            return request if observer is None else request._replace(observer=both(request.observer, observer))
 
         return request
 
@@ -68,8 +66,4 @@ def _checking(judge: Judge, api: Api) -> Observe:
 
 
 def _both(first: Observe, second: Observe) -> Observe:
-    def observer(number: int) -> Observer | None:
-        one, other = first(number), second(number)
-        return Both(one, other) if one is not None and other is not None else one or other
-
-    return observer
+    return lambda number: both(first(number), second(number))

@@ -110,6 +110,13 @@ class Observer:
         """A comment line of a server-sent event stream, whose text is not kept."""
 
 
+def both(first: Observer | None, second: Observer | None) -> Observer | None:
+    """One observer for what two are told; None: there is none."""
+    if first is None or second is None:
+        return first or second
+    return Both(first, second)
+
+
 def ending_of(end: End, stamp: int, reader: ResponseReader | None, buffered: BufferedBody | None) -> Ending:
     """The end of a request whose response was read by `reader`, and its body buffered in `buffered`."""
     complete = reader is not None and reader.complete

@@ -217,7 +217,7 @@ BESIDE_LINE: tuple[MetricName, ...] = ("ttft", "e2e")
 """The bystander's line on the console."""
 
 COMPARED: tuple[MetricName, ...] = ("ttft", "tpot", "e2e")
-"""Those of each token band and of each turn of conversations."""
+"""Those of each token band, each turn of conversations and each step of flows."""
 
 TASKS_CHARTED: tuple[MetricName, ...] = ("ttft", "e2e", "tpot")
 """What the screen compares the tasks in, the first chart first."""
