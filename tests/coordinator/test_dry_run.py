@@ -234,3 +234,14 @@ def test_a_flow_is_shown_with_its_steps(
     assert f"  step chat: POST {url_of(silent)}/v1/chat/completions" in text
     first, *_ = commands_in(text)
     assert '{"user": "u1"}' in first
+
+
+def test_a_step_has_a_file_of_prompts(
+    capfdbinary: pytest.CaptureFixture[bytes], silent: socket.socket, tmp_path: Path
+) -> None:
+    (tmp_path / "asked.txt").write_text("the question of the file\n")
+    (tmp_path / "flow.toml").write_text(
+        f"url = '{url_of(silent)}'\nmodel = 'm'\n[[task]]\nname = 'a'\n[[task.step]]\nname = 's'\n"
+        f"prompts = '{tmp_path / 'asked.txt'}'\n"
+    )
+    assert '"content":"the question of the file"' in printed(capfdbinary, "--config", str(tmp_path / "flow.toml"))

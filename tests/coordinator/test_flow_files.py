@@ -129,6 +129,10 @@ STEP = '[[task.step]]\nname = "a"\n'
             STEP + 'extract = ["token = json:t"]\n' + STEP.replace('"a"', '"b"') + '\nprompt = "{{tokem}}"\n',
             "line 15: step b: prompt: no step before it extracts {{tokem}}; did you mean {{token}}?",
         ),
+        (
+            STEP + "api = 'http'\nbody = '{{promt}}'\n",
+            "step a: body: no step before it extracts {{promt}}; did you mean {{prompt}}?",
+        ),
         (STEP + 'header = ["X: {{prompt}}"]\n', "line 11: step a: header X: no step before it extracts {{prompt}}"),
         (STEP + STEP, "line 11: step a: two steps of the task rag are called 'a'"),
         (STEP + 'url = "http://{{user}}/"\n', "line 9: step a: url: variables are filled into the path"),

@@ -18,7 +18,7 @@ def options(**given: Any) -> Options:
 
 def digest(directory: Path, **given: Any) -> str:
     asked = options(**given)
-    return digest_of(asked, prepare([asked], {}, directory / "otherwise"))
+    return digest_of(asked, prepare([("", asked)], {}, directory / "otherwise"))
 
 
 def test_equal_prompts_have_one_digest(tmp_path: Path) -> None:

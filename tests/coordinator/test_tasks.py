@@ -167,6 +167,28 @@ WRONG = [
     (NAMED + "[other]\nb = 1", "run.toml, line 3: unknown table 'other'"),
     (NAMED + "url = 'http://h:1'\n[[task]]\nname = 'b'", "the task b has no target, and others have one"),
     (NAMED + "url = 'h:1'", "task a: --url needs a URL like http://localhost:8000, not 'h:1'"),
+    ("max-tokens = 5\n" + NAMED + "max-tokens = -5", "not -5; max-tokens comes from run.toml, line 4"),
+    (
+        "url = 'http://h:1'\n" + NAMED + "url = 'h:1'",
+        "not 'h:1'; did you mean http://h:1?; url comes from run.toml, line 4",
+    ),
+    (
+        NAMED + "extract = ['x = json:y']",
+        "run.toml, line 3: extract belongs to a step of a flow: write it below [[task",
+    ),
+    (NAMED + "[[task.step]]\nname = 's'\nturns = '3'", "run.toml, line 5: turns is for conversations, and a flow has"),
+    (NAMED + "[[task.step]]\nname = 's'\nweight = 3", "run.toml, line 5: weight belongs to the task and not to a step"),
+    ("weight = 3", "run.toml, line 1: weight belongs to a task or a step: write it below [[task]]"),
+    ("[[step]]\nname = 's'", "run.toml, line 1: a step belongs to a task: write [[task.step]], below its [[task]]"),
+    (
+        NAMED + "prompts = 'nope'",
+        "task a: --prompts nope: it can't be read (No such file or directory); prompts comes from ",
+    ),
+    (NAMED + "prompt-tokens = 5\ntoken-ids = true", "task a: --token-ids isn't supported by openai-chat"),
+    (
+        "check = ['json-schema:nope']",
+        "nope can't be read: No such file or directory; check comes from run.toml, line 1",
+    ),
     (NAMED + "api = 'openai-embeddings'\nsystem = 's'", "task a: --system isn't supported by openai-embeddings"),
 ]
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from llmstress.coordinator.commands.other_tools import ANSWERS, unknown_flag
-from llmstress.coordinator.commands.text_input import text_of, text_of_config
+from llmstress.coordinator.commands.text_input import text_of, text_of_config, text_of_file
 from llmstress.coordinator.config.band_text import parse_bands
 from llmstress.coordinator.config.check_text import parse_abandon_after, parse_check
 from llmstress.coordinator.config.load_text import (
@@ -72,7 +72,7 @@ class CheckText(ParsedText[Check]):
     """A check of answers. For the completion of a shell, no file is read."""
 
     def __init__(self) -> None:
-        super().__init__("check", lambda text: parse_check(text, lambda path: text_of(f"@{path}")))
+        super().__init__("check", lambda text: parse_check(text, text_of_file))
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Check:
         """As in `ParsedText`."""

@@ -28,7 +28,7 @@ from llmstress.coordinator.run.dry_run import dry_run
 from llmstress.coordinator.run.ending import exit_code_reason
 from llmstress.coordinator.run.execute import execute
 from llmstress.coordinator.run.reports import write_reports
-from llmstress.coordinator.target.api_choice import check_apis
+from llmstress.coordinator.target.api_choice import check_apis, label_of
 from llmstress.coordinator.traces.read import TraceFacts, read_trace
 from llmstress.engine.mock.options import MockOptions
 
@@ -75,7 +75,7 @@ def run_command(arguments: dict[str, Any]) -> int:
     try:
         with own_directory() as directory:
             trace = _trace(options, console, directory / TRACE)  # before there is a loop, so that Ctrl-C ends it
-            prepared = prepare([own for *_, own in options.each_step], os.environ, directory / PROMPTS, console.say)
+            prepared = prepare(_labelled(options), os.environ, directory / PROMPTS, console.say)
             result, truth = asyncio.run(_run(options, console, asked_at, screen, directory, trace, prepared, deliver))
         if saved.path is not None:  # before the table: the explanation of the exit code must be the last line
             console.say()
@@ -96,12 +96,17 @@ def run_command(arguments: dict[str, Any]) -> int:
     return ExitCode.INTERNAL if saved.output_failed or not reported else result.exit_code
 
 
+def _labelled(options: Options) -> list[tuple[str, Options]]:
+    """The options of each task, or of its steps, with their names for messages."""
+    return [(label_of(task, step), own) for task, step, own in options.each_step]
+
+
 def _dry_run(options: Options) -> int:
     """Print what the run would do, and send nothing."""
     with own_directory() as directory:
         console = Console(sys.stderr)
         trace = _trace(options, console, directory / TRACE)
-        prepared = prepare([own for _, own in options.each_task], os.environ, directory / PROMPTS, console.say)
+        prepared = prepare(_labelled(options), os.environ, directory / PROMPTS, console.say)
         if options.has_target:
             text = dry_run(options, lambda own: own.url or "", os.environ, trace, prepared)
         else:

@@ -31,6 +31,15 @@ def text_of(given: str) -> str:
     return given
 
 
+def text_of_file(path: str) -> str:
+    """The content of a file, unchanged.
+
+    Raises:
+        ValueError: it cannot be read, is empty, is too large, or is not UTF-8.
+    """
+    return _not_empty(_decoded(_read_file(path), path, LARGEST), f"{path} is empty")
+
+
 def text_of_config(path: str) -> str:
     """The content of a configuration file, which may be empty; `-` is stdin.
 

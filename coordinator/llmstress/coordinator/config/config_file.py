@@ -23,6 +23,12 @@ TASK = "task"
 STEP = "step"
 """Name of the tables in a task that are the steps of a flow: `[[task.step]]`."""
 
+_OF_TASKS = ("name", "weight")
+"""Keys that only tasks have; steps have the first one, too."""
+
+_OF_STEPS = ("setup", "extract")
+"""Keys that only steps have."""
+
 _ONLY_ELSEWHERE = ("config",)
 """Flags that a file can't set: a file doesn't name another one."""
 
@@ -92,6 +98,12 @@ def read_config(text: str, name: str, keys: Mapping[str, Setting]) -> ConfigFile
             key, origin = written.replace("_", "-"), f"{name}, line {lines[written]}"
             if key in _ONLY_ELSEWHERE:
                 raise UsageError(f"{origin}: {key} can't be set in a file: use --{key}")
+            if key in (*_OF_TASKS, *_OF_STEPS):
+                raise UsageError(
+                    f"{origin}: {key} belongs to a task or a step: write it below [[task]] or [[task.step]]"
+                )
+            if key == STEP:
+                raise UsageError(f"{origin}: a step belongs to a task: write [[task.step]], below its [[task]]")
             if key not in usable:
                 raise UsageError(f"{origin}: {_unknown(written, value, [*usable, TASK])}")
             yield checked(usable[key], Entry(key, value, origin))
@@ -179,10 +191,18 @@ def _settings(
                     raise UsageError(f"{origin}: {key}: {error}") from error
             elif key in known:
                 yield checked(keys[key], Entry(key, value, origin))
+            elif key in keys and keys[key].field in ("turns", "answers") and "setup" in own:
+                raise UsageError(f"{origin}: {key} is for conversations, and a flow has steps instead: drop it")
+            elif key in keys and keys[key].field in OF_A_TASK:
+                raise UsageError(f"{origin}: {key} belongs to the task and not to a step: write it below [[task]]")
             elif key in keys:
                 raise UsageError(
                     f"{origin}: {key} belongs to the run and not to a task: write it above the first [[task]]"
                 )
+            elif key in _OF_TASKS:
+                raise UsageError(f"{origin}: {key} belongs to the task and not to a step: write it below [[task]]")
+            elif key in _OF_STEPS:
+                raise UsageError(f"{origin}: {key} belongs to a step of a flow: write it below [[task.step]]")
             else:
                 raise UsageError(f"{origin}: {_unknown(written, value, [*own, *known])}")
 

@@ -100,8 +100,9 @@ def check_flow(task: OwnOptions, run: OfRun, options: OfTask) -> None:
             )
         for place, name in _variables(options.of_step(step), where):
             if name not in known and not (place == "body" and name in _IN_BODY):
+                usable = known.union(_IN_BODY) if place == "body" else known
                 line = step.origins.get("headers" if place.startswith("header ") else place, step.origin)
-                raise UsageError(f"{line}: step {step.name}: {place}: {_unknown(name, known)}")
+                raise UsageError(f"{line}: step {step.name}: {place}: {_unknown(name, usable)}")
         for each in step.extracts:
             if each.name in (*BUILT_IN, *_IN_BODY):
                 raise UsageError(f"{where}: extract: {each.name} has a meaning of its own: choose another name")

@@ -89,9 +89,20 @@ def origins_in(message: str, merged: Merged) -> str:
 
     It is the end of a sentence: `; max-tokens comes from run.toml, line 3`.
     """
-    named = set(_FLAG.findall(message))
+    named, places = set(_FLAG.findall(message)), ChainMap(*_tables_in(message, merged), dict(merged.given))
     return "".join(
         f"; {setting.key} comes from {given.origin}"
         for setting in merged.settings
-        if setting.flag in named and (given := merged.given.get(setting.field)) and given.origin != setting.flag
+        if setting.flag in named and (given := places.get(setting.field)) and given.origin != setting.flag
     )
+
+
+def _tables_in(message: str, merged: Merged) -> list[dict[str, Given]]:
+    """The values of the task and of the step that an error message is about, the step's first."""
+    for task in merged.tasks:
+        for step in task.steps:
+            if message.startswith((f"{step.origin}: ", f"task {task.name}, step {step.name}: ")):
+                return [dict(step.given), dict(task.given)]
+        if message.startswith((f"{task.origin}: ", f"task {task.name}: ")):
+            return [dict(task.given)]
+    return []

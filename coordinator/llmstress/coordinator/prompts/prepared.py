@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from llmstress.coordinator.config.errors import naming
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.prompts.read import PromptFacts, read_prompts
 from llmstress.coordinator.prompts.source import PromptSource, source_of
@@ -32,22 +33,25 @@ NOTHING_PREPARED = Prepared()
 
 
 def prepare(
-    tasks: Iterable[Options],
+    tasks: Iterable[tuple[str, Options]],
     environ: Mapping[str, str],
     otherwise: Path,
     say: Callable[[str], None] = lambda _: None,
 ) -> Prepared:
     """Read what the prompts of these tasks need.
 
+    tasks: name of each, for messages, and its options.
+
     Raises:
         UsageError, CouldNotStart: a file can't be used: see `read_prompts` and `read_vocabulary`.
     """
     files: dict[PromptSource, PromptFacts] = {}
     vocabularies: dict[str, Vocabulary] = {}
-    for options in tasks:
+    for name, options in tasks:
         source, tokenizer = source_of(options), options.tokenizer
-        if source is not None and source not in files:
-            files[source] = read_prompts(source, environ, otherwise, say)
-        if tokenizer is not None and tokenizer not in vocabularies:
-            vocabularies[tokenizer] = read_vocabulary(tokenizer)
+        with naming(name):
+            if source is not None and source not in files:
+                files[source] = read_prompts(source, environ, otherwise, say)
+            if tokenizer is not None and tokenizer not in vocabularies:
+                vocabularies[tokenizer] = read_vocabulary(tokenizer)
     return Prepared(files, vocabularies)

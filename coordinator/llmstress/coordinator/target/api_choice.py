@@ -31,7 +31,11 @@ FLAGS = {
 }
 """Field of `Ask` -> its flag, for the fields that only some APIs support."""
 
-_OPTION = {"version": ("api_version",), "max_tokens": ("max_tokens", "output_tokens")}
+_OPTION = {
+    "version": ("api_version",),
+    "prompt_ids": ("prompt_ids", "token_ids"),
+    "max_tokens": ("max_tokens", "output_tokens"),
+}
 """Field of `Ask` -> the options that set it, where they have other names."""
 
 NAMED = "named with --api"
@@ -129,11 +133,16 @@ def choose_api(name: str, ask: Ask) -> Api:
 
 
 def refuse_unfit(options: Options, name: str, api: Api) -> None:
-    """Refuse what is asked of answers that the answers of this API can't have.
+    """Refuse what is asked of requests and answers that those of this API can't have.
 
     Raises:
-        UsageError: a check or a moment of leaving does not fit the API.
+        UsageError: a check, a moment of leaving or a prompt of token ids does not fit the API.
     """
+    if options.token_ids and "prompt_ids" not in type(api).TAKES:
+        takers = ", ".join(other for other, each in APIS.items() if "prompt_ids" in each.TAKES)
+        raise UsageError(
+            f"--token-ids isn't supported by {name}: drop it, or choose an API that supports it ({takers})"
+        )
     for check in options.checks:
         if KINDS[check.kind].reads and not api.reads_text:
             raise UsageError(f"--check {check}: the answers of {name} have no text; use min-tokens or finish")
