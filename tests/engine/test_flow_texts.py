@@ -50,6 +50,7 @@ def test_an_answer_that_is_no_json_has_no_paths() -> None:
         ("token", "is no variable with its place"),
         ("token = xpath:a", "is no variable with its place"),
         ("to-ken = json:a", "is no variable with its place"),
+        ("token = json:a." + "9" * 5000, "is not a path like"),
         ("token = json:", "is not a path like"),
         ("token = json:a..b", "is not a path like"),
         ("token = regex:(", "not a regular expression"),

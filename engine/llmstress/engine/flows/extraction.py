@@ -12,6 +12,9 @@ KINDS = ("json", "regex", "header")
 
 FORM = '"token = json:access.token", "id = regex:id=(\\d+)" or "page = header:X-Page"'
 
+LONGEST_NAME = 200
+"""Characters of a part of a path. Python does not read an index of thousands of digits."""
+
 _WRITTEN = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*([a-z]+):(.*)", re.ASCII | re.DOTALL)
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -40,7 +43,7 @@ def parse_extraction(text: str) -> Extraction:
     if match is None or match[2] not in KINDS:
         raise ValueError(f"{text[:80]!r} is no variable with its place in the answer: write it like {FORM}")
     name, kind, what = match[1], match[2], match[3].strip() if match[2] != "regex" else match[3]
-    if kind == "json" and not all(what.split(".")):
+    if kind == "json" and not all(0 < len(part) <= LONGEST_NAME for part in what.split(".")):
         raise ValueError(f"{text[:80]!r}: {what[:80]!r} is not a path like choices.0.text")
     if kind == "header" and not _HEADER.fullmatch(what):
         raise ValueError(f"{text[:80]!r}: {what[:80]!r} is not the name of a header")
