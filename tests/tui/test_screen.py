@@ -995,7 +995,7 @@ def agree(view: RunView) -> None:
     metrics = ("e2e", "ttfb") if whole_answers else ("ttft", "itl")
     assert tiles == {
         "streams open": tiles["streams open"],
-        **({"inputs/s": rate(tokens.inputs_per_s)} if tokens.inputs else work),
+        **({"inputs/s": rate(tokens.inputs_per_s)} if tokens.inputs and not tokens.output else work),
         "requests/s": rate(summary.requests.per_s),
         **{f"{each.upper()} {name}": shown_latency(latency[each], name) for each in metrics for name in ("p50", "p99")},
         "failed": formatting.share(summary.requests.failed, finished),

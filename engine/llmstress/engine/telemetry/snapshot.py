@@ -127,7 +127,7 @@ def take(
 def counted_in(aggregate: Aggregate) -> str:
     """Unit of the work of a run: tokens, unless its answers have none. In a mix of chats and embeddings: tokens."""
     counters = aggregate.counters()
-    if counters.inputs and not (counters.output or counters.events):
+    if counters.inputs and not counters.output:
         return "inputs"
     return "requests" if aggregate.whole_answers and not counters.output else "tokens"
 
