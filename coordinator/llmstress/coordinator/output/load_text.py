@@ -21,7 +21,8 @@ def load_line(load: Load) -> str:
     parts = [asked]
     if load.due_per_s is not None and load.achieved_per_s is not None:
         of_due = "" if load.achieved_share is None else f" ({_percent(load.achieved_share)})"
-        parts.append(f"due {rate(load.due_per_s)}/s, achieved {rate(load.achieved_per_s)}/s{of_due}")
+        what = "requests " if load.unit == "sessions" else ""  # of which a session has several
+        parts.append(f"{what}due {rate(load.due_per_s)}/s, achieved {rate(load.achieved_per_s)}/s{of_due}")
     parts.append(f"{count(load.dropped or 0)} dropped")
     if load.slip_p99_ms is not None:
         parts.append(f"queue p99 {latency(1000 * load.slip_p99_ms)}")
