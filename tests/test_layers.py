@@ -1,6 +1,7 @@
 """The house: three source roots of one namespace, imports in one direction, no file too long."""
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Collection, Mapping
@@ -17,6 +18,7 @@ MAY_IMPORT = {
 FILES = [path for layer in MAY_IMPORT for path in sorted((ROOT / layer).rglob("*.py"))]
 
 
+@functools.cache
 def imports_of(path: Path) -> list[str]:
     """Every module of ours that a file imports, anywhere in it."""
     found: list[str] = []

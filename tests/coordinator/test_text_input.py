@@ -99,6 +99,7 @@ def noting() -> Iterator[tuple[str, list[bytes]]]:
         yield url, Fresh.bodies
 
 
+@pytest.mark.slow
 def test_what_is_sent_is_what_is_in_the_files(noting: tuple[str, list[bytes]], directory: Path) -> None:
     url, bodies = noting
     (directory / "system.txt").write_text("Be brief", "utf-8")
@@ -127,6 +128,7 @@ def test_stdin_is_read_once(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     assert "'--system': stdin is empty; only one flag can read it" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_prompt_that_argv_could_not_hold_is_sent_and_is_short_in_the_summary(tmp_path: Path) -> None:
     path = tmp_path / "large.txt"
     path.write_text("lighthouse " * 20_000, "utf-8")

@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from llmstress.engine.connect import connect_errors
 from llmstress.engine.outcome import UNEXPLAINED, class_of_status
 from llmstress.engine.stream import failure_policy
@@ -81,12 +83,14 @@ def literals() -> tuple[set[str], set[str]]:
     return written, written | named
 
 
+@pytest.mark.slow
 def test_every_class_that_the_code_names_is_in_the_table() -> None:
     named = literals()[1] | UNEXPLAINED
     of_the_screen = set(OUTCOMES)  # `Picture.outcome` sums up a run, and is no class
     assert {name for name in named - of_the_screen if name and not is_class(name)} == set()
 
 
+@pytest.mark.slow
 def test_every_class_of_the_table_is_written_by_the_code() -> None:
     by_status = {class_of_status(*each) for each in STATUSES}
     assert all(is_class(name) for name in by_status)

@@ -618,6 +618,7 @@ def test_clients_of_a_server_that_wants_certificates(authority: trustme.CA, pem:
     assert [truth[k] for k in ("connections", "requests", "done")] == [1, 1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reads_at_last", [False, True])
 def test_a_stream_over_tls_rests_while_its_client_does_not_read(
     authority: trustme.CA, pem: dict[str, str], reads_at_last: bool

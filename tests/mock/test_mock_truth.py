@@ -188,6 +188,7 @@ def test_what_nobody_waited_for_is_kept_apart() -> None:
     assert truth["usage"] == {"answers": 1, "input": 7, "output": 3, "reasoning": 0}
 
 
+@pytest.mark.slow
 def test_our_own_client_says_the_same() -> None:
     """The client's latencies of ok and of failed requests, sample by sample, against the mock's."""
     faults = ("cut", "error_event", "no_finish", "http_500", "filtered", "keepalive_events", "empty")

@@ -81,6 +81,7 @@ def test_tasks_of_a_mix_have_prices_of_their_own(tmp_path: Path) -> None:
     assert "          dear: $" in said
 
 
+@pytest.mark.slow
 def test_max_cost_ends_the_run_and_counts_on_the_requests_in_flight() -> None:
     """A request costs 400 tokens × $10 a million: $0.004, and nothing for its input."""
     tokens, streams, allowed = 400, 10, 0.1
@@ -132,6 +133,7 @@ def test_own_hardware_has_a_price_for_a_million_tokens() -> None:
     assert cost["total"] >= 0.0005
 
 
+@pytest.mark.slow
 def test_max_cost_without_a_price_is_refused_before_a_request() -> None:
     with mock_server() as server:
         for model in ((), ("--model", "mock-7b")):
@@ -144,6 +146,7 @@ def test_max_cost_without_a_price_is_refused_before_a_request() -> None:
     assert truth["requests"] == 0
 
 
+@pytest.mark.slow
 def test_a_built_in_price_says_of_when_it_is() -> None:
     with mock_server() as server:
         _, summary, said = llmstress(

@@ -125,6 +125,7 @@ def test_a_second_401_fails_the_flow_and_the_run_goes_on(tmp_path: Path) -> None
     assert truth["application"] == {"logins": 5, "search_unauthorized": 8}
 
 
+@pytest.mark.slow
 def test_an_extraction_that_finds_nothing_fails_the_flow_and_says_where(tmp_path: Path) -> None:
     text = FLOW.replace("json:documents.0.text", "json:documents.7.text")
     with mock_server() as mock:

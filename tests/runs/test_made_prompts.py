@@ -14,7 +14,9 @@ from llmstress.engine.prompts.words import SALT_WORDS
 REQUESTS = 60
 
 
-@pytest.mark.parametrize("procs", ["1", "2", pytest.param("5", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "procs", [pytest.param("1", marks=pytest.mark.slow), "2", pytest.param("5", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("load", [("--total-streams", "10"), ("--rate", "100/s")], ids=["closed", "open"])
 def test_the_requests_are_the_same_in_any_number_of_processes(procs: str, load: tuple[str, str]) -> None:
     bodies: list[dict[str, Any]] = []
@@ -39,6 +41,7 @@ def test_the_requests_are_the_same_in_any_number_of_processes(procs: str, load: 
     )
 
 
+@pytest.mark.slow
 def test_the_server_counts_what_was_asked_for() -> None:
     with mock_server() as server:
         code, summary, _ = llmstress(

@@ -52,6 +52,7 @@ def test_the_requests_of_a_run_are_those_of_the_schedule(procs: int, arrival: st
     assert (load["asked_per_s"], load["arrival"]) == (150, arrival)
 
 
+@pytest.mark.slow
 def test_a_number_of_requests_is_exact() -> None:
     with mock_server() as server:
         flags = ("--rate", "100/s", "--requests", "37", "--warmup", "300ms", "--procs", "2")
@@ -132,6 +133,7 @@ def test_stages_and_rates_are_changed_in_all_workers_at_the_same_moment() -> Non
     assert told[6:8] == ["stage 2 ended early", "stage 3 ended early"]
 
 
+@pytest.mark.slow
 def test_a_pause_and_commands_that_do_not_fit() -> None:
     commands: dict[float, Command] = {0.4: PauseRequested(True), 0.5: StageRequested(), 1.0: PauseRequested(False)}
     with (
@@ -198,6 +200,7 @@ def test_a_rate_in_tokens_is_kept_by_what_the_server_counts() -> None:
 # --- the bystander
 
 
+@pytest.mark.slow
 def test_a_bystander_is_measured_beside_the_load() -> None:
     with mock_server() as server:
         flags = ("--total-streams", "4", "--requests", "150", "--bystander", "60/s", "--procs", "2")

@@ -58,6 +58,7 @@ def mock() -> Iterator[MockServer]:
 # --- the mock
 
 
+@pytest.mark.slow
 def test_a_stream_moment_by_moment(mock: MockServer) -> None:
     code, out, err = probe("--url", mock.url)
     assert (code, err) == (0, "")
@@ -74,6 +75,7 @@ def test_a_stream_moment_by_moment(mock: MockServer) -> None:
     assert "\x1b" not in out
 
 
+@pytest.mark.slow
 def test_the_same_as_json(mock: MockServer) -> None:
     code, found = facts("--url", mock.url, "--model", "m")
     assert code == 0
@@ -112,6 +114,7 @@ def test_an_answer_as_a_whole(mock: MockServer) -> None:
     assert (code, "first token" in out, "e2e " in out) == (0, False, True)
 
 
+@pytest.mark.slow
 def test_the_bytes(mock: MockServer) -> None:
     _, found = facts("--url", mock.url, "--raw", "--prompt", "Grüße an 漢")
     request = found["raw"]["request"]["text"]
@@ -126,6 +129,7 @@ def test_the_bytes(mock: MockServer) -> None:
     assert "  data: [DONE]\\n\n  \\n\n" in out
 
 
+@pytest.mark.slow
 def test_all_events(mock: MockServer) -> None:
     _, some, _ = probe("--url", mock.url)
     _, all_of_them, _ = probe("--url", mock.url, "--events")
@@ -134,6 +138,7 @@ def test_all_events(mock: MockServer) -> None:
     assert all_of_them.count('"content":" tok') == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("api", "words"),
     [
@@ -157,6 +162,7 @@ def test_without_a_target_it_is_a_mock_of_our_own() -> None:
     assert "2 gaps" in out
 
 
+@pytest.mark.slow
 def test_bare_text_of_the_mock_of_our_own() -> None:
     code, found = facts("--api", "text")
     assert (code, found["outcome"]) == (0, "ok")
@@ -269,6 +275,7 @@ class Gateway(Handler):
         self.answer(200, body)
 
 
+@pytest.mark.slow
 def test_which_model_must_be_said_if_there_are_several() -> None:
     with served(Gateway) as url:
         several = probe("--url", url)

@@ -43,6 +43,7 @@ def test_requests_and_tokens_agree_with_the_server_to_the_unit() -> None:
     assert [worker["state"] for worker in summary["client"]["workers"]] == ["done", "done"]
 
 
+@pytest.mark.slow
 def test_a_run_by_the_clock_has_all_phases_and_drains() -> None:
     with mock_server() as server:
         code, summary, said = llmstress(
@@ -64,6 +65,7 @@ def test_a_run_by_the_clock_has_all_phases_and_drains() -> None:
     assert "ramp-up 0.2s → warm-up 0.3s → steady 1s → drain (at most 30s)" in said
 
 
+@pytest.mark.slow
 def test_what_is_still_open_after_the_grace_period_is_cancelled() -> None:
     with mock_server("--tokens", "100000") as server:
         code, summary, _ = llmstress(
@@ -78,6 +80,7 @@ def test_what_is_still_open_after_the_grace_period_is_cancelled() -> None:
     assert summary["latency_ms"]["ttft"]["count"] == 5
 
 
+@pytest.mark.slow
 def test_answers_that_are_not_streamed() -> None:
     with mock_server() as server:
         code, summary, _ = llmstress(
@@ -93,6 +96,7 @@ def test_answers_that_are_not_streamed() -> None:
     assert summary["latency_ms"]["e2e"]["count"] == 20
 
 
+@pytest.mark.slow
 def test_the_summary_is_written_to_a_file_with_histograms(tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
     with mock_server() as server:
@@ -150,6 +154,7 @@ def test_a_killed_worker_is_a_loss_and_the_others_go_on() -> None:
     assert "was lost" in said
 
 
+@pytest.mark.slow
 def test_when_all_workers_are_killed_the_summary_still_appears() -> None:
     with mock_server() as server:
         run = Run("--url", server.url, "--procs", "2", *LONG)
@@ -162,6 +167,7 @@ def test_when_all_workers_are_killed_the_summary_still_appears() -> None:
     assert (code, summary["complete"], summary["ended_by"]) == (4, False, "lost")
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_before_it_is_ready_ends_the_run_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / "uvloop.py").write_text("raise ImportError('no uvloop today')")
     with mock_server() as server:
@@ -175,6 +181,7 @@ def test_a_worker_that_dies_before_it_is_ready_ends_the_run_with_its_reason(tmp_
     assert truth["requests"] == 0
 
 
+@pytest.mark.slow
 def test_no_process_outlives_a_killed_coordinator() -> None:
     run = Run("--procs", "2", *LONG)
     run.wait_for("steady")
@@ -190,8 +197,9 @@ def test_no_process_outlives_a_killed_coordinator() -> None:
     ("numbers", "code"),
     [
         ([signal.SIGINT], 130),
-        ([signal.SIGTERM], 143),
-        ([signal.SIGHUP, signal.SIGHUP], 143),  # shell and kernel both tell of a closed terminal
+        pytest.param([signal.SIGTERM], 143, marks=pytest.mark.slow),
+        # shell and kernel both tell of a closed terminal
+        pytest.param([signal.SIGHUP, signal.SIGHUP], 143, marks=pytest.mark.slow),
     ],
     ids=["int", "term", "hup"],
 )
@@ -247,6 +255,7 @@ def test_a_target_that_isn_t_there_is_said_before_anything_starts(refused: str) 
     assert said.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_target_that_refuses_all_gives_exit_code_5_and_no_spin(refused: str) -> None:
     code, summary, said = llmstress(
         *("--url", refused, "--model", "m", "--no-probe", "--procs", "1", "--streams", "20"),
@@ -266,6 +275,7 @@ def test_a_target_that_refuses_all_gives_exit_code_5_and_no_spin(refused: str) -
     assert summary["latency_failed_ms"]["queue"]["count"] == summary["requests"]["failed"]
 
 
+@pytest.mark.slow
 def test_max_errors_ends_the_run(refused: str) -> None:
     code, summary, said = llmstress(
         *("--url", refused, "--model", "m", "--no-probe", "--procs", "2", "--streams", "20", "--duration", "30s"),
@@ -298,6 +308,7 @@ def test_a_share_of_errors_is_compared_at_the_end_of_a_short_run() -> None:
     assert table[1].startswith("measurement: ")
 
 
+@pytest.mark.slow
 def test_max_total_tokens_ends_the_run_before_it_costs_more() -> None:
     tokens, streams, limit = 400, 10, 2_000
     with mock_server("--tokens", str(tokens), "--gap-ms", "5") as server:
@@ -317,6 +328,7 @@ def test_max_total_tokens_ends_the_run_before_it_costs_more() -> None:
     assert limit <= truth["tokens"] + counted["input"] < limit + 2 * streams * tokens
 
 
+@pytest.mark.slow
 def test_a_limit_that_is_reached_in_the_planned_drain_doesn_t_end_the_run() -> None:
     tokens, streams, limit = 400, 10, 2_000
     with mock_server("--tokens", str(tokens), "--gap-ms", "5") as server:
@@ -333,6 +345,7 @@ def test_a_limit_that_is_reached_in_the_planned_drain_doesn_t_end_the_run() -> N
     assert "--max-total-tokens" not in said
 
 
+@pytest.mark.slow
 def test_tokens_of_answers_that_never_end_count_too() -> None:
     with mock_server("--tokens", "1000000") as server:
         code, summary, _ = llmstress(

@@ -223,6 +223,7 @@ def test_no_key_is_in_anything_that_a_run_leaves(echo: str, home: Path, tmp_path
     assert "***" in said
 
 
+@pytest.mark.slow
 def test_no_key_is_on_the_screen(echo: str, home: Path, tmp_path: Path) -> None:
     env = environment(home, echo)
     with terminal(*arguments(echo, by="key"), "--duration", "60s", size=(200, 50), cwd=tmp_path, env=env) as shown:

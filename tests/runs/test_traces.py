@@ -61,6 +61,7 @@ def replayed(path: Path, *flags: str) -> tuple[int, dict[str, Any], str, list[Se
     return code, summary, said, seen
 
 
+@pytest.mark.slow
 def test_each_row_is_one_request_at_its_time(tmp_path: Path) -> None:
     lengths = [11, 12, 13, 14, 15, 16, 17, 18, 19, 0]
     path = trace_file(tmp_path, lengths, '{"timestamp": "soon"}', "", '{"timestamp": 1, "output_length": -1}')

@@ -69,6 +69,7 @@ def test_the_requests_that_were_asked_for_begin_after_the_warm_up(changes: dict[
     )
 
 
+@pytest.mark.slow
 def test_a_warm_up_counted_in_requests_is_followed_by_a_window_of_the_length_that_was_asked_for() -> None:
     with mock_server() as server:
         result, _ = run(server.url, duration_s=0.5, warmup_requests=20)

@@ -107,6 +107,7 @@ def test_a_viewer_has_the_figures_of_the_summary() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_streams_change_while_the_run_lasts() -> None:
     with mock_server() as server:
         arguments = ("--url", server.url, "--model", "mock-7b", "--procs", "2", "--streams", "10", "--duration", "2s")
@@ -126,6 +127,7 @@ def test_streams_change_while_the_run_lasts() -> None:
     same_figures(view, summary)
 
 
+@pytest.mark.slow
 def test_more_streams_than_open_files_allow_are_refused_in_words() -> None:
     with mock_server() as server:
         arguments = ("--url", server.url, "--model", "mock-7b", "--procs", "1", "--streams", "2", "--duration", "1s")
@@ -137,6 +139,7 @@ def test_more_streams_than_open_files_allow_are_refused_in_words() -> None:
     assert "streams 2 → 200 (not 100,000: open files are limited)" in [event["text"] for event in summary["events"]]
 
 
+@pytest.mark.slow
 def test_a_pause_starts_nothing_new() -> None:
     open_while_paused: list[int] = []
 
@@ -159,6 +162,7 @@ def test_a_pause_starts_nothing_new() -> None:
     assert summary["timeline"][-1]["open"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "code", "ended_by"),
     [(DrainRequested(), 0, "signal"), (AbortRequested(), 130, "abort")],
@@ -176,6 +180,7 @@ def test_a_viewer_ends_the_run(command: Command, code: int, ended_by: str) -> No
     same_figures(view, summary)
 
 
+@pytest.mark.slow
 def test_a_viewer_without_control_changes_nothing() -> None:
     with mock_server() as server:
         arguments = ("--url", server.url, "--model", "mock-7b", "--procs", "1", "--streams", "5", "--duration", "1s")
@@ -186,6 +191,7 @@ def test_a_viewer_without_control_changes_nothing() -> None:
     assert view.aggregate.workers[0].streams == 5
 
 
+@pytest.mark.slow
 def test_the_summary_so_far_is_saved_on_demand(tmp_path: Path) -> None:
     with mock_server() as server:
         arguments = ("--url", server.url, "--model", "mock-7b", "--procs", "1", "--streams", "5", "--duration", "1s")
@@ -201,6 +207,7 @@ def test_the_summary_so_far_is_saved_on_demand(tmp_path: Path) -> None:
     assert summary["ended_by"] == "running"
 
 
+@pytest.mark.slow
 def test_a_viewer_notices_that_the_coordinator_is_gone() -> None:
     def kill(view: RunView, frame: Frame) -> Command | None:
         if view.aggregate.elapsed_ns:
@@ -220,6 +227,7 @@ def test_a_viewer_notices_that_the_coordinator_is_gone() -> None:
     assert not directory.exists(), "what a killed run leaves is cleared by whoever looks next"
 
 
+@pytest.mark.slow
 def test_a_record_ends_with_the_figures_of_the_summary(tmp_path: Path) -> None:
     kept = tmp_path / "run.rec"
     with mock_server() as server:
@@ -348,6 +356,7 @@ def test_a_record_that_can_t_be_written_is_said_before_anything_starts(tmp_path:
     assert "--record" in said
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_record_and_not_the_run(tmp_path: Path) -> None:
     kept = tmp_path / "run.rec"
     with mock_server() as server:

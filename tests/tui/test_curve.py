@@ -210,6 +210,7 @@ def shown_charts(app: StressApp) -> list[str]:
     return [str(chart.border_title) for chart in app.query("CurvePane Chart").results(Chart) if chart.size.width]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "charts"), [((60, 20), 1), ((80, 24), 1), ((100, 30), 2), ((160, 48), 3)])
 def test_the_charts_come_in_turn(size: tuple[int, int], charts: int) -> None:
     async def steps(pilot: Pilot[int]) -> None:

@@ -126,6 +126,7 @@ def test_a_question_about_the_run_goes_when_the_run_is_over(key: str) -> None:
     on_screen(app, steps)
 
 
+@pytest.mark.slow
 def test_the_end_stays_on_the_screen() -> None:
     async def steps(pilot: Pilot[int]) -> None:
         assert "q leaves" not in text_of(app)
@@ -229,6 +230,7 @@ def test_warnings_and_changes_of_the_load_are_also_toasts() -> None:
 # --- keys that end
 
 
+@pytest.mark.slow
 def test_q_asks_once_then_drains_and_stays_until_the_end() -> None:
     async def steps(pilot: Pilot[int]) -> None:
         for no in ("n", "escape"):
@@ -355,6 +357,7 @@ def test_pause_and_on() -> None:
     assert source.sent == [PauseRequested(True), PauseRequested(False)]
 
 
+@pytest.mark.slow
 def test_presses_for_streams_add_up() -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await press(pilot, "plus", "plus", "right_square_bracket", "minus")
@@ -393,6 +396,7 @@ def test_the_number_of_streams_can_be_typed() -> None:
     on_screen(app, steps, (140, 30))
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_while_streams_are_typed_is_not_asked() -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await press(pilot, "equals_sign", "9")
@@ -416,6 +420,7 @@ def test_save() -> None:
     assert source.sent == [SaveRequested()]
 
 
+@pytest.mark.slow
 def test_the_summary_can_be_saved_after_the_end_and_the_screen_says_where_it_is() -> None:
     async def steps(pilot: Pilot[int]) -> None:
         source.give(*(frame for _, frame in ending()))
@@ -600,6 +605,7 @@ def test_nothing_is_shown_again_that_hasn_t_changed(monkeypatch: pytest.MonkeyPa
     on_screen(StressApp(source), steps)
 
 
+@pytest.mark.slow
 def test_the_window_is_chosen_and_named() -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await press(pilot, "2")
@@ -684,6 +690,7 @@ def test_charts_are_chosen_by_keys_and_clicks() -> None:
     on_screen(app, steps, (120, 40))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["escape", "q", "question_mark", "enter"])
 def test_help_comes_and_goes(key: str) -> None:
     async def steps(pilot: Pilot[int]) -> None:
@@ -738,6 +745,7 @@ def test_the_chosen_latency_is_explained_and_drawn() -> None:
     on_screen(app, steps)
 
 
+@pytest.mark.slow
 def test_workers_are_marked_sorted_and_told_of() -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await press(pilot, "3")
@@ -804,6 +812,7 @@ def test_no_errors_and_then_some() -> None:
     on_screen(app, steps)
 
 
+@pytest.mark.slow
 def test_the_log_appends_and_wraps_anew() -> None:
     async def steps(pilot: Pilot[int]) -> None:
         await press(pilot, "5")
