@@ -59,7 +59,7 @@ def test_a_shell_completes(name: str, tmp_path: Path) -> None:
 
 
 def test_completion_reads_neither_stdin_nor_files(tmp_path: Path) -> None:
-    words = "llmstress --prompt - --system @none --extra-body - --prompt-ids - --syst"
+    words = "llmstress --prompt - --system @none --extra-body - --prompt-ids - --mod"
     completing = {"_LLMSTRESS_COMPLETE": "bash_complete", "COMP_WORDS": words.replace(" ", "\n"), "COMP_CWORD": "9"}
     reading, writing = os.pipe()  # nothing is ever written
     with os.fdopen(reading) as stdin, os.fdopen(writing, "w"):
@@ -71,7 +71,7 @@ def test_completion_reads_neither_stdin_nor_files(tmp_path: Path) -> None:
             env={**os.environ, **completing, "LLMSTRESS_CONFIG": str(tmp_path / "none")},
             timeout=60,
         )
-    assert (done.stdout, done.stderr) == ("plain,--system\n", "")
+    assert (done.stdout, done.stderr) == ("plain,--model\nplain,--models\n", "")
 
 
 def test_scripts_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
