@@ -237,13 +237,14 @@ def test_conversations_arrive_at_the_rate_and_are_the_same_in_any_number_of_proc
 
 def test_answers_in_conversations_are_checked_and_users_walk_away() -> None:
     """Both were once ignored in conversations."""
-    common = ("--headless", "--no-probe", "--quiet", "--proxy", "none", "--model", "mock-7b", "--procs", "1")
+    turns = ("--turns", "2", "--total-streams", "2", "--requests", "8", "--procs", "1")
+    common = ("--headless", "--no-probe", "--quiet", "--proxy", "none", "--model", "mock-7b", *turns)
     with mock_server("--ttft-ms", "5", "--gap-ms", "1") as server:
-        load = (server.url, *common, "--turns", "2", "--total-streams", "2", "--requests", "8")
-        code, checked, said = llmstress(*load, "--check", "contains:zebra")
-        assert code == 5, said
-        _, left, _ = llmstress(*load, "--abandon", "100%", "--abandon-after-tokens", "2")
-        truth = server.stop()
+        code, checked, said = llmstress(server.url, *common, "--check", "contains:zebra")
+    assert code == 5, said
     assert checked["errors"]["validation"]["count"] == checked["conversations"]["failed"] == 8
+    with mock_server("--ttft-ms", "5", "--gap-ms", "500") as server:  # seconds are left after the second token
+        _, left, _ = llmstress(server.url, *common, "--abandon", "100%", "--abandon-after-tokens", "2")
+        truth = server.stop()
     assert left["requests"]["abandoned"] == truth["aborted"] == 8
     assert left["conversations"]["cut_off"] == 8
