@@ -235,6 +235,7 @@ def test_conversations_arrive_at_the_rate_and_are_the_same_in_any_number_of_proc
     assert len(begun) == 60
 
 
+@pytest.mark.slow
 def test_answers_in_conversations_are_checked_and_users_walk_away() -> None:
     """Both were once ignored in conversations."""
     turns = ("--turns", "2", "--total-streams", "2", "--requests", "8", "--procs", "1")
