@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import pytest
+from helpers.run_files import options
 
 from llmstress.coordinator.commands import cli
-from llmstress.coordinator.commands.defaults import options_of
-from llmstress.coordinator.config.options import Options
 from llmstress.engine.control import Think
 from llmstress.engine.flows.extraction import Extraction
 
@@ -55,13 +54,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def options(place: Path, text: str, *arguments: str) -> Options:
-    (place / "run.toml").write_text(text)
-    return options_of(
-        cli.cli.make_context("llmstress", ["--config", "run.toml", *arguments]).params, cores=4, most_streams=1000
-    )
 
 
 def test_a_step_takes_over_what_its_task_and_the_run_have(place: Path) -> None:

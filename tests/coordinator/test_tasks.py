@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.run_files import options, refused
 
 from llmstress.coordinator.commands import cli
 from llmstress.coordinator.commands.configurable import settings_of
-from llmstress.coordinator.commands.defaults import options_of
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.prompt_options import DEFAULT_PROMPT
 from llmstress.coordinator.config.shown_options import describe
@@ -50,21 +50,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def options(place: Path, text: str, *arguments: str) -> Options:
-    (place / "run.toml").write_text(text)
-    return options_of(
-        cli.cli.make_context("llmstress", ["--config", "run.toml", *arguments]).params, cores=4, most_streams=1000
-    )
-
-
-def refused(capsys: pytest.CaptureFixture[str], place: Path, text: str, *arguments: str) -> str:
-    (place / "run.toml").write_text(text)
-    assert cli.run(["--config", "run.toml", *arguments]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    return said.removeprefix("llmstress: ").rstrip("\n")
 
 
 def test_every_field_of_a_task_is_an_option_with_a_flag() -> None:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 import pytest
+from helpers.block_caches import tokens_shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmstress.engine.prompts.blocks import BlockMaker, tokens_shared
+from llmstress.engine.prompts.blocks import BlockMaker
 
 BLOCK = 16
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from helpers.block_caches import tokens_shared
 from helpers.http_servers import Handler, served
 from helpers.processes import DEADLINE_S, Run, llmstress, mock_server
 
 from llmstress.coordinator.run.conductor import OPEN_HEAD_START_S
-from llmstress.engine.prompts.blocks import tokens_shared
 
 STAMPS_MS = [0, 400, 400, 900, 1300, 1700, 2000, 2400, 3000, 3200]
 SPEED = 4.0

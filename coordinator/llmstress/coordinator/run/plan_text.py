@@ -20,7 +20,7 @@ from llmstress.engine.telemetry.cost import PER, SECONDS_PER_HOUR, Pricing
 from llmstress.engine.telemetry.formatting import duration, money, share
 from llmstress.engine.telemetry.messages import Phase
 
-MOST_STEPS = 2_000_000
+MOST_FOLLOWED = 2_000_000
 """Steps of work to find the exact number of requests of each task; beyond it the numbers are near ones."""
 
 
@@ -173,7 +173,7 @@ def _split(counted: Sequence[int], weights: Sequence[int], entries: Sequence[Ent
     if len(entries) == 1:
         return [sum(counted)]
     divided = sum(weights)
-    if len(counted) * divided * len(entries) > MOST_STEPS:
+    if len(counted) * divided * len(entries) > MOST_FOLLOWED:
         return None
     found = [0] * len(entries)
     for worker, number in enumerate(counted):
