@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.keys import from_environment
 from llmstress.coordinator.config.options import Options
-from llmstress.coordinator.config.parsing import MaxErrors, parse_duration, parse_header, parse_max_errors
+from llmstress.coordinator.config.parsing import MaxErrors, parse_header, parse_max_errors
 from llmstress.coordinator.config.shown_options import describe
 from llmstress.coordinator.config.target_url import Target, parse_target, redact_url, secret_parameters
 from llmstress.coordinator.run.plans import default_procs, default_ramp_s, warning_of_ramp
 from llmstress.coordinator.target.auth import find_key, given_headers
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.openai_chat import OpenAIChat
+from llmstress.engine.telemetry.durations import parse_duration
 
 CHAT = "/chat/completions"
 SECRET = "sk-s3cr3t"

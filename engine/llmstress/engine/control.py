@@ -178,6 +178,8 @@ class TaskPlan(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """Of the first step: the sessions are conversations."""
     flow: FlowStep | None = None
     """Of every step of a flow."""
+    script: str = ""
+    """The method of a user class in Python that is this task, such as `Support.ask`; empty: it is no such task."""
 
 
 class Bystander(msgspec.Struct, array_like=True, frozen=True):
@@ -186,6 +188,17 @@ class Bystander(msgspec.Struct, array_like=True, frozen=True):
     per_s: float
     """Rate of its requests; they arrive as a Poisson process."""
     task: TaskPlan
+
+
+class Scenario(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """What the tasks in Python need."""
+
+    path: str
+    """Of the file."""
+    kinds: dict[str, TaskPlan]
+    """Kind of a wish (`scenario/port.py`) -> what such requests have in common."""
+    secrets: dict[str, str]
+    """Environment variable -> value: those that the file names."""
 
 
 class Plan(msgspec.Struct, array_like=True, frozen=True):
@@ -228,6 +241,8 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     """Open model: None if arrivals are random."""
     bands: Bounds | None = None
     """Where long prompts and answers begin, to tell requests apart by their tokens; None: they are not."""
+    scenario: Scenario | None = None
+    """None: no task is Python."""
 
 
 class Hello(msgspec.Struct, tag=True, array_like=True, frozen=True):

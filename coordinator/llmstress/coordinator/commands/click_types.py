@@ -21,7 +21,6 @@ from llmstress.coordinator.config.load_text import (
 )
 from llmstress.coordinator.config.model_text import parse_models
 from llmstress.coordinator.config.parsing import (
-    parse_duration,
     parse_header,
     parse_json_object,
     parse_max_errors,
@@ -37,6 +36,7 @@ from llmstress.coordinator.config.sweep_text import parse_attain, parse_bound, p
 from llmstress.coordinator.config.threshold_text import parse_threshold
 from llmstress.engine.checks.check import Check
 from llmstress.engine.stream.failure_policy import parse_entry
+from llmstress.engine.telemetry.durations import parse_duration
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _Parsed = TypeVar("_Parsed")

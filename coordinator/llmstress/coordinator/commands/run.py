@@ -28,6 +28,7 @@ from llmstress.coordinator.run.dry_run import dry_run
 from llmstress.coordinator.run.ending import exit_code_reason
 from llmstress.coordinator.run.execute import execute
 from llmstress.coordinator.run.reports import write_reports
+from llmstress.coordinator.scenarios.read import with_scenario
 from llmstress.coordinator.target.api_choice import check_apis, label_of
 from llmstress.coordinator.traces.read import TraceFacts, read_trace
 from llmstress.engine.mock.options import MockOptions
@@ -52,7 +53,7 @@ def run_command(arguments: dict[str, Any]) -> int:
         LlmstressError: the run could not be started.
     """
     asked_at = time.monotonic()
-    options = options_of(arguments, available_cores(), preflight.most_streams())
+    options = options_of(with_scenario(arguments, os.environ), available_cores(), preflight.most_streams())
     check_apis(options)
     check_outputs(options)
     if options.dry_run:

@@ -4,8 +4,8 @@ import re
 
 import msgspec
 
-from llmstress.coordinator.config.parsing import parse_duration
 from llmstress.engine.control import Think
+from llmstress.engine.telemetry.durations import parse_duration
 
 MOST_PER_S = 1e6
 """The highest rate of requests, per second: beyond any machine."""

@@ -134,6 +134,8 @@ class Options(PromptOptions, frozen=True, kw_only=True):
     token_bands: Bounds | None = None
     """Where long prompts and answers begin. `NO_BANDS`: requests are not told apart; None: they are, with the default
     bounds, if they differ in length."""
+    scenario: str | None = None
+    """File of users in Python, whose tasks are among `tasks`."""
     tasks: tuple[OwnOptions, ...] = ()
     """The tasks of a mix; empty: all requests are of one kind, that of these options."""
 
@@ -218,7 +220,7 @@ class Options(PromptOptions, frozen=True, kw_only=True):
     @property
     def has_sessions(self) -> bool:
         """Whether requests of any task are turns of conversations, or steps of flows."""
-        return self.converses or any(task.steps for task in self.tasks)
+        return self.converses or any(task.steps or task.script for task in self.tasks)
 
     @property
     def converses(self) -> bool:
@@ -387,6 +389,7 @@ class Options(PromptOptions, frozen=True, kw_only=True):
         for flag, text in (
             ("--trace", self.trace),
             ("--prompts", self.prompts),
+            ("--scenario", self.scenario),
             ("--prompt-column", self.prompt_column),
             ("--tokenizer", self.tokenizer),
             ("--prices", None if self.prices is None else self.prices.name),

@@ -3,7 +3,7 @@
 import difflib
 import re
 
-from llmstress.coordinator.config.parsing import parse_duration
+from llmstress.engine.telemetry.durations import parse_duration
 from llmstress.engine.telemetry.metrics import METRICS
 from llmstress.engine.telemetry.slo import JUDGED, Deadlines, Slo
 

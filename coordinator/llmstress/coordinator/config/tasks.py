@@ -101,6 +101,9 @@ class OwnOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the tasks of one list of models have in common: the name of the task that has it, or `models`."""
     steps: tuple[OwnStep, ...] = ()
     """Its requests are the steps of a flow; empty: each one stands for itself."""
+    script: str = ""
+    """The method of a user class in the file of `--scenario` that is this task, such as `Support.ask`; empty: it is no
+    such task."""
 
 
 def check_name(name: Any) -> str:

@@ -2,7 +2,7 @@
 
 import re
 
-from llmstress.coordinator.config.parsing import parse_duration
+from llmstress.engine.telemetry.durations import parse_duration
 from llmstress.engine.telemetry.subjects import FIRST_WORDS, Subject, find
 from llmstress.engine.telemetry.thresholds import STATUSES, Comparison, Threshold
 

@@ -90,7 +90,7 @@ def _positions(tasks: Sequence[RunTask]) -> tuple[int, ...]:
 
 def _step_facts(tasks: Sequence[RunTask]) -> tuple[StepFacts, ...]:
     """What the task numbers of the run stand for; empty if no task has sessions."""
-    if all(task.options.turns is None and task.step is None for task in tasks):
+    if all(task.options.turns is None and task.step is None and not task.own.script for task in tasks):
         return ()
     return tuple(
         fact

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 from collections.abc import Sequence
 
 import msgspec
@@ -14,10 +15,21 @@ from llmstress.coordinator.run.flow_steps import flow_step
 from llmstress.coordinator.run.prompt_files import order_of
 from llmstress.coordinator.run.run_tasks import RunTask
 from llmstress.coordinator.run.turns import steps_of
+from llmstress.coordinator.target.api_choice import ask_of
 from llmstress.coordinator.target.resolved_target import ResolvedTarget
 from llmstress.engine import schedule
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.control import Abandonment, Bystander, Network, OpenLoad, Plan, Replay, TaskPlan, Timeouts
+from llmstress.engine.control import (
+    Abandonment,
+    Bystander,
+    Network,
+    OpenLoad,
+    Plan,
+    Replay,
+    Scenario,
+    TaskPlan,
+    Timeouts,
+)
 from llmstress.engine.prompts.file import FromFiles
 from llmstress.engine.prompts.synthetic import Synthetic
 from llmstress.engine.telemetry.load_profile import Profile
@@ -87,6 +99,7 @@ def make_plans(
             bystander=_bystander(options, plans_of_tasks[0]) if worker == 0 else None,
             replay=replay,
             bands=options.bands,
+            scenario=_scenario(options, tasks, worker, prepared),
         )
         for worker, share in enumerate(options.shares)
     ]
@@ -94,10 +107,26 @@ def make_plans(
 
 def _kinds(task: RunTask, tasks: Sequence[RunTask], plan: TaskPlan) -> tuple[TaskPlan, ...]:
     """The kinds of requests of a task: one for each turn of its conversations; the step itself for one of a flow."""
+    if task.own.script:
+        scripts = [each for each in tasks if each.own.script]
+        steps = len(scripts) if task is scripts[0] else 1
+        return (msgspec.structs.replace(plan, script=task.own.script, steps=steps),)
     if task.step is not None:
         steps = [each.options for each in tasks if each.name == task.name]
         return (flow_step(task.own, task.step, steps, plan, task.options.seed),)
     return steps_of(task.options, plan)
+
+
+def _scenario(options: Options, tasks: Sequence[RunTask], worker: int, prepared: Prepared) -> Scenario | None:
+    """What the tasks in Python need; None: there are none."""
+    task = next((each for each in tasks if each.own.script), None)
+    if task is None or options.scenario is None:
+        return None
+    kinds = {}
+    for kind, (own, resolved) in task.kinds.items():
+        ask = ask_of(own, resolved.target.url, task.model)
+        kinds[kind] = task_plan(own, resolved, ask, task.networks[worker], prepared=prepared)
+    return Scenario(path=os.path.abspath(options.scenario), kinds=kinds, secrets=dict(task.script_secrets))
 
 
 def total_requests(options: Options, prepared: Prepared) -> int | None:

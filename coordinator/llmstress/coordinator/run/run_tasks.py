@@ -8,6 +8,7 @@ from llmstress.coordinator.config.errors import naming
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.tasks import OwnOptions, OwnStep
 from llmstress.coordinator.host.machine import local_ports
+from llmstress.coordinator.run import scripts
 from llmstress.coordinator.run.flow_steps import check_extractions
 from llmstress.coordinator.run.turns import check_turns
 from llmstress.coordinator.target import model_listing
@@ -38,6 +39,10 @@ class RunTask(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses that connections will go to."""
     model: str = ""
     """Empty: not yet chosen, or not needed."""
+    kinds: Mapping[str, tuple[Options, ResolvedTarget]] = {}
+    """Of a task in Python: kind of a wish -> options and target of such requests."""
+    script_secrets: Mapping[str, str] = {}
+    """Of a task in Python: environment variable -> value, of those that its file names."""
 
     @property
     def label(self) -> str:
@@ -72,6 +77,8 @@ def resolve_tasks(options: Options, url_of: Callable[[Options], str], environ: M
             resolved = resolve_target(own, url_of(own), environ)
             check_turns(own, resolved.api_name, resolved.api, resolved.api.ask)
             check_extractions(step, resolved.api_name, resolved.api)
+        kinds, secrets = scripts.needs_of(task, own, resolved, environ)
+        resolved.secrets.extend(secrets.values())
         tasks.append(
             RunTask(
                 name=task.name,
@@ -81,6 +88,8 @@ def resolve_tasks(options: Options, url_of: Callable[[Options], str], environ: M
                 group=task.group,
                 options=own,
                 resolved=resolved,
+                kinds=kinds,
+                script_secrets=secrets,
             )
         )
     return tasks

@@ -80,7 +80,7 @@ def ask_of(options: Options, url: str, model: str) -> Ask:
 def tasks_of(options: Options) -> tuple[tuple[OwnOptions, OwnStep | None, Options], ...]:
     """The tasks of a run, or the steps of those that are flows, with their options. What a task or a step takes over is
     left out where its API does not support it: a mix of chats and embeddings may have a limit of output tokens."""
-    return tuple((task, step, _supported(task, step, own)) for task, step, own in options.each_step)
+    return tuple((task, step, supported(task, step, own)) for task, step, own in options.each_step)
 
 
 def label_of(task: OwnOptions, step: OwnStep | None) -> str:
@@ -88,7 +88,8 @@ def label_of(task: OwnOptions, step: OwnStep | None) -> str:
     return task.name if step is None else f"{task.name}, step {step.name}"
 
 
-def _supported(task: OwnOptions, step: OwnStep | None, options: Options) -> Options:
+def supported(task: OwnOptions, step: OwnStep | None, options: Options) -> Options:
+    """The options of a task or of a step of it, without what it takes over and its API does not support."""
     try:
         takes = find_api(name_of_api(options, options.url or "")).TAKES
     except (LookupError, TypeError, ImportError, AttributeError):

@@ -12,8 +12,8 @@ from typing import BinaryIO, TypeVar
 import msgspec
 
 from llmstress.coordinator.config.errors import CouldNotStart, UsageError
-from llmstress.coordinator.config.parsing import LONGEST_S
 from llmstress.coordinator.traces.rows import BadRow, rows_of
+from llmstress.engine.telemetry.durations import LONGEST_S
 from llmstress.engine.trace import Arrival, Columns, write_columns
 
 LONGEST_LINE = 16 << 20

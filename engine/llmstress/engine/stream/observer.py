@@ -100,6 +100,11 @@ class Observer:
     def ended(self, ending: Ending) -> None:
         """The request has ended. The stream's next request has not begun yet."""
 
+    def counts(self, count: Callable[[End], None]) -> bool:
+        """The request, which has ended ok, is to be counted. Gives whether this observer takes that over: it calls
+        `count` soon, with the end that the request is to have."""
+        return False
+
     def read(self, data: bytes, stamp: int) -> None:
         """A read is about to be processed; empty: the connection has ended."""
 
@@ -168,3 +173,7 @@ class Both(Observer):
         """Tell both."""
         self._first.ended(ending)
         self._second.ended(ending)
+
+    def counts(self, count: Callable[[End], None]) -> bool:
+        """One of them may take it over."""
+        return self._first.counts(count) or self._second.counts(count)

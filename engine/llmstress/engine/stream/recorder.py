@@ -26,6 +26,11 @@ from llmstress.engine.telemetry.messages import (
     merge_rate_limits,
 )
 
+MOST_NAMES = 1000
+"""Names of requests that have statistics of their own, in each worker."""
+
+OTHER_NAMES = "(other names)"
+
 
 class Recorder:
     """Collects what happened in this process since the last delta."""
@@ -57,6 +62,8 @@ class Recorder:
         self._cpu_ns = 0
         self._steady_ns = self._drain_ns = 0
         self._in_flight: Callable[[], Iterable[Ended]] = tuple
+        self._first_named = 0
+        self._named: dict[tuple[str, str], int] = {}
 
     def begin(self, t0: int, windows: Sequence[Window], in_flight: Callable[[], Iterable[Ended]]) -> None:
         """The run starts at stamp `t0`; `windows` as `schedule.windows` gives them; `in_flight` gives the requests
@@ -76,6 +83,17 @@ class Recorder:
         if task not in self._tasks:
             self._tasks[task] = Samples(task, self.progress)
         return self._tasks[task]
+
+    def name_from(self, number: int) -> None:
+        """The names that the code of users gives have this task number and those after it."""
+        self._first_named = number
+
+    def number_of(self, task: str, request: str) -> int:
+        """The task number of a name; beyond `MOST_NAMES` of them, that of `OTHER_NAMES`."""
+        name = task, request
+        if name not in self._named and len(self._named) >= MOST_NAMES:
+            name = task, OTHER_NAMES
+        return self._first_named + self._named.setdefault(name, len(self._named))
 
     # --- windows
 
@@ -238,6 +256,7 @@ class Recorder:
             ],
             waiting=progress.waiting,
             waiting_max=progress.most_waiting,
+            named=list(self._named),
         )
 
     def sent(self, delta: Delta) -> None:

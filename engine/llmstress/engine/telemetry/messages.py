@@ -12,7 +12,7 @@ import msgspec
 
 from llmstress.engine.telemetry.histogram import Histogram
 
-PROTOCOL_VERSION = 5
+PROTOCOL_VERSION = 6
 """Raised with every change to a message that an older peer would misread."""
 
 
@@ -426,3 +426,6 @@ class Delta(msgspec.Struct, array_like=True, tag=True):
     """Requests that have arrived and wait for a stream at the cut (open model)."""
     waiting_max: int = 0
     """The most of them at any moment since the last cut."""
+    named: list[tuple[str, str]] = []
+    """Task and request of the names that the code of users has given, as far as this worker has seen them in the run.
+    Their task numbers follow those of the plan, in this order; the coordinator gives them the numbers of the run."""

@@ -1,0 +1,1 @@
+"""Scenario files of `--scenario`: what they have, as tasks of a run."""
