@@ -6,12 +6,12 @@ A stream makes all requests of a session before it takes something else from the
 import asyncio
 import contextlib
 import random
-from collections import deque
 
 from llmstress.engine import schedule
 from llmstress.engine.control import Plan, Think
+from llmstress.engine.load.dialing import Coming
 from llmstress.engine.load.load import Load, Model
-from llmstress.engine.load.mix import Mix
+from llmstress.engine.load.mix import Mix, Next
 from llmstress.engine.load.pacing import RAMP_STEP_NS, Release, climb
 from llmstress.engine.load.sessions import Sessions
 from llmstress.engine.load.think import think_times
@@ -42,8 +42,6 @@ class ClosedModel(Model):
         self._plan = plan
         self.mix = mix
         self._sessions = Sessions()
-        self._held_back: deque[Request] = deque()
-        """Single requests that were to begin, and were withdrawn while they waited for a connection."""
         self._random = uniform
         self._pause_ns = int(plan.error_pause_s * 1e9)
         self._stop_order_ns = int((plan.interval_s + STOP_ORDER_DELAY_S) * 1e9)
@@ -188,27 +186,30 @@ class ClosedModel(Model):
         else:
             if self._pacing_ns:
                 self._begun_at[stream] = due
-            load.begin(stream, self._next(stream), due)
+            request, taken = self._next(stream)
+            load.begin(stream, request, due, taken)
 
-    def _next(self, stream: Stream) -> Request:
-        """The next request of the stream's session, or else what was held back or comes next in the mix."""
+    def _next(self, stream: Stream) -> tuple[Request, Next | None]:
+        """The next request of the stream's session, or else what comes next in the mix, with what the mix gave."""
         if self._sessions.running and (request := self._sessions.take(stream)) is not None:
-            return request
-        if self._held_back:
-            return self._held_back.popleft()
-        entry, number = self.mix.take()
-        return entry.request(number) if isinstance(entry, Task) else self._sessions.begin(stream, entry, number)
+            return request, None
+        taken = entry, number = self.mix.take()
+        return entry.request(number) if isinstance(entry, Task) else self._sessions.begin(stream, entry, number), taken
 
-    def not_begun(self, stream: Stream, request: Request) -> None:
+    def not_begun(self, coming: Coming) -> None:
         """The run is over: so is the session of a stream that waited for a connection."""
-        self._sessions.cut(stream)
+        self._sessions.cut(coming.stream)
 
     def _park_waiting(self) -> None:
-        """Park the streams that wait for a connection but may not begin any more: they will be due anew."""
-        for stream, request in self.load.dialing.withdraw(lambda stream, _: self._paused or stream in self._surplus):
-            move(stream, PARKED)
-            if not self._sessions.put_back(stream, request):
-                self._held_back.append(request)
+        """Park the streams that wait for a connection but may not begin any more: they will be due anew. What they have
+        taken from the mix goes back to it, a session that was to begin as well."""
+        for coming in self.load.dialing.withdraw(lambda coming: self._paused or coming.stream in self._surplus):
+            move(coming.stream, PARKED)
+            if coming.taken is None:
+                self._sessions.put_back(coming.stream, coming.request)
+            else:
+                self._sessions.cut(coming.stream)
+                self.mix.give_back(coming.taken)
 
     def _release(self, due: int) -> None:
         """Let the parked streams that may begin requests do so: they are due at stamp `due`."""

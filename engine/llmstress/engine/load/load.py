@@ -10,8 +10,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from llmstress.engine.load.dialing import Dialing
-from llmstress.engine.load.mix import Mix
+from llmstress.engine.load.dialing import Coming, Dialing
+from llmstress.engine.load.mix import Mix, Next
 from llmstress.engine.load.slices import SlicedReads
 from llmstress.engine.outcome import End
 from llmstress.engine.stream.exchange import Exchange
@@ -21,7 +21,7 @@ from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.runtime import Runtime
 from llmstress.engine.stream.states import DIALING, OVER, move
 from llmstress.engine.stream.stream import Stream
-from llmstress.engine.stream.task import Request
+from llmstress.engine.stream.task import Request, Task
 from llmstress.engine.stream.transport_stream import TransportStream
 from llmstress.engine.telemetry.load_profile import Profile
 
@@ -50,7 +50,7 @@ class Model(ABC):
         """A stream has ended a request with `end` at stamp `now`; `exchange`: its last attempt; `fatal`: its failure
         may end the run."""
 
-    def not_begun(self, stream: Stream, request: Request) -> None:  # noqa: B027
+    def not_begun(self, coming: Coming) -> None:  # noqa: B027
         """A stream that waited for a connection is over without having begun its request: the run's time or its
         requests are used up."""
 
@@ -144,15 +144,18 @@ class Load:
         """Whether a request that was due at this stamp was due before the run's time was used up."""
         return stamp < self._stop_at
 
-    def begin(self, stream: Stream, request: Request, due: int) -> None:
-        """Begin a request that was due at stamp `due`, as soon as the stream has a connection to its origin."""
+    def begin(self, stream: Stream, request: Request, due: int, taken: Next | None) -> None:
+        """Begin a request that was due at stamp `due`, as soon as the stream has a connection to its origin.
+
+        taken: what the mix gave for it; None: it is a later request of a session.
+        """
         if stream.link is not None and stream.dials is not request.task.dials:
             stream.drop_link()
         if stream.link is None:
             move(stream, DIALING)
-            self.dialing.dial(stream, request, due)
+            self.dialing.dial(Coming(stream, request, due, taken))
         else:
-            self._count_begun()
+            self._count_begun(taken)
             stream.begin(request, due)
 
     def give_up(self, stream: Stream) -> None:
@@ -160,21 +163,25 @@ class Load:
         move(stream, OVER)
         self.note_if_exhausted()
 
-    def _start(self, stream: Stream, request: Request, due: int) -> bool:
+    def _start(self, coming: Coming) -> bool:
+        stream = coming.stream
         if not self.may_begin(self.clock()):
             move(stream, OVER)
-            self.model.not_begun(stream, request)
+            self.model.not_begun(coming)
             self.note_if_exhausted()
             return False
-        self._count_begun()
-        stream.begin(request, due)
+        self._count_begun(coming.taken)
+        stream.begin(coming.request, coming.due)
         return True
 
-    def _count_begun(self) -> None:
-        """Requests of ramp and warm-up come on top of those that were asked for."""
+    def _count_begun(self, taken: Next | None) -> None:
+        """Requests of ramp and warm-up come on top of those that were asked for. A session has started when its first
+        request begins."""
         self.open += 1
         if self.recorder.steady_has_begun:
             self.requests_left -= 1
+        if taken is not None and not isinstance(taken[0], Task):
+            taken[0].samples.counters.sessions += 1
 
     # --- what streams ask for
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from llmstress.engine.arrivals import Arrivals
 from llmstress.engine.control import OpenLoad, Plan
 from llmstress.engine.load.alarm import Alarm, MakeAlarm
+from llmstress.engine.load.dialing import Coming
 from llmstress.engine.load.load import Load, Model
 from llmstress.engine.load.mix import Entry, Mix, Next
 from llmstress.engine.load.pacing import TURN
@@ -28,7 +29,8 @@ from llmstress.engine.telemetry.load_profile import Profile, stamps
 class OpenModel(Model):
     """Begins a request on a free stream when it arrives. If no stream is free, the request waits in a queue.
 
-    A request that has arrived is due. It starts, is dropped, or waits: in the queue, or for a connection.
+    A request that has arrived is due. It starts, is dropped, or waits: in the queue, or for a connection. One that is
+    dropped keeps its number, which is that of its arrival: a row of a trace belongs to a moment.
     """
 
     def __init__(self, plan: Plan, load: Load, mix: Mix, arrivals: Arrivals, make_alarm: MakeAlarm = Alarm) -> None:
@@ -134,7 +136,7 @@ class OpenModel(Model):
         self._count_due(entry, due)
         stream = None if self._queue else self._pool.take(entry.dials, linked=not load.may_begin(due))
         if stream is not None:
-            load.begin(stream, self._request(stream, entry, number), due)
+            load.begin(stream, self._request(stream, entry, number), due, arrived)
         elif self._open.max_queue is not None and len(self._queue) >= self._open.max_queue:
             self._drop(entry)
         else:
@@ -170,7 +172,7 @@ class OpenModel(Model):
             self._held.append(stream)
         elif (request := self._sessions.take(stream)) is not None:
             self._count_due(request.task, due)
-            load.begin(stream, request, due)
+            load.begin(stream, request, due, None)
 
     def set_streams(self, number: int) -> None:
         """At most this many requests in flight from now on."""
@@ -198,11 +200,11 @@ class OpenModel(Model):
                 _, (entry, _) = self._queue.popleft()
                 self._drop(entry)
             if self.load.dialing.waiting:
-                for stream, request in self.load.dialing.withdraw(lambda _, due: now - due >= limit):
-                    move(stream, FREE)
-                    self._sessions.cut(stream)
-                    self._pool.put_back(stream)
-                    self._drop(request.task)
+                for coming in self.load.dialing.withdraw(lambda coming: now - coming.due >= limit):
+                    move(coming.stream, FREE)
+                    self._sessions.cut(coming.stream)
+                    self._pool.put_back(coming.stream)
+                    self._drop(coming.request.task)
         self._note_waiting()
         self._warm_up()
         self.load.note_if_exhausted()
@@ -211,22 +213,23 @@ class OpenModel(Model):
         """Begin the requests in the queue for which there are streams."""
         load = self.load
         while self._queue and not self._paused:
-            due, (entry, number) = self._queue[0]
+            due, arrived = self._queue[0]
+            entry, number = arrived
             stream = self._pool.take(entry.dials)
             if stream is None:
                 break
             self._queue.popleft()
             if load.may_begin(due):
-                load.begin(stream, self._request(stream, entry, number), due)
+                load.begin(stream, self._request(stream, entry, number), due, arrived)
             else:
                 self._drop(entry)
                 self._pool.put_back(stream)
         self._note_waiting()
 
-    def not_begun(self, stream: Stream, request: Request) -> None:
-        """The request of this stream is dropped: the run has ended while it waited for a connection."""
-        self._sessions.cut(stream)
-        self._drop(request.task)
+    def not_begun(self, coming: Coming) -> None:
+        """The request is dropped: the run has ended while it waited for a connection."""
+        self._sessions.cut(coming.stream)
+        self._drop(coming.request.task)
 
     def stop(self, now: int) -> None:
         """Nothing arrives any more. What was due before begins if a stream with a connection is free: the client may
@@ -239,11 +242,10 @@ class OpenModel(Model):
             self._take_next()
         self._stopped = True
         self._alarm.close()
-        withdrawn = self.load.dialing.withdraw(lambda _stream, _due: True)
-        for stream, request in withdrawn:
-            move(stream, PARKED)
-            self._sessions.cut(stream)
-            self._drop(request.task)
+        for coming in self.load.dialing.withdraw(lambda _: True):
+            move(coming.stream, PARKED)
+            self._sessions.cut(coming.stream)
+            self._drop(coming.request.task)
         for _, (entry, _) in self._queue:
             self._drop(entry)
         self._queue.clear()

@@ -12,6 +12,8 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 from llmstress.engine.outcome import CANCELLED, End
+from llmstress.engine.prompts.file import FileChanged
+from llmstress.engine.stream.broken import end_of
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.link import Dials
 from llmstress.engine.stream.samples import Samples
@@ -38,7 +40,8 @@ class Step(NamedTuple):
 
 
 class Session(ABC):
-    """One user's requests. A session is told of the end of each request before it is asked for the next one."""
+    """One user's requests. A session is told of the end of each request before it is asked for the next one. If it
+    raises an exception, it has failed, and is asked for nothing more."""
 
     @abstractmethod
     def first(self) -> Request:
@@ -46,7 +49,7 @@ class Session(ABC):
 
     @abstractmethod
     def next(self, exchange: Exchange, end: End) -> Step | Over:
-        """What follows a request that has ended so. Must not raise.
+        """What follows a request that has ended so.
 
         Args:
             exchange: the last attempt of the request, with its stamps, usage and finish reason. Its observer is the
@@ -83,22 +86,24 @@ class SessionKind(ABC):
 class _Running:
     """A session that is not over."""
 
-    __slots__ = ("begun", "kind", "next", "session")
+    __slots__ = ("kind", "next", "session")
 
-    def __init__(self, kind: SessionKind, session: Session) -> None:
+    def __init__(self, kind: SessionKind) -> None:
         self.kind = kind
-        self.session = session
-        self.begun = False
-        """A request of it has ended."""
+        self.session: Session | None = None
+        """None: it could not be made, or has raised an exception. It is over when its request has ended."""
         self.next: Request | None = None
         """Is to begin when its time has come."""
 
 
 class Sessions:
-    """The sessions of a load that have begun and are not over, by their stream.
+    """The sessions of a load that have been taken from the mix and are not over, by their stream.
 
-    A session counts as started when a stream takes it. What has started and neither was completed nor failed nor
-    overflowed is running or was cut off.
+    A session has started when its first request begins (`Load`). What has started and neither was completed nor failed
+    nor overflowed is running or was cut off.
+
+    A session whose code raises an exception has failed. What it could not make counts as a request that failed in the
+    class `exception`: it goes the way of every other one, so the pause after a failure follows.
     """
 
     def __init__(self) -> None:
@@ -107,10 +112,14 @@ class Sessions:
 
     def begin(self, stream: Stream, kind: SessionKind, number: int) -> Request:
         """Begin the session of a number on this stream; gives its first request."""
-        session = kind.begin(number, stream)
-        self.running[stream] = _Running(kind, session)
-        kind.samples.counters.sessions += 1
-        return session.first()
+        self.running[stream] = running = _Running(kind)
+        try:
+            running.session = kind.begin(number, stream)
+            return running.session.first()
+        except FileChanged:
+            raise
+        except Exception as fault:
+            return self._unmade(stream, kind.tasks[0], fault)
 
     def ended(self, stream: Stream, exchange: Exchange, end: End) -> int | None:
         """A request of this stream has ended: gives the think time (ns) before the next request of its session. None:
@@ -118,12 +127,11 @@ class Sessions:
         running = self.running.get(stream)
         if running is None:
             return None
-        running.begun = True
         if end.outcome == CANCELLED.outcome:
             self.cut(stream)
             return None
         counters = running.kind.samples.counters
-        match running.session.next(exchange, end):
+        match self._next(stream, running, exchange, end):
             case Step(request=request, wait_ns=wait_ns):
                 running.next = request
                 return wait_ns
@@ -136,6 +144,24 @@ class Sessions:
         del self.running[stream]
         return None
 
+    def _next(self, stream: Stream, running: _Running, exchange: Exchange, end: End) -> Step | Over:
+        if running.session is None:
+            return Over.FAILED
+        try:
+            return running.session.next(exchange, end)
+        except FileChanged:
+            raise
+        except Exception as fault:
+            return Step(self._unmade(stream, exchange.task, fault))
+
+    def _unmade(self, stream: Stream, task: Task, fault: Exception) -> Request:
+        """A request that could not be made: it ends where its connection would be opened."""
+        self.running[stream].session = None
+        stream.drop_link()
+        end = end_of(fault)
+        task.failures.note(end)  # also if the run is over before the request begins
+        return Request(task, b"", fault=end)
+
     def take(self, stream: Stream) -> Request | None:
         """The request that the stream's session is to make now; None: it has none."""
         running = self.running.get(stream)
@@ -144,15 +170,10 @@ class Sessions:
         request, running.next = running.next, None
         return request
 
-    def put_back(self, stream: Stream, request: Request) -> bool:
-        """The request of the stream's session has not begun: it is to be made later. False: it has no session."""
-        if (running := self.running.get(stream)) is not None:
-            running.next = request
-        return running is not None
+    def put_back(self, stream: Stream, request: Request) -> None:
+        """A later request of the stream's session has not begun: it is to be made when the stream goes on."""
+        self.running[stream].next = request
 
     def cut(self, stream: Stream) -> None:
-        """The stream's session, if it has one, makes no more requests. One whose first request never began has not
-        started."""
-        running = self.running.pop(stream, None)
-        if running is not None and not running.begun and stream.exchange is None:
-            running.kind.samples.counters.sessions -= 1
+        """The stream's session, if it has one, makes no more requests."""
+        self.running.pop(stream, None)
