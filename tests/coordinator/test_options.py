@@ -519,12 +519,12 @@ def test_how_long_the_steady_window_is(changes: dict[str, Any], steady_s: float 
     [
         pytest.param({"procs": 1}, [100], id="100 in total by default"),
         pytest.param({"procs": 2}, [50, 50], id="shared by two"),
-        pytest.param({"procs": 3}, [33, 33, 34], id="shared by three"),
+        pytest.param({"procs": 3}, [34, 33, 33], id="shared by three"),
         pytest.param({"procs": 100}, [1] * 100, id="one for each"),
         pytest.param({"procs": 150}, [1] * 150, id="at least one for each"),
         pytest.param({"procs": 2, "streams": 100}, [100, 100], id="for each process if said so"),
-        pytest.param({"procs": 2, "total": 5}, [2, 3], id="in total if said so"),
-        pytest.param({"procs": 3, "total": 2}, [0, 1, 1], id="fewer than processes if said so"),
+        pytest.param({"procs": 2, "total": 5}, [3, 2], id="in total if said so"),
+        pytest.param({"procs": 3, "total": 2}, [1, 1, 0], id="fewer than processes if said so"),
     ],
 )
 def test_the_streams_of_each_process(changes: dict[str, Any], shares: list[int]) -> None:

@@ -15,7 +15,7 @@ from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.prompts import cache, places
 from llmstress.coordinator.prompts.read import PromptFacts, read_prompts
 from llmstress.coordinator.prompts.source import PromptSource
-from llmstress.engine.prompts.file import FilePrompts, FromFiles, Rows
+from llmstress.engine.prompts.file import FileChanged, FilePrompts, FromFiles, Rows
 from llmstress.engine.prompts.row import Row, Turn
 
 
@@ -242,6 +242,17 @@ def test_a_file_that_changes_is_noticed(tmp_path: Path) -> None:
         Rows(known.files[0])
     with pytest.raises(ValueError, match="the file changed during the run"):
         rows.row(0)
+
+
+@pytest.mark.parametrize("name", ["rows.txt", "rows.jsonl"])
+def test_a_row_that_is_cut_off_during_the_run_is_not_sent(name: str, tmp_path: Path) -> None:
+    text = "one\ntwo and three\n" if name.endswith("txt") else lines({"prompt": "one"}, {"prompt": "two and three"})
+    path = written(tmp_path, text, name)
+    rows = Rows(read(path).files[0])
+    os.truncate(path, len(text) - 6)
+    assert rows.row(0).turns[0].text == "one"
+    with pytest.raises(FileChanged, match="the file changed during the run \\(row 2 is cut off\\)"):
+        rows.row(1)
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)

@@ -8,7 +8,7 @@ from helpers.bench import Bench
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from llmstress.engine.load.mix import Mix
+from llmstress.engine.load.mix import Mix, Next
 
 
 def taken(weights: list[int], n: int, worker: int = 0, workers: int = 1) -> list[tuple[int, int]]:
@@ -47,6 +47,20 @@ def test_the_requests_of_all_workers_are_the_same_however_many_there_are(workers
         itertools.chain.from_iterable(taken(weights, 1000 // workers, worker, workers) for worker in range(workers))
     )
     assert together == Counter((task, number) for task, n in enumerate((500, 300, 200)) for number in range(n))
+
+
+@given(st.lists(st.booleans(), min_size=30, max_size=60))
+def test_what_is_given_back_is_taken_again_first_and_no_number_is_left_out(withdrawn: list[bool]) -> None:
+    tasks = [Bench().task for _ in range(3)]
+    mix = Mix(tasks, [3, 2, 1], 1, 2)
+    begun: list[Next] = []
+    for gives_back in withdrawn:
+        some = [mix.take() for _ in range(3)]
+        for each in some[1:] if gives_back else ():
+            mix.give_back(each)
+        begun += some[:1] if gives_back else some
+    plain = Mix(tasks, [3, 2, 1], 1, 2)
+    assert begun == [plain.take() for _ in begun]
 
 
 def test_the_requests_of_a_task_are_spread() -> None:

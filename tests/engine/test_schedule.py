@@ -10,11 +10,11 @@ from llmstress.engine.schedule import (
     connect_gap_ns,
     first_window,
     ramp_start,
-    share,
     steady_from,
     windows,
 )
 from llmstress.engine.telemetry.messages import Phase
+from llmstress.engine.telemetry.shares import share
 
 S = 1_000_000_000
 
@@ -32,13 +32,19 @@ def test_shares_sum_to_the_total_and_differ_by_one_at_most(total: int, parts: in
     ("total", "parts", "shares"),
     [
         pytest.param(10, 1, [10], id="one part has it all"),
-        pytest.param(10, 3, [3, 3, 4], id="what is left over is spread"),
-        pytest.param(2, 4, [0, 1, 0, 1], id="a share may be nothing"),
+        pytest.param(10, 3, [4, 3, 3], id="the first parts have what is left over"),
+        pytest.param(2, 4, [1, 1, 0, 0], id="a share may be nothing"),
         pytest.param(0, 2, [0, 0], id="nothing is divided into nothing"),
     ],
 )
 def test_shares(total: int, parts: int, shares: list[int]) -> None:
     assert [share(total, parts, index) for index in range(parts)] == shares
+
+
+@given(total=st.integers(0, 300), parts=st.integers(1, 40))
+def test_numbers_that_parts_give_in_turns_have_no_gap(total: int, parts: int) -> None:
+    given = [range(index, index + share(total, parts, index) * parts, parts) for index in range(parts)]
+    assert sorted(number for each in given for number in each) == list(range(total))
 
 
 @settings(max_examples=200, deadline=None)

@@ -14,7 +14,7 @@ from llmstress.engine.api.ask import Ask
 from llmstress.engine.checks.check import split_check
 from llmstress.engine.control import Abandonment, Conversation, TaskPlan, Think
 from llmstress.engine.prompts.lengths import Lengths
-from llmstress.engine.prompts.synthetic import Synthetic
+from llmstress.engine.prompts.synthetic import Maker, Synthetic
 from llmstress.engine.stream.states import IN_FLIGHT, PARKED, WAITING
 from llmstress.engine.telemetry.aggregate import sum_of
 
@@ -236,11 +236,32 @@ async def test_a_session_that_never_began_has_not_started() -> None:
         here.start()
         await here.all_begun()
         await until(lambda: here.recorder.open == 1 and here.load.dialing.waiting == 1)
-        assert sessions(here)[0] == 2
+        assert sessions(here)[0] == 1
         here.model.set_streams(1)
         assert sessions(here)[0] == 1
         here.gate.set()
         await here.asked(1)
+
+
+@live
+@pytest.mark.parametrize("how", ["pause", "fewer"])
+async def test_a_session_that_never_began_leaves_its_number_to_the_next_one(how: str) -> None:
+    made = Synthetic(prompt=Lengths("fixed", 20), seed=1, salt=1)
+    async with talks(3, steps(2, synthetic=made), gated=True, dials=1) as here:
+        here.start()
+        await until(lambda: here.recorder.open == 1 and here.load.dialing.waiting == 2)
+        if how == "pause":
+            here.model.pause(True, 0)
+            here.model.pause(False, 0)
+        else:
+            here.model.set_streams(1)
+            here.model.set_streams(3)
+        here.gate.set()
+        await here.asked(3)
+        texts = Maker(made)
+        firsts = [msgspec.json.decode(body)["messages"][0]["content"] for body in here.server.bodies]
+        assert sorted(firsts) == sorted(texts.make(number << 20).prompt or "" for number in range(3))
+        assert sessions(here) == (3, 0, 0, 0)
 
 
 @live

@@ -71,14 +71,14 @@ def test_each_stream_logs_in_once_and_answers_go_into_later_requests(procs: str,
     kept = tmp_path / "kept.jsonl"
     with mock_server("--login-required", "--ttft-ms", "1", "--gap-ms", "0.1", "--keep-requests", str(kept)) as mock:
         code, summary, said = run(
-            tmp_path, mock.url, FLOW, "--procs", procs, "--total-streams", "4", "--requests", "64"
+            tmp_path, mock.url, FLOW, "--procs", procs, "--total-streams", "5", "--requests", "64"
         )
         truth = mock.stop()
     assert code == 0, said
     [flow] = summary["flows"]
     came = steps(flow)
-    assert truth["application"] == {"logins": 4, "searches": came["search"][0]}
-    assert came["login"] == (4, 4, 0)
+    assert truth["application"] == {"logins": 5, "searches": came["search"][0]}
+    assert came["login"] == (5, 5, 0)
     assert sum(started for started, _, _ in came.values()) == summary["requests"]["ok"] == 64
     assert flow["started"] == flow["completed"] + flow["cut_off"] == came["search"][0]
     assert flow["completed"] == came["more"][1] == flow["duration_ms"]["count"]
@@ -90,7 +90,7 @@ def test_each_stream_logs_in_once_and_answers_go_into_later_requests(procs: str,
 
     chats = [each["body"]["messages"] for each in received(kept)]
     firsts = [messages for messages in chats if messages[0]["role"] == "system"]
-    assert {messages[0]["content"] for messages in firsts} == {f"Be brief to user {user}." for user in (1, 2, 3, 4)}
+    assert {messages[0]["content"] for messages in firsts} == {f"Be brief to user {user}." for user in (1, 2, 3, 4, 5)}
     texts = [messages[1]["content"] for messages in firsts]
     assert len(set(texts)) == len(texts) == came["chat"][0]  # each flow has searched for something else
     assert all("application/json): " in text and "{{" not in text for text in texts)

@@ -1,13 +1,8 @@
-"""When windows, streams and connections begin, and the shares of the workers. Pure functions, without clock or loop."""
+"""When windows, streams and connections begin. Pure functions, without clock or loop."""
 
 from collections.abc import Sequence
 
 from llmstress.engine.telemetry.messages import LABELS, Phase, Window, consecutive
-
-
-def share(total: int, parts: int, index: int) -> int:
-    """The exact share of part `index` (0-based) if `total` is divided among `parts`. The shares sum to the total."""
-    return total * (index + 1) // parts - total * index // parts
 
 
 CONNECTS_PER_S = 6_000.0

@@ -34,9 +34,11 @@ from llmstress.engine.health.lag import LagMeter, host_times, resident_bytes
 from llmstress.engine.health.orphan import die_with_parent
 from llmstress.engine.load.build import build_bystander, build_model
 from llmstress.engine.load.load import Load, Model
+from llmstress.engine.prompts.file import FileChanged
+from llmstress.engine.stream.failure_policy import END
 from llmstress.engine.stream.progress import NEVER
 from llmstress.engine.stream.recorder import Recorder
-from llmstress.engine.telemetry.messages import PROTOCOL_VERSION, Window
+from llmstress.engine.telemetry.messages import PROTOCOL_VERSION, ErrorSample, Window
 from llmstress.engine.uplink import Uplink
 from llmstress.engine.worker_log import WorkerLog
 
@@ -149,7 +151,11 @@ async def run(
             recorder.drain_from(min(stop_at, time.monotonic_ns()))
             grace_ends = time.monotonic_ns() + int(plan.grace_s * 1e9)
             await _wait((load.exhausted, orders.abort), grace_ends)
-        if load.fault is not None:
+        if isinstance(load.fault, FileChanged):
+            said = ErrorSample("exception", 0, str(load.fault), "")
+            recorder.keep_error_sample(said)
+            recorder.fatal(END, said)
+        elif load.fault is not None:
             raise load.fault
         for each in loads:
             each.cut()
@@ -159,7 +165,7 @@ async def run(
         for task in tasks:
             task.cancel()
         for result in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(result, Exception):
+            if isinstance(result, Exception) and not isinstance(result, FileChanged):
                 raise result
     while not uplink.try_send(delta := recorder.cut(time.monotonic_ns(), resident_bytes())):
         recorder.not_sent()

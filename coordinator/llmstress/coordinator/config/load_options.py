@@ -5,8 +5,8 @@ import msgspec
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.load_text import MOST_PERIODS, Rate, Stage, Turns
 from llmstress.coordinator.config.sweep_text import Search, Sweep
-from llmstress.engine import schedule
 from llmstress.engine.control import Think
+from llmstress.engine.telemetry.shares import share
 
 DEFAULT_DURATION_S = 60.0
 
@@ -241,7 +241,7 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
         if self.streams is not None:
             return [self.streams] * self.procs
         total = self.total if self.total is not None else default_total(self.procs)
-        return [schedule.share(total, self.procs, worker) for worker in range(self.procs)]
+        return [share(total, self.procs, worker) for worker in range(self.procs)]
 
     @property
     def total_streams(self) -> int:

@@ -34,6 +34,7 @@ from llmstress.engine.prompts.file import FromFiles
 from llmstress.engine.prompts.synthetic import Synthetic
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Window
+from llmstress.engine.telemetry.shares import share
 
 DIALS, LEAST_DIALS = 256, 4
 """Connections that may be opened at the same time: in all processes together, and at least in each."""
@@ -78,7 +79,7 @@ def make_plans(
     return [
         Plan(
             tasks=plans_of_tasks[worker],
-            streams=share,
+            streams=streams,
             worker=worker,
             workers=options.procs,
             requests=requests[worker],
@@ -101,7 +102,7 @@ def make_plans(
             bands=options.bands,
             scenario=_scenario(options, tasks, worker, prepared),
         )
-        for worker, share in enumerate(options.shares)
+        for worker, streams in enumerate(options.shares)
     ]
 
 
@@ -138,13 +139,13 @@ def total_requests(options: Options, prepared: Prepared) -> int | None:
 def _requests(options: Options, total: int | None, *, in_turns: bool) -> list[int | None]:
     """Number of requests of each worker; they sum to the total.
 
-    in_turns: request k belongs to worker k modulo the number of workers, so that the requests of a run are the same
-    ones for any number of workers. Else they are in proportion to the streams.
+    in_turns: they are divided by `share`, as the streams are, so that the requests of a run are the same ones for any
+    number of workers. Else they are in proportion to the streams.
     """
     if total is None:
         return [None] * options.procs
     if in_turns and (options.open or min(options.shares) > 0):
-        return [max(0, -(-(total - worker) // options.procs)) for worker in range(options.procs)]
+        return [share(total, options.procs, worker) for worker in range(options.procs)]
     upto = [0, *(total * end // options.total_streams for end in itertools.accumulate(options.shares))]
     return [after - before for before, after in itertools.pairwise(upto)]
 
@@ -223,7 +224,7 @@ def _open_load(options: Options, worker: int) -> OpenLoad:
     return OpenLoad(
         arrival=options.arrival_name,
         burstiness=options.burstiness if options.burstiness is not None else 1.0,
-        max_queue=None if options.max_queue is None else schedule.share(options.max_queue, options.procs, worker),
+        max_queue=None if options.max_queue is None else share(options.max_queue, options.procs, worker),
         queue_timeout_ns=int((QUEUE_TIMEOUT_S if options.queue_timeout_s is None else options.queue_timeout_s) * 1e9),
     )
 

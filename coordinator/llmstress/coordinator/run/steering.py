@@ -12,6 +12,7 @@ from llmstress.engine.telemetry.broadcast import Asked, Message, Paused, RunView
 from llmstress.engine.telemetry.formatting import rate
 from llmstress.engine.telemetry.load_profile import RATES, Profile
 from llmstress.engine.telemetry.messages import LABELS, Phase, Window
+from llmstress.engine.telemetry.shares import share
 
 HEAD_START_NS = 50_000_000
 """A change lies this far in the future when it is ordered, so that every worker knows it before it comes."""
@@ -111,7 +112,7 @@ class Steering:
             before = math.ceil(await self._hold(profile, wanted))
             workers = []
         for index, worker in enumerate(workers):
-            streams = schedule.share(wanted, len(workers), index)
+            streams = share(wanted, len(workers), index)
             if streams != worker.streams:
                 await self._hub.send(worker.worker, control.SetStreams(streams))
                 self._publish(WorkerChange(worker.worker, streams=streams))

@@ -6,18 +6,18 @@ A stream makes all requests of a session before it takes something else from the
 import asyncio
 import contextlib
 import random
-from collections import deque
 
 from llmstress.engine import schedule
 from llmstress.engine.control import Plan, Think
+from llmstress.engine.load.dialing import Coming
 from llmstress.engine.load.load import Load, Model
-from llmstress.engine.load.mix import Mix
+from llmstress.engine.load.mix import Mix, Next
 from llmstress.engine.load.pacing import RAMP_STEP_NS, Release, climb
-from llmstress.engine.load.sessions import Sessions
+from llmstress.engine.load.sessions import THINKS, Seats, Sessions
 from llmstress.engine.load.think import think_times
 from llmstress.engine.outcome import End
 from llmstress.engine.stream.exchange import Exchange
-from llmstress.engine.stream.states import PARKED, RELEASED, WAITING, move
+from llmstress.engine.stream.states import PARKED, RELEASED, THINKING, WAITING, move
 from llmstress.engine.stream.stream import Stream
 from llmstress.engine.stream.task import Request, Task
 from llmstress.engine.telemetry.load_profile import Profile, steps
@@ -31,7 +31,7 @@ STOP_ORDER_DELAY_S = 0.5
 the reports, in which the coordinator learns of the failure, and this time, in which its order arrives."""
 
 
-class ClosedModel(Model):
+class ClosedModel(Model, Seats):
     """Decides when each stream begins: in the ramp, after its last request, after a pause, or when it is released."""
 
     def __init__(self, plan: Plan, load: Load, mix: Mix, uniform: random.Random) -> None:
@@ -41,9 +41,7 @@ class ClosedModel(Model):
         load.add_streams(0 if plan.profile is not None else plan.streams)
         self._plan = plan
         self.mix = mix
-        self._sessions = Sessions()
-        self._held_back: deque[Request] = deque()
-        """Single requests that were to begin, and were withdrawn while they waited for a connection."""
+        self._sessions = Sessions(self)
         self._random = uniform
         self._pause_ns = int(plan.error_pause_s * 1e9)
         self._stop_order_ns = int((plan.interval_s + STOP_ORDER_DELAY_S) * 1e9)
@@ -102,6 +100,8 @@ class ClosedModel(Model):
             if stream.exchange is None:
                 stream.drop_link()
                 self._sessions.cut(stream)
+                if stream.state == THINKING:
+                    move(stream, PARKED)
         self._release(due)
 
     def set_profile(self, profile: Profile) -> None:
@@ -141,6 +141,10 @@ class ClosedModel(Model):
         """A stream has ended a request: it begins the next one, after a pause if the request failed. A session that
         goes on decides itself how long it waits."""
         if self._sessions.running and (wait_ns := self._sessions.ended(stream, exchange, end)) is not None:
+            if wait_ns == THINKS:
+                move(stream, THINKING)
+                self.load.note_if_exhausted()
+                return
             if stream in self._surplus:
                 self._sessions.cut(stream)
             self._wait(stream, now + wait_ns, now)
@@ -150,10 +154,35 @@ class ClosedModel(Model):
             else:
                 self._wait(stream, now + (next(self._waits) if self._waits is not None else 0), now)
         else:
-            # the random pause lasts at least half of `pause_ns`, so twice the time of a stop order is enough for it
-            pause_ns = max(self._pause_ns, 2 * self._stop_order_ns) if fatal else self._pause_ns
-            due = now + schedule.after_failure(pause_ns, self._random.random())
-            self._wait(stream, due + (self._pause_offset_ns - due) % self._pause_step_ns, now)
+            self._pause_after_failure(stream, now, fatal=fatal)
+
+    def _pause_after_failure(self, stream: Stream, now: int, *, fatal: bool) -> None:
+        # the random pause lasts at least half of `pause_ns`, so twice the time of a stop order is enough for it
+        pause_ns = max(self._pause_ns, 2 * self._stop_order_ns) if fatal else self._pause_ns
+        due = now + schedule.after_failure(pause_ns, self._random.random())
+        self._wait(stream, due + (self._pause_offset_ns - due) % self._pause_step_ns, now)
+
+    # --- sessions that say later what comes next
+
+    def goes_on(self, stream: Stream) -> None:
+        """Its request begins, unless the run is paused."""
+        self._begin(stream, self.load.clock())
+
+    def is_over(self, stream: Stream, wait_ns: int, *, failed: bool) -> None:
+        """The stream takes something else after the wait; after a failure without one, after the pause of failures."""
+        now = self.load.clock()
+        if failed and not wait_ns:
+            self._pause_after_failure(stream, now, fatal=False)
+        else:
+            self._wait(stream, now + wait_ns, now)
+
+    def beside(self, stream: Stream, request: Request) -> None:
+        """Also while the run is paused: the user's request on its own stream is in flight."""
+        self.load.begin_beside(stream, request)
+
+    def cut(self) -> None:
+        """No session goes on."""
+        self._sessions.cut_all()
 
     def _wait(self, stream: Stream, due: int, now: int) -> None:
         """Begin the stream's next request at stamp `due`, or later if its pace says so."""
@@ -184,31 +213,39 @@ class ClosedModel(Model):
                 stream.drop_link()
             load.note_if_exhausted()
         elif not load.may_begin(due):
+            self._sessions.cut(stream)
             load.give_up(stream)
         else:
             if self._pacing_ns:
                 self._begun_at[stream] = due
-            load.begin(stream, self._next(stream), due)
+            request, taken = self._next(stream)
+            if request is None:
+                move(stream, THINKING)
+            else:
+                load.begin(stream, request, due, taken)
 
-    def _next(self, stream: Stream) -> Request:
-        """The next request of the stream's session, or else what was held back or comes next in the mix."""
+    def _next(self, stream: Stream) -> tuple[Request | None, Next | None]:
+        """The next request of the stream's session, or else what comes next in the mix, with what the mix gave. None:
+        a session has begun that will say it."""
         if self._sessions.running and (request := self._sessions.take(stream)) is not None:
-            return request
-        if self._held_back:
-            return self._held_back.popleft()
-        entry, number = self.mix.take()
-        return entry.request(number) if isinstance(entry, Task) else self._sessions.begin(stream, entry, number)
+            return request, None
+        taken = entry, number = self.mix.take()
+        return entry.request(number) if isinstance(entry, Task) else self._sessions.begin(stream, entry, number), taken
 
-    def not_begun(self, stream: Stream, request: Request) -> None:
+    def not_begun(self, coming: Coming) -> None:
         """The run is over: so is the session of a stream that waited for a connection."""
-        self._sessions.cut(stream)
+        self._sessions.cut(coming.stream)
 
     def _park_waiting(self) -> None:
-        """Park the streams that wait for a connection but may not begin any more: they will be due anew."""
-        for stream, request in self.load.dialing.withdraw(lambda stream, _: self._paused or stream in self._surplus):
-            move(stream, PARKED)
-            if not self._sessions.put_back(stream, request):
-                self._held_back.append(request)
+        """Park the streams that wait for a connection but may not begin any more: they will be due anew. What they have
+        taken from the mix goes back to it, a session that was to begin as well."""
+        for coming in self.load.dialing.withdraw(lambda coming: self._paused or coming.stream in self._surplus):
+            move(coming.stream, PARKED)
+            if coming.taken is None:
+                self._sessions.put_back(coming.stream, coming.request)
+            else:
+                self._sessions.cut(coming.stream)
+                self.mix.give_back(coming.taken)
 
     def _release(self, due: int) -> None:
         """Let the parked streams that may begin requests do so: they are due at stamp `due`."""

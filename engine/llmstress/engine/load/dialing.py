@@ -4,22 +4,30 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Protocol
+from typing import NamedTuple
 
 from llmstress.engine.connect.dialer import ConnectError
 from llmstress.engine.connect.tcpinfo import retransmissions
+from llmstress.engine.load.mix import Next
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.link import Dials
 from llmstress.engine.stream.stream import Stream
 from llmstress.engine.stream.task import Request
 
 
-class Start(Protocol):
-    """Starts a request on a stream whose connection is about to be opened; gives False if none may start any more."""
+class Coming(NamedTuple):
+    """A request that is to begin as soon as its stream has a connection."""
 
-    def __call__(self, stream: Stream, request: Request, due: int) -> bool:
-        """See the class."""
+    stream: Stream
+    request: Request
+    due: int
+    """Stamp."""
+    taken: Next | None
+    """What the mix gave for it; None: it is a later request of a session."""
 
+
+Start = Callable[[Coming], bool]
+"""Starts a request on a stream whose connection is about to be opened; gives False if none may start any more."""
 
 Opened = Callable[[Stream, Dials, int | None], None]
 """Is told what should have opened a connection for a stream, and how long it took (ns); None: it could not be
@@ -52,17 +60,16 @@ class Dialing:
         self._fail = fail
         self._urgent: deque[Stream] = deque()
         """Streams that have a request in flight: they go first."""
-        self._waiting: deque[tuple[Stream, Request, int]] = deque()
-        """Stream, the request that it is to begin, and when that was due."""
+        self._waiting: deque[Coming] = deque()
         self._ahead: deque[tuple[Stream, Dials, Opened]] = deque()
         """Streams that have nothing to begin yet: they go last."""
         self._try_again = asyncio.Event()
         """Ends the pauses when it is set, and is cleared again at once."""
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def dial(self, stream: Stream, request: Request, due: int) -> None:
-        """Open a connection for a stream that is to begin a request due at stamp `due`."""
-        self._waiting.append((stream, request, due))
+    def dial(self, coming: Coming) -> None:
+        """Open a connection for a stream that is to begin a request."""
+        self._waiting.append(coming)
         self._dial_more()
 
     def redial(self, stream: Stream) -> None:
@@ -84,17 +91,14 @@ class Dialing:
         """How many requests wait for a connection to be opened."""
         return len(self._waiting)
 
-    def withdraw(self, unwanted: Callable[[Stream, int], bool]) -> list[tuple[Stream, Request]]:
-        """Take the streams out of the queue that have no request in flight and are unwanted, as the function says of a
-        stream and the stamp at which its request was due; gives these, with what they were to begin."""
-        waiting, withdrawn = list(self._waiting), []
-        self._waiting.clear()
-        for entry in waiting:
-            stream, request, due = entry
-            if unwanted(stream, due):
-                withdrawn.append((stream, request))
-            else:
-                self._waiting.append(entry)
+    def withdraw(self, unwanted: Callable[[Coming], bool]) -> list[Coming]:
+        """Take the requests out of the queue that are unwanted; gives these. None of them has begun."""
+        waiting = list(self._waiting)
+        withdrawn = [coming for coming in waiting if unwanted(coming)]
+        if withdrawn:
+            left = {id(coming) for coming in withdrawn}
+            self._waiting.clear()
+            self._waiting += [coming for coming in waiting if id(coming) not in left]
         return withdrawn
 
     def cancel(self) -> None:
@@ -121,7 +125,7 @@ class Dialing:
             if self._urgent:
                 await self._dial_again(self._urgent.popleft())
             elif self._waiting:
-                await self._dial_for(*self._waiting.popleft())
+                await self._dial_for(self._waiting.popleft())
             elif self._ahead and len(self.tasks) <= self._most_ahead:
                 await self._dial_one_ahead(*self._ahead.popleft())
             else:
@@ -132,12 +136,15 @@ class Dialing:
             stream.exchange.begin_on_new_connection(self._clock())
             await self._connect(stream, stream.exchange)
 
-    async def _dial_for(self, stream: Stream, request: Request, due: int) -> None:
-        if self._start(stream, request, due):
-            assert stream.exchange is not None
-            await self._connect(stream, stream.exchange)
+    async def _dial_for(self, coming: Coming) -> None:
+        if self._start(coming):
+            assert coming.stream.exchange is not None
+            await self._connect(coming.stream, coming.stream.exchange)
 
     async def _connect(self, stream: Stream, exchange: Exchange) -> None:
+        if exchange.request.fault is not None:
+            stream.not_connected(exchange.request.fault)
+            return
         try:
             link = await exchange.task.dials.open()
         except ConnectError as error:

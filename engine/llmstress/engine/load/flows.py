@@ -22,7 +22,7 @@ UNAUTHORIZED = "http_401"
 
 class Users:
     """The users of a worker: its streams, numbered in the order of their first flows. Worker w of n has the numbers
-    w + 1, w + 1 + n, w + 1 + 2n, ..."""
+    w + 1, w + 1 + n, w + 1 + 2n, ... The streams are divided by `share`, so all N of a run have the numbers 1 to N."""
 
     def __init__(self, worker: int, workers: int) -> None:
         self._worker = worker

@@ -10,8 +10,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from llmstress.engine.load.dialing import Dialing
-from llmstress.engine.load.mix import Mix
+from llmstress.engine.load.dialing import Coming, Dialing
+from llmstress.engine.load.mix import Mix, Next
 from llmstress.engine.load.slices import SlicedReads
 from llmstress.engine.outcome import End
 from llmstress.engine.stream.exchange import Exchange
@@ -21,7 +21,7 @@ from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.runtime import Runtime
 from llmstress.engine.stream.states import DIALING, OVER, move
 from llmstress.engine.stream.stream import Stream
-from llmstress.engine.stream.task import Request
+from llmstress.engine.stream.task import Request, Task
 from llmstress.engine.stream.transport_stream import TransportStream
 from llmstress.engine.telemetry.load_profile import Profile
 
@@ -50,7 +50,7 @@ class Model(ABC):
         """A stream has ended a request with `end` at stamp `now`; `exchange`: its last attempt; `fatal`: its failure
         may end the run."""
 
-    def not_begun(self, stream: Stream, request: Request) -> None:  # noqa: B027
+    def not_begun(self, coming: Coming) -> None:  # noqa: B027
         """A stream that waited for a connection is over without having begun its request: the run's time or its
         requests are used up."""
 
@@ -69,6 +69,9 @@ class Model(ABC):
         """The load over time is this one from now on."""
 
     @abstractmethod
+    def cut(self) -> None:  # noqa: B027
+        """The run is over: nothing is in flight any more."""
+
     def pause(self, on: bool, at: int) -> None:
         """Begin no requests while `on`. In the open model none arrives from `at` (ns after T0) until the pause ends."""
 
@@ -119,6 +122,11 @@ class Load:
         """An exception that should not have happened: the run can't be trusted any more."""
         self.open = 0
         """Requests in flight."""
+        self._side: dict[Stream, Stream] = {}
+        """Streams beside those of the model, for sessions that want several things at once -> the model's stream that
+        they belong to."""
+        self._free_side: dict[Stream, list[Stream]] = {}
+        """Stream of the model -> those beside it that are free."""
         self._beside = beside
         self._make_stream = make_stream
         self._stop_at = NEVER
@@ -132,7 +140,7 @@ class Load:
 
     def in_flight(self) -> list[Exchange]:
         """The requests in flight."""
-        return [stream.exchange for stream in self.streams if stream.exchange is not None]
+        return [stream.exchange for stream in (*self.streams, *self._side) if stream.exchange is not None]
 
     # --- beginning
 
@@ -144,37 +152,58 @@ class Load:
         """Whether a request that was due at this stamp was due before the run's time was used up."""
         return stamp < self._stop_at
 
-    def begin(self, stream: Stream, request: Request, due: int) -> None:
-        """Begin a request that was due at stamp `due`, as soon as the stream has a connection to its origin."""
+    def begin(self, stream: Stream, request: Request, due: int, taken: Next | None) -> None:
+        """Begin a request that was due at stamp `due`, as soon as the stream has a connection to its origin.
+
+        taken: what the mix gave for it; None: it is a later request of a session.
+        """
         if stream.link is not None and stream.dials is not request.task.dials:
             stream.drop_link()
         if stream.link is None:
             move(stream, DIALING)
-            self.dialing.dial(stream, request, due)
+            self.dialing.dial(Coming(stream, request, due, taken))
         else:
-            self._count_begun()
+            self._count_begun(taken)
             stream.begin(request, due)
+
+    def begin_beside(self, stream: Stream, request: Request) -> None:
+        """Begin a request now that a session wants while the model's `stream` is in use by it."""
+        now = self.clock()
+        if not self.may_begin(now):
+            return
+        free = self._free_side.setdefault(stream, [])
+        if free:
+            other = free.pop()
+        else:
+            other = self._make_stream(self, self.reads)
+            self._side[other] = stream
+        self.begin(other, request, now, None)
 
     def give_up(self, stream: Stream) -> None:
         """The stream begins nothing any more: the run's time or its requests are used up."""
         move(stream, OVER)
         self.note_if_exhausted()
 
-    def _start(self, stream: Stream, request: Request, due: int) -> bool:
+    def _start(self, coming: Coming) -> bool:
+        stream = coming.stream
         if not self.may_begin(self.clock()):
             move(stream, OVER)
-            self.model.not_begun(stream, request)
+            if stream not in self._side:
+                self.model.not_begun(coming)
             self.note_if_exhausted()
             return False
-        self._count_begun()
-        stream.begin(request, due)
+        self._count_begun(coming.taken)
+        stream.begin(coming.request, coming.due)
         return True
 
-    def _count_begun(self) -> None:
-        """Requests of ramp and warm-up come on top of those that were asked for."""
+    def _count_begun(self, taken: Next | None) -> None:
+        """Requests of ramp and warm-up come on top of those that were asked for. A session has started when its first
+        request begins."""
         self.open += 1
         if self.recorder.steady_has_begun:
             self.requests_left -= 1
+        if taken is not None and not isinstance(taken[0], Task):
+            taken[0].samples.counters.sessions += 1
 
     # --- what streams ask for
 
@@ -204,7 +233,11 @@ class Load:
     def free(self, stream: Stream, exchange: Exchange, end: End, *, fatal: bool, now: int) -> None:
         """The stream has ended a request: the model decides what it does next."""
         self.open -= 1
-        self.model.free(stream, exchange, end, fatal=fatal, now=now)
+        if self._side and (whose := self._side.get(stream)) is not None:
+            self._free_side[whose].append(stream)
+            self.note_if_exhausted()
+        else:
+            self.model.free(stream, exchange, end, fatal=fatal, now=now)
 
     # --- while the run lasts
 
@@ -214,6 +247,8 @@ class Load:
         now = self.reads.oldest() or self.clock()
         self._slice = (self._slice + 1) % CHECK_TURNS
         for stream in self.streams[self._slice :: CHECK_TURNS]:
+            stream.check(now)
+        for stream in [*self._side] if self._side else ():
             stream.check(now)
         self.model.check(now)
 
@@ -242,8 +277,9 @@ class Load:
         """Cancel what is in flight and close every connection."""
         self.stop(self.clock())
         self.dialing.cancel()
-        for stream in self.streams:
+        for stream in (*self.streams, *self._side):
             stream.cut(self.clock())
+        self.model.cut()
         self.note_if_exhausted()
 
     def note_if_exhausted(self) -> None:

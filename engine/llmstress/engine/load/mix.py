@@ -1,6 +1,7 @@
 """Which task each request of a worker is of, or which kind each session: as often as its weight says."""
 
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
 
@@ -26,7 +27,7 @@ class Mix:
     sum of the weights, and workers begin it at different places, so that they do not all begin with the same task.
 
     The requests of a task are numbered from 0 over the whole run. Worker w of n has the numbers w, w + n, w + 2n, ...
-    of each task.
+    of each task. What was taken and never began is given back and taken again first, so no number is left out.
     """
 
     def __init__(self, entries: Sequence[Entry], weights: Sequence[int], worker: int, workers: int) -> None:
@@ -41,11 +42,19 @@ class Mix:
         self._chosen = [0] * len(entries)
         self._place = 0
         self._numbers = [count(worker, workers) for _ in entries]
-        self.take: Callable[[], Next] = self._take if len(entries) > 1 else self._take_only
-        """The next request or session of this worker: its task or kind, and its number."""
+        self._returned: deque[Next] = deque()
+        self._next: Callable[[], Next] = self._take if len(entries) > 1 else self._take_only
         if len(entries) > 1:
             for _ in range(self._total * worker // workers):
                 self._choose()
+
+    def take(self) -> Next:
+        """The next request or session of this worker: its task or kind, and its number."""
+        return self._returned.popleft() if self._returned else self._next()
+
+    def give_back(self, taken: Next) -> None:
+        """What was taken has not begun: it is to be taken again. What is given back first is taken first."""
+        self._returned.append(taken)
 
     def _take_only(self) -> Next:
         return self.entries[0], next(self._numbers[0])

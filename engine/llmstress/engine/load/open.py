@@ -11,24 +11,26 @@ from collections.abc import Iterator
 from llmstress.engine.arrivals import Arrivals
 from llmstress.engine.control import OpenLoad, Plan
 from llmstress.engine.load.alarm import Alarm, MakeAlarm
+from llmstress.engine.load.dialing import Coming
 from llmstress.engine.load.load import Load, Model
 from llmstress.engine.load.mix import Entry, Mix, Next
 from llmstress.engine.load.pacing import TURN
 from llmstress.engine.load.pool import Pool
-from llmstress.engine.load.sessions import Sessions
+from llmstress.engine.load.sessions import THINKS, Seats, Sessions
 from llmstress.engine.outcome import End
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.progress import NEVER
-from llmstress.engine.stream.states import FREE, PARKED, WAITING, move
+from llmstress.engine.stream.states import FREE, PARKED, THINKING, WAITING, move
 from llmstress.engine.stream.stream import Stream
 from llmstress.engine.stream.task import Request, Task
 from llmstress.engine.telemetry.load_profile import Profile, stamps
 
 
-class OpenModel(Model):
+class OpenModel(Model, Seats):
     """Begins a request on a free stream when it arrives. If no stream is free, the request waits in a queue.
 
-    A request that has arrived is due. It starts, is dropped, or waits: in the queue, or for a connection.
+    A request that has arrived is due. It starts, is dropped, or waits: in the queue, or for a connection. One that is
+    dropped keeps its number, which is that of its arrival: a row of a trace belongs to a moment.
     """
 
     def __init__(self, plan: Plan, load: Load, mix: Mix, arrivals: Arrivals, make_alarm: MakeAlarm = Alarm) -> None:
@@ -50,7 +52,9 @@ class OpenModel(Model):
         self._t0 = 0
         self._left = NEVER if plan.requests is None else plan.requests
         """Requests that may still be due in the steady window or later, those of sessions included."""
-        self._sessions = Sessions()
+        self._sessions = Sessions(self)
+        self._arrived_at: dict[Stream, int] = {}
+        """When the sessions arrived that have yet to say what their first request is."""
         self._held: list[Stream] = []
         """The streams whose sessions go on when the pause ends."""
         self._started = self._paused = self._stopped = False
@@ -134,21 +138,31 @@ class OpenModel(Model):
         self._count_due(entry, due)
         stream = None if self._queue else self._pool.take(entry.dials, linked=not load.may_begin(due))
         if stream is not None:
-            load.begin(stream, self._request(stream, entry, number), due)
+            self._begin(stream, arrived, due)
         elif self._open.max_queue is not None and len(self._queue) >= self._open.max_queue:
             self._drop(entry)
         else:
             self._queue.append((due, arrived))
         self._note_waiting()
 
-    def _request(self, stream: Stream, entry: Entry, number: int) -> Request:
-        return entry.request(number) if isinstance(entry, Task) else self._sessions.begin(stream, entry, number)
+    def _begin(self, stream: Stream, arrived: Next, due: int) -> None:
+        entry, number = arrived
+        if isinstance(entry, Task):
+            self.load.begin(stream, entry.request(number), due, arrived)
+        elif (request := self._sessions.begin(stream, entry, number)) is not None:
+            self.load.begin(stream, request, due, arrived)
+        else:
+            move(stream, THINKING)
+            self._arrived_at[stream] = due
 
     # --- streams
 
     def free(self, stream: Stream, exchange: Exchange, end: End, *, fatal: bool, now: int) -> None:
         """A stream is free: the request that has waited longest begins on it, unless its session goes on."""
         if self._sessions.running and (wait_ns := self._sessions.ended(stream, exchange, end)) is not None:
+            if wait_ns == THINKS:
+                move(stream, THINKING)
+                return
             move(stream, WAITING)
             # in a later turn of the loop: a stream whose requests end at once would recurse
             asyncio.get_running_loop().call_soon(self._go_on, stream, now + wait_ns)
@@ -170,7 +184,35 @@ class OpenModel(Model):
             self._held.append(stream)
         elif (request := self._sessions.take(stream)) is not None:
             self._count_due(request.task, due)
-            load.begin(stream, request, due)
+            load.begin(stream, request, due, None)
+
+    # --- sessions that say later what comes next
+
+    def goes_on(self, stream: Stream) -> None:
+        """Its request begins, unless the run is paused. The first one was due when the session arrived."""
+        due = self._arrived_at.pop(stream, None)
+        if due is None or self._stopped or self._paused or not self.load.may_begin(due):
+            self._go_on(stream, self.load.clock())
+        elif (request := self._sessions.take(stream)) is not None:
+            self.load.begin(stream, request, due, None)
+
+    def is_over(self, stream: Stream, wait_ns: int, *, failed: bool) -> None:
+        """The stream is free. Who arrives next decides what it does; nobody waits."""
+        self._arrived_at.pop(stream, None)
+        move(stream, FREE)
+        self._pool.put_back(stream)
+        if self._queue:
+            self._begin_waiting()
+        self.load.note_if_exhausted()
+
+    def beside(self, stream: Stream, request: Request) -> None:
+        """Begins at once: the session has arrived."""
+        self._count_due(request.task, self.load.clock())
+        self.load.begin_beside(stream, request)
+
+    def cut(self) -> None:
+        """No session goes on."""
+        self._sessions.cut_all()
 
     def set_streams(self, number: int) -> None:
         """At most this many requests in flight from now on."""
@@ -198,11 +240,11 @@ class OpenModel(Model):
                 _, (entry, _) = self._queue.popleft()
                 self._drop(entry)
             if self.load.dialing.waiting:
-                for stream, request in self.load.dialing.withdraw(lambda _, due: now - due >= limit):
-                    move(stream, FREE)
-                    self._sessions.cut(stream)
-                    self._pool.put_back(stream)
-                    self._drop(request.task)
+                for coming in self.load.dialing.withdraw(lambda coming: now - coming.due >= limit):
+                    move(coming.stream, FREE)
+                    self._sessions.cut(coming.stream)
+                    self._pool.put_back(coming.stream)
+                    self._drop(coming.request.task)
         self._note_waiting()
         self._warm_up()
         self.load.note_if_exhausted()
@@ -211,22 +253,23 @@ class OpenModel(Model):
         """Begin the requests in the queue for which there are streams."""
         load = self.load
         while self._queue and not self._paused:
-            due, (entry, number) = self._queue[0]
+            due, arrived = self._queue[0]
+            entry, number = arrived
             stream = self._pool.take(entry.dials)
             if stream is None:
                 break
             self._queue.popleft()
             if load.may_begin(due):
-                load.begin(stream, self._request(stream, entry, number), due)
+                self._begin(stream, arrived, due)
             else:
                 self._drop(entry)
                 self._pool.put_back(stream)
         self._note_waiting()
 
-    def not_begun(self, stream: Stream, request: Request) -> None:
-        """The request of this stream is dropped: the run has ended while it waited for a connection."""
-        self._sessions.cut(stream)
-        self._drop(request.task)
+    def not_begun(self, coming: Coming) -> None:
+        """The request is dropped: the run has ended while it waited for a connection."""
+        self._sessions.cut(coming.stream)
+        self._drop(coming.request.task)
 
     def stop(self, now: int) -> None:
         """Nothing arrives any more. What was due before begins if a stream with a connection is free: the client may
@@ -239,11 +282,10 @@ class OpenModel(Model):
             self._take_next()
         self._stopped = True
         self._alarm.close()
-        withdrawn = self.load.dialing.withdraw(lambda _stream, _due: True)
-        for stream, request in withdrawn:
-            move(stream, PARKED)
-            self._sessions.cut(stream)
-            self._drop(request.task)
+        for coming in self.load.dialing.withdraw(lambda _: True):
+            move(coming.stream, PARKED)
+            self._sessions.cut(coming.stream)
+            self._drop(coming.request.task)
         for _, (entry, _) in self._queue:
             self._drop(entry)
         self._queue.clear()

@@ -211,7 +211,7 @@ class Person:
             self._seat.beside(request)
         else:
             self.busy = True
-            self._seat.go_on(Step(request))
+            self._seat.go_on(request)
 
     def resume(self, future: "asyncio.Future[None]") -> None:
         """Let the code go on."""

@@ -12,6 +12,8 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 from llmstress.engine.outcome import CANCELLED, End
+from llmstress.engine.prompts.file import FileChanged
+from llmstress.engine.stream.broken import end_of
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.link import Dials
 from llmstress.engine.stream.samples import Samples
@@ -37,16 +39,24 @@ class Step(NamedTuple):
     """Think time: the request is due so long after the end of the last one."""
 
 
+THINKS = -1
+"""Instead of a think time: the session does not know yet what comes next."""
+
+
 class Session(ABC):
-    """One user's requests. A session is told of the end of each request before it is asked for the next one."""
+    """One user's requests. A session is told of the end of each request before it is asked for the next one. If it
+    raises an exception, it has failed, and is asked for nothing more."""
+
+    def seated(self, seat: "Seat") -> None:  # noqa: B027
+        """The session begins, on this seat. It keeps it if it does not always know at once what comes next."""
 
     @abstractmethod
-    def first(self) -> Request:
-        """The first request. It is asked for once."""
+    def first(self) -> Request | None:
+        """The first request. It is asked for once. None: the session will say it to its seat."""
 
     @abstractmethod
-    def next(self, exchange: Exchange, end: End) -> Step | Over:
-        """What follows a request that has ended so. Must not raise.
+    def next(self, exchange: Exchange, end: End) -> Step | Over | None:
+        """What follows a request that has ended so. None: the session will say it to its seat.
 
         Args:
             exchange: the last attempt of the request, with its stamps, usage and finish reason. Its observer is the
@@ -54,6 +64,14 @@ class Session(ABC):
             end: its end, which may be a failure: a session may go on after one. It is not asked about a request that
                 was cancelled: then the session is cut off.
         """
+
+    def cut(self) -> None:  # noqa: B027
+        """The session is cut off: it makes no more requests."""
+
+    @property
+    def samples(self) -> Samples | None:
+        """Where it is counted; None: with its kind."""
+        return None
 
 
 class SessionKind(ABC):
@@ -83,58 +101,145 @@ class SessionKind(ABC):
 class _Running:
     """A session that is not over."""
 
-    __slots__ = ("begun", "kind", "next", "session")
+    __slots__ = ("kind", "next", "session")
 
-    def __init__(self, kind: SessionKind, session: Session) -> None:
+    def __init__(self, kind: SessionKind) -> None:
         self.kind = kind
-        self.session = session
-        self.begun = False
-        """A request of it has ended."""
+        self.session: Session | None = None
+        """None: it could not be made, or has raised an exception. It is over when its request has ended."""
         self.next: Request | None = None
         """Is to begin when its time has come."""
 
+    @property
+    def samples(self) -> Samples:
+        """Where it is counted."""
+        return (self.session.samples if self.session is not None else None) or self.kind.samples
+
+
+class Seats(ABC):
+    """The load model, as sessions need it that say later what comes next."""
+
+    @abstractmethod
+    def goes_on(self, stream: Stream) -> None:
+        """The stream's session knows its next request, which is due now."""
+
+    @abstractmethod
+    def is_over(self, stream: Stream, wait_ns: int, *, failed: bool) -> None:
+        """The stream's session is over. `wait_ns`: before the stream takes another one, in the closed model."""
+
+    @abstractmethod
+    def beside(self, stream: Stream, request: Request) -> None:
+        """Begin a request of the stream's session now, on another stream, because this one is in use."""
+
+
+class Seat:
+    """The place of a session in the load: its stream, and further ones if it wants several things at once."""
+
+    __slots__ = ("_sessions", "_stream")
+
+    def __init__(self, sessions: "Sessions", stream: Stream) -> None:
+        self._sessions = sessions
+        self._stream = stream
+
+    def go_on(self, request: Request) -> None:
+        """Begin this request now; the stream has none."""
+        self._sessions.go_on(self._stream, request)
+
+    def over(self, how: Over, wait_ns: int) -> None:
+        """The session is over; `wait_ns`: before the stream takes another one, in the closed model."""
+        self._sessions.over(self._stream, how, wait_ns)
+
+    def beside(self, request: Request) -> None:
+        """Begin this request now, on another stream."""
+        self._sessions.seats.beside(self._stream, request)
+
 
 class Sessions:
-    """The sessions of a load that have begun and are not over, by their stream.
+    """The sessions of a load that have been taken from the mix and are not over, by their stream.
 
-    A session counts as started when a stream takes it. What has started and neither was completed nor failed nor
-    overflowed is running or was cut off.
+    A session has started when its first request begins (`Load`). What has started and neither was completed nor failed
+    nor overflowed is running or was cut off.
+
+    A session whose code raises an exception has failed. What it could not make counts as a request that failed in the
+    class `exception`: it goes the way of every other one, so the pause after a failure follows.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seats: Seats) -> None:
+        self.seats = seats
         self.running: dict[Stream, _Running] = {}
         """Empty in a load of single requests: that is all that a load model has to look at."""
 
-    def begin(self, stream: Stream, kind: SessionKind, number: int) -> Request:
-        """Begin the session of a number on this stream; gives its first request."""
-        session = kind.begin(number, stream)
-        self.running[stream] = _Running(kind, session)
-        kind.samples.counters.sessions += 1
-        return session.first()
+    def begin(self, stream: Stream, kind: SessionKind, number: int) -> Request | None:
+        """Begin the session of a number on this stream; gives its first request. None: it will say it."""
+        self.running[stream] = running = _Running(kind)
+        try:
+            running.session = session = kind.begin(number, stream)
+            session.seated(Seat(self, stream))
+            if (request := session.first()) is None:
+                running.samples.counters.sessions += 1
+            return request
+        except FileChanged:
+            raise
+        except Exception as fault:
+            return self._unmade(stream, kind.tasks[0], fault)
 
     def ended(self, stream: Stream, exchange: Exchange, end: End) -> int | None:
-        """A request of this stream has ended: gives the think time (ns) before the next request of its session. None:
-        the stream has no session, or the session is over."""
+        """A request of this stream has ended: gives the think time (ns) before the next request of its session, or
+        `THINKS`. None: the stream has no session, or the session is over."""
         running = self.running.get(stream)
         if running is None:
             return None
-        running.begun = True
         if end.outcome == CANCELLED.outcome:
             self.cut(stream)
             return None
-        counters = running.kind.samples.counters
-        match running.session.next(exchange, end):
+        match self._next(stream, running, exchange, end):
+            case None:
+                return THINKS
             case Step(request=request, wait_ns=wait_ns):
                 running.next = request
                 return wait_ns
+            case how:
+                self._count(running, how)
+        del self.running[stream]
+        return None
+
+    def go_on(self, stream: Stream, request: Request) -> None:
+        """The stream's session wants this request now."""
+        self.running[stream].next = request
+        self.seats.goes_on(stream)
+
+    def over(self, stream: Stream, how: Over, wait_ns: int) -> None:
+        """The stream's session is over."""
+        self._count(self.running.pop(stream), how)
+        self.seats.is_over(stream, wait_ns, failed=how is Over.FAILED)
+
+    def _count(self, running: _Running, how: Over) -> None:
+        counters = running.samples.counters
+        match how:
             case Over.COMPLETED:
                 counters.sessions_completed += 1
             case Over.FAILED:
                 counters.sessions_failed += 1
             case Over.OVERFLOWED:
                 counters.sessions_overflowed += 1
-        del self.running[stream]
-        return None
+
+    def _next(self, stream: Stream, running: _Running, exchange: Exchange, end: End) -> Step | Over | None:
+        if running.session is None:
+            return Over.FAILED
+        try:
+            return running.session.next(exchange, end)
+        except FileChanged:
+            raise
+        except Exception as fault:
+            return Step(self._unmade(stream, exchange.task, fault))
+
+    def _unmade(self, stream: Stream, task: Task, fault: Exception) -> Request:
+        """A request that could not be made: it ends where its connection would be opened."""
+        self.running[stream].session = None
+        stream.drop_link()
+        end = end_of(fault)
+        task.failures.note(end)  # also if the run is over before the request begins
+        return Request(task, b"", fault=end)
 
     def take(self, stream: Stream) -> Request | None:
         """The request that the stream's session is to make now; None: it has none."""
@@ -144,15 +249,18 @@ class Sessions:
         request, running.next = running.next, None
         return request
 
-    def put_back(self, stream: Stream, request: Request) -> bool:
-        """The request of the stream's session has not begun: it is to be made later. False: it has no session."""
-        if (running := self.running.get(stream)) is not None:
-            running.next = request
-        return running is not None
+    def put_back(self, stream: Stream, request: Request) -> None:
+        """A later request of the stream's session has not begun: it is to be made when the stream goes on."""
+        self.running[stream].next = request
 
     def cut(self, stream: Stream) -> None:
-        """The stream's session, if it has one, makes no more requests. One whose first request never began has not
-        started."""
+        """The stream's session, if it has one, makes no more requests."""
         running = self.running.pop(stream, None)
-        if running is not None and not running.begun and stream.exchange is None:
-            running.kind.samples.counters.sessions -= 1
+        if running is not None and running.session is not None:
+            running.session.cut()
+
+    def cut_all(self) -> None:
+        """The run is over."""
+        for stream in [*self.running]:
+            self.cut(stream)
+

@@ -78,6 +78,10 @@ def write_places(places: Iterable[tuple[int, int]], path: Path) -> int:
     return rows
 
 
+class FileChanged(ValueError):
+    """Rows of a file of prompts are not there any more: the run can't go on."""
+
+
 class Rows:
     """The rows of a file, by their numbers from 0."""
 
@@ -103,16 +107,25 @@ class Rows:
         """A row.
 
         Raises:
-            ValueError: the file has changed since its rows were found.
+            FileChanged: the file or its index has changed since its rows were found.
         """
-        begin, end = _PLACE.unpack(os.pread(self._index, _PLACE.size, number * _PLACE.size))
+        place = os.pread(self._index, _PLACE.size, number * _PLACE.size)
+        if len(place) < _PLACE.size:
+            raise self._changed(f"its index lacks row {number + 1}")
+        begin, end = _PLACE.unpack(place)
+        data = os.pread(self._file, end - begin, begin)
+        if len(data) < end - begin:
+            raise self._changed(f"row {number + 1} is cut off")
         try:
-            found = self._read(os.pread(self._file, end - begin, begin))
+            found = self._read(data)
         except ValueError as error:
-            raise ValueError(f"--prompts {self._path}: the file changed during the run ({error})") from None
+            raise self._changed(f"row {number + 1}: {error}") from None
         if found is None:
-            raise ValueError(f"--prompts {self._path}: the file changed during the run (row {number} is empty)")
+            raise self._changed(f"row {number + 1} is empty")
         return found
+
+    def _changed(self, how: str) -> FileChanged:
+        return FileChanged(f"--prompts {self._path}: the file changed during the run ({how})")
 
 
 class FilePrompts:

@@ -8,6 +8,7 @@ from array import array
 
 from llmstress.engine.api.meaning import END_OF_BODY, TOKEN, Meaning, Usage
 from llmstress.engine.outcome import FILTERED, OK, End
+from llmstress.engine.stream.broken import break_observer
 from llmstress.engine.stream.counting import count_end
 from llmstress.engine.stream.pace import Answer, Pace, Texts, pace_of, stale_pace, texts_of
 from llmstress.engine.stream.samples import EDGE
@@ -254,7 +255,10 @@ class Exchange:
             if not self._first_data:
                 self._first_data = data
         if self.request.observer is not None:
-            self.request.observer.piece(chunk[chunk.index(b"\n") + 1 : -2], now)
+            try:
+                self.request.observer.piece(chunk[chunk.index(b"\n") + 1 : -2], now)
+            except Exception as fault:
+                break_observer(self, fault)
 
     def _keep_text(self, data: bytes) -> None:
         """Keep the text of a token event for `pace`, which needs it if usage counts more tokens than events."""

@@ -82,6 +82,11 @@ class Failures:
             self._recorder.fatal(action, sample)
         return Sequel(again_ns, fatal)
 
+    def note(self, end: End) -> None:
+        """Keep a sample of a failure that ends no attempt."""
+        text = self.clean(end.text)[:MAX_TEXT]
+        self._recorder.keep_error_sample(ErrorSample(f"{self._prefix}{end.outcome}", 0, text, ""))
+
     def _wait_ns(self, attempt: Attempt, end: End, head: Head | None) -> int | None:
         """The wait before another attempt (ns); None: there is none. After a token there never is one: a user has seen
         it, and it was paid for."""

@@ -70,8 +70,9 @@ class InFlight(Protocol):
 class Observer:
     """Is told what becomes of one request. A method does nothing unless it is overridden.
 
-    The methods are called while a read is being processed, so they must be quick and must not raise. The stamp of a
-    piece is the stamp of the read that brought it, however late it is processed. The exchange itself, with its stamps,
+    The methods are called while a read is being processed, so they must be quick. After one has raised an exception
+    (those that need `EVENTS` must not), only `ended` is called, and an answer that would be ok ends in the class
+    `exception` (`broken.py`). The stamp of a piece is the stamp of the read that brought it, however late it is processed. The exchange itself, with its stamps,
     gaps and usage, is what `Stream.begin` returns.
     """
 
@@ -170,9 +171,11 @@ class Both(Observer):
         return judged if judged.failed else self._second.judged(end, answered)
 
     def ended(self, ending: Ending) -> None:
-        """Tell both."""
-        self._first.ended(ending)
-        self._second.ended(ending)
+        """Tell both, the second one also if the first one raises."""
+        try:
+            self._first.ended(ending)
+        finally:
+            self._second.ended(ending)
 
     def counts(self, count: Callable[[End], None]) -> bool:
         """One of them may take it over."""

@@ -3,6 +3,7 @@
     state       the stream ...                                      left when
     FREE        has no request, and nothing is planned for it       the load model decides
     WAITING     begins a request at a later time                    its time has come
+    THINKING    has a session that says later what comes next       the session says it, or is cut off
     RELEASED    begins in one of the next turns of the loop         its turn has come
     DIALING     has a request to begin and waits for a connection   a connection is being opened, or the request dropped
     IN_FLIGHT   has a request in flight                             the request has ended
@@ -15,15 +16,16 @@ released, so no stream can be on its way to a request twice.
 
 from typing import Protocol
 
-FREE, WAITING, RELEASED, DIALING = "free", "waiting", "released", "dialing"
+FREE, WAITING, THINKING, RELEASED, DIALING = "free", "waiting", "thinking", "released", "dialing"
 IN_FLIGHT, PARKED, OVER = "in flight", "parked", "over"
 
 _BEGINNING = frozenset({DIALING, IN_FLIGHT, PARKED, OVER})
 
 MOVES: dict[str, frozenset[str]] = {
-    FREE: _BEGINNING | {WAITING},
-    WAITING: _BEGINNING,
-    RELEASED: _BEGINNING,
+    FREE: _BEGINNING | {WAITING, THINKING},
+    WAITING: _BEGINNING | {THINKING},
+    THINKING: _BEGINNING | {WAITING, FREE},
+    RELEASED: _BEGINNING | {THINKING},
     DIALING: frozenset({IN_FLIGHT, PARKED, FREE, OVER}),
     IN_FLIGHT: frozenset({FREE}),
     PARKED: frozenset({RELEASED}),

@@ -23,6 +23,7 @@ from llmstress.engine.http.response import Head, Malformed, ResponseReader
 from llmstress.engine.http.sse import Decoder, ServerEvent
 from llmstress.engine.http.unframed import Unframed
 from llmstress.engine.outcome import ABANDONED, CANCELLED, UNEXPLAINED, End
+from llmstress.engine.stream.broken import break_observer, judged, tell
 from llmstress.engine.stream.chunk_run import take_run
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.failures import ENDED
@@ -93,7 +94,7 @@ class Stream:
         self._retried = False
         self._leaves = False
         if request.observer is not None:
-            request.observer.begun(self, exchange.begun)
+            self._observer = tell(exchange, request.observer.begun, self, exchange.begun)
         self._reused = self.link is not None
         if self._reused:
             self._send(exchange)
@@ -225,13 +226,13 @@ class Stream:
     def _feed(self, reader: ResponseReader, exchange: Exchange, data: bytes, now: int) -> End | None:
         fault: Malformed | None = None
         pieces: Iterable[bytes]
-        observer = self._observer
         try:
             pieces = reader.feed(data)
         except Malformed as error:
             fault, pieces = error, error.pieces
         if reader.head is not None and not exchange.head_at:
             self._take_head(reader.head, exchange, now)
+        observer = self._observer = exchange.request.observer  # it may have been replaced on the fast path
         if self._inflater is not None:
             pieces = self._inflater.feed(b"".join(pieces))
         if exchange.task.api.FRAMING is Framing.READS:
@@ -239,7 +240,10 @@ class Stream:
             pieces = [whole] if whole else []
         for piece in pieces:
             if observer is not None:
-                observer.piece(piece, now)
+                try:
+                    observer.piece(piece, now)
+                except Exception as fault_of_observer:
+                    observer = self._observer = break_observer(exchange, fault_of_observer)
             if self._decoder is not None:
                 events = self._decoder.feed(piece) if observer is None else self._events_in(piece)
                 end = self._take_all(events, exchange, now)
@@ -263,7 +267,7 @@ class Stream:
         if succeeded(head.status) and (coding := head.headers.get("content-encoding")):
             self._inflater = inflater_of(coding)
         if self._observer is not None:
-            self._observer.head(head, now)
+            self._observer = tell(exchange, self._observer.head, head, now)
 
     def _begin_body(self, reader: ResponseReader, exchange: Exchange, piece: bytes, now: int) -> End | None:
         """The first piece of a body decides whether the body is decoded as it comes or kept until it is complete."""
@@ -359,17 +363,15 @@ class Stream:
         reader, exchange, buffered = self._reader, self.exchange, self._buffered
         assert exchange is not None
         task, head = exchange.task, reader.head if reader is not None else None
-        if (
-            end.outcome in UNEXPLAINED
-        ):  # the class has no text of the server: other data that it sent may explain the end
+        if end.outcome in UNEXPLAINED:  # the class has no text of the server: other data of it may explain the end
             stray = self._decoder.stray if isinstance(self._decoder, Decoder) else b""
             end = with_server_text(end, exchange.stray_data or stray, buffered)
-        observer = self._observer
-        if observer is not None and end.outcome == "ok":
-            end = observer.judged(end, exchange)
+        observed = exchange.request.observer is not None
+        if observed and end.outcome == "ok":
+            end = judged(exchange, end)
         sequel = ENDED if not end.failed else task.failures.judge(exchange, end, head)
-        if observer is not None:
-            self._tell_end(observer, end, now, final=sequel.again_ns is None)
+        if observed:
+            self._tell_end(exchange, end, now, final=sequel.again_ns is None)
         self._reader = self._inflater = self._decoder = self._buffered = self.fast = self.exchange = None
         if sequel.again_ns is None:
             move(self, FREE)
@@ -386,12 +388,14 @@ class Stream:
         else:
             self._runtime.retry(self, now + sequel.again_ns)
 
-    def _tell_end(self, observer: Observer, end: End, now: int, *, final: bool) -> None:
+    def _tell_end(self, exchange: Exchange, end: End, now: int, *, final: bool) -> None:
+        observer = exchange.request.observer
+        assert observer is not None
         if not final:
-            observer.retried(end, now)
+            self._observer = tell(exchange, observer.retried, end, now)
             return
         self._observer = None
-        observer.ended(ending_of(end, now, self._reader, self._buffered))
+        tell(exchange, observer.ended, ending_of(end, now, self._reader, self._buffered))
 
     # --- what an observer may do
 

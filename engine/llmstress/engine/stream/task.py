@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from llmstress.engine.api.base import Api
 from llmstress.engine.control import Timeouts
+from llmstress.engine.outcome import End
 from llmstress.engine.stream.failures import Failures
 from llmstress.engine.stream.fast_path import shape_of
 from llmstress.engine.stream.linger import Linger
@@ -97,13 +98,15 @@ class Request(NamedTuple):
     """Tokens that each choice of the answer should have, by a length that is the request's own; 0: there is none."""
     observer: Observer | None = None
     """Is told what becomes of the request."""
+    fault: End | None = None
+    """It could not be made: it ends so, and is not sent."""
 
 
 Source = Callable[[Task], Callable[[int], Request]]
 """Where a task's requests come from: given the task, the function that gives the request of a number.
 
 The requests of a run are numbered from 0. Worker w of n has the numbers w, w + n, w + 2n, ..., and takes them in this
-order; one whose request never begins is left out."""
+order (`Mix`)."""
 
 
 def fixed(data: bytes, least_output: int = 0) -> Source:

@@ -96,6 +96,11 @@ CLASSES: tuple[EndClass, ...] = (
         pauses=False,
     ),
     EndClass(
+        name="exception",
+        when="code of llmstress or of an extension that makes the request or looks at its answer raised an exception "
+        "(the sample has file and line); if the request could not be made, nothing was sent",
+    ),
+    EndClass(
         name="timeout_first_token",
         when="no first token (of a whole answer: no first byte of the body) in time after `start`, whatever pings came",
         limit="--timeout-first-token",

@@ -12,6 +12,8 @@ from typing import Literal
 
 import msgspec
 
+from llmstress.engine.telemetry.shares import share
+
 Unit = Literal["streams", "requests", "trace", "sessions"]
 """What a level is: streams, requests per second, seconds of the trace per second, sessions per second."""
 
@@ -149,8 +151,8 @@ def stamps(profile: Profile, amounts: Iterator[float]) -> Iterator[int]:
 def steps(profile: Profile, worker: int, workers: int) -> Iterator[tuple[int, int]]:
     """The changes of a worker's number of streams: (ns after T0, streams from then on).
 
-    At a level of L there are ceil(L) streams in all. Stream k of all (from 0) is one of worker k modulo `workers`, and
-    exists while the level is above k.
+    At a level of L there are ceil(L) streams in all, which are divided by `share`. Stream k of all (from 0) exists
+    while the level is above k.
     """
     before = 0
     for piece in profile.pieces:
@@ -162,9 +164,9 @@ def steps(profile: Profile, worker: int, workers: int) -> Iterator[tuple[int, in
             up = 1 if piece.last > piece.first else -1
             while (now < last) if up > 0 else (now > last):
                 level = _least(now if up > 0 else now - 1, worker, workers)
-                share = (level - piece.first) / (piece.last - piece.first)
+                passed = (level - piece.first) / (piece.last - piece.first)
                 now += up
-                yield piece.begin + round(share * (piece.end - piece.begin)), now
+                yield piece.begin + round(passed * (piece.end - piece.begin)), now
         before = now
     if profile.pieces and (end := profile.pieces[-1].end) is not None and before:
         yield end, 0
@@ -181,7 +183,7 @@ def _moved(piece: Piece, by: int) -> Piece:
 
 def _own(level: float, worker: int, workers: int) -> int:
     """How many of the streams 0 ... ceil(level) - 1 are a worker's."""
-    return max(0, -(-(math.ceil(level) - worker) // workers))
+    return share(math.ceil(level), workers, worker)
 
 
 def _least(own: int, worker: int, workers: int) -> int:
