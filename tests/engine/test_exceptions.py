@@ -14,8 +14,7 @@ from llmstress.engine.stream.observer import Answered, Ending, InFlight, Observe
 from llmstress.engine.stream.task import Request, Task
 from llmstress.engine.telemetry.messages import Phase
 
-
-LINE = 32
+LINE = 31
 """Of the exception below."""
 
 

@@ -12,7 +12,9 @@ from helpers.bench import Bench
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmstress.engine.api import make_api
 from llmstress.engine.api.ask import Ask
+from llmstress.engine.load.request_maker import RequestMaker
 from llmstress.engine.load.sources import of_drawn
 from llmstress.engine.prompts.lengths import Lengths
 from llmstress.engine.prompts.synthetic import Maker, Synthetic
@@ -121,7 +123,8 @@ def test_only_the_limit_may_differ() -> None:
 def test_requests_have_prompt_and_limit_of_their_numbers() -> None:
     made = maker(output=Lengths("uniform", 5, 500))
     ask = Ask(model="m", ignore_eos=True)
-    request = of_drawn(lambda asked: msgspec.json.encode(asked), ask, made.make)(Bench().task)
+    maker_of_requests = RequestMaker(make_api("openai-chat", ask), lambda asked, _: msgspec.json.encode(asked))
+    request = of_drawn(maker_of_requests, made.make)(Bench().task)
     for number in range(20):
         drawn, sent = made.make(number), request(number)
         assert (drawn.prompt or "").encode() in sent.data
@@ -131,11 +134,8 @@ def test_requests_have_prompt_and_limit_of_their_numbers() -> None:
 def test_the_answers_of_a_trace_have_its_lengths() -> None:
     made = maker()
     lengths = [0, 7, UNKNOWN]
-    request = of_drawn(
-        lambda asked: b"%d %b" % (asked.limit, asked.prompt.encode()),
-        Ask(max_tokens=50),
-        made.make,
-        lengths.__getitem__,
-    )(Bench().task)
+    api = make_api("openai-chat", Ask(max_tokens=50))
+    maker_of_requests = RequestMaker(api, lambda asked, _: b"%d %b" % (asked.limit, asked.prompt.encode()))
+    request = of_drawn(maker_of_requests, made.make, lengths.__getitem__)(Bench().task)
     for number, limit in enumerate((1, 7, 50)):
         assert request(number).data == b"%d %b" % (limit, (made.make(number).prompt or "").encode())

@@ -1,6 +1,7 @@
 """Requests that differ in the limit of their output tokens."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ from helpers.bench import Bench
 
 from llmstress.engine.api import make_api
 from llmstress.engine.api.ask import DEFAULT_MAX_TOKENS, Ask
-from llmstress.engine.load.sources import CACHED_BYTES, of_lengths, takes_lengths
+from llmstress.engine.load.request_maker import RequestMaker, takes_lengths
+from llmstress.engine.load.sources import CACHED_BYTES, of_lengths
 from llmstress.engine.trace import UNKNOWN
 
 LENGTHS = [40, 0, UNKNOWN, 40, 1]
@@ -21,7 +23,8 @@ def test_each_request_has_its_own_limit(ignore_eos: bool, least: list[int]) -> N
     ask = Ask(model="m", prompt="hi", ignore_eos=ignore_eos)
     api = make_api("openai-chat", ask)
     task = Bench(api="openai-chat").task
-    request = of_lengths(api.body, ask, LENGTHS.__getitem__)(task)
+    maker = RequestMaker(api, lambda ask, _: api.body(ask))
+    request = of_lengths(maker, LENGTHS.__getitem__)(task)
     made = [request(number) for number in range(5)]
     assert [json.loads(each.data)["max_tokens"] for each in made] == [40, 1, DEFAULT_MAX_TOKENS, 40, 1]
     assert [each.least_output for each in made] == least
@@ -33,11 +36,12 @@ def test_each_request_has_its_own_limit(ignore_eos: bool, least: list[int]) -> N
 def test_the_requests_that_are_kept_have_a_bound_in_bytes(size: int, kept: int) -> None:
     built: list[int] = []
 
-    def build(ask: Ask) -> bytes:
+    def build(ask: Ask, _: Mapping[str, str]) -> bytes:
         built.append(ask.limit)
         return bytes(size)
 
-    request = of_lengths(build, Ask(), lambda number: number + 1)(Bench().task)
+    maker = RequestMaker(make_api("openai-chat", Ask()), build)
+    request = of_lengths(maker, lambda number: number + 1)(Bench().task)
     held = [id(request(number)) for number in range(300)]  # only the ids: the cache alone keeps them
     built.clear()
     assert len(held) == 300

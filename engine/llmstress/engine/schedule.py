@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from llmstress.engine.telemetry.messages import LABELS, Phase, Window, consecutive
 
-
 CONNECTS_PER_S = 6_000.0
 """New connections a second of all processes together. At this rate a server that empties a listen queue of 128 every
 20 ms loses none, and 64,000 connections are open after 11 s."""

@@ -8,7 +8,7 @@ from llmstress.coordinator.prompts.prepared import NOTHING_PREPARED, Prepared
 from llmstress.coordinator.run.run_tasks import RunTask
 from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine.control import Replay
-from llmstress.engine.load.sources import takes_lengths, takes_prompts
+from llmstress.engine.load.request_maker import takes_lengths, takes_prompts
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.formatting import duration
 

@@ -9,9 +9,11 @@ from typing import NamedTuple
 import msgspec
 
 from llmstress.engine.api import make_api
+from llmstress.engine.api.base import Api
 from llmstress.engine.arrivals import POISSON, Arrivals, random_arrivals, trace_arrivals
 from llmstress.engine.control import Bystander, OpenLoad, Plan, Replay, TaskPlan
 from llmstress.engine.http.request import RequestBuilder
+from llmstress.engine.http.templated import TemplatedRequests
 from llmstress.engine.load.alarm import Alarm, MakeAlarm
 from llmstress.engine.load.closed import ClosedModel
 from llmstress.engine.load.conversations import Conversations, MadeScript, Script
@@ -21,8 +23,9 @@ from llmstress.engine.load.flows import Flows, Users
 from llmstress.engine.load.load import Load, MakeStream, Model
 from llmstress.engine.load.mix import Entry, Mix
 from llmstress.engine.load.open import OpenModel
-from llmstress.engine.load.sources import of_drawn, of_lengths
-from llmstress.engine.load.watching import observe_of, watched
+from llmstress.engine.load.request_maker import RequestMaker
+from llmstress.engine.load.sources import of_drawn, of_equal, of_lengths
+from llmstress.engine.load.watching import observe_of
 from llmstress.engine.prompts.blocks import BlockMaker
 from llmstress.engine.prompts.file import FilePrompts
 from llmstress.engine.prompts.lengths import MOST_TOKENS
@@ -69,11 +72,13 @@ def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> T
     dials: opens connections to the target. id: see `Task`.
     """
     api = make_api(plan.api, plan.ask)
+    # the requests of a step come from its session
+    requests = fixed(b"") if plan.step else _source(plan, build_maker(plan, api), context)
     return Task(
         id=id,
         name=plan.name,
         api=api,
-        requests=watched(_source(plan, RequestBuilder(plan, api), context), plan, api),
+        requests=requests,
         dials=dials,
         failures=Failures(
             plan.retries,
@@ -92,19 +97,25 @@ def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> T
     )
 
 
-def _source(plan: TaskPlan, builder: RequestBuilder, context: Context) -> Source:
-    if plan.step:
-        return fixed(b"")  # its session makes the requests
+def build_maker(plan: TaskPlan, api: Api) -> RequestMaker:
+    """What puts the requests of the plan together."""
+    observe = observe_of(plan, api)
+    if plan.flow is not None:
+        templated = TemplatedRequests(plan, api)
+        return RequestMaker(api, templated.build, observe, varies=bool(templated.names))
+    build = RequestBuilder(plan, api).build
+    return RequestMaker(api, lambda ask, _: build(ask), observe)
+
+
+def _source(plan: TaskPlan, maker: RequestMaker, context: Context) -> Source:
     length = context.lengths
-    make = _make(plan) or context.make
-    if make is not None:
-        return of_drawn(builder.build, plan.ask, make, length)
-    if length is not None:
-        return of_lengths(builder.build, plan.ask, length)
-    return fixed(builder.build(plan.ask), plan.ask.least_output)
+    draw = _draw(plan) or context.make
+    if draw is not None:
+        return of_drawn(maker, draw, length)
+    return of_equal(maker) if length is None else of_lengths(maker, length)
 
 
-def _make(plan: TaskPlan) -> Callable[[int], Drawn] | None:
+def _draw(plan: TaskPlan) -> Callable[[int], Drawn] | None:
     """What gives prompts and limits of the task's requests; None: nothing of the task does."""
     made = None if plan.synthetic is None else Maker(plan.synthetic).make
     if plan.prompts is None:
@@ -191,14 +202,16 @@ def build_entry(plans: Sequence[TaskPlan], tasks: Sequence[Task], users: Users) 
     """What the mix has of a task, or of the tasks of one kind of session. `users`: those of the worker."""
     plan = plans[0]
     if plan.flow is not None:
-        return Flows([FlowRequests(each, task, _make(each)) for each, task in zip(plans, tasks, strict=True)], users)
+        steps = zip(plans, tasks, strict=True)
+        return Flows(
+            [FlowRequests(each, task, build_maker(each, task.api), _draw(each)) for each, task in steps], users
+        )
     if plan.conversation is None:
         return tasks[0]
-    builder = RequestBuilder(plan, tasks[0].api)
     script: Script = MadeScript(plan.ask, plan.synthetic, seed=plan.conversation.seed)
     if plan.prompts is not None:
         script = FileScript(FilePrompts(plan.prompts), script)
-    return Conversations(plan.conversation, plan.ask, tasks, builder.build, script, observe_of(plan, tasks[0].api))
+    return Conversations(plan.conversation, tasks, build_maker(plan, tasks[0].api), script)
 
 
 def _arrivals(plan: Plan, kind: OpenLoad, trace: Trace | None = None) -> Arrivals:

@@ -5,24 +5,22 @@ Each request has the whole history: what the user wrote, and after each text the
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Hashable, Sequence
+from typing import Any
 
 import msgspec
 
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.context_limit import FULL, says_context_is_full
 from llmstress.engine.control import Conversation
+from llmstress.engine.load.request_maker import RequestMaker
 from llmstress.engine.load.sessions import Over, Session, SessionKind, Step
-from llmstress.engine.load.sources import takes_lengths
 from llmstress.engine.load.think import think_times
-from llmstress.engine.load.watching import Observe
 from llmstress.engine.outcome import End
 from llmstress.engine.prompts.lengths import Lengths
-from llmstress.engine.prompts.synthetic import Maker, Synthetic
+from llmstress.engine.prompts.synthetic import Drawn, Maker, Synthetic
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.keeper import Keeper
-from llmstress.engine.stream.observer import both
 from llmstress.engine.stream.task import Request, Task
 
 NO_TEXT = "(no text)"
@@ -31,15 +29,6 @@ in a row."""
 
 _TURNS = 1 << 20
 """More than any conversation has: each turn of each conversation has a number of its own."""
-
-
-class Turn(NamedTuple):
-    """What one turn of a conversation says."""
-
-    text: str
-    """The user's."""
-    limit: int | None = None
-    """Of the answer's tokens; None: that of the task."""
 
 
 class Script(ABC):
@@ -51,8 +40,8 @@ class Script(ABC):
         """How many turns the conversation of a number has if `wanted` were drawn for it; at least 1."""
 
     @abstractmethod
-    def turn(self, number: int, turn: int) -> Turn:
-        """What the user writes."""
+    def turn(self, number: int, turn: int) -> Drawn:
+        """What the user writes, as the prompt, and what else the request has of its own."""
 
     @abstractmethod
     def answer(self, number: int, turn: int) -> str:
@@ -79,13 +68,13 @@ class MadeScript(Script):
         """As many as wanted."""
         return wanted
 
-    def turn(self, number: int, turn: int) -> Turn:
+    def turn(self, number: int, turn: int) -> Drawn:
         """The text, made or not."""
         maker = self._later if turn else self._first
         if maker is None:
-            return Turn(self._text)
+            return Drawn(self._text, None)
         drawn = maker.make(number * _TURNS + turn)
-        return Turn(self._text if drawn.prompt is None else drawn.prompt, drawn.output)
+        return Drawn(self._text if drawn.prompt is None else drawn.prompt, drawn.output)
 
     def answer(self, number: int, turn: int) -> str:
         """A made text, as long as an answer that uses up its limit."""
@@ -98,25 +87,12 @@ class MadeScript(Script):
 class Conversations(SessionKind):
     """Makes conversations. Turn n is a request of task n; turns beyond the number of tasks are of the last one."""
 
-    def __init__(
-        self,
-        plan: Conversation,
-        ask: Ask,
-        tasks: Sequence[Task],
-        build: Callable[[Ask], bytes],
-        script: Script,
-        observe: Observe | None = None,
-    ) -> None:
-        """ask: has what all requests have in common. build: head and body of a request. observe: gives further
-        observers of requests, each of which has a number of its own; None: there are none."""
+    def __init__(self, plan: Conversation, tasks: Sequence[Task], maker: RequestMaker, script: Script) -> None:
+        """maker: makes the requests of all turns."""
         super().__init__(tasks)
-        self.limited = takes_lengths(build, ask)
-        """The limit of an answer is in the body."""
         self.plan = plan
-        self.ask = ask
-        self.build = build
+        self.maker = maker
         self.script = script
-        self.observe = observe
 
     def begin(self, number: int, user: Hashable) -> "Talk":
         """The conversation of a number."""
@@ -159,19 +135,13 @@ class Talk(Session):
         return Step(self._request(), next(self._waits))
 
     def _request(self) -> Request:
-        kind, turn = self._kind, self._turn
-        text, limit = kind.script.turn(self._number, turn)
-        self._messages.append({"role": "user", "content": text})
-        changes: dict[str, Any] = {"messages": tuple(self._messages)}
-        if limit is not None:
-            changes["max_tokens"] = limit
-        ask = msgspec.structs.replace(kind.ask, **changes)
+        kind, number, turn = self._kind, self._number, self._turn
+        said = kind.script.turn(number, turn)
+        self._messages.append({"role": "user", "content": said.prompt or ""})
+        drawn = Drawn(None, said.output, messages=tuple(self._messages), body=said.body)
         task = kind.tasks[min(turn, len(kind.tasks) - 1)]
         self._keeper = Keeper() if kind.plan.keeps_answers and turn + 1 < self._turns else None
-        further = None if kind.observe is None else kind.observe(self._number * _TURNS + turn)
-        observer = both(self._keeper, further)
-        asked = ask.limit if kind.limited and limit is not None else 0
-        return Request(task, kind.build(ask), ask.least_output, asked_output=asked, observer=observer)
+        return kind.maker.make(task, number * _TURNS + turn, drawn, observer=self._keeper)
 
     def _answer(self, exchange: Exchange) -> str | None:
         """The text of the answer; None: it is too long to be kept."""

@@ -1,7 +1,10 @@
 """Conversations whose texts come from a file."""
 
-from llmstress.engine.load.conversations import Script, Turn
+import msgspec
+
+from llmstress.engine.load.conversations import Script
 from llmstress.engine.prompts.file import FilePrompts
+from llmstress.engine.prompts.synthetic import Drawn
 
 
 class FileScript(Script):
@@ -16,11 +19,11 @@ class FileScript(Script):
         """As many as wanted, but not more than the row has."""
         return min(wanted, len(self._prompts.row(number).turns))
 
-    def turn(self, number: int, turn: int) -> Turn:
+    def turn(self, number: int, turn: int) -> Drawn:
         """The text of the row's turn. Only the first one is salted: the later ones follow it."""
         drawn = self._prompts.drawn(self._prompts.row(number).turns[turn], number, first=turn == 0)
-        limit = self._otherwise.turn(number, turn).limit
-        return Turn(drawn.prompt or "", drawn.output if limit is None else limit)
+        limit = self._otherwise.turn(number, turn).output
+        return drawn if limit is None else msgspec.structs.replace(drawn, output=limit)
 
     def answer(self, number: int, turn: int) -> str:
         """That of the row, or a made one."""

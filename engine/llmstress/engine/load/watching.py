@@ -10,16 +10,9 @@ from llmstress.engine.load.think import think_times
 from llmstress.engine.stream.checking import Checked, CheckedText
 from llmstress.engine.stream.leaving import Leaver
 from llmstress.engine.stream.observer import Observer, both
-from llmstress.engine.stream.task import Request, Source, Task
 
 Observe = Callable[[int], Observer | None]
 """Gives the observer of the request of a number; None: it has none."""
-
-
-def watched(source: Source, plan: TaskPlan, api: Api) -> Source:
-    """The requests of `source`, with the observers that the plan asks for; `source` itself if it asks for none."""
-    observe = observe_of(plan, api)
-    return source if observe is None else observed(source, observe)
 
 
 def observe_of(plan: TaskPlan, api: Api) -> Observe | None:
@@ -29,21 +22,6 @@ def observe_of(plan: TaskPlan, api: Api) -> Observe | None:
         leaving = leavers(plan.abandonment, f"{plan.name}/{plan.step}" if plan.step else plan.name)
         observe = leaving if observe is None else _both(observe, leaving)
     return observe
-
-
-def observed(source: Source, observe: Observe) -> Source:
-    """The requests of `source`, with the observers that `observe` gives beside those that they have."""
-
-    def requests(task: Task) -> Callable[[int], Request]:
-        request_of = source(task)
-
-        def request(number: int) -> Request:
-            request, observer = request_of(number), observe(number)
-            return request if observer is None else request._replace(observer=both(request.observer, observer))
-
-        return request
-
-    return requests
 
 
 def leavers(plan: Abandonment, name: str) -> Observe:

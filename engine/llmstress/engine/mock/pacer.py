@@ -18,7 +18,7 @@ from llmstress.engine.mock.slots import Slots
 from llmstress.engine.mock.ticker import Ticker
 from llmstress.engine.mock.truth import AnswerOutcome, TruthRecorder
 from llmstress.engine.mock.wheel import SLOT_US, Wheel
-from llmstress.engine.schedule import share
+from llmstress.engine.telemetry.shares import share
 
 _RESET_WAIT_US = 1_000_000
 """How long a reset waits at most until the client has acknowledged the bytes sent before it."""

@@ -30,7 +30,7 @@ from llmstress.engine.mock.prefix_cache import PrefixCache, ttft_share
 from llmstress.engine.mock.replies import Job, in_one_write, whole_reply
 from llmstress.engine.mock.routes import Refusal, find_route
 from llmstress.engine.mock.truth import TruthRecorder
-from llmstress.engine.schedule import share
+from llmstress.engine.telemetry.shares import share
 
 _REFUSALS = {
     Fault.HTTP_400: (400, "the request is invalid", ""),

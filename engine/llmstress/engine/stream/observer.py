@@ -72,8 +72,8 @@ class Observer:
 
     The methods are called while a read is being processed, so they must be quick. After one has raised an exception
     (those that need `EVENTS` must not), only `ended` is called, and an answer that would be ok ends in the class
-    `exception` (`broken.py`). The stamp of a piece is the stamp of the read that brought it, however late it is processed. The exchange itself, with its stamps,
-    gaps and usage, is what `Stream.begin` returns.
+    `exception` (`broken.py`). The stamp of a piece is the stamp of the read that brought it, however late it is
+    processed. The exchange itself, with its stamps, gaps and usage, is what `Stream.begin` returns.
     """
 
     __slots__ = ()
