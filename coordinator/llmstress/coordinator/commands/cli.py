@@ -17,6 +17,7 @@ from llmstress.coordinator.commands.arguments.load import load_options
 from llmstress.coordinator.commands.arguments.output import output_options, view_options
 from llmstress.coordinator.commands.arguments.prompts import prompt_options
 from llmstress.coordinator.commands.arguments.request import api_options, request_options
+from llmstress.coordinator.commands.arguments.scenario import scenario_options
 from llmstress.coordinator.commands.arguments.search import SET_BY_SEARCH, search_options, sweep_options
 from llmstress.coordinator.commands.arguments.slo import slo_options
 from llmstress.coordinator.commands.arguments.target import model_listing_options, target_options
@@ -40,6 +41,7 @@ LONGEST = 600
 @model_listing_options
 @load_options
 @sweep_options
+@scenario_options
 @trace_options
 @request_options
 @prompt_options

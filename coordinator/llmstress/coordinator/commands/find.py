@@ -22,7 +22,7 @@ def find_command(arguments: dict[str, Any]) -> int:
     search = search_of(given, most_streams=preflight.most_streams() * (given["procs"] or available_cores()))
     unset: dict[str, Any] = {"streams": None, "duration_s": None, "requests": None, "ramp_up_s": None, "warmup_s": 0.0}
     unset |= {"warmup_requests": None, "rate": None, "stages": (), "sweep": None}
-    unset |= {"trace": None, "speed": 1.0, "skip_bad_rows": False}
+    unset |= {"trace": None, "scenario": None, "speed": 1.0, "skip_bad_rows": False}
     return run_command({**given, **unset, "search": search})
 
 

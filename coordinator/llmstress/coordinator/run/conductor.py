@@ -29,6 +29,7 @@ from llmstress.coordinator.run.announcer import Announcer
 from llmstress.coordinator.run.course_driver import driver_of
 from llmstress.coordinator.run.gate import Gate
 from llmstress.coordinator.run.inbox import Inbox, InboxItem, Lost, Signalled, Tick
+from llmstress.coordinator.run.naming import Names
 from llmstress.coordinator.run.plans import make_plans
 from llmstress.coordinator.run.pricing import check_pricing
 from llmstress.coordinator.run.prompt_files import describe_prompts
@@ -124,6 +125,7 @@ class Conductor:
         self._trace = trace
         self._replay: Replay | None = None
         self._tasks = tasks
+        self._names = Names(0)
         self._resolved = tasks[0].resolved
         self._hub = hub
         self._workers = workers
@@ -174,6 +176,7 @@ class Conductor:
         salt = secrets.randbits(64)  # another one in each run, so that no cache has its prompts
         self._replay = replay.replay_of(tasks, self._trace, salt, self._prepared)
         plans = make_plans(self._options, tasks, windows, profile, self._replay, salt, self._prepared)
+        self._names = Names(len(plans[0].tasks))
         self._announcer.publish(facts.run_facts(self._options, tasks, self._trace, self._prepared))
         check_pricing(self._options, self._view.facts.pricing)
         if profile is not None:
@@ -294,6 +297,9 @@ class Conductor:
                 pass  # the worker counts as lost: its later reports are not added
             case Delta():
                 self._heard_at[item.worker] = time.monotonic()
+                item = self._names.of_run(item)
+                if (facts_now := self._names.added_to(self._view.facts)) is not None:
+                    self._announcer.publish(facts_now)
                 self._announcer.publish(item)
                 self._gate.add(item)
                 if self._aggregate.window > self._noted_window:

@@ -213,7 +213,8 @@ def _requests(entry: Entry, plan: Plan, blanks: Blanks, number: int, *, proxies:
         shown = [(f"# step {name} of the first flow", request) for name, request in entry.examples()]
     for index in range(0 if shown else number):
         if isinstance(entry, SessionKind):
-            shown.append((f"# session {index + 1}, first request", entry.begin(index, index).first()))
+            if (first := entry.begin(index, index).first()) is not None:
+                shown.append((f"# session {index + 1}, first request", first))
         else:
             shown.append((f"# request {index + 1}", entry.request(index)))
     for title, request in shown:

@@ -110,8 +110,8 @@ def _kinds(task: RunTask, tasks: Sequence[RunTask], plan: TaskPlan) -> tuple[Tas
     """The kinds of requests of a task: one for each turn of its conversations; the step itself for one of a flow."""
     if task.own.script:
         scripts = [each for each in tasks if each.own.script]
-        steps = len(scripts) if task is scripts[0] else 1
-        return (msgspec.structs.replace(plan, script=task.own.script, steps=steps),)
+        number = len(scripts) if task is scripts[0] else 1
+        return (msgspec.structs.replace(plan, script=task.own.script, steps=number),)
     if task.step is not None:
         steps = [each.options for each in tasks if each.name == task.name]
         return (flow_step(task.own, task.step, steps, plan, task.options.seed),)

@@ -15,6 +15,7 @@ from llmstress.engine.control import Bystander, OpenLoad, Plan, Replay, TaskPlan
 from llmstress.engine.http.request import RequestBuilder
 from llmstress.engine.http.templated import TemplatedRequests
 from llmstress.engine.load.alarm import Alarm, MakeAlarm
+from llmstress.engine.load.build_scripts import build_scripts
 from llmstress.engine.load.closed import ClosedModel
 from llmstress.engine.load.conversations import Conversations, MadeScript, Script
 from llmstress.engine.load.file_script import FileScript
@@ -73,7 +74,7 @@ def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> T
     """
     api = make_api(plan.api, plan.ask)
     # the requests of a step come from its session
-    requests = fixed(b"") if plan.step else _source(plan, build_maker(plan, api), context)
+    requests = fixed(b"") if plan.step or plan.script else _source(plan, build_maker(plan, api), context)
     return Task(
         id=id,
         name=plan.name,
@@ -186,8 +187,17 @@ def build_mix(
     firsts = list(_firsts(plan.tasks))
     users = Users(plan.worker, plan.workers)
     slices = [slice(each, each + plan.tasks[each].steps) for each in firsts]
-    entries = [build_entry(plan.tasks[each], tasks[each], users) for each in slices]
-    return Mix(entries, [plan.tasks[each].weight for each in firsts], plan.worker, plan.workers)
+    entries = [
+        build_scripts(plan, tasks[each], recorder, lambda own, id: build_task(own, context, dials(own), id))
+        if plan.tasks[each.start].script
+        else build_entry(plan.tasks[each], tasks[each], users)
+        for each in slices
+    ]
+    weights = [
+        sum(own.weight for own in plan.tasks[each]) if plan.tasks[each.start].script else plan.tasks[each.start].weight
+        for each in slices
+    ]
+    return Mix(entries, weights, plan.worker, plan.workers)
 
 
 def _firsts(plans: Sequence[TaskPlan]) -> Iterator[int]:

@@ -68,10 +68,10 @@ class Model(ABC):
     def set_profile(self, profile: Profile) -> None:
         """The load over time is this one from now on."""
 
-    @abstractmethod
     def cut(self) -> None:  # noqa: B027
         """The run is over: nothing is in flight any more."""
 
+    @abstractmethod
     def pause(self, on: bool, at: int) -> None:
         """Begin no requests while `on`. In the open model none arrives from `at` (ns after T0) until the pause ends."""
 

@@ -134,7 +134,8 @@ class OpenModel(Model, Seats):
         load = self.load
         if not load.was_due(due):
             return
-        arrived = entry, number = self.mix.take()
+        arrived = self.mix.take()
+        entry = arrived[0]
         self._count_due(entry, due)
         stream = None if self._queue else self._pool.take(entry.dials, linked=not load.may_begin(due))
         if stream is not None:
@@ -254,7 +255,7 @@ class OpenModel(Model, Seats):
         load = self.load
         while self._queue and not self._paused:
             due, arrived = self._queue[0]
-            entry, number = arrived
+            entry = arrived[0]
             stream = self._pool.take(entry.dials)
             if stream is None:
                 break

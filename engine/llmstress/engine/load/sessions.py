@@ -263,4 +263,3 @@ class Sessions:
         """The run is over."""
         for stream in [*self.running]:
             self.cut(stream)
-

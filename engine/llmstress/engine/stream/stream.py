@@ -27,7 +27,7 @@ from llmstress.engine.stream.broken import break_observer, judged, tell
 from llmstress.engine.stream.chunk_run import take_run
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.failures import ENDED
-from llmstress.engine.stream.held import held_count
+from llmstress.engine.stream.held import held
 from llmstress.engine.stream.linger import LONGEST_NS, SLOW_GAPS
 from llmstress.engine.stream.link import Dials, Link
 from llmstress.engine.stream.meanings import meanings_of
@@ -375,7 +375,7 @@ class Stream:
         self._reader = self._inflater = self._decoder = self._buffered = self.fast = self.exchange = None
         if sequel.again_ns is None:
             move(self, FREE)
-            if observer is None or end.failed or not observer.counts(held_count(exchange, now, head)):
+            if not observed or end.failed or not held(exchange, now, head):
                 exchange.record_end(end, now)
         else:
             self.exchange = exchange.again(end, now)
