@@ -42,7 +42,7 @@ def _row(aggregate: Aggregate, name: str, steps: Sequence[StepFacts], seconds: f
         flows_per_s=round(steady.sessions_completed / seconds, 3) if seconds > 0 else None,
         started_per_s=round(steady.sessions / seconds, 3) if seconds > 0 else None,
         duration_ms=describe(part.aside.get(DURATION)),
-        steps=[_step(aggregate, number, steps[number].step) for number in numbers],
+        steps=[_step(aggregate, number, steps[number].step) for number in numbers if steps[number].step],
     )
 
 
@@ -69,6 +69,8 @@ def _lines(row: FlowRow) -> list[str]:
     per_s = "" if row.flows_per_s is None else f"   {rate(row.flows_per_s)} completed/s"
     again = f"   set up again after a 401: {count(row.set_up_again)}" if row.set_up_again else ""
     head = f"{'':<26}{'ok':>8}{'failed':>8}{'E2E p50':>10}{'p99':>9}{'TTFT p50':>10}{'p99':>9}"
+    if not row.started:
+        return [f"requests of {row.task}", "", head, *(_line(step) for step in row.steps)]
     duration = "".join(f"{value_of(row.duration_ms, name):>{width}}" for name, width in (("p50", 10), ("p99", 9)))
     return [
         f"flows of {row.task}  {count(row.started)} started: {', '.join(ends)}{per_s}{again}",

@@ -51,7 +51,7 @@ from llmstress.engine.telemetry.broadcast import StepFacts
 from llmstress.engine.telemetry.by_task import TaskFigures, fairness_of
 from llmstress.engine.telemetry.classes import NOT_ERRORS, NOT_FAILED
 from llmstress.engine.telemetry.cost import NO_PRICES, Pricing
-from llmstress.engine.telemetry.error_samples import samples_of
+from llmstress.engine.telemetry.error_samples import SCENARIO, samples_of
 from llmstress.engine.telemetry.histogram import HIGHEST_US, Histogram
 from llmstress.engine.telemetry.intervals import percentile_intervals
 from llmstress.engine.telemetry.messages import Counters
@@ -134,7 +134,8 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
             outcome: ErrorClass(n, _samples(aggregate, outcome))
             for outcome, n in sorted(ended.items())
             if n and outcome not in NOT_ERRORS
-        },
+        }
+        | ({SCENARIO: ErrorClass(n, _samples(aggregate, SCENARIO))} if (n := counters.user_errors) else {}),
         gateway=Gateway(aggregate.signs, counters.tried_again, counters.long_answers, counters.in_blocks),
         retry_samples={outcome: _samples(aggregate, outcome) for outcome in sorted(retried)},
         rate_limits={

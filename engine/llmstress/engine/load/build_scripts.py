@@ -14,12 +14,10 @@ from llmstress.engine.scenario.tasks import tasks_of
 from llmstress.engine.scenario.user import User
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.task import Task
+from llmstress.engine.telemetry.error_samples import SCENARIO
 from llmstress.engine.telemetry.messages import ErrorSample
 
 BuildTask = Callable[[TaskPlan, int], Task]
-
-SCENARIO = "scenario"
-"""Class of the samples of exceptions in the code of users."""
 
 
 def build_scripts(plan: Plan, tasks: Sequence[Task], recorder: Recorder, build_task: BuildTask) -> Scripts:
@@ -48,11 +46,12 @@ def build_scripts(plan: Plan, tasks: Sequence[Task], recorder: Recorder, build_t
     order = Mix([each.mix.tasks[0] for each in classes], weights, plan.worker, plan.workers)
     seen: set[str] = set()
 
-    def failed(error: BaseException) -> None:
+    def failed(error: BaseException, task: Task) -> None:
+        task.samples.counters.user_errors += 1
         text = f"{place_of(error, path)}: {type(error).__name__}: {error}"
         if text not in seen and len(seen) < 100:
             seen.add(text)
-            recorder.keep_error_sample(ErrorSample(SCENARIO, 0, text[:200], ""))
+            recorder.keep_error_sample(ErrorSample(f"{task.name} {SCENARIO}", 0, text[:200], ""))
 
     def secret(name: str) -> str:
         if name not in scenario.secrets:

@@ -168,10 +168,10 @@ class ClosedModel(Model, Seats):
         """Its request begins, unless the run is paused."""
         self._begin(stream, self.load.clock())
 
-    def is_over(self, stream: Stream, wait_ns: int, *, failed: bool) -> None:
-        """The stream takes something else after the wait; after a failure without one, after the pause of failures."""
+    def is_over(self, stream: Stream, wait_ns: int, *, pauses: bool) -> None:
+        """The stream takes something else after the wait, or after the pause of failures."""
         now = self.load.clock()
-        if failed and not wait_ns:
+        if pauses:
             self._pause_after_failure(stream, now, fatal=False)
         else:
             self._wait(stream, now + wait_ns, now)

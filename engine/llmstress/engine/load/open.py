@@ -197,7 +197,7 @@ class OpenModel(Model, Seats):
         elif (request := self._sessions.take(stream)) is not None:
             self.load.begin(stream, request, due, None)
 
-    def is_over(self, stream: Stream, wait_ns: int, *, failed: bool) -> None:
+    def is_over(self, stream: Stream, wait_ns: int, *, pauses: bool) -> None:
         """The stream is free. Who arrives next decides what it does; nobody waits."""
         self._arrived_at.pop(stream, None)
         move(stream, FREE)

@@ -79,12 +79,14 @@ class Surroundings(NamedTuple):
     turns: Turns
     seed: int
     secret: Callable[[str], str]
-    failed: Callable[[BaseException], None]
-    """Is told of an exception in the code of a user."""
+    failed: Callable[[BaseException, Task], None]
+    """Is told of an exception in the code of a user, and of the task that it did."""
 
 
 class Script(Session):
     """One task of a person."""
+
+    LEAVES = True
 
     __slots__ = ("_person", "_task")
 
@@ -185,9 +187,9 @@ class Person:
         except asyncio.CancelledError:
             if self._seat is None:
                 raise
-            kind.surroundings.failed(RuntimeError("the code cancelled itself"))
+            kind.surroundings.failed(RuntimeError("the code cancelled itself"), task)
         except Exception as error:
-            kind.surroundings.failed(error)
+            kind.surroundings.failed(error, task)
         self.release()
         if self._seat is not None:
             wait = user.wait_time.after(self.random, time.monotonic() - begun)

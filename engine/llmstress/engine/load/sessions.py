@@ -9,9 +9,9 @@ it keeps its connection as long as the server does.
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
-from llmstress.engine.outcome import CANCELLED, End
+from llmstress.engine.outcome import ABANDONED, CANCELLED, End
 from llmstress.engine.prompts.file import FileChanged
 from llmstress.engine.stream.broken import end_of
 from llmstress.engine.stream.exchange import Exchange
@@ -46,6 +46,9 @@ THINKS = -1
 class Session(ABC):
     """One user's requests. A session is told of the end of each request before it is asked for the next one. If it
     raises an exception, it has failed, and is asked for nothing more."""
+
+    LEAVES: ClassVar[bool] = False
+    """It decides itself what follows a request that its user walked away from; else it is cut off then."""
 
     def seated(self, seat: "Seat") -> None:  # noqa: B027
         """The session begins, on this seat. It keeps it if it does not always know at once what comes next."""
@@ -101,7 +104,7 @@ class SessionKind(ABC):
 class _Running:
     """A session that is not over."""
 
-    __slots__ = ("kind", "next", "session")
+    __slots__ = ("kind", "next", "pauses", "session")
 
     def __init__(self, kind: SessionKind) -> None:
         self.kind = kind
@@ -109,6 +112,13 @@ class _Running:
         """None: it could not be made, or has raised an exception. It is over when its request has ended."""
         self.next: Request | None = None
         """Is to begin when its time has come."""
+        self.pauses = False
+        """A failure was the end of its last request after which a stream pauses (`--error-pause`)."""
+
+    @property
+    def leaves(self) -> bool:
+        """It decides itself what follows a request that its user walked away from."""
+        return self.session is not None and self.session.LEAVES
 
     @property
     def samples(self) -> Samples:
@@ -124,8 +134,9 @@ class Seats(ABC):
         """The stream's session knows its next request, which is due now."""
 
     @abstractmethod
-    def is_over(self, stream: Stream, wait_ns: int, *, failed: bool) -> None:
-        """The stream's session is over. `wait_ns`: before the stream takes another one, in the closed model."""
+    def is_over(self, stream: Stream, wait_ns: int, *, pauses: bool) -> None:
+        """The stream's session is over. `wait_ns`: before the stream takes another one, in the closed model; `pauses`:
+        it pauses instead as after a failure."""
 
     @abstractmethod
     def beside(self, stream: Stream, request: Request) -> None:
@@ -189,9 +200,10 @@ class Sessions:
         running = self.running.get(stream)
         if running is None:
             return None
-        if end.outcome == CANCELLED.outcome:
+        if end.outcome == CANCELLED.outcome and not (end == ABANDONED and running.leaves):
             self.cut(stream)
             return None
+        running.pauses = end.pauses
         match self._next(stream, running, exchange, end):
             case None:
                 return THINKS
@@ -210,8 +222,9 @@ class Sessions:
 
     def over(self, stream: Stream, how: Over, wait_ns: int) -> None:
         """The stream's session is over."""
-        self._count(self.running.pop(stream), how)
-        self.seats.is_over(stream, wait_ns, failed=how is Over.FAILED)
+        running = self.running.pop(stream)
+        self._count(running, how)
+        self.seats.is_over(stream, wait_ns, pauses=how is Over.FAILED and (running.pauses or not wait_ns))
 
     def _count(self, running: _Running, how: Over) -> None:
         counters = running.samples.counters

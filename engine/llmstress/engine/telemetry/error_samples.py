@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from llmstress.engine.telemetry.messages import ErrorSample
 
+SCENARIO = "scenario"
+"""Class of the samples of exceptions that the code of users has raised. No request is of this class."""
+
 BYSTANDER_NAME = "bystander"
 """Name of the task whose requests are sent beside the load: its samples are not among those of the load."""
 

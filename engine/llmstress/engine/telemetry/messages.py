@@ -220,6 +220,8 @@ class Counters(msgspec.Struct, array_like=True):
     """Tokens that these answers had."""
     set_up_again: int = 0
     """How often the set-up of a user was done again after a 401, in flows."""
+    user_errors: int = 0
+    """Exceptions that the code of users has raised."""
 
     @property
     def tokens_per_event(self) -> float | None:

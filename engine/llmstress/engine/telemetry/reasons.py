@@ -90,6 +90,12 @@ def lost_reports(measured: Measured) -> Iterator[Values]:
             yield {"worker": worker.worker, "reports": worker.gaps}
 
 
+def user_code(measured: Measured) -> Iterator[Values]:
+    """Exceptions in the code of a scenario."""
+    if exceptions := measured.whole.counters.user_errors:
+        yield {"exceptions": exceptions}
+
+
 def dropped(measured: Measured) -> Iterator[Values]:
     """Requests that arrived and never started, if they are more than `MAX_DROPPED_SHARE`."""
     counters = measured.whole.counters
@@ -213,6 +219,16 @@ REASONS = (
         limit="any",
         sentence="{reports} reports of worker {worker} were lost: counts are too low",
         applies=lost_reports,
+    ),
+    Rule(
+        id="user-code",
+        status="degraded",
+        looks_at="exceptions that the code of a scenario has raised",
+        limit="any",
+        sentence="the code of the scenario raised {exceptions:,} exceptions, so what it would have asked after them is "
+        "missing",
+        advice="look at the samples of `scenario`, which name file and line",
+        applies=user_code,
     ),
     Rule(
         id="blocks",

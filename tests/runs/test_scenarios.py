@@ -1,0 +1,188 @@
+"""Users in Python against the mock. What the mock has received and sent is compared with what the run says."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.processes import llmstress, mock_server
+
+ALWAYS = ("--headless", "--quiet", "--no-probe", "--proxy", "none", "--error-pause", "10ms", "--model", "mock-7b")
+
+FLOW = """\
+from llmstress.scenario import User, task
+
+
+class Support(User):
+    async def on_start(self):
+        login = await self.http.post("/login", json={"user": f"u{self.number}"}, name="login")
+        self.headers["Authorization"] = f"Bearer {login.json()['token']}"
+
+    @task(3)
+    async def ask(self):
+        docs = await self.http.post("/search", json={"q": "loop"}, name="search")
+        found = docs.json()["documents"][0]["text"]
+        answer = await self.chat(f"Context: {found}", max_tokens=5, name="rag")
+        answer.check(answer.tokens == 5, "not five tokens")
+
+    @task
+    async def tour(self):
+        async with self.conversation(system="Be brief.") as talk:
+            first = await talk.say("One?", max_tokens=3, name="turn 1")
+            second = await talk.say("Two?", max_tokens=3, name="turn 2")
+            assert talk.messages[-2]["content"] == first.text
+            assert second.ttft_ms <= second.e2e_ms
+"""
+
+
+def run(place: Path, url: str, text: str, *arguments: str) -> tuple[int, dict[str, Any], str]:
+    """The exit code, the summary, and what was printed."""
+    file = place / "users.py"
+    file.write_text(text)
+    return llmstress(url, "--scenario", str(file), *ALWAYS, *arguments)
+
+
+def steps(summary: dict[str, Any]) -> dict[str, tuple[int, int, int]]:
+    """Task and request -> started, ok, failed."""
+    return {
+        f"{flow['task']}/{row['step']}": (row["started"], row["ok"], row["failed"])
+        for flow in summary["flows"]
+        for row in flow["steps"]
+    }
+
+
+def task(summary: dict[str, Any], name: str) -> dict[str, Any]:
+    """The sessions of a task."""
+    found: dict[str, Any]
+    [found] = [flow for flow in summary["flows"] if flow["task"] == name]
+    return found
+
+
+@pytest.mark.parametrize("load", [("--total-streams", "5"), ("--rate", "200/s", "--total-streams", "8")])
+def test_users_log_in_once_and_do_tasks_by_their_weights(load: tuple[str, ...], tmp_path: Path) -> None:
+    kept = tmp_path / "kept.jsonl"
+    with mock_server("--login-required", "--ttft-ms", "1", "--gap-ms", "0.1", "--keep-requests", str(kept)) as mock:
+        code, summary, said = run(tmp_path, mock.url, FLOW, *load, "--procs", "2", "--requests", "120")
+        truth = mock.stop()
+    assert code == 0, said
+    came = steps(summary)
+    users = came["on_start/login"][0]
+    assert truth["application"] == {"logins": users, "searches": came["ask/search"][0]}
+    assert users <= (5 if "--rate" not in load else 8)
+    assert sum(started for started, _, _ in came.values()) == summary["requests"]["started"]
+    assert summary["requests"]["failed"] == 0
+    ask, tour = task(summary, "ask"), task(summary, "tour")
+    assert abs(ask["started"] - 3 * tour["started"]) <= 2 * 4  # at most one task apart in each worker, times the weight
+    assert ask["failed"] == tour["failed"] == 0
+    assert ask["completed"] == ask["duration_ms"]["count"]
+    bodies = [line["body"] for line in map(json.loads, kept.read_text().splitlines()) if line["event"] == "request"]
+    histories = [body["messages"] for body in bodies if body["messages"][-1]["content"] == "Two?"]
+    assert histories
+    for messages in histories:
+        assert [each["role"] for each in messages] == ["system", "user", "assistant", "user"]
+
+
+WALKS = """\
+import asyncio
+
+from llmstress.scenario import User, task
+
+
+class Reader(User):
+    @task
+    async def read(self):
+        asking = self.chat("Tell.", max_tokens=50, name="left")
+        last = None
+        async for piece in asking:
+            assert last is None or piece.ms >= last.ms
+            last = piece
+            if piece.index == 2:
+                break
+        del last
+        both = await asyncio.gather(
+            self.chat("A", max_tokens=2, name="at once"), self.chat("B", max_tokens=2, name="at once")
+        )
+        assert [each.tokens for each in both] == [2, 2]
+        whole = [piece.text async for piece in self.chat("C", max_tokens=4, name="read")]
+        assert len(whole) == 4
+"""
+
+
+def test_who_breaks_out_walks_away_and_several_requests_run_at_once(tmp_path: Path) -> None:
+    with mock_server("--ttft-ms", "1", "--gap-ms", "2") as mock:
+        code, summary, said = run(tmp_path, mock.url, WALKS, "--total-streams", "3", "--requests", "60")
+    assert code == 0, said
+    came = steps(summary)
+    assert came["read/left"][1:] == (0, 0)
+    assert came["read/left"][0] == summary["requests"]["abandoned"] > 5
+    assert came["read/at once"][1] == pytest.approx(2 * came["read/read"][1], abs=6)
+    assert summary["requests"]["failed"] == 0
+    assert summary["errors"] == {}
+
+
+FAULTY = """\
+import asyncio
+
+from llmstress.scenario import User, task
+
+
+class Broken(User):
+    @task
+    async def divide(self):
+        answer = await self.chat("A", max_tokens=1)
+        answer.check(answer.text == "never", "not what was wanted")
+        1 / 0
+
+    @task
+    async def late(self):
+        answer = await self.chat("A", max_tokens=1)
+        await asyncio.sleep(0.02)
+        answer.check(False)
+"""
+
+
+def test_errors_of_user_code_are_named_and_checks_make_requests_fail(tmp_path: Path) -> None:
+    with mock_server("--ttft-ms", "1") as mock:
+        _, summary, said = run(tmp_path, mock.url, FAULTY, "--total-streams", "2", "--requests", "12")
+    divide, late = task(summary, "divide"), task(summary, "late")
+    assert (divide["completed"], late["completed"]) == (0, 0)
+    assert summary["requests"]["failed"] == divide["steps"][0]["started"] == divide["steps"][0]["failed"]
+    assert late["steps"][0]["ok"] == late["steps"][0]["started"]
+    samples = {name: [each["text"] for each in found["samples"]] for name, found in summary["errors"].items()}
+    assert samples["validation"] == ["not what was wanted"]
+    assert summary["errors"]["scenario"]["count"] == divide["failed"] + late["failed"]
+    assert "user-code" in [rule["id"] for rule in summary["verdict"]["rules"]]
+    assert sorted(text.partition(": ")[0] for text in samples["scenario"]) == ["users.py, line 11", "users.py, line 17"]
+    assert any("ZeroDivisionError" in text for text in samples["scenario"])
+    assert any("comes too late" in text for text in samples["scenario"])
+    assert "scenario" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("def broken(:\n", "users.py, line 1: invalid syntax"),
+        ("x = 1\n1 / 0\n", "users.py, line 2: ZeroDivisionError: division by zero"),
+        ("from llmstress.scenario import User\nclass A(User):\n    pass\n", "no user has a task"),
+        ("from llmstress.scenario import User, task\nclass A(User):\n    @task\n    def a(self): ...\n", "async def"),
+        (
+            "from llmstress.scenario import User, task\nclass A(User):\n    @task(0)\n    async def a(self): ...\n",
+            "whole number from 1",
+        ),
+        ("from llmstress.scenario import between\nbetween('1x', '2s')\n", "'1x' is not a duration"),
+        (
+            "from llmstress.scenario import User, task\nclass A(User):\n    @task\n    async def a(self):\n"
+            "        self.secret('NO_SUCH_SECRET')\n",
+            "NO_SUCH_SECRET",
+        ),
+    ],
+)
+def test_a_file_that_cant_be_used_is_named_and_nothing_starts(text: str, expected: str, tmp_path: Path) -> None:
+    code, summary, said = run(tmp_path, "http://127.0.0.1:9", text, "--requests", "1")
+    assert (code, summary) == (2, {})
+    assert expected in said
+
+
+def test_a_file_that_does_not_exist(tmp_path: Path) -> None:
+    code, _, said = llmstress("http://127.0.0.1:9", "--scenario", str(tmp_path / "none.py"), *ALWAYS)
+    assert (code, "there is no such file" in said) == (2, True)
