@@ -111,6 +111,8 @@ def test_a_user_logs_in_again_when_the_token_has_expired_and_no_flow_fails(tmp_p
     assert steps(flow)["login"] == (4 + flow["set_up_again"],) * 2 + (0,)
     assert flow["started"] == flow["completed"] + flow["cut_off"]
     assert f"set up again after a 401: {flow['set_up_again']}" in said
+    refused = summary["errors"]["http_401"]["count"]
+    assert f"{refused} of the {refused} http_401 led to a new set-up of the flow" in summary["outcome"]["text"]
 
 
 @pytest.mark.slow
