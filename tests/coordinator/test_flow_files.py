@@ -130,6 +130,7 @@ STEP = '[[task.step]]\nname = "a"\n'
         (STEP + 'url = "http://{{user}}/"\n', "line 9: step a: url: variables are filled into the path"),
         ("turns = 3\n" + STEP, "line 6: task rag: turns and steps can't be used together"),
         ("step = [{name = 'a'}]\n", "line 9: write each step as a table of its own"),
+        ("step = []\n", "line 9: step is empty: begin each step with [[task.step]], or drop it"),
         ("[task.step]\nname = 'a'\n", "line 9: write each step as a table of its own"),
         (
             STEP + 'api = "openai-embeddings"\nextract = ["t = json:t"]\n',
