@@ -171,8 +171,8 @@ BAD: dict[str, tuple[str | bytes, dict[str, str], str]] = {
     "who speaks": (
         lines({"conversations": [HUMAN, GPT]}, {"conversations": [HUMAN, {"form": "gpt", "value": "x"}]}),
         {},
-        "line 2: conversations: entry 2: from or role is missing, and must be who speaks, like \"human\" or \"gpt\"; the "
-        "keys are ['form', 'value']; did you mean from by 'form'?",
+        "line 2: conversations: entry 2: from or role is missing, and must be who speaks, like \"human\" or \"gpt\"; "
+        "the keys are ['form', 'value']; did you mean from by 'form'?",
     ),
     "what is said": (
         f'[\n{json.dumps({"conversations": [{"from": "human", "vaule": "x"}, GPT]})}]',

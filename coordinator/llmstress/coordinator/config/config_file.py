@@ -139,7 +139,9 @@ def _task(table: Mapping[str, Any], name: str, lines: _Lines, keys: Mapping[str,
         raise UsageError(f'{origin}: the task has no name: write name = "chat" or the like')
     steps = table.get(STEP, [])
     if steps == [] and STEP in table:
-        raise UsageError(f"{name}, line {lines.keys[STEP]}: step is empty: begin each step with [[task.step]], or drop it")
+        raise UsageError(
+            f"{name}, line {lines.keys[STEP]}: step is empty: begin each step with [[task.step]], or drop it"
+        )
     if len(lines.steps) != (len(steps) if isinstance(steps, list) else -1):
         at = lines.keys.get(STEP, lines.keys[""])
         raise UsageError(f"{name}, line {at}: write each step as a table of its own: begin it with [[task.step]]")

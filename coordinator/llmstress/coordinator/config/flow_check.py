@@ -1,11 +1,14 @@
 """Checks the steps of a flow before anything starts. A pure function."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from llmstress.coordinator.config.errors import UsageError
+from llmstress.coordinator.config.keys import is_secret_name
+from llmstress.coordinator.config.target_url import secret_parameters
 from llmstress.coordinator.config.tasks import MOST_STEPS, OwnOptions, OwnStep
 from llmstress.engine.control import Think
 from llmstress.engine.flows.templates import names_in
@@ -14,6 +17,11 @@ BUILT_IN = ("user", "number")
 """Variables that every step has: the numbers of the user and of the flow, from 1."""
 
 _IN_BODY = ("prompt", "model")
+
+_CREDENTIALS = re.compile(r"(?i)(?:bearer|basic|token)\s")
+
+_MEMBER = re.compile(r'"([^"\\]+)"\s*:\s*"((?:[^"\\]|\\.)*)"')
+"""Name and text of a member of a JSON body."""
 
 
 class Texts(Protocol):
@@ -133,6 +141,24 @@ def _variables(options: Texts, where: str) -> Iterator[tuple[str, str]]:
     )
     for place, text in places:
         yield from ((place, name) for name in names_in(text))
+
+
+def secret_variables(steps: Iterable[Texts]) -> set[str]:
+    """The variables that these steps write where secrets stand: in a header, a parameter or a member of a body with a
+    telling name, or behind a scheme (`Bearer {{token}}`)."""
+    found: list[str] = []
+    for options in steps:
+        for name, value in options.headers:
+            if is_secret_name(name) or _CREDENTIALS.match(value):
+                found += names_in(value)
+        body = options.body or ""
+        found += [
+            each
+            for value in (*secret_parameters(options.url or ""), *secret_parameters(body))
+            for each in names_in(value)
+        ]
+        found += [each for name, value in _MEMBER.findall(body) if is_secret_name(name) for each in names_in(value)]
+    return {*found}
 
 
 def answers_wanted(steps: Iterable[Texts]) -> set[str]:

@@ -33,10 +33,12 @@ class FlowRequests:
         changes = self._make is not None or self._templated.names
         self._fixed = None if changes else self._templated.build(plan.ask, {})
 
-    def make(self, number: int, values: Mapping[str, str]) -> tuple[Request, Extractor | None]:
+    def make(
+        self, number: int, values: Mapping[str, str], secrets: tuple[str, ...] = ()
+    ) -> tuple[Request, Extractor | None]:
         """The request of a number, and what takes values from its answer; None: nothing is taken.
 
-        values: of the variables.
+        values: of the variables. secrets: see `Request`.
         """
         ask, data, drawn, output = self._ask, self._fixed, _NOTHING, 0
         if data is None:
@@ -53,8 +55,9 @@ class FlowRequests:
                 self.plan.extracts,
                 self.task.api,
                 keeps_answer=self.plan.keeps_answer,
-                shows=not self.plan.setup,
+                shows=not (self.plan.setup or any(each.secret for each in self.plan.extracts)),
             )
         observer = None if self._observe is None else self._observe(number)
         observers = both(observer, extractor)
-        return Request(self.task, data, ask.least_output, drawn.input * ask.batch, output, observers), extractor
+        asked = drawn.input * ask.batch
+        return Request(self.task, data, ask.least_output, asked, output, observers, secrets), extractor

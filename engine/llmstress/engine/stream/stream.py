@@ -366,7 +366,7 @@ class Stream:
         observer = self._observer
         if observer is not None and end.outcome == "ok":
             end = observer.judged(end, exchange)
-        sequel = ENDED if not end.failed else task.failures.judge(exchange, end, head)
+        sequel = ENDED if not end.failed else task.failures.judge(exchange, end, head, exchange.request.secrets)
         if observer is not None:
             self._tell_end(observer, end, now, final=sequel.again_ns is None)
         self._reader = self._inflater = self._decoder = self._buffered = self.fast = self.exchange = None

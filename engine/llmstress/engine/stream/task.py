@@ -97,6 +97,8 @@ class Request(NamedTuple):
     """Tokens that each choice of the answer should have, by a length that is the request's own; 0: there is none."""
     observer: Observer | None = None
     """Is told what becomes of the request."""
+    secrets: tuple[str, ...] = ()
+    """Secrets that servers have given to its user, such as tokens: error samples must not have them."""
 
 
 Source = Callable[[Task], Callable[[int], Request]]
