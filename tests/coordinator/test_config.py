@@ -628,6 +628,7 @@ header = ["X-Key: sk-of-the-step"]
         (("--extra-body", '{"max_tokens": 5}'), '"max_tokens\\": 5}"'),
         (("--header", "X-Key: a", "--header", "X-Key: b"), '"X-Key: env:HEADER_X_KEY_2"'),
         (("--header", "X-Key: abcdefgh", "--prompt", "say abcdefgh"), 'prompt = "***"'),
+        (("--header", "Authorization: Bearer abcdefgh", "--prompt", "say abcdefgh"), 'prompt = "***"'),
     ],
 )
 def test_secrets_are_found(

@@ -152,7 +152,11 @@ BAD: dict[str, tuple[str | bytes, dict[str, str], str]] = {
     "no text": ("a\0b", {}, "this is no text"),
     "parquet": ("PAR1xxxx", {}, "it is a parquet file"),
     "gzip": (b"\x1f\x8b\x08", {}, "decompress it first"),
-    "a typing error": (lines({"promt": "x"}), {}, "has the keys ['promt']; did you mean prompt"),
+    "a typing error": (
+        lines({"promt": "x"}),
+        {},
+        "has the keys ['promt']; did you mean prompt by 'promt'? Understood are rows with prompt",
+    ),
     "another key later": (
         lines({"prompt": "x"}, {"promt": "y"}),
         {},
@@ -164,7 +168,27 @@ BAD: dict[str, tuple[str | bytes, dict[str, str], str]] = {
     "a length": (lines({"prompt": "x", "output_tokens": "many"}), {}, "line 1: output_tokens is 'many', and must be"),
     "no JSON": (lines({"prompt": "x"}) + "{oops\n", {}, "line 2: this is not a JSON object"),
     "no JSON at all": ("{oops\n", {}, "no row is a JSON object; line 1: this is not a JSON object"),
-    "messages": (lines({"messages": [{"content": "x"}]}), {}, "line 1: messages is"),
+    "null": (lines({"prompt": None}), {}, "line 1: prompt is null, so there is no prompt"),
+    "turns that are no list": (lines({"turns": "x"}), {}, "line 1: turns is 'x', and must be a list with at least one"),
+    "a role": (
+        lines({"messages": [SAID[0], {"rol": "user", "content": "x"}]}),
+        {},
+        "line 1: messages: message 2: role is missing, and must be given; the keys are ['rol', 'content']; did you "
+        "mean role by 'rol'?",
+    ),
+    "a content": (
+        lines({"messages": [{"role": "user", "contnt": "x"}]}),
+        {},
+        "line 1: messages: message 1: content is missing, and must be given; the keys are ['role', 'contnt']; did you "
+        "mean content by 'contnt'?",
+    ),
+    "no content": (lines({"messages": [{"role": "user"}]}), {}, "message 1: content is missing, and must be given"),
+    "a speaker": (
+        lines({"conversations": [{"from": "humn", "value": "x"}, GPT]}),
+        {},
+        "it has no row with a prompt (sharegpt format); none has a question (from human or user) that the next entry",
+    ),
+    "messages": (lines({"messages": [5]}), {}, "line 1: messages is"),
     "turns": (lines({"turns": [{"text": "x"}, {"image": "y", "text": "z"}]}), {}, "turn 2: image can't be sent"),
     "no list": (lines({"conversations": [HUMAN, GPT]}, {"conversation": "x"}), {}, "line 2: conversation is 'x', and"),
     "conversations": (lines({"converstions": [HUMAN]}), {}, "did you mean conversations by 'converstions'?"),

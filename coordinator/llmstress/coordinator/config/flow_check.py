@@ -18,6 +18,9 @@ BUILT_IN = ("user", "number")
 
 _IN_BODY = ("prompt", "model")
 
+_DOTTED = re.compile(r"\{\{\s*[A-Za-z_][\w-]*\.(?!answer\s*\}\})[\w.-]*\s*\}\}", re.ASCII)
+"""Written like the answer to a step, and none."""
+
 _CREDENTIALS = re.compile(r"(?i)(?:bearer|basic|token)\s")
 
 _MEMBER = re.compile(r'"([^"\\]+)"\s*:\s*"((?:[^"\\]|\\.)*)"')
@@ -106,11 +109,20 @@ def check_flow(task: OwnOptions, run: OfRun, options: OfTask) -> None:
                 f"{where}: think-time is the wait after the step before, and there is none; --think-time of the run is "
                 "the pause between two flows of a stream"
             )
-        for place, name in _variables(options.of_step(step), where):
+        own = options.of_step(step)
+        for text in (own.url or "", own.prompt, own.system or "", own.body or "", *(value for _, value in own.headers)):
+            if wrong := _DOTTED.search(text):
+                raise UsageError(
+                    f"{where}: {wrong[0]} is no variable: the answer to an earlier step is {{{{STEP.answer}}}}"
+                )
+        for place, name in _variables(own, where):
             if name not in known and not (place == "body" and name in _IN_BODY):
                 usable = known.union(_IN_BODY) if place == "body" else known
                 line = step.origins.get("headers" if place.startswith("header ") else place, step.origin)
                 raise UsageError(f"{line}: step {step.name}: {place}: {_unknown(name, usable)}")
+        names = [each.name for each in step.extracts]
+        if twice := next((each for each in names if names.count(each) > 1), None):
+            raise UsageError(f"{where}: extract: {twice} is extracted twice")
         for each in step.extracts:
             if each.name in (*BUILT_IN, *_IN_BODY):
                 raise UsageError(f"{where}: extract: {each.name} has a meaning of its own: choose another name")

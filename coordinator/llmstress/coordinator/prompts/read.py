@@ -223,6 +223,8 @@ def _read(file: BinaryIO, path: str, source: PromptSource, places: Path) -> File
     if not facts.rows:
         places.unlink()
         first = "".join(f"; line {each.line}: {each.why}" for each in bad.first[:1])
+        if facts.left_out:
+            first += "; none has a question (from human or user) that the next entry answers"
         raise ValueError(f"it has no row with a prompt ({reading.format} format){first}")
     return facts
 

@@ -26,8 +26,9 @@ def check_prompt_file(prompts: PromptFacts, api: Api, options: Options) -> None:
         if options.turns is not None and facts.texts < facts.rows:
             raise UsageError(f"{name} has rows whose turns are no texts, so --turns can't be used: drop it")
         if options.turns is not None and options.turns.most > 1 and facts.rows == facts.turns.get(1, 0):
+            rows = "its only row" if facts.rows == 1 else f"each of its {facts.rows:,} rows"
             raise UsageError(
-                f"{name}: each of its {facts.rows:,} rows has one turn ({facts.reading.format} format), so --turns "
+                f"{name}: {rows} has one turn ({facts.reading.format} format), so --turns "
                 f"{options.turns} can't make conversations of them: use rows with turns or conversations, or drop "
                 "--turns"
             )

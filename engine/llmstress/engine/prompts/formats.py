@@ -105,10 +105,8 @@ def _single_turn(row: Object) -> Row | None:
 
 
 def _multi_turn(row: Object) -> Row | None:
-    turns = row.get("turns")
-    if not isinstance(turns, list):
-        _missing(row, ("turns",), "a list of turns")
-    if not turns:
+    turns = row["turns"] if "turns" in row else _missing(row, ("turns",), "a list of turns")
+    if not isinstance(turns, list) or not turns:
         raise ValueError(_not("turns", turns, "a list with at least one turn"))
     found = []
     for number, turn in enumerate(turns, 1):
@@ -176,8 +174,11 @@ def format_of(row: Object) -> Format:
         if any(row.get(key) is not None for key in each.keys):
             return each
     keys = [key for each in FORMATS for key in each.keys]
+    if empty := [key for key in keys if key in row]:
+        raise ValueError(f"{empty[0]} is null, so there is no prompt")
+    near = _nearest(row, keys)
     raise ValueError(
-        f"no known format has the keys {_shown(list(row))}{_nearest(row, keys)}. Understood are rows with prompt, "
+        f"no known format has the keys {_shown(list(row))}{near or '.'} Understood are rows with prompt, "
         "messages, text, turns, conversations or input_length, and whole bodies; name the key of your prompts with "
         "--prompt-column"
     )
@@ -285,8 +286,18 @@ def _body(row: Object) -> Turn:
 
 def _conversation(row: Object, key: str) -> tuple[dict[str, Any], ...]:
     said = row[key] if key in row else _missing(row, (key,), "a list of messages")
-    if not (isinstance(said, list) and said and all(isinstance(each, dict) and "role" in each for each in said)):
+    if not (isinstance(said, list) and said and all(isinstance(each, dict) for each in said)):
         raise ValueError(_not(key, said, "a list of messages, each with role and content"))
+    for number, each in enumerate(said, 1):
+        # calls of tools and the like have other members instead of content
+        absent = "role" if "role" not in each else "content" if each.keys() <= {"role", "name"} else ""
+        if not absent and "content" not in each and _nearest(each, ("content",)):
+            absent = "content"
+        if absent:
+            try:
+                _missing(each, (absent,), "given")
+            except ValueError as error:
+                raise ValueError(f"{key}: message {number}: {error}") from None
     return tuple(said)
 
 
