@@ -241,6 +241,8 @@ WRONG_FILES: list[tuple[str, str]] = [
     ("api = 'telepathy'", "unknown API 'telepathy'"),
     ("keepalive = false\nrequests-per-connection = 5", "; keepalive comes from run.toml, line 1; requests-per-conn"),
     ("url = 'localhost:8000'", "did you mean http://localhost:8000?; url comes from run.toml, line 1"),
+    ("task = []", "run.toml, line 1: task is empty: begin each task with [[task]], or drop it"),
+    ("prompt-tokens = 99999999999", "a length is at most 10,000,000 tokens; prompt-tokens comes from run.toml, line 1"),
     ("url = '***'", "run.toml, line 1: url is ***, which stands for a secret that was not printed"),
 ]
 
@@ -584,6 +586,41 @@ def test_a_printed_run_has_no_secrets_and_runs_with_the_variables_that_it_names(
     assert msgspec.structs.replace(again, headers=asked.headers) == asked
 
 
+def test_a_task_is_printed_without_secrets_and_with_the_way_to_give_them(
+    capsys: pytest.CaptureFixture[str], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "tasks.toml").write_text(
+        """\
+url = "http://127.0.0.1:9"
+model = "m"
+header = ["X-Key: sk-of-the-run"]
+
+[[task]]
+name = "chat"
+header = ["X-Key: sk-of-the-task"]
+extra-body = {api_key = "sk-body-1"}
+
+[[task]]
+name = "flow"
+
+[[task.step]]
+name = "one"
+header = ["X-Key: sk-of-the-step"]
+"""
+    )
+    text = printed(capsys, "--config", "tasks.toml")
+    assert "sk-" not in text
+    assert '# the secret is not printed: write the value in place of ***\nextra-body = "***"' in text
+    assert re.findall("the variable (\\w+)", text) == ["HEADER_X_KEY", "HEADER_CHAT_X_KEY", "HEADER_FLOW_ONE_X_KEY"]
+    for variable in ("HEADER_X_KEY", "HEADER_CHAT_X_KEY", "HEADER_FLOW_ONE_X_KEY"):
+        monkeypatch.setenv(variable, "sk-0123456")
+    (place / "printed.toml").write_text(text)
+    said = refused(capsys, "--config", "printed.toml")
+    assert "extra-body is ***, which stands for a secret that was not printed; write the value in place of ***" in said
+    (place / "printed.toml").write_text(text.replace('"***"', '{api_key = "sk-body-1"}'))
+    assert options("--config", "printed.toml").tasks[0].own["headers"] == (("X-Key", "env:HEADER_CHAT_X_KEY"),)
+
+
 @pytest.mark.parametrize(
     ("arguments", "shown"),
     [
@@ -591,6 +628,7 @@ def test_a_printed_run_has_no_secrets_and_runs_with_the_variables_that_it_names(
         (("--extra-body", '{"max_tokens": 5}'), '"max_tokens\\": 5}"'),
         (("--header", "X-Key: a", "--header", "X-Key: b"), '"X-Key: env:HEADER_X_KEY_2"'),
         (("--header", "X-Key: abcdefgh", "--prompt", "say abcdefgh"), 'prompt = "***"'),
+        (("--header", "Authorization: Bearer abcdefgh", "--prompt", "say abcdefgh"), 'prompt = "***"'),
     ],
 )
 def test_secrets_are_found(

@@ -126,10 +126,16 @@ STEP = '[[task.step]]\nname = "a"\n'
             "step a: body: no step before it extracts {{promt}}; did you mean {{prompt}}?",
         ),
         (STEP + 'header = ["X: {{prompt}}"]\n', "line 11: step a: header X: no step before it extracts {{prompt}}"),
+        (STEP + 'extract = ["t = json:a", "t = json:b"]\n', "line 9: step a: extract: t is extracted twice"),
+        (
+            STEP + 'prompt = "{{chat.answr}}"\n',
+            "line 9: step a: {{chat.answr}} is no variable: the answer to an earlier",
+        ),
         (STEP + STEP, "line 11: step a: two steps of the task rag are called 'a'"),
         (STEP + 'url = "http://{{user}}/"\n', "line 9: step a: url: variables are filled into the path"),
         ("turns = 3\n" + STEP, "line 6: task rag: turns and steps can't be used together"),
         ("step = [{name = 'a'}]\n", "line 9: write each step as a table of its own"),
+        ("step = []\n", "line 9: step is empty: begin each step with [[task.step]], or drop it"),
         ("[task.step]\nname = 'a'\n", "line 9: write each step as a table of its own"),
         (
             STEP + 'api = "openai-embeddings"\nextract = ["t = json:t"]\n',

@@ -292,6 +292,7 @@ HINTED = "; did you mean http://"
         pytest.param("8000", HINTED + "localhost:8000?", id="a port alone"),
         pytest.param(":8000", HINTED + "localhost:8000?", id="a port with its colon"),
         pytest.param("http:/h:8000", "", id="one slash"),
+        pytest.param("htp:/x", "", id="another scheme and one slash"),
         pytest.param("https:h", "", id="no slash"),
         pytest.param("h/v1", HINTED + "h/v1?", id="a host and a path without a scheme"),
         pytest.param("[::1]:8000", HINTED + "[::1]:8000?", id="an IPv6 address without a scheme"),

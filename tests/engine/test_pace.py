@@ -8,8 +8,11 @@ from helpers.bench import DONE, END, HEAD, Bench, chunk, delta, event, usage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from llmstress.engine.stream import pace
 from llmstress.engine.stream.pace import Answer, Pace, Texts, pace_of, texts_of
 from llmstress.engine.stream.usage_reports import Reports
+from llmstress.engine.telemetry.messages import Part
+from llmstress.engine.telemetry.undetermined import WORDS, undetermined_values
 
 MS = 1_000_000
 
@@ -231,6 +234,17 @@ def made(data: st.DataObject, hidden: int, k: list[int], *, counts: str) -> tupl
         last.append(usage(n + ended_itself))
     bench.read(ms + 1, *last, DONE, END)
     return bench, pace
+
+
+def test_the_verdict_has_words_for_every_reason() -> None:
+    assert {pace.FEW_PIECES, pace.BUNDLED, pace.HIDDEN, pace.FEWER, pace.STALE} == set(WORDS)
+    part = Part(ended={"ok": 9}, undetermined={pace.FEWER: 1, pace.FEW_PIECES: 2})
+    assert undetermined_values(part)["why"] == (
+        "2 came at once or in a few large pieces, as very short answers often do, 1 had fewer tokens by usage than "
+        "token events"
+    )
+    alone = undetermined_values(Part(ended={"ok": 1}, undetermined={pace.STALE: 1}))
+    assert alone["why"] == "it had token events after the last usage"
 
 
 EVENTS = st.one_of(

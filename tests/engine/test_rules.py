@@ -84,8 +84,8 @@ CASES: dict[str, tuple[Measured, str]] = {
     ),
     "tpot-partial": (
         undetermined(2, has_tpot=True),
-        "the tpot of 2 of 100 answers can't be determined (hidden tokens 2): 5 ms by usage, 20 ms by events; they are "
-        "missing from tpot and tps_user",
+        "the tpot of 2 of 100 answers can't be determined (2 had more tokens by usage than the text has room for): 5 "
+        "ms by usage, 20 ms by events; they are missing from tpot and tps_user, and ttft and e2e include them",
     ),
     "lost-reports": (of_worker(WorkerState(3, 10, gaps=2)), "2 reports of worker 3 were lost: counts are too low"),
     "blocks": (
@@ -117,7 +117,8 @@ CASES: dict[str, tuple[Measured, str]] = {
     ),
     "tpot-undetermined": (
         undetermined(2, has_tpot=False),
-        "the tpot of 2 of 100 answers can't be determined (hidden tokens 2): 5 ms by usage, 20 ms by events",
+        "the tpot of 2 of 100 answers can't be determined (2 had more tokens by usage than the text has room for): 5 "
+        "ms by usage, 20 ms by events",
     ),
     "slo-unknown": (
         Measured(whole=Part(), steady=Part(Counters(slo_met=50, slo_unknown=25), {"ok": 90, "http_503": 10})),

@@ -6,7 +6,7 @@ from llmstress.engine.prompts.lengths import MOST_TOKENS, Lengths
 
 FORMS = "512, 512±64, uniform:100..2000 or lognormal:512±300"
 
-_NUMBER = r"(\d{1,9})"
+_NUMBER = r"(\d+)"
 _FIXED = re.compile(_NUMBER, re.ASCII)
 _SPREAD = re.compile(rf"(normal:|lognormal:)?{_NUMBER}(?:±|\+-|\+/-){_NUMBER}", re.ASCII)
 _UNIFORM = re.compile(rf"(?:uniform:)?{_NUMBER}\.\.{_NUMBER}", re.ASCII)

@@ -10,7 +10,7 @@ from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.slo_text import deadlines_text
 from llmstress.coordinator.config.target_url import redact_url, secret_parameters, user_information
 from llmstress.coordinator.config.tasks import OwnStep
-from llmstress.engine.secrets import redact
+from llmstress.engine.secrets import SHORTEST, redact
 
 _LONGEST_SHOWN = 200
 """Characters of a text, and number of token ids, that a summary shows."""
@@ -78,7 +78,9 @@ def secrets_in_options(options: Options) -> list[str]:
     with contextlib.suppress(ValueError, RecursionError):  # the body may be something other than JSON
         places.append(msgspec.json.decode(options.body or "{}"))
     found = [value for _, value in keys_in(places)]
-    found += [value for name, value in options.headers if variable_of(value) is None and is_secret(name, value)]
+    in_headers = [value for name, value in options.headers if variable_of(value) is None and is_secret(name, value)]
+    behind_schemes = [value.partition(" ")[2].strip() for value in in_headers]  # `Bearer ...`
+    found += [*in_headers, *(value for value in behind_schemes if len(value) >= SHORTEST)]
     for url in (options.url or "", options.proxy or ""):
         found += [user_information(url).partition(":")[2], *secret_parameters(url)]
     return [value for value in found if value]

@@ -54,7 +54,7 @@ from llmstress.engine.telemetry.cost import NO_PRICES, Pricing
 from llmstress.engine.telemetry.error_samples import samples_of
 from llmstress.engine.telemetry.histogram import HIGHEST_US, Histogram
 from llmstress.engine.telemetry.intervals import percentile_intervals
-from llmstress.engine.telemetry.messages import Counters
+from llmstress.engine.telemetry.messages import Counters, Part
 from llmstress.engine.telemetry.metrics import LATENCIES, TABLE
 from llmstress.engine.telemetry.outcomes import describe_outcome
 from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
@@ -105,7 +105,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         schema=SCHEMA,
         complete=not any(worker.state == "lost" or worker.gaps for worker in aggregate.workers),
         ended_by=facts.ended_by,
-        outcome=_outcome(ended),
+        outcome=_outcome(aggregate.whole),
         verdict=judge(aggregate, window),
         run=facts.run,
         requests=Requests(
@@ -231,11 +231,12 @@ def _rounded(per_second: float | None) -> float | None:
     return None if per_second is None else round(per_second, 3)
 
 
-def _outcome(ended: dict[str, int]) -> Outcome:
+def _outcome(whole: Part) -> Outcome:
+    ended = whole.ended
     finished = sum(n for outcome, n in ended.items() if outcome != "cancelled")
     failed = sum(n for outcome, n in ended.items() if outcome not in NOT_FAILED)
     return Outcome(
-        text=describe_outcome(ended),
+        text=describe_outcome(whole),
         finished=finished,
         failed_share=round(failed / finished, 6) if finished else None,
         shares={

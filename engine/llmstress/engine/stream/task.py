@@ -100,6 +100,8 @@ class Request(NamedTuple):
     """Is told what becomes of the request."""
     fault: End | None = None
     """It could not be made: it ends so, and is not sent."""
+    secrets: tuple[str, ...] = ()
+    """Secrets that servers have given to its user, such as tokens: error samples must not have them."""
 
 
 Source = Callable[[Task], Callable[[int], Request]]

@@ -161,7 +161,7 @@ def about(task: TaskFigures, view: RunView) -> Content:
         started = f"{requests} started ({shares})"
     lines = [
         Content.assemble((facts.name, "bold"), f"  {target}"),
-        Content(f"{started}; {describe_outcome(whole.ended)}"),
+        Content(f"{started}; {describe_outcome(whole)}"),
     ]
     if more := [*_slo_words(task, view), *_token_words(task)]:
         lines.append(Content("; ".join(more)))
