@@ -149,7 +149,7 @@ def test_a_run_without_a_mix_has_rows_of_turns() -> None:
     assert {name: row["req/s"] for name, row in shown.items()} == {"turn 1": "48.0", "turn 2": "24.0", "turn 3": "8.00"}
     assert not {"asked", "share"} & set(shown["turn 1"])
     assert title_of(picture_of(view, whole=False)).plain == "turns · 3 · steady window 8s · failed: whole run"
-    assert words(view, 1)[:2] == ["turn-2  turn 2; a name for thresholds", words(view, 1)[1]]
+    assert words(view, 1)[0] == "turn-2  turn 2; thresholds use this name"
     assert words(view, 1)[1].startswith("245 requests started; 2% of 245 requests failed")
 
 
@@ -178,7 +178,7 @@ def test_the_words_about_sessions_and_steps() -> None:
     first.aside["flow"] = histogram(*[2_000_000] * 200)
     assert words(view, 0)[1].startswith("300 flows started (share 100 %, asked for 100 %), with 805 requests; ")
     assert "flows: 290 completed, 3 failed; whole flow p50 2.00 s, p99 ~2.00 s" in words(view, 0)[2]
-    assert words(view, 1)[0] == "chat/login  login of the task chat; a name for thresholds"
+    assert words(view, 1)[0] == "chat/login  step login of the task chat; thresholds use this name"
     assert "steady window: ttft<300ms missed by 64 of 384" in words(view, 1)[2]
     shown = "tasks · 1 · steady window 8s · share of what began, failed: whole run"
     assert title_of(picture_of(view, whole=False)).plain == shown

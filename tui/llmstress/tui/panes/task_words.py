@@ -33,7 +33,8 @@ def about(row: TaskRow, view: RunView, hint: str = "") -> Content:
             begin = (facts.name, " · ".join(each for each in (facts.api, facts.model, facts.url) if each))
             said = [*_session_words(figures), *_slo_words(figures, view)]
         case StepFigures(facts=step):
-            begin = (step.path, f"{step.step}{f' of the task {step.task}' if step.task else ''}; a name for thresholds")
+            named = f"{'step ' if step.flow else ''}{step.step}{f' of the task {step.task}' if step.task else ''}"
+            begin = (step.path, f"{named}; thresholds use this name")
             said = _missed_words(figures.goodput.missed, figures.ok, view)
     lines = [
         Content.assemble((begin[0], "bold"), f"  {begin[1]}"),
