@@ -171,7 +171,8 @@ def test_a_dry_run_shows_each_step_with_the_names_of_what_only_a_server_knows(
     said = capsys.readouterr().out
     assert "task rag: about 10 flows, as they arrive" in said
     assert "task other: about 10 requests, as they arrive" in said
-    assert "step login: POST http://127.0.0.1:9/login, once for each user; its answer gives token" in said
+    assert "step login: POST http://127.0.0.1:9/login, once for each user\n" in said
+    assert "\n    its answer gives token = json:" in said
     assert said.count("# step ") == 3
     assert '{"user": "1"}' in said
     assert "Authorization: Bearer {{token}}" in said

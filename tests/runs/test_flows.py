@@ -74,11 +74,20 @@ def test_each_stream_logs_in_once_and_answers_go_into_later_requests(procs: str,
     kept = tmp_path / "kept.jsonl"
     with mock_server("--login-required", "--ttft-ms", "1", "--gap-ms", "0.1", "--keep-requests", str(kept)) as mock:
         code, summary, said = run(
-            tmp_path, mock.url, FLOW, "--procs", procs, "--total-streams", "5", "--requests", "64"
-        )
+            *(tmp_path, mock.url, FLOW, "--procs", procs, "--total-streams", "5", "--requests", "64"),
+            *("--fail-if", "rag/chat.ttft.max>60s", "--fail-if", "rag.flow.max>99s"),
+            *("--fail-if", "search.requests.ok<1"),
+        )  # fmt: skip
         truth = mock.stop()
     assert code == 0, said
     [flow] = summary["flows"]
+    found = {row["text"].partition(".")[0]: row["value"] for row in summary["thresholds"]}
+    _, search, chat, _ = flow["steps"]
+    assert found == {
+        "rag/chat": chat["latency_ms"]["ttft"]["max"],
+        "search": search["ok"],
+        "rag": flow["duration_ms"]["max"],
+    }
     came = steps(flow)
     assert truth["application"] == {"logins": 5, "searches": came["search"][0]}
     assert came["login"] == (5, 5, 0)
