@@ -11,7 +11,8 @@ import pytest
 from helpers.bench import Bench
 from helpers.live_load import task_of
 
-from llmstress.coordinator.prompts.read import PromptSource, read_prompts
+from llmstress.coordinator.prompts.read import read_prompts
+from llmstress.coordinator.prompts.source import PromptSource
 from llmstress.engine.api import make_api
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.checks.check import split_check
