@@ -69,11 +69,12 @@ def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> T
     dials: opens connections to the target. id: see `Task`.
     """
     api = make_api(plan.api, plan.ask)
+    maker = None if plan.synthetic is None else Maker(plan.synthetic)
     return Task(
         id=id,
         name=plan.name,
         api=api,
-        requests=watched(_source(plan, RequestBuilder(plan, api), context), plan, api),
+        requests=watched(_source(plan, RequestBuilder(plan, api), context, maker), plan, api),
         dials=dials,
         failures=Failures(
             plan.retries,
@@ -89,14 +90,15 @@ def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> T
         require_finish=plan.require_finish,
         objectives=plan.objectives,
         bands=context.bands,
+        correct=None if maker is None else maker.correct,
     )
 
 
-def _source(plan: TaskPlan, builder: RequestBuilder, context: Context) -> Source:
+def _source(plan: TaskPlan, builder: RequestBuilder, context: Context, maker: Maker | None) -> Source:
     if plan.step:
         return fixed(b"")  # its session makes the requests
     length = context.lengths
-    make = _make(plan) or context.make
+    make = _make(plan, maker) or context.make
     if make is not None:
         return of_drawn(builder.build, plan.ask, make, length)
     if length is not None:
@@ -104,9 +106,10 @@ def _source(plan: TaskPlan, builder: RequestBuilder, context: Context) -> Source
     return fixed(builder.build(plan.ask), plan.ask.least_output)
 
 
-def _make(plan: TaskPlan) -> Callable[[int], Drawn] | None:
-    """What gives prompts and limits of the task's requests; None: nothing of the task does."""
-    made = None if plan.synthetic is None else Maker(plan.synthetic).make
+def _make(plan: TaskPlan, maker: Maker | None = None) -> Callable[[int], Drawn] | None:
+    """What gives prompts and limits of the task's requests; None: nothing of the task does. `maker`: of its made
+    prompts; None: one of its own."""
+    made = None if plan.synthetic is None else (maker or Maker(plan.synthetic)).make
     if plan.prompts is None:
         return made
     rows = FilePrompts(plan.prompts).make
@@ -126,7 +129,7 @@ def _of_trace(trace: Trace, replay: Replay, seed: int) -> Callable[[int], Drawn]
         if given == UNKNOWN:
             return Drawn(None, None)
         tokens = min(MOST_TOKENS, max(1, given))
-        return Drawn(blocks.make(number, tokens, trace.hash_ids(number)), None, input=tokens)
+        return Drawn(blocks.make(number, tokens, trace.hash_ids(number)), None, input=tokens, words=tokens)
 
     return make
 

@@ -57,4 +57,5 @@ class FlowRequests:
             )
         observer = None if self._observe is None else self._observe(number)
         observers = both(observer, extractor)
-        return Request(self.task, data, ask.least_output, drawn.input * ask.batch, output, observers), extractor
+        asked, made_words = drawn.input * ask.batch, drawn.words * ask.batch
+        return Request(self.task, data, ask.least_output, asked, output, observers, made_words), extractor

@@ -58,7 +58,10 @@ def of_drawn(
                 changes["max_tokens"] = max(1, tokens)
             asked = msgspec.structs.replace(ask, **changes)
             output = asked.limit if limited and "max_tokens" in changes else 0
-            return Request(task, build(asked), asked.least_output, drawn.input * ask.batch, output)
+            made_words = drawn.words * ask.batch
+            return Request(
+                task, build(asked), asked.least_output, drawn.input * ask.batch, output, made_words=made_words
+            )
 
         return request
 
