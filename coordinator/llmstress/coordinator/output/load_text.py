@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from llmstress.coordinator.output.judging_schema import Goodput
 from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_schema import Load
-from llmstress.coordinator.output.schema import Asked, WindowRow
+from llmstress.coordinator.output.schema import Asked, WindowRow, WordsPerToken
 from llmstress.engine.telemetry.formatting import count, latency, rate, share, share_range
 from llmstress.engine.telemetry.load_profile import RATES
 

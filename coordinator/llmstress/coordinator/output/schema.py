@@ -93,8 +93,9 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """Tokens that requests asked for by lengths of their own, and what they got: sums over the ok requests of the steady
-    window whose tokens are known. Input is that of made prompts, output that of answers whose length was asked for one by one."""
+    """Tokens that requests asked for by lengths of their own, and what they got: sums over the ok requests of the
+    steady window whose tokens are known. Input is that of made prompts, output that of answers whose length was asked
+    for one by one."""
 
     input: int
     input_delivered: int

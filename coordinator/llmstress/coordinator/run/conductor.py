@@ -133,6 +133,7 @@ class Conductor:
         self._aggregate = broadcaster.view.aggregate
         self._announcer = announcer
         self._steering = Steering(hub, self._view, announcer.publish, announcer.notice)
+        self._words = Corrections(self._aggregate, self._steering.order_all, announcer.notice)
         self._course = driver_of(options, self._resolved, self._view, self._steering, announcer.notice)
         self._gate = Gate(options.thresholds, self._view, announcer)
         self._asked_at = asked_at
@@ -150,7 +151,6 @@ class Conductor:
         self._detached = False
         self._tokens_per_request = 1.0
         self._token_profile: Profile | None = None
-        self._words: Corrections | None = None
 
     async def open_screen(self, directory: Path, environ: dict[str, str]) -> None:
         """Start the screen; the console holds its output back while it is open."""
@@ -176,7 +176,7 @@ class Conductor:
         salt = secrets.randbits(64)  # another one in each run, so that no cache has its prompts
         self._replay = replay.replay_of(tasks, self._trace, salt, self._prepared)
         plans = make_plans(self._options, tasks, windows, profile, self._replay, salt, self._prepared)
-        self._words = Corrections(plans[0].tasks, len(plans), self._steering.order_all, self._announcer.notice)
+        self._words.begin(plans[0].tasks)
         self._announcer.publish(facts.run_facts(self._options, tasks, self._trace, self._prepared))
         check_pricing(self._options, self._view.facts.pricing)
         if profile is not None:
@@ -299,7 +299,7 @@ class Conductor:
                 self._heard_at[item.worker] = time.monotonic()
                 self._announcer.publish(item)
                 self._gate.add(item)
-                await self._follow_prompts(item)
+                await self._words.follow(item)
                 if self._aggregate.window > self._noted_window:
                     self._note_window(self._aggregate.windows[self._aggregate.window])
                 await self._check_limits()
@@ -385,11 +385,6 @@ class Conductor:
                 await self._steering.set_rate(per_s)
             case StageRequested():
                 await self._steering.next_stage()
-
-    async def _follow_prompts(self, delta: Delta) -> None:
-        """Have made prompts corrected by what the server counts, while the run goes on."""
-        if self._words is not None and not self._ended_by and self._aggregate.phase != Phase.DRAIN:
-            await self._words.follow(delta)
 
     async def _check_limits(self) -> None:
         drains = self._ended_by or self._aggregate.phase == Phase.DRAIN
@@ -496,7 +491,7 @@ class Conductor:
             steps=self._view.facts.steps,
             judgements=self._view.judgements,
             pricing=self._view.facts.pricing,
-            words_per_token=[] if self._words is None else self._words.rows(),
+            words_per_token=self._words.rows(),
             trace=replay.trace_info(self._options, self._trace, self._replay, self._aggregate),
         )
         return summarise(self._aggregate, known)

@@ -1,20 +1,24 @@
 """Words per token of made prompts: corrected once the server has counted enough of them.
 
-The first prompts have one word per token. A server counts other numbers if its vocabulary splits words, and its template
-comes on top. The workers report words and tokens of the requests that ended ok. They change to other words per token at
-a number of the requests that none of them has reached. So the prompts of a run follow from the words per token and these
-numbers, and not from the number of processes.
+The first prompts have one word per token. A server counts other numbers if its vocabulary splits words, and its
+template comes on top. The workers report words and tokens of the requests that ended ok. They change to other words per
+token at a number of the requests that none of them has reached. So the prompts of a run follow from the words per token
+and these numbers, and not from the number of processes.
 """
 
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
+from llmstress.coordinator.config.prompt_options import FEWEST_WORDS, MOST_WORDS
 from llmstress.coordinator.output.schema import WordsPerToken
 from llmstress.engine.control import SetWordsPerToken, TaskPlan, ToWorker
+from llmstress.engine.prompts.synthetic import Synthetic
+from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.asked import MAX_DIFFERENCE
-from llmstress.engine.telemetry.messages import Delta, add_counts, task_of
+from llmstress.engine.telemetry.messages import Delta, Phase, task_of
 
 LEAST_ANSWERS, LEAST_TOKENS = 50, 5_000
 """Answers, and tokens asked for in their prompts, from which the ratio is known well enough. How many tokens a word has
@@ -23,11 +27,9 @@ is none of chance. Texts from the same 128 words also differ from prompt to prom
 
 MOST_CORRECTIONS = 3
 
-AHEAD_S = 2.0
-"""A change lies so far ahead, at the rate of requests so far: reports come each `--interval`, and orders take a
-moment."""
-
-LEAST_RATIO, LARGEST_RATIO = 0.05, 20.0
+AHEAD_S, AHEAD_REPORTS = 0.5, 2
+"""A correction lies so far ahead, in time and in reports together, at the rate of requests so far: reports are as old as
+their interval, and orders take a moment."""
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -88,18 +90,20 @@ def better_ratio(now: Counted, in_force: float, before: Counted | None = None) -
 def rounded(ratio: float) -> float:
     """`ratio` in steps of 0.005, below 0.5 of 0.001, so that equal servers get equal corrections."""
     step = 0.005 if ratio >= 0.5 else 0.001
-    return round(min(LARGEST_RATIO, max(LEAST_RATIO, round(ratio / step) * step)), 3)
+    return round(min(MOST_WORDS, max(FEWEST_WORDS, round(ratio / step) * step)), 3)
 
 
-def next_start(numbers: int, in_flight: int, elapsed_s: float) -> int:
+def next_start(numbers: int, in_flight: int, elapsed_s: float, interval_s: float) -> int:
     """The number of the request from which a correction is in force: a power of two that no worker has reached.
 
     Args:
         numbers: all numbers below have perhaps been given out, as far as it was reported.
         in_flight: so many requests may end, and others begin, at any moment.
         elapsed_s: time since T0.
+        interval_s: time between two reports of a worker.
     """
-    soon = numbers + in_flight + math.ceil(numbers * AHEAD_S / max(0.1, elapsed_s))
+    ahead_s = AHEAD_S + AHEAD_REPORTS * interval_s
+    soon = numbers + in_flight + math.ceil(numbers * ahead_s / max(0.1, elapsed_s))
     return 1 << max(6, soon.bit_length())
 
 
@@ -113,18 +117,17 @@ def is_corrected(plan: TaskPlan) -> bool:
 class _Course:
     """What is known of the prompts of one task."""
 
-    def __init__(self, number: int, plan: TaskPlan) -> None:
-        assert plan.synthetic is not None
+    def __init__(self, number: int, plan: TaskPlan, made: Synthetic) -> None:
         self.number = number
         self.name = " ".join(filter(None, (plan.name, plan.step)))
         self.corrected = is_corrected(plan)
-        self.steps: list[tuple[int, float]] = [(0, plan.synthetic.words_per_token)]
+        self.steps: list[tuple[int, float]] = [(0, made.words_per_token)]
         """Number of a request, and the words per token from it on."""
         self.late: set[int] = set()
         """Numbers from which on workers that were late have applied a correction."""
         self.ended = 0
-        self.started: dict[int, int] = {}
-        self.due: dict[int, int] = {}
+        self.started: Counter[int] = Counter()
+        self.due: Counter[int] = Counter()
         """Worker -> how many of its requests have started, and have arrived (open model)."""
         self.counted = Counted()
         """Of the words per token in force."""
@@ -138,23 +141,24 @@ class Corrections:
 
     def __init__(
         self,
-        plans: Sequence[TaskPlan],
-        workers: int,
+        aggregate: Aggregate,
         order_all: Callable[[ToWorker], Awaitable[None]],
         notice: Callable[[str, str], None],
     ) -> None:
-        """plans: of the tasks. workers: their number. order_all: sends an order to all running workers. notice: adds a
+        """aggregate: what the workers have reported. order_all: sends an order to all running workers. notice: adds a
         line to the log, by its kind and text."""
-        self._order_all, self._notice = order_all, notice
-        made = [(number, plan) for number, plan in enumerate(plans) if plan.synthetic is not None]
+        self._aggregate, self._order_all, self._notice = aggregate, order_all, notice
+        self._workers = len(aggregate.workers)
+        self._courses: dict[int, _Course] = {}
+
+    def begin(self, plans: Iterable[TaskPlan]) -> None:
+        """The run has tasks of these plans."""
         self._courses = {
-            number: _Course(number, plan)
-            for number, plan in made
-            if plan.synthetic is not None and plan.synthetic.prompt is not None and not plan.synthetic.ids
-            if not plan.synthetic.words
+            number: _Course(number, plan, plan.synthetic)
+            for number, plan in enumerate(plans)
+            if plan.synthetic is not None and plan.synthetic.prompt is not None
+            if not (plan.synthetic.words or plan.synthetic.ids)
         }
-        self._workers = workers
-        self._open: dict[int, int] = {}
 
     async def follow(self, delta: Delta) -> None:
         """Take in a report, and order the corrections that follow from it."""
@@ -164,13 +168,12 @@ class Corrections:
 
     def add(self, delta: Delta) -> list[SetWordsPerToken]:
         """Take in a report; gives the orders for all workers that follow from it."""
-        self._open[delta.worker] = delta.open
         for key, part in delta.parts.items():
             course = self._courses.get(task_of(key))
             if course is not None and course.corrected:
                 counters = part.counters
-                add_counts(course.started, {delta.worker: counters.started})
-                add_counts(course.due, {delta.worker: counters.due})
+                course.started[delta.worker] += counters.started
+                course.due[delta.worker] += counters.due
                 course.ended += sum(part.ended.values()) + counters.dropped
                 if course.ended >= course.settled:
                     course.counted += Counted(
@@ -188,17 +191,19 @@ class Corrections:
                     f"worker {delta.worker} had passed the request from which prompts are corrected: its prompts are "
                     f"corrected from request {since:,} on",
                 )
-        return list(self._orders(delta.t_to / 1e9))
+        return list(self._orders(delta.t_to / 1e9, (delta.t_to - delta.t_from) / 1e9))
 
-    def _orders(self, elapsed_s: float) -> Iterable[SetWordsPerToken]:
+    def _orders(self, elapsed_s: float, interval_s: float) -> Iterable[SetWordsPerToken]:
+        if self._aggregate.phase is Phase.DRAIN:
+            return
         for course in self._courses.values():
             if not course.corrected or len(course.steps) > MOST_CORRECTIONS:
                 continue
             ratio = better_ratio(course.counted, course.steps[-1][1], course.before)
             if ratio is None:
                 continue
-            in_flight = max(self._open.values()) * self._workers
-            start = next_start(self._numbers(course), in_flight, elapsed_s)
+            in_flight = max(worker.open for worker in self._aggregate.workers) * self._workers
+            start = next_start(self._numbers(course), in_flight, elapsed_s, interval_s)
             course.before, course.counted = course.counted, Counted()
             course.settled = start + in_flight
             course.steps.append((start, ratio))
@@ -214,20 +219,22 @@ class Corrections:
         before, known = course.steps[-2][1], course.before or Counted()
         whose = f"{course.name}: " if course.name else ""
         return (
-            f"{whose}the server counts {known.difference:+.1%} tokens in made prompts: {order.ratio:g} words per token "
-            f"instead of {before:g} from request {order.from_request:,} on"
+            f"{whose}the server counts {known.delivered:,} tokens in made prompts, and {known.asked:,} were asked for "
+            f"({known.difference:+.1%}): from request {order.from_request:,} on, {order.ratio:g} words per token instead "
+            f"of {before:g}"
         )
 
     def rows(self) -> list[WordsPerToken]:
         """What prompts had, for the summary."""
-        return [
-            WordsPerToken(
+        return [row for course in self._courses.values() for row in self._rows_of(course)]
+
+    def _rows_of(self, course: _Course) -> Iterable[WordsPerToken]:
+        ends = [*(start for start, _ in course.steps[1:]), math.inf]
+        for (start, ratio), end in zip(course.steps, ends, strict=True):
+            yield WordsPerToken(
                 task=course.name,
                 ratio=ratio,
                 from_request=start,
                 reached=not start or self._numbers(course) > start,
                 late_from_request=max((late for late in course.late if start < late < end), default=None),
             )
-            for course in self._courses.values()
-            for (start, ratio), end in zip(course.steps, [*(start for start, _ in course.steps[1:]), math.inf], strict=True)
-        ]

@@ -1,10 +1,10 @@
 """Prompts of given lengths that are made, each from the seed and its own number: any worker makes the same one.
 
 A prompt is a sequence of common English words. Each is one token, with the space before it, in the usual vocabularies,
-so no tokenizer is needed: a prompt of 512 tokens has 512 words. With a tokenizer, the words are those that are one token
-in its vocabulary. A server may count otherwise: its vocabulary may split words, and its template comes on top. So there
-is a number of words per token, which is 1 unless it is given, and which may change at a number of the requests: lengths
-in tokens stay the same then, and so does each word that both prompts have.
+so no tokenizer is needed: a prompt of 512 tokens has 512 words. With a tokenizer, the words are those that are one
+token in its vocabulary. A server may count otherwise: its vocabulary may split words, and its template comes on top. So
+there is a number of words per token. It is 1 unless it is given, and it may change at a number of the requests; lengths
+in tokens do not change with it.
 
 No two prompts of a run begin alike: the first words are the number of the request, which is mixed with the salt of the
 run. A server that keeps prefixes of earlier prompts finds none of them, neither from this run nor from an earlier one.
