@@ -28,8 +28,8 @@ is none of chance. Texts from the same 128 words also differ from prompt to prom
 MOST_CORRECTIONS = 3
 
 AHEAD_S, AHEAD_REPORTS = 0.5, 2
-"""A correction lies so far ahead, in time and in reports together, at the rate of requests so far: reports are as old as
-their interval, and orders take a moment."""
+"""A correction lies so far ahead, in time and in reports together, at the rate of requests so far: a report is up to its
+interval old, and orders take a moment."""
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -69,21 +69,21 @@ def better_ratio(now: Counted, in_force: float, before: Counted | None = None) -
     correction, two points of the line are known, and the next one follows from both.
 
     Args:
-        now: of prompts that have the ratio `in_force`, or nearly all of which have it.
+        now: of prompts nearly all of which have the ratio `in_force`.
         in_force: words per token.
         before: of the prompts before the last correction; None: there was none.
     """
     if not now.enough or abs(now.difference) <= MAX_DIFFERENCE:
         return None
-    wanted = now.asked / now.delivered  # times the words that prompts have
+    wanted = now.words / now.delivered
     if before is not None:
         if abs(before.difference) - abs(now.difference) <= MAX_DIFFERENCE:
             return None  # the last correction has not helped: prompts can't be shorter than a word, or the like
         words, earlier = now.words / now.asked, before.words / before.asked
         slope = (now.difference - before.difference) / (words - earlier) if words != earlier else 0.0
         if slope > 0 and (aim := words - now.difference / slope) > 0:
-            wanted = aim / words
-    ratio = rounded(in_force * wanted)
+            wanted = aim
+    ratio = rounded(wanted)
     return ratio if abs(ratio / in_force - 1) > MAX_DIFFERENCE else None
 
 
@@ -174,8 +174,9 @@ class Corrections:
                 counters = part.counters
                 course.started[delta.worker] += counters.started
                 course.due[delta.worker] += counters.due
+                settled = course.ended >= course.settled
                 course.ended += sum(part.ended.values()) + counters.dropped
-                if course.ended >= course.settled:
+                if settled:
                     course.counted += Counted(
                         min(counters.input_seen, part.ended.get("ok", 0)),
                         counters.asked_input,
@@ -220,8 +221,8 @@ class Corrections:
         whose = f"{course.name}: " if course.name else ""
         return (
             f"{whose}the server counts {known.delivered:,} tokens in made prompts, and {known.asked:,} were asked for "
-            f"({known.difference:+.1%}): from request {order.from_request:,} on, {order.ratio:g} words per token instead "
-            f"of {before:g}"
+            f"({known.difference:+.1%}): {order.ratio:g} words per token instead of {before:g}, from request "
+            f"{order.from_request:,} on"
         )
 
     def rows(self) -> list[WordsPerToken]:
