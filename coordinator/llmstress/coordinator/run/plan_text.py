@@ -243,7 +243,8 @@ def _prompt(options: Options, file: PromptFacts | None) -> str:
         if options.shared_prefix_tokens:
             groups = f" in {options.prefix_groups:,} groups" if options.prefix_groups > 1 else ""
             shared = f", the first {options.shared_prefix_tokens:,} of them shared{groups}"
-        return f"made texts of {options.prompt_tokens} tokens{shared}; a run has other words each time"
+        ratio = f" of {options.words_per_token:g} words each" if options.words_per_token else ""
+        return f"made texts of {options.prompt_tokens} tokens{ratio}{shared}; a run has other words each time"
     if options.prompt_ids:
         return f"{len(options.prompt_ids):,} token ids, the same in every request"
     origin = "the default text" if options.prompt == DEFAULT_PROMPT else "a text"

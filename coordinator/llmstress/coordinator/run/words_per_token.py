@@ -28,8 +28,8 @@ is none of chance. Texts from the same 128 words also differ from prompt to prom
 MOST_CORRECTIONS = 3
 
 AHEAD_S, AHEAD_REPORTS = 0.5, 2
-"""A correction lies so far ahead, in time and in reports together, at the rate of requests so far: a report is up to its
-interval old, and orders take a moment."""
+"""A correction lies so far ahead, in time and in reports together, at the rate of requests so far: a report may be as
+old as its interval, and orders take a moment."""
 
 
 class Counted(msgspec.Struct, frozen=True):
