@@ -9,9 +9,12 @@ from helpers.made_options import options, plans_of
 from llmstress.coordinator.config.load_text import Turns
 from llmstress.coordinator.config.prompt_options import DEFAULT_PROMPT
 from llmstress.coordinator.output.load_text import words_lines
+from llmstress.coordinator.prompts.prepared import Prepared
+from llmstress.coordinator.prompts.tokenizer import Vocabulary
 from llmstress.coordinator.run.words_per_token import Corrections, Counted, better_ratio, is_corrected, next_start
 from llmstress.engine.control import SetWordsPerToken, ToWorker
 from llmstress.engine.prompts.lengths import Lengths
+from llmstress.engine.prompts.words import WORDS
 from llmstress.engine.telemetry.aggregate import Aggregate
 from llmstress.engine.telemetry.messages import Counters, Delta, Part, Phase, key_of
 
@@ -91,6 +94,13 @@ def test_a_correction_begins_at_a_power_of_two_that_nobody_has_reached() -> None
 )
 def test_only_made_texts_that_stand_alone_are_corrected(given: dict[str, Any], corrected: bool) -> None:
     assert {is_corrected(plan) for plan in plans_of(options(**{**MADE, **given}))[0].tasks} == {corrected}
+
+
+def test_words_of_a_tokenizer_are_not_corrected() -> None:
+    prepared = Prepared(vocabularies={"file": Vocabulary()})
+    [plan] = plans_of(options(**MADE, tokenizer="file"), prepared)[0].tasks
+    assert plan.synthetic is not None
+    assert (plan.synthetic.words, is_corrected(plan)) == (WORDS, False)
 
 
 class Told:

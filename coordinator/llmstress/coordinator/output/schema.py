@@ -107,7 +107,7 @@ class WordsPerToken(msgspec.Struct, frozen=True, kw_only=True):
     """Words of made prompts for each token of their length, from a request of the run on."""
 
     task: str
-    """Empty: all requests are of one kind."""
+    """Name of the task, and of its turn or step if it has any; empty: all requests are of one kind."""
     ratio: float
     """For equal prompts in each run: `--words-per-token` with this number."""
     from_request: int

@@ -33,8 +33,8 @@ ASKED = (
         limit=f"more than {MAX_DIFFERENCE:.0%} apart",
         sentence="the server counts {delivered:,} tokens in the made prompts, and {asked:,} were asked for "
         "({difference:+.1%}): its template and a system message come on top, and its tokenizer may have other words",
-        advice="--words-per-token {ratio:.3g} comes closer in the next run, and --tokenizer with the model's "
-        "tokenizer.json makes exact texts",
+        advice="without --tokenizer, --words-per-token {ratio:.3g} comes closer in the next run; --tokenizer with the "
+        "model's tokenizer.json makes exact texts, to which the template is added",
         applies=asked_input,
     ),
     Rule(
