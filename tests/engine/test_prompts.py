@@ -113,8 +113,10 @@ def test_a_prompt_that_is_shorter_than_its_prefix_has_one_word_of_its_own() -> N
 
 
 def test_the_words_per_token_change_the_words_and_nothing_else() -> None:
-    given = {"prompt": Lengths("lognormal", 100, 50), "output": Lengths("uniform", 5, 500), "shared": 40, "groups": 3}
-    one, other = maker(**given), maker(words_per_token=0.7, **given)
+    lengths, limits = Lengths("lognormal", 100, 50), Lengths("uniform", 5, 500)
+    one, other = (
+        maker(words_per_token=ratio, prompt=lengths, output=limits, shared=40, groups=3) for ratio in (1.0, 0.7)
+    )
     for number in range(300):
         first, second = one.make(number), other.make(number)
         assert (first.input, first.output) == (second.input, second.output)
