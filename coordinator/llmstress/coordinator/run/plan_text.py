@@ -243,8 +243,7 @@ def _prompt(options: Options, file: PromptFacts | None) -> str:
         if options.shared_prefix_tokens:
             groups = f" in {options.prefix_groups:,} groups" if options.prefix_groups > 1 else ""
             shared = f", the first {options.shared_prefix_tokens:,} of them shared{groups}"
-        ratio = f" of {options.words_per_token:g} words each" if options.words_per_token else ""
-        return f"made texts of {options.prompt_tokens} tokens{ratio}{shared}; a run has other words each time"
+        return f"made texts of {options.prompt_tokens} tokens{shared}; a run has other words each time"
     if options.prompt_ids:
         return f"{len(options.prompt_ids):,} token ids, the same in every request"
     origin = "the default text" if options.prompt == DEFAULT_PROMPT else "a text"
@@ -267,7 +266,8 @@ def _expected(options: Options, task: RunTask, file: PromptFacts | None) -> str:
     grows = "in the first turn, more in each later one" if options.turns is not None else "a request"
     exact = "" if options.prompt_tokens is None and options.prompt_ids else ", by 4 bytes a token"
     if options.prompt_tokens is not None:
-        exact = ", by one word a token"
+        ratio = options.words_per_token
+        exact = f", by {ratio:g} words a token" if ratio else ", by one word a token"
     return f"about {input:,.0f} input tokens {grows}{exact}"
 
 
