@@ -35,6 +35,7 @@ def describe(options: Options) -> dict[str, Any]:
         shown[name] = [threshold.text for threshold in getattr(options, name)]
     for name in ("rate", "bystander", "prompt_tokens", "output_tokens", "turns", "price", "cost_per_hour"):
         shown[name] = None if shown[name] is None else str(getattr(options, name))
+    shown["words_per_token"] = options.words_per_token or "auto"
     shown["prices"] = None if options.prices is None else options.prices.name
     shown["models"] = [str(model) for model in options.models or ()]
     shown["stages"] = [str(stage) for stage in options.stages]

@@ -41,6 +41,7 @@ from llmstress.coordinator.output.schema import (
     TpsUser,
     Undetermined,
     WindowRow,
+    WordsPerToken,
     Worker,
 )
 from llmstress.coordinator.output.tasks import task_rows
@@ -93,6 +94,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Where long prompts and answers begin; None: requests are not told apart by their tokens."""
     pricing: Pricing = NO_PRICES
     """What the requests cost."""
+    words_per_token: list[WordsPerToken] = []
 
 
 def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
@@ -121,7 +123,11 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
             retries=sum(retried.values()),
             retried=dict(sorted(retried.items())),
         ),
-        tokens=_tokens(counters, figures, ended.get("ok", 0)),
+        tokens=msgspec.structs.replace(
+            _tokens(counters, figures, ended.get("ok", 0)),
+            asked=_asked(steady.counters),
+            words_per_token=facts.words_per_token,
+        ),
         finish=aggregate.whole.finish,
         streams=Streams(target=facts.run.total_streams, peak=aggregate.peak),
         latency_ms={name: describe(steady.latency.get(name)) for name in LATENCIES},
@@ -293,14 +299,15 @@ def _tokens(whole: Counters, figures: Figures, ok: int) -> Tokens:
         events_shared_a_read=whole.events_shared,
         per_event=None if whole.tokens_per_event is None else round(whole.tokens_per_event, 4),
         source=source,
-        asked=_asked(whole),
+        asked=None,
+        words_per_token=[],
     )
 
 
-def _asked(whole: Counters) -> Asked | None:
-    if not (whole.asked_input or whole.asked_output):
+def _asked(steady: Counters) -> Asked | None:
+    if not (steady.asked_input or steady.asked_output):
         return None
-    return Asked(whole.asked_input, whole.delivered_input, whole.asked_output, whole.delivered_output)
+    return Asked(steady.asked_input, steady.delivered_input, steady.asked_output, steady.delivered_output)
 
 
 def _tps_user(tpot: Histogram | None) -> TpsUser:

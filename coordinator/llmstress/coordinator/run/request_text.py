@@ -140,6 +140,7 @@ def _expected(options: Options, task: RunTask, file: PromptFacts | None) -> str:
     grows = "in the first turn, more in each later one" if options.turns is not None else "a request"
     exact = "" if options.prompt_tokens is None and options.prompt_ids else ", by 4 bytes a token"
     if options.prompt_tokens is not None:
-        exact = ", by one word a token" if options.tokenizer is None else ", by the tokenizer"
+        words = f"{options.words_per_token:g} words" if options.words_per_token else "one word"
+        exact = f", by {words} a token" if options.tokenizer is None else ", by the tokenizer"
     besides = ", besides the values of its variables" if _variables(options, task) else ""
     return f"about {input:,.0f} input tokens {grows}{exact}{besides}"

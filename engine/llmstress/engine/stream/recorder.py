@@ -38,6 +38,8 @@ class Recorder:
     ) -> None:
         """`host` reads the CPU times of the machine; only one worker of a run passes it."""
         self.progress = Progress()
+        self.corrected_late: dict[int, int] = {}
+        """See `Delta`."""
         self._tasks: dict[int, Samples] = {}
         self._own = self.samples(0)
         self._worker = worker
@@ -238,6 +240,7 @@ class Recorder:
             ],
             waiting=progress.waiting,
             waiting_max=progress.most_waiting,
+            corrected_late=dict(self.corrected_late),
         )
 
     def sent(self, delta: Delta) -> None:

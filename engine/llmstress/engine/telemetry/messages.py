@@ -220,6 +220,8 @@ class Counters(msgspec.Struct, array_like=True):
     """Tokens that these answers had."""
     set_up_again: int = 0
     """How often the set-up of a user was done again after a 401, in flows."""
+    made_words: int = 0
+    """Words of the prompts of `asked_input`."""
 
     @property
     def tokens_per_event(self) -> float | None:
@@ -426,3 +428,6 @@ class Delta(msgspec.Struct, array_like=True, tag=True):
     """Requests that have arrived and wait for a stream at the cut (open model)."""
     waiting_max: int = 0
     """The most of them at any moment since the last cut."""
+    corrected_late: dict[int, int] = {}
+    """Task -> number from which on its prompts have other words per token: this worker had passed the number that was
+    ordered. All that happened in the run."""
