@@ -7,6 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Property tests draw a quarter of their examples in `make test`, other ones each time, and all in `make test-slow`. Limits
+# of their time would fail them on a busy machine.
+for _profile, _examples in (("full", 100), ("fast", 25)):
+    settings.register_profile(
+        _profile, max_examples=_examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+settings.load_profile("fast")
 
 
 def pytest_collection_finish() -> None:

@@ -25,7 +25,7 @@ from helpers.screens import (
     write_record,
 )
 from helpers.summaries import facts_of
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from textual.pilot import Pilot
 from textual.widgets import DataTable, RichLog
@@ -1062,7 +1062,6 @@ def test_latencies_since_a_request_was_due_come_and_go_with_what_they_say() -> N
     on_screen(app, steps)
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
