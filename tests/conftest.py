@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Property tests draw a quarter of their examples in `make test`, other ones each time, and all in `make test-slow`. Limits
-# of their time would fail them on a busy machine.
+# Property tests draw a quarter of their examples in `make test`, other ones each time, and all in `make test-slow`.
+# Limits of their time would fail them on a busy machine.
 for _profile, _examples in (("full", 100), ("fast", 25)):
     settings.register_profile(
         _profile, max_examples=_examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]

@@ -30,7 +30,7 @@ class ForkedMock:
     def __init__(self, pid: int, stdout: int, status: socket.socket) -> None:
         self.pid = pid
         self.returncode: int | None = None
-        self.stdout = open(stdout, encoding="utf-8")
+        self.stdout = os.fdopen(stdout, encoding="utf-8")
         self._status = status
 
     def send_signal(self, number: int) -> None:
