@@ -18,10 +18,16 @@ for _profile, _examples in (("full", 100), ("fast", 25)):
 settings.load_profile("fast")
 
 
+def pytest_sessionstart() -> None:
+    """Collecting leaves hardly any garbage: without collections it takes a tenth less."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Spare collections the 380,000 objects that stand for the tests: each took 0.24 s, a quarter of the suite."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")
