@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from helpers.examples import examples
 from helpers.processes import llmstress, mock_server
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from llmstress.coordinator.commands import cli
@@ -151,7 +152,7 @@ _VALUES = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(values=st.lists(_VALUES, max_size=8), blanks=st.lists(st.sampled_from(["", "\n", "# [\n", "  \n"]), min_size=8))
 def test_lines_are_found_whatever_values_stand_before(values: list[str], blanks: list[str]) -> None:
     text, expected = "", {}
@@ -290,7 +291,7 @@ def test_a_file_serves_a_run_and_a_probe(capsys: pytest.CaptureFixture[str], pla
     assert refused(capsys, "probe", "--config", "run.toml", "--timeout-idle", "1").startswith("--timeout-idle needs")
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     text=st.lists(
         st.sampled_from(
@@ -514,7 +515,7 @@ FLAGS: dict[str, st.SearchStrategy[str]] = {
 SWITCHES = ("--no-probe", "--no-stream", "--no-usage", "--headless", "--no-keepalive", "--insecure", "--histograms")
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(data=st.data())
 def test_a_printed_run_is_the_same_run(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     flags = data.draw(st.lists(st.sampled_from([*FLAGS]), unique=True), label="flags")

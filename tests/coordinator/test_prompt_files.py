@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from helpers.examples import examples
 from helpers.made_options import options
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.coordinator.config.errors import UsageError
@@ -325,7 +326,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=3
 
 
 @given(st.lists(texts, min_size=1, max_size=8), st.sampled_from([None, 1]), st.booleans())
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_members_of_arrays_are_found_in_pieces_of_any_size(said: list[str], indent: int | None, ascii: bool) -> None:
     members = [{"conversations": [{"from": "human", "value": each}]} for each in said]
     data = json.dumps(members, indent=indent, ensure_ascii=ascii).encode()

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from helpers.bench import DONE, END, HEAD, Bench, chunk, delta, event, usage
-from hypothesis import HealthCheck, given, settings
+from helpers.examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.engine.stream import pace
@@ -255,7 +256,7 @@ EVENTS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(300)
 @given(st.data(), st.sampled_from([0, 0, 3, 20, 60, 300]), EVENTS, st.sampled_from(["with events", "at the end"]))
 def test_tpot_is_right_or_bounded_or_undetermined(data: st.DataObject, hidden: int, k: list[int], counts: str) -> None:
     bench, pace = made(data, hidden, k, counts=counts)

@@ -6,10 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 from helpers.bench import BEGIN, DONE, END, FINISH, HEAD, ROLE, TOKEN, Bench, answer, delta
+from helpers.examples import examples
 from helpers.fuzzing import EVENTS
 from helpers.mock_answers import tell
 from helpers.odd_json import VALUES
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.engine.api import APIS, make_api
@@ -180,7 +181,7 @@ ODD = (
 
 
 @pytest.mark.parametrize("api", APIS)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(data=st.data(), streamed=st.booleans())
 def test_any_body_can_be_read(api: str, data: st.DataObject, streamed: bool) -> None:
     good = b"".join(EVENTS.get(api, EVENTS["openai-completions"]))
