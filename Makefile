@@ -36,8 +36,11 @@ coverage: $(VENV)/installed-dev  ## the test suite with coverage of all its proc
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
-test-slow: $(VENV)/installed-dev  ## the tests that take long or much of the machine
-	$(BIN)/python -m pytest -m slow
+# Runs of llmstress as a process measure, so each has the machine by itself. The other slow tests only take long; property
+# tests draw all of their examples here.
+test-slow: $(VENV)/installed-dev  ## the tests that take long or much of the machine; property tests with all examples
+	$(BIN)/python -m pytest -m "slow or hypothesis" --hypothesis-profile=full --ignore=tests/runs -n 4
+	$(BIN)/python -m pytest -m slow tests/runs
 
 test-pythons:  ## the test suite on each other Python from 3.11 to 3.13 that this machine has
 	.ci/test-pythons $(PYTHON)

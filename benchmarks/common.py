@@ -22,9 +22,9 @@ __all__ = ["llmstress", "mock", "other", "resident_kib", "tcp_counters", "tcp_so
 @contextmanager
 def mock(*options: str) -> Iterator[ServerProcess]:
     """The built-in mock server with these options."""
-    server = MockServer(*options)
-    with ended(server.process):
-        yield server
+    command = [sys.executable, "-m", "llmstress.engine.mock", "--port", "0", *options]
+    with ended(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as process:
+        yield MockServer(process)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The pages: their links lead somewhere, the modules and flags that they name exist, README leads to every page."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -58,9 +59,16 @@ def test_readme_leads_to_every_page_of_docs() -> None:
     assert set(ROOT.glob("docs/*.md")) <= linked
 
 
+@functools.cache
+def python_files() -> list[str]:
+    """Paths of the modules in the folders of the sources, the tests and the benchmarks, from the root on."""
+    folders = ("engine", "coordinator", "tui", "tests", "benchmarks")
+    return [f"/{path.relative_to(ROOT)}" for folder in folders for path in ROOT.glob(f"{folder}/**/*.py")]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_modules_that_a_page_names_exist(page: Path) -> None:
-    files = [f"/{path.relative_to(ROOT)}" for path in ROOT.rglob("*.py") if ".venv" not in str(path.relative_to(ROOT))]
+    files = python_files()
     for module in re.findall(r"`([\w/]+\.py)`", prose(page)):
         assert any(path.endswith(f"/{module}") for path in files) or module == "llmstress_tgi.py", module
 

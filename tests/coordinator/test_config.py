@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from helpers.examples import examples
 from helpers.processes import llmstress, mock_server
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from llmstress.coordinator.commands import cli
@@ -151,7 +152,7 @@ _VALUES = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(values=st.lists(_VALUES, max_size=8), blanks=st.lists(st.sampled_from(["", "\n", "# [\n", "  \n"]), min_size=8))
 def test_lines_are_found_whatever_values_stand_before(values: list[str], blanks: list[str]) -> None:
     text, expected = "", {}
@@ -241,6 +242,8 @@ WRONG_FILES: list[tuple[str, str]] = [
     ("api = 'telepathy'", "unknown API 'telepathy'"),
     ("keepalive = false\nrequests-per-connection = 5", "; keepalive comes from run.toml, line 1; requests-per-conn"),
     ("url = 'localhost:8000'", "did you mean http://localhost:8000?; url comes from run.toml, line 1"),
+    ("task = []", "run.toml, line 1: task is empty: begin each task with [[task]], or drop it"),
+    ("prompt-tokens = 99999999999", "a length is at most 10,000,000 tokens; prompt-tokens comes from run.toml, line 1"),
     ("url = '***'", "run.toml, line 1: url is ***, which stands for a secret that was not printed"),
 ]
 
@@ -288,7 +291,7 @@ def test_a_file_serves_a_run_and_a_probe(capsys: pytest.CaptureFixture[str], pla
     assert refused(capsys, "probe", "--config", "run.toml", "--timeout-idle", "1").startswith("--timeout-idle needs")
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     text=st.lists(
         st.sampled_from(
@@ -512,7 +515,7 @@ FLAGS: dict[str, st.SearchStrategy[str]] = {
 SWITCHES = ("--no-probe", "--no-stream", "--no-usage", "--headless", "--no-keepalive", "--insecure", "--histograms")
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(data=st.data())
 def test_a_printed_run_is_the_same_run(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     flags = data.draw(st.lists(st.sampled_from([*FLAGS]), unique=True), label="flags")
@@ -584,6 +587,41 @@ def test_a_printed_run_has_no_secrets_and_runs_with_the_variables_that_it_names(
     assert msgspec.structs.replace(again, headers=asked.headers) == asked
 
 
+def test_a_task_is_printed_without_secrets_and_with_the_way_to_give_them(
+    capsys: pytest.CaptureFixture[str], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "tasks.toml").write_text(
+        """\
+url = "http://127.0.0.1:9"
+model = "m"
+header = ["X-Key: sk-of-the-run"]
+
+[[task]]
+name = "chat"
+header = ["X-Key: sk-of-the-task"]
+extra-body = {api_key = "sk-body-1"}
+
+[[task]]
+name = "flow"
+
+[[task.step]]
+name = "one"
+header = ["X-Key: sk-of-the-step"]
+"""
+    )
+    text = printed(capsys, "--config", "tasks.toml")
+    assert "sk-" not in text
+    assert '# the secret is not printed: write the value in place of ***\nextra-body = "***"' in text
+    assert re.findall("the variable (\\w+)", text) == ["HEADER_X_KEY", "HEADER_CHAT_X_KEY", "HEADER_FLOW_ONE_X_KEY"]
+    for variable in ("HEADER_X_KEY", "HEADER_CHAT_X_KEY", "HEADER_FLOW_ONE_X_KEY"):
+        monkeypatch.setenv(variable, "sk-0123456")
+    (place / "printed.toml").write_text(text)
+    said = refused(capsys, "--config", "printed.toml")
+    assert "extra-body is ***, which stands for a secret that was not printed; write the value in place of ***" in said
+    (place / "printed.toml").write_text(text.replace('"***"', '{api_key = "sk-body-1"}'))
+    assert options("--config", "printed.toml").tasks[0].own["headers"] == (("X-Key", "env:HEADER_CHAT_X_KEY"),)
+
+
 @pytest.mark.parametrize(
     ("arguments", "shown"),
     [
@@ -591,6 +629,7 @@ def test_a_printed_run_has_no_secrets_and_runs_with_the_variables_that_it_names(
         (("--extra-body", '{"max_tokens": 5}'), '"max_tokens\\": 5}"'),
         (("--header", "X-Key: a", "--header", "X-Key: b"), '"X-Key: env:HEADER_X_KEY_2"'),
         (("--header", "X-Key: abcdefgh", "--prompt", "say abcdefgh"), 'prompt = "***"'),
+        (("--header", "Authorization: Bearer abcdefgh", "--prompt", "say abcdefgh"), 'prompt = "***"'),
     ],
 )
 def test_secrets_are_found(

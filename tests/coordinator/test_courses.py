@@ -8,7 +8,8 @@ from statistics import NormalDist
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from helpers.examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.coordinator.run.courses.answer import CLIENT, HIGHEST, QUEUE, SILENCE, Answer, answer_of
@@ -303,7 +304,7 @@ def test_the_capacity_of_a_made_up_server_is_found(capacity: float, seed: int) -
     assert (states[answer.capacity], states[answer.limit]) == ("passed", "failed")
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     capacity=st.floats(1.2, 900), seed=st.integers(0, 10**6), rate=st.booleans(), e2e_s=st.floats(0.2, 8),
     attain=st.sampled_from([0.5, 0.9, 0.95, 0.99]), budget_s=st.sampled_from([30.0, 600.0, 7200.0]),

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 from helpers.processes import DEADLINE_S, mock_server
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from llmstress.coordinator.commands import cli
 from llmstress.coordinator.config.errors import ExitCode
 from llmstress.coordinator.output.curl import LONGEST_BODY, Blanks, curl_command
 from llmstress.engine.control import Network, Tls
+from llmstress.engine.prompts.words import WORDS
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
 
@@ -138,7 +140,20 @@ def test_rows_of_a_file(capfdbinary: pytest.CaptureFixture[bytes], silent: socke
 def test_find_and_the_mock(capfdbinary: pytest.CaptureFixture[bytes], silent: socket.socket) -> None:
     assert cli.run(["find", url_of(silent), "--model", "m", "--slo", "ttft<1s", "--dry-run"]) == 0
     assert b"requests: as many as the search needs" in capfdbinary.readouterr().out
-    assert "the run starts the built-in mock LLM" in printed(capfdbinary)
+    text = printed(capfdbinary)
+    assert re.match(r"llmstress \S+   the built-in mock LLM   openai-chat   model mock-7b\n", text)
+    assert "the run starts the built-in mock LLM" in text
+
+
+def test_a_mix_and_an_empty_file_without_a_target(capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> None:
+    (file := tmp_path / "run.toml").write_text("")
+    assert "   the built-in mock LLM   openai-chat" in printed(capfdbinary, "--config", str(file))
+    file.write_text('[[task]]\nname = "a"\n[[task]]\nname = "b"\n')
+    text = printed(capfdbinary, "--config", str(file))
+    assert re.findall(r"^  (\w)    50 %  (.+?)   openai-chat", text, re.MULTILINE) == [
+        ("a", "the built-in mock LLM"),
+        ("b", "the built-in mock LLM"),
+    ]
 
 
 def test_no_secret_is_printed(
@@ -230,7 +245,8 @@ def test_a_flow_is_shown_with_its_steps(
         'extract = ["token = json:token"]\n[[task.step]]\nname = "chat"\nheader = ["Authorization: Bearer {{token}}"]\n'
     )
     text = printed(capfdbinary, url_of(silent), "--model", "m", "--config", str(tmp_path / "flow.toml"))
-    assert f"  step login: POST {url_of(silent)}/, once for each user; its answer gives token" in text
+    assert f"  step login: POST {url_of(silent)}/, once for each user\n" in text
+    assert "\n    its answer gives token = json:token\n" in text
     assert f"  step chat: POST {url_of(silent)}/v1/chat/completions" in text
     first, *_ = commands_in(text)
     assert '{"user": "u1"}' in first
@@ -245,3 +261,101 @@ def test_a_step_has_a_file_of_prompts(
         f"prompts = '{tmp_path / 'asked.txt'}'\n"
     )
     assert '"content":"the question of the file"' in printed(capfdbinary, "--config", str(tmp_path / "flow.toml"))
+
+
+def test_the_steps_of_a_flow_show_what_is_their_own(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], silent: socket.socket
+) -> None:
+    (tmp_path / "flow.toml").write_text(
+        f"""
+url = "{url_of(silent)}"
+model = "m"
+timeout-idle = "20s"
+check = ["not-empty"]
+[[task]]
+name = "rag"
+slo = ["e2e<2s"]
+[[task.step]]
+name = "search"
+prompt-tokens = 30
+max-tokens = 7
+timeout-total = "3s"
+slo = ["e2e<300ms"]
+extract = ["document = regex:(.+)"]
+[[task.step]]
+name = "ask"
+prompt = "Use {{{{document}}}}"
+think-time = "1s..3s"
+retries = 2
+on-status = ["503=retry"]
+require-finish = true
+keepalive = false
+abandon = "5%"
+abandon-after = "4s"
+"""
+    )
+    text = printed(capfdbinary, "--config", str(tmp_path / "flow.toml"))
+    about = text[text.index("task rag") : text.index("# step")].splitlines()
+    assert about[2:-2] == [
+        f"  step search: POST {url_of(silent)}/v1/chat/completions",
+        "    prompt: made texts of 30 tokens; a run has other words each time",
+        "    answer: at most 7 tokens",
+        "    expected: about 30 input tokens a request, by one word a token",
+        "    time limits: connect 10s, first token 10m, idle 20s, total 3s",
+        "    SLOs: e2e<300ms",
+        "    checks: not-empty",
+        "    its answer gives document = regex:(.+)",
+        f"  step ask: POST {url_of(silent)}/v1/chat/completions",
+        "    think time before it: 1s to 3s",
+        "    prompt: a text of 16 characters, with {{document}} filled in",
+        "    answer: at most 128 tokens",
+        "    expected: about 4 input tokens a request, by 4 bytes a token, besides the values of its variables",
+        "    time limits: connect 10s, first token 10m, idle 20s",
+        "    retries: at most 2",
+        "    failures: 503=retry",
+        "    connections: a new one for each request",
+        "    SLOs: e2e<2s",
+        "    checks: finish reason, not-empty",
+        "    walking away: 5.0 % of the users, after 4s",
+    ]
+
+
+def test_what_all_steps_have_in_common_is_said_once(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], silent: socket.socket
+) -> None:
+    (tmp_path / "flow.toml").write_text(
+        f"url = '{url_of(silent)}'\nmodel = 'm'\n[[task]]\nname = 'a'\n[[task.step]]\nname = 's'\n"
+        "[[task.step]]\nname = 't'\nmax-tokens = 9\n"
+    )
+    text = printed(capfdbinary, "--config", str(tmp_path / "flow.toml"))
+    assert (
+        text.count("  each step: time limits: connect 10s, first token 10m, idle 2m\n")
+        == text.count("time limits")
+        == 1
+    )
+    assert re.findall(r"^    answer: (.+)", text, re.MULTILINE) == ["at most 128 tokens", "at most 9 tokens"]
+
+
+def test_the_think_times_of_conversations_and_streams(
+    capfdbinary: pytest.CaptureFixture[bytes], silent: socket.socket
+) -> None:
+    given = (url_of(silent), "--model", "m", "--think-time", "exp:2s")
+    assert "  think time: a random time with the mean 2s between two requests of a stream\n" in printed(
+        capfdbinary, *given
+    )
+    words = "  think time: a random time with the mean 2s before each turn but the first"
+    text = printed(capfdbinary, *given, "--turns", "3", "--prompt-tokens", "50", "--shared-prefix-tokens", "20")
+    assert f"{words}, and between two conversations of a stream\n" in text
+    assert "made texts of 50 tokens, in the first turn the first 20 of them shared;" in text
+    assert f"{words}\n" in printed(capfdbinary, *given, "--turns", "3", "--rate", "2/s")
+
+
+def test_prompts_of_token_ids(capfdbinary: pytest.CaptureFixture[bytes], silent: socket.socket, tmp_path: Path) -> None:
+    tokenizer = Tokenizer(models.WordLevel({word: 7 + id for id, word in enumerate(WORDS[:40])}, unk_token=WORDS[0]))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    given = ("--prompt-tokens", "30", "--tokenizer", str(tmp_path / "tokenizer.json"), "--api", "openai-completions")
+    text = printed(capfdbinary, url_of(silent), "--model", "m", *given, "--token-ids")
+    assert "  prompt: made prompts of 30 token ids; a run has other ids each time\n" in text
+    assert "  expected: about 30 input tokens a request, by the tokenizer\n" in text
+    assert "made texts of 30 tokens" in printed(capfdbinary, url_of(silent), "--model", "m", *given)

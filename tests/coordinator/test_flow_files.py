@@ -126,10 +126,16 @@ STEP = '[[task.step]]\nname = "a"\n'
             "step a: body: no step before it extracts {{promt}}; did you mean {{prompt}}?",
         ),
         (STEP + 'header = ["X: {{prompt}}"]\n', "line 11: step a: header X: no step before it extracts {{prompt}}"),
+        (STEP + 'extract = ["t = json:a", "t = json:b"]\n', "line 9: step a: extract: t is extracted twice"),
+        (
+            STEP + 'prompt = "{{chat.answr}}"\n',
+            "line 9: step a: {{chat.answr}} is no variable: the answer to an earlier",
+        ),
         (STEP + STEP, "line 11: step a: two steps of the task rag are called 'a'"),
         (STEP + 'url = "http://{{user}}/"\n', "line 9: step a: url: variables are filled into the path"),
         ("turns = 3\n" + STEP, "line 6: task rag: turns and steps can't be used together"),
         ("step = [{name = 'a'}]\n", "line 9: write each step as a table of its own"),
+        ("step = []\n", "line 9: step is empty: begin each step with [[task.step]], or drop it"),
         ("[task.step]\nname = 'a'\n", "line 9: write each step as a table of its own"),
         (
             STEP + 'api = "openai-embeddings"\nextract = ["t = json:t"]\n',
@@ -165,7 +171,8 @@ def test_a_dry_run_shows_each_step_with_the_names_of_what_only_a_server_knows(
     said = capsys.readouterr().out
     assert "task rag: about 10 flows, as they arrive" in said
     assert "task other: about 10 requests, as they arrive" in said
-    assert "step login: POST http://127.0.0.1:9/login, once for each user; its answer gives token" in said
+    assert "step login: POST http://127.0.0.1:9/login, once for each user\n" in said
+    assert "\n    its answer gives token = json:" in said
     assert said.count("# step ") == 3
     assert '{"user": "1"}' in said
     assert "Authorization: Bearer {{token}}" in said

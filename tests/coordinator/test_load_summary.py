@@ -2,11 +2,10 @@
 
 import io
 
-import jsonschema
 import msgspec
 import pytest
 from helpers.screens import S, facts, histogram
-from helpers.summaries import SCHEMA, facts_of
+from helpers.summaries import facts_of, keeps_schema
 
 from llmstress.coordinator.output.console import Console
 from llmstress.coordinator.output.load_text import MOST_ROWS, load_line, windows_table
@@ -54,7 +53,7 @@ def summary_of(view: RunView, *, arrival: str = "poisson", objectives: Objective
     if objectives is not None:
         known = msgspec.structs.replace(known, objectives=objectives)
     made = summarise(view.aggregate, known)
-    jsonschema.validate(msgspec.json.decode(encode(made)), SCHEMA)
+    keeps_schema(msgspec.json.decode(encode(made)))
     return made
 
 

@@ -5,7 +5,8 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from helpers.examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.coordinator.config.errors import UsageError
@@ -75,14 +76,14 @@ def test_a_duration_that_no_timer_holds_is_refused(text: str) -> None:
         parse_duration(text)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(hours=st.integers(0, 999), minutes=st.integers(0, 999), seconds=st.integers(0, 999), millis=st.integers(0, 9999))
 def test_the_parts_of_a_duration_add_up(hours: int, minutes: int, seconds: int, millis: int) -> None:
     total = hours * 3600 + minutes * 60 + seconds + millis / 1000
     assert parse_duration(f"{hours}h{minutes}m{seconds}s{millis}ms") == pytest.approx(total)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(text=st.text("0123456789.hms -+e", max_size=8))
 def test_a_duration_is_read_or_refused(text: str) -> None:
     try:
@@ -293,6 +294,7 @@ HINTED = "; did you mean http://"
         pytest.param("8000", HINTED + "localhost:8000?", id="a port alone"),
         pytest.param(":8000", HINTED + "localhost:8000?", id="a port with its colon"),
         pytest.param("http:/h:8000", "", id="one slash"),
+        pytest.param("htp:/x", "", id="another scheme and one slash"),
         pytest.param("https:h", "", id="no slash"),
         pytest.param("h/v1", HINTED + "h/v1?", id="a host and a path without a scheme"),
         pytest.param("[::1]:8000", HINTED + "[::1]:8000?", id="an IPv6 address without a scheme"),
@@ -338,7 +340,7 @@ def test_what_is_no_target_is_refused_with_a_hint_where_there_is_one(url: str, h
     assert SECRET not in text
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(
     url=st.text(max_size=12)
     | st.lists(

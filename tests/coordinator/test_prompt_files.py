@@ -8,13 +8,19 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from helpers.examples import examples
+from helpers.made_options import options
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.coordinator.config.errors import UsageError
+from llmstress.coordinator.config.load_text import Turns
 from llmstress.coordinator.prompts import cache, places
 from llmstress.coordinator.prompts.read import PromptFacts, read_prompts
 from llmstress.coordinator.prompts.source import PromptSource
+from llmstress.coordinator.run.prompt_files import check_prompt_file, prompt_warnings
+from llmstress.engine.api import make_api
+from llmstress.engine.api.ask import Ask
 from llmstress.engine.prompts.file import FileChanged, FilePrompts, FromFiles, Rows
 from llmstress.engine.prompts.row import Row, Turn
 
@@ -147,7 +153,11 @@ BAD: dict[str, tuple[str | bytes, dict[str, str], str]] = {
     "no text": ("a\0b", {}, "this is no text"),
     "parquet": ("PAR1xxxx", {}, "it is a parquet file"),
     "gzip": (b"\x1f\x8b\x08", {}, "decompress it first"),
-    "a typing error": (lines({"promt": "x"}), {}, "has the keys ['promt']; did you mean prompt"),
+    "a typing error": (
+        lines({"promt": "x"}),
+        {},
+        "has the keys ['promt']; did you mean prompt by 'promt'? Understood are rows with prompt",
+    ),
     "another key later": (
         lines({"prompt": "x"}, {"promt": "y"}),
         {},
@@ -159,8 +169,44 @@ BAD: dict[str, tuple[str | bytes, dict[str, str], str]] = {
     "a length": (lines({"prompt": "x", "output_tokens": "many"}), {}, "line 1: output_tokens is 'many', and must be"),
     "no JSON": (lines({"prompt": "x"}) + "{oops\n", {}, "line 2: this is not a JSON object"),
     "no JSON at all": ("{oops\n", {}, "no row is a JSON object; line 1: this is not a JSON object"),
-    "messages": (lines({"messages": [{"content": "x"}]}), {}, "line 1: messages is"),
+    "null": (lines({"prompt": None}), {}, "line 1: prompt is null, so there is no prompt"),
+    "turns that are no list": (lines({"turns": "x"}), {}, "line 1: turns is 'x', and must be a list with at least one"),
+    "a role": (
+        lines({"messages": [SAID[0], {"rol": "user", "content": "x"}]}),
+        {},
+        "line 1: messages: message 2: role is missing, and must be given; the keys are ['rol', 'content']; did you "
+        "mean role by 'rol'?",
+    ),
+    "a content": (
+        lines({"messages": [{"role": "user", "contnt": "x"}]}),
+        {},
+        "line 1: messages: message 1: content is missing, and must be given; the keys are ['role', 'contnt']; did you "
+        "mean content by 'contnt'?",
+    ),
+    "no content": (lines({"messages": [{"role": "user"}]}), {}, "message 1: content is missing, and must be given"),
+    "a speaker": (
+        lines({"conversations": [{"from": "humn", "value": "x"}, GPT]}),
+        {},
+        "it has no row with a prompt (sharegpt format); none has a question (from human or user) that the next entry",
+    ),
+    "messages": (lines({"messages": [5]}), {}, "line 1: messages is"),
     "turns": (lines({"turns": [{"text": "x"}, {"image": "y", "text": "z"}]}), {}, "turn 2: image can't be sent"),
+    "no list": (lines({"conversations": [HUMAN, GPT]}, {"conversation": "x"}), {}, "line 2: conversation is 'x', and"),
+    "conversations": (lines({"converstions": [HUMAN]}), {}, "did you mean conversations by 'converstions'?"),
+    "who speaks": (
+        lines({"conversations": [HUMAN, GPT]}, {"conversations": [HUMAN, {"form": "gpt", "value": "x"}]}),
+        {},
+        "line 2: conversations: entry 2: from or role is missing, and must be who speaks, like \"human\" or \"gpt\"; "
+        "the keys are ['form', 'value']; did you mean from by 'form'?",
+    ),
+    "what is said": (
+        f'[\n{json.dumps({"conversations": [{"from": "human", "vaule": "x"}, GPT]})}]',
+        {},
+        "line 2: conversations: entry 1: value or content is missing, and must be a text; the keys are ['from', "
+        "'vaule']; did you mean value by 'vaule'?",
+    ),
+    "a said number": (lines({"conversations": [HUMAN, {"from": "gpt", "value": 5}]}), {}, "entry 2: value is 5, and"),
+    "an entry": (lines({"conversations": [HUMAN, "x"]}), {}, "entry 2: it is 'x', and must be an object with from"),
     "both": (lines({"input_length": 5, "text_input": "x"}), {}, "input_length and text_input are both given"),
     "ids": (lines({"input_length": 5, "hash_ids": [-1]}), {}, "line 1: hash_ids is [-1]"),
     "cut off": ('[\n{"conversations": [', {}, "line 2: this is not JSON"),
@@ -184,6 +230,27 @@ def test_bad_files_are_refused_with_line_key_and_expectation(tmp_path: Path, nam
     assert said in str(refused.value)
     assert str(refused.value).startswith(f"--prompts {path}")
     assert not [*(tmp_path / "cache" / "llmstress" / "prompts").iterdir()], "nothing is left behind"
+
+
+def test_conversations_need_rows_with_several_turns(tmp_path: Path) -> None:
+    ask = options(turns=Turns(2, 6))
+    api = make_api("openai-chat", Ask(prompt="x"))
+    single = read(written(tmp_path, lines({"text": "one"}, {"text": "two"}), "single"))
+    with pytest.raises(UsageError) as refused:
+        check_prompt_file(single, api, ask)
+    assert str(refused.value) == (
+        f"--prompts {tmp_path / 'single'}: each of its 2 rows has one turn (single_turn format), so --turns 2..6 can't "
+        "make conversations of them: use rows with turns or conversations, or drop --turns"
+    )
+    check_prompt_file(single, api, msgspec.structs.replace(ask, turns=Turns(1, 1)))
+    mixed = read(written(tmp_path, lines({"turns": ["a"]}, {"turns": ["a", "b"]}, {"turns": ["a"]}), "mixed"))
+    check_prompt_file(mixed, api, ask)
+    assert prompt_warnings(mixed, ask) == [
+        f"--prompts {tmp_path / 'mixed'}: 2 of 3 rows have fewer than 2 turns: their conversations are shorter than "
+        "--turns 2..6 asks for"
+    ]
+    assert prompt_warnings(mixed, msgspec.structs.replace(ask, turns=Turns(1, 6))) == []
+    assert prompt_warnings(mixed, msgspec.structs.replace(ask, turns=None)) == []
 
 
 def test_bad_rows_may_be_left_out(tmp_path: Path) -> None:
@@ -259,7 +326,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=3
 
 
 @given(st.lists(texts, min_size=1, max_size=8), st.sampled_from([None, 1]), st.booleans())
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_members_of_arrays_are_found_in_pieces_of_any_size(said: list[str], indent: int | None, ascii: bool) -> None:
     members = [{"conversations": [{"from": "human", "value": each}]} for each in said]
     data = json.dumps(members, indent=indent, ensure_ascii=ascii).encode()

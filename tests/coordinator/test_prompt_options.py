@@ -12,7 +12,7 @@ from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.load_text import parse_stage
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.prompt_options import DEFAULT_PROMPT
-from llmstress.coordinator.config.prompt_text import parse_lengths
+from llmstress.coordinator.config.prompt_text import parse_lengths, parse_words_per_token
 from llmstress.coordinator.config.shown_options import describe
 from llmstress.coordinator.config.sweep_text import parse_sweep
 from llmstress.coordinator.run.token_rate import expected_tokens
@@ -58,7 +58,7 @@ def test_lengths(text: str, lengths: Lengths) -> None:
         ("9..5", "the first number is higher"),
         ("10000001", "at most 10,000,000 tokens"),
         ("1..10000001", "at most 10,000,000 tokens"),
-        ("99999999999", "is not a number of tokens"),
+        ("99999999999", "at most 10,000,000 tokens"),
     ],
 )
 def test_other_texts_are_refused(text: str, why: str) -> None:
@@ -96,6 +96,9 @@ FILE = {"prompts": "file"}
         ({**MADE, "prompts": "f"}, "--prompt-tokens makes prompts, so it can't be used with --prompts"),
         ({"token_ids": True}, "--token-ids is for prompts that are made"),
         ({"tokenizer": "f"}, "--tokenizer is for prompts that are made"),
+        ({"words_per_token": 0.8}, "--words-per-token is for prompts that are made"),
+        ({**MADE, "words_per_token": 0.8, "tokenizer": "f"}, "--words-per-token can't be used with --tokenizer"),
+        ({**MADE, "words_per_token": 0.8, "token_ids": True}, "--words-per-token can't be used with --token-ids"),
         ({"prompts_format": "csv"}, "--prompts-format is for prompts from a file"),
         ({"prompt_column": "q"}, "--prompt-column is for prompts from a file"),
         ({"order": "random"}, "--order is for prompts from a file"),
@@ -134,3 +137,11 @@ def test_a_rate_in_tokens_expects_the_means() -> None:
     chosen = options(prompt_tokens=Lengths("uniform", 100, 300), output_tokens=Lengths("normal", 50, 9))
     assert expected_tokens(chosen.ask("m"), chosen.prompt_tokens) == 250
     assert expected_tokens(Ask(system="s" * 40, max_tokens=10), Lengths("fixed", 100)) == 120
+
+
+def test_words_per_token_are_a_number_or_auto() -> None:
+    assert [parse_words_per_token(text) for text in ("auto", "0.87", " 20 ", "0.05")] == [0.0, 0.87, 20.0, 0.05]
+    assert describe(options(**MADE))["words_per_token"] == "auto"
+    for text in ("0", "0.04", "21", "-1", "1e0", "nan", "Auto", ""):
+        with pytest.raises(ValueError, match=r"is neither auto nor a number from 0\.05 to 20, like 0\.87"):
+            parse_words_per_token(text)

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import jsonschema
 import pytest
 
 from llmstress.coordinator.output import schema
@@ -22,6 +23,7 @@ def test_the_schema_beside_the_code_is_the_code_s(name: str, module: ModuleType)
     if os.environ.get("UPDATE_SCHEMAS"):
         path.write_text(json.dumps(made, indent=2) + "\n", "utf-8")
     assert made == json.loads(path.read_text("utf-8"))
+    jsonschema.Draft202012Validator.check_schema(made)
 
 
 BY_MSGSPEC_0_22 = {

@@ -195,9 +195,66 @@ def test_a_threshold_names_a_task(capsys: pytest.CaptureFixture[str], place: Pat
     [judged] = options(place, MIX, "--fail-if", "chat.ttft.p99>800ms").fail_if
     assert (judged.task, judged.subject, judged.argument) == ("chat", "ttft", "p99")
     said = refused(capsys, place, MIX, "--fail-if", "chta.ttft.p99>800ms")
-    assert said == ("--fail-if chta.ttft.p99>800ms: there is no task 'chta'; there are chat, embed, other")
+    assert said == (
+        "--fail-if chta.ttft.p99>800ms: there is no task 'chta'; did you mean chat? There are chat, embed, other"
+    )
     assert "the run has none ([[task]] in a file)" in refused(capsys, place, "", "--fail-if", "chat.ttft.p99>800ms")
     assert "a verdict is about the run" in refused(capsys, place, MIX, "--fail-if", "chat.verdict=invalid")
+
+
+STEPS = """
+url = "http://127.0.0.1:9"
+[[task]]
+name = "chat"
+turns = 3
+[[task]]
+name = "single"
+[[task]]
+name = "rag"
+[[task.step]]
+name = "search"
+[[task.step]]
+name = "ask"
+"""
+
+
+@pytest.mark.parametrize(
+    ("threshold", "words"),
+    [
+        (
+            "rag/serach.e2e.p95>300ms",
+            "the task rag has no step 'serach'; did you mean rag/search? There are rag/search,",
+        ),
+        ("chat/turn-8.ttft.p99>2s", "the task chat has no turn 'turn-8'; did you mean chat/turn-"),
+        ("chat/turn-8.ttft.p99>2s", "? There are chat/turn-1, chat/turn-2, chat/turn-3"),
+        ("single/ask.ttft.p99>2s", "the task single has no steps; write single without /ask"),
+        ("search.e2e.p95>300ms", "there is no task 'search'; did you mean rag/search? There are chat, single, rag"),
+        ("rag/ask.flow.p95>1s", "a step has no flow; name the task, or e2e instead of flow"),
+        ("single.flow.p95>1s", "needs a flow, which has steps ([[task.step]] in a file)"),
+        ("rag/ask.goodput.share<90%", "needs limits for good requests"),
+    ],
+)
+def test_a_threshold_names_a_step(capsys: pytest.CaptureFixture[str], place: Path, threshold: str, words: str) -> None:
+    right = ["rag/search.e2e.p95>300ms", "chat/turn-3.ttft.p99>2s", "rag.flow.p95>1s", "flow.p95>1s", "rag.e2e.p95>1s"]
+    given = options(place, STEPS, *(each for text in right for each in ("--abort-if", text)))
+    assert [each.task for each in given.abort_if] == ["rag/search", "chat/turn-3", "rag", "", "rag"]
+    said = refused(capsys, place, STEPS, "--fail-if", threshold)
+    assert said.startswith(f"--fail-if {threshold}")
+    assert words in said
+
+
+def test_the_steps_of_flows_do_not_arrive(capsys: pytest.CaptureFixture[str], place: Path) -> None:
+    rate = ("--rate", "5/s", "--total-streams", "10")
+    options(place, STEPS, *rate, "--fail-if", "rag.dropped>0", "--fail-if", "chat/turn-1.dropped>0")
+    said = refused(capsys, place, STEPS, *rate, "--fail-if", "rag/ask.dropped>0")
+    assert "flows arrive at a rate, and not their steps: name the task, rag" in said
+
+
+def test_a_run_without_a_mix_has_turns(capsys: pytest.CaptureFixture[str], place: Path) -> None:
+    [judged] = options(place, "", "--turns", "30", "--fail-if", "turn-20+.ttft.p99>2s").fail_if
+    assert judged.task == "turn-20+"
+    said = refused(capsys, place, "", "--turns", "2", "--fail-if", "turn-3.ttft.p99>2s")
+    assert "there is no turn 'turn-3'; did you mean turn-2? There are turn-1, turn-2" in said
     assert "did you mean" in refused(capsys, place, MIX, "--fail-if", "chat.tfft.p99>800ms")
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from helpers.examples import examples
 from helpers.http_servers import Handler, served
 from helpers.processes import llmstress, mock_server
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.coordinator.commands import cli
@@ -38,7 +39,7 @@ def test_a_file_is_read_exactly_as_it_is(directory: Path) -> None:
     assert text_of("@prompt.txt") == text_of(f"@{directory}/prompt.txt") == TEXT
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(text=st.text(max_size=20).filter(lambda text: text not in ("-", "@-")))
 def test_a_text_without_an_at_sign_is_itself_and_a_doubled_one_is_one(text: str) -> None:
     if not text.startswith("@"):

@@ -7,10 +7,11 @@ from helpers.made_options import options, plans_of
 
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.load_text import Rate, Turns, parse_rate, parse_turns
+from llmstress.coordinator.config.step_names import turn_names
 from llmstress.coordinator.config.tasks import OwnOptions
 from llmstress.coordinator.output.conversations import conversation_lines, conversations_of
 from llmstress.coordinator.run.load_plan import profile_of
-from llmstress.coordinator.run.turns import check_turns, turn_names
+from llmstress.coordinator.run.turns import check_turns
 from llmstress.engine.api import make_api
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.context_limit import says_context_is_full

@@ -2,8 +2,9 @@
 
 import pytest
 from helpers.bench import Bench, values
+from helpers.examples import examples
 from helpers.odd_json import DEPTHS, NAMES, anything, check_api, nested
-from hypothesis import given, settings
+from hypothesis import given
 
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.http import Http
@@ -34,7 +35,7 @@ def test_the_meaning_of_an_answer(body: bytes, kind: str, good: bool) -> None:
     assert bool(event.malformed) != good
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(data=anything([{"a": [1]}]), name=NAMES)
 def test_any_data_has_a_meaning(data: bytes, name: bytes) -> None:
     check_api(Http(Ask()), data, name)

@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 import pytest
+from helpers.examples import examples
 from helpers.odd_json import DEPTHS, NAMES, VALUES, check, damaged, grafted, nested, objects_of, packed
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.engine.api.ask import Ask
@@ -480,7 +481,7 @@ def test_a_body_that_is_no_chat_completion_is_malformed(body: bytes) -> None:
 WHOLE = objects_of(data for table in (TOKENS, USAGES, ANSWERS) for data, _ in table.values())
 
 
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(data=grafted(WHOLE), name=NAMES)
 def test_any_json_at_any_place_has_a_meaning(data: bytes, name: bytes) -> None:
     event = classify(data, name)
@@ -491,7 +492,7 @@ def test_any_json_at_any_place_has_a_meaning(data: bytes, name: bytes) -> None:
     assert not answered.unknown
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(data=VALUES.map(packed), name=NAMES)
 def test_any_json_has_a_meaning(data: bytes, name: bytes) -> None:
     event = classify(data, name)
@@ -500,7 +501,7 @@ def test_any_json_has_a_meaning(data: bytes, name: bytes) -> None:
     check(read_answer(data))
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(data=damaged(WHOLE) | st.binary(max_size=60), name=NAMES)
 def test_any_bytes_have_a_meaning(data: bytes, name: bytes) -> None:
     check(classify(data, name))

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from helpers.bench import Bench, values
+from helpers.examples import examples
 from helpers.odd_json import DEPTHS, NAMES, VALUES, anything, check_api, nested, objects_of, packed
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.engine.api import guess_api
@@ -127,7 +128,7 @@ def test_an_answer_that_is_cut_anywhere_is_malformed(end: int) -> None:
     assert OpenAIEmbeddings(Ask()).read_answer(answer([0.5, -1.0, 2])[:end]).malformed
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(vectors=st.lists(VALUES, min_size=1, max_size=3), spaced=st.booleans())
 def test_skipped_numbers_change_nothing(vectors: list[Any], spaced: bool) -> None:
     body = json.dumps({"data": [{"embedding": vector} for vector in vectors]}, indent=1 if spaced else None).encode()
@@ -150,7 +151,7 @@ def test_the_number_of_inputs_is_that_of_the_body_that_is_sent(given: Any, input
 API = OpenAIEmbeddings(Ask())
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(data=anything(objects_of(body for _, body, _ in ANSWERS.values())), name=NAMES)
 def test_any_data_has_a_meaning(data: bytes, name: bytes) -> None:
     check_api(API, data, name)

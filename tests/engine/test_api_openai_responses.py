@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 from helpers.bench import values
+from helpers.examples import examples
 from helpers.odd_json import DEPTHS, NAMES, anything, check, check_api, nested, objects_of, packed
 from helpers.read_ways import read_all_ways, took_the_fast_path
-from hypothesis import given, settings
+from hypothesis import given
 
 from llmstress.engine.api import guess_api
 from llmstress.engine.api.ask import Ask
@@ -260,7 +261,7 @@ def test_the_meaning_of_a_whole_answer(body: bytes, expected: Meaning) -> None:
 API = OpenAIResponses(Ask())
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(data=anything(objects_of(data for data, _ in (*ALL.values(), *ANSWERS.values()))), name=NAMES)
 def test_any_data_has_a_meaning(data: bytes, name: bytes) -> None:
     check_api(API, data, name)

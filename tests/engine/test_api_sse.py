@@ -7,9 +7,10 @@ from typing import Any, cast
 
 import pytest
 from helpers.bench import END, HEAD, Bench, chunk, values
+from helpers.examples import examples
 from helpers.odd_json import DEPTHS, NAMES, anything, check, check_api, nested, packed
 from helpers.read_ways import read_all_ways, took_the_fast_path
-from hypothesis import given, settings
+from hypothesis import given
 
 from llmstress.engine.api import guess_api
 from llmstress.engine.api.ask import Ask
@@ -240,7 +241,7 @@ def test_a_whole_answer_is_no_stream() -> None:
 BY_PATH = Sse(Ask(text="choices.0.delta.content"))
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(data=anything([value for _, value, _ in PATHS.values() if isinstance(value, dict)]), name=NAMES)
 def test_any_data_has_a_meaning(data: bytes, name: bytes) -> None:
     api = Sse(Ask())

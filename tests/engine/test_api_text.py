@@ -2,8 +2,9 @@
 
 import pytest
 from helpers.bench import END, Bench, chunk, values
+from helpers.examples import examples
 from helpers.read_ways import read_so, seen
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.engine.api.ask import Ask
@@ -106,7 +107,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(st.lists(PIECES, max_size=4).map(b"".join), max_size=8))
 def test_fast_path_and_slow_path_agree(reads: list[bytes]) -> None:
     reads = [HEAD + chunk(b"first"), *filter(None, reads)]

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 from helpers.block_caches import tokens_shared
-from hypothesis import given, settings
+from helpers.examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.engine.prompts.blocks import BlockMaker
@@ -19,7 +20,7 @@ def words_of(made: BlockMaker, number: int, tokens: int, ids: Sequence[int]) -> 
 
 
 @given(st.integers(1, 3000), st.lists(st.integers(0, 2**64 - 1), max_size=200), st.integers(0, 2**63 - 1))
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_a_prompt_has_as_many_words_as_tokens(tokens: int, ids: list[int], seed: int) -> None:
     assert len(words_of(BlockMaker(BLOCK, seed, 5), 3, tokens, ids)) == tokens
 
@@ -49,7 +50,6 @@ def cached_words(prompts: Sequence[Sequence[str]], block: int) -> int:
     return cached
 
 
-@settings(deadline=None)
 @given(rows)
 def test_prompts_share_what_their_ids_say_and_nothing_else(given_rows: list[tuple[int, list[int]]]) -> None:
     made = BlockMaker(BLOCK, 3, 4)

@@ -370,7 +370,8 @@ def test_a_peer_that_is_still_sending_is_not_waited_for() -> None:
 # --- the command
 
 MODEL = ("--model", "mock-7b")
-SMALL = ("--procs", "2", "--streams", "5", "--requests", "60")
+SMALL = ("--procs", "1", "--streams", "10", "--requests", "60")
+TWO = ("--procs", "2", "--streams", "5")
 
 
 def check(server: MockServer, arguments: tuple[str, ...], env: dict[str, str] | None = None) -> tuple[Any, str]:
@@ -457,13 +458,13 @@ def test_no_keepalive_and_a_limit_of_requests(files: Files) -> None:
         truth, _ = check(server, ("--url", server.url, "--insecure", "--no-keepalive"))
         assert truth["connections"] == 60 + 1
     with mock_server() as server:
-        truth, _ = check(server, ("--url", server.url, "--streams", "1", "--requests-per-connection", "7"))
+        truth, _ = check(server, ("--url", server.url, *TWO, "--streams", "1", "--requests-per-connection", "7"))
         assert truth["connections"] == 2 * 5 + 1, "30 requests of each process: 7 + 7 + 7 + 7 + 2"
 
 
 def test_source_addresses_of_several_processes() -> None:
     with mock_server() as server, relay(urlsplit(server.url).port or 0) as between:
-        sources = ("--source-ip", "127.0.0.5", "--source-ip", "127.0.0.6")
+        sources = (*TWO, "--source-ip", "127.0.0.5", "--source-ip", "127.0.0.6")
         _, said = check(
             server, ("--url", f"http://127.0.0.1:{between.port}", *MODEL, "--no-probe", "--no-keepalive", *sources)
         )

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 
 import pytest
 from helpers.cuts import one_by_one
-from hypothesis import given, settings
+from helpers.examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.engine.http import decompress
@@ -110,7 +111,7 @@ def test_output_before_a_fault_comes_first_however_it_is_cut(header: str, wire: 
     assert decode(header, [wire]) == decode(header, one_by_one(wire)) == (before, "malformed")
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.data())
 def test_damage_and_cuts_change_nothing_but_the_moment(data: st.DataObject) -> None:
     header, wire = data.draw(st.sampled_from(list(WIRES.values())))

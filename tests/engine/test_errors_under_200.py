@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from helpers.bench import DONE, END, FINISH, HEAD, MS, TOKEN, Bench, answer, chunk, event
+from helpers.examples import examples
 from helpers.odd_json import packed
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmstress.engine.api import make_api
@@ -348,7 +349,7 @@ def objects(draw: st.DrawFn) -> dict[str, Any]:
     return value if isinstance(value, dict) else {draw(NAMES): value}
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(value=objects(), api=st.sampled_from(WHOLE), joined=st.booleans())
 @example(value={"code": 0, "msg": "success", "data": {"x": WORDS}}, api="openai-chat", joined=False)
 @example(
@@ -373,7 +374,7 @@ def test_any_object_fails_with_its_text(value: dict[str, Any], api: str, joined:
         assert WORDS in text or len(text) == MAX_TEXT, (value, text)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(value=VALUES | st.binary(max_size=50))
 def test_any_value_has_a_text(value: Any) -> None:
     if isinstance(value, bytes):

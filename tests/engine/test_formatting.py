@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from helpers.examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.engine.telemetry import formatting
@@ -124,13 +125,13 @@ def value_of(text: str) -> float:
     return float(number[1].replace(",", "")) * {"k": 1e3, "M": 1e6, " ms": 1e3, " s": 1e6, None: 1}[number[2]]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(value=st.floats(1, 9e8))
 def test_a_rate_is_right_in_its_three_digits_and_short(value: float) -> None:
     check_three_digits(formatting.rate, value)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(value=st.floats(1 * MS, 900 * S))
 def test_a_latency_is_right_in_its_three_digits_and_short(value: float) -> None:
     check_three_digits(formatting.latency, value)

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from helpers.bench import DONE, END, FINISH, HEAD, TOKEN, Bench, chunk, event
+from helpers.examples import examples
 from helpers.fuzzing import CORPUS, EVENTS, answer, check, coded, flushed, outcome, wires_of
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.engine.http import body as answers
@@ -55,7 +56,7 @@ def mutated(draw: st.DrawFn, corpus: Sequence[bytes] = CORPUS) -> bytes:
     return bytes(wire[: draw(st.none() | st.integers(0, len(wire)))])
 
 
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(wire=mutated() | st.binary(max_size=200), cuts=CUTS, lost=st.booleans(), streamed=st.booleans())
 def test_any_bytes_end_a_request_once_and_cuts_change_nothing(
     wire: bytes, cuts: list[int], lost: bool, streamed: bool
@@ -64,7 +65,7 @@ def test_any_bytes_end_a_request_once_and_cuts_change_nothing(
 
 
 @pytest.mark.parametrize("api", EVENTS)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(data=st.data(), cuts=CUTS, lost=st.booleans())
 def test_any_bytes_end_a_request_of_any_api_once(api: str, data: st.DataObject, cuts: list[int], lost: bool) -> None:
     check(data.draw(mutated(wires_of(api))), cuts, lost=lost, api=api)

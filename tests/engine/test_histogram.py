@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 from hdrh.histogram import HdrHistogram
-from hypothesis import given, settings
+from helpers.examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.coordinator.output.latencies import describe
@@ -40,7 +41,7 @@ def histogram_of(values: list[int]) -> Histogram:
     return histogram
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(us=IN_RANGE)
 def test_a_value_has_the_bin_that_hdrhistogram_gives_it(us: int) -> None:
     assert bin_of(us) == HDR._counts_index_for(us)
@@ -63,7 +64,7 @@ def test_the_bins_are_those_of_hdrhistogram_without_a_gap() -> None:
         assert bin_range(index)[1] + 1 == bin_range(index + 1)[0]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(values=SAMPLES)
 def test_what_is_written_is_what_hdrhistogram_reads(values: list[int]) -> None:
     histogram = histogram_of(values)
@@ -74,7 +75,7 @@ def test_what_is_written_is_what_hdrhistogram_reads(values: list[int]) -> None:
         assert bin_of(read.get_max_value()) == bin_of(max(values))
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(values=st.lists(ANY, max_size=100), cuts=st.lists(st.integers(0, 100), max_size=4))
 def test_one_by_one_at_once_and_in_parts_are_the_same(values: list[int], cuts: list[int]) -> None:
     whole = histogram_of(values)
@@ -89,7 +90,7 @@ def test_one_by_one_at_once_and_in_parts_are_the_same(values: list[int], cuts: l
     assert whole == at_once == merged == in_batches
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(values=st.lists(st.integers(0, 140_000), max_size=50), far=st.lists(ANY, max_size=2))
 def test_a_batch_of_small_values_is_no_different(values: list[int], far: list[int]) -> None:
     at_once = Histogram()
@@ -98,7 +99,7 @@ def test_a_batch_of_small_values_is_no_different(values: list[int], far: list[in
     assert at_once == histogram_of([*values, *values, *far])
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(values=st.lists(ANY, max_size=100))
 def test_sums_and_extremes_are_exact(values: list[int]) -> None:
     clamped = [min(max(value, 0), HIGHEST_US) for value in values]
@@ -127,7 +128,7 @@ def test_values_out_of_range_are_clamped(us: int, kept: int, overflow: int) -> N
     assert one == many == Histogram({bin_of(kept): 1}, 1, kept, kept, kept, overflow)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(kept=st.lists(ANY, max_size=60), taken=st.lists(ANY, max_size=60))
 def test_subtract_takes_back_what_merge_added(kept: list[int], taken: list[int]) -> None:
     expected, other = histogram_of(kept), histogram_of(taken)
@@ -149,7 +150,7 @@ def test_subtract_takes_back_what_merge_added(kept: list[int], taken: list[int])
         assert histogram == Histogram()
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(values=SAMPLES, more=st.lists(IN_RANGE, min_size=1, max_size=3))
 def test_what_was_never_recorded_cannot_be_taken_back(values: list[int], more: list[int]) -> None:
     histogram = histogram_of(values)
@@ -176,7 +177,7 @@ def smallest_with_enough_below(values: list[int], parts: int) -> int | None:
     return next(value for value in sorted(values) if sum(other <= value for other in values) >= needed)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(values=SAMPLES, parts=st.sampled_from([*PERCENTILES.values(), 1, 2_500, 9_000, 9_999]))
 def test_a_percentile_is_the_one_of_the_definition(values: list[int], parts: int) -> None:
     (found,) = histogram_of(values).percentiles([parts])
@@ -219,7 +220,7 @@ def test_a_percentile_is_marked_while_its_sample_is_thin(name: str, enough: int)
     assert name not in histogram.low_sample()
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(n=st.integers(0, 8000))
 def test_what_is_null_is_also_thin(n: int) -> None:
     histogram = Histogram({5: n}, n, 5 * n, 5, 5) if n else Histogram()
@@ -228,7 +229,7 @@ def test_what_is_null_is_also_thin(n: int) -> None:
     assert {name for name in PERCENTILES if histogram.percentile(name) is None} <= set(thin)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(values=st.lists(ANY, max_size=50))
 def test_a_histogram_survives_its_message(values: list[int]) -> None:
     histogram = histogram_of(values)
@@ -236,7 +237,7 @@ def test_a_histogram_survives_its_message(values: list[int]) -> None:
     assert msgspec.msgpack.decode(packed, type=Histogram) == histogram
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(values=SAMPLES)
 def test_the_summary_of_a_histogram_is_in_order(values: list[int]) -> None:
     shown = describe(histogram_of(values))

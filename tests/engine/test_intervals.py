@@ -4,7 +4,8 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
+from helpers.examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.engine.telemetry import intervals
@@ -123,7 +124,7 @@ def test_intervals_of_shares_cover_the_true_share_at_least_as_often_as_they_say(
         assert math.fsum(mass(k, n, share) for k in covering) >= CONFIDENCE - 1e-9
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.integers(1, 10**7), st.floats(0, 1))
 def test_an_interval_of_a_share_encloses_it_and_is_symmetrical(n: int, share: float) -> None:
     part = round(share * n)

@@ -17,7 +17,19 @@ from helpers.live_load import FAILURE, HOUR, listening, live, plan_of, site, unt
 from helpers.processes import DEADLINE_S
 
 from llmstress.coordinator.processes.hub import Hub
-from llmstress.engine.control import Ack, Final, Go, Hello, Pause, Ready, SetStreams, Setup, Stop, StopMode
+from llmstress.engine.control import (
+    Ack,
+    Final,
+    Go,
+    Hello,
+    Pause,
+    Ready,
+    SetStreams,
+    Setup,
+    SetWordsPerToken,
+    Stop,
+    StopMode,
+)
 from llmstress.engine.load.closed import ClosedModel
 from llmstress.engine.load.pacing import TURN
 from llmstress.engine.prompts.lengths import Lengths
@@ -560,6 +572,38 @@ def test_a_worker_obeys(tmp_path: Path) -> None:
             await hub.send(0, Ack())
             assert await process.wait() == 0
             assert started == server.requests > server.accepted == 7
+
+    asyncio.run(drive())
+
+
+def count_started(message: object) -> int:
+    parts = message.parts.values() if isinstance(message, Delta) else ()
+    return sum(part.counters.started for part in parts)
+
+
+@pytest.mark.parametrize(("number", "late"), [(3, {0: 5}), (5, {})])
+def test_a_worker_says_that_a_correction_came_late(number: int, late: dict[int, int], tmp_path: Path) -> None:
+    async def drive() -> None:
+        async with (
+            asyncio.timeout(DEADLINE_S),
+            listening() as (server, url),
+            worker_process(tmp_path) as (hub, _),
+        ):
+            assert isinstance(await hub.receive(), Hello)
+            made = Synthetic(prompt=Lengths("fixed", 40), seed=0, salt=0, corrected=True)
+            await hub.send(0, Setup(plan_of(url, 5, synthetic=made)))
+            assert isinstance(await hub.receive(), Ready)
+            await hub.send(0, Go(time.monotonic_ns()))
+            await until(lambda: len(server.waiting) == 5)
+            await hub.send(0, SetWordsPerToken(0, number, 0.5))
+            await hub.send(0, SetStreams(6))
+            await until(lambda: len(server.waiting) == 6)  # it has obeyed
+            reports = [await hub.receive()]
+            while sum(count_started(each) for each in reports) < 6:
+                reports.append(await hub.receive())
+            last = reports[-1]
+            assert isinstance(last, Delta)
+            assert last.corrected_late == late
 
     asyncio.run(drive())
 

@@ -4,7 +4,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from llmstress.engine.telemetry.load_profile import Piece, Profile, constant, sine, stamps, steps
@@ -54,7 +54,6 @@ def test_an_amount_is_the_area_below_the_level(profile: Profile, t: int) -> None
     assert profile.amount(0, t) == pytest.approx(area, rel=1e-6, abs=1e-6)
 
 
-@settings(deadline=None)
 @given(profiles(), st.integers(1, 4))
 def test_as_many_arrive_as_the_area_says(profile: Profile, workers: int) -> None:
     whole = list(itertools.islice(stamps(profile, map(float, itertools.count())), MOST))

@@ -81,7 +81,8 @@ def test_undetermined_paces_are_told_with_their_bounds() -> None:
     assert found.by_events_p50 == pytest.approx(20, rel=0.01)
     assert summary.verdict.status == "valid"
     assert any(
-        "the tpot of 3 of 3 answers can't be determined (hidden tokens 3): 6.6" in note
+        "the tpot of 3 of 3 answers can't be determined (3 had more tokens by usage than the text has room for): 6.6"
+        in note
         for note in summary.verdict.notes
     )
 
@@ -92,7 +93,7 @@ def test_a_tpot_that_lacks_answers_is_degraded() -> None:
     stream(bench, 1000, *[TOKEN] * 10, FINISH, usage(10), DONE, END)
     verdict = judge(aggregate_of(bench), 1)
     assert verdict.status == "degraded"
-    assert verdict.reasons[0].endswith("they are missing from tpot and tps_user")
+    assert verdict.reasons[0].endswith("they are missing from tpot and tps_user, and ttft and e2e include them")
     assert not any("can't be determined" in note for note in verdict.notes), "said once"
 
 

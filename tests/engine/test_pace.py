@@ -5,11 +5,15 @@ from typing import Any
 
 import pytest
 from helpers.bench import DONE, END, HEAD, Bench, chunk, delta, event, usage
-from hypothesis import HealthCheck, given, settings
+from helpers.examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
+from llmstress.engine.stream import pace
 from llmstress.engine.stream.pace import Answer, Pace, Texts, pace_of, texts_of
 from llmstress.engine.stream.usage_reports import Reports
+from llmstress.engine.telemetry.messages import Part
+from llmstress.engine.telemetry.undetermined import WORDS, undetermined_values
 
 MS = 1_000_000
 
@@ -233,6 +237,17 @@ def made(data: st.DataObject, hidden: int, k: list[int], *, counts: str) -> tupl
     return bench, pace
 
 
+def test_the_verdict_has_words_for_every_reason() -> None:
+    assert {pace.FEW_PIECES, pace.BUNDLED, pace.HIDDEN, pace.FEWER, pace.STALE} == set(WORDS)
+    part = Part(ended={"ok": 9}, undetermined={pace.FEWER: 1, pace.FEW_PIECES: 2})
+    assert undetermined_values(part)["why"] == (
+        "2 came at once or in a few large pieces, as very short answers often do, 1 had fewer tokens by usage than "
+        "token events"
+    )
+    alone = undetermined_values(Part(ended={"ok": 1}, undetermined={pace.STALE: 1}))
+    assert alone["why"] == "it had token events after the last usage"
+
+
 EVENTS = st.one_of(
     st.integers(2, 60).map(lambda n: [1] * n),
     st.tuples(st.integers(2, 8), st.integers(8, 40)).map(lambda kn: [kn[0]] * kn[1]),
@@ -241,7 +256,7 @@ EVENTS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(300)
 @given(st.data(), st.sampled_from([0, 0, 3, 20, 60, 300]), EVENTS, st.sampled_from(["with events", "at the end"]))
 def test_tpot_is_right_or_bounded_or_undetermined(data: st.DataObject, hidden: int, k: list[int], counts: str) -> None:
     bench, pace = made(data, hidden, k, counts=counts)

@@ -5,7 +5,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.engine.prompts.order import ORDERS, permuted, row_of_number
@@ -15,7 +15,6 @@ def test_sequential_rows_are_used_as_they_stand_again_and_again() -> None:
     assert [*map(row_of_number("sequential", 3, 9), range(7))] == [0, 1, 2, 0, 1, 2, 0]
 
 
-@settings(deadline=None)
 @given(st.integers(1, 300), st.integers(0, 2**63 - 1))
 def test_each_pass_of_shuffled_rows_has_every_row_once(rows: int, seed: int) -> None:
     row = row_of_number("shuffled", rows, seed)
@@ -23,7 +22,6 @@ def test_each_pass_of_shuffled_rows_has_every_row_once(rows: int, seed: int) -> 
         assert sorted(map(row, range(turn * rows, (turn + 1) * rows))) == [*range(rows)]
 
 
-@settings(deadline=None)
 @given(st.integers(2, 12), st.integers(0, 2**64 - 1))
 def test_a_permutation_has_every_number_once(bits: int, key: int) -> None:
     assert len({permuted(place, bits, key) for place in range(1 << bits)}) == 1 << bits

@@ -114,6 +114,31 @@ def test_a_prompt_that_is_shorter_than_its_prefix_has_one_word_of_its_own() -> N
     assert len(words) == 21
 
 
+def test_the_words_per_token_change_the_words_and_nothing_else() -> None:
+    lengths, limits = Lengths("lognormal", 100, 50), Lengths("uniform", 5, 500)
+    one, other = (
+        maker(words_per_token=ratio, prompt=lengths, output=limits, shared=40, groups=3) for ratio in (1.0, 0.7)
+    )
+    for number in range(300):
+        first, second = one.make(number), other.make(number)
+        assert (first.input, first.output) == (second.input, second.output)
+        assert first.words == first.input == len((first.prompt or "").split())
+        words = (second.prompt or "").split()
+        assert second.words == len(words) == max(28 + 1, round(0.7 * second.input))
+        assert words[:28] == (first.prompt or "").split()[:28], "the begin of the longer prefix"
+
+
+def test_prompts_are_corrected_from_a_number_on() -> None:
+    made, plain, other = maker(), maker(), maker(words_per_token=0.5)
+    assert [made.make(0), made.make(3)] == [plain.make(0), plain.make(3)]
+    assert made.correct(8, 0.5) == 8
+    for number in (6, 7, 8, 9, 20):
+        assert made.make(number) == (plain if number < 8 else other).make(number)
+    assert made.correct(16, 2.0) == 21, "it has passed 16"
+    lengths = {number: made.make(number).words for number in (7, 8, 20, 21, 40)}
+    assert lengths == {7: 60, 8: 30, 20: 30, 21: 120, 40: 120}
+
+
 def test_only_the_limit_may_differ() -> None:
     drawn = maker(prompt=None, output=Lengths("uniform", 5, 500)).make(3)
     assert drawn.prompt is None

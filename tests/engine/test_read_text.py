@@ -6,10 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 from helpers.bench import BEGIN, DONE, END, FINISH, HEAD, ROLE, TOKEN, Bench, answer, delta
+from helpers.examples import examples
 from helpers.fuzzing import EVENTS
 from helpers.mock_answers import tell
 from helpers.odd_json import VALUES
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.engine.api import APIS, make_api
@@ -91,6 +92,38 @@ def chat(*payloads: Any) -> bytes:
     return b"".join(b"data: " + json.dumps({"choices": [{"delta": each}]}).encode() + b"\n\n" for each in payloads)
 
 
+def cut(data: bytes) -> tuple[bytes, bytes]:
+    """The two events of chat completions whose contents are the two parts of `data`, which are not UTF-8."""
+    at = len(data) // 2
+    return tuple(b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % each for each in (data[:at], data[at:]))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        pytest.param(cut("😀".encode()), "😀", id="the bytes of a character"),
+        pytest.param(cut("a😀漢é".encode()), "a😀漢é", id="bytes among others"),
+        pytest.param(cut(rb"\ud83d\ude00"), "😀", id="a surrogate pair"),
+        pytest.param(cut(rb"x \ud83d\udc80 y"), "x 💀 y", id="a pair whose half could be a byte"),
+        pytest.param(cut(rb"\ud83d xx \ude00"), "\ufffd xx \ufffd", id="halves that do not belong together"),
+        pytest.param(cut(rb"\ud83d  \ud83d"), "\ufffd  \ufffd", id="first halves only"),
+        pytest.param(cut("😀".encode())[:1], "\ufffd", id="half of a character's bytes"),
+    ],
+)
+def test_a_character_in_two_events_is_one(parts: tuple[bytes, ...], text: str) -> None:
+    assert said("openai-chat", b"".join(parts)).text == text
+
+
+def test_halves_of_characters_in_other_places() -> None:
+    first, second = "data: 😀".encode()[:8] + b"\n\n", b"data: " + "😀".encode()[2:] + b"\n\n"
+    assert said("sse", first + second).text == "😀"
+    texts = b'data: {"t":"\\ud83d"}\n\ndata: {"t":"\\ude00"}\n\ndata: {"t":["\\ud83d"]}\n\n'
+    assert said("sse", texts, text="t").text == '😀["\ufffd"]'
+    call = {"name": "f\ud83d", "arguments": {"x": "\ud83d"}}
+    answer = chat({"reasoning": "\ud83d"}, {"reasoning": "\ude00"}, {"function_call": call})
+    assert said("openai-chat", answer) == Answer("", "😀", (ToolCall("f\ufffd", '{"x":"\ufffd"}'),))
+
+
 def test_dialects_of_chat_completions() -> None:
     parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "hi"}]
     assert said("openai-chat", chat({"content": parts})) == Answer("hi", "hm"), "Mistral"
@@ -148,7 +181,7 @@ ODD = (
 
 
 @pytest.mark.parametrize("api", APIS)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(data=st.data(), streamed=st.booleans())
 def test_any_body_can_be_read(api: str, data: st.DataObject, streamed: bool) -> None:
     good = b"".join(EVENTS.get(api, EVENTS["openai-completions"]))

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import pytest
 from helpers.cuts import cut_at, one_by_one
-from hypothesis import given, settings
+from helpers.examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.engine.http import response
@@ -327,7 +328,7 @@ def test_input_beyond_a_limit_is_refused_however_it_is_cut(wire: bytes) -> None:
     assert {read(*pieces) for pieces in (*every_cut_in_two(wire), one_by_one(wire))} == {None}
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(wire=st.sampled_from([*(wire for wire, _ in READ.values()), *REFUSED.values()]), cuts=CUTS)
 def test_random_cuts_change_nothing(wire: bytes, cuts: list[int]) -> None:
     assert read(*cut_at(wire, cuts)) == read(wire)
@@ -349,13 +350,13 @@ GARBAGE = st.binary(max_size=200)
 SPLICED = st.tuples(st.sampled_from([OK, CHUNKED, b"HTTP/1.", OK + b"Content-Length: "]), GARBAGE).map(b"".join)
 
 
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(wire=mutated() | SPLICED | GARBAGE, cuts=CUTS)
 def test_nothing_but_malformed_is_raised_and_cuts_change_nothing(wire: bytes, cuts: list[int]) -> None:
     assert read(*cut_at(wire, cuts)) == read(wire)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(chunks=st.lists(st.binary(min_size=1, max_size=40), max_size=8), cuts=CUTS)
 def test_any_body_survives_its_chunks(chunks: list[bytes], cuts: list[int]) -> None:
     wire = CHUNKED + b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"

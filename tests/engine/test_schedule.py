@@ -1,7 +1,8 @@
 """Shares, ramps, phases and slices: exact in integers."""
 
 import pytest
-from hypothesis import given, settings
+from helpers.examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.engine.load.slices import next_slice
@@ -19,7 +20,7 @@ from llmstress.engine.telemetry.shares import share
 S = 1_000_000_000
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(total=st.integers(0, 10**12), parts=st.integers(1, 300))
 def test_shares_sum_to_the_total_and_differ_by_one_at_most(total: int, parts: int) -> None:
     shares = [share(total, parts, index) for index in range(parts)]
@@ -41,13 +42,14 @@ def test_shares(total: int, parts: int, shares: list[int]) -> None:
     assert [share(total, parts, index) for index in range(parts)] == shares
 
 
+@examples(100)
 @given(total=st.integers(0, 300), parts=st.integers(1, 40))
 def test_numbers_that_parts_give_in_turns_have_no_gap(total: int, parts: int) -> None:
     given = [range(index, index + share(total, parts, index) * parts, parts) for index in range(parts)]
     assert sorted(number for each in given for number in each) == list(range(total))
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(streams=st.integers(1, 100), workers=st.integers(1, 5), ramp_ns=st.integers(0, 3600 * S))
 def test_streams_start_evenly_within_the_ramp(streams: int, workers: int, ramp_ns: int) -> None:
     starts = [
@@ -120,7 +122,7 @@ def test_an_open_warm_up_ends(steady_ns: int | None, drain: int | None) -> None:
     assert [window.end for window in known] == [10, 20, drain, None]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(pause_ns=st.integers(0, 3600 * S), uniform=st.floats(0, 1, exclude_max=True))
 def test_a_pause_after_a_failure_is_half_to_one_and_a_half_of_it(pause_ns: int, uniform: float) -> None:
     assert pause_ns // 2 <= after_failure(pause_ns, uniform) <= pause_ns * 3 // 2

@@ -3,7 +3,8 @@ comes in time."""
 
 import pytest
 from helpers.cuts import cut_at, one_by_one
-from hypothesis import given, settings
+from helpers.examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.engine.http import sse
@@ -159,7 +160,7 @@ BODY = FRAGMENTED | st.tuples(st.just(BOM), FRAGMENTED).map(b"".join) | st.binar
 CUTS = st.lists(st.integers(0, 1 << 20), max_size=12)
 
 
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(body=BODY, cuts=CUTS)
 def test_any_bytes_decode_as_the_reference_does(body: bytes, cuts: list[int]) -> None:
     expected = reference(body)[:2]
@@ -186,7 +187,7 @@ def test_an_event_comes_with_the_first_byte_of_its_end(body: bytes) -> None:
     assert_in_time(body)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(body=BODY)
 def test_any_event_comes_with_the_first_byte_of_its_end(body: bytes) -> None:
     assert_in_time(body)
@@ -264,7 +265,7 @@ def test_an_event_beyond_the_limit_is_refused_however_it_is_cut(body: bytes, mon
     assert refused(*one_by_one(body))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(body=st.lists(st.sampled_from([f for f in FRAGMENTS if f != BOM]), max_size=40).map(b"".join), cuts=CUTS)
 def test_the_limit_does_not_depend_on_the_cuts(body: bytes, cuts: list[int]) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -24,7 +24,8 @@ from helpers.bench import (
     usage,
     values,
 )
-from hypothesis import given, settings
+from helpers.examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.engine.control import Timeouts
@@ -609,14 +610,14 @@ def outcome_of(reads: list[bytes], *, fast: bool) -> Delta:
     return made
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(st.lists(st.lists(PIECES, max_size=5).map(b"".join), max_size=8))
 def test_the_fast_path_means_what_the_long_way_means(reads: list[bytes]) -> None:
     reads = [HEAD + TOKEN, *reads]
     assert outcome_of(reads, fast=True) == outcome_of(reads, fast=False)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.lists(PIECES, max_size=12), st.data())
 def test_cuts_between_reads_don_t_change_the_end(pieces: list[bytes], data: st.DataObject) -> None:
     body = HEAD + TOKEN + b"".join(pieces)

@@ -7,7 +7,15 @@ import pytest
 from helpers.screens import STEP, S, histogram, opening
 
 from llmstress.coordinator.config.threshold_text import parse_threshold
-from llmstress.engine.telemetry.broadcast import Ended, RunView, TaskFacts, Windows, WorkerChange
+from llmstress.engine.telemetry.broadcast import (
+    Ended,
+    RunView,
+    StepFacts,
+    TaskFacts,
+    Windows,
+    WorkerChange,
+    numbers_named,
+)
 from llmstress.engine.telemetry.cost import Cost, Price, Pricing, Tariff
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.intervals import share_interval
@@ -189,6 +197,7 @@ PART = Part(
     ended={"ok": 90, "http_503": 6, "reset": 4, "filtered": 10, "lost": 10, "cancelled": 5},
     retried={"rate_limited": 3},
     latency={"ttft": many(200 * MS, 1000)},
+    aside={"flow": many(3000 * MS, 100)},
 )
 COST = Cost(input=1.0, output=3.0, ok=100, unfinished=2, unfinished_cost=0.5, unfinished_most=6.0)
 STRETCH = Stretch(part=PART, seconds=10.0, per_event=2.0, status="degraded", cost=COST)
@@ -205,6 +214,7 @@ STRETCH = Stretch(part=PART, seconds=10.0, per_event=2.0, status="degraded", cos
         ("ttft.p99_9", 200 * MS),
         ("ttft.p99.99", None),
         ("itl.p50", None),
+        ("flow.p50", many(3000 * MS, 1).max),
         ("errors.rate", 10 / 120),
         ("errors.http_503", 6),
         ("errors.http_503.rate", 6 / 120),
@@ -249,7 +259,7 @@ def test_unknown_requests_widen_the_interval_of_the_good_share() -> None:
 def test_every_subject_has_a_value_above() -> None:
     [tested] = [mark.args[1] for mark in test_the_value_of_a_subject.pytestmark]  # type: ignore[attr-defined]
     named = {find(name)[0].name for name, _ in tested} | {"verdict"}
-    assert named == {name for name, each in SUBJECTS.items() if each.argument != "statistic"} | {"ttft", "itl"}
+    assert named == {name for name, each in SUBJECTS.items() if each.argument != "statistic"} | {"ttft", "itl", "flow"}
     assert SUBJECTS["verdict"].read(STRETCH, "").status == "degraded"
 
 
@@ -349,6 +359,58 @@ def test_a_task_is_judged_by_its_own_requests() -> None:
         ("failed", high),
         ("passed", 100 * MS),
     ]
+
+
+def test_a_step_is_judged_by_its_own_requests_and_a_flow_by_its_duration() -> None:
+    """The task chat has single requests. A flow of the task rag has two steps; the second one is slow."""
+    texts = ["chat.ttft.max>300ms", "rag/search.ttft.max>300ms", "rag/ask.ttft.max>300ms", "rag.ttft.max>300ms"]
+    texts += ["rag/ask.ttft.max>300ms over 3s", "rag/ask.requests.ok>1900 after 1s", "rag.flow.max>1s"]
+    texts += ["flow.max>1s over 2s", "chat.flow.max>1s"]
+    judge_ = Judge([parse_threshold(text) for text in texts])
+    view = opening(procs=1, steady_s=8.0)
+    tasks = tuple(TaskFacts(name=name, weight=1, api="a", url="u", model="m") for name in ("chat", "rag"))
+    steps = (StepFacts(task="chat"), *(StepFacts(task="rag", step=name, flow=True) for name in ("search", "ask")))
+    view.facts = msgspec.structs.replace(view.facts, tasks=tasks, steps=steps)
+    for seq in range(LAST):
+        made = quarter(0, seq, 100)
+        [(phase, fast)] = made.parts.items()
+        search = msgspec.structs.replace(fast, aside={"flow": many(2000 * MS, 1)})
+        [slow] = quarter(0, seq, 500).parts.values()
+        give(
+            judge_,
+            view,
+            msgspec.structs.replace(made, parts={phase: fast, key_of(phase, 1): search, key_of(phase, 2): slow}),
+        )
+    end(view)
+    high, long = many(500 * MS, 1).max, many(2000 * MS, 1).max
+    assert judged(judge_, view) == [
+        ("passed", 100 * MS),
+        ("passed", 100 * MS),
+        ("failed", high),
+        ("failed", high),
+        ("failed", high),
+        ("passed", 1400),
+        ("failed", long),
+        ("failed", long),
+        ("undecided", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [("a", {0, 1}), ("a/turn-2", {1}), ("b", {2}), ("turn-2", set()), ("a/turn 2", set()), ("b/", set()), ("", set())],
+)
+def test_the_names_of_tasks_and_steps(name: str, numbers: set[int]) -> None:
+    steps = [StepFacts(task="a", step=f"turn {n}", conversation=True) for n in (1, 2)]
+    assert numbers_named([*steps, StepFacts(task="b")], name) == numbers
+
+
+def test_the_steps_of_the_only_task_need_no_task_before_them() -> None:
+    alone = [StepFacts(step=f"turn {n}", conversation=True) for n in (1, 2)]
+    assert numbers_named(alone, "turn-2") == {1}
+    flow = [StepFacts(task="ask", step=name, flow=True) for name in ("search", "ask")]
+    assert numbers_named(flow, "search") == numbers_named(flow, "ask/search") == {0}
+    assert numbers_named(flow, "ask") == {0, 1}, "a task goes before a step of the same name"
 
 
 def test_over_judges_each_full_stretch_and_shows_the_worst() -> None:

@@ -4,7 +4,8 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from helpers.examples import examples
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from llmstress.engine.arrivals import trace_arrivals
@@ -24,7 +25,7 @@ ARRIVALS = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ARRIVALS)
 def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, arrivals: list[Arrival]) -> None:
     directory = tmp_path_factory.mktemp("trace") / "columns"

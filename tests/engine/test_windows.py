@@ -5,9 +5,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from helpers.examples import examples
 from helpers.made_up_runs import parts_of
 from helpers.screens import S, facts, histogram
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.engine.telemetry.aggregate import Aggregate, sum_of
@@ -186,7 +187,7 @@ def test_the_bystander_is_in_no_figure_of_the_load() -> None:
 # --- the figures of a window
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(cuts=st.lists(st.integers(1, 39), unique=True, max_size=12), seed=st.integers(0, 100))
 def test_windows_add_up_to_the_run_however_it_is_cut(cuts: list[int], seed: int) -> None:
     draw = random.Random(seed)

@@ -6,6 +6,7 @@ from llmstress.coordinator.commands.defaults import options_of
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import parse_target
 from llmstress.coordinator.config.tasks import OwnOptions
+from llmstress.coordinator.prompts.prepared import NOTHING_PREPARED, Prepared
 from llmstress.coordinator.run.load_plan import profile_of, windows_of
 from llmstress.coordinator.run.plans import make_plans
 from llmstress.coordinator.run.run_tasks import RunTask
@@ -26,11 +27,11 @@ def options(**changes: Any) -> Options:
     return options_of({name: value for name, value in (given | changes).items() if name in known}, 4, 20_000)
 
 
-def plans_of(chosen: Options) -> list[Plan]:
+def plans_of(chosen: Options, prepared: Prepared = NOTHING_PREPARED) -> list[Plan]:
     api = OpenAIChat(Ask())
     resolved = ResolvedTarget("openai-chat", api, parse_target("http://h", api), [], Network(), [])
     networks = [Network()] * chosen.procs
     task = RunTask(
         name="", own=OwnOptions(name=""), weight=1, options=chosen, resolved=resolved, networks=networks, model="m"
     )
-    return make_plans(chosen, [task], windows_of(chosen), profile_of(chosen))
+    return make_plans(chosen, [task], windows_of(chosen), profile_of(chosen), prepared=prepared)

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from helpers.forked_mocks import ForkedMock, fork_mock
+
 DEADLINE_S = 60
 """Far beyond what anything here takes: only a hang reaches it."""
 
@@ -19,7 +21,7 @@ DEADLINE_S = 60
 class ServerProcess:
     """A server as a process that prints one line of JSON, its truth, on SIGTERM."""
 
-    def __init__(self, process: "subprocess.Popen[str]", url: str) -> None:
+    def __init__(self, process: "subprocess.Popen[str] | ForkedMock", url: str) -> None:
         self.process = process
         self.url = url
 
@@ -34,9 +36,7 @@ class ServerProcess:
 class MockServer(ServerProcess):
     """The built-in mock server."""
 
-    def __init__(self, *options: str) -> None:
-        command = [sys.executable, "-m", "llmstress.engine.mock", "--port", "0", *options]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    def __init__(self, process: "subprocess.Popen[str] | ForkedMock") -> None:
         assert process.stdout is not None
         super().__init__(process, json.loads(process.stdout.readline())["listening"])
 
@@ -57,9 +57,11 @@ def ended(process: "subprocess.Popen[str]") -> Iterator["subprocess.Popen[str]"]
 @contextlib.contextmanager
 def mock_server(*options: str) -> Iterator[MockServer]:
     """A mock with short delays: 20 ms to the first token, 2 ms gaps, 8 tokens, unless `options` say otherwise."""
-    server = MockServer("--ttft-ms", "20", "--gap-ms", "2", "--tokens", "8", *options)
-    with ended(server.process):
-        yield server
+    process = fork_mock("--port", "0", "--ttft-ms", "20", "--gap-ms", "2", "--tokens", "8", *options)
+    try:
+        yield MockServer(process)
+    finally:
+        process.end()
 
 
 class Run:

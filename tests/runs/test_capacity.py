@@ -3,17 +3,15 @@
 import signal
 from typing import Any
 
-import jsonschema
 import pytest
 from helpers.processes import Run, llmstress, mock_server
-
-from llmstress.coordinator.output.schema import json_schema
+from helpers.summaries import keeps_schema
 
 COMMON = ("--model", "mock-7b", "--headless", "--quiet", "--no-probe", "--proxy", "none")
 
 
 def checked(summary: dict[str, Any]) -> dict[str, Any]:
-    jsonschema.validate(summary, json_schema())
+    keeps_schema(summary)
     return summary
 
 

@@ -131,7 +131,7 @@ def test_users_who_leave_close_their_streams(model: tuple[str, str]) -> None:
     assert 5 * abandoned <= tokens["output_cancelled"] < 90 * abandoned
     assert summary["latency_ms"]["ttft"]["count"] == REQUESTS
     assert summary["latency_ms"]["e2e"]["count"] == requests["ok"]
-    assert f"{abandoned} abandoned" in words
+    assert f"outcome: all {requests['ok']} finished requests succeeded, {abandoned} abandoned" in words
     assert not any(rule["id"] == "cut-off" for rule in summary["verdict"]["rules"])
     assert summary["errors"] == {}
 

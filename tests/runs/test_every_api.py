@@ -123,7 +123,7 @@ HOWS = {
 @pytest.mark.parametrize("how", HOWS.values(), ids=HOWS)
 @live
 async def test_what_was_sent_is_what_is_counted(how: tuple[str, ...]) -> None:
-    with mock_server("--ttft-ms", "60", "--gap-ms", "8", *how) as server:
+    with mock_server("--ttft-ms", "60", "--gap-ms", "40", *how) as server:
         found = await ask_all(server.url, EVENTS)
         truth = server.stop()
     assert_ok(found)
@@ -140,7 +140,7 @@ async def test_what_was_sent_is_what_is_counted(how: tuple[str, ...]) -> None:
     assert (ttft.count, itl.count) == (truth["ttft_ms"]["count"], truth["gap_ms"]["count"])
     assert ttft.mean is not None
     late_ms = ttft.mean / 1000 - truth["ttft_ms"]["mean"]
-    assert -0.01 <= late_ms < 40, "what is sent is read no sooner, and not much later; all tokens take longer"
+    assert -0.01 <= late_ms < 200, "what is sent is read no sooner, and not much later; all tokens take 280 ms more"
     if itl.count:
         assert itl.mean is not None
         assert itl.mean / 1000 == pytest.approx(truth["gap_ms"]["mean"], rel=0.3, abs=2)

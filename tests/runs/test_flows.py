@@ -1,10 +1,13 @@
 """Flows against the mock: login, search, chat. What the mock has received is compared with what the run says."""
 
+import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.http_servers import Handler, served
 from helpers.processes import llmstress, mock_server
 
 FLOW = """\
@@ -71,11 +74,20 @@ def test_each_stream_logs_in_once_and_answers_go_into_later_requests(procs: str,
     kept = tmp_path / "kept.jsonl"
     with mock_server("--login-required", "--ttft-ms", "1", "--gap-ms", "0.1", "--keep-requests", str(kept)) as mock:
         code, summary, said = run(
-            tmp_path, mock.url, FLOW, "--procs", procs, "--total-streams", "5", "--requests", "64"
-        )
+            *(tmp_path, mock.url, FLOW, "--procs", procs, "--total-streams", "5", "--requests", "64"),
+            *("--fail-if", "rag/chat.ttft.max>60s", "--fail-if", "rag.flow.max>99s"),
+            *("--fail-if", "search.requests.ok<1"),
+        )  # fmt: skip
         truth = mock.stop()
     assert code == 0, said
     [flow] = summary["flows"]
+    found = {row["text"].partition(".")[0]: row["value"] for row in summary["thresholds"]}
+    _, search, chat, _ = flow["steps"]
+    assert found == {
+        "rag/chat": chat["latency_ms"]["ttft"]["max"],
+        "search": search["ok"],
+        "rag": flow["duration_ms"]["max"],
+    }
     came = steps(flow)
     assert truth["application"] == {"logins": 5, "searches": came["search"][0]}
     assert came["login"] == (5, 5, 0)
@@ -111,6 +123,60 @@ def test_a_user_logs_in_again_when_the_token_has_expired_and_no_flow_fails(tmp_p
     assert steps(flow)["login"] == (4 + flow["set_up_again"],) * 2 + (0,)
     assert flow["started"] == flow["completed"] + flow["cut_off"]
     assert f"set up again after a 401: {flow['set_up_again']}" in said
+    refused = summary["errors"]["http_401"]["count"]
+    assert f"{refused} of the {refused} http_401 led to a new set-up of the flow" in summary["outcome"]["text"]
+
+
+SECRET_FLOW = """\
+url = "URL"
+api = "http"
+method = "POST"
+body = "{}"
+
+[[task]]
+name = "shop"
+
+[[task.step]]
+name = "login"
+setup = true
+extract = ["token = json:token", "ticket = json:ticket", "pin = json:pin", "city = json:city"]
+
+[[task.step]]
+name = "search"
+url = "URL/search?token={{token}}"
+header = ["X-Api-Key: {{ticket}}", "X-Pin: {{pin}}", "X-City: {{city}}"]
+body = '{"password": "{{pin}}"}'
+"""
+
+
+def test_what_a_login_gives_is_shown_in_no_message_that_repeats_it(tmp_path: Path) -> None:
+    given = {"token": "tok/12345678", "ticket": "plain ticket", "pin": "pin-12345678", "city": "Buxtehude"}
+
+    class Shop(Handler):
+        def do_POST(self) -> None:
+            if self.path == "/":
+                return self.answer(200, json.dumps(given).encode())
+            repeated = [*given.values(), self.path, base64.b64encode(given["token"].encode()).decode()]
+            return self.answer(500, json.dumps({"error": " ".join(repeated)}).encode())
+
+    with served(Shop) as url:
+        code, summary, said = run(
+            tmp_path,
+            url,
+            SECRET_FLOW,
+            "--procs",
+            "1",
+            "--total-streams",
+            "1",
+            "--requests",
+            "4",
+            "--on-status",
+            "500=count",
+        )
+    [sample, *_] = summary["errors"]["http_500"]["samples"]
+    assert code == 0, said
+    assert sample["text"] == '{"error": "*** *** *** Buxtehude /search?token=*** ***"}'
+    assert not re.search("tok.{1,3}1234|plain ticket|pin-1234", said + json.dumps(summary))
 
 
 @pytest.mark.slow

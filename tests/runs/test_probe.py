@@ -27,6 +27,7 @@ from llmstress.coordinator.commands import cli
 from llmstress.coordinator.probe import report
 
 SCHEMA = json.loads(Path(report.__file__).with_name("probe.schema.json").read_text("utf-8"))
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 
 def probe(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
@@ -45,7 +46,7 @@ def facts(*arguments: str) -> tuple[int, dict[str, Any]]:
     code, out, err = probe("--json", *arguments)
     assert err == ""
     found = json.loads(out)
-    jsonschema.validate(found, SCHEMA)
+    VALIDATOR.validate(found)
     return code, found
 
 

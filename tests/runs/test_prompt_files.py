@@ -1,6 +1,7 @@
 """Prompts from files as they arrive at a server."""
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,34 @@ def test_each_row_is_sent_once_by_any_number_of_processes(tmp_path: Path, procs:
     assert Counter((body["messages"][0]["content"], body["max_tokens"]) for body in bodies) == Counter(
         (row["prompt"], row["output_tokens"]) for row in rows
     )
+
+
+@pytest.mark.parametrize(
+    "more", [(), pytest.param(("--turns", "2"), marks=pytest.mark.slow)], ids=["requests", "conversations"]
+)
+def test_a_file_that_is_cut_off_during_the_run_ends_it_with_one_message(tmp_path: Path, more: tuple[str, ...]) -> None:
+    path = tmp_path / "prompts.txt"
+    path.write_text("".join(f"row {number}\n" for number in range(9_000)))
+
+    class Cuts(list[dict[str, Any]]):
+        """Cuts the file off when the first request has come."""
+
+        def append(self, body: dict[str, Any]) -> None:
+            super().append(body)
+            os.truncate(path, 200)
+
+    bodies = Cuts()
+    with keeping(bodies) as url:
+        code, summary, said = llmstress(
+            url, *COMMON, "--prompts", str(path), "--procs", "2", "--total-streams", "4", *more
+        )
+    assert code == 6, said
+    assert summary["ended_by"] == "errors"
+    assert "Traceback" not in said
+    assert said.count(f"--prompts {path}: the file changed during the run (row ") == 1
+    assert "cut off" in said
+    texts = [body["messages"][0]["content"] for body in bodies]
+    assert set(texts) <= {f"row {number}" for number in range(100)}, "no part of a row is sent"
 
 
 @pytest.mark.slow

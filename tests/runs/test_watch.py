@@ -109,10 +109,16 @@ def test_a_viewer_has_the_figures_of_the_summary() -> None:
 
 @pytest.mark.slow
 def test_streams_change_while_the_run_lasts() -> None:
-    with mock_server() as server:
-        arguments = ("--url", server.url, "--model", "mock-7b", "--procs", "2", "--streams", "10", "--duration", "2s")
+    more = once({0.2: StreamsRequested(50)})
+    fewer = once({0.2: StreamsRequested(4)})
+
+    def react(view: RunView, frame: Frame) -> Command | None:
+        return fewer(view, frame) if view.aggregate.open == 50 else more(view, frame)
+
+    with mock_server("--gap-ms", "10", "--tokens", "40") as server:
+        arguments = ("--url", server.url, "--model", "mock-7b", "--procs", "2", "--streams", "10", "--duration", "3s")
         with run_of(*arguments) as (run, directory):
-            view = follow(directory, once({0.2: StreamsRequested(50), 1.2: StreamsRequested(4)}))
+            view = follow(directory, react)
             code, summary, _ = run.finish()
         truth = server.stop()
     check(summary)

@@ -4,7 +4,8 @@ import random
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from helpers.examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.engine.telemetry import formatting
@@ -171,7 +172,7 @@ def test_names_at_the_ends_of_lines_do_not_hide_each_other() -> None:
     assert len(lines.end_labels(drawing, 1)) == 1
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(high=st.floats(1e-3, 1e9), most=st.integers(2, 12))
 def test_ticks_are_few_even_and_within(high: float, most: int) -> None:
     found = axes.ticks(0.0, high, most)
@@ -183,7 +184,7 @@ def test_ticks_are_few_even_and_within(high: float, most: int) -> None:
     assert axes.nice_ceiling(high) >= high * 0.998
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(seconds=st.floats(0, 1e6), columns=st.integers(1, 300))
 def test_time_ticks_have_room(seconds: float, columns: int) -> None:
     found = axes.time_ticks(seconds, columns)
@@ -222,7 +223,7 @@ def histogram_of(values: list[int]) -> Histogram:
     return histogram
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     values=st.lists(st.integers(0, 3_600_000_000), min_size=1, max_size=200),
     rows=st.integers(1, 60),

@@ -4,7 +4,8 @@ import random
 import time
 
 import pytest
-from hypothesis import given, settings
+from helpers.examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstress.engine.telemetry.aggregate import Aggregate
@@ -27,7 +28,7 @@ def columns_of(rows: list[Row], most: int = 100) -> list[TimeColumn]:
     return downsample(rows, 1.0, step_for(len(rows), most))
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     rows=st.lists(st.lists(st.integers(0, HIGHEST_US), max_size=30), max_size=30),
     places=st.integers(1, 40),

@@ -1,22 +1,26 @@
 """The tab of the tasks: its table, its words, its bars, and when there is one."""
 
+from collections.abc import Container
+
 import msgspec
 import pytest
 from helpers.load_stories import STAGES
-from helpers.screens import QueueSource, S, ending, on_screen, opening, press, settle, settle_until, text_of
+from helpers.screens import QueueSource, S, ending, histogram, on_screen, opening, press, settle, settle_until, text_of
 from helpers.task_stories import TASKS, mixed, mixed_delta, mixed_view
 from textual.pilot import Pilot
 from textual.widgets import DataTable
 
 from llmstress.engine.telemetry.broadcast import RunView, StepFacts, TaskFacts
-from llmstress.engine.telemetry.by_task import TaskFigures, task_figures
-from llmstress.engine.telemetry.messages import Phase
+from llmstress.engine.telemetry.by_task import TaskFigures, step_figures, task_figures
+from llmstress.engine.telemetry.messages import Phase, key_of
 from llmstress.engine.telemetry.metrics import TASKS_CHARTED
 from llmstress.tui.app import StressApp
 from llmstress.tui.charts.bar_chart import BarChart, BarDrawing, NamedBar, bar_pieces, shown_bars
 from llmstress.tui.charts.by_task import drawings_of
 from llmstress.tui.format.picture import picture_of
-from llmstress.tui.panes.tasks import about, columns_of, has_tasks, name_column, share_text, title_of
+from llmstress.tui.panes.task_rows import TaskRow, compared, has_more, rows_of, shown_turns
+from llmstress.tui.panes.task_words import about, share_text, title_of
+from llmstress.tui.panes.tasks import columns_of, has_tasks, name_column
 
 
 def after(seconds: float, view: RunView | None = None) -> RunView:
@@ -30,9 +34,13 @@ def after(seconds: float, view: RunView | None = None) -> RunView:
 
 def rows(view: RunView, width: int) -> dict[str, dict[str, str]]:
     """Name of a task -> column -> what the table shows."""
-    tasks = task_figures(view)
-    columns = columns_of(tasks, picture_of(view, whole=True), width)
-    return {task.facts.name: {each.column.label: each.cell(task).text for each in columns} for task in tasks}
+    shown = table(view)
+    columns = columns_of(shown, picture_of(view, whole=True), width)
+    return {row.label: {each.column.label: each.cell(row.figures).text for each in columns} for row in shown}
+
+
+def table(view: RunView, opened: Container[str] = ()) -> list[TaskRow]:
+    return rows_of(task_figures(view, TASKS_CHARTED), step_figures(view, TASKS_CHARTED), opened)
 
 
 def task(view: RunView, number: int) -> TaskFigures:
@@ -40,7 +48,7 @@ def task(view: RunView, number: int) -> TaskFigures:
 
 
 def words(view: RunView, number: int) -> list[str]:
-    return about(task(view, number), view).plain.split("\n")
+    return about(table(view)[number], view).plain.split("\n")
 
 
 def test_a_run_of_one_kind_of_requests_has_no_tasks() -> None:
@@ -100,22 +108,104 @@ def test_the_rows_of_a_mix() -> None:
     }
 
 
-def test_a_task_with_steps_has_one_row() -> None:
-    view = mixed_view(TASKS[:2])
-    steps = (StepFacts(task="chat", step="turn 1"), StepFacts(task="chat", step="turn 2"), StepFacts(task="summaries"))
+def with_steps(*steps: StepFacts) -> RunView:
+    """The run of `mixed` in which its three task numbers stand for these steps."""
+    view = mixed_view(tuple(each for each in TASKS if each.name in {step.task for step in steps}))
     view.facts = msgspec.structs.replace(view.facts, steps=steps)
+    return view
+
+
+TURNS = (
+    StepFacts(task="chat", step="turn 1", conversation=True),
+    StepFacts(task="chat", step="turn 2", conversation=True),
+    StepFacts(task="summaries"),
+)
+FLOW = tuple(StepFacts(task="chat", step=name, flow=True) for name in ("login", "search", "ask"))
+
+
+def test_the_steps_of_a_task_are_below_it() -> None:
+    shown = rows(after(10.0, with_steps(*TURNS)), 200)
+    assert {name: row["req/s"] for name, row in shown.items()} == {
+        "chat": "72.0",
+        "  turn 1": "48.0",
+        "  turn 2": "24.0",
+        "summaries": "8.00",
+    }
+    assert {name: row["failed"] for name, row in shown.items()} == {
+        "chat": "0.7 %",
+        "  turn 1": "0 %",
+        "  turn 2": "2.0 %",
+        "summaries": "0 %",
+    }
+    assert (shown["  turn 1"]["TTFT p50"], shown["  turn 2"]["TTFT p50"]) == ("158 ms", "304 ms")
+    assert (shown["  turn 1"]["E2E p50"], shown["  turn 2"]["TTFT p99"]) == ("538 ms", "~308 ms")
+    assert shown["  turn 1"]["share"] == shown["  turn 1"]["asked"] == "", "the weights share out conversations"
+
+
+def test_a_run_without_a_mix_has_rows_of_turns() -> None:
+    view = opening(steps=tuple(StepFacts(step=f"turn {n}", conversation=True) for n in (1, 2, 3)))
+    assert has_tasks(view)
     shown = rows(after(10.0, view), 200)
-    assert {name: row["req/s"] for name, row in shown.items()} == {"chat": "72.0", "summaries": "8.00"}
-    assert shown["chat"]["failed"] == "0.7 %"
+    assert {name: row["req/s"] for name, row in shown.items()} == {"turn 1": "48.0", "turn 2": "24.0", "turn 3": "8.00"}
+    assert not {"asked", "share"} & set(shown["turn 1"])
+    assert title_of(picture_of(view, whole=False)).plain == "turns · 3 · steady window 8s · failed: whole run"
+    assert words(view, 1)[0] == "turn-2  turn 2; thresholds use this name"
+    assert words(view, 1)[1].startswith("245 requests started; 2% of 245 requests failed")
+
+
+@pytest.mark.parametrize(
+    ("count", "turns"),
+    [(1, [1]), (5, [1, 2, 3, 4, 5]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8]), (20, [1, 2, 4, 8, 16, 20])],
+)
+def test_of_many_turns_some_are_shown(count: int, turns: list[int]) -> None:
+    assert [at + 1 for at in shown_turns(count)] == turns
+
+
+def test_a_task_with_many_turns_can_be_opened() -> None:
+    steps = [StepFacts(task="chat", step=f"turn {n}", conversation=True) for n in range(1, 9)]
+    view = with_steps(*steps, StepFacts(task="summaries", step="a", flow=True))
+    labels = [row.label for row in table(view)]
+    assert labels == ["chat", "  turn 1", "  turn 2", "  turn 4", "  turn 8", "summaries", "  a"]
+    assert [row.label for row in table(view, {"chat"})][1:9] == [f"  turn {n}" for n in range(1, 9)]
+    figures = step_figures(view)
+    assert [has_more(task, figures) for task in ("chat", "summaries", "")] == [True, False, False]
+
+
+def test_the_words_about_sessions_and_steps() -> None:
+    view = after(10.0, with_steps(*FLOW))
+    first = view.aggregate.parts[key_of(Phase.STEADY, 0)]
+    first.counters.sessions, first.counters.sessions_completed, first.counters.sessions_failed = 300, 290, 3
+    first.aside["flow"] = histogram(*[2_000_000] * 200)
+    assert words(view, 0)[1].startswith("300 flows started (share 100 %, asked for 100 %), with 805 requests; ")
+    assert "flows: 290 completed, 3 failed; whole flow p50 2.00 s, p99 ~2.00 s" in words(view, 0)[2]
+    assert words(view, 1)[0] == "chat/login  step login of the task chat; thresholds use this name"
+    assert "steady window: ttft<300ms missed by 64 of 384" in words(view, 1)[2]
+    shown = "tasks · 1 · steady window 8s · share of what began, failed: whole run"
+    assert title_of(picture_of(view, whole=False)).plain == shown
+
+
+def test_the_charts_compare_tasks_or_the_steps_of_one() -> None:
+    view = after(10.0, with_steps(*TURNS))
+    tasks, steps = task_figures(view, TASKS_CHARTED), step_figures(view, TASKS_CHARTED)
+    shown = table(view)
+    assert compared(shown[0], tasks, steps) == (tasks, "by task")
+    assert compared(shown[1], tasks, steps) == (steps, "by turn of chat")
+    flow = after(10.0, with_steps(*FLOW))
+    tasks, steps = task_figures(flow, TASKS_CHARTED), step_figures(flow, TASKS_CHARTED)
+    figures, by = compared(table(flow)[0], tasks, steps)
+    assert (figures, by) == (steps, "by step"), "there is no other task to compare with"
+    ttft, requests, *_ = drawings_of(figures, flow.aggregate.metrics, "search", by)
+    assert (ttft.title, requests.title) == ("TTFT by step: p50 █ p99 ░", "requests/s by step")
+    assert [each.name for each in requests.bars] == ["login", "search", "ask"]
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 160])
 def test_the_table_fits_and_keeps_what_matters(width: int) -> None:
     view = after(10.0)
-    tasks = task_figures(view)
-    columns = columns_of(tasks, picture_of(view, whole=True), width)
+    shown = table(view)
+    columns = columns_of(shown, picture_of(view, whole=True), width)
     labels = [each.column.label for each in columns]
-    taken = name_column(tasks, width).width + 2 + sum(each.column.width + 2 for each in columns)
+    taken = name_column(shown, width).width + 2 + sum(each.column.width + 2 for each in columns)
     assert taken <= width
     assert {"share", "req/s", "TTFT p99", "failed", "good"} <= set(labels)
     assert ("E2E p50" in labels) == (width >= 80), "one task has no other latency"
@@ -124,9 +214,9 @@ def test_the_table_fits_and_keeps_what_matters(width: int) -> None:
 
 def test_long_names_leave_room_for_figures() -> None:
     long = tuple(msgspec.structs.replace(each, name=each.name + "x" * 30) for each in TASKS)
-    tasks = task_figures(after(3.0, mixed_view(long)))
-    assert [name_column(tasks, width).width for width in (60, 80, 160, 300)] == [12, 16, 32, 40]
-    assert name_column(task_figures(after(3.0)), 160).width == len("embeddings")
+    shown = table(after(3.0, mixed_view(long)))
+    assert [name_column(shown, width).width for width in (60, 80, 160, 300)] == [12, 16, 32, 40]
+    assert name_column(table(after(3.0)), 160).width == len("embeddings")
 
 
 def test_before_the_steady_window_shares_and_failures_are_known() -> None:
@@ -317,3 +407,27 @@ def test_many_tasks_can_be_scrolled_and_the_charts_show_the_longest_bars() -> No
     view.apply(mixed_delta(0, 12, (1,) * 40))
     app = StressApp(QueueSource(view))
     on_screen(app, steps, (80, 24))
+
+
+def test_enter_shows_all_turns_of_a_task() -> None:
+    steps = [StepFacts(task=name, step=f"turn {n}", conversation=True) for name in ("a", "b") for n in range(1, 9)]
+    view = mixed_view(tuple(msgspec.structs.replace(TASKS[0], name=name) for name in ("a", "b")))
+    view.facts = msgspec.structs.replace(view.facts, steps=tuple(steps))
+    view.apply(mixed_delta(0, 12, (1,) * 16))
+
+    async def follow(pilot: Pilot[int]) -> None:
+        await press(pilot, "7")
+        table = app.query_one("TasksPane DataTable", DataTable)
+        await settle_until(pilot, lambda: table.row_count == 10)
+        assert "enter: all turns" in text_of(app)
+        await press(pilot, "down", "down", "enter")
+        await settle_until(pilot, lambda: table.row_count == 14)
+        names = [str(table.get_row_at(at)[0]) for at in range(14)]
+        assert names == ["a", *(f"  turn {n}" for n in range(1, 9)), "b", *(f"  turn {n}" for n in (1, 2, 4, 8))]
+        assert "a/turn-2  turn 2 of the task a" in text_of(app), "the selection stays"
+        assert "enter: fewer turns" in text_of(app)
+        await press(pilot, "enter")
+        await settle_until(pilot, lambda: table.row_count == 10)
+
+    app = StressApp(QueueSource(view))
+    on_screen(app, follow, (80, 24))

@@ -2,7 +2,8 @@
 ROUTER.
 
 worker -> coordinator: Hello, Ready, Delta..., Final
-coordinator -> worker: Setup, Go, then orders (SetStreams, SetProfile, SetWindows, Pause, Stop) in any number, Ack
+coordinator -> worker: Setup, Go, then orders (SetStreams, SetProfile, SetWindows, SetWordsPerToken, Pause, Stop) in any
+number, Ack
 """
 
 import enum
@@ -305,6 +306,16 @@ class SetWindows(msgspec.Struct, tag=True, array_like=True, frozen=True):
     windows: tuple[Window, ...]
 
 
+class SetWordsPerToken(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """The made prompts of a task have other words per token, from the request of a number on. No worker should have
+    passed this number, so that it is the same one in all workers; one that has says so in its reports
+    (`Delta.corrected_late`)."""
+
+    task: int
+    from_request: int
+    ratio: float
+
+
 class StopMode(enum.StrEnum):
     """What a stop does with open requests."""
 
@@ -336,5 +347,5 @@ class Ack(msgspec.Struct, tag=True, array_like=True, frozen=True):
 
 
 FromWorker = Hello | Ready | Delta | Final
-Order = SetStreams | SetProfile | SetWindows | Pause | Stop
+Order = SetStreams | SetProfile | SetWindows | SetWordsPerToken | Pause | Stop
 ToWorker = Setup | Go | Order | Ack

@@ -1,12 +1,19 @@
 """Redaction: replaces secrets in texts before they are shown or written."""
 
+import base64
+import html
+import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from urllib.parse import quote
 
 _PLAIN = re.compile(r"[A-Za-z]+(?:[ _-][A-Za-z]+)*")
 
 _LONGEST_PLAIN = 16
 """A secret of at most this many characters may be equal to a word of llmstress's own sentences."""
+
+SHORTEST = 6
+"""Shorter values are not treated as secrets: redacting them would garble the output."""
 
 FINISH_REASONS = frozenset(
     {
@@ -36,6 +43,22 @@ def redact(text: str, secrets: Collection[str]) -> str:
         if at >= 0 and secret.startswith(cut[at:]) and len(cut) - at >= _LEAST:
             cut = f"{cut[:at]}***"
     return cut + quotes
+
+
+def forms_of(value: str) -> Iterator[str]:
+    """The forms in which a server may repeat a secret: as it is, escaped, or in base64."""
+    yield value
+    yield quote(value, safe="")
+    yield html.escape(value)
+    escaped = json.dumps(value)[1:-1]
+    yield escaped
+    yield escaped.replace("/", "\\/")
+    data = value.encode("utf-8", "surrogateescape")
+    for before in range(3):
+        # base64 of a text that contains the value: the first and last characters also encode bits of its neighbours
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            inner = encode(bytes(before) + data).decode().rstrip("=")
+            yield inner[(0, 2, 3)[before] : -1 if (before + len(data)) % 3 else None]
 
 
 def redact_finish_reason(reason: str, secrets: Collection[str]) -> str:

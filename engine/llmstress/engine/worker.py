@@ -26,6 +26,7 @@ from llmstress.engine.control import (
     SetStreams,
     Setup,
     SetWindows,
+    SetWordsPerToken,
     Stop,
     StopMode,
     ToWorker,
@@ -219,12 +220,20 @@ def _obey(word: ToWorker, models: Sequence[Model], orders: _Orders) -> None:
             models[0].set_profile(profile)
         case SetWindows(windows=windows):
             orders.set_windows(windows)
+        case SetWordsPerToken(task=task, from_request=number, ratio=ratio):
+            _correct(models[0], task, number, ratio)
         case Stop(mode=mode):
             orders.stop.set()
             if mode is StopMode.ABORT:
                 orders.abort.set()
         case _:
             raise RuntimeError(f"expected an order, got {type(word).__name__}")
+
+
+def _correct(model: Model, task: int, number: int, ratio: float) -> None:
+    correct = model.mix.tasks[task].correct
+    if correct is not None and (since := correct(number, ratio)) > number:
+        model.load.recorder.corrected_late[task] = since
 
 
 async def _start(model: Model, orders: _Orders, t0: int, stop_at: int) -> None:

@@ -29,7 +29,7 @@ from llmstress.coordinator.config.parsing import (
     parse_token_ids,
 )
 from llmstress.coordinator.config.prices import PriceTable, parse_money, parse_price, read_prices
-from llmstress.coordinator.config.prompt_text import parse_lengths
+from llmstress.coordinator.config.prompt_text import parse_lengths, parse_words_per_token
 from llmstress.coordinator.config.slo_presets import parse_preset
 from llmstress.coordinator.config.slo_text import parse_deadlines, parse_reading_speed, parse_slo
 from llmstress.coordinator.config.sweep_text import parse_attain, parse_bound, parse_sweep
@@ -91,6 +91,7 @@ MONEY = ParsedText("amount", parse_money)
 PRICE = ParsedText("input=p,output=p", parse_price)
 PRICES = ParsedText("file", _prices_in)
 LENGTHS = ParsedText("n|distribution", parse_lengths)
+WORDS_PER_TOKEN = ParsedText("auto|n", parse_words_per_token)
 MODELS = ParsedText("name=n,name=n", parse_models)
 BANDS = ParsedText("n,n", parse_bands)
 MAX_ERRORS = ParsedText("n|p%", parse_max_errors)

@@ -37,6 +37,10 @@ LARGE_TRACE = 20_000_000
 """Bytes of a trace from which on a line says that it is being read: a million rows of CSV have 40 MB and take 3 s."""
 
 
+MOCK = "the built-in mock LLM"
+"""The target of a run without a URL."""
+
+
 class Saved(msgspec.Struct, frozen=True):
     """How the summary was written to files."""
 
@@ -112,9 +116,10 @@ def _dry_run(options: Options) -> int:
             text = dry_run(options, lambda own: own.url or "", os.environ, trace, prepared)
         else:
             base = f"http://127.0.0.1:{MockOptions().port}"
-            mock = "the run starts the built-in mock LLM at a free port"
-            notes = [f"no --url given: {mock}; `llmstress mock` starts it at {base}"]
-            text = dry_run(demo_options(options), lambda own: demo_url(own, base), os.environ, trace, prepared, notes)
+            port = "the run starts the built-in mock LLM at a free port"
+            notes = [f"no --url given: {port}; `llmstress mock` starts it at {base}, for the commands below"]
+            own_options = demo_options(options)
+            text = dry_run(own_options, lambda own: demo_url(own, base), os.environ, trace, prepared, MOCK, notes)
     write_out(text.encode("utf-8", "replace"))
     return ExitCode.OK
 

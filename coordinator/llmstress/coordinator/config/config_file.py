@@ -110,6 +110,8 @@ def read_config(text: str, name: str, keys: Mapping[str, Setting]) -> ConfigFile
 
     if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
         raise UsageError(f"{name}, line {lines[TASK]}: a task is a table of its own: begin it with [[task]]")
+    if tables == [] and TASK in lines:
+        raise UsageError(f"{name}, line {lines[TASK]}: task is empty: begin each task with [[task]], or drop it")
     lines_of_tables = _lines_of_tasks(text)
     if len(lines_of_tables) != len(tables):
         raise UsageError(f"{name}, line {lines[TASK]}: write each task as a table of its own: begin it with [[task]]")
@@ -136,6 +138,10 @@ def _task(table: Mapping[str, Any], name: str, lines: _Lines, keys: Mapping[str,
     if own["name"] is None:
         raise UsageError(f'{origin}: the task has no name: write name = "chat" or the like')
     steps = table.get(STEP, [])
+    if steps == [] and STEP in table:
+        raise UsageError(
+            f"{name}, line {lines.keys[STEP]}: step is empty: begin each step with [[task.step]], or drop it"
+        )
     if len(lines.steps) != (len(steps) if isinstance(steps, list) else -1):
         at = lines.keys.get(STEP, lines.keys[""])
         raise UsageError(f"{name}, line {at}: write each step as a table of its own: begin it with [[task.step]]")

@@ -57,31 +57,35 @@ def config_text(lines: Iterable[Line], secrets: Collection[str], title: str, tas
             written += ["", f"# {section}"]
         written += _written(line, secrets)
     for task in tasks:
-        written += _table("task", task, secrets)
+        written += _table("task", task, secrets, task.named["name"])
         for step in task.steps:
-            written += _table("task.step", step, secrets)
+            written += _table("task.step", step, secrets, f"{task.named['name']}_{step.named['name']}")
     return "\n".join(written) + "\n"
 
 
-def _table(name: str, table: Table, secrets: Collection[str]) -> list[str]:
+def _table(name: str, table: Table, secrets: Collection[str], place: str) -> list[str]:
     own = tomli_w.dumps(table.named).rstrip("\n").split("\n")
-    settings = [text for line in table.lines for text in _written(line, secrets)]
+    settings = [text for line in table.lines for text in _written(line, secrets, place)]
     return ["", f"[[{name}]]  # {_one_line(table.origin)}", *own, *settings]
 
 
-def _written(line: Line, secrets: Collection[str]) -> list[str]:
+def _written(line: Line, secrets: Collection[str], place: str = "") -> list[str]:
+    """`place`: the task, or task and step, whose line it is. No flag and no variable of llmstress sets its value."""
     setting, given = line.setting, line.given
     if given is None:
         return [f"# {setting.key} is not set"]
     value = _canonical(setting, given.value)
-    value, needed = _without_secrets(setting, value, secrets)
+    value, needed = _without_secrets(setting, value, secrets, place)
     text = tomli_w.dumps({setting.key: value}).rstrip("\n")
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError as error:
             raise ValueError(f"{setting.flag} is not UTF-8 text, so a file can't hold it") from error
-    comments = [f"# the secret is not printed: set the variable {variable}" for variable in needed]
+    if place and value == NOT_PRINTED:
+        comments = [f"# the secret is not printed: write the value in place of {NOT_PRINTED}"]
+    else:
+        comments = [f"# the secret is not printed: set the variable {variable}" for variable in needed]
     return [*comments, f"{text}  # {_one_line(given.origin)}"]
 
 
@@ -96,14 +100,16 @@ def _canonical(setting: Setting, value: Any) -> Any:
             return list(value) if setting.repeated else value
 
 
-def _without_secrets(setting: Setting, value: Any, secrets: Collection[str]) -> tuple[Any, list[str]]:
+def _without_secrets(setting: Setting, value: Any, secrets: Collection[str], place: str) -> tuple[Any, list[str]]:
     """The value without secrets, and the variables that the file needs because of that."""
     if isinstance(value, list):
         shown, needed = list(value), []
         for at, text in enumerate(value):
             if _holds_secret(setting, text, secrets):
                 name = text.partition(":")[0].strip()
-                variable = "HEADER_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
+                # tasks may have other values for the same header
+                variable = "_".join(("HEADER", *filter(None, (place, name))))
+                variable = re.sub(r"[^A-Z0-9]", "_", variable.upper())
                 if variable in needed:
                     variable += f"_{at + 1}"
                 shown[at] = f"{name}: {FROM_ENVIRONMENT}{variable}"

@@ -1,11 +1,14 @@
 """Checks the steps of a flow before anything starts. A pure function."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from llmstress.coordinator.config.errors import UsageError
+from llmstress.coordinator.config.keys import is_secret_name
+from llmstress.coordinator.config.target_url import secret_parameters
 from llmstress.coordinator.config.tasks import MOST_STEPS, OwnOptions, OwnStep
 from llmstress.engine.control import Think
 from llmstress.engine.flows.templates import names_in
@@ -14,6 +17,14 @@ BUILT_IN = ("user", "number")
 """Variables that every step has: the numbers of the user and of the flow, from 1."""
 
 _IN_BODY = ("prompt", "model")
+
+_DOTTED = re.compile(r"\{\{\s*[A-Za-z_][\w-]*\.(?!answer\s*\}\})[\w.-]*\s*\}\}", re.ASCII)
+"""Written like the answer to a step, and none."""
+
+_CREDENTIALS = re.compile(r"(?i)(?:bearer|basic|token)\s")
+
+_MEMBER = re.compile(r'"([^"\\]+)"\s*:\s*"((?:[^"\\]|\\.)*)"')
+"""Name and text of a member of a JSON body."""
 
 
 class Texts(Protocol):
@@ -98,11 +109,20 @@ def check_flow(task: OwnOptions, run: OfRun, options: OfTask) -> None:
                 f"{where}: think-time is the wait after the step before, and there is none; --think-time of the run is "
                 "the pause between two flows of a stream"
             )
-        for place, name in _variables(options.of_step(step), where):
+        own = options.of_step(step)
+        for text in (own.url or "", own.prompt, own.system or "", own.body or "", *(value for _, value in own.headers)):
+            if wrong := _DOTTED.search(text):
+                raise UsageError(
+                    f"{where}: {wrong[0]} is no variable: the answer to an earlier step is {{{{STEP.answer}}}}"
+                )
+        for place, name in _variables(own, where):
             if name not in known and not (place == "body" and name in _IN_BODY):
                 usable = known.union(_IN_BODY) if place == "body" else known
                 line = step.origins.get("headers" if place.startswith("header ") else place, step.origin)
                 raise UsageError(f"{line}: step {step.name}: {place}: {_unknown(name, usable)}")
+        names = [each.name for each in step.extracts]
+        if twice := next((each for each in names if names.count(each) > 1), None):
+            raise UsageError(f"{where}: extract: {twice} is extracted twice")
         for each in step.extracts:
             if each.name in (*BUILT_IN, *_IN_BODY):
                 raise UsageError(f"{where}: extract: {each.name} has a meaning of its own: choose another name")
@@ -133,6 +153,24 @@ def _variables(options: Texts, where: str) -> Iterator[tuple[str, str]]:
     )
     for place, text in places:
         yield from ((place, name) for name in names_in(text))
+
+
+def secret_variables(steps: Iterable[Texts]) -> set[str]:
+    """The variables that these steps write where secrets stand: in a header, a parameter or a member of a body with a
+    telling name, or behind a scheme (`Bearer {{token}}`)."""
+    found: list[str] = []
+    for options in steps:
+        for name, value in options.headers:
+            if is_secret_name(name) or _CREDENTIALS.match(value):
+                found += names_in(value)
+        body = options.body or ""
+        found += [
+            each
+            for value in (*secret_parameters(options.url or ""), *secret_parameters(body))
+            for each in names_in(value)
+        ]
+        found += [each for name, value in _MEMBER.findall(body) if is_secret_name(name) for each in names_in(value)]
+    return {*found}
 
 
 def answers_wanted(steps: Iterable[Texts]) -> set[str]:

@@ -65,22 +65,24 @@ def merge(
         _refuse_stars([each for each in settings if given.get(each.field, "") is file.get(each.field)], file)
         for task in tasks:
             for own in (task.given, *(step.given for step in task.steps)):
-                _refuse_stars([each for each in settings if each.field in own], own)
+                _refuse_stars([each for each in settings if each.field in own], own, of_task=True)
     if preset := given.get("preset"):
         given.maps.append(read_preset(preset.value, keys, given))
     return Merged(dict(given), settings, tuple(unknown_variables(environ, keys)), tasks)
 
 
-def _refuse_stars(used: Iterable[Setting], file: Mapping[str, Given]) -> None:
-    """
+def _refuse_stars(used: Iterable[Setting], file: Mapping[str, Given], *, of_task: bool = False) -> None:
+    """`of_task`: flags and variables are those of the run, so they can't give the value.
+
     Raises:
         UsageError: a setting that is used from the file has stars instead of its value.
     """
     for setting in used:
         if file[setting.field].value == NOT_PRINTED:
+            way = f"write the value in place of {NOT_PRINTED}"
             raise UsageError(
                 f"{file[setting.field].origin}: {setting.key} is {NOT_PRINTED}, which stands for a secret that was not "
-                f"printed; give the value with {setting.variable} or {setting.flag}"
+                f"printed; {way if of_task else f'give the value with {setting.variable} or {setting.flag}'}"
             )
 
 

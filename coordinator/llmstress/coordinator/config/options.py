@@ -16,7 +16,9 @@ from llmstress.coordinator.config.parsing import MaxErrors, Resolve, is_address
 from llmstress.coordinator.config.prices import HIGHEST, Money, OnePrice, PriceTable
 from llmstress.coordinator.config.prompt_options import PromptOptions
 from llmstress.coordinator.config.slo_presets import PRESETS
+from llmstress.coordinator.config.step_names import step_facts
 from llmstress.coordinator.config.tasks import MOST_TASKS, OwnOptions, OwnStep, changes_of, changes_of_step, has_url
+from llmstress.coordinator.config.threshold_check import check_thresholds
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.checks.check import Check
 from llmstress.engine.control import Think
@@ -24,7 +26,7 @@ from llmstress.engine.prompts.lengths import MOST_TOKENS
 from llmstress.engine.telemetry.bands import Bounds
 from llmstress.engine.telemetry.error_samples import BYSTANDER_NAME
 from llmstress.engine.telemetry.slo import OF_STREAMS, Deadlines, Objectives, Slo
-from llmstress.engine.telemetry.subjects import FIRST_WORDS, SUBJECTS
+from llmstress.engine.telemetry.subjects import FIRST_WORDS
 from llmstress.engine.telemetry.thresholds import Threshold
 
 LONGEST_PROGRESS_S = 3600
@@ -171,7 +173,10 @@ class Options(PromptOptions, frozen=True, kw_only=True):
             self.check_prompts()
             self._check_abandoning()
             self._check_objectives()
-        self._check_thresholds()
+        if self.fail_if or self.abort_if:
+            steps = step_facts((task, step, own.turns) for task, step, own in self.each_step)
+            check_thresholds("--fail-if", self.fail_if, self, steps)
+            check_thresholds("--abort-if", self.abort_if, self, steps)
         self._check_cost()
 
     def _check_run(self) -> None:
@@ -347,21 +352,6 @@ class Options(PromptOptions, frozen=True, kw_only=True):
                 raise UsageError(
                     f"{flag} {slo.text} needs answers that are streamed: drop --no-stream, or limit e2e or ttfb"
                 )
-
-    def _check_thresholds(self) -> None:
-        for flag, thresholds in (("--fail-if", self.fail_if), ("--abort-if", self.abort_if)):
-            for threshold in thresholds:
-                names = [task.name for task, _ in self.each_task] if threshold.task else []
-                if threshold.task and threshold.task not in names:
-                    there = (
-                        f"; there are {', '.join(names)}" if any(names) else ": the run has none ([[task]] in a file)"
-                    )
-                    raise UsageError(f"{flag} {threshold.text}: there is no task {threshold.task!r}{there}")
-                needs = SUBJECTS[threshold.subject].needs
-                if needs == "SLOs" and not self.objectives.slos:
-                    raise UsageError(f"{flag} {threshold.text} needs limits for good requests: --slo or --slo-preset")
-                if needs == "arrivals" and not self.open:
-                    raise UsageError(f"{flag} {threshold.text} needs requests that arrive at a rate: --rate or --stage")
 
     def _check_cost(self) -> None:
         if self.max_cost is not None and not 0 < self.max_cost <= HIGHEST:

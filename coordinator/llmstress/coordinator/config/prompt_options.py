@@ -8,6 +8,13 @@ from llmstress.engine.prompts.order import Order
 DEFAULT_PROMPT = "Write a short story about a lighthouse keeper who finds a message in a bottle."
 
 
+AUTO = 0.0
+"""Words per token that the run finds out."""
+
+FEWEST_WORDS, MOST_WORDS = 0.05, 20.0
+"""Bounds of the words per token."""
+
+
 class PromptOptions(LoadOptions, frozen=True, kw_only=True):
     """What requests ask, and the lengths of prompts and answers."""
 
@@ -20,6 +27,8 @@ class PromptOptions(LoadOptions, frozen=True, kw_only=True):
     shared_prefix_tokens: int = 0
     """Tokens at the begin of the made prompts of a group that are the same."""
     prefix_groups: int = 1
+    words_per_token: float = AUTO
+    """Words of made prompts for each token of their length; `AUTO`: 1, corrected by what the server counts."""
     tokenizer: str | None = None
     """File of a tokenizer whose tokens the words of made prompts are; None: common words."""
     token_ids: bool = False
@@ -73,6 +82,7 @@ class PromptOptions(LoadOptions, frozen=True, kw_only=True):
             ("--shared-prefix-tokens", self.shared_prefix_tokens > 0, ""),
             ("--prefix-groups", self.prefix_groups > 1, ""),
             ("--token-ids", self.token_ids, ""),
+            ("--words-per-token", self.words_per_token != AUTO, ""),
             ("--tokenizer", self.tokenizer is not None and self.prompts is None and self.trace is None, ""),
         )
 
@@ -90,6 +100,12 @@ class PromptOptions(LoadOptions, frozen=True, kw_only=True):
             raise UsageError(
                 f"--shared-prefix-tokens {self.shared_prefix_tokens} leaves nothing of a prompt of "
                 f"{self.prompt_tokens.least} tokens (--prompt-tokens {self.prompt_tokens})"
+            )
+        if self.words_per_token != AUTO:
+            _refuse(
+                "--words-per-token can't be used with {flag}, {why}: drop one of them",
+                ("--tokenizer", self.tokenizer is not None, "whose words are one token each"),
+                ("--token-ids", self.token_ids, "which are the tokens themselves"),
             )
         if self.prefix_groups > 1 and not self.shared_prefix_tokens:
             raise UsageError("--prefix-groups needs the length of the prefixes: --shared-prefix-tokens")

@@ -10,7 +10,7 @@ from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.slo_text import deadlines_text
 from llmstress.coordinator.config.target_url import redact_url, secret_parameters, user_information
 from llmstress.coordinator.config.tasks import OwnStep
-from llmstress.engine.secrets import redact
+from llmstress.engine.secrets import SHORTEST, redact
 
 _LONGEST_SHOWN = 200
 """Characters of a text, and number of token ids, that a summary shows."""
@@ -35,6 +35,7 @@ def describe(options: Options) -> dict[str, Any]:
         shown[name] = [threshold.text for threshold in getattr(options, name)]
     for name in ("rate", "bystander", "prompt_tokens", "output_tokens", "turns", "price", "cost_per_hour"):
         shown[name] = None if shown[name] is None else str(getattr(options, name))
+    shown["words_per_token"] = options.words_per_token or "auto"
     shown["prices"] = None if options.prices is None else options.prices.name
     shown["models"] = [str(model) for model in options.models or ()]
     shown["stages"] = [str(stage) for stage in options.stages]
@@ -78,7 +79,9 @@ def secrets_in_options(options: Options) -> list[str]:
     with contextlib.suppress(ValueError, RecursionError):  # the body may be something other than JSON
         places.append(msgspec.json.decode(options.body or "{}"))
     found = [value for _, value in keys_in(places)]
-    found += [value for name, value in options.headers if variable_of(value) is None and is_secret(name, value)]
+    in_headers = [value for name, value in options.headers if variable_of(value) is None and is_secret(name, value)]
+    behind_schemes = [value.partition(" ")[2].strip() for value in in_headers]  # `Bearer ...`
+    found += [*in_headers, *(value for value in behind_schemes if len(value) >= SHORTEST)]
     for url in (options.url or "", options.proxy or ""):
         found += [user_information(url).partition(":")[2], *secret_parameters(url)]
     return [value for value in found if value]

@@ -13,7 +13,8 @@ _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _LONGEST_HOST = 254
 """Most characters of a host name, with the final dot (DNS)."""
 
-_SLASHES_MISSING = re.compile(r"(?i)https?:(?!\d)")
+_BAD_SCHEME = re.compile(r"(?i)https?:(?!\d)|[^/?#]*:/")
+"""Begins like a URL, but not like one of http or https."""
 _PORT = re.compile(r":?[0-9]{1,5}")
 
 _USER_INFORMATION = re.compile(r"^((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)?[^/?#]*@")
@@ -59,7 +60,7 @@ def parse_target(url: str, api: Api) -> Target:
 
 def _meant(text: str) -> str:
     """`; did you mean ...?` if only the beginning of the URL (`http://`, the host) is missing; else empty."""
-    if _SLASHES_MISSING.match(text):
+    if _BAD_SCHEME.match(text):
         return ""
     place = f"localhost:{text.removeprefix(':')}" if _PORT.fullmatch(text) else text
     whole = "//" in place or split_url(f"http://{place}") is None

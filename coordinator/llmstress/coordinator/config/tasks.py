@@ -17,6 +17,7 @@ OF_A_TASK = frozenset(
         # the request
         *("prompt", "prompt_ids", "prompt_tokens", "shared_prefix_tokens", "prefix_groups", "system"),
         *("prompts", "prompts_format", "prompt_column", "order", "salt", "skip_bad_rows", "tokenizer", "token_ids"),
+        *("words_per_token",),
         *("max_tokens", "output_tokens", "min_tokens", "ignore_eos", "limit_field", "stream", "usage", "extra_body"),
         *("batch", "encoding", "method", "body", "text", "done", "error_event", "turns", "answers"),
         # the connection
@@ -34,7 +35,7 @@ OF_A_TASK = frozenset(
 )
 """Fields of `Options` that a task may have for itself. All others belong to the run."""
 
-_MADE = ("prompt_tokens", "shared_prefix_tokens", "prefix_groups", "token_ids")
+_MADE = ("prompt_tokens", "words_per_token", "shared_prefix_tokens", "prefix_groups", "token_ids")
 _OF_A_FILE = ("prompts", "prompts_format", "prompt_column", "order", "salt", "skip_bad_rows")
 
 RIVALS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -45,6 +46,8 @@ RIVALS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "prompt_ids": ("prompt", *_MADE, *_OF_A_FILE),
         "prompt_tokens": ("prompt", "prompt_ids", *_OF_A_FILE),
         "prompts": ("prompt", "prompt_ids", *_MADE),
+        "tokenizer": ("words_per_token",),
+        "token_ids": ("words_per_token",),
         "prices": ("price",),
         "max_tokens": ("output_tokens",),
         "output_tokens": ("max_tokens", "min_tokens"),

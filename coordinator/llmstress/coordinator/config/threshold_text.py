@@ -6,7 +6,7 @@ from llmstress.engine.telemetry.durations import parse_duration
 from llmstress.engine.telemetry.subjects import FIRST_WORDS, Subject, find
 from llmstress.engine.telemetry.thresholds import STATUSES, Comparison, Threshold
 
-_SHAPE = re.compile(r"\s*(?P<name>[\w.:/@-]+)\s*(?P<comparison>>=|<=|==|!=|>|<|=)\s*(?P<rest>.*)", re.DOTALL)
+_SHAPE = re.compile(r"\s*(?P<name>[\w.:/@+-]+)\s*(?P<comparison>>=|<=|==|!=|>|<|=)\s*(?P<rest>.*)", re.DOTALL)
 
 _NUMBER = re.compile(
     r"(?P<number>[0-9][0-9_]*(?:\.[0-9]+)?)(?:\s?(?P<unit>%|(?!in\b|over\b|after\b)[a-zA-Zµ]+))?(?=\s|$)(?P<rest>.*)",
@@ -31,7 +31,8 @@ EXAMPLE = "'ttft.p99>800ms'"
 
 def parse_threshold(text: str) -> Threshold:
     """The threshold of `ttft.p99>800ms`, `errors.rate>1% in stage 3`, `tokens.output_per_s<5k over 30s after 10s`, or
-    `verdict=invalid`. `chat.ttft.p99>800ms` is about the requests of the task chat.
+    `verdict=invalid`. `chat.ttft.p99>800ms` is about the requests of the task chat, and `rag/search.e2e.p95>300ms`
+    about those of its step search.
 
     Raises:
         ValueError: the text has another form, or names something that can't be judged; the text says what to write.
@@ -70,8 +71,8 @@ def parse_threshold(text: str) -> Threshold:
 
 
 def _find(name: str) -> tuple[str, tuple[Subject, str]]:
-    """The name of the task (empty: none), and subject and argument: `chat.ttft.p99` is the TTFT of the task chat. The
-    name of a task may contain dots."""
+    """The name of the task or step (empty: none), and subject and argument: `chat.ttft.p99` is the TTFT of the task
+    chat. The name of a task may contain dots."""
     words = name.split(".")
     for at in range(1, len(words)):
         if words[0] not in FIRST_WORDS and words[at] in FIRST_WORDS:

@@ -15,7 +15,7 @@ from llmstress.coordinator.output.cost import cost_lines
 from llmstress.coordinator.output.flows import flow_lines
 from llmstress.coordinator.output.judging_schema import Fluidity, Goodput, SmoothGoodput, ThresholdRow
 from llmstress.coordinator.output.latencies import Latency
-from llmstress.coordinator.output.load_text import asked_line, load_line, windows_table
+from llmstress.coordinator.output.load_text import asked_line, load_line, windows_table, words_lines
 from llmstress.coordinator.output.log import LogFile
 from llmstress.coordinator.output.points import FindRow, SweepRow
 from llmstress.coordinator.output.points_text import find_lines, sweep_lines
@@ -208,6 +208,8 @@ class Console:
             self.say(f"tokens    {'; '.join(counted)} ({source[tokens.source]})")
         if tokens.asked is not None:
             self.say(asked_line(tokens.asked))
+        for line in words_lines(tokens.words_per_token):
+            self.say(line)
         self._goodput(summary)
         given = summary.run.options
         asked = any(given.get(name) is not None for name in ("price", "prices"))

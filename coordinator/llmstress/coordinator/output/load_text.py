@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from llmstress.coordinator.output.judging_schema import Goodput
 from llmstress.coordinator.output.latencies import Latency
 from llmstress.coordinator.output.load_schema import Load
-from llmstress.coordinator.output.schema import Asked, WindowRow
+from llmstress.coordinator.output.schema import Asked, WindowRow, WordsPerToken
 from llmstress.engine.telemetry.formatting import count, latency, rate, share, share_range
 from llmstress.engine.telemetry.load_profile import RATES
 
@@ -101,3 +101,20 @@ def asked_line(asked: Asked) -> str:
         if wanted
     ]
     return f"asked     {'; '.join(parts)}"
+
+
+def words_lines(found: Sequence[WordsPerToken]) -> list[str]:
+    """The lines of the table about words per token that were corrected: one for each task."""
+    lines = []
+    for task in dict.fromkeys(row.task for row in found if row.from_request):
+        first, *corrected = [row for row in found if row.task == task]
+        then = [
+            f"{row.ratio:g} from request {row.from_request:,} on"
+            + ("" if row.late_from_request is None else f", in one process from {row.late_from_request:,} on")
+            + ("" if row.reached else " (not reached)")
+            for row in corrected
+        ]
+        whose, repeat = f"{task}: " if task else "", f"--words-per-token {corrected[-1].ratio:g}"
+        assumed = f"{whose}{first.ratio:g} per token assumed"
+        lines.append(f"words     {'; '.join([assumed, *then])}; for equal prompts in each run: {repeat}")
+    return lines

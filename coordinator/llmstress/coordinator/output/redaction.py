@@ -2,12 +2,10 @@
 
 import base64
 import contextlib
-import html
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -16,7 +14,7 @@ from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.target_url import redact_url, secret_parameters, user_information
 from llmstress.coordinator.output import schema
 from llmstress.engine.api import APIS
-from llmstress.engine.secrets import FINISH_REASONS, distinctive, redact, redact_finish_reason
+from llmstress.engine.secrets import FINISH_REASONS, SHORTEST, distinctive, forms_of, redact, redact_finish_reason
 from llmstress.engine.telemetry.aggregate import Notice
 from llmstress.engine.telemetry.broadcast import Message, RunFacts, WorkerChange
 from llmstress.engine.telemetry.classes import CLASSES
@@ -38,9 +36,6 @@ _STATUS = re.compile(r"http_\d{3}")
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9-]*) +(\S+)")
 """`Bearer ...`, `Token ...`: a scheme and the credentials."""
-
-_SHORTEST = 6
-"""Shorter values are not treated as secrets: redacting them would garble the output."""
 
 _NEEDED = frozenset(
     {
@@ -110,8 +105,8 @@ def secrets_in(
         values += [userinfo, unquote(userinfo), password, unquote(password)]
         for value in secret_parameters(url):
             values += [value, unquote(value)]
-    hidden = {value for value in values if len(value) >= _SHORTEST and not is_public(value)}
-    return sorted({form for value in hidden for form in _forms(value)})
+    hidden = {value for value in values if len(value) >= SHORTEST and not is_public(value)}
+    return sorted({form for value in hidden for form in forms_of(value)})
 
 
 def _credentials_in(value: str) -> Iterator[str]:
@@ -126,21 +121,6 @@ def _credentials_in(value: str) -> Iterator[str]:
         yield pair.partition("=")[2].strip()
 
 
-def _forms(value: str) -> Iterator[str]:
-    yield value
-    yield quote(value, safe="")
-    yield html.escape(value)
-    escaped = json.dumps(value)[1:-1]
-    yield escaped
-    yield escaped.replace("/", "\\/")
-    data = value.encode("utf-8", "surrogateescape")
-    for before in range(3):
-        # base64 of a text that contains the value: the first and last characters also encode bits of its neighbours
-        for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            inner = encode(bytes(before) + data).decode().rstrip("=")
-            yield inner[(0, 2, 3)[before] : -1 if (before + len(data)) % 3 else None]
-
-
 def child_environment(environ: Mapping[str, str], secrets: Iterable[str], variables: Iterable[str]) -> dict[str, str]:
     """The environment of a child process: `environ` without secrets.
 
@@ -150,7 +130,7 @@ def child_environment(environ: Mapping[str, str], secrets: Iterable[str], variab
     left_out = frozenset(variables)
     hidden = {
         *secrets,
-        *(environ[name].strip() for name in left_out if len(environ.get(name, "").strip()) >= _SHORTEST),
+        *(environ[name].strip() for name in left_out if len(environ.get(name, "").strip()) >= SHORTEST),
     }
     return {
         name: value

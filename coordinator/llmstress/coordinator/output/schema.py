@@ -93,13 +93,30 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """Tokens that requests asked for by lengths of their own, and what they got: sums over the ok requests whose tokens
-    are known. Input is that of made prompts, output that of answers whose length was asked for one by one."""
+    """Tokens that requests asked for by lengths of their own, and what they got: sums over the ok requests of the
+    steady window whose tokens are known. Input is that of made prompts, output that of answers whose length was asked
+    for one by one."""
 
     input: int
     input_delivered: int
     output: int
     output_delivered: int
+
+
+class WordsPerToken(msgspec.Struct, frozen=True, kw_only=True):
+    """Words of made prompts for each token of their length, from a request of the run on."""
+
+    task: str
+    """Name of the task, and of its turn or step if it has any; empty: all requests are of one kind."""
+    ratio: float
+    """For equal prompts in each run: `--words-per-token` with this number."""
+    from_request: int
+    """Number among the requests of the task, from 0. From 1 on: the ratio was corrected by what the server counts."""
+    reached: bool
+    """False: the run has ended before this request."""
+    late_from_request: int | None
+    """A process had passed `from_request` when it heard of the correction, and has made it from this request on. Then
+    the prompts in between are others with another number of processes. Null: there was none."""
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +140,8 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     source: str | None
     asked: Asked | None
     """None: no request had a length of its own."""
+    words_per_token: list[WordsPerToken]
+    """What made prompts had, task by task. Empty: none was made of common words."""
 
 
 class Streams(msgspec.Struct, frozen=True):

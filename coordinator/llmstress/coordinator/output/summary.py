@@ -41,6 +41,7 @@ from llmstress.coordinator.output.schema import (
     TpsUser,
     Undetermined,
     WindowRow,
+    WordsPerToken,
     Worker,
 )
 from llmstress.coordinator.output.tasks import task_rows
@@ -54,7 +55,7 @@ from llmstress.engine.telemetry.cost import NO_PRICES, Pricing
 from llmstress.engine.telemetry.error_samples import SCENARIO, samples_of
 from llmstress.engine.telemetry.histogram import HIGHEST_US, Histogram
 from llmstress.engine.telemetry.intervals import percentile_intervals
-from llmstress.engine.telemetry.messages import Counters
+from llmstress.engine.telemetry.messages import Counters, Part
 from llmstress.engine.telemetry.metrics import LATENCIES, TABLE
 from llmstress.engine.telemetry.outcomes import describe_outcome
 from llmstress.engine.telemetry.slo import NOT_JUDGED, Objectives
@@ -93,6 +94,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Where long prompts and answers begin; None: requests are not told apart by their tokens."""
     pricing: Pricing = NO_PRICES
     """What the requests cost."""
+    words_per_token: list[WordsPerToken] = []
 
 
 def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
@@ -105,7 +107,7 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
         schema=SCHEMA,
         complete=not any(worker.state == "lost" or worker.gaps for worker in aggregate.workers),
         ended_by=facts.ended_by,
-        outcome=_outcome(ended),
+        outcome=_outcome(aggregate.whole),
         verdict=judge(aggregate, window),
         run=facts.run,
         requests=Requests(
@@ -121,7 +123,11 @@ def summarise(aggregate: Aggregate, facts: Facts) -> Summary:
             retries=sum(retried.values()),
             retried=dict(sorted(retried.items())),
         ),
-        tokens=_tokens(counters, figures, ended.get("ok", 0)),
+        tokens=msgspec.structs.replace(
+            _tokens(counters, figures, ended.get("ok", 0)),
+            asked=_asked(steady.counters),
+            words_per_token=facts.words_per_token,
+        ),
         finish=aggregate.whole.finish,
         streams=Streams(target=facts.run.total_streams, peak=aggregate.peak),
         latency_ms={name: describe(steady.latency.get(name)) for name in LATENCIES},
@@ -232,11 +238,12 @@ def _rounded(per_second: float | None) -> float | None:
     return None if per_second is None else round(per_second, 3)
 
 
-def _outcome(ended: dict[str, int]) -> Outcome:
+def _outcome(whole: Part) -> Outcome:
+    ended = whole.ended
     finished = sum(n for outcome, n in ended.items() if outcome != "cancelled")
     failed = sum(n for outcome, n in ended.items() if outcome not in NOT_FAILED)
     return Outcome(
-        text=describe_outcome(ended),
+        text=describe_outcome(whole),
         finished=finished,
         failed_share=round(failed / finished, 6) if finished else None,
         shares={
@@ -293,14 +300,15 @@ def _tokens(whole: Counters, figures: Figures, ok: int) -> Tokens:
         events_shared_a_read=whole.events_shared,
         per_event=None if whole.tokens_per_event is None else round(whole.tokens_per_event, 4),
         source=source,
-        asked=_asked(whole),
+        asked=None,
+        words_per_token=[],
     )
 
 
-def _asked(whole: Counters) -> Asked | None:
-    if not (whole.asked_input or whole.asked_output):
+def _asked(steady: Counters) -> Asked | None:
+    if not (steady.asked_input or steady.asked_output):
         return None
-    return Asked(whole.asked_input, whole.delivered_input, whole.asked_output, whole.delivered_output)
+    return Asked(steady.asked_input, steady.delivered_input, steady.asked_output, steady.delivered_output)
 
 
 def _tps_user(tpot: Histogram | None) -> TpsUser:

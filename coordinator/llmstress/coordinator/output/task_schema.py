@@ -1,5 +1,7 @@
 """The tasks of a mix in the summary (`schema`)."""
 
+from typing import Literal
+
 import msgspec
 
 from llmstress.coordinator.output.judging_schema import Goodput
@@ -15,11 +17,16 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     api: str
     url: str
     model: str
+    unit: Literal["requests", "conversations", "flows"]
+    """What the weights share out: a conversation or a flow is one, however many requests it has."""
+    begun: int
+    """How many of them started."""
     share: float
-    """Its share of the requests by the weights. A conversation counts as one request."""
+    """Its share of them by the weights."""
     started_share: float | None
-    """Its share of what started, in the same sense; null if nothing did."""
+    """Its share of those that started: `begun`, divided by the sum over all tasks; null if nothing started."""
     started: int
+    """Requests that started: every turn of a conversation and every step of a flow is one."""
     ok: int
     failed: int
     filtered: int

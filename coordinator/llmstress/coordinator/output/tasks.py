@@ -41,6 +41,8 @@ def _row(task: TaskFigures, objectives: Objectives) -> TaskRow:
         api=facts.api,
         url=facts.url,
         model=facts.model,
+        unit=task.unit,
+        begun=task.begun,
         share=round(task.asked_share, 6),
         started_share=None if task.started_share is None else round(task.started_share, 6),
         started=whole.started,
@@ -62,13 +64,28 @@ def _row(task: TaskFigures, objectives: Objectives) -> TaskRow:
 
 
 def tasks_table(rows: Sequence[TaskRow], *, whole_answers: bool) -> list[str]:
-    """The lines of the table, of at most 80 columns; none without a mix."""
+    """The lines of the table, of at most 80 columns; none without a mix. If tasks have conversations or flows, lines
+    above it say what is counted: the weights share out those, and rates are of requests."""
     if not rows:
         return []
+    units = [unit for unit in ("requests", "conversations", "flows") if any(row.unit == unit for row in rows)]
+    said = []
+    if units != ["requests"]:
+        parts = " and ".join(each for unit, each in (("conversations", "turn"), ("flows", "step")) if unit in units)
+        said = [
+            f"share: of the {_listed(units)} that began",
+            f"req/s: requests that ended ok, each {parts} included",
+            "",
+        ]
     first = "" if whole_answers else f"{'TTFT p50':>10}{'p99':>9}"
     last = "good" if any(isinstance(row.goodput, Goodput) for row in rows) else "failed"
     head = f"{'task':<16}{'share':>7}{'req/s':>9}{'tok/s':>8}{first}{'E2E p50':>10}{last:>8}"
-    return [head, *(_line(row, first=bool(first)) for row in rows)]
+    return [*said, head, *(_line(row, first=bool(first)) for row in rows)]
+
+
+def _listed(words: Sequence[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def fairness_lines(fairness: Mapping[str, float]) -> list[str]:

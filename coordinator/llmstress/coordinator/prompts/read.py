@@ -12,6 +12,7 @@ from typing import BinaryIO
 import msgspec
 
 from llmstress.coordinator.config.errors import CouldNotStart, UsageError
+from llmstress.coordinator.config.load_text import MOST_TURNS
 from llmstress.coordinator.prompts.cache import bound, index_directory
 from llmstress.coordinator.prompts.detect import CSV, START, kind_of
 from llmstress.coordinator.prompts.places import Place, Places, of_array, of_csv, of_lines
@@ -24,7 +25,7 @@ from llmstress.engine.prompts.row import Row, Turn
 from llmstress.engine.prompts.words import BYTES_PER_TOKEN
 from llmstress.engine.trace import UNKNOWN
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 """Raised with every change to what an index holds, or to which rows are good."""
 
 LARGE = 20_000_000
@@ -47,6 +48,8 @@ class FileFacts(msgspec.Struct):
     """The first of them."""
     texts: int = 0
     """Rows all of whose turns are texts, or made by their lengths: they may be conversations."""
+    turns: dict[int, int] = {}
+    """Number of turns -> rows that have so many. Rows with `MOST_TURNS` or more count as one number."""
     with_ids: int = 0
     """Rows whose prompt is a list of token ids."""
     made: int = 0
@@ -220,6 +223,8 @@ def _read(file: BinaryIO, path: str, source: PromptSource, places: Path) -> File
     if not facts.rows:
         places.unlink()
         first = "".join(f"; line {each.line}: {each.why}" for each in bad.first[:1])
+        if facts.left_out:
+            first += "; none has a question (from human or user) that the next entry answers"
         raise ValueError(f"it has no row with a prompt ({reading.format} format){first}")
     return facts
 
@@ -299,6 +304,8 @@ def _checked(found: Places, read: Callable[[bytes], Row | None], facts: FileFact
             facts.left_out += 1
             continue
         facts.texts += all(bool(turn.text) or turn.input != UNKNOWN for turn in row.turns)
+        turns = min(len(row.turns), MOST_TURNS)
+        facts.turns[turns] = facts.turns.get(turns, 0) + 1
         _count(row.turns[0], facts)
         yield each
 

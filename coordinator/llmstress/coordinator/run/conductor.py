@@ -35,6 +35,7 @@ from llmstress.coordinator.run.pricing import check_pricing
 from llmstress.coordinator.run.prompt_files import describe_prompts
 from llmstress.coordinator.run.run_tasks import RunTask, choose_models
 from llmstress.coordinator.run.steering import Steering
+from llmstress.coordinator.run.words_per_token import Corrections
 from llmstress.coordinator.target.network import describe_way
 from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine import schedule
@@ -125,7 +126,7 @@ class Conductor:
         self._trace = trace
         self._replay: Replay | None = None
         self._tasks = tasks
-        self._names = Names(0)
+        self._names = Names()
         self._resolved = tasks[0].resolved
         self._hub = hub
         self._workers = workers
@@ -134,6 +135,7 @@ class Conductor:
         self._aggregate = broadcaster.view.aggregate
         self._announcer = announcer
         self._steering = Steering(hub, self._view, announcer.publish, announcer.notice)
+        self._words = Corrections(self._aggregate, self._steering.order_all, announcer.notice)
         self._course = driver_of(options, self._resolved, self._view, self._steering, announcer.notice)
         self._gate = Gate(options.thresholds, self._view, announcer)
         self._asked_at = asked_at
@@ -176,7 +178,7 @@ class Conductor:
         salt = secrets.randbits(64)  # another one in each run, so that no cache has its prompts
         self._replay = replay.replay_of(tasks, self._trace, salt, self._prepared)
         plans = make_plans(self._options, tasks, windows, profile, self._replay, salt, self._prepared)
-        self._names = Names(len(plans[0].tasks))
+        self._words.begin(plans[0].tasks)
         self._announcer.publish(facts.run_facts(self._options, tasks, self._trace, self._prepared))
         check_pricing(self._options, self._view.facts.pricing)
         if profile is not None:
@@ -297,11 +299,10 @@ class Conductor:
                 pass  # the worker counts as lost: its later reports are not added
             case Delta():
                 self._heard_at[item.worker] = time.monotonic()
-                item = self._names.of_run(item)
-                if (facts_now := self._names.added_to(self._view.facts)) is not None:
-                    self._announcer.publish(facts_now)
+                item = self._names.of_run(item, self._view.facts, self._announcer.publish)
                 self._announcer.publish(item)
                 self._gate.add(item)
+                await self._words.follow(item)
                 if self._aggregate.window > self._noted_window:
                     self._note_window(self._aggregate.windows[self._aggregate.window])
                 await self._check_limits()
@@ -493,6 +494,7 @@ class Conductor:
             steps=self._view.facts.steps,
             judgements=self._view.judgements,
             pricing=self._view.facts.pricing,
+            words_per_token=self._words.rows(),
             trace=replay.trace_info(self._options, self._trace, self._replay, self._aggregate),
         )
         return summarise(self._aggregate, known)

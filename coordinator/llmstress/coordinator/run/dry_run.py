@@ -41,6 +41,7 @@ from llmstress.engine.secrets import distinctive, redact
 from llmstress.engine.stream.link import Link
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.stream.task import Request
+from llmstress.engine.telemetry.broadcast import RunFacts
 from llmstress.engine.telemetry.sanitize import MAX_TEXT, sanitize_text
 from llmstress.engine.trace import Trace
 
@@ -64,6 +65,7 @@ def dry_run(
     environ: Mapping[str, str],
     trace: TraceFacts | None = None,
     prepared: Prepared = NOTHING_PREPARED,
+    stand_in: str = "",
     notes: Sequence[str] = (),
 ) -> str:
     """The plan of a run with `options`, as a text without secrets, after the checks that need no connection.
@@ -74,6 +76,7 @@ def dry_run(
         environ: the environment.
         trace: that of the options, whose columns exist.
         prepared: what the prompts of the options need.
+        stand_in: what the target is, in words, if it has no URL before the run; empty: it has one.
         notes: said before all others.
 
     Raises:
@@ -82,7 +85,7 @@ def dry_run(
     tasks = resolve_tasks(options, url_of, environ)
     hidden = list(dict.fromkeys(secret for task in tasks for secret in task.resolved.secrets))
     try:
-        return _text(options, tasks, hidden, environ, trace, prepared, notes)
+        return _text(options, tasks, hidden, environ, trace, prepared, stand_in, notes)
     except LlmstressError as error:
         error.args = (redact(str(error), hidden),)
         raise
@@ -95,6 +98,7 @@ def _text(
     environ: Mapping[str, str],
     trace: TraceFacts | None,
     prepared: Prepared,
+    stand_in: str,
     notes: Sequence[str],
 ) -> str:
     windows = load_plan.windows_of(options)
@@ -102,7 +106,7 @@ def _text(
     tasks = [_with_networks(task, options.shares) for task in tasks]
     remarks = [*notes, *_warnings(options, tasks, trace, prepared)]
     tasks, of_models = _with_models(tasks)
-    run = facts.run_facts(options, tasks, trace, prepared)
+    run = _with_target(facts.run_facts(options, tasks, trace, prepared), stand_in)
     if not of_models:
         check_pricing(options, run.pricing)
     per_request = token_rate.expected_in_mix(
@@ -139,6 +143,14 @@ def _text(
         proxies = any(name.lower().endswith("_proxy") for name in environ)
         lines += _requests(entry, plans[0], blanks, SHOWN if number is None else min(SHOWN, number), proxies=proxies)
     return "\n".join([*lines, "", "nothing was sent (--dry-run)", ""])
+
+
+def _with_target(run: RunFacts, stand_in: str) -> RunFacts:
+    """The facts of a run whose target is known by other words than its URL."""
+    if not stand_in:
+        return run
+    tasks = tuple(msgspec.structs.replace(task, url=stand_in) for task in run.tasks)
+    return msgspec.structs.replace(run, url=stand_in, tasks=tasks)
 
 
 def _with_networks(task: RunTask, shares: list[int]) -> RunTask:

@@ -6,6 +6,7 @@ import msgspec
 
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.shown_options import describe
+from llmstress.coordinator.config.step_names import step_facts, turn_names
 from llmstress.coordinator.config.target_url import Target, redact_url
 from llmstress.coordinator.output.console import program_version, warmup
 from llmstress.coordinator.output.schema import PhaseLengths, RunInfo
@@ -14,7 +15,6 @@ from llmstress.coordinator.prompts.prepared import NOTHING_PREPARED, Prepared
 from llmstress.coordinator.run.plans import total_requests
 from llmstress.coordinator.run.pricing import pricing_of
 from llmstress.coordinator.run.run_tasks import RunTask
-from llmstress.coordinator.run.turns import turn_names
 from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine.telemetry.broadcast import RunFacts, RunView, StepFacts, TaskFacts
 from llmstress.engine.telemetry.formatting import duration
@@ -92,18 +92,7 @@ def _step_facts(tasks: Sequence[RunTask]) -> tuple[StepFacts, ...]:
     """What the task numbers of the run stand for; empty if no task has sessions."""
     if all(task.options.turns is None and task.step is None and not task.own.script for task in tasks):
         return ()
-    return tuple(
-        fact
-        for task in tasks
-        for fact in (
-            [StepFacts(task=task.name, step=task.step.name, flow=True)]
-            if task.step is not None
-            else [
-                StepFacts(task=task.name, step=name, conversation=bool(name))
-                for name in turn_names(task.options.turns) or ("",)
-            ]
-        )
-    )
+    return step_facts((task.own, task.step, task.options.turns) for task in tasks)
 
 
 def _steady_s(options: Options) -> float | None:

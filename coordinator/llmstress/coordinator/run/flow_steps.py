@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import msgspec
 
 from llmstress.coordinator.config.errors import UsageError
-from llmstress.coordinator.config.flow_check import answers_wanted
+from llmstress.coordinator.config.flow_check import answers_wanted, secret_variables
+from llmstress.coordinator.config.keys import is_secret_name
 from llmstress.coordinator.config.options import Options
 from llmstress.coordinator.config.tasks import OwnOptions, OwnStep
 from llmstress.engine.api.base import Api
@@ -15,10 +16,15 @@ from llmstress.engine.stream.failure_policy import COUNT
 
 def flow_step(task: OwnOptions, step: OwnStep, all_options: Iterable[Options], plan: TaskPlan, seed: int) -> TaskPlan:
     """The step of a flow whose requests are like those of `plan`. `all_options`: those of all steps of the task."""
+    all_options = list(all_options)
+    secret = secret_variables(all_options)
     has_setup = any(each.setup for each in task.steps)
     flow = FlowStep(
         setup=step.setup,
-        extracts=step.extracts,
+        extracts=tuple(
+            msgspec.structs.replace(each, secret=each.name in secret or is_secret_name(each.name))
+            for each in step.extracts
+        ),
         keeps_answer=step.name in answers_wanted(all_options),
         think=step.think,
         seed=seed,

@@ -5,19 +5,17 @@ from collections.abc import Sequence
 import msgspec
 
 from llmstress.coordinator.config.options import Options
-from llmstress.coordinator.config.prompt_options import DEFAULT_PROMPT
-from llmstress.coordinator.config.target_url import redact_url
 from llmstress.coordinator.prompts.prepared import Prepared
 from llmstress.coordinator.prompts.read import PromptFacts
 from llmstress.coordinator.run import token_rate
-from llmstress.coordinator.run.prompt_files import describe_prompts
+from llmstress.coordinator.run.request_text import flow_lines, has_prompt, request_lines, time_words
 from llmstress.coordinator.run.run_tasks import RunTask
 from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine.control import Plan, Think
 from llmstress.engine.load.mix import Entry, Mix
 from llmstress.engine.prompts.lengths import Lengths
 from llmstress.engine.telemetry.cost import PER, SECONDS_PER_HOUR, Pricing
-from llmstress.engine.telemetry.formatting import duration, money, share
+from llmstress.engine.telemetry.formatting import money, share
 from llmstress.engine.telemetry.messages import Phase
 
 MOST_FOLLOWED = 2_000_000
@@ -64,6 +62,8 @@ def plan_lines(
         for task, number in zip(wholes, numbers, strict=True)
     ]
     run += _total_cost(pricing, costs, plans[0])
+    if options.think != Think() and not options.converses:
+        run.append(f"  think time: {time_words(options.think)} between two {_between(wholes)} of a stream")
     if options.max_cost is not None:
         run.append(f"  ends when it has cost {money(options.max_cost, pricing.currency)} (--max-cost)")
     total = sum(task.weight for task in wholes)
@@ -74,9 +74,10 @@ def plan_lines(
         if task.name:
             lines.append(f"  weight {task.weight} of {total:,}: {share(task.weight, total)}")
         if task.step is None:
-            about = _about(task.options, task, prepared.file(task.options), lengths=lengths)
+            about = request_lines(task, prepared.file(task.options), lengths=lengths)
         else:
-            about = _steps([each for each in tasks if each.own is task.own])
+            steps = [each for each in tasks if each.own is task.own]
+            about = flow_lines([(each, request_lines(each, prepared.file(each.options))) for each in steps])
         lines += [f"  {line}" for line in about]
         if cost is not None:
             lines.append(f"  cost: about {money(cost, pricing.currency)}, if every answer is as long as its limit")
@@ -126,17 +127,9 @@ def _unit(task: RunTask) -> str:
     return "conversations" if task.options.turns is not None else "requests"
 
 
-def _steps(steps: Sequence[RunTask]) -> list[str]:
-    """The steps of a flow, a line for each."""
-    lines = []
-    for each in steps:
-        assert each.step is not None
-        once = ", once for each user" if each.step.setup else ""
-        taken = ", ".join(extraction.name for extraction in each.step.extracts)
-        takes = f"; its answer gives {taken}" if taken else ""
-        request = f"{each.resolved.api.method} {redact_url(each.resolved.target.url)}"
-        lines.append(f"step {each.step.name}: {request}{once}{takes}")
-    return [*lines, "the requests of the first flow are shown; what only the answers give stands by its name"]
+def _between(tasks: Sequence[RunTask]) -> str:
+    units = list(dict.fromkeys(_unit(task) for task in tasks))
+    return units[0] if len(units) == 1 else "requests or flows"
 
 
 def _counted(options: Options, plans: Sequence[Plan], trace: TraceFacts | None) -> list[int] | None:
@@ -187,89 +180,6 @@ def _split(counted: Sequence[int], weights: Sequence[int], entries: Sequence[Ent
     return found
 
 
-def _about(options: Options, task: RunTask, file: PromptFacts | None, *, lengths: bool) -> list[str]:
-    """What one kind of request is like. `lengths`: the limits of its answers are those of a trace."""
-    lines = [f"prompt: {_prompt(options, file)}" if _has_prompt(task) else "prompt: none, its body is always the same"]
-    if options.turns is not None:
-        answers = "scripted answers" if options.answers == "scripted" else "the answers that the server has given"
-        lines.append(
-            f"conversations of {options.turns} turns: every later request has the texts before it, with {answers}; "
-            "only first requests are shown"
-        )
-    if "max_tokens" in type(task.resolved.api).TAKES:
-        lines.append(f"answer: {'as long as the rows of the trace say' if lengths else _answer(options, task)}")
-    if _has_prompt(task):
-        lines.append(f"expected: {_expected(options, task, file)}")
-    limits = [
-        ("connect", options.timeout_connect_s),
-        ("first token", options.timeout_first_token_s),
-        ("idle", options.timeout_idle_s),
-        ("total", options.timeout_total_s),
-    ]
-    lines.append(f"time limits: {', '.join(f'{name} {duration(s)}' for name, s in limits if s) or 'none'}")
-    if options.retries:
-        lines.append(f"retries: at most {options.retries}")
-    if slos := options.objectives.slos:
-        lines.append(f"SLOs: {', '.join(slo.text for slo in slos)}")
-    if options.checks:
-        lines.append(f"checks: {', '.join(check.text for check in options.checks)}")
-    if options.abandon:
-        when = [] if options.abandon_after is None else [_time(options.abandon_after)]
-        if options.abandon_after_tokens is not None:
-            when.append(f"{options.abandon_after_tokens:,} tokens")
-        lines.append(f"walking away: {share(options.abandon, 1)} of the users, after {' or '.join(when)}")
-    return lines
-
-
-def _has_prompt(task: RunTask) -> bool:
-    """Whether the prompt is in the body of a request: a body of the user's own may have no place for it."""
-    api, ask = task.resolved.api, task.ask
-    bodies = {api.body(msgspec.structs.replace(ask, prompt=text, prompt_ids=())) for text in ("a", "b")}
-    return len(bodies) > 1
-
-
-def _time(think: Think) -> str:
-    low, high = (duration(ns / 1e9) for ns in (think.low_ns, think.high_ns))
-    if think.exponential:
-        return f"a random time with the mean {low}"
-    return low if low == high else f"{low} to {high}"
-
-
-def _prompt(options: Options, file: PromptFacts | None) -> str:
-    if file is not None:
-        return describe_prompts(options, file).removeprefix("prompts: ")
-    if options.prompt_tokens is not None:
-        shared = ""
-        if options.shared_prefix_tokens:
-            groups = f" in {options.prefix_groups:,} groups" if options.prefix_groups > 1 else ""
-            shared = f", the first {options.shared_prefix_tokens:,} of them shared{groups}"
-        return f"made texts of {options.prompt_tokens} tokens{shared}; a run has other words each time"
-    if options.prompt_ids:
-        return f"{len(options.prompt_ids):,} token ids, the same in every request"
-    origin = "the default text" if options.prompt == DEFAULT_PROMPT else "a text"
-    return f"{origin} of {len(options.prompt):,} characters, the same in every request"
-
-
-def _answer(options: Options, task: RunTask) -> str:
-    if options.output_tokens is not None:
-        text = f"limits of {options.output_tokens} tokens"
-    else:
-        text = f"at most {task.ask.limit:,} tokens"
-    if options.ignore_eos:
-        return f"{text}, used up by servers that know ignore_eos"
-    return text if options.min_tokens is None else f"{text}, at least {options.min_tokens:,}"
-
-
-def _expected(options: Options, task: RunTask, file: PromptFacts | None) -> str:
-    """Tokens of a request in words."""
-    input = token_rate.expected_input(task.ask, options.prompt_tokens, file)
-    grows = "in the first turn, more in each later one" if options.turns is not None else "a request"
-    exact = "" if options.prompt_tokens is None and options.prompt_ids else ", by 4 bytes a token"
-    if options.prompt_tokens is not None:
-        exact = ", by one word a token"
-    return f"about {input:,.0f} input tokens {grows}{exact}"
-
-
 def _cost(task: RunTask, number: _Number, pricing: Pricing, at: int, file: PromptFacts | None) -> float | None:
     """The expected cost of the requests of a task; None: it is not known."""
     tariff = pricing.tariffs[at] if at < len(pricing.tariffs) else None
@@ -277,7 +187,7 @@ def _cost(task: RunTask, number: _Number, pricing: Pricing, at: int, file: Promp
         return None
     if task.options.turns is not None or task.step is not None:
         return None
-    if not _has_prompt(task) or (file is not None and file.mean_output is not None):
+    if not has_prompt(task) or (file is not None and file.mean_output is not None):
         return None
     output = _mean_limit(task.options.output_tokens, tariff.limit)
     if not output:

@@ -10,6 +10,7 @@ import msgspec
 from llmstress.coordinator.config.errors import UsageError
 from llmstress.coordinator.config.load_options import MOST_PROCS, QUEUE_TIMEOUT_S
 from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.prompt_options import AUTO
 from llmstress.coordinator.prompts.prepared import NOTHING_PREPARED, Prepared
 from llmstress.coordinator.run.flow_steps import flow_step
 from llmstress.coordinator.run.prompt_files import order_of
@@ -202,6 +203,8 @@ def _synthetic(options: Options, salt: int, prepared: Prepared) -> Synthetic | N
         salt=salt,
         words=vocabulary.words if options.tokenizer is not None else (),
         ids=vocabulary.ids if options.token_ids else (),
+        words_per_token=options.words_per_token or 1.0,
+        corrected=options.words_per_token == AUTO and options.tokenizer is None and not options.token_ids,
     )
 
 

@@ -25,6 +25,13 @@ def check_prompt_file(prompts: PromptFacts, api: Api, options: Options) -> None:
             raise UsageError(f"{name} has token ids, which {chosen} doesn't take: choose an API that does ({takers})")
         if options.turns is not None and facts.texts < facts.rows:
             raise UsageError(f"{name} has rows whose turns are no texts, so --turns can't be used: drop it")
+        if options.turns is not None and options.turns.most > 1 and facts.rows == facts.turns.get(1, 0):
+            rows = "its only row" if facts.rows == 1 else f"each of its {facts.rows:,} rows"
+            raise UsageError(
+                f"{name}: {rows} has one turn ({facts.reading.format} format), so --turns "
+                f"{options.turns} can't make conversations of them: use rows with turns or conversations, or drop "
+                "--turns"
+            )
         if not facts.bodies:
             continue
         if options.system is not None:
@@ -65,6 +72,13 @@ def prompt_warnings(prompts: PromptFacts, options: Options) -> list[str]:
             first = facts.bad_rows[0]
             of = f"{facts.bad:,} of {facts.bad + facts.rows:,}"
             found.append(f"{name}: bad rows left out: {of}; line {first.line}: {first.why}")
+        if options.turns is not None:
+            fewer = sum(n for turns, n in facts.turns.items() if turns < options.turns.fewest)
+            if fewer:
+                found.append(
+                    f"{name}: {fewer:,} of {facts.rows:,} rows have fewer than {options.turns.fewest:,} turns: their "
+                    f"conversations are shorter than --turns {options.turns} asks for"
+                )
         if facts.left_out:
             found.append(f"{name}: {facts.left_out:,} rows have no question with an answer, and are left out")
     if options.once and prompts.rows < options.total_streams:

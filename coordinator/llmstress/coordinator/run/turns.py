@@ -3,24 +3,11 @@
 import msgspec
 
 from llmstress.coordinator.config.errors import UsageError
-from llmstress.coordinator.config.load_text import Turns
 from llmstress.coordinator.config.options import Options
+from llmstress.coordinator.config.step_names import turn_names
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.base import Api
 from llmstress.engine.control import Conversation, TaskPlan
-
-MOST_NAMED = 20
-"""Turns with statistics of their own; the last of them stands for all that follow."""
-
-
-def turn_names(turns: Turns | None) -> tuple[str, ...]:
-    """`turn 1`, `turn 2` and so on, at most `MOST_NAMED`; none without conversations."""
-    if turns is None:
-        return ()
-    names = [f"turn {number}" for number in range(1, min(turns.most, MOST_NAMED) + 1)]
-    if turns.most > MOST_NAMED:
-        names[-1] += "+"
-    return tuple(names)
 
 
 def steps_of(options: Options, task: TaskPlan) -> tuple[TaskPlan, ...]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from llmstress.engine.api.lenient import finish_in, read_json
+from llmstress.engine.api.halves import encoded, joined
+from llmstress.engine.api.lenient import finish_in, read_json_with_halves
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -90,7 +91,7 @@ class Draft:
         if isinstance(name, str) and not call.name:
             call.name = name
         if isinstance(arguments, dict | list):
-            arguments, whole = msgspec.json.encode(arguments).decode(), True
+            arguments, whole = encoded(arguments), True
         if isinstance(arguments, str) and arguments and not (whole and call.arguments):
             call.arguments.append(arguments)
 
@@ -101,10 +102,10 @@ class Draft:
     def answer(self) -> Answer:
         """What has been read."""
         return Answer(
-            text="".join(self._text),
-            reasoning="".join(self._reasoning),
-            tools=tuple(ToolCall(call.name, "".join(call.arguments)) for call in self._calls),
-            finish=self._finish,
+            text=joined(self._text),
+            reasoning=joined(self._reasoning),
+            tools=tuple(ToolCall(joined([call.name]), joined(call.arguments)) for call in self._calls),
+            finish=joined([self._finish]),
         )
 
 
@@ -158,6 +159,6 @@ def dicts_in(value: Any) -> list[dict[str, Any]]:
 
 def _value_of(data: bytes) -> Any:
     try:
-        return read_json(data)
+        return read_json_with_halves(data)
     except (ValueError, RecursionError):
         return None

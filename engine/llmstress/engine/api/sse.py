@@ -7,7 +7,17 @@ import msgspec
 
 from llmstress.engine.api.answers import Draft
 from llmstress.engine.api.ask import Ask
-from llmstress.engine.api.lenient import is_ping, named_error, not_json, read_json, read_odd, unknown, unreadable_answer
+from llmstress.engine.api.halves import encoded, text_with_halves
+from llmstress.engine.api.lenient import (
+    is_ping,
+    named_error,
+    not_json,
+    read_json,
+    read_json_with_halves,
+    read_odd,
+    unknown,
+    unreadable_answer,
+)
 from llmstress.engine.api.meaning import FOREIGN, NOTHING, TOKEN, Meaning
 from llmstress.engine.api.template import Template
 
@@ -66,14 +76,14 @@ class Sse(Template):
         if not meaning.tokens:
             return
         try:
-            value = read_json(data)
+            value = read_json_with_halves(data)
             if self.ask.text:
                 value = self._path.follow(value)
-                draft.add_text(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+                draft.add_text(value if isinstance(value, str) else encoded(value))
             else:
-                draft.add_text(value if isinstance(value, str) else data.decode("utf-8", "replace"))
+                draft.add_text(value if isinstance(value, str) else text_with_halves(data))
         except (ValueError, RecursionError, LookupError):
-            draft.add_text(data.decode("utf-8", "replace"))
+            draft.add_text(text_with_halves(data))
 
     def _classify_text(self, data: bytes, name: bytes = b"") -> Meaning:
         if name and (event := self._meaning_of_name(name, data)) is not None:

@@ -28,6 +28,8 @@ class Extraction(msgspec.Struct, array_like=True, frozen=True):
     """One of `KINDS`."""
     what: str
     """Path, pattern, or name of the header."""
+    secret: bool = False
+    """Its value must not be shown."""
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.what}"

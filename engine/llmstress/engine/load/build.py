@@ -73,8 +73,9 @@ def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> T
     dials: opens connections to the target. id: see `Task`.
     """
     api = make_api(plan.api, plan.ask)
+    made = None if plan.synthetic is None else Maker(plan.synthetic)
     # the requests of a step come from its session
-    requests = fixed(b"") if plan.step or plan.script else _source(plan, build_maker(plan, api), context)
+    requests = fixed(b"") if plan.step or plan.script else _source(plan, build_maker(plan, api), context, made)
     return Task(
         id=id,
         name=plan.name,
@@ -95,6 +96,7 @@ def build_task(plan: TaskPlan, context: Context, dials: Dials, id: int = 0) -> T
         require_finish=plan.require_finish,
         objectives=plan.objectives,
         bands=context.bands,
+        correct=None if made is None else made.correct,
     )
 
 
@@ -108,17 +110,18 @@ def build_maker(plan: TaskPlan, api: Api) -> RequestMaker:
     return RequestMaker(api, lambda ask, _: build(ask), observe)
 
 
-def _source(plan: TaskPlan, maker: RequestMaker, context: Context) -> Source:
+def _source(plan: TaskPlan, maker: RequestMaker, context: Context, made: Maker | None) -> Source:
     length = context.lengths
-    draw = _draw(plan) or context.make
+    draw = _draw(plan, made) or context.make
     if draw is not None:
         return of_drawn(maker, draw, length)
     return of_equal(maker) if length is None else of_lengths(maker, length)
 
 
-def _draw(plan: TaskPlan) -> Callable[[int], Drawn] | None:
-    """What gives prompts and limits of the task's requests; None: nothing of the task does."""
-    made = None if plan.synthetic is None else Maker(plan.synthetic).make
+def _draw(plan: TaskPlan, maker: Maker | None = None) -> Callable[[int], Drawn] | None:
+    """What gives prompts and limits of the task's requests; None: nothing of the task does. `maker`: of its made
+    prompts; None: one of its own."""
+    made = None if plan.synthetic is None else (maker or Maker(plan.synthetic)).make
     if plan.prompts is None:
         return made
     rows = FilePrompts(plan.prompts).make
@@ -138,7 +141,7 @@ def _of_trace(trace: Trace, replay: Replay, seed: int) -> Callable[[int], Drawn]
         if given == UNKNOWN:
             return Drawn(None, None)
         tokens = min(MOST_TOKENS, max(1, given))
-        return Drawn(blocks.make(number, tokens, trace.hash_ids(number)), None, input=tokens)
+        return Drawn(blocks.make(number, tokens, trace.hash_ids(number)), None, input=tokens, words=tokens)
 
     return make
 

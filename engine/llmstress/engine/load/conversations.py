@@ -61,7 +61,8 @@ class MadeScript(Script):
             self._later = Maker(msgspec.structs.replace(synthetic, shared=0))
         lengths = (synthetic.output if synthetic is not None else None) or Lengths("fixed", ask.limit)
         salt = 0 if synthetic is None else synthetic.salt
-        self._answers = Synthetic(prompt=lengths, seed=seed + 1, salt=salt)
+        words = 1.0 if synthetic is None else synthetic.words_per_token
+        self._answers = Synthetic(prompt=lengths, seed=seed + 1, salt=salt, words_per_token=words)
         self._maker: Maker | None = None
 
     def turns(self, number: int, wanted: int) -> int:

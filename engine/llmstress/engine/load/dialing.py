@@ -93,12 +93,10 @@ class Dialing:
 
     def withdraw(self, unwanted: Callable[[Coming], bool]) -> list[Coming]:
         """Take the requests out of the queue that are unwanted; gives these. None of them has begun."""
-        waiting = list(self._waiting)
-        withdrawn = [coming for coming in waiting if unwanted(coming)]
-        if withdrawn:
-            left = {id(coming) for coming in withdrawn}
-            self._waiting.clear()
-            self._waiting += [coming for coming in waiting if id(coming) not in left]
+        waiting, withdrawn = list(self._waiting), list[Coming]()
+        self._waiting.clear()
+        for coming in waiting:
+            (withdrawn if unwanted(coming) else self._waiting).append(coming)
         return withdrawn
 
     def cancel(self) -> None:

@@ -21,10 +21,12 @@ class FlowRequests:
         self._maker = maker
         self._draw = draw
 
-    def make(self, number: int, values: Mapping[str, str]) -> tuple[Request, Extractor | None]:
+    def make(
+        self, number: int, values: Mapping[str, str], secrets: tuple[str, ...] = ()
+    ) -> tuple[Request, Extractor | None]:
         """The request of a number, and what takes values from its answer; None: nothing is taken.
 
-        values: of the variables.
+        values: of the variables. secrets: see `Request`.
         """
         extractor = None
         if self.plan.extracts or self.plan.keeps_answer:
@@ -33,7 +35,8 @@ class FlowRequests:
                 self.plan.extracts,
                 self.task.api,
                 keeps_answer=self.plan.keeps_answer,
-                shows=not self.plan.setup,
+                shows=not (self.plan.setup or any(each.secret for each in self.plan.extracts)),
             )
         drawn = NOTHING if self._draw is None else self._draw(number)
-        return self._maker.make(self.task, number, drawn, values=values, observer=extractor), extractor
+        request = self._maker.make(self.task, number, drawn, values=values, observer=extractor)
+        return request._replace(secrets=secrets) if secrets else request, extractor

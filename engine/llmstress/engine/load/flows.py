@@ -5,12 +5,13 @@ A stream is a user. Set-up steps are made once for each user, before its first f
 """
 
 import random
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 from llmstress.engine.load.flow_requests import FlowRequests
 from llmstress.engine.load.sessions import Over, Session, SessionKind, Step
 from llmstress.engine.load.think import think_times
 from llmstress.engine.outcome import End
+from llmstress.engine.secrets import SHORTEST
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.extracting import Extractor
 from llmstress.engine.stream.link import Dials
@@ -43,6 +44,8 @@ class Flows(SessionKind):
         self.setup = tuple(each for each in steps if each.plan.setup)
         self.steps = tuple(each for each in steps if not each.plan.setup)
         self.users = users
+        self.secret = frozenset(each.name for step in steps for each in step.plan.extracts if each.secret)
+        """The variables whose values must not be shown."""
         self.known: dict[int, dict[str, str]] = {}
         """User -> what its set-up has extracted; a user without set-up is not in it."""
 
@@ -79,6 +82,7 @@ class Flow(Session):
         "_kind",
         "_number",
         "_random",
+        "_secrets",
         "_setting_up",
         "_todo",
         "_user",
@@ -93,13 +97,15 @@ class Flow(Session):
         self._values = {"user": str(user), "number": str(number + 1)}
         self._setting_up: dict[str, str] = {}
         """What the set-up has extracted so far."""
+        self._secrets: tuple[str, ...] = ()
+        """The secrets among the values, also those that others have replaced."""
         self._again = False
         """The set-up has been done again for the step that is to come."""
         self._begun = 0
         self._extractor: Extractor | None = None
         known = kind.known.get(user) if kind.setup else {}
         self._todo = [*kind.steps] if known is not None else [*kind.setup, *kind.steps]
-        self._values.update(known or {})
+        self._know(known or {})
 
     def first(self) -> Request:
         """The request of the first step, or of the set-up."""
@@ -128,8 +134,17 @@ class Flow(Session):
 
     def _request(self) -> Request:
         step = self._todo[0]
-        request, self._extractor = step.make(self._user if step.plan.setup else self._number, self._values)
+        request, self._extractor = step.make(
+            self._user if step.plan.setup else self._number, self._values, self._secrets
+        )
         return request
+
+    def _know(self, values: Mapping[str, str]) -> None:
+        self._values.update(values)
+        secret = self._kind.secret
+        if secret:
+            new = (value for name, value in values.items() if name in secret and len(value) >= SHORTEST)
+            self._secrets = tuple({*self._secrets, *new})
 
     def _take(self, step: FlowRequests) -> bool:
         """Take over what the answer has; whether everything is there."""
@@ -137,7 +152,7 @@ class Flow(Session):
         values = {} if extractor is None else extractor.values
         if values is None:
             return False
-        self._values.update(values)
+        self._know(values)
         if step.plan.setup:
             self._setting_up.update(values)
             if step is self._kind.setup[-1]:

@@ -86,7 +86,8 @@ class RequestMaker:
                 ask = msgspec.structs.replace(ask, **changes)
             data = self._encode(ask, values)
             output = ask.limit if self._limited and "max_tokens" in changes else 0
-        return Request(task, data, ask.least_output, drawn.input * ask.batch, output, observer)
+        asked, words = drawn.input * ask.batch, drawn.words * ask.batch
+        return Request(task, data, ask.least_output, asked, output, observer, made_words=words)
 
     def observed(self, request: Request, number: int) -> Request:
         """A request that was made otherwise, with the observers that the task has for this number."""

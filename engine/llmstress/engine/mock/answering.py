@@ -31,7 +31,7 @@ def answer_to(params: RequestParams, options: MockOptions, draw: Draw, *, id: st
         id=id,
         created=created,
         model=params.model or options.model,
-        prompt_tokens=params.prompt_tokens,
+        prompt_tokens=round(params.prompt_tokens * options.tokens_per_word),
         reasoning_tokens=shown,
         hidden_reasoning_tokens=hidden,
         tokens=min(wanted, left - hidden - shown),

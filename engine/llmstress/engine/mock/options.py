@@ -130,6 +130,14 @@ class MockOptions(msgspec.Struct, frozen=True):
             "by no less than this.",
         ),
     ] = 0.1
+    tokens_per_word: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0.1,
+            le=100,
+            description="Tokens of a prompt for each word, token id and mark of a message, rounded to whole tokens.",
+        ),
+    ] = 1.0
     context_tokens: Annotated[
         int,
         msgspec.Meta(
@@ -206,6 +214,8 @@ class MockOptions(msgspec.Struct, frozen=True):
             raise ValueError("--slots and --faults-until are shared by the processes and must be at least --procs")
         if 0 < self.prefix_cache < self.cache_block * self.procs:
             raise ValueError("--prefix-cache is shared by the processes and must be at least --cache-block for each")
+        if self.tokens_per_word != 1 and (self.prefix_cache or self.context_tokens):
+            raise ValueError("--tokens-per-word can't be used with --prefix-cache or --context-tokens")
         if sum(each.share for each in self.fault) > 1 + 1e-9:
             raise ValueError("--fault: the shares add up to more than 100%")
         if (self.freeze_every_ms or self.freeze_for_ms) and not 0 < self.freeze_for_ms < self.freeze_every_ms:

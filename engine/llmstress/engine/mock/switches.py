@@ -13,7 +13,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Listening": ("host", "port", "unix_socket", "procs", "tls_cert", "tls_key", "tls_client_ca"),
     "Delays": ("ttft_ms", "gap_ms", "delays", "jitter", "slots", "freeze_every_ms", "freeze_for_ms", "seed"),
     "Answers": ("model", "tokens", "reasoning", "hidden_reasoning", "tool_call", "usage", "no_done"),
-    "Prompts": ("prefix_cache", "cache_block", "cached_ttft", "context_tokens", "keep_requests"),
+    "Prompts": ("prefix_cache", "cache_block", "cached_ttft", "tokens_per_word", "context_tokens", "keep_requests"),
     "Logins": ("login_ttl_ms", "login_required"),
     "Wire format": (
         *("tokens_per_event", "events_per_write", "one_byte_writes", "crlf", "ping_every_ms"),

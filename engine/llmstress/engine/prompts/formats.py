@@ -27,6 +27,8 @@ OUTPUT_KEYS = ("output_tokens", "output_length", "output_len")
 REPLACED_KEYS = ("model", "stream", "stream_options", *LIMIT_KEYS)
 """Members of a whole body that the run sets."""
 
+_ABSENT = object()
+
 _MEDIA = ("image", "images", "audio", "audios", "video", "videos")
 
 Object = Mapping[str, Any]
@@ -65,19 +67,37 @@ def _bodies(row: Object) -> Row | None:
 
 
 def _sharegpt(row: Object) -> Row | None:
-    said = row.get("conversations", row.get("conversation"))
+    key = "conversations" if "conversations" in row else "conversation"
+    said = row[key] if key in row else _missing(row, ("conversations",), "a list of turns")
     if not isinstance(said, list):
-        _missing(row, ("conversations",), "a list of turns")
+        raise ValueError(_not(key, said, "a list of objects with from and value"))
+    spoken = []
+    for number, each in enumerate(said, 1):
+        try:
+            spoken.append(_spoken(each))
+        except ValueError as error:
+            raise ValueError(f"{key}: entry {number}: {error}") from None
     turns: list[Turn] = []
-    for asked, answered in itertools.pairwise(said):
-        if not (isinstance(asked, dict) and isinstance(answered, dict)):
-            raise ValueError(_not("conversations", said, "a list of objects with from and value"))
-        text, answer = (each.get("value", each.get("content")) for each in (asked, answered))
-        if _speaker(asked) in ("human", "user") and _speaker(answered) not in ("human", "user") and text and answer:
-            if not (isinstance(text, str) and isinstance(answer, str)):
-                raise ValueError(_not("value", text, "a text"))
+    for (asker, text), (answerer, answer) in itertools.pairwise(spoken):
+        if asker in ("human", "user") and answerer not in ("human", "user") and text and answer:
             turns.append(Turn(text=text, answer=answer, output=estimated_tokens(answer)))
     return Row(tuple(turns), _session(row, "id")) if turns else None
+
+
+def _spoken(entry: Any) -> tuple[Any, str]:
+    """Who speaks in an entry of ShareGPT, and what is said; empty: nothing."""
+    if not isinstance(entry, dict):
+        raise ValueError(f"it is {_shown(entry)}, and must be an object with from and value")
+    speaker, said = (
+        next((entry[key] for key in keys if key in entry), _ABSENT) for keys in (("from", "role"), ("value", "content"))
+    )
+    if speaker is _ABSENT:
+        _missing(entry, ("from", "role"), 'who speaks, like "human" or "gpt"')
+    if said is _ABSENT:
+        _missing(entry, ("value", "content"), "a text")
+    if said is not None and not isinstance(said, str):
+        raise ValueError(_not("value" if "value" in entry else "content", said, "a text"))
+    return speaker, said or ""
 
 
 def _single_turn(row: Object) -> Row | None:
@@ -85,10 +105,8 @@ def _single_turn(row: Object) -> Row | None:
 
 
 def _multi_turn(row: Object) -> Row | None:
-    turns = row.get("turns")
-    if not isinstance(turns, list):
-        _missing(row, ("turns",), "a list of turns")
-    if not turns:
+    turns = row["turns"] if "turns" in row else _missing(row, ("turns",), "a list of turns")
+    if not isinstance(turns, list) or not turns:
         raise ValueError(_not("turns", turns, "a list with at least one turn"))
     found = []
     for number, turn in enumerate(turns, 1):
@@ -156,8 +174,11 @@ def format_of(row: Object) -> Format:
         if any(row.get(key) is not None for key in each.keys):
             return each
     keys = [key for each in FORMATS for key in each.keys]
+    if empty := [key for key in keys if key in row]:
+        raise ValueError(f"{empty[0]} is null, so there is no prompt")
+    near = _nearest(row, keys)
     raise ValueError(
-        f"no known format has the keys {_shown(list(row))}{_nearest(row, keys)}. Understood are rows with prompt, "
+        f"no known format has the keys {_shown(list(row))}{near or '.'} Understood are rows with prompt, "
         "messages, text, turns, conversations or input_length, and whole bodies; name the key of your prompts with "
         "--prompt-column"
     )
@@ -265,8 +286,18 @@ def _body(row: Object) -> Turn:
 
 def _conversation(row: Object, key: str) -> tuple[dict[str, Any], ...]:
     said = row[key] if key in row else _missing(row, (key,), "a list of messages")
-    if not (isinstance(said, list) and said and all(isinstance(each, dict) and "role" in each for each in said)):
+    if not (isinstance(said, list) and said and all(isinstance(each, dict) for each in said)):
         raise ValueError(_not(key, said, "a list of messages, each with role and content"))
+    for number, each in enumerate(said, 1):
+        # calls of tools and the like have other members instead of content
+        absent = "role" if "role" not in each else "content" if each.keys() <= {"role", "name"} else ""
+        if not absent and "content" not in each and _nearest(each, ("content",)):
+            absent = "content"
+        if absent:
+            try:
+                _missing(each, (absent,), "given")
+            except ValueError as error:
+                raise ValueError(f"{key}: message {number}: {error}") from None
     return tuple(said)
 
 
@@ -327,10 +358,6 @@ def _hash_ids(value: Any) -> tuple[int, ...]:
     if isinstance(value, list) and all(type(each) is int and 0 <= each < 1 << 64 for each in value):
         return tuple(value)
     raise ValueError(_not("hash_ids", value, "a list of numbers from 0 to 2^64-1"))
-
-
-def _speaker(said: Object) -> Any:
-    return said.get("from", said.get("role"))
 
 
 def estimated_tokens(text: str) -> int:

@@ -1,8 +1,10 @@
 """Prompts of given lengths that are made, each from the seed and its own number: any worker makes the same one.
 
 A prompt is a sequence of common English words. Each is one token, with the space before it, in the usual vocabularies,
-so no tokenizer is needed: a prompt of 512 tokens has 512 words. What the server counts besides (its template, the
-system message) comes on top. With a tokenizer, the words are those that are one token in its vocabulary.
+so no tokenizer is needed: a prompt of 512 tokens has 512 words. With a tokenizer, the words are those that are one
+token in its vocabulary. A server may count otherwise: its vocabulary may split words, and its template comes on top. So
+there is a number of words per token. It is 1 unless it is given, and it may change at a number of the requests; lengths
+in tokens do not change with it.
 
 No two prompts of a run begin alike: the first words are the number of the request, which is mixed with the salt of the
 run. A server that keeps prefixes of earlier prompts finds none of them, neither from this run nor from an earlier one.
@@ -36,6 +38,10 @@ class Synthetic(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """Words of one token each, a power of two of them; empty: `WORDS`."""
     ids: tuple[int, ...] = ()
     """Token ids of the words: prompts are lists of these. Empty: prompts are texts."""
+    words_per_token: float = 1.0
+    """A prompt has so many words for each token of its length, rounded."""
+    corrected: bool = False
+    """The words per token may change while the run goes on (`Maker.correct`)."""
 
 
 class Drawn(msgspec.Struct, frozen=True):
@@ -49,6 +55,8 @@ class Drawn(msgspec.Struct, frozen=True):
     """Token ids, instead of the prompt."""
     input: int = 0
     """Tokens that the prompt is made to have; 0: it is not made."""
+    words: int = 0
+    """Words, or token ids, of a made prompt."""
     messages: tuple[dict[str, Any], ...] = ()
     """A conversation, instead of the prompt."""
     body: dict[str, Any] = {}
@@ -63,8 +71,18 @@ class Maker:
         words = synthetic.words or WORDS
         self._words = Words(synthetic.seed, words)
         self._ids = dict(zip(words, synthetic.ids, strict=False))
-        self._prefixes: dict[int, str] = {}
+        self._prefixes: dict[tuple[int, int], str] = {}
         self._numbers = random.Random()
+        self._last = -1
+        self._from, self._ratio = 0, synthetic.words_per_token
+        self._earlier: list[tuple[int, float]] = []
+
+    def correct(self, number: int, words_per_token: float) -> int:
+        """Prompts have other words per token from the request of this number on; gives the number from which this is
+        true. It is a later one if this maker has passed it: prompts that were made stay as they are."""
+        self._earlier.append((self._from, self._ratio))
+        self._from, self._ratio = max(number, self._last + 1, self._from), words_per_token
+        return self._from
 
     def make(self, number: int) -> Drawn:
         """The request of a number. About 10 µs, whatever the length; most of it is the seeding. Token ids take 40 ns
@@ -73,22 +91,35 @@ class Maker:
         numbers.seed(synthetic.seed << 64 | number)
         prompt: str | None = None
         ids: tuple[int, ...] = ()
-        length = 0
+        length = count = group = 0
+        self._last = number
+        # all but the words is drawn first: it is the same with any number of words
         if synthetic.prompt is not None:
-            own = max(1, synthetic.prompt.draw(numbers) - synthetic.shared)
-            length = own + synthetic.shared
+            length = max(1, synthetic.prompt.draw(numbers) - synthetic.shared) + synthetic.shared
+            group = numbers.randrange(synthetic.groups) if synthetic.shared else 0
+        output = None if synthetic.output is None else synthetic.output.draw(numbers)
+        if synthetic.prompt is not None:
+            ratio = self._ratio if number >= self._from else self._ratio_of(number)
+            shared = round(synthetic.shared * ratio)
+            own = max(1, round(length * ratio) - shared)
+            count = own + shared
             parts = [words.salt(number, synthetic.salt, own), words.draw(numbers, own - words.salt_words)]
             if synthetic.shared:
-                parts.insert(0, self._prefix(numbers.randrange(synthetic.groups)))
+                parts.insert(0, self._prefix(group, shared))
             prompt = " ".join(filter(None, parts))
             if self._ids:
                 ids, prompt = tuple(map(self._ids.__getitem__, prompt.split(" "))), None
-        output = None if synthetic.output is None else synthetic.output.draw(numbers)
-        return Drawn(prompt, output, ids, length)
+        return Drawn(prompt, output, ids, length, count)
 
-    def _prefix(self, group: int) -> str:
-        if group not in self._prefixes:
+    def _ratio_of(self, number: int) -> float:
+        return next(ratio for since, ratio in reversed(self._earlier) if number >= since)
+
+    def _prefix(self, group: int, length: int) -> str:
+        """The first `length` words of a group: a shorter prefix is the begin of a longer one."""
+        prefix = self._prefixes.get((group, length))
+        if prefix is None:
             synthetic = self._synthetic
             numbers = random.Random(f"{synthetic.seed}/{synthetic.salt}/prefix/{group}")
-            self._prefixes[group] = " ".join(numbers.choices(synthetic.words or WORDS, k=synthetic.shared))
-        return self._prefixes[group]
+            prefix = " ".join(numbers.choices(synthetic.words or WORDS, k=length))
+            self._prefixes[group, length] = prefix
+        return prefix

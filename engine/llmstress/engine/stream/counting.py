@@ -50,12 +50,18 @@ class Answered(Protocol):
 
 
 def count_end(
-    request: Answered, end: End, part: Part, least_output: int, asked_input: int = 0, asked_output: int = 0
+    request: Answered,
+    end: End,
+    part: Part,
+    least_output: int,
+    asked_input: int = 0,
+    asked_output: int = 0,
+    made_words: int = 0,
 ) -> None:
     """Count a request that ended with `end` in the part that its end belongs to.
 
     least_output: tokens that the answer was asked to have, at least; 0: no minimum. asked_input, asked_output: tokens
-    that prompt and answer should have; 0: no such number.
+    that prompt and answer should have; 0: no such number. made_words: words of a made prompt.
     """
     counters, events = part.counters, request.event_count
     if end.outcome != "ok":
@@ -96,6 +102,7 @@ def count_end(
     if asked_input and usage.input:
         counters.asked_input += asked_input
         counters.delivered_input += usage.input
+        counters.made_words += made_words
     counters.input_seen += usage.input is not None
     counters.cached_input += usage.cached_input or 0
     counters.cache_written += usage.cache_written or 0

@@ -361,7 +361,8 @@ class Exchange:
             self._check_stamps()
         asked, choices = self.request, max(1, self.choices)
         part = self._samples.ended(self, end, now)
-        count_end(self, end, part, asked.least_output * choices, asked.asked_input, asked.asked_output * choices)
+        least, output = asked.least_output * choices, asked.asked_output * choices
+        count_end(self, end, part, least, asked.asked_input, output, asked.made_words)
 
     def _check_stamps(self) -> None:
         """Assert the order of a good answer's stamps: otherwise figures would contradict each other."""

@@ -1,7 +1,7 @@
 """What follows a failed attempt: a sample is kept; the request is sent again, fails, or ends the run."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 import msgspec
@@ -10,7 +10,7 @@ from llmstress.engine.http import retry_after
 from llmstress.engine.http.body import request_id
 from llmstress.engine.http.response import Head
 from llmstress.engine.outcome import End
-from llmstress.engine.secrets import redact
+from llmstress.engine.secrets import forms_of, redact
 from llmstress.engine.stream.failure_policy import END, END_FIRST, FailurePolicy
 from llmstress.engine.stream.recorder import Recorder
 from llmstress.engine.telemetry.messages import ErrorSample
@@ -64,15 +64,17 @@ class Failures:
         self._uniform = uniform
         self._wall = wall
 
-    def judge(self, attempt: Attempt, end: End, head: Head | None) -> Sequel:
-        """Keep a sample of an attempt that failed with `end`, and decide what follows. `head`: None if none came."""
+    def judge(self, attempt: Attempt, end: End, head: Head | None, secrets: Iterable[str] = ()) -> Sequel:
+        """Keep a sample of an attempt that failed with `end`, and decide what follows. `head`: None if none came.
+        `secrets`: of this request alone; their other forms are looked for, too."""
+        known = [*self._secrets, *(form for secret in secrets for form in forms_of(secret))]
         status = head.status if head is not None else 0
         sample = ErrorSample(
             error=f"{self._prefix}{end.outcome}",
             status=status,
-            text=self.clean(end.text)[:MAX_TEXT],
-            request_id=self.clean(request_id(head))[:MAX_REQUEST_ID] if head is not None else "",
-            headers=self.clean(retry_after.retry_headers(head.headers)) if head is not None else "",
+            text=redact(end.text, known)[:MAX_TEXT],
+            request_id=redact(request_id(head), known)[:MAX_REQUEST_ID] if head is not None else "",
+            headers=redact(retry_after.retry_headers(head.headers), known) if head is not None else "",
         )
         self._recorder.keep_error_sample(sample)
         again_ns = self._wait_ns(attempt, end, head)

@@ -43,6 +43,8 @@ class Recorder:
     ) -> None:
         """`host` reads the CPU times of the machine; only one worker of a run passes it."""
         self.progress = Progress()
+        self.corrected_late: dict[int, int] = {}
+        """See `Delta`."""
         self._tasks: dict[int, Samples] = {}
         self._own = self.samples(0)
         self._worker = worker
@@ -257,6 +259,7 @@ class Recorder:
             waiting=progress.waiting,
             waiting_max=progress.most_waiting,
             named=list(self._named),
+            corrected_late=dict(self.corrected_late),
         )
 
     def sent(self, delta: Delta) -> None:

@@ -369,7 +369,7 @@ class Stream:
         observed = exchange.request.observer is not None
         if observed and end.outcome == "ok":
             end = judged(exchange, end)
-        sequel = ENDED if not end.failed else task.failures.judge(exchange, end, head)
+        sequel = ENDED if not end.failed else task.failures.judge(exchange, end, head, exchange.request.secrets)
         if observed:
             self._tell_end(exchange, end, now, final=sequel.again_ns is None)
         self._reader = self._inflater = self._decoder = self._buffered = self.fast = self.exchange = None

@@ -22,6 +22,7 @@ class Task:
     __slots__ = (
         "api",
         "bodiless",
+        "correct",
         "dials",
         "failures",
         "id",
@@ -52,6 +53,7 @@ class Task:
         require_finish: bool = False,
         objectives: Objectives = NOT_JUDGED,
         bands: Bounds | None = None,
+        correct: Callable[[int, float], int] | None = None,
     ) -> None:
         """
         id: its number within the run, from 0. name: empty if it is the only one. requests: where its
@@ -59,12 +61,14 @@ class Task:
         requests_per_connection: after so many a connection is closed; 0: it is kept as long as the server keeps it.
         require_finish: an answer that ends without a finish reason is truncated. objectives: what its requests are
         judged by. bands: where long prompts and answers begin; None: requests are not told apart by their tokens.
+        correct: changes the words per token of its prompts, as `Maker.correct`; None: its prompts are not made.
         """
         self.id = id
         self.name = name
         self.api = api
         self.bodiless = api.method == "HEAD"
         """Its answers have no body, whatever their heads say."""
+        self.correct = correct
         self.dials = dials
         self.failures = failures
         self.recorder = recorder
@@ -100,6 +104,10 @@ class Request(NamedTuple):
     """Is told what becomes of the request."""
     fault: End | None = None
     """It could not be made: it ends so, and is not sent."""
+    secrets: tuple[str, ...] = ()
+    """Secrets that servers have given to its user, such as tokens: error samples must not have them."""
+    made_words: int = 0
+    """Words of its prompt, if it was made."""
 
 
 Source = Callable[[Task], Callable[[int], Request]]

@@ -5,6 +5,7 @@ keyframe) and applies the messages after it. Both run the same code, so both hav
 numbers the messages; after a missing one a viewer asks for another keyframe.
 """
 
+from collections.abc import Sequence
 from typing import assert_never
 
 import msgspec
@@ -49,6 +50,29 @@ class StepFacts(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """The step is a turn of conversations."""
     flow: bool = False
     """The step is one of a flow."""
+    script: bool = False
+    """The task is Python: while the run goes on, its code names its steps."""
+
+    @property
+    def path(self) -> str:
+        """Its name in thresholds, which needs no quotes in a shell: `rag/search`, `chat/turn-8`; without a mix
+        `turn-8`."""
+        return "/".join(filter(None, (self.task, self.short)))
+
+    @property
+    def short(self) -> str:
+        """The same without the task."""
+        return self.step.replace(" ", "-")
+
+
+def numbers_named(steps: Sequence[StepFacts], name: str) -> frozenset[int]:
+    """The task numbers of the parts that `name` stands for: those of a task, or that of a step of it. The step of the
+    only task may stand without its task. `steps`: by task number."""
+    found = [number for number, each in enumerate(steps) if each.task == name]
+    found = found or [number for number, each in enumerate(steps) if each.path == name]
+    if not found and len({each.task for each in steps}) == 1:
+        found = [number for number, each in enumerate(steps) if each.short == name]
+    return frozenset(found)
 
 
 class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=True):
@@ -92,10 +116,9 @@ class RunFacts(msgspec.Struct, array_like=True, frozen=True, tag=True, kw_only=T
     pricing: Pricing = NO_PRICES
     """What the requests cost, by task."""
 
-    def numbers_of(self, task: str) -> frozenset[int]:
-        """The task numbers of the parts that belong to the task of this name."""
-        names = [each.task for each in self.steps] or [each.name for each in self.tasks]
-        return frozenset(number for number, name in enumerate(names) if name == task)
+    def numbers_of(self, name: str) -> frozenset[int]:
+        """The task numbers of the parts that belong to the task of this name, or to the step of one (`rag/search`)."""
+        return numbers_named(self.steps or [StepFacts(task=each.name) for each in self.tasks], name)
 
 
 class WorkerChange(msgspec.Struct, array_like=True, frozen=True, tag=True):

@@ -243,8 +243,9 @@ def _collect(mine: Part, part: Part, threshold: Threshold) -> None:
     mine.counters.add(part.counters)
     add_counts(mine.ended, part.ended)
     add_counts(mine.retried, part.retried)
-    if threshold.subject in part.latency:
-        merge_histograms(mine.latency, {threshold.subject: part.latency[threshold.subject]})
+    for collected, given in ((mine.latency, part.latency), (mine.aside, part.aside)):
+        if threshold.subject in given:
+            merge_histograms(collected, {threshold.subject: given[threshold.subject]})
 
 
 def _of_stretches(threshold: Threshold, tally: _Tally, *, over: bool) -> Judgement:

@@ -222,6 +222,8 @@ class Counters(msgspec.Struct, array_like=True):
     """How often the set-up of a user was done again after a 401, in flows."""
     user_errors: int = 0
     """Exceptions that the code of users has raised."""
+    made_words: int = 0
+    """Words of the prompts of `asked_input`."""
 
     @property
     def tokens_per_event(self) -> float | None:
@@ -431,3 +433,6 @@ class Delta(msgspec.Struct, array_like=True, tag=True):
     named: list[tuple[str, str]] = []
     """Task and request of the names that the code of users has given, as far as this worker has seen them in the run.
     Their task numbers follow those of the plan, in this order; the coordinator gives them the numbers of the run."""
+    corrected_late: dict[int, int] = {}
+    """Task -> number from which on its prompts have other words per token: this worker had passed the number that was
+    ordered. All that happened in the run."""

@@ -209,7 +209,7 @@ REASONS = (
         status="degraded",
         looks_at="ok answers whose `tpot` is undetermined, if other answers of the run have a `tpot`",
         limit=f"{MIN_UNDETERMINED_SHARE:.0%} of the ok answers or more",
-        sentence=f"{SENTENCE}; they are missing from tpot and tps_user",
+        sentence=f"{SENTENCE}; they are missing from tpot and tps_user, and ttft and e2e include them",
         applies=partly_undetermined,
     ),
     Rule(

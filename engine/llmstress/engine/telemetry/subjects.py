@@ -13,6 +13,7 @@ import msgspec
 
 from llmstress.engine.telemetry.classes import BY_NAME, NOT_ERRORS, NOT_FAILED, is_class
 from llmstress.engine.telemetry.cost import Cost
+from llmstress.engine.telemetry.flows import DURATION
 from llmstress.engine.telemetry.goodput import goodput
 from llmstress.engine.telemetry.histogram import Histogram
 from llmstress.engine.telemetry.intervals import least_samples, percentile_intervals, share_interval
@@ -53,7 +54,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     covers: Literal["steady", "run"]
     """Without a suffix: the steady windows, or the whole run. The same as in the summary."""
     argument: Literal["", "statistic", "class"] = ""
-    needs: Literal["", "SLOs", "arrivals", "prices"] = ""
+    needs: Literal["", "SLOs", "arrivals", "prices", "flows"] = ""
     """What the run must have so that there is a value."""
     read: Callable[[Stretch, str], Reading]
     """The value in a stretch, from the argument."""
@@ -69,9 +70,11 @@ def parts_of(statistic: str) -> int | None:
     return parts or None
 
 
-def _latency(metric: str) -> Callable[[Stretch, str], Reading]:
+def _latency(name: str, *, aside: bool = False) -> Callable[[Stretch, str], Reading]:
+    """`aside`: the samples are in `Part.aside`."""
+
     def read(stretch: Stretch, statistic: str) -> Reading:
-        found = stretch.part.latency.get(metric)
+        found = (stretch.part.aside if aside else stretch.part.latency).get(name)
         if found is None or not found.count:
             return Reading(value=None, why="no samples")
         match statistic:
@@ -177,6 +180,15 @@ _ALL = (
             read=_latency(metric.name),
         )
         for metric in METRICS.values()
+    ),
+    Subject(
+        name=DURATION,
+        unit="latency",
+        meaning="duration of a completed [flow](flows.md), from when its first request was due to the end of its last",
+        covers="steady",
+        argument="statistic",
+        needs="flows",
+        read=_latency(DURATION, aside=True),
     ),
     Subject(
         name="errors.rate",
@@ -361,9 +373,9 @@ def find(name: str) -> tuple[Subject, str]:
     first, _, rest = name.partition(".")
     if (subject := SUBJECTS.get(name)) is not None and subject.argument == "":
         return subject, ""
-    if first in METRICS:
+    if (subject := SUBJECTS.get(first)) is not None and subject.argument == "statistic":
         if rest in ("mean", "min", "max") or parts_of(rest) is not None:
-            return SUBJECTS[first], rest
+            return subject, rest
         raise ValueError(f"{name!r} needs a statistic: {first}.p50, {first}.p99.9, {first}.mean, .min or .max")
     if first == "errors" and rest:
         outcome, dot, rate = rest.partition(".")
@@ -374,7 +386,8 @@ def find(name: str) -> tuple[Subject, str]:
 
 def _suggestion(name: str) -> str:
     names = [each.name for each in SUBJECTS.values() if each.argument == ""]
-    names += [f"{metric}.{statistic}" for metric in METRICS for statistic in ("p50", "p99", "mean", "min", "max")]
+    latencies = [each.name for each in SUBJECTS.values() if each.argument == "statistic"]
+    names += [f"{each}.{statistic}" for each in latencies for statistic in ("p50", "p99", "mean", "min", "max")]
     names += [f"errors.{outcome}" for outcome in (*BY_NAME, "http_503")]
     near = difflib.get_close_matches(name, names, 1)
     if near:

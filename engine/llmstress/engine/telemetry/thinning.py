@@ -56,7 +56,15 @@ class Merger:
         mine = self._deltas.get(delta.worker)
         if mine is None:
             mine = msgspec.structs.replace(
-                delta, merged=0, parts={}, samples=[], signs=[], rate_limits={}, fatal={}, fields=[]
+                delta,
+                merged=0,
+                parts={},
+                samples=[],
+                signs=[],
+                rate_limits={},
+                fatal={},
+                fields=[],
+                corrected_late={},  # a line of the log says it
             )
             self._deltas[delta.worker] = mine
         mine.seq = delta.seq

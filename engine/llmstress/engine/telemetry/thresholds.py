@@ -51,7 +51,7 @@ class Threshold(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     status: str = ""
     """Instead of `limit`: a status of the verdict."""
     task: str = ""
-    """Name of the task that is judged; empty: all together."""
+    """Name of the task that is judged, or of a step of it, such as `rag/search`; empty: all together."""
     window: str = ""
     """Label of the window that is judged; empty: the steady windows, or for counts the whole run."""
     over_s: float = 0.0

@@ -17,7 +17,7 @@ from llmstress.tui.format.words import VERDICTS
 LOOKING = (
     ("1 … 5", "overview, latency, workers, errors, log"),
     ("6", "curve: what each stage, or each point of a sweep, has achieved (only in runs that have several)"),
-    ("7", "tasks: what each task of a mix has achieved (only in runs with tasks)"),
+    ("7", "tasks: what each task of a mix, step or turn has achieved (only in runs that have them)"),
     ("↑ ↓", "choose a row; tab goes to the text below a table"),
     ("o  O", "workers: sort by the next column, reverse the order"),
     ("v", "the verdict in full: every reason and note, and every threshold"),

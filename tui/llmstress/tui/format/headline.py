@@ -209,7 +209,7 @@ def measurement_line(picture: Picture, width: int) -> list[StyledText]:
 def outcome_line(picture: Picture, width: int) -> list[StyledText]:
     """How the requests ended."""
     sign, style = OUTCOMES[picture.outcome]
-    words = shortened(describe_outcome(picture.view.aggregate.ended()), max(0, width - 11))
+    words = shortened(describe_outcome(picture.view.aggregate.whole), max(0, width - 11))
     return [("outcome: ", ""), (f"{sign} {words}", f"bold {style}".strip())]
 
 

@@ -23,7 +23,7 @@ def verdict_text(picture: Picture) -> Content:
     sign, style = VERDICTS[verdict.status]
     if picture.outcome == "bad" and verdict.status == "valid":
         style = ""  # no green for a failed run, as in `headline.measurement_line`
-    outcome = f"{outcome_sign} {describe_outcome(picture.view.aggregate.ended())}"
+    outcome = f"{outcome_sign} {describe_outcome(picture.view.aggregate.whole)}"
     parts = [
         Content.assemble("outcome: ", (outcome, f"bold {outcome_style}")),
         Content.assemble("\n\nmeasurement: ", (f"{sign} {verdict.status}", f"bold {style}".strip())),

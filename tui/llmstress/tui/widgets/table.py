@@ -24,7 +24,7 @@ class TableColumn(NamedTuple):
 
 
 class RowTable(DataTable[Text]):
-    """Rows by key, in a given order; the selection follows its row. The texts of the first column must be unique."""
+    """Rows by key, in a given order; the selection follows its row."""
 
     def __init__(self, columns: Sequence[TableColumn], *, id: str | None = None) -> None:
         super().__init__(cursor_type="row", id=id, cell_padding=1)
@@ -77,8 +77,9 @@ class RowTable(DataTable[Text]):
             self._cells[key] = list(cells)
         order = list(rows)
         if [row.key.value for row in self.ordered_rows] != order:
-            rank = {cells[0].text: index for index, cells in enumerate(rows.values())}
-            self.sort(self._columns[0].label, key=lambda text: rank[text.plain])
+            first = self._columns[0].label
+            rank = {id(self.get_cell(key, first)): index for index, key in enumerate(order)}  # texts may be equal
+            self.sort(first, key=lambda text: rank[id(text)])
             if selected is not None and selected in rows:
                 self.move_cursor(row=order.index(selected), animate=False, scroll=False)
         if again is not None and again in rows:

@@ -3,7 +3,7 @@
 import click
 
 from llmstress.coordinator.commands.arguments.group import group
-from llmstress.coordinator.commands.click_types import LENGTHS
+from llmstress.coordinator.commands.click_types import LENGTHS, WORDS_PER_TOKEN
 from llmstress.coordinator.prompts.detect import CSV
 from llmstress.engine.prompts.formats import FORMAT_NAMES
 from llmstress.engine.prompts.order import ORDERS
@@ -67,6 +67,15 @@ prompt_options = group(
         show_default=True,
         metavar="G",
         help="Number of different shared prefixes.",
+    ),
+    click.option(
+        "--words-per-token",
+        type=WORDS_PER_TOKEN,
+        default="auto",
+        show_default=True,
+        metavar="R",
+        help="Words of a made prompt for each token of its length. auto: 1, corrected by what the server counts; "
+        "a number is never corrected, so that equal runs have equal prompts.",
     ),
     click.option(
         "--tokenizer",
