@@ -93,6 +93,11 @@ CASES: dict[str, tuple[Measured, str]] = {
         "ms by usage, 20 ms by events; they are missing from tpot and tps_user, and ttft and e2e include them",
     ),
     "lost-reports": (of_worker(WorkerState(3, 10, gaps=2)), "2 reports of worker 3 were lost: counts are too low"),
+    "user-code": (
+        Measured(whole=Part(counters=Counters(user_errors=3)), steady=Part(), steady_s=10.0, workers=[]),
+        "the code of the scenario raised 3 exceptions, so what it would have asked after them is missing: look at the "
+        "samples of `scenario`, which name file and line",
+    ),
     "blocks": (
         in_blocks(0.6),
         "answers come in blocks: in 60% of them 16.0 token events shared a read, so itl measures blocks; e2e is right. "
