@@ -196,6 +196,11 @@ class Person:
             seat, self._seat, self._coroutine = self._seat, None, None
             seat.over(over, round(wait * 1e9))
 
+    @property
+    def has_answers(self) -> bool:
+        """Answers wait to be counted."""
+        return bool(self._held)
+
     def release(self) -> None:
         """Count what waits for that."""
         held, self._held = self._held, []
@@ -217,7 +222,7 @@ class Person:
 
     def resume(self, future: "asyncio.Future[None]") -> None:
         """Let the code go on."""
-        self._kind.surroundings.turns.resume(future, self.release)
+        self._kind.surroundings.turns.resume(future, self)
 
     def held(self, answer: Answer) -> None:
         """Release it when the code has had its turn."""

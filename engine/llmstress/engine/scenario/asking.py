@@ -14,7 +14,7 @@ from llmstress.engine.outcome import End
 from llmstress.engine.scenario.answer import Answer
 from llmstress.engine.scenario.port import Port, Wish
 from llmstress.engine.stream.exchange import Exchange
-from llmstress.engine.stream.keeper import Keeper
+from llmstress.engine.stream.keeper import MOST_BYTES, Keeper
 from llmstress.engine.stream.observer import Ending, InFlight
 
 
@@ -118,7 +118,9 @@ class Asking(Keeper):
 
     def piece(self, data: bytes, stamp: int) -> None:
         """Keep a piece, and give it to who iterates."""
-        super().piece(data, stamp)
+        if self._size <= MOST_BYTES:  # `Keeper.piece` inlined: this is called for each token event
+            self._body += data
+        self._size += len(data)
         if self.pieces is not None:
             self.pieces.append((data, stamp))
             self._wake()
