@@ -171,7 +171,7 @@ CASES: dict[str, tuple[Measured, str]] = {
     "asked-input": (
         steady(asked_input=1_000, delivered_input=1_021, made_words=1_000),
         "the server counts 1,021 tokens in the made prompts, and 1,000 were asked for (+2.1%): its template and a "
-        "system message come on top, and its tokenizer may have other words: without --tokenizer, --words-per-token "
+        "system message come on top, and its tokenizer may have other words: --words-per-token "
         "0.979 comes closer in the next run; --tokenizer with the model's tokenizer.json makes exact texts, to which "
         "the template is added",
     ),

@@ -141,7 +141,7 @@ def _of_trace(trace: Trace, replay: Replay, seed: int) -> Callable[[int], Drawn]
         if given == UNKNOWN:
             return Drawn(None, None)
         tokens = min(MOST_TOKENS, max(1, given))
-        return Drawn(blocks.make(number, tokens, trace.hash_ids(number)), None, input=tokens, words=tokens)
+        return Drawn(blocks.make(number, tokens, trace.hash_ids(number)), None, input=tokens)
 
     return make
 
