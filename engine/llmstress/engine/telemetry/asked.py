@@ -9,13 +9,14 @@ MAX_DIFFERENCE = 0.02
 _EXACT = "--tokenizer with the model's tokenizer.json makes exact texts, to which the template is added"
 
 
-
 def asked_input(measured: Measured) -> Iterator[Values]:
     """Made prompts that have another length for the server."""
     counters = measured.steady.counters
     for values in _difference(counters.asked_input, counters.delivered_input):
-        words = counters.made_words
-        closer = f"--words-per-token {words / counters.delivered_input:.3g} comes closer in the next run; " if words else ""
+        closer = ""
+        if counters.made_words:
+            ratio = counters.made_words / counters.delivered_input
+            closer = f"--words-per-token {ratio:.3g} comes closer in the next run; "
         yield {**values, "advice": f"{closer}{_EXACT}"}
 
 
