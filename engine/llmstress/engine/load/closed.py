@@ -239,7 +239,7 @@ class ClosedModel(Model, Seats):
     def _park_waiting(self) -> None:
         """Park the streams that wait for a connection but may not begin any more: they will be due anew. What they have
         taken from the mix goes back to it, a session that was to begin as well."""
-        for coming in self.load.dialing.withdraw(lambda coming: self._paused or coming.stream in self._surplus):
+        for coming in self.load.withdraw(lambda coming: self._paused or coming.stream in self._surplus):
             move(coming.stream, PARKED)
             if coming.taken is None:
                 self._sessions.put_back(coming.stream, coming.request)

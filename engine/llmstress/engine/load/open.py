@@ -241,7 +241,7 @@ class OpenModel(Model, Seats):
                 _, (entry, _) = self._queue.popleft()
                 self._drop(entry)
             if self.load.dialing.waiting:
-                for coming in self.load.dialing.withdraw(lambda coming: now - coming.due >= limit):
+                for coming in self.load.withdraw(lambda coming: now - coming.due >= limit):
                     move(coming.stream, FREE)
                     self._sessions.cut(coming.stream)
                     self._pool.put_back(coming.stream)
@@ -283,7 +283,7 @@ class OpenModel(Model, Seats):
             self._take_next()
         self._stopped = True
         self._alarm.close()
-        for coming in self.load.dialing.withdraw(lambda _: True):
+        for coming in self.load.withdraw(lambda _: True):
             move(coming.stream, PARKED)
             self._sessions.cut(coming.stream)
             self._drop(coming.request.task)
