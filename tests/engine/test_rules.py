@@ -300,6 +300,12 @@ def test_a_load_that_is_as_asked_has_no_findings(measured: Measured) -> None:
     assert findings(RULES, measured) == []
 
 
+def test_other_words_per_token_are_no_advice_for_prompts_of_a_trace_or_a_file() -> None:
+    [found] = findings(RULES, steady(asked_input=1_000, delivered_input=1_100))
+    assert "--tokenizer" in found.text
+    assert "--words-per-token" not in found.text
+
+
 def test_a_good_run_and_an_empty_one_have_no_findings() -> None:
     good = run(events=1000, events_ok=1000, output_streamed=1000)
     assert findings(RULES, good) == findings(RULES, Measured(whole=Part())) == []
