@@ -38,14 +38,13 @@ class Asking(Keeper):
     It is made once: who awaits it again gets the same answer.
     """
 
-    __slots__ = ("_exchange", "_in_flight", "_port", "_waiter", "_wish", "has_begun", "left", "pieces", "result")
+    __slots__ = ("_in_flight", "_port", "_waiter", "_wish", "has_begun", "left", "pieces", "result")
 
     def __init__(self, port: Port, wish: Wish) -> None:
         super().__init__()
         self._port = port
         self._wish = wish
         self._in_flight: InFlight | None = None
-        self._exchange: Exchange | None = None
         self._waiter: asyncio.Future[None] | None = None
         self.has_begun = False
         self.left = False
@@ -102,11 +101,12 @@ class Asking(Keeper):
             self._waiter = None
 
     @property
-    def attempt(self) -> Exchange | None:
-        """The attempt in flight, or the last one; None: there was none yet."""
-        exchange = self._exchange if self._in_flight is None else self._in_flight.exchange
-        assert exchange is None or isinstance(exchange, Exchange)
-        return exchange
+    def reading(self) -> tuple[Api, int] | None:
+        """The API of the request, and the stamp of the start of its last attempt; None: it has not begun."""
+        if self.result is not None:
+            return self.result.api, self.result.start
+        exchange = self._in_flight.exchange if self._in_flight is not None else None
+        return (exchange.task.api, exchange.start) if isinstance(exchange, Exchange) else None
 
     # --- what the stream tells
 
@@ -133,9 +133,9 @@ class Asking(Keeper):
 
     def ended(self, ending: Ending) -> None:
         """The request is over."""
-        exchange = self.attempt
-        assert exchange is not None
-        self._in_flight, self._exchange = None, exchange
+        assert self._in_flight is not None
+        exchange, self._in_flight = self._in_flight.exchange, None
+        assert isinstance(exchange, Exchange)
         self.result = Answer(exchange, ending, self.body())
         self._wake()
 
@@ -177,15 +177,14 @@ class _Pieces:
 
     def _read(self, data: bytes, stamp: int) -> None:
         asking = self._asking
-        exchange = asking.attempt
-        if exchange is None:
-            return
-        api = exchange.task.api
+        reading = asking.reading
+        assert reading is not None
+        api, start = reading
         for name, event in self._events(api, data):
             draft = Draft()
             api.add_to(draft, event, name)
             if text := draft.answer().text:
-                self._texts.append(Piece(text, self._index, (stamp - exchange.start) / 1e6))
+                self._texts.append(Piece(text, self._index, (stamp - start) / 1e6))
                 self._index += 1
 
     def _events(self, api: Api, data: bytes) -> list[tuple[bytes, bytes]]:
