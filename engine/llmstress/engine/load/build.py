@@ -268,6 +268,7 @@ def bystander_plan(plan: Plan, bystander: Bystander) -> Plan:
         steps=1,
         conversation=None,
         flow=None,
+        script="",
     )
     return msgspec.structs.replace(
         plan,
