@@ -19,6 +19,10 @@ def find_command(arguments: dict[str, Any]) -> int:
         LlmstressError: the run could not be started.
     """
     given = dict(arguments)
+    if given.get("scenario") is not None:
+        raise UsageError(
+            "find takes no --scenario in this version: measure one load after the other with --stage, or a run for each"
+        )
     search = search_of(given, most_streams=preflight.most_streams() * (given["procs"] or available_cores()))
     unset: dict[str, Any] = {"streams": None, "duration_s": None, "requests": None, "ramp_up_s": None, "warmup_s": 0.0}
     unset |= {"warmup_requests": None, "rate": None, "stages": (), "sweep": None}
