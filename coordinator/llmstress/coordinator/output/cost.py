@@ -112,7 +112,7 @@ def cost_lines(cost: Cost, *, asked: bool) -> list[str]:
 
 def _task_words(row: TaskCost, pay: str) -> str:
     each = "" if row.per_request is None else f", {money(row.per_request, pay)} per request"
-    return f"{row.task.strip()}: {'unknown' if row.total is None else f'{money(row.total, pay)}{each}'}"
+    return f"{row.task}: {'unknown' if row.total is None else f'{money(row.total, pay)}{each}'}"
 
 
 def _parts(cost: Cost) -> str:

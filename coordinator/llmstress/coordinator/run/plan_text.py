@@ -9,8 +9,8 @@ from llmstress.coordinator.prompts.prepared import Prepared
 from llmstress.coordinator.prompts.read import PromptFacts
 from llmstress.coordinator.run import token_rate
 from llmstress.coordinator.run.request_text import flow_lines, has_prompt, request_lines, time_words
-from llmstress.coordinator.run.script_text import script_lines, user_lines
 from llmstress.coordinator.run.run_tasks import RunTask
+from llmstress.coordinator.run.script_text import script_lines, user_lines
 from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine.control import Plan, Think
 from llmstress.engine.load.mix import Entry, Mix
@@ -74,7 +74,8 @@ def plan_lines(
     for task, number, cost in zip(wholes, numbers, costs, strict=True):
         lines = [f"{f'task {task.name}' if task.name else 'requests'}: {number.text}"]
         if task.name:
-            lines.append(f"  weight {task.weight} of {total:,}: {share(task.weight, total)}")
+            part = f"{share(task.weight, total)}{_as_users(options, task, wholes)}"
+            lines.append(f"  weight {task.weight} of {total:,}: {part}")
         if task.own.script:
             about = script_lines(task)
         elif task.step is None:
@@ -134,6 +135,15 @@ def _unit(task: RunTask) -> str:
     if task.step is not None:
         return "flows"
     return "conversations" if task.options.turns is not None else "requests"
+
+
+def _as_users(options: Options, task: RunTask, tasks: Sequence[RunTask]) -> str:
+    """What the share of a task in Python depends on. A user of the closed model does as many tasks as it has time for,
+    so user classes whose tasks are short do more of them."""
+    others = any(each.own.script.partition(".")[0] != task.own.script.partition(".")[0] for each in tasks)
+    if options.open or not task.own.script or not others:
+        return ""
+    return ", if the tasks of all users last equally long"
 
 
 def _between(tasks: Sequence[RunTask]) -> str:

@@ -19,7 +19,7 @@ def user_lines(options: Options, tasks: Sequence[RunTask]) -> list[str]:
             name = _class_of(task)
             weights[name] = weights.get(name, 0) + task.weight
     total = sum(weights.values())
-    named = ", ".join(f"{name} {share(weight, total)}" for name, weight in weights.items())
+    named = ", ".join(f"{share(weight, total)} {name}" for name, weight in weights.items())
     return [f"  users of {options.scenario}: {named}"] if weights else []
 
 
