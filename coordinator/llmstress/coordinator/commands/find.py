@@ -36,8 +36,8 @@ def refuse_scenario(given: Mapping[str, Given]) -> None:
     """
     if (scenario := given.get("scenario")) is not None:
         raise UsageError(
-            f"{scenario.origin}: find takes no scenario in this version: measure one load after the other with --stage, "
-            "or with a run for each"
+            f"{scenario.origin}: find takes no scenario in this version: measure one load after the other with "
+            "--stage, or with a run for each"
         )
 
 
