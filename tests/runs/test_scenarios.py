@@ -1,6 +1,8 @@
 """Users in Python against the mock. What the mock has received and sent is compared with what the run says."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -186,3 +188,91 @@ def test_a_file_that_cant_be_used_is_named_and_nothing_starts(text: str, expecte
 def test_a_file_that_does_not_exist(tmp_path: Path) -> None:
     code, _, said = llmstress("http://127.0.0.1:9", "--scenario", str(tmp_path / "none.py"), *ALWAYS)
     assert (code, "there is no such file" in said) == (2, True)
+
+
+CLASSES = """\
+from llmstress.scenario import User, task
+
+
+class Reader(User):
+    weight = 3
+
+    @task
+    async def read(self):
+        await self.http.get("/health", name="look")
+        await self.chat("A", max_tokens=2, name="ask")
+
+
+class Writer(User):
+    @task(2)
+    async def write(self):
+        await self.embeddings("A", name="embed")
+
+    @task
+    async def ask(self):
+        await self.chat("A", max_tokens=2)
+"""
+
+
+def dry(place: Path, *arguments: str) -> tuple[int, str, str]:
+    """The exit code of a dry run, and what it printed."""
+    (place / "users.py").write_text(CLASSES)
+    command = [sys.executable, "-m", "llmstress", "--scenario", "users.py", "--dry-run", *arguments]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_dry_run_lists_classes_and_tasks_and_says_that_their_code_makes_the_requests(tmp_path: Path) -> None:
+    code, said, errors = dry(tmp_path, "--total-streams", "2", "--duration", "2s")
+    assert (code, errors) == (0, "")
+    assert "users of users.py: 75 % Reader, 25 % Writer" in said
+    assert "weight 9 of 12: 75 %, if the tasks of all users last equally long" in said
+    assert "a task of the users Writer: users.py, line 14" in said
+    assert said.count("its requests are those that its code makes, so none are shown") == 3
+    assert "curl" not in said
+    code, said, errors = dry(tmp_path, "--rate", "20/s", "--duration", "3s")
+    assert (code, errors) == (0, "")
+    assert "task read: about 45 times, as they arrive\n  weight 9 of 12: 75 %\n" in said
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--prompt", "A"),
+        ("--prompts", "users.py"),
+        ("--prompt-tokens", "100"),
+        ("--output-tokens", "20..30"),
+        ("--turns", "3"),
+        ("--think-time", "2s"),
+        ("--once",),
+        ("--models", "a=1,b=2"),
+        ("--sweep", "1,2"),
+    ],
+)
+def test_flags_that_users_in_python_would_not_heed_are_refused(flags: tuple[str, ...], tmp_path: Path) -> None:
+    code, _, errors = dry(tmp_path, *flags)
+    assert code == 2
+    assert f"{flags[0]} can't be used with --scenario" in errors
+
+
+def test_plain_http_and_embeddings_of_users_are_judged_by_no_first_token_and_no_check_of_texts(tmp_path: Path) -> None:
+    with mock_server("--ttft-ms", "1") as mock:
+        judging = ("--slo", "ttft<60s", "--check", "not-empty")
+        code, summary, said = run(
+            tmp_path, mock.url, CLASSES, *judging, "--total-streams", "4", "--procs", "1", "--requests", "80"
+        )
+    assert code == 0, said
+    assert {"read/look", "read/ask", "write/embed"} <= steps(summary).keys()
+    good = summary["goodput"]
+    assert (good["met"], good["unknown"]) == (good["finished"], 0)
+    assert [row["goodput"]["share"] for row in summary["tasks"]] == [1.0, 1.0, 1.0]
+
+
+def test_find_takes_no_scenario(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('scenario = "users.py"\nslo = ["ttft<1s"]\n')
+    command = [sys.executable, "-m", "llmstress", "find", "--config", str(file), "--dry-run"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "find takes no scenario" in done.stderr
+    assert "run.toml, line 1" in done.stderr

@@ -134,8 +134,9 @@ def find(**arguments: Any) -> int:
     llmstress find http://localhost:8000 --slo 'ttft<1s' --slo 'tpot<50ms'
     llmstress find http://localhost:8000 --slo 'ttft_due<1s' --unit rate --from 10 --to 500
     """
-    from llmstress.coordinator.commands.find import find_command
+    from llmstress.coordinator.commands.find import find_command, refuse_scenario
 
+    refuse_scenario(click.get_current_context().obj.given)
     return find_command(arguments)
 
 

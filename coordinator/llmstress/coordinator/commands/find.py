@@ -1,9 +1,11 @@
 """`llmstress find`: searches the capacity. It is a run whose load the search decides."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from llmstress.coordinator.commands.run import run_command
 from llmstress.coordinator.config.errors import UsageError
+from llmstress.coordinator.config.settings import Given
 from llmstress.coordinator.config.sweep_text import Search
 from llmstress.coordinator.host import preflight
 from llmstress.coordinator.host.machine import available_cores
@@ -24,6 +26,19 @@ def find_command(arguments: dict[str, Any]) -> int:
     unset |= {"warmup_requests": None, "rate": None, "stages": (), "sweep": None}
     unset |= {"trace": None, "scenario": None, "speed": 1.0, "skip_bad_rows": False}
     return run_command({**given, **unset, "search": search})
+
+
+def refuse_scenario(given: Mapping[str, Given]) -> None:
+    """Refuse a scenario in the file or in the environment. `given`: field -> the value that is given anywhere.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if (scenario := given.get("scenario")) is not None:
+        raise UsageError(
+            f"{scenario.origin}: find takes no scenario in this version: measure one load after the other with "
+            "--stage, or with a run for each"
+        )
 
 
 def search_of(given: dict[str, Any], *, most_streams: int) -> Search:

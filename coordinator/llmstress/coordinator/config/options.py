@@ -15,6 +15,7 @@ from llmstress.coordinator.config.model_text import WeightedModel, by_model
 from llmstress.coordinator.config.parsing import MaxErrors, Resolve, is_address
 from llmstress.coordinator.config.prices import HIGHEST, Money, OnePrice, PriceTable
 from llmstress.coordinator.config.prompt_options import PromptOptions
+from llmstress.coordinator.config.scenario_check import check_scenario
 from llmstress.coordinator.config.slo_presets import PRESETS
 from llmstress.coordinator.config.step_names import step_facts
 from llmstress.coordinator.config.tasks import MOST_TASKS, OwnOptions, OwnStep, changes_of, changes_of_step, has_url
@@ -186,6 +187,7 @@ class Options(PromptOptions, frozen=True, kw_only=True):
             raise UsageError("--headless and --tui can't be used together: drop one of them")
 
     def _check_tasks(self) -> None:
+        check_scenario(self, DEFAULTS)
         tasks = self.each_task
         names = [task.name for task, _ in tasks]
         if len(names) > MOST_TASKS:

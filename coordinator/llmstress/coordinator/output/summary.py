@@ -175,7 +175,9 @@ def _names(facts: "Facts") -> list[str]:
     """The names of what has a price of its own: tasks, and the steps of flows."""
     if not any(step.flow for step in facts.steps):
         return [task.facts.name for task in facts.tasks]
-    return list(dict.fromkeys(f"{step.task} {step.step}" if step.flow else step.task for step in facts.steps))
+    return list(
+        dict.fromkeys(f"{step.task} {step.step}" if step.flow and step.step else step.task for step in facts.steps)
+    )
 
 
 def histograms_of(aggregate: Aggregate) -> dict[str, str]:

@@ -79,8 +79,11 @@ def tasks_table(rows: Sequence[TaskRow], *, whole_answers: bool) -> list[str]:
         ]
     first = "" if whole_answers else f"{'TTFT p50':>10}{'p99':>9}"
     last = "good" if any(isinstance(row.goodput, Goodput) for row in rows) else "failed"
-    head = f"{'task':<16}{'share':>7}{'req/s':>9}{'tok/s':>8}{first}{'E2E p50':>10}{last:>8}"
-    return [*said, head, *(_line(row, first=bool(first)) for row in rows)]
+    head = f"{'task':<16}{'share':>7}{'req/s':>9}{'tok/s':>8}{first}{'E2E p50':>10}"
+    ends = [last, *map(_end, rows)]
+    width = max(8, *(2 + len(each) for each in ends))
+    lines = [head, *(_line(row, first=bool(first)) for row in rows)]
+    return [*said, *(f"{line}{end:>{width}}" for line, end in zip(lines, ends, strict=True))]
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -97,14 +100,18 @@ def fairness_lines(fairness: Mapping[str, float]) -> list[str]:
 def _line(row: TaskRow, *, first: bool) -> str:
     ttft, e2e = row.latency_ms.get("ttft"), row.latency_ms.get("e2e")
     shown = f"{value_of(ttft, 'p50'):>10}{value_of(ttft, 'p99'):>9}" if first else ""
-    last = share(row.failed, row.ok + row.failed + row.filtered + row.lost)
-    if isinstance(row.goodput, Goodput):
-        last = share_range(row.goodput.share, row.goodput.share_max)
     begun = "–" if row.started_share is None else f"{100 * row.started_share:.3g} %"
     return (
         f"{short(row.name, 15):<16}{begun:>7}{rate_or_dash(row.requests_per_s):>9}{rate_or_dash(row.output_per_s):>8}"
-        f"{shown}{value_of(e2e, 'p50'):>10}{last:>8}"
+        f"{shown}{value_of(e2e, 'p50'):>10}"
     )
+
+
+def _end(row: TaskRow) -> str:
+    """The share of its good requests, or of its failed ones."""
+    if isinstance(row.goodput, Goodput):
+        return share_range(row.goodput.share, row.goodput.share_max)
+    return share(row.failed, row.ok + row.failed + row.filtered + row.lost)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -116,8 +116,9 @@ def _text(
     salt = secrets.randbits(64)
     replayed = replay.replay_of(tasks, trace, salt, prepared)
     plans = make_plans(options, tasks, windows, profile, replayed, salt, prepared)
+    asking = _without_scripts(plans[0])
     mix = build_mix(
-        plans[0],
+        asking,
         Recorder(0),
         lambda _: _NoDials(),
         random.random,
@@ -135,14 +136,23 @@ def _text(
     lines = kept.getvalue().splitlines()
     lines += [f"  note: {each}" for each in dict.fromkeys([*remarks, *of_models])]
     described = plan_lines(options, tasks, plans, mix.entries, run.pricing, trace, prepared)
+    others = iter(mix.entries)
     lines = [redact(sanitize_text(line, 4 * MAX_TEXT), distinctive(hidden)) for line in [*lines, *described.run]]
     wholes = [task for task in tasks if task.begins]
-    for task, entry, about, number in zip(wholes, mix.entries, described.tasks, described.numbers, strict=True):
+    for task, about, number in zip(wholes, described.tasks, described.numbers, strict=True):
         lines += ["", *(redact(sanitize_text(line, 4 * MAX_TEXT), distinctive(hidden)) for line in about)]
+        if task.own.script:
+            continue
         blanks = Blanks(hidden, _variables(task, environ))
         proxies = any(name.lower().endswith("_proxy") for name in environ)
-        lines += _requests(entry, plans[0], blanks, SHOWN if number is None else min(SHOWN, number), proxies=proxies)
+        most = SHOWN if number is None else min(SHOWN, number)
+        lines += _requests(next(others), asking, blanks, most, proxies=proxies)
     return "\n".join([*lines, "", "nothing was sent (--dry-run)", ""])
+
+
+def _without_scripts(plan: Plan) -> Plan:
+    """The plan without its users in Python: only their code knows their requests, and it does not run here."""
+    return msgspec.structs.replace(plan, tasks=[each for each in plan.tasks if not each.script], scenario=None)
 
 
 def _with_target(run: RunFacts, stand_in: str) -> RunFacts:

@@ -10,6 +10,7 @@ from llmstress.coordinator.prompts.read import PromptFacts
 from llmstress.coordinator.run import token_rate
 from llmstress.coordinator.run.request_text import flow_lines, has_prompt, request_lines, time_words
 from llmstress.coordinator.run.run_tasks import RunTask
+from llmstress.coordinator.run.script_text import script_lines, user_lines
 from llmstress.coordinator.traces.read import TraceFacts
 from llmstress.engine.control import Plan, Think
 from llmstress.engine.load.mix import Entry, Mix
@@ -67,13 +68,17 @@ def plan_lines(
     if options.max_cost is not None:
         run.append(f"  ends when it has cost {money(options.max_cost, pricing.currency)} (--max-cost)")
     total = sum(task.weight for task in wholes)
+    run += user_lines(options, wholes)
     lengths = plans[0].replay is not None and plans[0].replay.lengths
     described = []
     for task, number, cost in zip(wholes, numbers, costs, strict=True):
         lines = [f"{f'task {task.name}' if task.name else 'requests'}: {number.text}"]
         if task.name:
-            lines.append(f"  weight {task.weight} of {total:,}: {share(task.weight, total)}")
-        if task.step is None:
+            part = f"{share(task.weight, total)}{_as_users(options, task, wholes)}"
+            lines.append(f"  weight {task.weight} of {total:,}: {part}")
+        if task.own.script:
+            about = script_lines(task)
+        elif task.step is None:
             about = request_lines(task, prepared.file(task.options), lengths=lengths)
         else:
             steps = [each for each in tasks if each.own is task.own]
@@ -104,6 +109,9 @@ def _numbers(
             _Number(f"about {part:,.0f} {unit}, as they arrive", expected=part)
             for part, unit in zip(parts, units, strict=True)
         ]
+    if not options.open and any(task.own.script for task in tasks):
+        part = f"its part of the {sum(counted):,} requests; users in Python decide how many they need"
+        return [_Number(part) for _ in tasks]
     if not options.open and (sessions := [unit for unit in units if unit != "requests"]):
         several = f"one of its {sessions[0]} has several"
         return [_Number(f"its part of the {sum(counted):,} requests; {several}") for _ in tasks]
@@ -122,9 +130,20 @@ def _numbers(
 
 
 def _unit(task: RunTask) -> str:
+    if task.own.script:
+        return "times"
     if task.step is not None:
         return "flows"
     return "conversations" if task.options.turns is not None else "requests"
+
+
+def _as_users(options: Options, task: RunTask, tasks: Sequence[RunTask]) -> str:
+    """What the share of a task in Python depends on. A user of the closed model does as many tasks as it has time for,
+    so user classes whose tasks are short do more of them."""
+    others = any(each.own.script.partition(".")[0] != task.own.script.partition(".")[0] for each in tasks)
+    if options.open or not task.own.script or not others:
+        return ""
+    return ", if the tasks of all users last equally long"
 
 
 def _between(tasks: Sequence[RunTask]) -> str:
@@ -163,6 +182,8 @@ def _split(counted: Sequence[int], weights: Sequence[int], entries: Sequence[Ent
 
     counted: of each worker. The order of a mix repeats, so only the rest of the last round is followed.
     """
+    if len(entries) < len(weights):  # users in Python mix their tasks themselves
+        return None
     if len(entries) == 1:
         return [sum(counted)]
     divided = sum(weights)
@@ -185,7 +206,7 @@ def _cost(task: RunTask, number: _Number, pricing: Pricing, at: int, file: Promp
     tariff = pricing.tariffs[at] if at < len(pricing.tariffs) else None
     if number.expected is None or tariff is None or tariff.price is None:
         return None
-    if task.options.turns is not None or task.step is not None:
+    if task.options.turns is not None or task.step is not None or task.own.script:
         return None
     if not has_prompt(task) or (file is not None and file.mean_output is not None):
         return None

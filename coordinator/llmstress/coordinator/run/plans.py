@@ -36,6 +36,7 @@ from llmstress.engine.prompts.synthetic import Synthetic
 from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import Window
 from llmstress.engine.telemetry.shares import share
+from llmstress.engine.telemetry.slo import Objectives
 
 DIALS, LEAST_DIALS = 256, 4
 """Connections that may be opened at the same time: in all processes together, and at least in each."""
@@ -57,7 +58,6 @@ def make_plans(
     """
     secrets = list(dict.fromkeys(secret for task in tasks for secret in task.resolved.secrets))
     divisor = math.gcd(*(task.weight for task in tasks))
-    others = bool(options.is_mix and options.objectives.slos)
     plans_of_tasks = [
         tuple(
             plan
@@ -69,7 +69,7 @@ def make_plans(
                     task_plan(task.options, task.resolved, task.ask, task.networks[worker], salt + number, prepared),
                     name=task.name,
                     weight=task.weight // divisor,
-                    objectives=msgspec.structs.replace(task.options.objectives, others=others),
+                    objectives=_judged(task.options, options),
                 ),
             )
         )
@@ -127,8 +127,14 @@ def _scenario(options: Options, tasks: Sequence[RunTask], worker: int, prepared:
     kinds = {}
     for kind, (own, resolved) in task.kinds.items():
         ask = ask_of(own, resolved.target.url, task.model)
-        kinds[kind] = task_plan(own, resolved, ask, task.networks[worker], prepared=prepared)
+        plan = task_plan(own, resolved, ask, task.networks[worker], prepared=prepared)
+        kinds[kind] = msgspec.structs.replace(plan, objectives=_judged(own, options))
     return Scenario(path=os.path.abspath(options.scenario), kinds=kinds, secrets=dict(task.script_secrets))
+
+
+def _judged(own: Options, options: Options) -> Objectives:
+    """What the requests of a task are judged by. One without SLOs is good if it ends ok, if any other has SLOs."""
+    return msgspec.structs.replace(own.objectives, others=bool(options.is_mix and options.objectives.slos))
 
 
 def total_requests(options: Options, prepared: Prepared) -> int | None:

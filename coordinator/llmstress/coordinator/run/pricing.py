@@ -36,8 +36,9 @@ def pricing_of(tasks: Sequence[PricedTask]) -> Pricing:
         )
     tariffs = [tariff for tariff, _ in found]
     if currencies:  # beside models that have a price, a login or a search of theirs has the price 0
-        free = [options.api == "http" and not model for options, _, model in tasks]
-        tariffs = [_FREE if no and tariff.price is None else tariff for tariff, no in zip(tariffs, free, strict=True)]
+        plain = [options.api == "http" for options, _, _ in tasks]
+        if not all(plain):
+            tariffs = [_FREE if no else tariff for tariff, no in zip(tariffs, plain, strict=True)]
     return Pricing(tariffs=tuple(tariffs), currency=(*currencies, DEFAULT_CURRENCY)[0])
 
 

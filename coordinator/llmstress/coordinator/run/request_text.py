@@ -29,6 +29,12 @@ def request_lines(task: RunTask, file: PromptFacts | None, *, lengths: bool = Fa
         lines.append(f"answer: {'as long as the rows of the trace say' if lengths else _answer(options, task)}")
     if has_prompt(task):
         lines.append(f"expected: {_expected(options, task, file)}")
+    return [*lines, *limit_lines(options)]
+
+
+def limit_lines(options: Options) -> list[str]:
+    """The limits of requests, what is expected of their answers, and who leaves early: a line for each thing."""
+    lines = []
     limits = [
         ("connect", options.timeout_connect_s),
         ("first token", options.timeout_first_token_s),

@@ -40,7 +40,8 @@ def needs_of(task: OwnOptions, options: Options, resolved: ResolvedTarget, envir
     base = url.partition("?")[0].removesuffix(type(resolved.api).PATH)
     kinds = {"chat": (options, resolved)}
     for kind, name in KINDS.items():
-        own = supported(task, None, msgspec.structs.replace(options, api=name))
+        checks = () if kind in ("http", "embeddings") else options.checks  # these are no answers of a model
+        own = supported(task, None, msgspec.structs.replace(options, api=name, checks=checks))
         kinds[kind] = own, resolve_target(own, base, environ)
     return kinds, _secrets(options.scenario, environ)
 

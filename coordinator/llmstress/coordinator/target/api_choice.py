@@ -11,6 +11,7 @@ from llmstress.engine.api.ask import Ask
 from llmstress.engine.api.azure_openai import AzureOpenAI
 from llmstress.engine.api.base import Api
 from llmstress.engine.checks.check import KINDS
+from llmstress.engine.telemetry.slo import OF_STREAMS
 
 FLAGS = {
     "prompt_ids": "--prompt-ids",
@@ -91,13 +92,19 @@ def label_of(task: OwnOptions, step: OwnStep | None) -> str:
 def supported(task: OwnOptions, step: OwnStep | None, options: Options) -> Options:
     """The options of a task or of a step of it, without what it takes over and its API does not support."""
     try:
-        takes = find_api(name_of_api(options, options.url or "")).TAKES
+        api = find_api(name_of_api(options, options.url or ""))
     except (LookupError, TypeError, ImportError, AttributeError):
         return options  # `choose_api` says what is wrong
-    fields = {field: _OPTION.get(field, (field,)) for field in FLAGS if field not in takes}
+    fields = {field: _OPTION.get(field, (field,)) for field in FLAGS if field not in api.TAKES}
     unsupported = {name for names in fields.values() for name in names}
-    dropped = (unsupported & OF_A_TASK) - (step or task).own.keys() if task.name else set()
-    return msgspec.structs.replace(options, **{name: DEFAULTS[name] for name in dropped}) if dropped else options
+    if not task.name:
+        return options
+    own = (step or task).own
+    changes = {name: DEFAULTS[name] for name in (unsupported & OF_A_TASK) - own.keys()}
+    if not api.STREAMS and not own.keys() & {"slos", "slo_preset"}:  # its requests have no first token
+        slos = tuple(slo for slo in options.objectives.slos if slo.metric not in OF_STREAMS)
+        changes |= {"slos": slos, "slo_preset": None}
+    return msgspec.structs.replace(options, **changes) if changes else options
 
 
 def check_apis(options: Options) -> None:

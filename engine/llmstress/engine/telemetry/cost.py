@@ -157,6 +157,8 @@ def cost_of_task(tariff: Tariff, part: Part) -> Cost:
     unfinished = _unfinished(part)
     if price is None:
         return Cost(ok=ok, unknown=ok, unfinished=unfinished, unfinished_most=None if unfinished else 0.0)
+    if not (price.input or price.output or price.cached or price.cache_write):
+        return Cost(ok=ok, unfinished=unfinished)  # costs nothing, however many tokens it has
     # usage that contradicts itself may count more cached input than input
     fresh = max(0, counters.input - counters.cached_input - counters.cache_written)
     estimate, most = _of_unfinished(price, part, unfinished, tariff.limit)
