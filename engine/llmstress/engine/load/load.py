@@ -179,6 +179,10 @@ class Load:
             self._side[other] = stream
         self.begin(other, request, now, None)
 
+    def is_beside(self, stream: Stream) -> bool:
+        """Whether the stream is none of the model's, but one beside them."""
+        return stream in self._side
+
     def give_up(self, stream: Stream) -> None:
         """The stream begins nothing any more: the run's time or its requests are used up."""
         move(stream, OVER)
@@ -188,8 +192,7 @@ class Load:
         stream = coming.stream
         if not self.may_begin(self.clock()):
             move(stream, OVER)
-            if stream not in self._side:
-                self.model.not_begun(coming)
+            self.model.not_begun(coming)
             self.note_if_exhausted()
             return False
         self._count_begun(coming.taken)

@@ -224,7 +224,7 @@ class Sessions:
         """The stream's session is over."""
         running = self.running.pop(stream)
         self._count(running, how)
-        self.seats.is_over(stream, wait_ns, pauses=how is Over.FAILED and (running.pauses or not wait_ns))
+        self.seats.is_over(stream, wait_ns, pauses=running.pauses or (how is Over.FAILED and not wait_ns))
 
     def _count(self, running: _Running, how: Over) -> None:
         counters = running.samples.counters

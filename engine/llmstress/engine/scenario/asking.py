@@ -38,7 +38,7 @@ class Asking(Keeper):
     It is made once: who awaits it again gets the same answer.
     """
 
-    __slots__ = ("_exchange", "_in_flight", "_port", "_waiter", "_wish", "has_begun", "left", "pieces", "result")
+    __slots__ = ("_exchange", "_in_flight", "_port", "_waiters", "_wish", "has_begun", "left", "pieces", "result")
 
     def __init__(self, port: Port, wish: Wish) -> None:
         super().__init__()
@@ -46,7 +46,8 @@ class Asking(Keeper):
         self._wish = wish
         self._in_flight: InFlight | None = None
         self._exchange: Exchange | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+        """Of the code that waits for it, which may be several tasks of asyncio."""
         self.has_begun = False
         self.left = False
         """Its user has walked away."""
@@ -72,34 +73,51 @@ class Asking(Keeper):
         return _Pieces(self)
 
     def leave(self) -> None:
-        """Walk away: the stream is closed, and the request counts as `cancelled`, unless its answer is complete."""
+        """Walk away: the stream is closed, and the request counts as `cancelled`, unless its answer is complete. A
+        request in flight of a user whom the load has cut off goes on: the user has not walked away."""
+        if self._in_flight is not None and self._port.is_cut:
+            return
         self.left = True
         if self._in_flight is not None:
             self._in_flight.leave(self._port.clock())
+
+    def drop(self) -> None:
+        """Walk away, when an iterator is dropped: at once if it was code of a user that dropped it. The garbage collector
+        may do so as well, in the middle of a read."""
+        loop = self._port.loop
+        if loop.is_closed():
+            return
+        if asyncio.current_task(loop) is not None:
+            self.leave()
+        else:
+            loop.call_soon(self.leave)
 
     # --- what the iterator and the load do
 
     def begin(self) -> None:
         """Have the load begin the request, unless it has."""
         if not self.has_begun:
+            self._port.begin(self._wish, self, self.leave)
             self.has_begun = True
-            self._port.begin(self._wish, self)
 
     def wait(self) -> Generator[object, None, None]:
         """Wait until a piece has come, if anybody iterates, or the end. Who is cancelled meanwhile, walks away."""
-        self._waiter = self._port.loop.create_future()
+        waiter = self._port.loop.create_future()
+        self._waiters.append(waiter)
         try:
-            yield from self._waiter
+            yield from waiter
         except BaseException:
-            self.leave()
+            if self._waiters in ([], [waiter]):  # others may wait for it, too
+                self.leave()
             raise
         finally:
-            self._waiter = None
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
 
     def _wake(self) -> None:
-        if self._waiter is not None:
-            self._port.resume(self._waiter)
-            self._waiter = None
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            self._port.resume(waiter)
 
     @property
     def attempt(self) -> Exchange | None:
@@ -135,6 +153,7 @@ class Asking(Keeper):
         assert exchange is not None
         self._in_flight, self._exchange = None, exchange
         self.result = Answer(exchange, ending, self.body())
+        self._port.ended(self)
         self._wake()
 
     def counts(self, count: Callable[[End], None]) -> bool:
@@ -197,8 +216,9 @@ class _Pieces:
             return []
 
     def __del__(self) -> None:
-        if self._asking.result is None and self._asking.has_begun:
-            self._asking.leave()
+        asking = self._asking
+        if asking.result is None and asking.has_begun:
+            asking.drop()
 
 
 class _Waiting:
