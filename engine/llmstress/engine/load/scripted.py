@@ -170,7 +170,7 @@ class Person:
         self._doing = ON_START
         self._held: list[Answer] = []
         self._open: dict[Observer, Callable[[], None]] = {}
-        """Requests of its task that are not over -> what walks away from them."""
+        """Requests of its task that are not over -> what gives them up."""
         self._over: tuple[Over, int] | None = None
         """How the task has ended, and the wait after it, while its stream is still in use."""
         self._refusals = 0
@@ -186,6 +186,7 @@ class Person:
         """The session is cut off."""
         self._seat = None
         self.gone = self.is_cut = True
+        self._give_up()
         self.release()
         if self._coroutine is not None:
             self._coroutine.cancel()
@@ -199,9 +200,7 @@ class Person:
             self._note(error, task)
             over, wait_s = Over.FAILED, 0.0
         self._coroutine = None
-        left, self._open = [*self._open.values()], {}
-        for leave in left:  # what the task has not waited for
-            leave()
+        self._give_up()
         self.release()
         self._over = over, round(wait_s * 1e9)
         if not self.busy:
@@ -244,6 +243,12 @@ class Person:
         if not isinstance(error, RequestFailed):
             self._kind.surroundings.failed(error, task)
 
+    def _give_up(self) -> None:
+        """Nobody waits any more for what is in flight."""
+        left, self._open = [*self._open.values()], {}
+        for give_up in left:
+            give_up()
+
     def freed(self) -> None:
         """No request of it uses its stream any more."""
         self.busy = False
@@ -266,7 +271,7 @@ class Person:
 
     # --- what its code does (`Port`)
 
-    def begin(self, wish: Wish, observer: Observer, leave: Callable[[], None]) -> None:
+    def begin(self, wish: Wish, observer: Observer, give_up: Callable[[], None]) -> None:
         """Begin a request on the person's stream; if that is in use, on another one."""
         if self._seat is None or self._over is not None:
             self._refusals += 1
@@ -274,7 +279,7 @@ class Person:
                 return
             raise asyncio.CancelledError
         request = self._kind.requests.make(self._doing, wish, observer)
-        self._open[observer] = leave
+        self._open[observer] = give_up
         if self.busy:
             self._seat.beside(request)
         else:
@@ -297,7 +302,7 @@ class Person:
     def held(self, answer: Answer) -> None:
         """Release it when the code has had its turn."""
         self._held.append(answer)
-        if self._seat is None:  # nobody checks it any more
+        if self._seat is None or self._over is not None:  # nobody checks it any more
             self.release()
 
     def clock(self) -> int:

@@ -81,6 +81,13 @@ class Asking(Keeper):
         if self._in_flight is not None:
             self._in_flight.leave(self._port.clock())
 
+    def give_up(self) -> None:
+        """The task that it belongs to is over, or cut off: who still waits for it is cancelled."""
+        self.leave()
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.cancel()
+
     def drop(self) -> None:
         """Walk away, when an iterator is dropped: at once if it was code of a user that dropped it. The garbage collector
         may do so as well, in the middle of a read."""
@@ -97,7 +104,7 @@ class Asking(Keeper):
     def begin(self) -> None:
         """Have the load begin the request, unless it has."""
         if not self.has_begun:
-            self._port.begin(self._wish, self, self.leave)
+            self._port.begin(self._wish, self, self.give_up)
             self.has_begun = True
 
     def wait(self) -> Generator[object, None, None]:

@@ -39,8 +39,8 @@ class Port(Protocol):
     def is_cut(self) -> bool:
         """The load has cut the user off: it asks for nothing more."""
 
-    def begin(self, wish: Wish, observer: Observer, leave: Callable[[], None]) -> None:
-        """Begin a request as soon as its connection stands. `leave` is called if it is not over when the task is.
+    def begin(self, wish: Wish, observer: Observer, give_up: Callable[[], None]) -> None:
+        """Begin a request as soon as its connection stands. `give_up` is called if it is not over when the task is.
 
         Raises:
             ValueError: there can be no such request; the text says why.
