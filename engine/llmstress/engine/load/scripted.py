@@ -76,6 +76,14 @@ class Scripts(SessionKind):
         assert isinstance(task, Task)
         return Script(person, task)
 
+    def stray(self, error: BaseException | None) -> bool:
+        """Counted with the first task: which user has begun it is not known."""
+        first = self.tasks[0]
+        assert isinstance(first, Task)
+        if error is not None and not isinstance(error, RequestFailed):
+            self.surroundings.failed(error, first)
+        return True
+
 
 def _id(order: Mix) -> int:
     task, _ = order.take()

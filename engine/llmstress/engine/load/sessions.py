@@ -90,6 +90,11 @@ class SessionKind(ABC):
         session follows from its number, whichever worker has it. `user`: the stream that takes it; all sessions of a
         stream are those of one user."""
 
+    def stray(self, error: BaseException | None) -> bool:
+        """A task of asyncio that nobody awaits has raised this, or was dropped (None). Gives whether it may be one that
+        code of users has begun."""
+        return False
+
     @property
     def dials(self) -> Dials:
         """What opens connections for the first request."""
