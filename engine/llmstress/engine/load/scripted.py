@@ -28,8 +28,8 @@ ON_START, ON_STOP = "on_start", "on_stop"
 """The tasks whose requests are those of these methods."""
 
 MOST_REFUSALS = 10
-"""Requests that are refused with `CancelledError` to a user that has been cut off. Code that goes on after that waits for
-its next one for ever: it can't hold up the process."""
+"""Requests that are refused with `CancelledError` to a user that has been cut off. Code that goes on after that waits
+for its next one for ever: it can't hold up the process."""
 
 
 class UserClass(NamedTuple):

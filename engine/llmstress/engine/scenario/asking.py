@@ -38,7 +38,18 @@ class Asking(Keeper):
     It is made once: who awaits it again gets the same answer.
     """
 
-    __slots__ = ("_exchange", "_in_flight", "_port", "_waiters", "_wish", "has_begun", "left", "pieces", "result")
+    __slots__ = (
+        "_exchange",
+        "_given_up",
+        "_in_flight",
+        "_port",
+        "_waiters",
+        "_wish",
+        "has_begun",
+        "left",
+        "pieces",
+        "result",
+    )
 
     def __init__(self, port: Port, wish: Wish) -> None:
         super().__init__()
@@ -48,6 +59,7 @@ class Asking(Keeper):
         self._exchange: Exchange | None = None
         self._waiters: list[asyncio.Future[None]] = []
         """Of the code that waits for it, which may be several tasks of asyncio."""
+        self._given_up = False
         self.has_begun = False
         self.left = False
         """Its user has walked away."""
@@ -84,13 +96,14 @@ class Asking(Keeper):
     def give_up(self) -> None:
         """The task that it belongs to is over, or cut off: who still waits for it is cancelled."""
         self.leave()
+        self._given_up = True
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.cancel()
 
     def drop(self) -> None:
-        """Walk away, when an iterator is dropped: at once if it was code of a user that dropped it. The garbage collector
-        may do so as well, in the middle of a read."""
+        """Walk away, because an iterator was dropped: at once if code of a user did so. The garbage collector may drop it
+        as well, in the middle of a read."""
         loop = self._port.loop
         if loop.is_closed():
             return
@@ -111,6 +124,8 @@ class Asking(Keeper):
         """Wait until a piece has come, if anybody iterates, or the end. Who is cancelled meanwhile, walks away."""
         waiter = self._port.loop.create_future()
         self._waiters.append(waiter)
+        if self._given_up:
+            self._port.loop.call_soon(waiter.cancel)
         try:
             yield from waiter
         except BaseException:
