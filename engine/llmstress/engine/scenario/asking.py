@@ -102,8 +102,8 @@ class Asking(Keeper):
             waiter.cancel()
 
     def drop(self) -> None:
-        """Walk away, because an iterator was dropped: at once if code of a user did so. The garbage collector may drop it
-        as well, in the middle of a read."""
+        """Walk away, because an iterator was dropped: at once if code of a user did so. The garbage collector may drop
+        it as well, in the middle of a read."""
         loop = self._port.loop
         if loop.is_closed():
             return
