@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {
-    "engine": ("llmstress.engine",),
+    "engine": ("llmstress.engine", "llmstress.scenario"),
     "tui": ("llmstress.tui", "llmstress.engine.telemetry"),
     "coordinator": ("llmstress.coordinator", "llmstress.tui", "llmstress.engine"),
 }
@@ -47,12 +47,13 @@ FLOORS = {
         ("control",),
         ("http", "connect", "uplink"),
         ("stream",),
+        ("scenario",),
         ("load", "worker_log"),
         ("witness", "worker"),
     ),
     "coordinator": (
         ("config",),
-        ("host", "prompts", "traces"),
+        ("host", "prompts", "scenarios", "traces"),
         ("output",),
         ("target",),
         ("processes",),
@@ -179,7 +180,12 @@ def test_imports_make_no_circle() -> None:
 
 def test_no_root_hides_the_others() -> None:
     assert not list(ROOT.glob("*/llmstress/__init__.py"))
-    assert sorted(path.parent.name for path in ROOT.glob("*/llmstress/*/py.typed")) == ["coordinator", "engine", "tui"]
+    assert sorted(path.parent.name for path in ROOT.glob("*/llmstress/*/py.typed")) == [
+        "coordinator",
+        "engine",
+        "scenario",
+        "tui",
+    ]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -190,7 +190,17 @@ def test_help_shows_every_flag_in_its_section(capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr().out
     sections = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert sections == [
-        *("Target:", "Load:", "Trace:", "Request:", "Prompts:", "Conversations:", "API-specific:", "Connection:"),
+        *(
+            "Target:",
+            "Load:",
+            "Scenarios:",
+            "Trace:",
+            "Request:",
+            "Prompts:",
+            "Conversations:",
+            "API-specific:",
+            "Connection:",
+        ),
         *("Limits:", "Checks:", "Cost:", "SLOs:"),
         *("Thresholds:", "Output:", "Configuration:", "Other:", "Commands:"),
     ]

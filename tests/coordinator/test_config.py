@@ -602,7 +602,7 @@ header = ["X-Key: sk-of-the-task"]
 extra-body = {api_key = "sk-body-1"}
 
 [[task]]
-name = "flow"
+name = "rag"
 
 [[task.step]]
 name = "one"
@@ -612,8 +612,8 @@ header = ["X-Key: sk-of-the-step"]
     text = printed(capsys, "--config", "tasks.toml")
     assert "sk-" not in text
     assert '# the secret is not printed: write the value in place of ***\nextra-body = "***"' in text
-    assert re.findall("the variable (\\w+)", text) == ["HEADER_X_KEY", "HEADER_CHAT_X_KEY", "HEADER_FLOW_ONE_X_KEY"]
-    for variable in ("HEADER_X_KEY", "HEADER_CHAT_X_KEY", "HEADER_FLOW_ONE_X_KEY"):
+    assert re.findall("the variable (\\w+)", text) == ["HEADER_X_KEY", "HEADER_CHAT_X_KEY", "HEADER_RAG_ONE_X_KEY"]
+    for variable in ("HEADER_X_KEY", "HEADER_CHAT_X_KEY", "HEADER_RAG_ONE_X_KEY"):
         monkeypatch.setenv(variable, "sk-0123456")
     (place / "printed.toml").write_text(text)
     said = refused(capsys, "--config", "printed.toml")

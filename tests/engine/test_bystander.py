@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 from helpers.bench import BEGIN, MS
-from helpers.live_load import Site, live, site, until
+from helpers.live_load import Site, live, plan_of, site, until
 
 from llmstress.engine.control import Bystander
 from llmstress.engine.load.build import build_bystander, bystander_plan
@@ -113,6 +113,13 @@ class Beside:
         assert isinstance(model, OpenModel)
         self.model, self.load = model, model.load
         self.samples = here.recorder.samples(BYSTANDER)
+
+
+def test_beside_users_in_python_it_sends_requests_of_its_own() -> None:
+    plan = plan_of("http://127.0.0.1/v1/chat/completions", 1)
+    script = msgspec.structs.replace(plan.tasks[0], script="Support.ask")
+    [own] = bystander_plan(plan, Bystander(1.0, script)).tasks
+    assert not own.script, "else its source has no bytes"
 
 
 @live

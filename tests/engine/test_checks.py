@@ -14,7 +14,7 @@ from llmstress.engine.api import make_api
 from llmstress.engine.api.answers import Answer, ToolCall
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.checks.check import KINDS, Check, split_check
-from llmstress.engine.checks.judge import _MAKERS, Ended, Judge
+from llmstress.engine.checks.judge import _MAKERS, HIDDEN, Ended, Judge
 from llmstress.engine.checks.schemas import validator_of
 from llmstress.engine.checks.time_limit import TookTooLong, time_limit
 from llmstress.engine.stream.checking import Checked, CheckedText
@@ -118,6 +118,14 @@ def test_the_first_check_that_fails_is_named_and_little_of_the_answer() -> None:
     assert found.startswith('contains:x: the text is "yyy')
     assert len(found) < 1100
     assert not Judge(map(split_check, ("min-tokens:1", "finish:stop"))).reads
+
+
+@pytest.mark.parametrize("check", ["contains:x", "not-contains:e", "json", "tool:*"])
+def test_an_answer_that_may_hold_a_secret_is_not_shown(check: str) -> None:
+    judge = Judge([split_check(check)], shows=False)
+    assert judge.fault(Ended(Answer("sesame"), "stop", 1)) == f"{check}: {HIDDEN}"
+    short = Judge([split_check("min-tokens:2")], shows=False)
+    assert short.fault(Ended(Answer("sesame"), "stop", 1)) == "min-tokens:2: 1 tokens"
 
 
 SCHEMA = {

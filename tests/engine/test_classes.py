@@ -45,7 +45,7 @@ def texts_in(node: ast.expr) -> Iterator[str]:
 def written_in(tree: ast.AST) -> Iterator[str]:
     """Classes that a module gives to requests, as literals."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and name_of(node.func) in ("End", "_time_out", "ErrorSample") and node.args:
+        if isinstance(node, ast.Call) and name_of(node.func) in ("End", "ErrorSample") and node.args:
             yield from texts_in(node.args[0])
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
             target = node.targets[0]

@@ -101,6 +101,17 @@ def test_a_request_that_fails_by_itself_keeps_its_class_and_the_exception_is_not
     assert [sample.error for sample in delta.samples] == ["exception", "http_404"]
 
 
+def test_the_text_of_an_exception_has_no_secret_of_the_user() -> None:
+    bench = Bench(observer=Faulty("head"))
+    bench.begin()
+    exchange = bench.stream.exchange
+    assert exchange is not None
+    exchange.request = exchange.request._replace(secrets=("a bug",))
+    bench.read(2, ANSWER)
+    [sample] = bench.cut().samples
+    assert sample.text == f"{__file__}:{LINE}: KeyError: '***'"[:200]
+
+
 # --- sessions
 
 

@@ -647,3 +647,24 @@ async def test_a_request_that_was_held_back_while_it_waited_for_a_connection_is_
         [task] = here.model.mix.tasks
         expected = {task.request(number).data.partition(b"\r\n\r\n")[2] for number in range(3)}
         assert set(here.server.bodies) == expected
+
+
+@live
+@pytest.mark.parametrize("how", ["pause", "fewer", "stop"])
+async def test_what_a_session_wants_beside_its_stream_is_not_taken_back(how: str) -> None:
+    async with site(1, gated=True, dials=1) as here:
+        here.start()
+        await until(lambda: here.recorder.open == 1)
+        [stream] = here.load.streams
+        here.load.begin_beside(stream, here.model.mix.tasks[0].request(1))
+        assert here.load.dialing.waiting == 1
+        match how:
+            case "pause":
+                here.model.pause(True, 0)
+            case "fewer":
+                here.model.set_streams(0)
+            case _:
+                here.load.stop(here.now)
+        here.gate.set()
+        await here.asked(1 if how == "stop" else 2)
+        assert here.load.fault is None

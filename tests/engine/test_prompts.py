@@ -139,6 +139,18 @@ def test_prompts_are_corrected_from_a_number_on() -> None:
     assert lengths == {7: 60, 8: 30, 20: 30, 21: 120, 40: 120}
 
 
+def test_a_correction_spares_what_was_made_before_a_number_that_was_given_back() -> None:
+    made = maker()
+    made.make(20)
+    made.make(3)  # its request had not begun, so the mix gave it again
+    assert made.correct(8, 0.5) == 21
+
+
+def test_only_common_words_count_as_words_that_may_be_others() -> None:
+    assert maker().make(0).words
+    assert not maker(words=WORDS).make(0).words, "those of a tokenizer stay"
+
+
 def test_only_the_limit_may_differ() -> None:
     drawn = maker(prompt=None, output=Lengths("uniform", 5, 500)).make(3)
     assert drawn.prompt is None

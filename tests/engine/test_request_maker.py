@@ -9,14 +9,16 @@ from typing import Any, cast
 import msgspec
 import pytest
 from helpers.bench import Bench
-from helpers.live_load import task_of
+from helpers.live_load import ANSWER, task_of
 
 from llmstress.coordinator.prompts.read import read_prompts
 from llmstress.coordinator.prompts.source import PromptSource
 from llmstress.engine.api import make_api
 from llmstress.engine.api.ask import Ask
 from llmstress.engine.checks.check import split_check
+from llmstress.engine.checks.judge import HIDDEN
 from llmstress.engine.control import Conversation, FlowStep, TaskPlan, Think
+from llmstress.engine.flows.extraction import Extraction
 from llmstress.engine.load.build import Context, build_entry, build_maker, build_task
 from llmstress.engine.load.flows import Users
 from llmstress.engine.load.request_maker import RequestMaker
@@ -62,6 +64,16 @@ def test_every_kind_of_request_has_limit_least_length_and_observers_of_its_task(
     request = first_of(plan_of(synthetic=drawn, checks=(split_check("min-tokens:2"),), **KINDS[kind]))
     assert body_of(request)["max_tokens"] == request.least_output == request.asked_output == 7
     assert isinstance(request.observer, Checked)
+
+
+def test_a_check_of_a_step_that_gives_a_secret_does_not_show_the_answer() -> None:
+    flow = FlowStep(extracts=(Extraction("token", "json", "token", secret=True),))
+    request = first_of(plan_of(checks=(split_check("contains:x"),), step="a", flow=flow))
+    bench = Bench(observer=request.observer)
+    bench.begin()
+    bench.read(2, ANSWER)
+    [sample] = bench.cut().samples
+    assert sample.text == f"contains:x: {HIDDEN}"
 
 
 def test_the_lengths_of_a_trace_are_asked_of_requests_that_are_observed() -> None:

@@ -93,6 +93,11 @@ CASES: dict[str, tuple[Measured, str]] = {
         "ms by usage, 20 ms by events; they are missing from tpot and tps_user, and ttft and e2e include them",
     ),
     "lost-reports": (of_worker(WorkerState(3, 10, gaps=2)), "2 reports of worker 3 were lost: counts are too low"),
+    "user-code": (
+        Measured(whole=Part(counters=Counters(user_errors=3)), steady=Part(), steady_s=10.0, workers=[]),
+        "the code of the scenario raised 3 exceptions, so what it would have asked after them is missing: look at the "
+        "samples of `scenario`, which name file and line",
+    ),
     "blocks": (
         in_blocks(0.6),
         "answers come in blocks: in 60% of them 16.0 token events shared a read, so itl measures blocks; e2e is right. "
@@ -166,7 +171,7 @@ CASES: dict[str, tuple[Measured, str]] = {
     "asked-input": (
         steady(asked_input=1_000, delivered_input=1_021, made_words=1_000),
         "the server counts 1,021 tokens in the made prompts, and 1,000 were asked for (+2.1%): its template and a "
-        "system message come on top, and its tokenizer may have other words: without --tokenizer, --words-per-token "
+        "system message come on top, and its tokenizer may have other words: --words-per-token "
         "0.979 comes closer in the next run; --tokenizer with the model's tokenizer.json makes exact texts, to which "
         "the template is added",
     ),
@@ -293,6 +298,12 @@ def test_the_bottleneck_of_the_open_model_is_named(measured: Measured, why: str,
 )
 def test_a_load_that_is_as_asked_has_no_findings(measured: Measured) -> None:
     assert findings(RULES, measured) == []
+
+
+def test_other_words_per_token_are_no_advice_for_prompts_of_a_trace_or_a_file() -> None:
+    [found] = findings(RULES, steady(asked_input=1_000, delivered_input=1_100))
+    assert "--tokenizer" in found.text
+    assert "--words-per-token" not in found.text
 
 
 def test_a_good_run_and_an_empty_one_have_no_findings() -> None:

@@ -353,6 +353,27 @@ async def test_at_a_rate_a_number_of_requests_is_one_of_turns_and_ends_the_run()
 
 
 @live
+async def test_sessions_that_wait_for_a_stream_get_those_of_sessions_that_may_not_go_on() -> None:
+    async with talks(1, steps(3, think=THINK), **open_load(10, requests=3)) as here:
+        here.start()
+        await here.asked(1)
+        here.later(100)  # the second and the third session arrive, and no stream is free
+        here.later(100)
+        here.server.answer()
+        await all_think(here, 1)  # its next request would be the fourth
+        here.later(20)
+        for _ in range(2):
+            await here.asked(1)
+            here.server.answer()
+            await until(lambda: not here.recorder.open)
+            here.later(20)
+            await turns()
+        await until(here.load.exhausted.is_set)
+        assert said(here) == [1, 1, 1]
+        assert arrivals(here) == (3, 3, 0)
+
+
+@live
 async def test_the_end_of_the_run_does_not_wait_for_users_who_think() -> None:
     async with talks(3, steps(2, think=THINK), **open_load(10)) as here:
         here.start()

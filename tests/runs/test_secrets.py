@@ -189,7 +189,11 @@ def descendants_of(pid: int) -> list[int]:
 def found_while_it_runs(pid: int, home: Path) -> list[str]:
     """What children show of themselves, and what lies in the directory of the run."""
     found: list[str] = []
+    own = Path(f"/proc/{pid}/cmdline").read_bytes()
     for child in descendants_of(pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if Path(f"/proc/{child}/cmdline").read_bytes() == own:
+                continue  # it is about to execute another program, and still looks like the process that has forked it
         for name in ("cmdline", "environ"):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 found += found_in(f"/proc/{child}/{name}", Path(f"/proc/{child}/{name}").read_bytes())

@@ -133,6 +133,11 @@ class FlowStep(msgspec.Struct, array_like=True, frozen=True):
     """The wait before it."""
     seed: int = 0
 
+    @property
+    def hides_answer(self) -> bool:
+        """Its answer may hold a secret, so no text of a failure may show it."""
+        return self.setup or any(each.secret for each in self.extracts)
+
 
 class TaskPlan(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """One kind of request, and all that a worker needs to send such requests to their target."""

@@ -24,7 +24,7 @@ from llmstress.coordinator.processes.hub import Hub
 from llmstress.coordinator.processes.screen_process import Screen, ScreenClosed
 from llmstress.coordinator.processes.worker_processes import Exited, WorkerProcesses
 from llmstress.coordinator.prompts.prepared import NOTHING_PREPARED, Prepared
-from llmstress.coordinator.run import ending, facts, load_plan, replay, token_rate
+from llmstress.coordinator.run import ending, facts, replay
 from llmstress.coordinator.run.announcer import Announcer
 from llmstress.coordinator.run.course_driver import driver_of
 from llmstress.coordinator.run.gate import Gate
@@ -35,6 +35,7 @@ from llmstress.coordinator.run.pricing import check_pricing
 from llmstress.coordinator.run.prompt_files import describe_prompts
 from llmstress.coordinator.run.run_tasks import RunTask, choose_models
 from llmstress.coordinator.run.steering import Steering
+from llmstress.coordinator.run.token_steering import TokenRate
 from llmstress.coordinator.run.words_per_token import Corrections
 from llmstress.coordinator.target.network import describe_way
 from llmstress.coordinator.traces.read import TraceFacts
@@ -58,7 +59,6 @@ from llmstress.engine.telemetry.broadcast import (
 )
 from llmstress.engine.telemetry.by_task import task_figures
 from llmstress.engine.telemetry.formatting import duration
-from llmstress.engine.telemetry.load_profile import Profile
 from llmstress.engine.telemetry.messages import PROTOCOL_VERSION, Delta, Phase, Window
 from llmstress.engine.telemetry.timeline import FINE_S
 from llmstress.engine.telemetry.windows import asked_lately, steady_windows
@@ -135,6 +135,7 @@ class Conductor:
         self._aggregate = broadcaster.view.aggregate
         self._announcer = announcer
         self._steering = Steering(hub, self._view, announcer.publish, announcer.notice)
+        self._token_rate = TokenRate(options, self._view, self._steering, announcer.notice)
         self._words = Corrections(self._aggregate, self._steering.order_all, announcer.notice)
         self._course = driver_of(options, self._resolved, self._view, self._steering, announcer.notice)
         self._gate = Gate(options.thresholds, self._view, announcer)
@@ -151,8 +152,6 @@ class Conductor:
         self._screen: Screen | None = None
         self._screen_watch: asyncio.Task[None] | None = None
         self._detached = False
-        self._tokens_per_request = 1.0
-        self._token_profile: Profile | None = None
 
     async def open_screen(self, directory: Path, environ: dict[str, str]) -> None:
         """Start the screen; the console holds its output back while it is open."""
@@ -170,10 +169,7 @@ class Conductor:
         self._inbox.open(self._hub, self._broadcaster)
         await self._workers.start(self._options.procs, self._inbox.put)
         tasks = self._tasks = await choose_models(self._tasks, self._announcer.warn)
-        self._tokens_per_request = token_rate.expected_in_mix(
-            [(task.weight, task.ask, task.options.prompt_tokens, self._prepared.file(task.options)) for task in tasks]
-        )
-        profile = self._token_profile = load_plan.profile_of(self._options, self._tokens_per_request)
+        profile = self._token_rate.begin(tasks, self._prepared)
         windows = self._aggregate.windows
         salt = secrets.randbits(64)  # another one in each run, so that no cache has its prompts
         self._replay = replay.replay_of(tasks, self._trace, salt, self._prepared)
@@ -392,9 +388,8 @@ class Conductor:
     async def _check_limits(self) -> None:
         drains = self._ended_by or self._aggregate.phase == Phase.DRAIN
         url, api = redact_url(self._resolved.target.url), self._resolved.api_name
-        limit = (
-            None if drains else ending.limit_reached(self._options, self._aggregate, url, api, self._view.facts.pricing)
-        )
+        pricing = self._view.facts.pricing
+        limit = None if drains else ending.limit_reached(self._options, self._aggregate, url, api, pricing)
         if limit is not None:
             self._ended_by = limit.ended_by
             self._announcer.warn(f"{limit.text}; {self._draining_text()}")
@@ -425,26 +420,11 @@ class Conductor:
         if self._course.ended:
             self._ended_by = "points"
 
-    async def _correct_token_rate(self) -> None:
-        """Keep a rate in tokens: the requests have more or fewer of them than was thought. A rate that was set by hand
-        stays."""
-        planned = self._token_profile
-        if self._options.rate is None or not self._options.rate.tokens or self._ended_by:
-            return
-        tokens = token_rate.measured_tokens(self._aggregate, self._tokens_per_request)
-        corrected = load_plan.profile_of(self._options, tokens)
-        if tokens == self._tokens_per_request or planned is None or corrected is None or self._view.profile != planned:
-            return
-        if note := token_rate.note_of(self._options.rate, self._tokens_per_request, tokens):
-            self._announcer.notice("note", note)
-        self._tokens_per_request = tokens
-        self._token_profile = planned.joined(max(0, self._steering.soon()), corrected)
-        await self._steering.set_profile(self._token_profile)
-
     async def _handle_tick(self) -> None:
         self._log_child_output()
         self._ticks += 1
-        await self._correct_token_rate()
+        if not self._ended_by:
+            await self._token_rate.follow()
         self._gate.publish()
         if self._ticks % int(self._options.progress_s) == 0:
             window_s = min(max(MIN_PROGRESS_WINDOW_S, self._options.progress_s), float(FINE_S))

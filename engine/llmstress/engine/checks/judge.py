@@ -16,6 +16,8 @@ and schemas that take very long on an unlucky text."""
 TOO_LONG = "undecided"
 """What the text of a failure says of a check that could not be decided."""
 
+HIDDEN = "the answer may hold a secret, and is not shown"
+
 _SHOWN = 1000
 """Characters of an answer in the text of a failure. Samples show less, once secrets are taken out."""
 
@@ -39,12 +41,14 @@ Fault = Callable[[Ended], str]
 class Judge:
     """The checks of one task."""
 
-    def __init__(self, checks: Iterable[Check]) -> None:
-        """
+    def __init__(self, checks: Iterable[Check], *, shows: bool = True) -> None:
+        """shows: what is found may have texts of the answer; that to a login may hold a secret.
+
         Raises:
             ValueError: as in `validator_of`.
         """
         self._faults: list[tuple[Check, Fault]] = [(check, _MAKERS[check.kind](check.value)) for check in checks]
+        self._shows = shows
         self.reads = any(KINDS[check.kind].reads for check, _ in self._faults)
         """Some check needs what answers say."""
 
@@ -55,7 +59,8 @@ class Judge:
             with time_limit(LONGEST_S):
                 for check, fault in self._faults:
                     if found := fault(ended):
-                        return f"{check}: {found}"
+                        shown = self._shows or not KINDS[check.kind].reads
+                        return f"{check}: {found if shown else HIDDEN}"
         except TookTooLong:
             return f"{check}: {TOO_LONG}, it took more than {LONGEST_S * 1000:g} ms"
         except RecursionError:

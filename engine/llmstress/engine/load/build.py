@@ -141,7 +141,7 @@ def _of_trace(trace: Trace, replay: Replay, seed: int) -> Callable[[int], Drawn]
         if given == UNKNOWN:
             return Drawn(None, None)
         tokens = min(MOST_TOKENS, max(1, given))
-        return Drawn(blocks.make(number, tokens, trace.hash_ids(number)), None, input=tokens, words=tokens)
+        return Drawn(blocks.make(number, tokens, trace.hash_ids(number)), None, input=tokens)
 
     return make
 
@@ -268,6 +268,7 @@ def bystander_plan(plan: Plan, bystander: Bystander) -> Plan:
         steps=1,
         conversation=None,
         flow=None,
+        script="",
     )
     return msgspec.structs.replace(
         plan,

@@ -256,10 +256,7 @@ class ClosedModel(Model, Seats):
     def _park_waiting(self) -> None:
         """Park the streams that wait for a connection but may not begin any more: they will be due anew. What they have
         taken from the mix goes back to it, a session that was to begin as well."""
-        load = self.load
-        for coming in load.dialing.withdraw(
-            lambda coming: (self._paused or coming.stream in self._surplus) and not load.is_beside(coming.stream)
-        ):
+        for coming in self.load.withdraw(lambda coming: self._paused or coming.stream in self._surplus):
             move(coming.stream, PARKED)
             if coming.taken is None:
                 self._sessions.put_back(coming.stream, coming.request)

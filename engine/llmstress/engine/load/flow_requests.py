@@ -35,7 +35,7 @@ class FlowRequests:
                 self.plan.extracts,
                 self.task.api,
                 keeps_answer=self.plan.keeps_answer,
-                shows=not (self.plan.setup or any(each.secret for each in self.plan.extracts)),
+                shows=not self.plan.hides_answer,
             )
         drawn = NOTHING if self._draw is None else self._draw(number)
         request = self._maker.make(self.task, number, drawn, values=values, observer=extractor)

@@ -184,9 +184,9 @@ class Load:
             self._side[other] = stream
         self.begin(other, request, now, None)
 
-    def is_beside(self, stream: Stream) -> bool:
-        """Whether the stream is none of the model's, but one beside them."""
-        return stream in self._side
+    def withdraw(self, unwanted: Callable[[Coming], bool]) -> list[Coming]:
+        """As `Dialing.withdraw`, but streams beside those of the model go on: their sessions wait for the answers."""
+        return self.dialing.withdraw(lambda coming: coming.stream not in self._side and unwanted(coming))
 
     def give_up(self, stream: Stream) -> None:
         """The stream begins nothing any more: the run's time or its requests are used up."""

@@ -185,7 +185,11 @@ class OpenModel(Model, Seats):
             asyncio.get_running_loop().call_later(wait / 1e9, self._go_on, stream, due)
         elif self._stopped or not self._left or not load.may_begin(due):
             self._sessions.cut(stream)
-            load.give_up(stream)
+            self._arrived_at.pop(stream, None)
+            move(stream, FREE)  # what waits for a stream was due before the requests were used up
+            self._pool.put_back(stream)
+            self._begin_waiting()
+            load.note_if_exhausted()
         elif self._paused:
             self._held.append(stream)
         elif (request := self._sessions.take(stream)) is not None:
@@ -271,10 +275,7 @@ class OpenModel(Model, Seats):
                 _, (entry, _) = self._queue.popleft()
                 self._drop(entry)
             if self.load.dialing.waiting:
-                load = self.load
-                for coming in load.dialing.withdraw(
-                    lambda coming: now - coming.due >= limit and not load.is_beside(coming.stream)
-                ):
+                for coming in self.load.withdraw(lambda coming: now - coming.due >= limit):
                     move(coming.stream, FREE)
                     self._sessions.cut(coming.stream)
                     self._pool.put_back(coming.stream)

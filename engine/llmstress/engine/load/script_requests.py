@@ -1,6 +1,7 @@
 """Wishes of users -> requests, and the tasks whose statistics they are in."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,6 +22,8 @@ MOST_HEADS = 20_000
 _OF_A_TASK = ("stream", "method", "batch")
 """Fields of `Ask` that requests of one task have in common."""
 
+_NOT_OTHERS = frozenset({"prompt", "messages", *_OF_A_TASK})
+
 BuildTask = Callable[[TaskPlan, int], Task]
 """Builds a task with a plan and a number."""
 
@@ -36,7 +39,7 @@ class ScriptRequests:
         self._plans = plans
         self._build_task = build_task
         self._number_of = number_of
-        self._tasks: dict[tuple[object, ...], tuple[Task, Observe | None]] = {}
+        self._tasks: dict[tuple[object, ...], _Named] = {}
         self._made = 0
         self._heads: dict[tuple[object, ...], tuple[bytes, bytes]] = {}
 
@@ -55,9 +58,8 @@ class ScriptRequests:
         found = self._tasks.get(key)
         if found is None:
             found = self._tasks[key] = self._new_task(plan, task_name, wish)
-        task, observe = found
-        ask = msgspec.structs.replace(task.api.ask, **_own(wish, task.api.ask))
-        body = task.api.body(ask) if wish.body is None else wish.body
+        task, observe = found.task, found.observe
+        ask, body = found.body(wish)
         head, rest = self._head(plan, task, wish, body)
         data = b"%b%d%b%b" % (head, len(body), rest, body) if rest else head + body
         if observe is not None:
@@ -65,14 +67,14 @@ class ScriptRequests:
             return Request(task, data, ask.least_output, observer=both(observe(self._made), observer))
         return Request(task, data, ask.least_output, observer=observer)
 
-    def _new_task(self, plan: TaskPlan, task_name: str, wish: Wish) -> tuple[Task, Observe | None]:
+    def _new_task(self, plan: TaskPlan, task_name: str, wish: Wish) -> "_Named":
         common = {field: value for field in _OF_A_TASK if (value := wish.ask.get(field)) is not None}
         ask = msgspec.structs.replace(plan.ask, **common)
         if wish.body is not None:
             ask = Ask(stream=ask.stream, method=ask.method)
         plan = msgspec.structs.replace(plan, ask=ask, name=f"{task_name}/{wish.name}")
         task = self._build_task(plan, self._number_of(task_name, wish.name))
-        return task, observe_of(plan, task.api)
+        return _Named(task, observe_of(plan, task.api))
 
     def _head(self, plan: TaskPlan, task: Task, wish: Wish, body: bytes) -> tuple[bytes, bytes]:
         key = plan.api, task.api.method, wish.path, bool(body), tuple(wish.headers.items())
@@ -84,11 +86,33 @@ class ScriptRequests:
         return found
 
 
-def _own(wish: Wish, ask: Ask) -> dict[str, object]:
-    own = {field: value for field, value in wish.ask.items() if field not in _OF_A_TASK}
-    if "extra" in own:
-        own["extra"] = {**ask.extra, **wish.ask["extra"]}
-    return own
+class _Named:
+    """The requests of one name."""
+
+    __slots__ = ("_api", "_others", "observe", "task")
+
+    def __init__(self, task: Task, observe: Observe | None) -> None:
+        self.task = task
+        self.observe = observe
+        self._api = task.api
+        self._others: dict[str, Any] = {}
+        """What the last request had of its own, besides its prompt: it is in the `ask` of `_api`, whose body is
+        encoded once. Most requests of a name differ in their prompts alone."""
+
+    def body(self, wish: Wish) -> tuple[Ask, bytes]:
+        """What the request asks, and its body."""
+        if wish.body is not None:
+            return self.task.api.ask, wish.body
+        others = {field: value for field, value in wish.ask.items() if field not in _NOT_OTHERS}
+        if others != self._others:
+            ask = self.task.api.ask
+            own = {**others, "extra": {**ask.extra, **others["extra"]}} if "extra" in others else others
+            self._api, self._others = type(self.task.api)(msgspec.structs.replace(ask, **own)), others
+        ask = self._api.ask
+        for field in ("prompt", "messages"):
+            if field in wish.ask:
+                ask = msgspec.structs.replace(ask, **{field: wish.ask[field]})
+        return ask, self._api.body(ask)
 
 
 def _encoded_head(plan: TaskPlan, api: Api, wish: Wish, *, has_body: bool) -> tuple[bytes, bytes]:

@@ -271,6 +271,12 @@ class Person:
             over, wait_ns = ended
             seat.over(over, wait_ns)
 
+    @property
+    def has_answers(self) -> bool:
+        """Answers wait to be counted. Those to requests that run at once, as in a `gather`, wait for the last one:
+        only then can the code check them."""
+        return bool(self._held) and not self._open
+
     def release(self) -> None:
         """Count what waits for that."""
         held, self._held = self._held, []
@@ -296,12 +302,7 @@ class Person:
 
     def resume(self, future: "asyncio.Future[None]") -> None:
         """Let the code go on."""
-        self._kind.surroundings.turns.resume(future, self._settle)
-
-    def _settle(self) -> None:
-        """The code that was resumed waits again. What runs at the same time, as in a `gather`, is checked together."""
-        if not self._open:
-            self.release()
+        self._kind.surroundings.turns.resume(future, self)
 
     def ended(self, observer: Observer) -> None:
         """The code may have begun it, and be over."""

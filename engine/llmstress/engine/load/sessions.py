@@ -249,15 +249,15 @@ class Sessions:
         except FileChanged:
             raise
         except Exception as fault:
-            return Step(self._unmade(stream, exchange.task, fault))
+            return Step(self._unmade(stream, exchange.task, fault, exchange.request.secrets))
 
-    def _unmade(self, stream: Stream, task: Task, fault: Exception) -> Request:
-        """A request that could not be made: it ends where its connection would be opened."""
+    def _unmade(self, stream: Stream, task: Task, fault: Exception, secrets: tuple[str, ...] = ()) -> Request:
+        """A request that could not be made: it ends where its connection would be opened. `secrets`: see `Request`."""
         self.running[stream].session = None
         stream.drop_link()
         end = end_of(fault)
-        task.failures.note(end)  # also if the run is over before the request begins
-        return Request(task, b"", fault=end)
+        task.failures.note(end, secrets)  # also if the run is over before the request begins
+        return Request(task, b"", fault=end, secrets=secrets)
 
     def take(self, stream: Stream) -> Request | None:
         """The request that the stream's session is to make now; None: it has none."""

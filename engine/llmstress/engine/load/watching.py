@@ -17,7 +17,8 @@ Observe = Callable[[int], Observer | None]
 
 def observe_of(plan: TaskPlan, api: Api) -> Observe | None:
     """Gives the observers that the plan asks for; None: it asks for none."""
-    observe: Observe | None = _checking(Judge(plan.checks), api) if plan.checks else None
+    shows = plan.flow is None or not plan.flow.hides_answer
+    observe: Observe | None = _checking(Judge(plan.checks, shows=shows), api) if plan.checks else None
     if plan.abandonment is not None:
         leaving = leavers(plan.abandonment, f"{plan.name}/{plan.step}" if plan.step else plan.name)
         observe = leaving if observe is None else _both(observe, leaving)

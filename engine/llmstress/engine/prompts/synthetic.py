@@ -56,7 +56,7 @@ class Drawn(msgspec.Struct, frozen=True):
     input: int = 0
     """Tokens that the prompt is made to have; 0: it is not made."""
     words: int = 0
-    """Words, or token ids, of a made prompt."""
+    """Words of a prompt that is made of common words, so that another number of them is possible; 0: it is none."""
     messages: tuple[dict[str, Any], ...] = ()
     """A conversation, instead of the prompt."""
     body: dict[str, Any] = {}
@@ -92,7 +92,7 @@ class Maker:
         prompt: str | None = None
         ids: tuple[int, ...] = ()
         length = count = group = 0
-        self._last = number
+        self._last = max(self._last, number)  # a number that was given back comes after later ones
         # all but the words is drawn first: it is the same with any number of words
         if synthetic.prompt is not None:
             length = max(1, synthetic.prompt.draw(numbers) - synthetic.shared) + synthetic.shared
@@ -109,7 +109,7 @@ class Maker:
             prompt = " ".join(filter(None, parts))
             if self._ids:
                 ids, prompt = tuple(map(self._ids.__getitem__, prompt.split(" "))), None
-        return Drawn(prompt, output, ids, length, count)
+        return Drawn(prompt, output, ids, length, 0 if synthetic.words else count)
 
     def _ratio_of(self, number: int) -> float:
         return next(ratio for since, ratio in reversed(self._earlier) if number >= since)

@@ -32,12 +32,36 @@ class Answer:
     """An answer that is over. Times are milliseconds from the start of the request, as the engine has stamped them at
     the socket: they do not depend on how fast the user reads."""
 
-    __slots__ = ("_body", "_end", "_ending", "_exchange", "_held", "_said")
+    __slots__ = (
+        "_body",
+        "_end",
+        "_end_at",
+        "_first_token",
+        "_head",
+        "_held",
+        "_output",
+        "_said",
+        "api",
+        "finish",
+        "start",
+        "usage",
+    )
 
     def __init__(self, exchange: Exchange, ending: Ending, body: bytes | None) -> None:
         """exchange: the last attempt. body: without content coding; None: it was too long to be kept."""
-        self._exchange = exchange
-        self._ending = ending
+        # the exchange itself is not kept: its request has the observer that has this answer, and such a circle stays in
+        # memory until the collector runs, which is rarely
+        self.api = exchange.task.api
+        self.start = exchange.start
+        """Stamp (monotonic ns) of the start of the last attempt."""
+        self.finish = exchange.finish
+        """The finish reason in the API's own words; empty: none came."""
+        self.usage = exchange.usage or NO_USAGE
+        """Token counts as the server reports them; None where it doesn't."""
+        self._output = exchange.output[0]
+        self._first_token = exchange.first_token
+        self._end_at = exchange.end_at
+        self._head = ending.head
         self._end = ending.end
         self._body = body
         self._said: Said | None = None
@@ -82,7 +106,7 @@ class Answer:
 
     def _read(self) -> Said:
         if self._said is None:
-            api = self._exchange.task.api
+            api = self.api
             self._said = Said() if self._body is None else api.read_text(self._body, streamed=api.streamed)
         return self._said
 
@@ -106,17 +130,12 @@ class Answer:
     @property
     def status(self) -> int:
         """Status code of HTTP; 0: none came."""
-        return self._ending.head.status if self._ending.head is not None else 0
+        return self._head.status if self._head is not None else 0
 
     @property
     def headers(self) -> dict[str, str]:
         """Headers of the answer; names in lower case."""
-        return dict(self._ending.head.headers) if self._ending.head is not None else {}
-
-    @property
-    def finish(self) -> str:
-        """The finish reason in the API's own words; empty: none came."""
-        return self._exchange.finish
+        return dict(self._head.headers) if self._head is not None else {}
 
     def raise_for_status(self) -> "Answer":
         """The answer itself, if it is ok.
@@ -150,27 +169,22 @@ class Answer:
     # --- its figures
 
     @property
-    def usage(self) -> Usage:
-        """Token counts as the server reports them; None where it doesn't."""
-        return self._exchange.usage or NO_USAGE
-
-    @property
     def tokens(self) -> int:
         """Output tokens: of usage, else the token events."""
-        return self._exchange.output[0]
+        return self._output
 
     @property
     def ttft_ms(self) -> float | None:
         """Time to first token; None: no token came."""
-        return self._since(self._exchange.first_token)
+        return self._since(self._first_token)
 
     @property
     def e2e_ms(self) -> float | None:
         """Time to the end of the answer; None: it has not ended."""
-        return self._since(self._exchange.end_at)
+        return self._since(self._end_at)
 
     def _since(self, stamp: int) -> float | None:
-        return (stamp - self._exchange.start) / 1e6 if stamp else None
+        return (stamp - self.start) / 1e6 if stamp else None
 
     def __repr__(self) -> str:
         return f"<Answer {self._end.outcome} {self.status}, {self.tokens} tokens>"

@@ -14,7 +14,7 @@ from llmstress.engine.outcome import End
 from llmstress.engine.scenario.answer import Answer
 from llmstress.engine.scenario.port import Port, Wish
 from llmstress.engine.stream.exchange import Exchange
-from llmstress.engine.stream.keeper import Keeper
+from llmstress.engine.stream.keeper import MOST_BYTES, Keeper
 from llmstress.engine.stream.observer import Ending, InFlight
 
 
@@ -39,7 +39,6 @@ class Asking(Keeper):
     """
 
     __slots__ = (
-        "_exchange",
         "_given_up",
         "_in_flight",
         "_port",
@@ -56,7 +55,6 @@ class Asking(Keeper):
         self._port = port
         self._wish = wish
         self._in_flight: InFlight | None = None
-        self._exchange: Exchange | None = None
         self._waiters: list[asyncio.Future[None]] = []
         """Of the code that waits for it, which may be several tasks of asyncio."""
         self._given_up = False
@@ -142,11 +140,12 @@ class Asking(Keeper):
             self._port.resume(waiter)
 
     @property
-    def attempt(self) -> Exchange | None:
-        """The attempt in flight, or the last one; None: there was none yet."""
-        exchange = self._exchange if self._in_flight is None else self._in_flight.exchange
-        assert exchange is None or isinstance(exchange, Exchange)
-        return exchange
+    def reading(self) -> tuple[Api, int] | None:
+        """The API of the request, and the stamp of the start of its last attempt; None: it has not begun."""
+        if self.result is not None:
+            return self.result.api, self.result.start
+        exchange = self._in_flight.exchange if self._in_flight is not None else None
+        return (exchange.task.api, exchange.start) if isinstance(exchange, Exchange) else None
 
     # --- what the stream tells
 
@@ -158,7 +157,9 @@ class Asking(Keeper):
 
     def piece(self, data: bytes, stamp: int) -> None:
         """Keep a piece, and give it to who iterates."""
-        super().piece(data, stamp)
+        if self._size <= MOST_BYTES:  # `Keeper.piece` inlined: this is called for each token event
+            self._body += data
+        self._size += len(data)
         if self.pieces is not None:
             self.pieces.append((data, stamp))
             self._wake()
@@ -171,9 +172,9 @@ class Asking(Keeper):
 
     def ended(self, ending: Ending) -> None:
         """The request is over."""
-        exchange = self.attempt
-        assert exchange is not None
-        self._in_flight, self._exchange = None, exchange
+        assert self._in_flight is not None
+        exchange, self._in_flight = self._in_flight.exchange, None
+        assert isinstance(exchange, Exchange)
         self.result = Answer(exchange, ending, self.body())
         self._port.ended(self)
         self._wake()
@@ -216,15 +217,14 @@ class _Pieces:
 
     def _read(self, data: bytes, stamp: int) -> None:
         asking = self._asking
-        exchange = asking.attempt
-        if exchange is None:
-            return
-        api = exchange.task.api
+        reading = asking.reading
+        assert reading is not None
+        api, start = reading
         for name, event in self._events(api, data):
             draft = Draft()
             api.add_to(draft, event, name)
             if text := draft.answer().text:
-                self._texts.append(Piece(text, self._index, (stamp - exchange.start) / 1e6))
+                self._texts.append(Piece(text, self._index, (stamp - start) / 1e6))
                 self._index += 1
 
     def _events(self, api: Api, data: bytes) -> list[tuple[bytes, bytes]]:

@@ -75,5 +75,5 @@ def break_observer(attempt: Observed, fault: Exception) -> Broken:
     assert observer is not None
     broken = observer if isinstance(observer, Broken) else Broken(observer, fault)
     attempt.request = request._replace(observer=broken)
-    request.task.failures.note(broken.end)
+    request.task.failures.note(broken.end, request.secrets)
     return broken

@@ -61,7 +61,7 @@ def count_end(
     """Count a request that ended with `end` in the part that its end belongs to.
 
     least_output: tokens that the answer was asked to have, at least; 0: no minimum. asked_input, asked_output: tokens
-    that prompt and answer should have; 0: no such number. made_words: words of a made prompt.
+    that prompt and answer should have; 0: no such number. made_words: see `Request`.
     """
     counters, events = part.counters, request.event_count
     if end.outcome != "ok":

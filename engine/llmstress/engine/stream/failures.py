@@ -67,7 +67,7 @@ class Failures:
     def judge(self, attempt: Attempt, end: End, head: Head | None, secrets: Iterable[str] = ()) -> Sequel:
         """Keep a sample of an attempt that failed with `end`, and decide what follows. `head`: None if none came.
         `secrets`: of this request alone; their other forms are looked for, too."""
-        known = [*self._secrets, *(form for secret in secrets for form in forms_of(secret))]
+        known = self._with(secrets)
         status = head.status if head is not None else 0
         sample = ErrorSample(
             error=f"{self._prefix}{end.outcome}",
@@ -84,10 +84,13 @@ class Failures:
             self._recorder.fatal(action, sample)
         return Sequel(again_ns, fatal)
 
-    def note(self, end: End) -> None:
-        """Keep a sample of a failure that ends no attempt."""
-        text = self.clean(end.text)[:MAX_TEXT]
+    def note(self, end: End, secrets: Iterable[str] = ()) -> None:
+        """Keep a sample of a failure that ends no attempt. `secrets`: as for `judge`."""
+        text = redact(end.text, self._with(secrets))[:MAX_TEXT]
         self._recorder.keep_error_sample(ErrorSample(f"{self._prefix}{end.outcome}", 0, text, ""))
+
+    def _with(self, secrets: Iterable[str]) -> Collection[str]:
+        return [*self._secrets, *(form for secret in secrets for form in forms_of(secret))]
 
     def _wait_ns(self, attempt: Attempt, end: End, head: Head | None) -> int | None:
         """The wait before another attempt (ns); None: there is none. After a token there never is one: a user has seen

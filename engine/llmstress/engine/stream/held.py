@@ -10,8 +10,8 @@ def held(exchange: Exchange, now: int, head: Head | None) -> bool:
 
     def count(end: End) -> None:
         if end.failed:
-            exchange.task.failures.judge(exchange, end, head)  # keeps a sample; it is not sent again
+            exchange.task.failures.judge(exchange, end, head, secrets)  # keeps a sample; it is not sent again
         exchange.record_end(end, now)
 
-    observer = exchange.request.observer
+    observer, secrets = exchange.request.observer, exchange.request.secrets
     return observer is not None and observer.counts(count)

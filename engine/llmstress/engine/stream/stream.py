@@ -28,13 +28,13 @@ from llmstress.engine.stream.chunk_run import take_run
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.failures import ENDED
 from llmstress.engine.stream.held import held
-from llmstress.engine.stream.linger import LONGEST_NS, SLOW_GAPS
 from llmstress.engine.stream.link import Dials, Link
 from llmstress.engine.stream.meanings import meanings_of
 from llmstress.engine.stream.observer import Observer, Timer, ending_of
 from llmstress.engine.stream.runtime import Runtime
 from llmstress.engine.stream.states import FREE, IN_FLIGHT, move
 from llmstress.engine.stream.task import Request
+from llmstress.engine.stream.time_limits import longest_wait, overdue
 
 
 class Stream:
@@ -358,8 +358,7 @@ class Stream:
 
     def _end(self, end: End, now: int) -> None:
         """End the attempt in flight: every attempt ends here. Afterwards the stream is free, and may have begun its
-        next
-        request; or the request waits for its next attempt."""
+        next request; or the request waits for its next attempt."""
         reader, exchange, buffered = self._reader, self.exchange, self._buffered
         assert exchange is not None
         task, head = exchange.task, reader.head if reader is not None else None
@@ -427,16 +426,9 @@ class Stream:
         exchange = self.exchange
         if exchange is None or not exchange.sent or (exchange.end_at and self._look_whether_over(exchange, now)):
             return
-        limits = exchange.task.timeouts
-        if 0 < limits.total_ns < now - exchange.start:
-            self._time_out("timeout_total", f"not finished {limits.total_ns / 1e9:g} s after its start", now)
-        elif not (exchange.first_token or self._has_begun_to_end):
-            if 0 < limits.first_token_ns < now - exchange.start:
-                what = "token" if exchange.task.api.streamed else "answer"
-                text = f"no {what} {limits.first_token_ns / 1e9:g} s after its start"
-                self._time_out("timeout_first_token", text, now)
-        elif 0 < limits.idle_ns < now - exchange.last_token and limits.idle_ns < now - exchange.last_event:
-            self._time_out("timeout_idle", f"no event for {limits.idle_ns / 1e9:g} s", now)
+        end = overdue(exchange, now, waits_for_first=not (exchange.first_token or self._has_begun_to_end))
+        if end is not None:
+            self._end(self._end_early(end), now)
 
     @property
     def _has_begun_to_end(self) -> bool:
@@ -451,21 +443,13 @@ class Stream:
         since = exchange.answered_at
         if not since:
             return False
-        task = exchange.task
-        linger = task.linger
-        wait = LONGEST_NS if exchange.awaits_usage else linger.wait_ns
-        if not exchange.done_at:
-            wait = max(wait, SLOW_GAPS * exchange.doubtful_ns)
-        if now - since >= wait:
-            linger.stayed_open()
-            counters = task.samples.counters
+        if now - since >= longest_wait(exchange):
+            exchange.task.linger.stayed_open()
+            counters = exchange.task.samples.counters
             counters.stayed_open += 1
             counters.stayed_open_ns += now - since
             self._end(exchange.end_of_stream(), now)
         return True
-
-    def _time_out(self, outcome: str, text: str, now: int) -> None:
-        self._end(self._end_early(End(outcome, text)), now)
 
     # --- the connection
 

@@ -107,7 +107,7 @@ class Request(NamedTuple):
     secrets: tuple[str, ...] = ()
     """Secrets that servers have given to its user, such as tokens: error samples must not have them."""
     made_words: int = 0
-    """Words of its prompt, if it was made."""
+    """Words of its prompt, if it was made of common words; else 0."""
 
 
 Source = Callable[[Task], Callable[[int], Request]]

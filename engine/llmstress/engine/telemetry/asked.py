@@ -6,12 +6,18 @@ from llmstress.engine.telemetry.rules import Measured, Rule, Values
 
 MAX_DIFFERENCE = 0.02
 
+_EXACT = "--tokenizer with the model's tokenizer.json makes exact texts, to which the template is added"
+
 
 def asked_input(measured: Measured) -> Iterator[Values]:
     """Made prompts that have another length for the server."""
     counters = measured.steady.counters
     for values in _difference(counters.asked_input, counters.delivered_input):
-        yield {**values, "ratio": counters.made_words / counters.delivered_input}
+        closer = ""
+        if counters.made_words:
+            ratio = counters.made_words / counters.delivered_input
+            closer = f"--words-per-token {ratio:.3g} comes closer in the next run; "
+        yield {**values, "advice": f"{closer}{_EXACT}"}
 
 
 def asked_output(measured: Measured) -> Iterator[Values]:
@@ -33,8 +39,7 @@ ASKED = (
         limit=f"more than {MAX_DIFFERENCE:.0%} apart",
         sentence="the server counts {delivered:,} tokens in the made prompts, and {asked:,} were asked for "
         "({difference:+.1%}): its template and a system message come on top, and its tokenizer may have other words",
-        advice="without --tokenizer, --words-per-token {ratio:.3g} comes closer in the next run; --tokenizer with the "
-        "model's tokenizer.json makes exact texts, to which the template is added",
+        advice="{advice}",
         applies=asked_input,
     ),
     Rule(

@@ -223,7 +223,7 @@ class Counters(msgspec.Struct, array_like=True):
     user_errors: int = 0
     """Exceptions that the code of users has raised."""
     made_words: int = 0
-    """Words of the prompts of `asked_input`."""
+    """Words of those prompts of `asked_input` that are made of common words (`--words-per-token`)."""
 
     @property
     def tokens_per_event(self) -> float | None:

@@ -64,6 +64,7 @@ class Merger:
                 rate_limits={},
                 fatal={},
                 fields=[],
+                named=[],  # the coordinator has given the names their numbers
                 corrected_late={},  # a line of the log says it
             )
             self._deltas[delta.worker] = mine
