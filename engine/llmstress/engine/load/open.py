@@ -185,7 +185,6 @@ class OpenModel(Model, Seats):
             asyncio.get_running_loop().call_later(wait / 1e9, self._go_on, stream, due)
         elif self._stopped or not self._left or not load.may_begin(due):
             self._sessions.cut(stream)
-            self._arrived_at.pop(stream, None)
             move(stream, FREE)  # what waits for a stream was due before the requests were used up
             self._pool.put_back(stream)
             self._begin_waiting()
