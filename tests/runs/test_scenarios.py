@@ -160,6 +160,67 @@ def test_errors_of_user_code_are_named_and_checks_make_requests_fail(tmp_path: P
     assert "scenario" in said
 
 
+LEAVES = """\
+import asyncio
+
+from llmstress.scenario import User, task
+
+
+class Passing(User):
+    @task
+    async def visit(self):
+        await self.chat("A", max_tokens=1, name=f"{self.number} {self.random.random()}")
+        self.stop()
+
+    async def on_stop(self):
+        await self.chat("B", max_tokens=1, name="bye")
+        1 / 0
+
+
+class Staying(User):
+    async def on_start(self):
+        await self.chat("C", max_tokens=1, name=f"{self.number} {self.random.random()}")
+
+    @task
+    async def stay(self):
+        async def bug():
+            await self.chat("D", max_tokens=1)
+            raise LookupError("nobody awaits this")
+
+        asyncio.ensure_future(bug())
+        await asyncio.sleep(0.03)
+
+    @task
+    async def never_ends(self):
+        while True:
+            try:
+                await self.chat("E", max_tokens=1)
+            except BaseException:
+                pass
+"""
+
+
+def test_users_who_leave_are_followed_by_others_and_what_goes_on_is_ended(tmp_path: Path) -> None:
+    arguments = ("--total-streams", "6", "--procs", "2", "--duration", "0.6s", "--seed", "7")
+    with mock_server("--ttft-ms", "1") as mock:
+        code, first, said = run(tmp_path, mock.url, LEAVES, *arguments)
+        _, second, _ = run(tmp_path, mock.url, LEAVES, *arguments)
+        truth = mock.stop()
+    assert code == 0, said
+    assert "Traceback" not in said
+    assert "never retrieved" not in said
+    assert truth["requests"] == first["requests"]["started"] + second["requests"]["started"]
+    came, again = steps(first), steps(second)
+    people = [dict(name.rpartition("/")[2].split(" ") for name in each if " " in name) for each in (came, again)]
+    assert {"1", "2", "3", "4", "5", "6"} <= {*people[0]}
+    assert all(people[1].get(number, drawn) == drawn for number, drawn in people[0].items())
+    left = came["on_stop/bye"][0]
+    assert left > 6
+    assert 0 <= task(first, "visit")["started"] - left <= 6
+    samples = {each["text"].partition(": ")[2].partition(":")[0] for each in first["errors"]["scenario"]["samples"]}
+    assert samples == {"ZeroDivisionError", "LookupError"}
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

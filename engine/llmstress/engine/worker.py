@@ -56,6 +56,8 @@ def main() -> None:
     die_with_parent(parent)
     with asyncio.Runner(loop_factory=Loop) as runner:
         runner.run(work(endpoint, number))
+        if asyncio.all_tasks(runner.get_loop()):  # code of users may go on after it was cancelled
+            os._exit(0)
 
 
 async def work(endpoint: str, number: int) -> None:
@@ -200,6 +202,8 @@ def _handle(load: Load, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
     (notes of aiohttp and uvloop about transports) are written to the log."""
     if "handle" in context and isinstance(fault := context.get("exception"), Exception):
         load.fail(fault)
+    elif "handle" not in context and load.model.stray(context.get("exception")):
+        pass
     else:
         loop.default_exception_handler(context)
 

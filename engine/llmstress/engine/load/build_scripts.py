@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 
 from llmstress.engine.control import Plan, TaskPlan
@@ -48,7 +49,7 @@ def build_scripts(plan: Plan, tasks: Sequence[Task], recorder: Recorder, build_t
 
     def failed(error: BaseException, task: Task) -> None:
         task.samples.counters.user_errors += 1
-        text = f"{place_of(error, path)}: {type(error).__name__}: {error}"
+        text = f"{place_of(error, path)}: {type(error).__name__}: {_words(error)}"
         if text not in seen and len(seen) < 100:
             seen.add(text)
             recorder.keep_error_sample(ErrorSample(f"{task.name} {SCENARIO}", 0, text[:200], ""))
@@ -60,7 +61,14 @@ def build_scripts(plan: Plan, tasks: Sequence[Task], recorder: Recorder, build_t
 
     surroundings = Surroundings(loop, Turns(loop), plan.seed, secret, failed)
     requests = ScriptRequests(scenario.kinds, build_task, recorder.number_of)
-    return Scripts(tasks, classes, order, requests, surroundings)
+    return Scripts(tasks, classes, order, count(plan.worker, plan.workers), requests, surroundings)
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # `__str__` is code of the user, too
+        return "it can't be put into words"
 
 
 def _maker(cls: type[User]) -> Callable[[Person], User]:

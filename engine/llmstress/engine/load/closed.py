@@ -47,6 +47,8 @@ class ClosedModel(Model, Seats):
         self._stop_order_ns = int((plan.interval_s + STOP_ORDER_DELAY_S) * 1e9)
         self._pause_step_ns = max(1, self._pause_ns // PAUSE_STEPS)
         self._pause_offset_ns = uniform.randrange(self._pause_step_ns)
+        self._waiting_beside: list[tuple[Stream, Request]] = []
+        """Requests beside those of their streams that begin when the pause ends."""
         self._surplus: set[Stream] = set()
         """The last streams, if there are more than wanted: they begin no request."""
         self._released = Release(plan.connect_gap_ns, load.clock, self._begin)
@@ -136,6 +138,9 @@ class ClosedModel(Model, Seats):
         self._paused = on
         self._park_waiting()
         self._release(self.load.clock())
+        waiting, self._waiting_beside = self._waiting_beside, []
+        for stream, request in waiting:
+            self.beside(stream, request)
 
     def free(self, stream: Stream, exchange: Exchange, end: End, *, fatal: bool, now: int) -> None:
         """A stream has ended a request: it begins the next one, after a pause if the request failed. A session that
@@ -143,6 +148,8 @@ class ClosedModel(Model, Seats):
         if self._sessions.running and (wait_ns := self._sessions.ended(stream, exchange, end)) is not None:
             if wait_ns == THINKS:
                 move(stream, THINKING)
+                if stream in self._surplus:
+                    self._park_surplus(stream)
                 self.load.note_if_exhausted()
                 return
             if stream in self._surplus:
@@ -156,10 +163,16 @@ class ClosedModel(Model, Seats):
         else:
             self._pause_after_failure(stream, now, fatal=fatal)
 
-    def _pause_after_failure(self, stream: Stream, now: int, *, fatal: bool) -> None:
+    def _park_surplus(self, stream: Stream) -> None:
+        move(stream, PARKED)
+        stream.drop_link()
+        self._sessions.cut(stream)
+
+    def _pause_after_failure(self, stream: Stream, now: int, *, fatal: bool, wait_ns: int = 0) -> None:
+        """`wait_ns`: the least length."""
         # the random pause lasts at least half of `pause_ns`, so twice the time of a stop order is enough for it
         pause_ns = max(self._pause_ns, 2 * self._stop_order_ns) if fatal else self._pause_ns
-        due = now + schedule.after_failure(pause_ns, self._random.random())
+        due = now + max(wait_ns, schedule.after_failure(pause_ns, self._random.random()))
         self._wait(stream, due + (self._pause_offset_ns - due) % self._pause_step_ns, now)
 
     # --- sessions that say later what comes next
@@ -172,13 +185,16 @@ class ClosedModel(Model, Seats):
         """The stream takes something else after the wait, or after the pause of failures."""
         now = self.load.clock()
         if pauses:
-            self._pause_after_failure(stream, now, fatal=False)
+            self._pause_after_failure(stream, now, fatal=False, wait_ns=wait_ns)
         else:
             self._wait(stream, now + wait_ns, now)
 
     def beside(self, stream: Stream, request: Request) -> None:
-        """Also while the run is paused: the user's request on its own stream is in flight."""
-        self.load.begin_beside(stream, request)
+        """Begins at once, unless the run is paused."""
+        if self._paused:
+            self._waiting_beside.append((stream, request))
+        else:
+            self.load.begin_beside(stream, request)
 
     def cut(self) -> None:
         """No session goes on."""
@@ -207,10 +223,11 @@ class ClosedModel(Model, Seats):
 
     def _begin(self, stream: Stream, due: int) -> None:
         load = self.load
-        if self._paused or stream in self._surplus:
+        if stream in self._surplus:
+            self._park_surplus(stream)
+            load.note_if_exhausted()
+        elif self._paused:
             move(stream, PARKED)
-            if stream in self._surplus:
-                stream.drop_link()
             load.note_if_exhausted()
         elif not load.may_begin(due):
             self._sessions.cut(stream)

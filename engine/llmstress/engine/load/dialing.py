@@ -107,11 +107,11 @@ class Dialing:
 
     def _dial_more(self) -> None:
         if len(self.tasks) < self._most:
-            self.tasks.add(asyncio.get_running_loop().create_task(self._guarded(self._dial_all())))
+            self.tasks.add(asyncio.get_running_loop().create_task(self._guarded(self._dial_all)))
 
-    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
+    async def _guarded(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
         try:
-            await work
+            await work()
         except Exception as fault:
             self._fail(fault)
         finally:

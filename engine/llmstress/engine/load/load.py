@@ -38,6 +38,11 @@ class Model(ABC):
     load: "Load"
     mix: Mix
 
+    def stray(self, error: BaseException | None) -> bool:
+        """A task of asyncio that nobody awaits has raised this, or was dropped (None). Gives whether it may be one that
+        code of users has begun; then the exception is counted."""
+        return any(not isinstance(entry, Task) and entry.stray(error) for entry in self.mix.entries)
+
     def prepare(self, t0: int) -> None:  # noqa: B027
         """The run will start at stamp `t0`."""
 
@@ -192,8 +197,7 @@ class Load:
         stream = coming.stream
         if not self.may_begin(self.clock()):
             move(stream, OVER)
-            if stream not in self._side:
-                self.model.not_begun(coming)
+            self.model.not_begun(coming)
             self.note_if_exhausted()
             return False
         self._count_begun(coming.taken)

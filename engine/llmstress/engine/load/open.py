@@ -53,8 +53,10 @@ class OpenModel(Model, Seats):
         self._left = NEVER if plan.requests is None else plan.requests
         """Requests that may still be due in the steady window or later, those of sessions included."""
         self._sessions = Sessions(self)
-        self._arrived_at: dict[Stream, int] = {}
-        """When the sessions arrived that have yet to say what their first request is."""
+        self._arrived: dict[Stream, tuple[int, Entry]] = {}
+        """The sessions that have yet to say what their first request is: when they arrived, and their kind."""
+        self._waiting_beside: list[tuple[Stream, Request]] = []
+        """Requests beside those of their streams that begin when the pause ends."""
         self._held: list[Stream] = []
         """The streams whose sessions go on when the pause ends."""
         self._started = self._paused = self._stopped = False
@@ -101,7 +103,10 @@ class OpenModel(Model, Seats):
         self._begin_waiting()
         held, self._held = self._held, []
         for stream in held:
-            self._go_on(stream, self.load.clock())
+            self.goes_on(stream)
+        waiting, self._waiting_beside = self._waiting_beside, []
+        for stream, request in waiting:
+            self.beside(stream, request)
         self._look_ahead()
 
     def _look_ahead(self) -> None:
@@ -154,7 +159,7 @@ class OpenModel(Model, Seats):
             self.load.begin(stream, request, due, arrived)
         else:
             move(stream, THINKING)
-            self._arrived_at[stream] = due
+            self._arrived[stream] = due, entry
 
     # --- streams
 
@@ -180,7 +185,6 @@ class OpenModel(Model, Seats):
             asyncio.get_running_loop().call_later(wait / 1e9, self._go_on, stream, due)
         elif self._stopped or not self._left or not load.may_begin(due):
             self._sessions.cut(stream)
-            self._arrived_at.pop(stream, None)
             move(stream, FREE)  # what waits for a stream was due before the requests were used up
             self._pool.put_back(stream)
             self._begin_waiting()
@@ -195,15 +199,25 @@ class OpenModel(Model, Seats):
 
     def goes_on(self, stream: Stream) -> None:
         """Its request begins, unless the run is paused. The first one was due when the session arrived."""
-        due = self._arrived_at.pop(stream, None)
-        if due is None or self._stopped or self._paused or not self.load.may_begin(due):
+        arrived = self._arrived.get(stream)
+        if arrived is None:
             self._go_on(stream, self.load.clock())
+            return
+        due, entry = arrived
+        if self._paused and not self._stopped:
+            self._held.append(stream)
+            return
+        del self._arrived[stream]
+        if self._stopped or not self.load.may_begin(due):
+            self._drop(entry)
+            self._sessions.cut(stream)
+            self.load.give_up(stream)
         elif (request := self._sessions.take(stream)) is not None:
             self.load.begin(stream, request, due, None)
 
     def is_over(self, stream: Stream, wait_ns: int, *, pauses: bool) -> None:
         """The stream is free. Who arrives next decides what it does; nobody waits."""
-        self._arrived_at.pop(stream, None)
+        self._has_asked_nothing(stream)
         move(stream, FREE)
         self._pool.put_back(stream)
         if self._queue:
@@ -211,13 +225,28 @@ class OpenModel(Model, Seats):
         self.load.note_if_exhausted()
 
     def beside(self, stream: Stream, request: Request) -> None:
-        """Begins at once: the session has arrived."""
-        self._count_due(request.task, self.load.clock())
-        self.load.begin_beside(stream, request)
+        """Begins at once, unless the run is paused: the session has arrived."""
+        now = self.load.clock()
+        if self._stopped or not self._left or not self.load.may_begin(now):
+            return
+        if self._paused:
+            self._waiting_beside.append((stream, request))
+        else:
+            self._count_due(request.task, now)
+            self.load.begin_beside(stream, request)
 
     def cut(self) -> None:
         """No session goes on."""
+        for stream in [*self._arrived]:
+            self._has_asked_nothing(stream)
         self._sessions.cut_all()
+
+    def _has_asked_nothing(self, stream: Stream) -> None:
+        """If the stream's session was over before its first request, its arrival was that of no request."""
+        arrived = self._arrived.pop(stream, None)
+        if arrived is not None:
+            due, entry = arrived
+            entry.samples.part(self.load.recorder.progress.window_at(due)).counters.due -= 1
 
     def set_streams(self, number: int) -> None:
         """At most this many requests in flight from now on."""
@@ -287,7 +316,7 @@ class OpenModel(Model, Seats):
             self._take_next()
         self._stopped = True
         self._alarm.close()
-        for coming in self.load.withdraw(lambda _: True):
+        for coming in self.load.dialing.withdraw(lambda _: True):
             move(coming.stream, PARKED)
             self._sessions.cut(coming.stream)
             self._drop(coming.request.task)

@@ -7,7 +7,7 @@ begins those of other sessions.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from llmstress.engine.load.mix import Mix
@@ -24,8 +24,12 @@ from llmstress.engine.stream.samples import Samples
 from llmstress.engine.stream.task import Request, Task
 from llmstress.engine.telemetry.flows import DURATION
 
-ON_START = "on_start"
-"""The task whose requests are those of `on_start`."""
+ON_START, ON_STOP = "on_start", "on_stop"
+"""The tasks whose requests are those of these methods."""
+
+MOST_REFUSALS = 10
+"""Requests that are refused with `CancelledError` to a user that has been cut off. Code that goes on after that waits
+for its next one for ever: it can't hold up the process."""
 
 
 class UserClass(NamedTuple):
@@ -46,30 +50,45 @@ class Scripts(SessionKind):
         tasks: Sequence[Task],
         classes: Sequence[UserClass],
         order: Mix,
+        numbers: Iterator[int],
         requests: ScriptRequests,
         surroundings: "Surroundings",
     ) -> None:
         """tasks: those of all classes, whose statistics are those of the sessions. order: of the first task of each
-        class, by the weights of the classes: it gives the class of each new user."""
+        class, by the weights of the classes: it gives the class of the users of each new stream. numbers: of the users,
+        from 0 on."""
         super().__init__(tasks)
         self.classes = {user_class.mix.tasks[0].id: user_class for user_class in classes}
         self.order = order
+        self.numbers = numbers
         self.requests = requests
         self.surroundings = surroundings
-        self.over = False
-        """The run is over: no request begins any more."""
         self._people: dict[Hashable, Person] = {}
 
     def begin(self, number: int, user: Hashable) -> "Script":
         """The next task of this user."""
         person = self._people.get(user)
         if person is None or person.gone:
-            first, place = self.order.take()
-            assert isinstance(first, Task)
-            person = self._people[user] = Person(self, self.classes[first.id], place)
+            # who leaves is followed by a user of the same class: the classes keep their shares of the streams
+            user_class = self.classes[_id(self.order)] if person is None else person.user_class
+            person = self._people[user] = Person(self, user_class, next(self.numbers))
         task, _ = person.user_class.mix.take()
         assert isinstance(task, Task)
         return Script(person, task)
+
+    def stray(self, error: BaseException | None) -> bool:
+        """Counted with the first task: which user has begun it is not known."""
+        first = self.tasks[0]
+        assert isinstance(first, Task)
+        if error is not None and not isinstance(error, RequestFailed):
+            self.surroundings.failed(error, first)
+        return True
+
+
+def _id(order: Mix) -> int:
+    task, _ = order.take()
+    assert isinstance(task, Task)
+    return task.id
 
 
 class Surroundings(NamedTuple):
@@ -109,12 +128,12 @@ class Script(Session):
 
     def next(self, exchange: Exchange, end: End) -> Step | Over | None:
         """Not known yet: the code says it."""
-        self._person.busy = False
+        self._person.freed()
         return None
 
     def cut(self) -> None:
         """The code is cancelled where it waits."""
-        self._person.leave()
+        self._person.cut()
 
 
 class Person:
@@ -125,11 +144,15 @@ class Person:
         "_doing",
         "_held",
         "_kind",
+        "_open",
+        "_over",
+        "_refusals",
         "_seat",
         "_started",
         "_user",
         "busy",
         "gone",
+        "is_cut",
         "loop",
         "number",
         "random",
@@ -144,6 +167,8 @@ class Person:
         """A request of it uses its stream, or is about to."""
         self.gone = False
         """It does no more tasks: the next session of its stream is another user's."""
+        self.is_cut = False
+        """The load has cut it off."""
         self._kind = kind
         self.user_class = user_class
         self._user = user_class.make(self)
@@ -152,6 +177,11 @@ class Person:
         self._started = False
         self._doing = ON_START
         self._held: list[Answer] = []
+        self._open: dict[Observer, Callable[[], None]] = {}
+        """Requests of its task that are not over -> what gives them up."""
+        self._over: tuple[Over, int] | None = None
+        """How the task has ended, and the wait after it, while its stream is still in use."""
+        self._refusals = 0
 
     # --- what its sessions do
 
@@ -160,17 +190,32 @@ class Person:
         self._seat = seat
         self._coroutine = self.loop.create_task(self._do(task))
 
-    def leave(self) -> None:
+    def cut(self) -> None:
         """The session is cut off."""
         self._seat = None
-        self.gone = True
+        self.gone = self.is_cut = True
+        self._give_up()
         self.release()
         if self._coroutine is not None:
             self._coroutine.cancel()
 
     async def _do(self, task: Task) -> None:
-        user, kind = self._user, self._kind
-        over, begun = Over.FAILED, time.monotonic()
+        begun = time.monotonic()
+        try:
+            over = await self._act(task)
+            wait_s = self._user.wait_time.after(self.random, time.monotonic() - begun)
+        except BaseException as error:
+            self._note(error, task)
+            over, wait_s = Over.FAILED, 0.0
+        self._coroutine = None
+        self._give_up()
+        self.release()
+        self._over = over, round(wait_s * 1e9)
+        if not self.busy:
+            self._leave_seat()
+
+    async def _act(self, task: Task) -> Over:
+        user = self._user
         try:
             if not self._started:
                 self._doing = ON_START
@@ -178,28 +223,59 @@ class Person:
                 self._started = True
             self._doing, begun = task.name, time.monotonic()
             await self.user_class.methods[task.id](user)
-            task.samples.set_aside(DURATION, round((time.monotonic() - begun) * 1e6))
-            over = Over.COMPLETED
         except StopUser:
-            over, self.gone = Over.COMPLETED, True
-        except RequestFailed:
-            pass  # the request is counted already
-        except asyncio.CancelledError:
-            if self._seat is None:
-                raise
-            kind.surroundings.failed(RuntimeError("the code cancelled itself"), task)
-        except Exception as error:
-            kind.surroundings.failed(error, task)
-        self.release()
-        if self._seat is not None:
-            wait = user.wait_time.after(self.random, time.monotonic() - begun)
-            seat, self._seat, self._coroutine = self._seat, None, None
-            seat.over(over, round(wait * 1e9))
+            self.gone = True
+            await self._stop(task)
+            return Over.COMPLETED
+        except BaseException as error:
+            self._note(error, task)
+            return Over.FAILED
+        task.samples.set_aside(DURATION, round((time.monotonic() - begun) * 1e6))
+        return Over.COMPLETED
+
+    async def _stop(self, task: Task) -> None:
+        self._doing = ON_STOP
+        try:
+            await self._user.on_stop()
+        except StopUser:
+            pass  # it does
+        except BaseException as error:
+            self._note(error, task)
+
+    def _note(self, error: BaseException, task: Task) -> None:
+        """Count what the code of the user has raised, unless that is counted already, or it was cut off."""
+        if isinstance(error, GeneratorExit) or (isinstance(error, asyncio.CancelledError) and self._seat is None):
+            raise error
+        if isinstance(error, asyncio.CancelledError):
+            error = RuntimeError("the code cancelled itself")
+        if not isinstance(error, RequestFailed):
+            self._kind.surroundings.failed(error, task)
+
+    def _give_up(self) -> None:
+        """Nobody waits any more for what is in flight."""
+        left, self._open = [*self._open.values()], {}
+        for give_up in left:
+            give_up()
+
+    def freed(self) -> None:
+        """No request of it uses its stream any more."""
+        self.busy = False
+        if self._over is not None:
+            self.loop.call_soon(self._leave_seat)
+
+    def _leave_seat(self) -> None:
+        """The task has ended, and its stream is free."""
+        seat, self._seat = self._seat, None
+        ended, self._over = self._over, None
+        if seat is not None and ended is not None:
+            over, wait_ns = ended
+            seat.over(over, wait_ns)
 
     @property
     def has_answers(self) -> bool:
-        """Answers wait to be counted."""
-        return bool(self._held)
+        """Answers wait to be counted. Those to requests that run at once, as in a `gather`, wait for the last one:
+        only then can the code check them."""
+        return bool(self._held) and not self._open
 
     def release(self) -> None:
         """Count what waits for that."""
@@ -209,11 +285,15 @@ class Person:
 
     # --- what its code does (`Port`)
 
-    def begin(self, wish: Wish, observer: Observer) -> None:
+    def begin(self, wish: Wish, observer: Observer, give_up: Callable[[], None]) -> None:
         """Begin a request on the person's stream; if that is in use, on another one."""
-        if self._seat is None or self._kind.over:
+        if self._seat is None or self._over is not None:
+            self._refusals += 1
+            if self._refusals > MOST_REFUSALS:
+                return
             raise asyncio.CancelledError
         request = self._kind.requests.make(self._doing, wish, observer)
+        self._open[observer] = give_up
         if self.busy:
             self._seat.beside(request)
         else:
@@ -224,9 +304,15 @@ class Person:
         """Let the code go on."""
         self._kind.surroundings.turns.resume(future, self)
 
+    def ended(self, observer: Observer) -> None:
+        """The code may have begun it, and be over."""
+        self._open.pop(observer, None)
+
     def held(self, answer: Answer) -> None:
         """Release it when the code has had its turn."""
         self._held.append(answer)
+        if self._seat is None or self._over is not None:  # nobody checks it any more
+            self.release()
 
     def clock(self) -> int:
         """Now."""

@@ -90,6 +90,11 @@ class SessionKind(ABC):
         session follows from its number, whichever worker has it. `user`: the stream that takes it; all sessions of a
         stream are those of one user."""
 
+    def stray(self, error: BaseException | None) -> bool:
+        """A task of asyncio that nobody awaits has raised this, or was dropped (None). Gives whether it may be one that
+        code of users has begun."""
+        return False
+
     @property
     def dials(self) -> Dials:
         """What opens connections for the first request."""
@@ -224,7 +229,7 @@ class Sessions:
         """The stream's session is over."""
         running = self.running.pop(stream)
         self._count(running, how)
-        self.seats.is_over(stream, wait_ns, pauses=how is Over.FAILED and (running.pauses or not wait_ns))
+        self.seats.is_over(stream, wait_ns, pauses=running.pauses or (how is Over.FAILED and not wait_ns))
 
     def _count(self, running: _Running, how: Over) -> None:
         counters = running.samples.counters

@@ -8,7 +8,7 @@ import msgspec
 from llmstress.engine.api.answers import Answer as Said
 from llmstress.engine.api.answers import ToolCall
 from llmstress.engine.api.meaning import Usage
-from llmstress.engine.outcome import End
+from llmstress.engine.outcome import CANCELLED, End
 from llmstress.engine.stream.exchange import Exchange
 from llmstress.engine.stream.observer import Ending
 
@@ -114,18 +114,18 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """The request has not failed."""
-        return not self._end.failed
+        """The request has not failed, and nobody has walked away from it."""
+        return not self._end.failed and self._end.outcome != CANCELLED.outcome
 
     @property
     def error(self) -> str:
-        """The class of its failure, such as `rate_limited`; empty: it has not failed."""
-        return self._end.outcome if self._end.failed else ""
+        """The class of its failure, such as `rate_limited`, or `cancelled`; empty: it is ok."""
+        return "" if self.ok else self._end.outcome
 
     @property
     def error_text(self) -> str:
-        """What explains the failure; empty: nothing does, or it has not failed."""
-        return self._end.text if self._end.failed else ""
+        """What explains the failure; empty: nothing does, or it is ok."""
+        return "" if self.ok else self._end.text
 
     @property
     def status(self) -> int:
@@ -138,12 +138,12 @@ class Answer:
         return dict(self._head.headers) if self._head is not None else {}
 
     def raise_for_status(self) -> "Answer":
-        """The answer itself, if the request has not failed.
+        """The answer itself, if it is ok.
 
         Raises:
-            RequestFailed: it has.
+            RequestFailed: it is not.
         """
-        if self._end.failed:
+        if not self.ok:
             raise RequestFailed(self)
         return self
 

@@ -38,14 +38,26 @@ class Asking(Keeper):
     It is made once: who awaits it again gets the same answer.
     """
 
-    __slots__ = ("_in_flight", "_port", "_waiter", "_wish", "has_begun", "left", "pieces", "result")
+    __slots__ = (
+        "_given_up",
+        "_in_flight",
+        "_port",
+        "_waiters",
+        "_wish",
+        "has_begun",
+        "left",
+        "pieces",
+        "result",
+    )
 
     def __init__(self, port: Port, wish: Wish) -> None:
         super().__init__()
         self._port = port
         self._wish = wish
         self._in_flight: InFlight | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+        """Of the code that waits for it, which may be several tasks of asyncio."""
+        self._given_up = False
         self.has_begun = False
         self.left = False
         """Its user has walked away."""
@@ -71,34 +83,61 @@ class Asking(Keeper):
         return _Pieces(self)
 
     def leave(self) -> None:
-        """Walk away: the stream is closed, and the request counts as `cancelled`, unless its answer is complete."""
+        """Walk away: the stream is closed, and the request counts as `cancelled`, unless its answer is complete. A
+        request in flight of a user whom the load has cut off goes on: the user has not walked away."""
+        if self._in_flight is not None and self._port.is_cut:
+            return
         self.left = True
         if self._in_flight is not None:
             self._in_flight.leave(self._port.clock())
+
+    def give_up(self) -> None:
+        """The task that it belongs to is over, or cut off: who still waits for it is cancelled."""
+        self.leave()
+        self._given_up = True
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.cancel()
+
+    def drop(self) -> None:
+        """Walk away, because an iterator was dropped: at once if code of a user did so. The garbage collector may drop
+        it as well, in the middle of a read."""
+        loop = self._port.loop
+        if loop.is_closed():
+            return
+        if asyncio.current_task(loop) is not None:
+            self.leave()
+        else:
+            loop.call_soon(self.leave)
 
     # --- what the iterator and the load do
 
     def begin(self) -> None:
         """Have the load begin the request, unless it has."""
         if not self.has_begun:
+            self._port.begin(self._wish, self, self.give_up)
             self.has_begun = True
-            self._port.begin(self._wish, self)
 
     def wait(self) -> Generator[object, None, None]:
         """Wait until a piece has come, if anybody iterates, or the end. Who is cancelled meanwhile, walks away."""
-        self._waiter = self._port.loop.create_future()
+        waiter = self._port.loop.create_future()
+        self._waiters.append(waiter)
+        if self._given_up:
+            self._port.loop.call_soon(waiter.cancel)
         try:
-            yield from self._waiter
+            yield from waiter
         except BaseException:
-            self.leave()
+            if self._waiters in ([], [waiter]):  # others may wait for it, too
+                self.leave()
             raise
         finally:
-            self._waiter = None
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
 
     def _wake(self) -> None:
-        if self._waiter is not None:
-            self._port.resume(self._waiter)
-            self._waiter = None
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            self._port.resume(waiter)
 
     @property
     def reading(self) -> tuple[Api, int] | None:
@@ -137,6 +176,7 @@ class Asking(Keeper):
         exchange, self._in_flight = self._in_flight.exchange, None
         assert isinstance(exchange, Exchange)
         self.result = Answer(exchange, ending, self.body())
+        self._port.ended(self)
         self._wake()
 
     def counts(self, count: Callable[[End], None]) -> bool:
@@ -198,8 +238,9 @@ class _Pieces:
             return []
 
     def __del__(self) -> None:
-        if self._asking.result is None and self._asking.has_begun:
-            self._asking.leave()
+        asking = self._asking
+        if asking.result is None and asking.has_begun:
+            asking.drop()
 
 
 class _Waiting:

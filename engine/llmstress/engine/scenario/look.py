@@ -14,6 +14,7 @@ import msgspec
 from llmstress.engine.scenario.files import ScenarioError, user_classes
 from llmstress.engine.scenario.tasks import tasks_of
 from llmstress.engine.scenario.user import User
+from llmstress.engine.scenario.waits import Wait
 
 HEAVIEST = 10_000
 
@@ -43,8 +44,8 @@ def look_at(path: Path) -> Look:
     try:
         classes = user_classes(path)
         found = [
-            FoundTask(cls.__name__, each.name, each.weight, _line(each.method), _weight(cls, path))
-            for cls in classes
+            FoundTask(cls.__name__, each.name, each.weight, _line(each.method), weight)
+            for cls, weight in [(cls, _checked_weight(cls, path)) for cls in classes]
             for each in tasks_of(cls)
         ]
     except ScenarioError as error:
@@ -57,11 +58,16 @@ def _line(method: object) -> int:
     return getattr(code, "co_firstlineno", 0)
 
 
-def _weight(cls: type[User], path: Path) -> int:
+def _checked_weight(cls: type[User], path: Path) -> int:
     weight = cls.weight
     if isinstance(weight, bool) or not isinstance(weight, int) or not 1 <= weight <= HEAVIEST:
         raise ScenarioError(
             f"{path}: {cls.__name__}.weight is {weight!r}; expected a whole number from 1 to {HEAVIEST:,}"
+        )
+    if not isinstance(cls.wait_time, Wait):
+        raise ScenarioError(
+            f'{path}: {cls.__name__}.wait_time is {cls.wait_time!r}; expected a wait, like between("1s", "3s") or '
+            'constant("2s")'
         )
     return weight
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from llmstress.engine.scenario.answer import Answer
@@ -35,8 +35,12 @@ class Port(Protocol):
     random: random.Random
     """The user's own random numbers."""
 
-    def begin(self, wish: Wish, observer: Observer) -> None:
-        """Begin a request as soon as its connection stands.
+    @property
+    def is_cut(self) -> bool:
+        """The load has cut the user off: it asks for nothing more."""
+
+    def begin(self, wish: Wish, observer: Observer, give_up: Callable[[], None]) -> None:
+        """Begin a request as soon as its connection stands. `give_up` is called if it is not over when the task is.
 
         Raises:
             ValueError: there can be no such request; the text says why.
@@ -44,6 +48,9 @@ class Port(Protocol):
 
     def resume(self, future: "asyncio.Future[None]") -> None:
         """Let the code go on that waits for this future, in one of the next turns of the loop."""
+
+    def ended(self, observer: Observer) -> None:
+        """The request with this observer is over."""
 
     def held(self, answer: Answer) -> None:
         """The answer is to be released when the code that got it waits for something else."""

@@ -46,8 +46,9 @@ class Conversation:
             RuntimeError: the answer to the last text is not over.
         """
         self._settle()
-        self.messages.append({"role": "user", "content": text})
-        self._last = self._chat([*self.messages], **{"system": self._system, **self._options, **options})
+        messages = [*self.messages, {"role": "user", "content": text}]
+        self._last = self._chat(messages, **{"system": self._system, **self._options, **options})
+        self.messages = [*messages]
         return self._last
 
     def _settle(self) -> None:
