@@ -187,7 +187,7 @@ class Options(PromptOptions, frozen=True, kw_only=True):
             raise UsageError("--headless and --tui can't be used together: drop one of them")
 
     def _check_tasks(self) -> None:
-        check_scenario(self, DEFAULTS)
+        check_scenario(self.tasks, self, DEFAULTS)
         tasks = self.each_task
         names = [task.name for task, _ in tasks]
         if len(names) > MOST_TASKS:

@@ -1,13 +1,10 @@
 """Refuses flags that users in Python would not heed: their code says what is asked, and when."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from llmstress.coordinator.config.errors import UsageError
+from llmstress.coordinator.config.tasks import OwnOptions
 from llmstress.engine.control import Think
-
-if TYPE_CHECKING:
-    from llmstress.coordinator.config.options import Options
 
 _INSTEAD = {
     "prompt": "give the prompt to self.chat(...) in the file",
@@ -37,18 +34,21 @@ _NEVER = {
 _FLAGS = {"think": "--think-time", "search": "find"}
 
 
-def check_scenario(options: "Options", defaults: Mapping[str, object]) -> None:
+def check_scenario(tasks: Sequence[OwnOptions], options: object, defaults: Mapping[str, object]) -> None:
     """Refuse what the users of a scenario would not heed. Beside other tasks, the flags about prompts, turns and think
     times are for these.
 
-    defaults: field -> default, of all fields.
+    Args:
+        tasks: those of the run.
+        options: the `Options` of the run.
+        defaults: field -> default, of all fields.
 
     Raises:
         UsageError: there is such a flag.
     """
-    if not any(task.script for task in options.tasks):
+    if not any(task.script for task in tasks):
         return
-    alone = all(task.script for task in options.tasks)
+    alone = all(task.script for task in tasks)
     for field, instead in {**_NEVER, **(_INSTEAD if alone else {})}.items():
         unset = Think() if field == "think" else defaults[field]
         if getattr(options, field) != unset:
