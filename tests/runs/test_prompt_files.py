@@ -38,12 +38,19 @@ def test_each_row_is_sent_once_by_any_number_of_processes(tmp_path: Path, procs:
     )
 
 
+TWO_TURNS = '{{"session_id": "{0}", "turns": [{{"text": "row {0}"}}, {{"text": "row {0}"}}]}}'
+
+
 @pytest.mark.parametrize(
-    "more", [(), pytest.param(("--turns", "2"), marks=pytest.mark.slow)], ids=["requests", "conversations"]
+    ("row", "more"),
+    [("row {0}", ()), pytest.param(TWO_TURNS, ("--turns", "2"), marks=pytest.mark.slow)],
+    ids=["requests", "conversations"],
 )
-def test_a_file_that_is_cut_off_during_the_run_ends_it_with_one_message(tmp_path: Path, more: tuple[str, ...]) -> None:
+def test_a_file_that_is_cut_off_during_the_run_ends_it_with_one_message(
+    tmp_path: Path, row: str, more: tuple[str, ...]
+) -> None:
     path = tmp_path / "prompts.txt"
-    path.write_text("".join(f"row {number}\n" for number in range(9_000)))
+    path.write_text("".join(row.format(number) + "\n" for number in range(9_000)))
 
     class Cuts(list[dict[str, Any]]):
         """Cuts the file off when the first request has come."""
